@@ -1,0 +1,1 @@
+"""The machine room: the only rooms that touch Docker or child processes."""

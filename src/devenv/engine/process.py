@@ -1,0 +1,140 @@
+"""The only place that starts child processes: own session, stdin from memory, and a ladder on cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+
+from devenv.errors import EngineError
+
+INTERRUPT_GRACE = 3.0
+TERMINATE_GRACE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A child that has ended: its exit code and everything it printed."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, undecodable bytes escaped."""
+        return self.stdout.decode(errors="backslashreplace")
+
+    @property
+    def error_text(self) -> str:
+        """Standard error as text, undecodable bytes escaped."""
+        return self.stderr.decode(errors="backslashreplace")
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Completed:
+    """The ended child. On cancel it is interrupted, then terminated, then killed, and always reaped.
+
+    `env` is added to our own environment. Raises EngineError where the program is not there.
+    """
+    out: list[bytes] = []
+    err: list[bytes] = []
+    code = await stream(argv, stdin=stdin, env=env, cwd=cwd, on_stdout=out.append, on_stderr=err.append)
+    return Completed(code, b"".join(out), b"".join(err))
+
+
+async def stream(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    on_stdout: Callable[[bytes], object],
+    on_stderr: Callable[[bytes], object],
+) -> int:
+    """The exit code; each chunk of output is handed on as it comes. Cancels as `run` does."""
+    async with started(argv, stdin=stdin is not None, env=env, cwd=cwd) as process:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_drain, process.stdout, on_stdout)
+            tasks.start_soon(_drain, process.stderr, on_stderr)
+            if stdin is not None:
+                tasks.start_soon(_feed, process, stdin)
+            await process.wait()
+        return process.returncode or 0
+
+
+@contextlib.asynccontextmanager
+async def started(
+    argv: Sequence[str],
+    *,
+    stdin: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> AsyncIterator[Process]:
+    """A running child in a session of its own; whatever happens inside, it is gone afterwards."""
+    try:
+        process = await anyio.open_process(
+            list(argv),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+    try:
+        yield process
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+            await process.aclose()
+
+
+def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
+    """The pid of a child that outlives us: own session, root folder, output to the descriptor `log`."""
+    child = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+    )
+    child.returncode = 0  # it is never waited for: without this, Popen warns when it is collected
+    return child.pid
+
+
+async def _end(process: Process) -> None:
+    for sign, grace in ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0)):
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with anyio.move_on_after(grace):
+            await process.wait()
+
+
+async def _drain(source: ByteReceiveStream | None, sink: Callable[[bytes], object]) -> None:
+    if source is not None:
+        async for chunk in source:
+            sink(chunk)
+
+
+async def _feed(process: Process, data: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - `started` was asked for it
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await process.stdin.send(data)
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await process.stdin.aclose()

@@ -1,0 +1,74 @@
+"""Every error that devenv raises on purpose.
+
+DevenvError                      exit 1
+├── UsageError                   exit 2   the command line is off
+├── StateError                   exit 3   another run holds the project, or our state is unreadable
+├── EngineError                  exit 4   the engine, or something that it was asked for
+│   └── PortError                exit 4   a host port is taken or forbidden
+├── ConfigError                  exit 5   a file of the project is wrong; knows file and line
+└── RefusedError                 exit 6   possible, but not safe
+"""
+
+from __future__ import annotations
+
+
+class DevenvError(Exception):
+    """What failed, on what, and what to type next; never a traceback, never a secret."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DevenvError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class StateError(DevenvError):
+    """The project is held by another run, or devenv's own state cannot be used."""
+
+    exit_code = 3
+
+
+class EngineError(DevenvError):
+    """The engine cannot be reached, or it refused what it was asked."""
+
+    exit_code = 4
+
+
+class PortError(EngineError):
+    """A host port that a service publishes is taken or forbidden."""
+
+
+class ConfigError(DevenvError):
+    """A compose file, an env_file or an x-devenv key is wrong.
+
+    `file` and `line` (counted from 1) say where, as far as it is known.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+
+    @property
+    def where(self) -> str | None:
+        """`file:line`, `file`, or None where no file is to blame."""
+        if self.file is None:
+            return None
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class RefusedError(DevenvError):
+    """Devenv could do it, but something that is not ours might be harmed."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""The pantry: which images a project needs and how to get each one."""

@@ -1,0 +1,1 @@
+"""The stairs up and down."""

@@ -1,0 +1,1 @@
+"""The vocabulary, in the Compose specification's own words."""

@@ -1,0 +1,177 @@
+"""What devenv tells the world. Rooms call `emit(event)`; only the front window turns events into text or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; `event` is the name in the JSON stream."""
+
+    event: ClassVar[str] = "event"
+
+    def fields(self) -> dict[str, Any]:
+        """The event's own fields, ready for JSON."""
+        return asdict(self)
+
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Event):
+    """A step of `up` began, ended (with `seconds`) or is going on (`detail`)."""
+
+    event: ClassVar[str] = "step"
+    name: str
+    state: str  # "begin", "detail" or "end"
+    detail: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState(Event):
+    """An image became available or is on its way: `state` is present, pulling, pulled, making or made."""
+
+    event: ClassVar[str] = "image"
+    reference: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState(Event):
+    """A service changed its state: created, waiting, started, healthy, completed, unhealthy, exited."""
+
+    event: ClassVar[str] = "service"
+    service: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Event):
+    """Every service is up; `urls` are the addresses to open."""
+
+    event: ClassVar[str] = "ready"
+    project: str
+    urls: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Synced(Event):
+    """Files arrived in (or went from) every container of a service; `ms` counts from the save."""
+
+    event: ClassVar[str] = "synced"
+    service: str
+    files: int
+    deleted: int
+    bytes: int
+    ms: float
+    paths: tuple[str, ...] = ()
+    atomic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt(Event):
+    """A service runs on a new image."""
+
+    event: ClassVar[str] = "rebuilt"
+    service: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted(Event):
+    """The containers of a service were restarted."""
+
+    event: ClassVar[str] = "restarted"
+    service: str
+    cause: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Event):
+    """The command of a sync+exec rule ended."""
+
+    event: ClassVar[str] = "executed"
+    service: str
+    command: str
+    exit_code: int
+    output: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(Event):
+    """Something went wrong with one thing, and the rest goes on."""
+
+    event: ClassVar[str] = "problem"
+    message: str
+    hint: str | None = None
+    service: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something that deserves one line, once."""
+
+    event: ClassVar[str] = "notice"
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Event):
+    """One line that a container printed, escape codes still in it."""
+
+    event: ClassVar[str] = "log"
+    service: str
+    line: str
+    stream: str = "stdout"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """The way down has begun."""
+
+    event: ClassVar[str] = "stopping"
+    reason: str
+    containers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Event):
+    """Something that this run created is gone; `kind` is container, network or volume."""
+
+    event: ClassVar[str] = "removed"
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    """Something was left in place on purpose; `command` removes it."""
+
+    event: ClassVar[str] = "kept"
+    kind: str
+    name: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    """The way down has ended; `survivors` names what could not be removed."""
+
+    event: ClassVar[str] = "stopped"
+    survivors: tuple[str, ...] = ()
+    seconds: float = 0.0
+    removed: dict[str, int] = field(default_factory=dict)

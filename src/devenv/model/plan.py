@@ -1,0 +1,85 @@
+"""What is to be done to the containers, each operation with its cause, and the plan as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from devenv.model.project import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Put the host file, link or empty folder `source` at `target` (absolute in the container)."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove `target` from the container; a folder only where it is empty by then."""
+
+    target: str
+    cause: str
+    directory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """Run `hook` in every running container of the service."""
+
+    hook: Hook
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Restart the service's containers once."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """Build the image anew and replace the service's containers."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """The work for one service, in the order in which it is done: rebuild, delete, sync, exec, restart."""
+
+    service: str
+    rebuild: Rebuild | None = None
+    deletes: tuple[Delete, ...] = ()
+    syncs: tuple[Sync, ...] = ()
+    execs: tuple[Exec, ...] = ()
+    restart: Restart | None = None
+
+    def lines(self) -> Iterator[str]:
+        """The operations in order, one line each."""
+        if self.rebuild:
+            yield f"{self.service} rebuild <- {self.rebuild.cause}"
+        for delete in self.deletes:
+            yield f"{self.service} delete {delete.target}{'/' if delete.directory else ''} <- {delete.cause}"
+        for sync in self.syncs:
+            yield f"{self.service} sync {sync.target} <- {sync.source}"
+        for exec_ in self.execs:
+            yield f"{self.service} exec {' '.join(exec_.hook.command)} <- {exec_.cause}"
+        if self.restart:
+            yield f"{self.service} restart <- {self.restart.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The work for all services; services are independent of each other."""
+
+    services: tuple[ServicePlan, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(line for service in self.services for line in service.lines())
+
+    def __bool__(self) -> bool:
+        return bool(self.services)

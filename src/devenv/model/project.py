@@ -1,0 +1,156 @@
+"""A Compose project as devenv sees it: frozen values, named as in the Compose specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What a rule of `develop.watch` does (Compose Develop Specification, `action`)."""
+
+    SYNC = "sync"
+    REBUILD = "rebuild"
+    RESTART = "restart"
+    SYNC_RESTART = "sync+restart"
+    SYNC_EXEC = "sync+exec"
+
+    @property
+    def syncs(self) -> bool:
+        """Whether files are copied into the container."""
+        return self in (Action.SYNC, Action.SYNC_RESTART, Action.SYNC_EXEC)
+
+
+class Condition(StrEnum):
+    """What a dependency must have reached (`depends_on.condition`)."""
+
+    STARTED = "service_started"
+    HEALTHY = "service_healthy"
+    COMPLETED = "service_completed_successfully"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A command to run in a container (`exec` of a sync+exec rule)."""
+
+    command: tuple[str, ...]
+    user: str | None = None
+    working_dir: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRule:
+    """One entry of `develop.watch`.
+
+    `path` is absolute on the host; `target` is as written, so that a trailing slash still means "into".
+    """
+
+    path: str
+    action: Action
+    target: str | None = None
+    ignore: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    initial_sync: bool = False
+    exec: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The build section; `context` absolute, `dockerfile` relative to it unless absolute."""
+
+    context: str
+    dockerfile: str = "Dockerfile"
+    dockerfile_inline: str | None = None
+    target: str | None = None
+    args: tuple[tuple[str, str], ...] = ()
+    additional_contexts: tuple[tuple[str, str], ...] = ()
+    platforms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One entry of `depends_on`."""
+
+    service: str
+    condition: Condition = Condition.STARTED
+    required: bool = True
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One published port; `published` is None where the engine chooses, a string where a range is asked for."""
+
+    target: int
+    published: str | None = None
+    host_ip: str | None = None
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of `volumes`: `type` is bind, volume, tmpfs, ...; `target` is the path in the container."""
+
+    type: str
+    target: str
+    source: str | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the resolved model."""
+
+    name: str
+    image: str | None = None
+    build: Build | None = None
+    platform: str | None = None
+    pull_policy: str | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    ports: tuple[Port, ...] = ()
+    volumes: tuple[Mount, ...] = ()
+    watch: tuple[WatchRule, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    has_healthcheck: bool = False
+    restart: str | None = None
+    stop_grace_period: float = 10.0
+    scale: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A network or a volume: its key in the file, its real name, and whether it is external."""
+
+    key: str
+    name: str
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The top-level `x-devenv` block."""
+
+    ports_as_written: bool = False
+    initial_sync_spec: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A whole project: where it lies, which files it came from, what it holds."""
+
+    name: str
+    directory: str
+    files: tuple[str, ...]
+    services: tuple[Service, ...]
+    networks: tuple[Resource, ...] = ()
+    volumes: tuple[Resource, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+
+    def service(self, name: str) -> Service:
+        """The service of that name; KeyError where there is none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)

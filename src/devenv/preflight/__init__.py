@@ -1,0 +1,1 @@
+"""The porch: what must be there before anything starts."""

@@ -1,0 +1,1 @@
+"""The front window: the only writer to the terminal."""

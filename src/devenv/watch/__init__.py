@@ -1,0 +1,1 @@
+"""The corridor from a saved file to the container."""
