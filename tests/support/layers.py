@@ -1,0 +1,75 @@
+"""The walls of the house as data; run as a script it prints the pure modules as coverage patterns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src" / "devenv"
+
+PURE = (
+    "errors.py",
+    "model/*.py",
+    "config/parse.py",
+    "config/runmodel.py",
+    "preflight/checks.py",
+    "lifecycle/order.py",
+    "watch/changes.py",
+    "watch/rules.py",
+    "watch/planner.py",
+    "ui/text.py",
+)
+
+PURE_STDLIB = frozenset({
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "copy",
+    "dataclasses", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
+    "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
+    "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
+})  # fmt: skip
+
+# Third-party (and process) modules and the only files that may import them; a folder stands for all in it.
+OWNERS: dict[str, tuple[str, ...]] = {
+    "subprocess": ("engine/process.py", "engine/endpoint.py"),
+    "multiprocessing": (),
+    "python_on_whales": ("engine/docker.py",),
+    "aiodocker": ("engine/api.py",),
+    "watchfiles": ("watch/source.py",),
+    "asyncinotify": ("watch/source.py",),
+    "yaml": ("config/", "scaffold/"),
+    "rich": ("ui/",),
+    "typer": ("cli/",),
+    "click": ("cli/",),
+}
+
+# Other ways to start a process, which are subprocess by another name.
+STARTERS = frozenset({
+    "os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.posix_spawnp", "pty.spawn",
+    "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell", "anyio.open_process",
+    "anyio.run_process",
+})  # fmt: skip
+
+PRINTERS = ("ui/console.py", "__main__.py")
+
+# What each room may import of the others (itself, model and errors always); None is no limit.
+ROOMS: dict[str, frozenset[str] | None] = {
+    "model": frozenset(),
+    "errors": frozenset(),
+    "engine": frozenset(),
+    "ui": frozenset(),
+    "config": frozenset({"engine"}),
+    "scaffold": frozenset({"config", "engine"}),
+    "images": frozenset({"config", "engine"}),
+    "watch": frozenset({"config", "engine", "images"}),
+    "preflight": frozenset({"config", "engine", "images"}),
+    "lifecycle": frozenset({"config", "engine", "images", "watch", "preflight"}),
+    "cli": frozenset({"config", "engine", "images", "watch", "preflight", "lifecycle", "scaffold", "ui"}),
+    "__main__": None,
+}
+
+
+def is_pure(module: str) -> bool:
+    """Whether the file, named from src/devenv, is one of the pure ones."""
+    return any(Path(module).match(pattern) for pattern in PURE)
+
+
+if __name__ == "__main__":
+    print(",".join(f"*/devenv/{pattern}" for pattern in PURE))  # noqa: T201 - what the script is for
