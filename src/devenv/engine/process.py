@@ -17,6 +17,8 @@ from devenv.errors import EngineError
 INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0
 
+_record: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -93,6 +95,7 @@ async def started(
         )
     except FileNotFoundError as error:
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+    _note(process.pid)
     try:
         yield process
     finally:
@@ -116,8 +119,58 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
     return child.pid
 
 
+def record_children(path: str | None) -> None:
+    """From now on every child is written to that file before it is waited for, so that others can end it."""
+    global _record  # noqa: PLW0603 - one process, one record, like its children themselves
+    _record = path
+
+
+async def end_recorded(path: str, grace: float) -> None:
+    """The children named in a dead run's record ended: interrupted, after `grace` seconds killed.
+
+    A pid counts only with the start time that was written beside it, since pids are used again.
+    """
+    alive = [pid for pid, begun in _recorded(path) if start_time(pid) == begun]
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, sign)
+        with anyio.move_on_after(grace):
+            while any(start_time(pid) is not None for pid in alive):
+                await anyio.sleep(0.05)
+
+
+def start_time(pid: int) -> str | None:
+    """When a living process began, in a form that is good for comparing only; None where there is none."""
+    if not os.path.isdir("/proc/self"):
+        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return "".join(shown.stdout.split()) or None
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state == b"Z" else fields[18].decode()
+
+
+def _recorded(path: str) -> list[tuple[int, str]]:
+    try:
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file]
+    except FileNotFoundError:
+        return []
+    return [(int(row[0]), row[1]) for row in rows if len(row) == 2]  # noqa: PLR2004 - a torn last line is no row
+
+
+def _note(pid: int) -> None:
+    if _record is not None:
+        with open(_record, "a", encoding="ascii") as file:
+            file.write(f"{pid} {start_time(pid) or '-'}\n")
+
+
 async def _end(process: Process) -> None:
-    for sign, grace in ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0)):
+    ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
+    for sign, grace in ladder:
         if process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):

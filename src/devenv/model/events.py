@@ -1,4 +1,4 @@
-"""What devenv tells the world. Rooms call `emit(event)`; only the front window turns events into text or JSON."""
+"""What devenv tells the world: rooms `emit(event)`; only the front window makes text or JSON of events."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One published port; `published` is None where the engine chooses, a string where a range is asked for."""
+    """One published port; `published` is None where the engine chooses, a range as written."""
 
     target: int
     published: str | None = None

@@ -1,0 +1,105 @@
+"""Where the engine listens: the docker CLI's own choice, turned into a socket that can be dialled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from devenv.engine import process
+
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An engine's address as the docker CLI would use it, and the context that named it, if one did."""
+
+    host: str
+    context: str | None = None
+
+    @property
+    def socket(self) -> str | None:
+        """The path of a unix socket, or None where the engine is reached in another way."""
+        return self.host.removeprefix("unix://") if self.host.startswith("unix://") else None
+
+    @property
+    def local(self) -> bool:
+        """Whether published ports appear on this machine."""
+        return self.socket is not None
+
+
+async def resolve() -> Endpoint:
+    """The endpoint in force: DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
+
+    Raises EngineError where the docker CLI is needed to read a context and is not there.
+    """
+    if host := os.environ.get("DOCKER_HOST"):
+        return Endpoint(host)
+    context = os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if context in (None, "", "default"):
+        return Endpoint(DEFAULT_SOCKET)
+    shown = await process.run(["docker", "context", "inspect", "--", context])
+    with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
+        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], context)
+    return Endpoint(DEFAULT_SOCKET, context)
+
+
+def _current_context() -> str | None:
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "config.json"), "rb") as file:
+        value = json.load(file).get("currentContext")
+        return value if isinstance(value, str) else None
+    return None
+
+
+@contextlib.asynccontextmanager
+async def dialable(endpoint: Endpoint) -> AsyncIterator[str]:
+    """A unix socket path that leads to the engine.
+
+    Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which follows
+    whatever the CLI follows, one child a connection.
+    """
+    if endpoint.socket is not None:
+        yield endpoint.socket
+        return
+    with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
+        path = os.path.join(folder, "engine.sock")
+        server = await asyncio.start_unix_server(_bridge, path)
+        async with server:
+            yield path
+
+
+async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    child = await asyncio.create_subprocess_exec(
+        "docker",
+        "system",
+        "dial-stdio",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert child.stdin is not None  # noqa: S101 - asked for above
+    assert child.stdout is not None  # noqa: S101 - asked for above
+    try:
+        await asyncio.gather(_pump(reader, child.stdin), _pump(child.stdout, writer))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        await child.wait()
+        writer.close()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while chunk := await source.read(CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+    with contextlib.suppress(OSError, RuntimeError):
+        sink.write_eof()

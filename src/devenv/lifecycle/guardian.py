@@ -1,0 +1,115 @@
+"""A detached process that outlives us: it waits at a pipe, and tears down what a dead run left.
+
+Until the pipe closes it holds nothing but the standard library. A byte on the pipe before it closes says that
+the run ended by itself and nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+READY = b"ready"
+GRACE_FOR_CHILDREN = 3.0
+
+
+def main(argv: list[str]) -> int:
+    """Stand by for the run in `argv`: lifeline and ready descriptors, engine endpoint, project name."""
+    lifeline, ready = int(argv[1]), int(argv[2])
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(sign, signal.SIG_IGN)
+    os.write(ready, READY)
+    os.close(ready)
+    if os.read(lifeline, 1):
+        return 0
+    return _take_over(endpoint=argv[3], context=argv[4] or None, project=argv[5])
+
+
+def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
+    import anyio  # noqa: PLC0415 - standing by must stay small
+
+    from devenv.engine.endpoint import Endpoint  # noqa: PLC0415 - as above
+    from devenv.errors import StateError  # noqa: PLC0415 - as above
+    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
+
+    run = Run(endpoint, project)
+    try:
+        with run.lock(wait=5.0):
+            return anyio.run(_finish, run, Endpoint(endpoint, context))
+    except StateError:
+        return 0  # a new run has taken the project over already
+
+
+async def _finish(run: object, endpoint: object) -> int:
+    from devenv.engine import process  # noqa: PLC0415 - as above
+    from devenv.engine.api import Engine  # noqa: PLC0415 - as above
+    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
+    from devenv.lifecycle.teardown import Teardown  # noqa: PLC0415 - as above
+
+    assert isinstance(run, Run)  # noqa: S101 - typed as object only to keep the import late
+    ledger = run.read()
+    if ledger is None or ledger.phase != "up":
+        return 0
+    await process.end_recorded(run.children, GRACE_FOR_CHILDREN)
+    async with Engine.connect(endpoint) as engine:  # type: ignore[arg-type]
+        down = Teardown(
+            engine,
+            run,
+            ledger,
+            lambda event: print(event, flush=True),  # noqa: T201 - its own log, not the terminal
+            remove_volumes=False,
+            keep_reason="devenv died before it could end the run",
+            quiet_sweeps=4,
+        )
+        return 1 if (await down.run_down("the devenv process died")).survivors else 0
+
+
+class Guardian:
+    """Our end of the pipe to a guardian that has acknowledged; let go by `dismiss` or by dying."""
+
+    def __init__(self, endpoint: str, context: str | None, project: str, log: str) -> None:
+        from devenv.engine import process  # noqa: PLC0415 - the guardian itself must not load it early
+
+        lifeline_read, self._lifeline = os.pipe()
+        ready_read, ready_write = os.pipe()
+        log_descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            process.detach(
+                [
+                    sys.executable,
+                    "-m",
+                    "devenv.lifecycle.guardian",
+                    str(lifeline_read),
+                    str(ready_write),
+                    endpoint,
+                    context or "",
+                    project,
+                ],
+                pass_fds=(lifeline_read, ready_write),
+                log=log_descriptor,
+            )
+        finally:
+            for descriptor in (lifeline_read, ready_write, log_descriptor):
+                os.close(descriptor)
+        self._ready = ready_read
+
+    def wait_ready(self) -> bool:
+        """Whether the guardian stands by; blocks until it says so or has ended."""
+        try:
+            return os.read(self._ready, len(READY)) == READY
+        finally:
+            os.close(self._ready)
+
+    def dismiss(self) -> None:
+        """The run ended by itself: the guardian goes without doing anything."""
+        try:
+            os.write(self._lifeline, b"x")
+        except BrokenPipeError:
+            pass
+        finally:
+            os.close(self._lifeline)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,196 @@
+"""What was there before, and what a run creates: on disk before the create, read by whoever cleans up."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from devenv.errors import StateError
+from devenv.model.observed import Container, Network, Scene
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One project on one engine, from the first create until everything is gone.
+
+    `before_*` is what existed when the ledger began (ids, for volumes names); `creates` names the volumes
+    that did not. `phase` is up (a devenv process holds it), detached or kept.
+    """
+
+    project: str
+    directory: str
+    endpoint: str
+    context: str | None
+    began: float
+    pid: int
+    phase: str = "up"
+    before_containers: tuple[str, ...] = ()
+    before_networks: tuple[str, ...] = ()
+    before_volumes: tuple[str, ...] = ()
+    creates: tuple[str, ...] = ()
+
+    def containers(self, scene: Scene) -> tuple[Container, ...]:
+        """The containers that are ours to end."""
+        return tuple(c for c in scene.containers if c.ours and c.id not in self.before_containers)
+
+    def networks(self, scene: Scene) -> tuple[Network, ...]:
+        """The networks that are ours to end."""
+        return tuple(n for n in scene.networks if n.ours and n.id not in self.before_networks)
+
+    def volumes(self, scene: Scene) -> tuple[str, ...]:
+        """The named volumes that this run created, as far as they are there."""
+        there = {v.name for v in scene.volumes if v.project == self.project}
+        return tuple(v for v in self.creates if v in there and v not in self.before_volumes)
+
+
+def begin(scene: Scene, *, project: str, directory: str, endpoint: str, context: str | None) -> Ledger:
+    """A new ledger: everything that is there now was there before."""
+    return Ledger(
+        project=project,
+        directory=directory,
+        endpoint=endpoint,
+        context=context,
+        began=time.time(),
+        pid=os.getpid(),
+        before_containers=tuple(c.id for c in scene.containers),
+        before_networks=tuple(n.id for n in scene.networks),
+        before_volumes=tuple(v.name for v in scene.volumes),
+    )
+
+
+def state_folder() -> str:
+    """`$XDG_STATE_HOME/devenv-compose`, made private to the user where it is missing.
+
+    Raises StateError where it cannot be made or belongs to somebody else.
+    """
+    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    path = os.path.join(base, "devenv-compose")
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        if os.stat(path).st_uid != os.getuid():
+            raise StateError(f"{path} belongs to another user", hint=f"sudo chown -R $USER {path}")
+    except OSError as error:
+        hint = "export XDG_STATE_HOME=/a/writable/folder"
+        raise StateError(f"cannot use {path}: {error.strerror}", hint=hint) from error
+    return path
+
+
+class Run:
+    """The folder of one project on one engine: its lock, its ledger, the log of its guardian."""
+
+    def __init__(self, endpoint: str, project: str) -> None:
+        key = hashlib.sha256(f"{endpoint}\0{project}".encode()).hexdigest()[:12]
+        self.path = os.path.join(state_folder(), "runs", f"{project}-{key}")
+        os.makedirs(self.path, mode=0o700, exist_ok=True)
+
+    @property
+    def children(self) -> str:
+        """The file that names our child processes, so that a guardian can end them first."""
+        return os.path.join(self.path, "children")
+
+    @property
+    def log(self) -> str:
+        """Where the guardian says what it did."""
+        return os.path.join(self.path, "guardian.log")
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: float = 0.0) -> Iterator[None]:
+        """The project held for this process; the kernel lets go when the process ends.
+
+        Raises StateError (exit 3) with the pid of the run that holds it after `wait` seconds.
+        """
+        descriptor = os.open(
+            os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        deadline = time.monotonic() + wait
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise self._held() from None
+                    time.sleep(0.05)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _held(self) -> StateError:
+        ledger = self.read()
+        if ledger is None:
+            return StateError("another devenv run holds this project")
+        since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+        return StateError(
+            f"`{ledger.project}` is already up: devenv runs as pid {ledger.pid} since {since}",
+            hint=f"kill -INT {ledger.pid}   (ends it and cleans up)",
+        )
+
+    def read(self) -> Ledger | None:
+        """The ledger, or None where there is none. Raises StateError where it cannot be understood."""
+        try:
+            with open(self._file, encoding="utf-8") as file:
+                return _decode(json.load(file))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StateError(
+                f"{self._file} cannot be read", hint="docker compose down   (then remove that file)"
+            ) from error
+
+    def write(self, ledger: Ledger) -> None:
+        """The ledger safely on disk before this returns."""
+        temporary = f"{self._file}.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"v": VERSION, **asdict(ledger)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._file)
+
+    def clear(self) -> None:
+        """No ledger any more: nothing of this run is left."""
+        for path in (self._file, self.children):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    @property
+    def _file(self) -> str:
+        return os.path.join(self.path, "ledger.json")
+
+
+def take_over(ledger: Ledger, scene: Scene) -> Ledger:
+    """An earlier run's ledger in the hands of this process.
+
+    Volumes of a kept run were handed to the user: they count as there before.
+    """
+    handed = tuple(v.name for v in scene.volumes if v.name not in ledger.creates)
+    return replace(
+        ledger,
+        pid=os.getpid(),
+        began=time.time(),
+        phase="up",
+        before_volumes=tuple(dict.fromkeys((*ledger.before_volumes, *handed))),
+        before_containers=tuple(
+            dict.fromkeys((*ledger.before_containers, *(c.id for c in scene.containers if not c.ours)))
+        ),
+        before_networks=tuple(
+            dict.fromkeys((*ledger.before_networks, *(n.id for n in scene.networks if not n.ours)))
+        ),
+    )
+
+
+def _decode(data: dict[str, Any]) -> Ledger:
+    if data.pop("v") != VERSION:
+        raise ValueError("another version")
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return Ledger(**fields)

@@ -1,0 +1,148 @@
+"""Who waits for whom, from observed states: it explains, Compose orders the start, teardown the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Condition, Project, Service
+
+
+class Phase(StrEnum):
+    """How far a service has come."""
+
+    ABSENT = "absent"
+    CREATED = "created"
+    STARTING = "starting"
+    STARTED = "started"
+    HEALTHY = "healthy"
+    COMPLETED = "completed"
+    UNHEALTHY = "unhealthy"
+    EXITED = "exited"
+
+
+GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
+BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A service's phase, and in words what it waits for or why it failed."""
+
+    service: str
+    phase: Phase
+    detail: str = ""
+
+
+def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
+    """The services asked for (all where none is named) with everything that they depend on.
+
+    Raises KeyError with the name of a service that is not in the project.
+    """
+    known = {service.name: service for service in project.services}
+    todo = list(wanted) or list(known)
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(d.service for d in known[name].depends_on if d.required or d.service in known)
+    return frozenset(found)
+
+
+def phase(containers: Iterable[Container], *, one_shot: bool) -> tuple[Phase, Container | None]:
+    """The phase of the replica that is furthest behind, and that replica.
+
+    A container that ended with 0 has completed; a one-shot service (somebody waits for its completion) is not
+    done before that. A failed container that the engine is restarting still counts as failed.
+    """
+    worst: tuple[Phase, Container | None] = (Phase.ABSENT, None)
+    rank = [
+        Phase.EXITED,
+        Phase.UNHEALTHY,
+        Phase.ABSENT,
+        Phase.CREATED,
+        Phase.STARTING,
+        Phase.STARTED,
+        Phase.HEALTHY,
+        Phase.COMPLETED,
+    ]
+    for index, container in enumerate(containers):
+        reached = _phase(container, one_shot=one_shot)
+        if index == 0 or rank.index(reached) < rank.index(worst[0]):
+            worst = (reached, container)
+    return worst
+
+
+def _phase(container: Container, *, one_shot: bool) -> Phase:
+    match container.state:
+        case "created":
+            return Phase.CREATED
+        case "running" | "paused":
+            by_health = {"starting": Phase.STARTING, "healthy": Phase.HEALTHY, "unhealthy": Phase.UNHEALTHY}
+            if container.health is not None:
+                return by_health[container.health]
+            return Phase.STARTING if one_shot else Phase.STARTED
+        case "exited" | "dead" | "removing":
+            return Phase.COMPLETED if container.exit_code == 0 else Phase.EXITED
+        case _:
+            return Phase.EXITED if container.exit_code else Phase.STARTING
+
+
+def standings(project: Project, names: frozenset[str], scene: Scene) -> tuple[Standing, ...]:
+    """Every named service with its phase; `detail` says on what it waits or how it ended."""
+    awaited = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
+    phases = {
+        s.name: phase(scene.of(s.name), one_shot=s.name in awaited) for s in project.services if s.name in names
+    }
+    reached = {name: found[0] for name, found in phases.items()}
+    return tuple(
+        Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1]))
+        for s in project.services
+        if s.name in names
+    )
+
+
+def _detail(service: Service, reached: Mapping[str, Phase], container: Container | None) -> str:
+    mine = reached[service.name]
+    if mine is Phase.EXITED and container is not None:
+        return f"exit code {container.exit_code}"
+    if mine is Phase.UNHEALTHY:
+        return "its health check fails"
+    if mine in (Phase.ABSENT, Phase.CREATED):
+        waits = [
+            f"{d.service} ({d.condition.value.removeprefix('service_')})"
+            for d in service.depends_on
+            if d.service in reached and not _met(d.condition, reached[d.service])
+        ]
+        return f"waits for {', '.join(waits)}" if waits else ""
+    if mine is Phase.STARTING:
+        return "waits for its health check" if service.has_healthcheck else "is running to its end"
+    return ""
+
+
+def _met(condition: Condition, reached: Phase) -> bool:
+    match condition:
+        case Condition.STARTED:
+            return reached in GOOD or reached is Phase.STARTING
+        case Condition.HEALTHY:
+            return reached is Phase.HEALTHY
+        case Condition.COMPLETED:
+            return reached is Phase.COMPLETED
+
+
+def stop_waves(containers: Iterable[Container]) -> tuple[tuple[Container, ...], ...]:
+    """The containers in the order of stopping: who depends on others goes first; a wave stops at once.
+
+    Dependencies come from the label that Compose wrote at birth, so no file is needed. A cycle is one wave.
+    """
+    left = list(containers)
+    waves: list[tuple[Container, ...]] = []
+    while left:
+        needed = {name for c in left for name in c.depends_on}
+        wave = tuple(c for c in left if c.service not in needed) or tuple(left)
+        waves.append(wave)
+        left = [c for c in left if c not in wave]
+    return tuple(waves)

@@ -1,0 +1,148 @@
+"""The one place that ends things: by ledger, dependents first, looked at again afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import anyio
+
+from devenv.engine.api import CallError, Engine
+from devenv.errors import EngineError
+from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.order import stop_waves
+from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
+from devenv.model.observed import Container, Scene
+
+T = TypeVar("T")
+SWEEP_PAUSE = 0.3
+SWEEPS = 20
+NETWORK_TRIES = 10
+
+
+@dataclass
+class Teardown:
+    """The way down of one run; `hurry` set at any time turns graceful stops into kills."""
+
+    engine: Engine
+    run: Run
+    ledger: Ledger
+    emit: Emit
+    remove_volumes: bool
+    keep_reason: str = ""
+    quiet_sweeps: int = 1
+    hurry: anyio.Event = field(default_factory=anyio.Event)
+    _removed: dict[str, int] = field(default_factory=dict)
+    _trouble: dict[str, str] = field(default_factory=dict)
+
+    async def run_down(self, reason: str) -> Stopped:
+        """Everything that the ledger names gone, and looked for again; what is left is a survivor."""
+        began = time.monotonic()
+        scene = await self.engine.scene(self.ledger.project)
+        self.emit(Stopping(reason, len(self.ledger.containers(scene))))
+        scene = await self._until_quiet(scene)
+        await self._volumes(scene)
+        survivors = self._survivors(await self.engine.scene(self.ledger.project))
+        for name in survivors:
+            hint = f"docker rm -f -v {name}" if name.startswith("container ") else None
+            self.emit(Problem(f"{name} could not be removed: {self._trouble.get(name, 'still there')}", hint))
+        if not survivors:
+            self.run.clear()
+        stopped = Stopped(tuple(survivors), time.monotonic() - began, dict(self._removed))
+        self.emit(stopped)
+        return stopped
+
+    async def _until_quiet(self, scene: Scene) -> Scene:
+        """Sweep until nothing of ours was there for `quiet_sweeps` looks in a row.
+
+        A create that was under way when the run died can land after the first look.
+        """
+        quiet = 0
+        for _ in range(SWEEPS):
+            containers, networks = self.ledger.containers(scene), self.ledger.networks(scene)
+            quiet = 0 if containers or networks else quiet + 1
+            if quiet >= self.quiet_sweeps:
+                break
+            if quiet:
+                await anyio.sleep(SWEEP_PAUSE)
+            for wave in stop_waves(containers):
+                await _all(self._end, wave)
+            await _all(self._network, [(n.id, n.name) for n in networks])
+            scene = await self.engine.scene(self.ledger.project)
+        return scene
+
+    async def _end(self, container: Container) -> None:
+        name = f"container {container.name}"
+        try:
+            if container.state not in ("created", "exited", "dead"):
+                await self._stop(container)
+            await self.engine.remove_container(container.id)
+            self._gone("container", container.name)
+        except EngineError as error:
+            self._trouble[name] = error.reason if isinstance(error, CallError) else error.message
+
+    async def _stop(self, container: Container) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def graceful() -> None:
+                if not self.hurry.is_set():
+                    await self.engine.stop(container)
+                tasks.cancel_scope.cancel()
+
+            async def hurried() -> None:
+                await self.hurry.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(graceful)
+            tasks.start_soon(hurried)
+
+    async def _network(self, network: tuple[str, str]) -> None:
+        identity, name = network
+        for left in reversed(range(NETWORK_TRIES)):
+            try:
+                await self.engine.remove_network(identity)
+            except CallError as error:
+                self._trouble[f"network {name}"] = error.reason
+                if left == 0 or "active endpoints" not in error.reason:
+                    return
+                await anyio.sleep(0.1)
+            else:
+                self._gone("network", name)
+                return
+
+    async def _volumes(self, scene: Scene) -> None:
+        for name in self.ledger.volumes(scene):
+            if not self.remove_volumes:
+                self._keep(name, self.keep_reason)
+                continue
+            try:
+                await self.engine.remove_volume(name)
+                self._gone("volume", name)
+            except CallError as error:
+                in_use = "in use" in error.reason
+                self._keep(name, "something that is not ours uses it" if in_use else error.reason)
+
+    def _keep(self, name: str, reason: str) -> None:
+        """A kept volume is the user's from now on: it leaves the ledger."""
+        self.emit(Kept("volume", name, reason, f"docker volume rm {name}"))
+        self.ledger = replace(self.ledger, creates=tuple(v for v in self.ledger.creates if v != name))
+        self.run.write(self.ledger)
+
+    def _gone(self, kind: str, name: str) -> None:
+        self._removed[kind] = self._removed.get(kind, 0) + 1
+        self.emit(Removed(kind, name))
+
+    def _survivors(self, scene: Scene) -> list[str]:
+        return [
+            *(f"container {c.name}" for c in self.ledger.containers(scene)),
+            *(f"network {n.name}" for n in self.ledger.networks(scene)),
+            *(f"volume {v}" for v in self.ledger.volumes(scene)),
+        ]
+
+
+async def _all(work: Callable[[T], Coroutine[Any, Any, None]], items: Sequence[T]) -> None:
+    async with anyio.create_task_group() as tasks:
+        for item in items:
+            tasks.start_soon(work, item)

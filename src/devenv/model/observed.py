@@ -1,0 +1,77 @@
+"""What the engine says is there: containers, networks and volumes of one project, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+NUMBER_LABEL = "com.docker.compose.container-number"
+DEPENDS_LABEL = "com.docker.compose.depends_on"
+NETWORK_LABEL = "com.docker.compose.network"
+OUR_LABEL = "devenv.project"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as inspected. `state` is the engine's word: created, running, exited, ...
+
+    `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` is the
+    engine's own text, compared only for equality. `user` is `Config.User` as written.
+    """
+
+    id: str
+    name: str
+    service: str
+    state: str
+    ours: bool
+    health: str | None = None
+    exit_code: int = 0
+    started_at: str = ""
+    user: str = ""
+    tty: bool = False
+    image: str = ""
+    stop_timeout: float = 10.0
+    restarts: int = 0
+    depends_on: tuple[str, ...] = ()
+    ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What changes whenever a process begins anew: id and start time."""
+        return self.id, self.started_at
+
+    @property
+    def running(self) -> bool:
+        """Whether a process can be sent into it."""
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network with the labels that say whose it is."""
+
+    id: str
+    name: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One named volume; `project` is the Compose project that its label names, if any."""
+
+    name: str
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything of one project on the engine at one moment."""
+
+    containers: tuple[Container, ...] = ()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+    def of(self, service: str) -> tuple[Container, ...]:
+        """The containers of one service, oldest number first."""
+        return tuple(c for c in self.containers if c.service == service)

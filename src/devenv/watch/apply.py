@@ -1,0 +1,278 @@
+"""A service's plan into one container: stage beside the target, then rename; collect outcomes, decide nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from devenv.engine.api import CallError, Engine
+from devenv.errors import EngineError
+from devenv.model.observed import Container
+from devenv.model.plan import Delete, Sync
+from devenv.watch import archive
+from devenv.watch.archive import Archive, Found, Item
+from devenv.watch.shell import BrokenShellError, Shell, quoted
+
+BULK = 12  # from so many files in one folder on, one staging folder and one `mv` beat a rename each
+MV_ARGUMENTS = 500
+READ_BACK_AT_ONCE = 8
+
+
+@dataclass
+class Outcome:
+    """What arrived, what did not (target -> reason), and whether readers saw only whole files."""
+
+    files: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    atomic: bool = True
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Target:
+    """One container that files go to, with its open shell, as long as its process lives."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, engine: Engine, container: Container, owner: tuple[int, int], mark: str) -> None:
+        self.container = container
+        self._engine = engine
+        self._uid, self._gid = owner
+        self._mark = mark
+        self._shell: Shell | None = None
+        self._shell_tried = False
+        self._folders: set[str] = {"/"}
+        self._turn = anyio.Lock()
+
+    @classmethod
+    async def reach(cls, engine: Engine, container: Container, mark: str) -> Target:
+        """The target for a container that exists; its shell opens with the first need."""
+        return cls(engine, container, await _owner(engine, container), mark)
+
+    async def close(self) -> None:
+        """The shell closed; the container itself is not touched."""
+        if self._shell is not None:
+            await self._shell.close()
+
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> Outcome:
+        """Deletes, then syncs, in this container. A failed path is in the outcome and stops nothing.
+
+        Raises EngineError where the engine cannot be reached, or the container has gone.
+        """
+        async with self._turn:
+            outcome = Outcome()
+            shell = await self._open()
+            if deletes:
+                await self._delete(shell, deletes, outcome)
+            if syncs:
+                await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
+            return outcome
+
+    async def _open(self) -> Shell | None:
+        if not self.container.running:
+            return None
+        if self._shell is not None and self._shell.broken:
+            await self._shell.close()
+            self._shell, self._shell_tried = None, False
+        if not self._shell_tried:
+            self._shell_tried = True
+            self._shell = await Shell.open(self._engine, self.container.id, self._mark)
+        return self._shell
+
+    async def open_shell(self) -> None:
+        """The shell opened ahead of the first save, which is then as fast as the second."""
+        async with self._turn:
+            await self._open()
+
+    # --- delete -----------------------------------------------------------------------------------------------
+
+    async def _delete(self, shell: Shell | None, deletes: Sequence[Delete], outcome: Outcome) -> None:
+        if shell is None:
+            why = "the container is not running" if not self.container.running else "its image has no shell"
+            outcome.failed.update({d.target: f"cannot be deleted: {why}" for d in deletes})
+            return
+        files = [d.target for d in deletes if not d.directory]
+        folders = [d.target for d in deletes if d.directory]
+        chunks = [files[i : i + MV_ARGUMENTS] for i in range(0, len(files), MV_ARGUMENTS)]
+        orders = [b"r " + b" ".join(map(quoted, chunk)) for chunk in chunks]
+        orders += [b"rd " + quoted(folder) for folder in folders]
+        failures = await _run(shell, orders)
+        for index, text in failures.items():
+            outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
+        outcome.deleted += len(deletes) - len(outcome.failed)
+        self._folders.difference_update(folders)
+
+    # --- sync -------------------------------------------------------------------------------------------------
+
+    async def _sync(self, shell: Shell | None, syncs: Sequence[Sync], outcome: Outcome) -> None:
+        if shell is not None:
+            folders = await anyio.to_thread.run_sync(lambda: [s for s in syncs if _is_folder(s.source)])
+            made = {s.target for s in folders}
+            syncs = [s for s in syncs if s.target not in made]
+            staged = _staging(syncs)
+            await self._make_folders(shell, made, syncs, staged)
+            outcome.files += len(made)
+        else:
+            staged = {s.target: s.target for s in syncs}
+        sources = {staged[s.target]: s for s in syncs}
+        items = [Item(s.source, staged[s.target]) for s in syncs]
+        for part in await anyio.to_thread.run_sync(lambda: archive.build(items, uid=self._uid, gid=self._gid)):
+            for item, reason in part.failed:
+                outcome.failed[sources[item.path].target] = reason
+            if part.items:
+                await self._put(shell, part, sources, outcome)
+        outcome.atomic = shell is not None or not self.container.running
+
+    async def _put(self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> None:
+        try:
+            await self._engine.put(self.container.id, part.data)
+        except CallError as error:
+            if len(part.items) > 1:
+                await self._put_one_by_one(shell, part, sources, outcome)
+            else:
+                outcome.failed[sources[part.items[0].path].target] = error.reason
+            return
+        failed: dict[str, str] = {}
+        if shell is not None:
+            failed = await self._rename(shell, part.items, sources)
+        outcome.failed.update(failed)
+        outcome.files += len(part.items) - len(failed)
+        outcome.bytes += part.size
+
+    async def _put_one_by_one(
+        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome
+    ) -> None:
+        """One bad entry fails a whole archive: alone, each shows whether it is the bad one."""
+        for item in part.items:
+            for alone in await anyio.to_thread.run_sync(
+                lambda item=item: archive.build([item], uid=self._uid, gid=self._gid)  # type: ignore[misc]
+            ):
+                for _, reason in alone.failed:
+                    outcome.failed[sources[item.path].target] = reason
+                if alone.items:
+                    await self._put(shell, alone, sources, outcome)
+
+    async def _make_folders(
+        self, shell: Shell, made: Iterable[str], syncs: Sequence[Sync], staged: Mapping[str, str]
+    ) -> None:
+        """New folders and missing parents with the service's owner: those that the engine implies are root's."""
+        new = {p for folder in made for p in (folder, *_parents(folder))}
+        parents = (new | {p for s in syncs for p in _parents(s.target)}) - self._folders
+        owner = b"%d:%d" % (self._uid, self._gid)
+        wanted = sorted(parents)
+        staging = sorted({posixpath.dirname(p) for p in staged.values()} - parents - self._folders)
+        orders = [b"d " + quoted(folder) + b" " + owner for folder in wanted]
+        orders += [b"mkdir -- " + quoted(folder) for folder in staging if folder.endswith("~")]
+        failures = await _run(shell, orders) if orders else {}
+        self._folders.update(f for i, f in enumerate(wanted) if i not in failures)
+
+    async def _rename(self, shell: Shell, items: Sequence[Item], sources: Mapping[str, Sync]) -> dict[str, str]:
+        bulk: dict[str, list[Item]] = defaultdict(list)
+        orders: list[tuple[bytes, list[str]]] = []
+        for item in items:
+            target = sources[item.path].target
+            folder = posixpath.dirname(item.path)
+            if folder.endswith("~"):
+                bulk[folder].append(item)
+            elif item.path != target:
+                verb = b"m " if not os.path.islink(item.source) else b"l "
+                orders.append((verb + quoted(item.path) + b" " + quoted(target), [target]))
+        for folder, group in bulk.items():
+            for start in range(0, len(group), MV_ARGUMENTS):
+                part = group[start : start + MV_ARGUMENTS]
+                names = b" ".join(quoted(posixpath.basename(i.path)) for i in part)
+                order = b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names
+                orders.append((order, [sources[i.path].target for i in part]))
+            orders.append((b"rm -rf -- " + quoted(folder), []))
+        failures = await _run(shell, [order for order, _ in orders])
+        return {t: text or "rename failed" for i, text in failures.items() for t in orders[i][1]}
+
+    # --- read back ---------------------------------------------------------------------------------------------
+
+    async def differing(self, syncs: Sequence[Sync], tops: Iterable[str]) -> list[Sync]:
+        """Those syncs whose target does not hold the host's content, kind and mode yet.
+
+        `tops` are the container paths to read back: they cover every target.
+        """
+        found: dict[str, Found] = {}
+        limit = anyio.CapacityLimiter(READ_BACK_AT_ONCE)
+
+        async def read(path: str) -> None:
+            async with limit:
+                tar = await self._engine.get(self.container.id, path)
+            if tar is not None:
+                parent = posixpath.dirname(path.rstrip("/"))
+                found.update(await anyio.to_thread.run_sync(archive.entries, tar, parent))
+
+        async with anyio.create_task_group() as tasks:
+            for path in tops:
+                tasks.start_soon(read, path)
+        return await anyio.to_thread.run_sync(
+            lambda: [s for s in syncs if archive.expected(s.source) != found.get(s.target)]
+        )
+
+
+async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
+    try:
+        return await shell.run(orders)
+    except (BrokenShellError, ConnectionError, TimeoutError) as error:
+        raise EngineError("the shell in the container has ended") from error
+
+
+def _staging(syncs: Sequence[Sync]) -> dict[str, str]:
+    """Where each target is put first: a name beside it, or, from many in one folder on, a folder beside them.
+
+    The names end in `~`, which the watchers of dev servers skip.
+    """
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for sync in syncs:
+        by_folder[posixpath.dirname(sync.target)].append(sync.target)
+    staged: dict[str, str] = {}
+    for folder, targets in by_folder.items():
+        base = folder.rstrip("/")
+        if len(targets) >= BULK:
+            stage = f"{base}/.devenv-{next(Target._numbers)}~"  # noqa: SLF001 - its own module
+            staged.update({t: f"{stage}/{posixpath.basename(t)}" for t in targets})
+        else:
+            staged.update({t: f"{base}/.devenv-{next(Target._numbers)}~" for t in targets})  # noqa: SLF001
+    return staged
+
+
+def _parents(path: str) -> Iterable[str]:
+    folder = posixpath.dirname(path)
+    while folder not in ("/", ""):
+        yield folder
+        folder = posixpath.dirname(folder)
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+async def _owner(engine: Engine, container: Container) -> tuple[int, int]:
+    """The uid and gid of the container's user, names looked up in the image's own passwd and group files."""
+    user, _, group = container.user.partition(":")
+    if user in ("", "0", "root") and group in ("", "0", "root"):
+        return 0, 0
+    uid, gid = user, group
+    if not user.isdigit() or not group:
+        passwd = await _table(engine, container, "/etc/passwd")
+        row = next((r for r in passwd if user in (r[0], r[2])), None)
+        uid = row[2] if row else user
+        gid = group or (row[3] if row else "0")
+    if not gid.isdigit():
+        rows = await _table(engine, container, "/etc/group")
+        gid = next((r[2] for r in rows if r[0] == gid), "0")
+    return (int(uid) if uid.isdigit() else 0), int(gid)
+
+
+async def _table(engine: Engine, container: Container, path: str) -> list[list[str]]:
+    tar = await engine.get(container.id, path)
+    text = archive.first_file(tar).decode(errors="replace") if tar else ""
+    return [row for row in (line.split(":") for line in text.splitlines()) if len(row) > 3]  # noqa: PLR2004

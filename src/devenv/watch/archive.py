@@ -1,0 +1,164 @@
+"""A plan's files as one uncompressed tar per container owner, complete in memory before any request opens."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+READ_TRIES = 5
+CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_FILES = 1000
+PERMISSIONS = 0o777
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One host path and the absolute container path under which the archive carries it."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Tar bytes, what is inside, and which sources could not be read as one consistent whole."""
+
+    data: bytes
+    items: tuple[Item, ...]
+    size: int
+    failed: tuple[tuple[Item, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry read back from a container: mode bits, link target or a digest of the content."""
+
+    kind: bytes
+    mode: int
+    content: str
+
+
+def build(items: Iterable[Item], *, uid: int, gid: int) -> list[Archive]:
+    """Archives of at most 8 MiB or 1,000 entries each (a larger file has its own). Blocking.
+
+    Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
+    again; one that never rests is reported in `failed` and not sent torn.
+    """
+    archives: list[Archive] = []
+    pending: list[tuple[Item, tarfile.TarInfo, bytes]] = []
+    failed: list[tuple[Item, str]] = []
+    weight = 0
+    for item in items:
+        try:
+            info, content = _read(item)
+        except OSError as error:
+            failed.append((item, error.strerror or str(error)))
+            continue
+        info.uid, info.gid = uid, gid
+        if pending and (weight + len(content) > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
+            archives.append(_pack(pending, weight, ()))
+            pending, weight = [], 0
+        pending.append((item, info, content))
+        weight += len(content)
+    if pending or failed:
+        archives.append(_pack(pending, weight, tuple(failed)))
+    return archives
+
+
+def entries(tar: bytes, parent: str) -> dict[str, Found]:
+    """What a tar from the container holds, by absolute container path; `parent` is where its names begin."""
+    found: dict[str, Found] = {}
+    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+        for info in archive:
+            path = os.path.normpath(f"{parent}/{info.name}")
+            if info.isfile():
+                file = archive.extractfile(info)
+                found[path] = Found(b"f", info.mode & PERMISSIONS, digest(file.read() if file else b""))
+            elif info.issym():
+                found[path] = Found(b"l", PERMISSIONS, info.linkname)
+            elif info.isdir():
+                found[path] = Found(b"d", info.mode & PERMISSIONS, "")
+    return found
+
+
+def expected(source: str) -> Found | None:
+    """What the host path should look like when it is read back; None where it cannot be read. Blocking."""
+    try:
+        info, content = _read(Item(source, "/x"))
+    except OSError:
+        return None
+    if info.issym():
+        return Found(b"l", PERMISSIONS, info.linkname)
+    return Found(b"d", info.mode, "") if info.isdir() else Found(b"f", info.mode, digest(content))
+
+
+def digest(content: bytes) -> str:
+    """A fingerprint that tells two contents apart."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _pack(
+    pending: list[tuple[Item, tarfile.TarInfo, bytes]], weight: int, failed: tuple[tuple[Item, str], ...]
+) -> Archive:
+    buffer = io.BytesIO()
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+    ) as tar:
+        for _, info, content in pending:
+            tar.addfile(info, io.BytesIO(content))
+    return Archive(buffer.getvalue(), tuple(item for item, _, _ in pending), weight, failed)
+
+
+def _read(item: Item) -> tuple[tarfile.TarInfo, bytes]:
+    found = os.lstat(item.source)
+    if stat.S_ISLNK(found.st_mode):
+        info = _info(item, found, tarfile.SYMTYPE)
+        info.linkname = os.readlink(item.source)
+        return info, b""
+    if stat.S_ISDIR(found.st_mode):
+        return _info(item, found, tarfile.DIRTYPE), b""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "neither a file nor a folder nor a link")
+    return _read_file(item)
+
+
+def _read_file(item: Item) -> tuple[tarfile.TarInfo, bytes]:
+    """The content between two equal looks at size and times, so that it was once the file's content."""
+    descriptor = os.open(item.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        for _ in range(READ_TRIES):
+            before = os.fstat(descriptor)
+            file.seek(0)
+            content = file.read()
+            after = os.fstat(descriptor)
+            same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+            if same and len(content) == after.st_size:
+                info = _info(item, after, tarfile.REGTYPE)
+                info.size = len(content)
+                return info, content
+    raise OSError(0, "it is being written all the time")
+
+
+def _info(item: Item, found: os.stat_result, kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(item.path.lstrip("/"))
+    info.type = kind
+    info.mode = found.st_mode & PERMISSIONS
+    info.mtime = found.st_mtime_ns // 10**9
+    # Dev servers compare times to the nanosecond: two saves within one second must differ.
+    info.pax_headers = {"mtime": f"{found.st_mtime_ns // 10**9}.{found.st_mtime_ns % 10**9:09d}"}
+    return info
+
+
+def first_file(tar: bytes) -> bytes:
+    """The content of the first plain file in a tar, empty where there is none."""
+    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+        for info in archive:
+            file = archive.extractfile(info) if info.isfile() else None
+            if file is not None:
+                return file.read()
+    return b""

@@ -1,0 +1,97 @@
+"""What lies on the host now: lstat and walk, never through a link, never into what every rule ignores."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from devenv.watch.changes import FileState, Kind
+
+Prune = Callable[[str], bool]
+
+
+def state(path: str) -> FileState | None:
+    """The path's own state, links not followed; None where there is nothing (or nothing that we may see)."""
+    try:
+        return _state(path, os.lstat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def scan(roots: Iterable[str], prune: Prune) -> dict[str, FileState]:
+    """Everything at and below the roots. Blocking: call it in a worker thread."""
+    return {path: now for root in roots for path, now in _walk(root, prune)}
+
+
+def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> dict[str, FileState | None]:
+    """Fresh states of the touched paths; a folder is walked, and what was known below it and is gone is None.
+
+    Paths in ignored folders are left out. Blocking: call it in a worker thread.
+    """
+    fresh: dict[str, FileState | None] = {}
+    verdicts: dict[str, bool] = {}
+    for path in paths:
+        if path in fresh or _hidden(path, prune, verdicts):
+            continue
+        now = state(path)
+        before = known.get(path)
+        fresh[path] = now
+        if now is not None and now.kind is Kind.DIR:
+            fresh.update(_walk(path, prune))
+        if before is not None and before.kind is Kind.DIR:
+            prefix = f"{path}/"
+            fresh.update((p, None) for p in known if p.startswith(prefix) and p not in fresh)
+    return fresh
+
+
+def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
+    """Whether a folder above the path is ignored."""
+    folder = os.path.dirname(path)
+    if folder not in verdicts:
+        at_top = folder == os.path.dirname(folder)
+        verdicts[folder] = not at_top and (prune(folder) or _hidden(folder, prune, verdicts))
+    return verdicts[folder]
+
+
+def _walk(root: str, prune: Prune) -> Iterator[tuple[str, FileState]]:
+    now = state(root)
+    if now is None:
+        return
+    yield root, now
+    folders = [root] if now.kind is Kind.DIR and not prune(root) else []
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                below = _state(entry.path, entry.stat(follow_symlinks=False))
+            except OSError:
+                continue
+            yield entry.path, below
+            if below.kind is Kind.DIR and not prune(entry.path):
+                folders.append(entry.path)
+
+
+def _state(path: str, found: os.stat_result) -> FileState:
+    link = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
+    return FileState(
+        kind=_kind(found.st_mode),
+        mode=found.st_mode & 0o777,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        ctime_ns=found.st_ctime_ns,
+        inode=found.st_ino,
+        link=link,
+    )
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return Kind.FILE
+    if stat.S_ISDIR(mode):
+        return Kind.DIR
+    return Kind.LINK if stat.S_ISLNK(mode) else Kind.OTHER

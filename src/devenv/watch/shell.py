@@ -1,0 +1,132 @@
+"""One long-lived shell in a container: a line to an open one costs under a millisecond, a fresh exec sixty."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+
+import anyio
+
+from devenv.engine.api import Engine, Session
+from devenv.errors import EngineError
+
+ANSWER_SECONDS = 60.0
+BATCH_BYTES = 64 * 1024
+
+# m: move a staged entry over its target. l: the same for a link, which `mv` must not walk through. d: a folder
+# with the service's owner. g: many staged entries of one folder at once. r, rd: remove a file, an empty folder.
+PRELUDE = b"""exec 2>&1
+m() { if [ -d "$2" ] && [ ! -h "$2" ]; then rmdir -- "$2" || { rm -f -- "$1"; return 1; }; fi; mv -f -- "$1" "$2"; }
+l() { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && mv -f -- "$1" "$2"; }
+d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
+g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
+r() { rm -f -- "$@"; }
+rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }
+"""
+
+
+class BrokenShellError(ConnectionError):
+    """The shell has ended; what it was asked last may or may not have happened."""
+
+
+class Shell:
+    """Runs short orders one after the other, and tells which of them failed and why."""
+
+    def __init__(self, session: Session, stack: contextlib.AsyncExitStack) -> None:
+        self._session = session
+        self._stack = stack
+        self._mark = secrets.token_hex(8)
+        self._turn = anyio.Lock()
+        self._buffer = b""
+        self.broken = False
+
+    @classmethod
+    async def open(cls, engine: Engine, container_id: str, mark: str) -> Shell | None:
+        """A shell as root in a running container, or None where the image has no `sh`, `mv` or `rm`."""
+        stack = contextlib.AsyncExitStack()
+        try:
+            session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark))
+            shell = cls(session, stack)
+            await session.send(PRELUDE)
+            failures = await shell.run([b"command -v mv rm rmdir mkdir chown >/dev/null"])
+        except (EngineError, ConnectionError, TimeoutError):
+            await _close(stack)
+            return None
+        if failures:
+            await _close(stack)
+            return None
+        return shell
+
+    async def run(self, orders: Sequence[bytes]) -> dict[int, str]:
+        """Which orders failed, by index, with what they printed. Raises BrokenShellError where the shell has ended."""
+        failures: dict[int, str] = {}
+        async with self._turn:
+            for start, stop in _batches(orders):
+                answer = await self._ask(orders[start:stop])
+                failures.update({start + index: text for index, text in answer.items()})
+        return failures
+
+    async def _ask(self, orders: Sequence[bytes]) -> dict[int, str]:
+        mark = self._mark.encode()
+        lines = [order + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, order in enumerate(orders)]
+        lines.append(b"printf '\\n%s end\\n' " + mark + b"\n")
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                await self._session.send(b"\n".join(lines))
+                return await self._answer(mark)
+        except BaseException:
+            # Cancelled or cut off in the middle: nobody can tell any more whose answer comes next.
+            self.broken = True
+            raise
+
+    async def _answer(self, mark: bytes) -> dict[int, str]:
+        failures: dict[int, str] = {}
+        said: list[bytes] = []
+        while True:
+            line, found, rest = self._buffer.partition(b"\n")
+            if not found:
+                message = await self._session.receive()
+                if message is None:
+                    raise BrokenShellError
+                self._buffer += message[1]
+                continue
+            self._buffer = rest
+            if line == mark + b" end":
+                return failures
+            if line.startswith(mark + b" "):
+                text = b" ".join(s for s in said if s)
+                failures[int(line.split()[1])] = text.decode(errors="backslashreplace")
+                said = []
+            else:
+                said.append(line)
+
+    async def close(self) -> None:
+        """The shell ended; its process in the container sees the end of its input."""
+        self.broken = True
+        await _close(self._stack)
+
+
+def quoted(path: str) -> bytes:
+    """The path as one word of a POSIX shell, whatever bytes it holds."""
+    return b"'" + os.fsencode(path).replace(b"'", b"'\\''") + b"'"
+
+
+def _batches(orders: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Index ranges of at most 64 KiB of orders: more could fill the pipe both ways while nobody reads."""
+    ranges: list[tuple[int, int]] = []
+    start = size = 0
+    for index, order in enumerate(orders):
+        if index > start and size + len(order) > BATCH_BYTES:
+            ranges.append((start, index))
+            start, size = index, 0
+        size += len(order)
+    if start < len(orders):
+        ranges.append((start, len(orders)))
+    return ranges
+
+
+async def _close(stack: contextlib.AsyncExitStack) -> None:
+    with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
+        await stack.aclose()
