@@ -1,0 +1,314 @@
+"""YAML 1.2 core schema, for what Compose prints and for what people write.
+
+PyYAML speaks YAML 1.1: it raises on the plain `=` and `<<` that Compose prints, reads `22:22` as a number,
+keeps the last of two equal keys in silence, and follows an alias bomb until memory is gone. So the scanner
+is PyYAML's, and what its events mean is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+from devenv.errors import ConfigError
+
+SIZE_LIMIT = 1024 * 1024
+DEPTH_LIMIT = 100
+WRITTEN_LIMIT = 100_000
+ALIAS_LIMIT = 10_000
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CORE = "tag:yaml.org,2002:"
+_STR, _SEQ, _MAP, _NULL = _CORE + "str", _CORE + "seq", _CORE + "map", _CORE + "null"
+_COMPOSE_TAGS = frozenset({"!", "!reset", "!override"})
+
+_PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
+    (_NULL, re.compile(r"(?:~|null|Null|NULL|)\Z"), lambda _: None),
+    (
+        _CORE + "bool",
+        re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
+        lambda text: text.lower() == "true",
+    ),
+    (_CORE + "int", re.compile(r"[-+]?[0-9]+\Z"), int),
+    (_CORE + "int", re.compile(r"0o[0-7]+\Z"), lambda text: int(text, 0)),
+    (_CORE + "int", re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: int(text, 0)),
+    (_CORE + "float", re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), float),
+    (
+        _CORE + "float",
+        re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z"),
+        lambda text: float(text.replace(".", "")),
+    ),
+    (_CORE + "float", re.compile(r"\.(?:nan|NaN|NAN)\Z"), lambda _: float("nan")),
+)
+_CORE_TAGS = frozenset({_STR, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+
+_WORDS = (
+    (re.compile(r"character '\\t'"), "a tab is used for indentation", "Indent with spaces."),
+    (re.compile(r"cannot start any token"), "a value may not begin with this character", "Put it in quotes."),
+    (
+        re.compile(r"mapping values are not allowed"),
+        "unexpected `:`",
+        "Check the indentation, or quote the value.",
+    ),
+    (re.compile(r"expected <block end>|did not find expected key"), "the indentation is off", None),
+    (re.compile(r"unexpected end of stream"), "a quote is not closed", None),
+    (re.compile(r"expected ',' or '[\]}]'"), "a bracket is not closed, or a comma is missing", None),
+)
+
+
+def construct(text: str, *, file: str) -> Any:
+    """The value of `text`, plain scalars read by the YAML 1.2 core schema; ConfigError as in `check`."""
+    composer = _Composer(file, text)
+    return _value(composer.compose(), file)
+
+
+def check(text: bytes, *, file: str) -> yaml.Node:
+    """The node tree of a file that a person wrote; aliases are shared nodes, so never copy it.
+
+    Raises ConfigError with the line for whatever is not plain, finite, unambiguous YAML in UTF-8.
+    """
+    return _Composer(file, decode(text, file=file), careful=True).compose()
+
+
+def decode(text: bytes, *, file: str) -> str:
+    """The characters of a file, without a byte order mark: the text that marks of `check` count in."""
+    if len(text) > SIZE_LIMIT:
+        raise ConfigError(f"larger than {SIZE_LIMIT // 1024} KiB: this is no compose file", file=file)
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError("the file is UTF-16", hint="Save it as UTF-8.", file=file, line=1)
+    try:
+        characters = text.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise ConfigError("not UTF-8 text", hint="Save it as UTF-8.", file=file, line=line) from None
+    if odd := _UNPRINTABLE.search(characters):
+        line = characters.count("\n", 0, odd.start()) + 1
+        name = "a NUL byte" if odd[0] == "\0" else f"the control character U+{ord(odd[0]):04X}"
+        raise ConfigError(f"{name} in the text", file=file, line=line)
+    return characters
+
+
+def line_of(node: yaml.Node, path: Sequence[str | int]) -> int | None:
+    """The line, from 1, of the deepest part of `path` that exists; None where not even the first one does."""
+    line = None
+    for part in path:
+        found = _child(node, part)
+        if found is None:
+            break
+        at, node = found
+        line = at.start_mark.line + 1
+    return line
+
+
+def at(node: yaml.Node, path: Sequence[str | int]) -> yaml.Node | None:
+    """The node at `path`, merge keys followed, or None."""
+    for part in path:
+        found = _child(node, part)
+        if found is None:
+            return None
+        node = found[1]
+    return node
+
+
+def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """The key and value nodes of a mapping, own keys first, then merged ones; nothing for other nodes."""
+    if isinstance(node, yaml.MappingNode):
+        yield from (pair for pair in node.value if pair[0].value != "<<")
+        for key, value in node.value:
+            if key.value == "<<":
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    yield from items(merged)
+
+
+def strings(node: yaml.Node | None) -> list[yaml.ScalarNode]:
+    """The scalar itself, or the scalars in a list; empty for anything else."""
+    if isinstance(node, yaml.ScalarNode):
+        return [node]
+    if isinstance(node, yaml.SequenceNode):
+        return [item for item in node.value if isinstance(item, yaml.ScalarNode)]
+    return []
+
+
+def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        return (node.value[part], node.value[part]) if 0 <= part < len(node.value) else None
+    return next((pair for pair in items(node) if pair[0].value == str(part)), None)
+
+
+@dataclass
+class _Open:
+    """A collection whose end has not been seen."""
+
+    node: yaml.CollectionNode
+    anchor: str | None
+    began: int
+    key: yaml.Node | None = None
+    keys: dict[str, int] = field(default_factory=dict)
+
+
+class _Composer:
+    """Events to nodes without recursion: depth and size are known before anything is built on them."""
+
+    def __init__(self, file: str, text: str, *, careful: bool = False) -> None:
+        self.file = file
+        self.text = text
+        self.careful = careful
+        self.stack: list[_Open] = []
+        self.anchors: dict[str, tuple[yaml.Node, int]] = {}
+        self.written = 0
+        self.aliased = 0
+        self.root: yaml.Node | None = None
+
+    def compose(self) -> yaml.Node:
+        documents = 0
+        try:
+            for event in yaml.parse(self.text, Loader=_LOADER):
+                if isinstance(event, yaml.DocumentStartEvent):
+                    self.anchors.clear()
+                    documents += 1
+                elif isinstance(event, yaml.NodeEvent):
+                    self._node(event)
+                elif isinstance(event, yaml.CollectionEndEvent):
+                    self._close()
+        except yaml.MarkedYAMLError as error:
+            raise self._syntax(error) from None
+        return self.root or _empty(self.file)
+
+    def _node(self, event: yaml.NodeEvent) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._place(self._alias(event), event)
+            return
+        self._count(event)
+        if isinstance(event, yaml.ScalarEvent):
+            node: yaml.Node = yaml.ScalarNode(
+                self._scalar_tag(event), event.value, *_span(event), event.style
+            )
+            self._place(node, event)
+            if event.anchor:
+                self.anchors[event.anchor] = (node, 1)
+            return
+        assert isinstance(event, yaml.CollectionStartEvent)  # noqa: S101 - the last kind of node event
+        kind = yaml.SequenceNode if isinstance(event, yaml.SequenceStartEvent) else yaml.MappingNode
+        default = _SEQ if kind is yaml.SequenceNode else _MAP
+        opened = kind(self._tag(event, default), [], *_span(event), event.flow_style)
+        self._place(opened, event)
+        if len(self.stack) >= DEPTH_LIMIT:
+            raise self._error(f"nesting deeper than {DEPTH_LIMIT}", event)
+        self.stack.append(_Open(opened, event.anchor, self.written + self.aliased - 1))
+
+    def _close(self) -> None:
+        done = self.stack.pop()
+        if done.anchor:
+            self.anchors[done.anchor] = (done.node, self.written + self.aliased - done.began)
+
+    def _alias(self, event: yaml.AliasEvent) -> yaml.Node:
+        if any(opened.anchor == event.anchor for opened in self.stack):
+            raise self._error(f"alias *{event.anchor} refers to itself", event)
+        if event.anchor not in self.anchors:
+            raise self._error(f"alias *{event.anchor} has no anchor &{event.anchor} above it", event)
+        node, size = self.anchors[event.anchor]
+        self.aliased += size
+        if self.aliased > ALIAS_LIMIT:
+            raise self._error(f"more than {ALIAS_LIMIT:,} nodes after aliases", event)
+        return node
+
+    def _place(self, node: yaml.Node, event: yaml.NodeEvent) -> None:
+        if not self.stack:
+            self._top(node, event)
+            return
+        parent = self.stack[-1]
+        if isinstance(parent.node, yaml.SequenceNode):
+            parent.node.value.append(node)
+        elif parent.key is None:
+            self._unique(parent, node, event)
+            parent.key = node
+        else:
+            parent.node.value.append((parent.key, node))
+            parent.key = None
+
+    def _top(self, node: yaml.Node, event: yaml.NodeEvent) -> None:
+        if self.root is None or self.root.tag == _NULL:
+            self.root = node
+        elif node.tag != _NULL:
+            hint = "Put it into a file of its own and name both with -f."
+            raise self._error("a second YAML document begins here", event, hint=hint)
+
+    def _unique(self, parent: _Open, key: yaml.Node, event: yaml.NodeEvent) -> None:
+        if not isinstance(key, yaml.ScalarNode):
+            raise self._error("a key must be plain text, not a list or a mapping", event)
+        line = _span(event)[0].line + 1
+        first = parent.keys.setdefault(key.value, line)
+        if len(parent.keys) == len(parent.node.value):
+            raise self._error(f'duplicate key "{key.value}" (first on line {first})', event)
+
+    def _count(self, event: yaml.NodeEvent) -> None:
+        self.written += 1
+        if self.careful and self.written > WRITTEN_LIMIT:
+            raise self._error(f"more than {WRITTEN_LIMIT:,} nodes", event)
+
+    def _scalar_tag(self, event: yaml.ScalarEvent) -> str:
+        if event.tag:
+            return self._tag(event, _STR)
+        if not event.implicit[0]:
+            return _STR
+        return next((tag for tag, pattern, _ in _PLAIN if pattern.match(event.value)), _STR)
+
+    def _tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, default: str) -> str:
+        tag = event.tag or default
+        if tag in _CORE_TAGS or tag in _COMPOSE_TAGS:
+            return default if tag == "!" else tag
+        hint = "Compose knows !reset and !override; no other tag has a meaning in a compose file."
+        raise self._error(f"unknown tag {tag.replace(_CORE, '!!')}", event, hint=hint)
+
+    def _error(self, message: str, event: yaml.Event, *, hint: str | None = None) -> ConfigError:
+        return ConfigError(message, hint=hint, file=self.file, line=_span(event)[0].line + 1)
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> ConfigError:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        problem = error.problem or "this is not YAML"
+        if line is not None and "\t" in _indentation(self.text, line):
+            problem = r"character '\t'"
+        for pattern, words, hint in _WORDS:
+            if pattern.search(problem):
+                return ConfigError(words, hint=hint, file=self.file, line=line)
+        return ConfigError(problem, file=self.file, line=line)
+
+
+def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
+    """Where an event begins and ends; the type stubs say that it might not know, but these always do."""
+    return cast("tuple[yaml.Mark, yaml.Mark]", (event.start_mark, event.end_mark))
+
+
+def _empty(file: str) -> yaml.Node:
+    mark = yaml.Mark(file, 0, 0, 0, "", 0)
+    return yaml.ScalarNode(_NULL, "", mark, mark)
+
+
+def _indentation(text: str, line: int) -> str:
+    lines = text.splitlines()
+    if line > len(lines):
+        return ""
+    return lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
+
+
+def _value(node: yaml.Node, file: str) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, file) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {_value(key, file): _value(value, file) for key, value in node.value}
+    return _scalar(node, file)
+
+
+def _scalar(node: yaml.Node, file: str) -> Any:
+    for tag, pattern, convert in _PLAIN:
+        if node.tag == tag and pattern.match(node.value):
+            return convert(node.value)
+    if node.tag in (_STR, *_COMPOSE_TAGS):
+        return node.value
+    raise ConfigError(f"not a {node.tag.removeprefix(_CORE)}", file=file, line=node.start_mark.line + 1)
