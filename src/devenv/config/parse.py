@@ -51,8 +51,11 @@ class ShapeError(ConfigError):
 
 
 def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -> Project:
-    """The project; raises ShapeError (a ConfigError) that names the path of what is wrong."""
-    root = _Cursor(dict(model))
+    """The project; raises ShapeError (a ConfigError) that names the path of what is wrong.
+
+    Compose prints every `$` doubled, so that its output can be read again; the project holds plain ones.
+    """
+    root = _Cursor(_undoubled(dict(model)))
     services = root.at("services", {})
     return Project(
         name=root.at("name").text(),
@@ -83,6 +86,16 @@ def is_image(reference: str) -> bool:
 def dotted(path: Sequence[str | int]) -> str:
     """A path as people write it: `services.web.ports[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _undoubled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, list):
+        return [_undoubled(item) for item in value]
+    if isinstance(value, dict):
+        return {_undoubled(key): _undoubled(item) for key, item in value.items()}
+    return value
 
 
 class _Cursor:

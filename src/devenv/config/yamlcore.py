@@ -185,9 +185,7 @@ class _Composer:
             return
         self._count(event)
         if isinstance(event, yaml.ScalarEvent):
-            node: yaml.Node = yaml.ScalarNode(
-                self._scalar_tag(event), event.value, *_span(event), event.style
-            )
+            node: yaml.Node = yaml.ScalarNode(self._scalar_tag(event), event.value, *_span(event), event.style)
             self._place(node, event)
             if event.anchor:
                 self.anchors[event.anchor] = (node, 1)

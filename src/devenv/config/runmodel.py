@@ -1,0 +1,204 @@
+"""The resolved model -> the model that every Compose verb gets on stdin. Your files stay as they are.
+
+What may change is bound by Compose's hashes. A service's hash must stay the same from run to run, so the label
+that marks it is constant; a named volume gets no label at all, since a newer Compose would ask to recreate it
+and lose its data; whatever exists already becomes `external`, which no Compose compares.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devenv.errors import UsageError
+
+LABEL = "devenv.project"
+LOOPBACK = "127.0.0.1"
+
+_PORT_CHANGE = re.compile(r"(?P<service>[a-zA-Z0-9._-]+):(?P<published>[0-9]{1,5})=(?P<target>[0-9]{1,5})")
+_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_BINARY = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class PortChange:
+    """`target` of the service is published on the host's port `published`, whatever the file says."""
+
+    service: str
+    published: str
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is there before the run: services with a container that is not ours, real names of the rest."""
+
+    foreign_services: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What this run changes on purpose.
+
+    `images` replaces the `image` of services that are not built. `bases` replaces, for a service that is built,
+    what a name in its Dockerfile (`FROM`, `COPY --from`) stands for.
+    """
+
+    loopback: bool = True
+    images: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ports: tuple[PortChange, ...] = ()
+
+
+def run_model(
+    model: Mapping[str, Any],
+    *,
+    found: Found,
+    choices: Choices,
+    services: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """A changed copy of the resolved `model`, restricted to `services` where given.
+
+    Raises UsageError for a port change that fits no published port.
+    """
+    result = copy.deepcopy(dict(model))
+    loopback = choices.loopback and (result.pop("x-devenv", None) or {}).get("ports") != "as-written"
+    everything: dict[str, dict[str, Any]] = result.get("services") or {}
+    _change_ports(everything, choices.ports)
+    result["services"] = {
+        name: _service(name, service, label=result["name"], loopback=loopback, found=found, choices=choices)
+        for name, service in everything.items()
+        if services is None or name in services
+    }
+    _drop_dependencies(result["services"], frozenset(everything))
+    if "networks" in result:
+        result["networks"] = dict(_networks(result["networks"], found.networks, label=result["name"]))
+    if "volumes" in result:
+        result["volumes"] = dict(_externals(result["volumes"], found.volumes))
+    return result
+
+
+def dump(model: Mapping[str, Any]) -> bytes:
+    """The model as JSON that every YAML reader accepts; `$` stays doubled, as Compose printed it."""
+    text = json.dumps(model, ensure_ascii=False, separators=(", ", ": "))
+    if _LONE.search(text):
+        text = _BINARY.sub(_as_binary, text)
+    return _ESCAPE.sub(lambda odd: f"\\u{ord(odd[0]):04x}", text).encode()
+
+
+def port_change(text: str) -> PortChange:
+    """`SERVICE:HOST=CONTAINER` as written after `--port`; UsageError where it is not that."""
+    match = _PORT_CHANGE.fullmatch(text)
+    if match is None or not all(0 < int(match[key]) < 65536 for key in ("published", "target")):  # noqa: PLR2004 - ports
+        hint = "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
+        raise UsageError(f"`{text}` is not a port change", hint=hint)
+    return PortChange(match["service"], match["published"], int(match["target"]))
+
+
+def context_key(reference: str) -> str:
+    """The name under which BuildKit looks an image up among `additional_contexts`."""
+    name = re.sub(r"\A(?:(?:index\.)?docker\.io/)(?:library/)?|\Alibrary/", "", reference)
+    return name.removesuffix(":latest")
+
+
+def _service(
+    name: str,
+    service: dict[str, Any],
+    *,
+    label: str,
+    loopback: bool,
+    found: Found,
+    choices: Choices,
+) -> dict[str, Any]:
+    for key in ("develop", "profiles"):
+        service.pop(key, None)
+    if service.get("memswap_limit") == "-1":
+        service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
+    if name in found.foreign_services:
+        return service
+    service["labels"] = {**(service.get("labels") or {}), LABEL: label}
+    if loopback:
+        for port in service.get("ports") or ():
+            port.setdefault("host_ip", LOOPBACK)
+    _swap_images(service, choices.images, choices.bases.get(name, {}))
+    return service
+
+
+def _swap_images(service: dict[str, Any], images: Mapping[str, str], bases: Mapping[str, str]) -> None:
+    build = service.get("build")
+    if build is None:
+        if service.get("image") in images:
+            service["image"] = images[service["image"]]
+            service["pull_policy"] = "never"  # it was made here, no registry has it
+        return
+    if bases:
+        build.pop("pull", None)
+        contexts = {context_key(name): f"docker-image://{image}" for name, image in bases.items()}
+        build["additional_contexts"] = contexts | (build.get("additional_contexts") or {})
+
+
+def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortChange, ...]) -> None:
+    for change in changes:
+        if change.service not in services:
+            hint = f"Services here: {', '.join(sorted(services))}."
+            raise UsageError(f"--port names the service `{change.service}`, which is not there", hint=hint)
+        service = services[change.service]
+        ports = service.get("ports") or []
+        if change.target not in (port["target"] for port in ports):
+            targets = ", ".join(sorted({str(port["target"]) for port in ports}, key=int)) or "none"
+            message = f"`{change.service}` does not publish the container port {change.target}"
+            raise UsageError(message, hint=f"Container ports that it publishes: {targets}.")
+        service["ports"] = list(_changed(ports, change))
+
+
+def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[str, Any]]:
+    """The ports with the change; of several entries for one target and protocol, the first stays."""
+    seen: set[str] = set()
+    for port in ports:
+        if port["target"] != change.target:
+            yield port
+        elif port.get("protocol", "tcp") not in seen:
+            seen.add(port.get("protocol", "tcp"))
+            yield {**port, "published": change.published}
+
+
+def _drop_dependencies(services: Mapping[str, dict[str, Any]], known: frozenset[str]) -> None:
+    dropped = known.difference(services)
+    for service in services.values():
+        needs = service.get("depends_on")
+        if needs and not dropped.isdisjoint(needs):
+            service["depends_on"] = {name: need for name, need in needs.items() if name not in dropped}
+
+
+def _networks(
+    networks: Mapping[str, dict[str, Any] | None], existing: frozenset[str], *, label: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, network in _externals(networks, existing):
+        if network.get("external"):
+            yield key, network
+        else:
+            yield key, {**network, "labels": {**(network.get("labels") or {}), LABEL: label}}
+
+
+def _externals(
+    resources: Mapping[str, dict[str, Any] | None], existing: frozenset[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, resource in resources.items():
+        name = (resource or {}).get("name", key)
+        yield key, {"name": name, "external": True} if name in existing else (resource or {})
+
+
+def _as_binary(quoted: re.Match[str]) -> str:
+    """A string that is no Unicode as `!!binary`; all others as they are."""
+    value: str = json.loads(quoted[0])
+    if not _LONE.search(value):
+        return quoted[0]
+    return f'!!binary "{base64.b64encode(value.encode(errors="surrogateescape")).decode()}"'
