@@ -1,0 +1,157 @@
+"""Fixtures for all tests. Whatever needs the engine through them is marked `engine` without saying so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import engine as engine_support
+from support.cli import Devenv, StartDevenv
+from support.stack import PREFIX, NewStack, Stack, unique_name
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NEWER_COMPOSE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "devenv-compose-test/compose-2.40"
+COMPOSES = ["installed-compose"]
+if os.environ.get("DEVENV_TEST_NEWER_COMPOSE") != "none":
+    COMPOSES.append("newer-compose")
+
+# Set while others work on the same engine: then only projects of this test run are looked at.
+SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the engine or the browser, so that `-m "not engine"` is the truth."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "browser" in names:
+            item.add_marker(pytest.mark.browser)
+        if "engine" in names:
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(autouse=True)
+def _engine_where_marked(request: pytest.FixtureRequest) -> None:
+    """A test that is marked `engine` has one, and is looked after, even if it names no fixture."""
+    if request.node.get_closest_marker("engine") or request.node.get_closest_marker("browser"):
+        request.getfixturevalue("engine")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The engine's version; at the end of the run it must hold what it held before."""
+    try:
+        version = engine_support.docker("version", "--format={{.Server.Version}}")
+    except (engine_support.DockerError, FileNotFoundError) as error:
+        pytest.fail(f"no Docker engine answers ({error}); scripts/test brings one, scripts/test --fast needs none")
+    before = engine_support.Inventory.now()
+    yield version
+    prefix = PREFIX if SHARED_ENGINE else None
+    deadline = time.monotonic() + 10
+    while changes := before.changes(engine_support.Inventory.now(), only_project_prefix=prefix):
+        if time.monotonic() > deadline:
+            pytest.fail("the tests did not leave the engine as they found it\n" + "\n".join(changes))
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: str) -> str:
+    """The image that small test containers run on."""
+    return engine_support.ensure_base_image()
+
+
+@pytest.fixture(params=COMPOSES)
+def compose_env(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
+    """What selects a Compose in a child's environment; the test runs once for each version."""
+    return {} if request.param == "installed-compose" else newer_compose_env()
+
+
+def newer_compose_env() -> dict[str, str]:
+    """What selects the newer Compose, on the engine that is in use now."""
+    config = NEWER_COMPOSE / "config"
+    if not (config / "cli-plugins/docker-compose").exists():
+        pytest.fail("the newer Compose is not there; scripts/newer-compose fetches it")
+    endpoint = engine_support.docker("context", "inspect", "--format={{.Endpoints.docker.Host}}")
+    return {"DOCKER_CONFIG": str(config), "DOCKER_HOST": endpoint}
+
+
+@pytest.fixture
+def state_env(tmp_path: Path) -> dict[str, str]:
+    """A state and a settings folder of the test's own."""
+    return {"XDG_STATE_HOME": str(tmp_path / "state home"), "XDG_CONFIG_HOME": str(tmp_path / "config home")}
+
+
+@pytest.fixture
+def new_stack(engine: str, base_image: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewStack]:
+    """Makes compose projects: `new_stack(env=None, folder="project") -> Stack`; removed whatever happens."""
+    made: list[Stack] = []
+
+    def make(env: Mapping[str, str] | None = None, folder: str = "project") -> Stack:
+        stack = Stack(tmp_path / folder, unique_name(request.node.originalname), env)
+        made.append(stack)
+        return stack
+
+    yield make
+    for stack in made:
+        stack.remove()
+
+
+@pytest.fixture
+def stack(new_stack: NewStack) -> Stack:
+    """One compose project of the test's own."""
+    return new_stack()
+
+
+@pytest.fixture
+def devenv(state_env: dict[str, str]) -> Iterator[StartDevenv]:
+    """Starts devenv: `devenv("up", cwd=..., env=...) -> Devenv`.
+
+    At the end of the test no process may be left and stdout may hold nothing but events.
+    """
+    started: list[Devenv] = []
+
+    def start(*args: str, cwd: Path, env: Mapping[str, str | None] | None = None) -> Devenv:
+        started.append(Devenv(*args, cwd=cwd, env={**state_env, **(env or {})}))
+        return started[-1]
+
+    yield start
+    complaints = []
+    for run in started:
+        try:
+            run.stop()
+        except AssertionError as error:
+            complaints.append(str(error))
+        if left := run.survivors():
+            complaints.append(f"processes are left: {left}")
+        if run.stray:
+            complaints.append(f"stdout held more than events: {run.stray[:5]}")
+        run.kill()
+    if complaints:
+        pytest.fail("\n".join(complaints))
+
+
+@pytest.fixture(scope="session")
+def browser(engine: str) -> Iterator[Browser]:
+    """A headless Chromium, driven by Playwright; tests open pages of their own."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests pay for it
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    quiet = [
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *quiet])
+        yield chromium
+        chromium.close()

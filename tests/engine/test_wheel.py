@@ -1,0 +1,89 @@
+"""The wheel that users install works outside the checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import devenv
+from support.stack import unique_name
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a clean venv that holds the wheel and the locked versions of what it needs."""
+    folder = tmp_path_factory.mktemp("installed wheel")
+    venv.create(folder, with_pip=True)
+    constraints = folder / "constraints.txt"
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    constraints.write_text("\n".join(re.findall(r"^[a-z][^\\\n]*==[^\\\n]*", locked, re.MULTILINE)), encoding="utf-8")
+    _run(str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "-c", str(constraints), str(wheel))
+    return folder / "bin"
+
+
+def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> None:
+    """Package, templates, type marker and licence are inside; tests, scripts and the sample are not."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"devenv/__main__.py", "devenv/py.typed"} <= set(names)
+    templates = {f"devenv/{path}" for path in _tracked("templates")}
+    assert templates
+    assert templates <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"devenv", "devenv_compose"}
+
+
+@pytest.mark.parametrize("command", ["devenv", "devenv-compose"])
+def test_both_commands_say_the_version(installed: Path, tmp_path: Path, command: str) -> None:
+    """Each entry point runs and names the version of the checkout."""
+    assert devenv.__version__ in _run(str(installed / command), "--version", cwd=tmp_path)
+
+
+def test_the_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
+    """What the tests above ran lies in the clean venv."""
+    origin = _run(str(installed / "python"), "-c", "import devenv; print(devenv.__file__)", cwd=tmp_path)
+    assert Path(origin.strip()).is_relative_to(installed.parent)
+
+
+@pytest.mark.engine
+def test_images_of_a_project_elsewhere(
+    installed: Path, tmp_path: Path, state_env: dict[str, str], base_image: str
+) -> None:
+    """`devenv images` in any folder lists what that project needs, from the templates inside the wheel."""
+    services = f"services:\n  idle:\n    image: {base_image}\n  web:\n    image: node:22\n"
+    (tmp_path / "compose.yml").write_text(f"name: {unique_name('wheel')}\n{services}", encoding="utf-8")
+    listed = _run(str(installed / "devenv"), "images", cwd=tmp_path, env=state_env)
+    assert base_image in listed
+    assert "node:22" in listed
+
+
+def _tracked(folder: str) -> list[str]:
+    """Files of the folder as git knows them; all files where this is no git checkout."""
+    listed = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return listed.stdout.splitlines()
+    return [path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()]
+
+
+def _run(*argv: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    overrides = {"PIP_CONSTRAINT": "", "PIP_REQUIRE_VIRTUALENV": "", "PYTHONPATH": "", **(env or {})}
+    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **overrides}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout

@@ -1,0 +1,191 @@
+"""A `devenv` that runs as users run it: a process of its own, driven by arguments and signals, read as events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+MARKER = "DEVENV_TEST_PROCESS"
+Event = dict[str, Any]
+
+
+class Devenv:
+    """`python -m devenv ARGS --output json`, started at once in a session of its own.
+
+    `env` is added to the environment of the tests; a value of None takes a variable away.
+    """
+
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path,
+        env: Mapping[str, str | None] | None = None,
+        json_output: bool = True,
+    ) -> None:
+        self.marker = secrets.token_hex(8)
+        self.events: list[Event] = []
+        self.stray: list[str] = []
+        self.stderr = ""
+        self._arrived = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "devenv", *args, *(["--output", "json"] if json_output else [])],
+            cwd=cwd,
+            env=_environment({**(env or {}), MARKER: self.marker}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self._take_stdout), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stderr, self._take_stderr), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_for(self, event: str, *, timeout: float = 60, since: int = 0, **match: object) -> Event:
+        """The first event of that name, at or after index `since`, whose fields are as in `match`.
+
+        A callable in `match` is asked about the value. AssertionError, with what did come, when time is up
+        or the process ends without it.
+        """
+        deadline = time.monotonic() + timeout
+        with self._arrived:
+            while True:
+                for candidate in self.events[since:]:
+                    if candidate.get("event") == event and _matches(candidate, match):
+                        return candidate
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._reading():
+                    why = "within the time" if left <= 0 else f"before it ended with {self.process.poll()}"
+                    raise AssertionError(f"no `{event}` {match or ''} {why}\n{self.report()}")
+                self._arrived.wait(min(left, 0.2))
+
+    def all(self, event: str, **match: object) -> list[Event]:
+        """Every event so far of that name whose fields are as in `match`."""
+        with self._arrived:
+            return [one for one in self.events if one.get("event") == event and _matches(one, match)]
+
+    def mark(self) -> int:
+        """The index of the next event, for `since`."""
+        with self._arrived:
+            return len(self.events)
+
+    def send_signal(self, sign: int) -> None:
+        """Send a signal to devenv itself, not to its children."""
+        self.process.send_signal(sign)
+
+    def wait(self, timeout: float = 60) -> int:
+        """The exit code, once the process has ended and all its output was read."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {timeout} s\n{self.report()}") from None
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+    def stop(self, sign: int = signal.SIGINT, timeout: float = 60) -> int:
+        """The exit code after the signal."""
+        if self.process.poll() is None:
+            self.send_signal(sign)
+        return self.wait(timeout)
+
+    def survivors(self, timeout: float = 10) -> dict[int, str]:
+        """Pid -> command of every process that stems from this one and still lives after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while (found := _processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
+
+    def kill(self) -> None:
+        """End it and everything that stems from it, at once."""
+        for pid in {self.process.pid, *_processes_with(f"{MARKER}={self.marker}")}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def report(self, lines: int = 40) -> str:
+        """The last events and the end of stderr, for a failed test's message."""
+        events = [json.dumps(event) for event in self.events[-lines:]]
+        return "\n".join(["--- events", *events, *self.stray, "--- stderr", self.stderr[-4000:]])
+
+    def _reading(self) -> bool:
+        return self._readers[0].is_alive()
+
+    def _read(self, source: IO[str] | None, take: Callable[[str], None]) -> None:
+        assert source is not None
+        with source:
+            for line in source:
+                with self._arrived:
+                    take(line)
+                    self._arrived.notify_all()
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def _take_stdout(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            self.events.append(event)
+        else:
+            self.stray.append(line)
+
+    def _take_stderr(self, line: str) -> None:
+        self.stderr += line
+
+
+StartDevenv = Callable[..., Devenv]
+
+
+def run(
+    *args: str, cwd: Path, env: Mapping[str, str | None] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """A finished `python -m devenv ARGS` with its output as text; for commands that are not `up`."""
+    return subprocess.run(
+        [sys.executable, "-m", "devenv", *args],
+        cwd=cwd,
+        env=_environment(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**os.environ, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _matches(event: Event, match: Mapping[str, object]) -> bool:
+    return all(
+        wanted(event.get(name)) if callable(wanted) else event.get(name) == wanted for name, wanted in match.items()
+    )
+
+
+def _processes_with(assignment: str) -> dict[int, str]:
+    if not sys.platform.startswith("linux"):
+        raise AssertionError("survivors are looked for in /proc, which only Linux has")
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(folder.name)
+            if assignment.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[pid] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return found

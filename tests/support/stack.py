@@ -1,0 +1,115 @@
+"""Small compose projects for tests: their own folder, a name that no one else has, and an end."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support import engine
+
+PREFIX = f"dvt{secrets.token_hex(3)}"
+SAMPLE = Path(__file__).parents[2] / "sample-todo-app"
+
+# A main process that does nothing and ends at once on TERM, as a good one does ($$ is Compose's way to write $).
+IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
+
+
+def idle_service(**more: Any) -> dict[str, Any]:
+    """A service that stays up and does nothing, with more keys of the Compose specification."""
+    return {"image": engine.BASE_IMAGE, "command": IDLE, **more}
+
+
+def unique_name(hint: str = "") -> str:
+    """A project name that no other test and no other test run has."""
+    readable = re.sub(r"[^a-z0-9]+", "-", hint.lower().removeprefix("test_")).strip("-")[:30]
+    return f"{PREFIX}-{readable}-{secrets.token_hex(2)}".replace("--", "-")
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Stack:
+    """A compose project in `folder`; `env` is what its compose and devenv commands need in the environment."""
+
+    def __init__(self, folder: Path, name: str, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.name = name
+        self.env = {"COMPOSE_PROJECT_NAME": name, **(env or {})}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def compose_file(self, services: Mapping[str, Any], **top_level: Any) -> Path:
+        """Write compose.yml with these services and further top-level keys."""
+        model = {"name": self.name, "services": dict(services), **top_level}
+        return self.write("compose.yml", yaml.safe_dump(model, sort_keys=False))
+
+    def write(self, path: str, text: str) -> Path:
+        """Write a file below the project's folder, the folders on the way made."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return target
+
+    def compose(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Plain `docker compose ARGS` in the project's folder, ended, with its output as text."""
+        return subprocess.run(
+            ["docker", "compose", *args],
+            cwd=self.folder,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def containers(self, service: str | None = None) -> list[str]:
+        """Ids of the project's containers, running or not."""
+        return engine.containers(self.name, service)
+
+    def container(self, service: str) -> str:
+        """The id of the service's only container."""
+        (only,) = self.containers(service)
+        return only
+
+    def read(self, service: str, path: str) -> str | None:
+        """The text of a file in the service's only container; None where there is none."""
+        return engine.read(self.container(service), path)
+
+    def execute(self, service: str, *argv: str) -> str:
+        """What a command prints in the service's only container."""
+        return engine.execute(self.container(service), *argv)
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """Kind -> names of what the engine still has of this project; empty kinds left out."""
+        found = {
+            "containers": self.containers(),
+            "networks": engine.networks(self.name),
+            "volumes": engine.volumes(self.name),
+        }
+        return {kind: names for kind, names in found.items() if names}
+
+    def remove(self) -> None:
+        """Remove all that the engine has of this project."""
+        engine.remove_project(self.name)
+
+
+NewStack = Callable[..., Stack]
+
+
+def copy_sample(folder: Path) -> Path:
+    """The sample todo app, copied below `folder` so that a test may edit it."""
+    ignored = shutil.ignore_patterns("node_modules", "dist", "data", "*.sqlite")
+    return Path(shutil.copytree(SAMPLE, folder / "sample-todo-app", ignore=ignored))

@@ -1,0 +1,58 @@
+"""What the quick commands must not import: a guard by names, since clocks differ between machines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "aiodocker", "aiohttp", "asyncio", "pydantic", "python_on_whales", "rich", "watchfiles", "yaml",
+}  # fmt: skip
+
+# Runs main() as the entry point does, swallows what it prints, and prints the modules that are loaded by then.
+SNIPPET = """
+import contextlib, io, sys
+out = io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    try:
+        from devenv.__main__ import main
+        code = main(sys.argv[1:])
+    except SystemExit as end:
+        code = end.code
+print(repr((code or 0, out.getvalue())))
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "absent"),
+    [
+        (["--version"], HEAVY | {"typer", "click", "anyio", "json", "subprocess"}),
+        (["--help"], HEAVY),
+        (["up", "--help"], HEAVY),
+        (["down", "--help"], HEAVY),
+    ],
+    ids=" ".join,
+)
+def test_a_quick_command_loads_no_heavy_module(argv: list[str], absent: set[str]) -> None:
+    """In a fresh interpreter the command prints something, ends with 0, and none of the modules is loaded."""
+    outcome, modules = _fresh_interpreter(argv)
+    assert outcome.startswith("(0, ")
+    assert outcome != "(0, '')"
+    assert modules & absent == set()
+
+
+def test_the_guard_sees_a_loaded_module() -> None:
+    """What is imported shows up in the list that the guard looks at."""
+    _, modules = _fresh_interpreter(["--version"], before="import yaml, asyncio\n")
+    assert {"yaml", "asyncio"} <= modules
+
+
+def _fresh_interpreter(argv: list[str], before: str = "") -> tuple[str, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", before + SNIPPET, *argv], capture_output=True, text=True, check=True, timeout=60
+    )
+    outcome, modules = done.stdout.splitlines()
+    return outcome, set(modules.split())
