@@ -1,0 +1,304 @@
+"""The verbs of `docker compose` that `up` runs, each fed with the run model on stdin."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from devenv.engine import process
+from devenv.errors import ConfigError, DevenvError, EngineError, PortError
+
+FAILED_STEP_LINES = 15
+
+# Whatever the user's shell sets for Compose belongs to the user's own calls. The run model is resolved already,
+# and a model restricted to some services must not make orphans of the others.
+_ENVIRONMENT = {
+    "COMPOSE_ANSI": "never",
+    "COMPOSE_FILE": "",
+    "COMPOSE_IGNORE_ORPHANS": "1",
+    "COMPOSE_MENU": "0",
+    "COMPOSE_PROFILES": "",
+    "COMPOSE_PROGRESS": "plain",
+    "COMPOSE_REMOVE_ORPHANS": "0",
+}
+_BUILD_ENVIRONMENT = _ENVIRONMENT | {
+    "BUILDKIT_NO_CLIENT_TOKEN": "1",  # the engine's proxy and mirrors know the way to a registry, we may not
+    "BUILDKIT_PROGRESS": "plain",  # rawjson is no line format on an older Buildx
+    "DOCKER_BUILDKIT": "1",
+}
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_NOISE = re.compile(
+    r"\s*(?:(?:Container|Network|Volume|Image|Service) \S+\s+\w+\s*$"  # progress
+    r"|time=\"|\S+ (?:Pulling|Pulled|Error|Interrupted|Skipped)\b"
+    r"|Dockerfile:\d+$|-+$|\s*\d+ \|)"
+)
+_DAEMON = re.compile(
+    r"\A(?:Error response from daemon: |failed to create task for container: |failed to create shim task: "
+    r"|OCI runtime create failed: |runc create failed: |unable to start container process: "
+    r"|target \S+: |failed to solve: |failed to compute cache key: |failed to calculate checksum of ref \S+: "
+    r"|failed to read dockerfile: )+"
+)
+_STEP = re.compile(r"#(?P<number>\d+) \[(?:(?P<service>[\w.-]+) )?(?P<stage>internal|[^\]]*?\d+/\d+)\] (?P<what>.*)")
+_OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
+_ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
+_STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
+
+OnLine = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """A project's verbs: its name, its folder (absolute) and the dumped run model."""
+
+    project: str
+    directory: str
+    model: bytes = field(repr=False)  # it holds the values of env_files
+
+    def argv(self, verb: str, *args: str) -> list[str]:
+        """The command line of a verb that expects the model on stdin."""
+        head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", "-"]
+        return [*head, verb, *args]
+
+    async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
+        """Build the images of `services`, or of all that have a build section; each line of progress is handed on.
+
+        Raises ConfigError for a Dockerfile or context that is wrong, else EngineError with the failing step's
+        last lines.
+        """
+        log = _BuildLog(on_line)
+        errors: list[bytes] = []
+        code = await process.stream(
+            self.argv("build", *services),
+            stdin=self.model,
+            env=_BUILD_ENVIRONMENT,
+            on_stdout=log.feed,
+            on_stderr=errors.append,
+        )
+        log.end()
+        if code:
+            raise self._build_failure(log, b"".join(errors).decode(errors="backslashreplace"), services)
+
+    async def create(self, services: Sequence[str] = (), *, force: bool = False) -> None:
+        """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
+
+        `force` replaces containers even where nothing changed.
+        """
+        await self._run("create", "--no-build", *(["--force-recreate"] if force else []), *services)
+
+    async def start(self, services: Sequence[str] = ()) -> None:
+        """Start created or stopped containers in the order of `depends_on`, each when its conditions hold."""
+        await self._run("start", *services)
+
+    async def restart(self, services: Sequence[str], *, seconds: int | None = None) -> None:
+        """Restart the containers of these services alone; `seconds` is the grace before the kill."""
+        await self._run("restart", "--no-deps", *_grace(seconds), *services)
+
+    async def stop(self, services: Sequence[str] = (), *, seconds: int | None = None) -> None:
+        """Stop containers, dependents first; `seconds` is the grace before the kill."""
+        await self._run("stop", *_grace(seconds), *services)
+
+    async def _run(self, verb: str, *args: str) -> None:
+        done = await process.run(self.argv(verb, *args), stdin=self.model, env=_ENVIRONMENT)
+        if done.returncode:
+            raise self._failure(verb, done.error_text)
+
+    def _failure(self, verb: str, output: str) -> DevenvError:
+        reason = last_reason(output)
+        if error := missing_compose(output) or _unreachable(reason):
+            return error
+        if taken := re.search(r"Bind for \S*:(\d+) failed|listen \w+ \S*:(\d+): bind: (.*)", reason):
+            return self._port_failure(taken[1] or taken[2], taken[3] or "already", reason)
+        subject = self._unfinished(output)
+        where = f" {subject}" if subject else ""
+        return EngineError(
+            f"could not {verb}{where}: {plain(reason) or 'Compose gave no reason'}", hint=_hint(reason)
+        )
+
+    def _port_failure(self, port: str, why: str, reason: str) -> PortError:
+        words = "is taken" if "already" in why else f"cannot be used: {why}"
+        endpoint = re.search(r"endpoint (\S+) ", reason)
+        publishers = self._publishers(port)
+        if not publishers:
+            return PortError(f"host port {port} {words}")
+        named = [name for name in publishers if endpoint and f"-{name}-" in endpoint[1]]
+        service = (named or list(publishers))[0]
+        other = int(port) % 55535 + 10000
+        hint = f"Publish it elsewhere: devenv up --port {service}:{other}={publishers[service]}"
+        return PortError(f"host port {port}, which `{service}` publishes, {words}", hint=hint)
+
+    def _publishers(self, port: str) -> dict[str, int]:
+        """The services that publish this host port, with the container port behind it."""
+        return {
+            name: entry["target"]
+            for name, service in self._services().items()
+            for entry in service.get("ports") or ()
+            if str(entry.get("published")) == port
+        }
+
+    def _unfinished(self, output: str) -> str | None:
+        """The one container that was begun and not finished; None where it is not plain which."""
+        states = {found["name"]: found["state"] for line in output.splitlines() if (found := _STATE.match(line))}
+        begun = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
+        return begun[0].removeprefix(f"{self.project}-") if len(begun) == 1 else None
+
+    def _build_failure(self, log: _BuildLog, output: str, services: Sequence[str]) -> DevenvError:
+        reason = last_reason(output)
+        service = self._built(reason, log, services)
+        error = missing_compose(output) or _unreachable(reason) or self._dockerfile_failure(reason, service)
+        if error:
+            return error
+        subject = f"the build of `{service}`" if service else "the build"
+        if ended := _ENDED.search(reason):
+            what = log.failed_step or f"RUN {ended['command'].removeprefix('/bin/sh -c ')}"
+            message = f"{subject} failed: `{_short(what)}` ended with exit code {ended['code']}"
+        else:
+            message = f"{subject} failed: {plain(reason) or 'Compose gave no reason'}"
+        return EngineError("\n".join([message, *(f"  {line}" for line in log.failed_lines)]), hint=_hint(reason))
+
+    def _built(self, reason: str, log: _BuildLog, services: Sequence[str]) -> str | None:
+        """The service whose build failed, as far as Compose tells; a step names it only among several."""
+        if len(services) == 1:
+            return services[0]
+        named = re.match(r"target (\S+): ", reason)
+        known = [name for name, service in self._services().items() if service.get("build")]
+        found = named[1] if named else log.failed_service
+        return found if found in known else known[0] if len(known) == 1 else None
+
+    def _dockerfile_failure(self, reason: str, service: str | None) -> DevenvError | None:
+        file, inline = self._dockerfile(service)
+        if parse := re.search(r"dockerfile parse error on line (\d+): (.*)", reason):
+            place = f"line {parse[1]} of {inline}: " if inline else ""
+            return ConfigError(place + parse[2], file=file, line=int(parse[1]) if file else None)
+        place = f"{inline}: " if inline else ""
+        if re.search(r"failed to read dockerfile: open", reason):
+            return ConfigError(f"the Dockerfile of `{service}` does not exist", file=file)
+        if stage := re.search(r"target stage \"?([^\"]*)\"? could not be found", reason):
+            return ConfigError(f"{place}no stage is called `{stage[1]}`, as build.target wants", file=file)
+        if context := re.search(r'unable to prepare context: path "(.*)" not found', reason):
+            owner = f"the build context of `{service}`" if service else "a build context"
+            return ConfigError(f"{owner} does not exist: {self._shown(context[1])}")
+        if missing := re.search(r'"/?([^"]*)": not found', reason):
+            message = f"{place}`{missing[1]}` is not in the build context, or .dockerignore keeps it out"
+            return ConfigError(message, file=file)
+        return None
+
+    def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
+        """The Dockerfile's path, or the words for an inline one; neither where it is not known."""
+        build = self._services().get(service or "", {}).get("build") or {}
+        if "dockerfile_inline" in build:
+            return None, f"the dockerfile_inline of `{service}`"
+        if not build:
+            return None, None
+        path = os.path.join(build.get("context", ""), build.get("dockerfile", "Dockerfile"))
+        return self._shown(path.replace("$$", "$")), None
+
+    def _shown(self, path: str) -> str:
+        return path.removeprefix(self.directory.rstrip("/") + "/")
+
+    def _services(self) -> dict[str, Any]:
+        text = self.model.replace(b'!!binary "', b'"')  # the one thing in a dumped model that is not JSON
+        return cast("dict[str, Any]", json.loads(text).get("services") or {})
+
+
+class _BuildLog:
+    """BuildKit's plain progress, cut into lines; it remembers the last lines of every step."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self.on_line = on_line
+        self.rest = b""
+        self.steps: dict[str, tuple[str | None, str]] = {}
+        self.output: dict[str, deque[str]] = {}
+        self.failed: str | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(_clean(line.decode(errors="backslashreplace")))
+
+    def end(self) -> None:
+        if self.rest:
+            self.feed(b"\n")
+
+    def _line(self, line: str) -> None:
+        if not line:
+            return
+        self.on_line(line)
+        if step := _STEP.match(line):
+            self.steps[step["number"]] = (step["service"], step["what"])
+        elif output := _OUTPUT.match(line):
+            lines = self.output.setdefault(output["number"], deque(maxlen=FAILED_STEP_LINES))
+            lines.append(output["text"])
+        elif error := re.match(r"#(\d+) ERROR", line):
+            self.failed = error[1]
+
+    @property
+    def failed_service(self) -> str | None:
+        """The service whose step failed, or that was worked on last; None where only one is built."""
+        number = self.failed or next(reversed(self.steps), "")
+        return self.steps.get(number, (None, ""))[0]
+
+    @property
+    def failed_step(self) -> str | None:
+        return self.steps[self.failed][1] if self.failed in self.steps else None
+
+    @property
+    def failed_lines(self) -> list[str]:
+        return list(self.output.get(self.failed or "", ()))
+
+
+def last_reason(output: str) -> str:
+    """The line of Compose's output that says why, without colour and progress; empty where there is none."""
+    lines = [line.strip() for line in _clean(output).splitlines()]
+    return next((line for line in reversed(lines) if line and not _NOISE.match(line)), "")
+
+
+def plain(reason: str) -> str:
+    """A reason without the names of the layers it came through."""
+    return _DAEMON.sub("", reason).removesuffix(": unknown")
+
+
+def missing_compose(output: str) -> DevenvError | None:
+    """The error where `docker` is there and its Compose plugin is not, told by what `docker` prints."""
+    if re.search(r"unknown (?:shorthand )?flag|'compose' is not a docker command", output[:200]):
+        hint = "Install it: apt install docker-compose (Debian), docker-compose-plugin (Docker's own packages)."
+        return EngineError("`docker compose` is not installed", hint=hint)
+    return None
+
+
+def _unreachable(reason: str) -> DevenvError | None:
+    if found := re.search(r"Cannot connect to the Docker daemon at (\S+?)\.? ", reason):
+        return EngineError(f"no engine answers at {found[1]}", hint="Start it, or ask `devenv doctor` what is wrong.")
+    if found := re.search(r"permission denied while trying to connect to .* at (\S+?):", reason):
+        hint = "Add yourself to the group that owns the socket: sudo usermod -aG docker $USER, then log in again."
+        return EngineError(f"you may not talk to the engine at {found[1]}", hint=hint)
+    return None
+
+
+def _hint(reason: str) -> str | None:
+    if re.search(r"no such host|i/o timeout|connection refused|failed to do request", reason):
+        return "A registry could not be reached; `devenv images` shows what is needed and from where."
+    if re.search(r"No such image|pull access denied|manifest unknown|not found: manifest", reason):
+        return "`devenv images` shows which images are needed and which are there."
+    if "is already in use by container" in reason:
+        return "A container that devenv did not create has this name; remove or rename it."
+    return None
+
+
+def _grace(seconds: int | None) -> list[str]:
+    return [] if seconds is None else ["-t", str(seconds)]
+
+
+def _clean(text: str) -> str:
+    return _ESCAPES.sub("", text)
+
+
+def _short(text: str, limit: int = 120) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
