@@ -1,0 +1,171 @@
+"""Images of the engine.
+
+What `up` may wait for is one call of the docker CLI, which a cancel ends; what lists and removes images goes
+through python-on-whales, in a worker thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from devenv.engine import process
+from devenv.errors import EngineError
+
+UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339)."""
+
+    id: str
+    names: tuple[str, ...]
+    size: int
+    created: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def label(self, name: str) -> str | None:
+        """The label's value, None where the image does not carry it."""
+        return dict(self.labels).get(name)
+
+
+async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
+    """Those of the referenced images that the engine has, by one call; what is missing is left out."""
+    wanted = tuple(references)
+    if not wanted:
+        return ()
+    done = await process.run(["docker", "image", "inspect", *wanted])
+    if any(text in done.error_text for text in UNREACHABLE):
+        raise EngineError("the Docker engine does not answer", hint="devenv doctor")
+    try:
+        found = json.loads(done.stdout or b"[]")
+    except ValueError as error:
+        raise EngineError("`docker image inspect` printed something that is not JSON") from error
+    return tuple(_local_image(entry) for entry in found)
+
+
+async def pull(reference: str, *, platform: str | None = None, on_line: Callable[[str], object]) -> process.Completed:
+    """The ended `docker pull`; each line that it prints on standard output is handed on as it comes."""
+    out, err = Lines(on_line), bytearray()
+    argv = ["docker", "pull", *(["--platform", platform] if platform else []), reference]
+    code = await process.stream(argv, on_stdout=out.feed, on_stderr=err.extend)
+    return process.Completed(code, b"", bytes(err))
+
+
+async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
+    """`image` is the root file system in the tar file `archive`, with Dockerfile instructions on top."""
+    done = await process.run(["docker", "import", *(f"--change={change}" for change in changes), archive, image])
+    if done.returncode:
+        raise EngineError(f"`docker import` failed: {last_line(done.error_text)}")
+
+
+async def build(
+    context: str,
+    image: str,
+    *,
+    args: Mapping[str, str],
+    labels: Mapping[str, str],
+    on_line: Callable[[str], object],
+) -> None:
+    """`image` is built from the folder `context`, without a network and without asking a registry."""
+    lines: list[str] = []
+
+    def take(line: str) -> None:
+        lines.append(line)
+        on_line(line)
+
+    out = Lines(take)
+    code = await process.stream(
+        [
+            "docker",
+            "build",
+            "--progress=plain",
+            "--network=none",
+            *(f"--build-arg={name}={value}" for name, value in args.items()),
+            *(f"--label={name}={value}" for name, value in labels.items()),
+            f"--tag={image}",
+            context,
+        ],
+        env={"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
+        on_stdout=out.feed,
+        on_stderr=out.feed,
+    )
+    if code:
+        raise EngineError(f"`docker build` failed: {last_line(chr(10).join(lines))}")
+
+
+async def labelled_images(label: str) -> tuple[LocalImage, ...]:
+    """Every image of the engine that carries the label."""
+
+    def look() -> tuple[LocalImage, ...]:
+        images = _whales().image.list(filters={"label": label})
+        return tuple(
+            LocalImage(
+                id=image.id,
+                names=tuple(image.repo_tags),
+                size=image.size,
+                created=image.created.isoformat(),
+                labels=tuple(sorted((image.config.labels or {}).items())),
+            )
+            for image in images
+        )
+
+    return await anyio.to_thread.run_sync(look)
+
+
+async def untag(*images: str) -> None:
+    """The names are gone; layers that another image uses stay. A name that is not there is no error."""
+
+    def remove() -> None:
+        from python_on_whales.exceptions import NoSuchImage  # noqa: PLC0415 - costs 350 ms
+
+        client = _whales()
+        for image in images:
+            try:
+                client.image.remove(image, prune=False)
+            except NoSuchImage:
+                continue
+
+    await anyio.to_thread.run_sync(remove)
+
+
+class Lines:
+    """Cuts a stream of bytes into lines of text; `feed` is what `process.stream` calls."""
+
+    def __init__(self, on_line: Callable[[str], object]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Hand on each line that is complete now."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="backslashreplace").rstrip("\r"))
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, shortened to what fits on a terminal's two lines."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no reason given"
+
+
+def _local_image(entry: Mapping[str, Any]) -> LocalImage:
+    config = entry.get("Config") or {}
+    return LocalImage(
+        id=entry["Id"],
+        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
+        size=int(entry.get("Size") or 0),
+        created=str(entry.get("Created") or ""),
+        labels=tuple(sorted((config.get("Labels") or {}).items())),
+    )
+
+
+def _whales() -> Any:
+    from python_on_whales import DockerClient  # noqa: PLC0415 - costs 350 ms
+
+    return DockerClient()

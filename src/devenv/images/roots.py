@@ -1,0 +1,162 @@
+"""Root file systems from Debian's packages: mmdebstrap makes one, `docker import` names it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+
+import anyio
+
+from devenv.engine import docker, process
+from devenv.errors import EngineError
+from devenv.images.recipes import Root
+from devenv.templates import templates_folder
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring"
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+TRUSTING = {
+    "SSL_CERT_FILE": BUNDLE,
+    "NODE_EXTRA_CA_CERTS": BUNDLE,
+    "npm_config_cafile": BUNDLE,
+    "PIP_CERT": BUNDLE,
+    "REQUESTS_CA_BUNDLE": BUNDLE,
+}
+
+# Unstable's signature may have run out where an archive is served from a store.
+UNDATED = 'Acquire::Check-Valid-Until "false"'
+# As in other images of Debian: no translations, no package archives kept, a dpkg that does not wait for the disk.
+NO_TRANSLATIONS = 'Acquire::Languages "none"'
+NO_ARCHIVES = 'Binary::apt-get::APT::Keep-Downloaded-Packages "false";'
+DPKG = (
+    "force-unsafe-io",
+    "path-exclude=/usr/share/doc/*",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
+)
+
+
+def require_tools(*names: str) -> None:
+    """Raise EngineError, with the command that installs them, unless all programs are on this host."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise EngineError(
+            f"stand-ins are made with {' and '.join(missing)}, which this system does not have",
+            hint="make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry",
+        )
+    raise EngineError(
+        f"stand-ins are made with {' and '.join(missing)}, not installed here",
+        hint=f"apt-get install -y --no-install-recommends {' '.join(missing)}",
+    )
+
+
+async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
+    """Package versions of the root that is now the image `image`.
+
+    `folder` is scratch space and holds `host-ca.crt`, the authorities to trust. Raises EngineError with
+    apt's own words where the suite or a package cannot be had.
+    """
+    archive = os.path.join(folder, f"{root.suite}.tar")
+    await _bootstrap(root, archive, await _mirrors(root.suite), folder, say)
+    say("importing")
+    changes = [f"ENV {name}={value}" for name, value in TRUSTING.items()]
+    await docker.import_archive(archive, image, changes)
+    os.unlink(archive)
+    status = await anyio.Path(folder, "status").read_text(encoding="utf-8", errors="replace")
+    return versions(status)
+
+
+def trust_script() -> str:
+    """The path of the script that makes a root trust the host's authorities."""
+    return os.path.join(templates_folder(), "images", "trust-host.sh")
+
+
+async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, say: Callable[[str], None]) -> None:
+    script = trust_script()
+    bundle = os.path.join(folder, "host-ca.crt")
+    hooks = (
+        f"copy-in {shlex.quote(script)} {shlex.quote(bundle)} /tmp",
+        'chroot "$1" sh /tmp/trust-host.sh /tmp/host-ca.crt >/dev/null',
+        'rm "$1/tmp/trust-host.sh" "$1/tmp/host-ca.crt"',
+        f'echo {shlex.quote(NO_ARCHIVES)} >"$1/etc/apt/apt.conf.d/99no-archives"',
+        f"copy-out /var/lib/dpkg/status {shlex.quote(folder)}",
+    )
+    apt = (NO_TRANSLATIONS, UNDATED) if root.suite == "sid" else (NO_TRANSLATIONS,)
+    errors: list[str] = []
+
+    def take(line: str) -> None:
+        kind, _, text = line.partition(": ")
+        if kind == "E":
+            errors.append(text)
+        elif kind == "I" and text.startswith(("downloading", "extracting", "installing", "creating")):
+            say(text.rstrip("."))
+
+    code = await process.stream(
+        [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join(root.packages)}",
+            *(f"--aptopt={option}" for option in apt),
+            *(f"--dpkgopt={option}" for option in DPKG),
+            *(f"--customize-hook={hook}" for hook in hooks),
+            root.suite,
+            archive,
+            *mirrors,
+        ],
+        on_stdout=len,
+        on_stderr=docker.Lines(take).feed,
+    )
+    if code:
+        raise EngineError(_cause(errors))
+
+
+def _cause(errors: list[str]) -> str:
+    """The first error that apt names; mmdebstrap's own come after it and only say that apt failed."""
+    return errors[0][:200] if errors else "mmdebstrap failed without a word"
+
+
+def versions(status: str) -> dict[str, str]:
+    """Package -> upstream version (no epoch, no Debian revision), from the text of dpkg's status file."""
+    found = {}
+    for paragraph in status.split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version): (\S+)$", paragraph, re.MULTILINE))
+        if len(fields) == 2:  # noqa: PLR2004 - a name and a version
+            found[fields["Package"]] = re.sub(r"^\d+:|[-+](?:\d|really|dfsg|deb).*$", "", fields["Version"])
+    return found
+
+
+async def _mirrors(suite: str) -> list[str]:
+    """Lines for mmdebstrap, from the archive that this host's own apt uses; none where it is not Debian's.
+
+    Without one, mmdebstrap takes Debian's own address.
+    """
+    if shutil.which("apt-get") is None:
+        return []
+    done = await process.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(RELEASE) $(REPO_URI)", "Created-By: Packages"]
+    )
+    return mirror_lines(suite, done.text.splitlines())
+
+
+def mirror_lines(suite: str, targets: list[str]) -> list[str]:
+    """`deb` lines for a suite, given apt's targets as `origin release address`; empty: no usable address."""
+    addresses: dict[str, str] = {}
+    for target in targets:
+        origin, _, rest = target.partition(" ")
+        release, _, address = rest.partition(" ")
+        if origin == "Debian" and address.startswith(("http://", "https://")):
+            kind = release.partition("-")[2]
+            addresses.setdefault(kind, address)
+    main = addresses.get("")
+    if main is None:
+        return []
+    if suite == "sid":
+        return [f"deb {main} sid main"]
+    lines = [f"deb {main} {suite} main", f"deb {main} {suite}-updates main"]
+    if "security" in addresses:
+        lines.append(f"deb {addresses['security']} {suite}-security main")
+    return lines

@@ -1,0 +1,197 @@
+#!/bin/bash
+# Keeps the contract of the mysql image: variables, init scripts, arguments for mysqld.
+# A first start works in a folder of its own inside the data folder and moves it into place when all is done, so
+# that an interrupted one is simply begun again. Until then the server has no TCP port and no public socket:
+# a health check cannot succeed too early.
+set -euo pipefail
+shopt -s nullglob dotglob
+
+DATA=/var/lib/mysql
+READY_MADE=/usr/share/devenv/empty.tar.zst
+HIDDEN_SOCKET=/run/mysqld/first-start.sock
+SERVER_PID=
+
+note() { printf '%s [stand-in] %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*"; }
+fail() {
+  note "$*" >&2
+  exit 1
+}
+
+# VARIABLE or VARIABLE_FILE, never both.
+secret() {
+  local name=$1 file_name=$1_FILE value
+  [[ -z ${!name-} || -z ${!file_name-} ]] || fail "$name and $file_name are both set: keep one of them"
+  value=${!name-}
+  if [[ -n ${!file_name-} ]]; then value=$(<"${!file_name}"); fi
+  export "$name=$value"
+  unset "$file_name"
+}
+
+quoted() {
+  local text=${1//\\/\\\\}
+  printf "'%s'" "${text//\'/\\\'}"
+}
+identifier() { printf '%s%s%s' '`' "${1//\`/\`\`}" '`'; }
+
+is_mariadb() { [[ $(mysqld --version) == *MariaDB* ]]; }
+
+make_empty() {
+  local folder=$1
+  shift
+  if is_mariadb; then
+    mariadb-install-db --datadir="$folder" --auth-root-authentication-method=normal --skip-test-db >/dev/null
+  else
+    "$@" --initialize-insecure --datadir="$folder"
+  fi
+}
+
+start_hidden() {
+  local folder=$1
+  shift
+  "$@" --datadir="$folder" --skip-networking --loose-mysqlx=OFF --socket="$HIDDEN_SOCKET" &
+  SERVER_PID=$!
+  until MYSQL_PWD='' mysqladmin --no-defaults --socket="$HIDDEN_SOCKET" --user=root ping >/dev/null 2>&1; do
+    kill -0 "$SERVER_PID" 2>/dev/null || fail "mysqld ended during its first start, see above"
+    sleep 0.1
+  done
+}
+
+stop_hidden() {
+  kill "$SERVER_PID"
+  wait "$SERVER_PID" || fail "mysqld did not end well after its first start, see above"
+  SERVER_PID=
+}
+
+as_root() { mysql --no-defaults --socket="$HIDDEN_SOCKET" --user=root --binary-mode "$@"; }
+
+load_time_zones() { mysql_tzinfo_to_sql /usr/share/zoneinfo 2>/dev/null | as_root --force mysql; }
+
+# Options that decide what the files on disk look like: with one of them, the ready-made folder does not fit.
+shapes_files() {
+  cat <(printf '%s\n' "$@") /etc/my.cnf /etc/mysql/conf.d/* 2>/dev/null | grep -v numa |
+    grep -Eqi 'lower.case.table.names|innodb|encrypt|keyring|component|early.plugin'
+}
+
+check_variables() {
+  local name
+  for name in MYSQL_ROOT_PASSWORD MYSQL_ROOT_HOST MYSQL_DATABASE MYSQL_USER MYSQL_PASSWORD; do secret "$name"; done
+  [[ -n $MYSQL_ROOT_PASSWORD || -n ${MYSQL_ALLOW_EMPTY_PASSWORD-} || -n ${MYSQL_RANDOM_ROOT_PASSWORD-} ]] ||
+    fail "set MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD: the data folder is empty"
+  [[ $MYSQL_USER != root ]] || fail "MYSQL_USER is root, who is always there: use MYSQL_ROOT_PASSWORD"
+  [[ -z $MYSQL_USER || -n $MYSQL_PASSWORD ]] || fail "MYSQL_USER is set, MYSQL_PASSWORD is not"
+  if [[ -n ${MYSQL_RANDOM_ROOT_PASSWORD-} ]]; then
+    MYSQL_ROOT_PASSWORD=$(openssl rand -base64 24)
+    note "GENERATED ROOT PASSWORD: $MYSQL_ROOT_PASSWORD"
+  fi
+}
+
+set_up() {
+  local password root_host=${MYSQL_ROOT_HOST:-%} schema
+  password=$(quoted "$MYSQL_ROOT_PASSWORD")
+  {
+    echo "SET @@SESSION.SQL_LOG_BIN=0;"
+    if [[ -n $MYSQL_DATABASE ]]; then
+      echo "CREATE DATABASE IF NOT EXISTS $(identifier "$MYSQL_DATABASE");"
+    fi
+    if [[ -n $MYSQL_USER ]]; then
+      echo "CREATE USER IF NOT EXISTS $(quoted "$MYSQL_USER")@'%' IDENTIFIED BY $(quoted "$MYSQL_PASSWORD");"
+      if [[ -n $MYSQL_DATABASE ]]; then
+        schema=$(identifier "${MYSQL_DATABASE//_/\\_}")
+        echo "GRANT ALL ON $schema.* TO $(quoted "$MYSQL_USER")@'%';"
+      fi
+    fi
+    if [[ $root_host != localhost ]]; then
+      echo "CREATE USER IF NOT EXISTS 'root'@$(quoted "$root_host") IDENTIFIED BY $password;"
+      echo "GRANT ALL ON *.* TO 'root'@$(quoted "$root_host") WITH GRANT OPTION;"
+    fi
+    echo "ALTER USER 'root'@'localhost' IDENTIFIED BY $password;"
+  } | as_root
+  export MYSQL_PWD=$MYSQL_ROOT_PASSWORD
+}
+
+run_script() {
+  local script=$1
+  note "running $script"
+  case $script in
+    *.sh)
+      # shellcheck disable=SC1090 # the user's own script
+      if [[ -x $script ]]; then "$script"; else . "$script"; fi
+      ;;
+    *.sql) as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} <"$script" ;;
+    *.sql.gz) gzip -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
+    *.sql.bz2) bzip2 -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
+    *.sql.xz) xz -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
+    *.sql.zst) zstd -dcq "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
+    *) note "leaving $script alone: not a script" ;;
+  esac
+}
+
+fill() {
+  local folder=$1
+  shift
+  if [[ -f $READY_MADE ]] && ! shapes_files "$@"; then
+    mkdir "$folder"
+    tar --zstd -xf "$READY_MADE" -C "$folder"
+    return
+  fi
+  make_empty "$folder" "$@"
+}
+
+first_start() {
+  # InnoDB does not look into hidden folders, hence the one inside.
+  local work=$DATA/.first-start new=$DATA/.first-start/data entry script
+  if [[ ! -e $work/done ]]; then
+    check_variables
+    rm -rf "$work"
+    mkdir "$work"
+    fill "$new" "$@"
+    start_hidden "$new" "$@"
+    # Scripts that call mysql without a socket find the hidden server too.
+    export MYSQL_UNIX_PORT=$HIDDEN_SOCKET
+    if shapes_files "$@" && [[ -z ${MYSQL_INITDB_SKIP_TZINFO-} ]]; then load_time_zones; fi
+    set_up
+    for script in /docker-entrypoint-initdb.d/*; do run_script "$script"; done
+    if [[ -n ${MYSQL_ONETIME_PASSWORD-} ]]; then as_root <<<"ALTER USER 'root'@'%' PASSWORD EXPIRE;"; fi
+    stop_hidden
+    unset MYSQL_PWD MYSQL_UNIX_PORT
+    touch "$work/done"
+  fi
+  for entry in "$new"/*; do mv -f "$entry" "$DATA/"; done
+  rm -rf "$work"
+  note "the database is ready for its first start"
+}
+
+case "${1-}" in
+  --devenv-prepare)
+    folder=$(mktemp -d)
+    chown mysql:mysql "$folder"
+    setpriv --reuid=mysql --regid=mysql --init-groups "$0" --devenv-fill "$folder"
+    # Keys, certificates and the server's id belong to one database, not to an image.
+    rm -f "$folder"/data/*.pem "$folder"/data/auto.cnf
+    tar --zstd -cf "$2" -C "$folder/data" .
+    rm -rf "$folder" /run/mysqld/*
+    exit
+    ;;
+  --devenv-fill)
+    make_empty "$2/data" mysqld
+    start_hidden "$2/data" mysqld --skip-log-bin
+    load_time_zones
+    stop_hidden
+    exit
+    ;;
+  '' | -*) set -- mysqld "$@" ;;
+esac
+
+if [[ $1 == mysqld || $1 == mariadbd ]]; then
+  for argument in "$@"; do
+    case $argument in -'?' | --help | --print-defaults | -V | --version) exec "$@" ;; esac
+  done
+  if [[ $(id -u) == 0 ]]; then
+    find "$DATA" \! -user mysql -exec chown mysql:mysql {} +
+    find /run/mysqld \! -user mysql -exec chown mysql:mysql {} +
+    exec setpriv --reuid=mysql --regid=mysql --init-groups "$0" "$@"
+  fi
+  trap 'if [[ -n $SERVER_PID ]]; then kill "$SERVER_PID" 2>/dev/null; wait "$SERVER_PID"; fi; exit 143' TERM INT
+  if [[ -d $DATA/.first-start || ! -d $DATA/mysql ]]; then first_start "$@"; fi
+fi
+exec "$@"
