@@ -141,8 +141,9 @@ set_up_python() {
   say "Setting up Python in .venv ..."
   # The root in the stamp: a venv does not survive a move of its folder.
   if ! [ -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then make_venv; fi
-  locked_pip install --require-hashes --requirement "$root/requirements.lock"
-  locked_pip install --no-deps --no-build-isolation --editable "$root"
+  # The lock is complete, so nothing is to be resolved; what is never imported needs no compiling.
+  locked_pip install --no-deps --no-compile --require-hashes --requirement "$root/requirements.lock"
+  locked_pip install --no-deps --no-compile --no-build-isolation --editable "$root"
   printf '%s\n' "$stamp" >"$venv/devenv-stamp"
 }
 
