@@ -18,6 +18,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
+from devenv.concurrent import each
 from devenv.engine.endpoint import Endpoint, dialable, resolve
 from devenv.errors import EngineError
 from devenv.model.observed import (
@@ -73,9 +74,9 @@ class Engine:
     async def _greet(self) -> None:
         try:
             with anyio.fail_after(2 * CONNECT_TIMEOUT):
-                self._docker.api_version = (
-                    "v" + (await self._docker._query_json("version", versioned_api=False))["ApiVersion"]
-                )  # noqa: SLF001, E501 - the public call asks twice
+                version = await self._docker._query_json("version", versioned_api=False)  # noqa: SLF001 - see below
+            # The public call would ask twice: once for the version in its own path.
+            self._docker.api_version = f"v{version['ApiVersion']}"
         except TimeoutError as error:
             raise EngineError(
                 f"the engine at {self.endpoint.host} accepts connections but does not answer",
@@ -133,15 +134,12 @@ class Engine:
     async def scene(self, project: str) -> Scene:
         """All containers (one-off ones too), networks and named volumes that carry the project's label."""
         label = json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
-        listed: list[Any] = [None, None, None]
-
-        async def ask(index: int, path: str, query: dict[str, str]) -> None:
-            listed[index] = await self._json(path, "listing the project", query)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, 0, "containers/json", {"all": "1", "filters": label})
-            tasks.start_soon(ask, 1, "networks", {"filters": label})
-            tasks.start_soon(ask, 2, "volumes", {"filters": label})
+        questions: list[tuple[str, dict[str, str]]] = [
+            ("containers/json", {"all": "1", "filters": label}),
+            ("networks", {"filters": label}),
+            ("volumes", {"filters": label}),
+        ]
+        listed = await each(lambda q: self._json(q[0], "listing the project", q[1]), questions)
         containers = await self._inspected([c["Id"] for c in listed[0]])
         return Scene(
             containers=containers,
@@ -170,16 +168,8 @@ class Engine:
         )
 
     async def _inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
-        found: list[Container] = []
-
-        async def one(container_id: str) -> None:
-            if (container := await self.inspect(container_id)) is not None:
-                found.append(container)
-
-        async with anyio.create_task_group() as tasks:
-            for container_id in ids:
-                tasks.start_soon(one, container_id)
-        return tuple(sorted(found, key=lambda c: (c.service, c.name)))
+        found = await each(self.inspect, ids)
+        return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
@@ -136,7 +137,7 @@ async def end_recorded(path: str, grace: float) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, sign)
         with anyio.move_on_after(grace):
-            while any(start_time(pid) is not None for pid in alive):
+            while any(start_time(pid) is not None for pid in alive):  # noqa: ASYNC110 - not our children
                 await anyio.sleep(0.05)
 
 
@@ -191,3 +192,11 @@ async def _feed(process: Process, data: bytes) -> None:
         await process.stdin.send(data)
     with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
+
+
+def replace(argv: Sequence[str]) -> NoReturn:
+    """Nothing: our own process becomes the program. Raises EngineError where the program is not there."""
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606 - no shell is wanted
+    except FileNotFoundError as error:
+        raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error

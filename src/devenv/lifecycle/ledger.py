@@ -121,18 +121,26 @@ class Run:
                     if time.monotonic() >= deadline:
                         raise self._held() from None
                     time.sleep(0.05)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
             yield
         finally:
             os.close(descriptor)
 
+    def holder(self) -> int | None:
+        """The pid that wrote itself into the lock; it holds it only as long as `lock` fails."""
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(os.path.join(self.path, "lock"), encoding="ascii") as file,
+        ):
+            return int(file.read())
+        return None
+
     def _held(self) -> StateError:
-        ledger = self.read()
-        if ledger is None:
-            return StateError("another devenv run holds this project")
-        since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+        since = time.strftime("%H:%M:%S", time.localtime(os.stat(os.path.join(self.path, "lock")).st_mtime))
         return StateError(
-            f"`{ledger.project}` is already up: devenv runs as pid {ledger.pid} since {since}",
-            hint=f"kill -INT {ledger.pid}   (ends it and cleans up)",
+            f"this project is already up: devenv runs as pid {self.holder()} since {since}",
+            hint="devenv down   (ends that run and cleans up)",
         )
 
     def read(self) -> Ledger | None:

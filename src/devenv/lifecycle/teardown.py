@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
 
 import anyio
 
+from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
 from devenv.errors import EngineError
 from devenv.lifecycle.ledger import Ledger, Run
@@ -16,7 +15,6 @@ from devenv.lifecycle.order import stop_waves
 from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Scene
 
-T = TypeVar("T")
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
 NETWORK_TRIES = 10
@@ -68,8 +66,8 @@ class Teardown:
             if quiet:
                 await anyio.sleep(SWEEP_PAUSE)
             for wave in stop_waves(containers):
-                await _all(self._end, wave)
-            await _all(self._network, [(n.id, n.name) for n in networks])
+                await each(self._end, wave)
+            await each(self._network, [(n.id, n.name) for n in networks])
             scene = await self.engine.scene(self.ledger.project)
         return scene
 
@@ -140,9 +138,3 @@ class Teardown:
             *(f"network {n.name}" for n in self.ledger.networks(scene)),
             *(f"volume {v}" for v in self.ledger.volumes(scene)),
         ]
-
-
-async def _all(work: Callable[[T], Coroutine[Any, Any, None]], items: Sequence[T]) -> None:
-    async with anyio.create_task_group() as tasks:
-        for item in items:
-            tasks.start_soon(work, item)

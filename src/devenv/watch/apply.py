@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
@@ -210,9 +211,7 @@ class Target:
                 parent = posixpath.dirname(path.rstrip("/"))
                 found.update(await anyio.to_thread.run_sync(archive.entries, tar, parent))
 
-        async with anyio.create_task_group() as tasks:
-            for path in tops:
-                tasks.start_soon(read, path)
+        await each(read, tops)
         return await anyio.to_thread.run_sync(
             lambda: [s for s in syncs if archive.expected(s.source) != found.get(s.target)]
         )

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
+from devenv.concurrent import each
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
@@ -190,9 +191,7 @@ class Corridor:
                 if now is not None:
                     lost.append(error.message)
 
-        async with anyio.create_task_group() as tasks:
-            for target in tuple(lane.targets.values()):
-                tasks.start_soon(one, target)
+        await each(one, lane.targets.values())
         for message in lost:
             self._tell(lane, lane.service, message)
         return _merged(outcomes), bool(lost)
@@ -267,10 +266,7 @@ class Corridor:
             ms = round((time.monotonic() - began) * 1000, 1)
             self._emit(Executed(lane.service, " ".join(hook.command), code, output, ms))
 
-        async with anyio.create_task_group() as tasks:
-            for target in lane.targets.values():
-                if target.container.running:
-                    tasks.start_soon(one, target)
+        await each(one, (t for t in lane.targets.values() if t.container.running))
 
     async def _restart(self, lane: Lane, restart: Restart) -> None:
         began = time.monotonic()
@@ -281,9 +277,7 @@ class Corridor:
             except EngineError as error:
                 self._emit(Problem(error.message, error.hint, lane.service))
 
-        async with anyio.create_task_group() as tasks:
-            for target in tuple(lane.targets.values()):
-                tasks.start_soon(one, target)
+        await each(one, lane.targets.values())
         ms = round((time.monotonic() - began) * 1000, 1)
         self._emit(Restarted(lane.service, restart.cause, ms))
 
@@ -300,7 +294,7 @@ class Corridor:
         async with lane.turn:
             await self.drop(container.id)
             target = await Target.reach(self._engine, container, self._mark)
-            syncs = planner.initial(self._now, lane.rules)
+            syncs = planner.initial(self._now, self._initial_rules(lane))
             missing = await target.differing(syncs, _tops(syncs, lane.rules)) if syncs else []
             outcome = await target.deliver((), missing) if missing else Outcome()
             for failed, reason in outcome.failed.items():
@@ -310,6 +304,11 @@ class Corridor:
         if container.running:
             await target.open_shell()
         return outcome.files
+
+    def _initial_rules(self, lane: Lane) -> tuple[BoundRule, ...]:
+        if self._project.settings.initial_sync_spec:
+            return tuple(r for r in lane.rules if r.rule.initial_sync)
+        return lane.rules
 
     def open(self) -> None:
         """From now on changes are carried out; until then they were only gathered."""

@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from devenv.model.project import Build, Project
 from devenv.watch.changes import FileState, Kind
+from devenv.watch.patterns import dockerignore_lines
 
 Prune = Callable[[str], bool]
 
@@ -43,6 +45,25 @@ def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> 
             prefix = f"{path}/"
             fresh.update((p, None) for p in known if p.startswith(prefix) and p not in fresh)
     return fresh
+
+
+def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
+    """For each built service the lines of the `.dockerignore` that its build reads. Blocking.
+
+    `<Dockerfile>.dockerignore` wins over `.dockerignore`, both beside the context (Dockerfile reference).
+    """
+    return {s.name: _ignore_lines(s.build) for s in project.services if s.build is not None}
+
+
+def _ignore_lines(build: Build) -> tuple[str, ...]:
+    dockerfile = os.path.join(build.context, build.dockerfile)
+    for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                return dockerignore_lines(file.read())
+        except OSError:
+            continue
+    return ()
 
 
 def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:

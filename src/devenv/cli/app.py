@@ -1,0 +1,71 @@
+"""The typer app, and the verbs that go to docker compose as they are."""
+
+from __future__ import annotations
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.images import images
+from devenv.cli.up import down, up
+from devenv.errors import DevenvError
+
+HELP = """A development environment for any Compose project: up, in sync with your editor, gone without a trace.
+
+Any other command (ps, logs, exec, run, stop, ...) goes to `docker compose` with this project's files and name.
+"""
+
+app = typer.Typer(
+    name="devenv",
+    help=HELP,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS = frozenset({"up", "down", "images"})
+app.command("up")(up)
+app.command("down")(down)
+app.command("images")(images)
+
+
+@app.callback()
+def shared() -> None:
+    """Keeps typer from folding a single command into the program itself."""
+
+
+shared.__doc__ = HELP
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code; errors of ours are said, in JSON too where that was asked for."""
+    before, verb, after = options.split(arguments)
+    if verb is not None and verb not in COMMANDS:
+        return _pass_through(before, verb, after)
+    try:
+        app(args=[*([verb] if verb else []), *before, *after], prog_name="devenv")
+    except DevenvError as error:
+        as_json = "json" in arguments or "--output=json" in arguments
+        options.console(options.Output.JSON if as_json else options.Output.TEXT).error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _pass_through(before: list[str], verb: str, after: list[str]) -> int:
+    from devenv.engine import process  # noqa: PLC0415 - only for verbs that are not ours
+
+    theirs: list[str] = []
+    rest = iter(before)
+    for argument in rest:
+        value = [next(rest, "")] if argument in options.WITH_VALUE else []
+        if argument.partition("=")[0] not in options.OURS_ALONE:
+            theirs += [argument, *value]
+    try:
+        process.replace(["docker", "compose", *theirs, verb, *after])
+    except DevenvError as error:
+        options.console().error(error)
+        return error.exit_code

@@ -1,0 +1,54 @@
+"""The options that every command takes, before or after its name."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from devenv.config.load import Selection
+    from devenv.ui.console import Console
+
+
+class Output(StrEnum):
+    """How to speak: to people, or as NDJSON."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Files = Annotated[list[str] | None, typer.Option("--file", "-f", help="Compose file; may be repeated.")]
+Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Name of the project.")]
+Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
+Format = Annotated[Output, typer.Option("--output", help="Text for people, or JSON events, one a line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what goes on inside.")]
+
+WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
+OURS_ALONE = frozenset({"--output", "-q", "--quiet", "-v", "--verbose"})
+
+
+def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """Options before the command, the command, what comes after it."""
+    index = 0
+    while index < len(arguments) and arguments[index].startswith("-"):
+        index += 2 if arguments[index] in WITH_VALUE else 1
+    verb = arguments[index] if index < len(arguments) else None
+    return arguments[:index], verb, arguments[index + 1 :]
+
+
+def selection(files: list[str] | None, name: str | None, profiles: list[str] | None) -> Selection:
+    """Which project the command line means."""
+    from devenv.config.load import Selection  # noqa: PLC0415 - `--help` must not pay for it
+
+    return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()))
+
+
+def console(output: Output = Output.TEXT, *, quiet: bool = False, verbose: bool = False) -> Console:
+    """The window that this command speaks through."""
+    from devenv.ui.console import Console  # noqa: PLC0415 - as above
+
+    return Console(as_json=output is Output.JSON, quiet=quiet, verbose=verbose)

@@ -1,0 +1,85 @@
+"""`devenv up` and `devenv down`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, Verbose
+
+Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
+Ports = Annotated[
+    list[str] | None,
+    typer.Option("--port", metavar="SERVICE:HOST=CONTAINER", help="Publish a port elsewhere, e.g. web:8080=80."),
+]
+
+
+def up(
+    services: Services = None,
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running; `down` ends it.")] = False,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not sync saved files.")] = False,
+    no_logs: Annotated[bool, typer.Option("--no-logs", help="Do not show the services' logs.")] = False,
+    no_build: Annotated[bool, typer.Option("--no-build", help="Use the images as they are.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="On exit, leave everything running.")] = False,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="On exit, leave the named volumes.")] = False,
+    port: Ports = None,
+    lan: Annotated[bool, typer.Option("--lan", help="Publish ports to the network, not only here.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait until all is healthy.")] = 300.0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the site in the browser when it is up.")] = False,
+    stand_ins: Annotated[
+        bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
+    ] = False,
+) -> None:
+    """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.config.runmodel import port_change  # noqa: PLC0415 - as above
+    from devenv.lifecycle.up import Options  # noqa: PLC0415 - as above
+    from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
+
+    chosen = Options(
+        selection=options.selection(file, project_name, profile),
+        services=tuple(services or ()),
+        detach=detach,
+        watch=not no_watch,
+        logs=not no_logs,
+        build=not no_build,
+        keep=keep,
+        keep_volumes=keep_volumes,
+        ports=tuple(port_change(text) for text in port or ()),
+        lan=lan,
+        timeout=timeout,
+        open=open_,
+        stand_ins=stand_ins,
+    )
+    window = options.console(output, quiet=quiet, verbose=verbose)
+    try:
+        raise typer.Exit(anyio.run(workflow, chosen, window.emit))
+    finally:
+        window.close()
+
+
+def down(
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Leave the named volumes.")] = False,
+) -> None:
+    """End what devenv began in this project: containers, networks, and the volumes that it created."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.lifecycle.down import down as workflow  # noqa: PLC0415 - as above
+
+    window = options.console(output, quiet=quiet)
+    chosen = options.selection(file, project_name, profile)
+    raise typer.Exit(anyio.run(lambda: workflow(chosen, window.emit, keep_volumes=keep_volumes)))

@@ -1,0 +1,166 @@
+"""What the services are doing, told as it changes: states, logs, containers that come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.engine.api import Engine
+from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, standings
+from devenv.model.events import Emit, Log, ServiceState
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Project
+
+LOOK_EVERY = 1.0
+LAST_LINES = 12
+TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
+
+OnStart = Callable[[Container], Awaitable[object]]
+OnGone = Callable[[str], Awaitable[None]]
+
+
+class Observer:
+    """Looks at the project whenever the engine says that something happened, and once a second until all is well."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        project: Project,
+        names: frozenset[str],
+        *,
+        emit: Emit,
+        logs: bool,
+        on_start: OnStart,
+        on_gone: OnGone,
+    ) -> None:
+        self._engine = engine
+        self._project = project
+        self._names = names
+        self._emit = emit
+        self._logs = logs
+        self._on_start = on_start
+        self._on_gone = on_gone
+        self._changed = anyio.Event()
+        self._told: dict[str, Standing] = {}
+        self._served: dict[str, tuple[str, str]] = {}
+        self._logged: set[tuple[str, str]] = set()
+        self.scene = Scene()
+        self.last_lines: dict[str, deque[str]] = {}
+        self._moved = anyio.Event()
+
+    def known(self, container: Container) -> None:
+        """The container is served already; only a new start of it counts as a start."""
+        self._served[container.id] = container.key
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            while True:
+                changed = self._changed
+                with contextlib.suppress(EngineError):
+                    await self._look(tasks)
+                with anyio.move_on_after(LOOK_EVERY if not self._settled() else 30 * LOOK_EVERY):
+                    await changed.wait()
+
+    async def until_ready(self) -> None:
+        """Returns when every service is up. Raises DevenvError when one has failed for good."""
+        while True:
+            moved = self._moved
+            found = self.standings()
+            if found and all(s.phase in GOOD for s in found):
+                return
+            for standing in found:
+                if standing.phase in BAD and not self._will_try_again(standing):
+                    raise await self.failure(standing)
+            await moved.wait()
+
+    async def until_over(self) -> None:
+        """Returns when no service runs any more."""
+        while True:
+            moved = self._moved
+            found = self.standings()
+            if found and all(s.phase in (Phase.COMPLETED, Phase.EXITED) for s in found):
+                return
+            await moved.wait()
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Every service as last seen."""
+        return standings(self._project, self._names, self.scene) if self.scene.containers else ()
+
+    async def failure(self, standing: Standing) -> DevenvError:
+        """The error for a service that failed: how, its health check's output, its last lines."""
+        how = standing.detail if standing.phase is Phase.UNHEALTHY else f"ended with {standing.detail}"
+        text = [f"service {standing.service} failed: {how}"]
+        sick = [c for c in self.scene.of(standing.service) if c.health == "unhealthy"]
+        said = [await self._engine.health_output(c.id) for c in sick]
+        text += [f"  health check: {one.splitlines()[-1]}" for one in said if one]
+        text += [f"  {line}" for line in self.last_lines.get(standing.service, ())]
+        return DevenvError("\n".join(text), hint=f"docker compose config {standing.service}")
+
+    def _will_try_again(self, standing: Standing) -> bool:
+        policy = self._project.service(standing.service).restart or "no"
+        return standing.phase is Phase.EXITED and policy.partition(":")[0] not in ("no", "on-failure")
+
+    def _settled(self) -> bool:
+        found = self.standings()
+        return bool(found) and all(s.phase in GOOD for s in found)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            async for event in self._engine.events(self._project.name):
+                action = str(event.get("Action", "")).partition(":")[0]
+                if action in TELLING or action == "health_status":
+                    self._poke()
+            self._poke()
+            await anyio.sleep(LOOK_EVERY)
+
+    def _poke(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _look(self, tasks: TaskGroup) -> None:
+        self.scene = await self._engine.scene(self._project.name)
+        for container in self.scene.containers:
+            if container.service in self._names:
+                await self._meet(container, tasks)
+        for gone in set(self._served) - {c.id for c in self.scene.containers}:
+            del self._served[gone]
+            await self._on_gone(gone)
+        for standing in self.standings():
+            if self._told.get(standing.service) != standing:
+                self._told[standing.service] = standing
+                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+        self._moved.set()
+        self._moved = anyio.Event()
+
+    async def _meet(self, container: Container, tasks: TaskGroup) -> None:
+        if container.state == "created":
+            return
+        if container.key not in self._logged:
+            self._logged.add(container.key)
+            tasks.start_soon(self._follow, container)
+        if container.running and self._served.get(container.id) != container.key:
+            self._served[container.id] = container.key
+            with contextlib.suppress(EngineError):
+                await self._on_start(container)
+
+    async def _follow(self, container: Container) -> None:
+        lines = self.last_lines.setdefault(container.service, deque(maxlen=LAST_LINES))
+        async for stream, line in self._engine.logs(container, since=_seconds(container.started_at)):
+            lines.append(line)
+            if self._logs:
+                self._emit(Log(container.service, line, stream))
+
+
+def _seconds(timestamp: str) -> str:
+    """The engine's RFC 3339 time as it takes it back in `since`; empty for a container that never started."""
+    return timestamp if re.match(r"(?!0001)\d{4}-", timestamp) else ""

@@ -1,0 +1,47 @@
+"""How a run is asked to end: the first signal ends it gracefully, the second hurries, the third leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import anyio
+from anyio.abc import TaskStatus
+
+LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ending:
+    """Remembers the signal that ended the run, and cancels whatever runs in `scope` then."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.hurry = anyio.Event()
+        self._scopes: list[anyio.CancelScope] = []
+
+    def scope(self) -> anyio.CancelScope:
+        """A scope that the first signal cancels, also one that came before."""
+        scope = anyio.CancelScope()
+        self._scopes.append(scope)
+        if self.signal is not None:
+            scope.cancel()
+        return scope
+
+    @property
+    def exit_code(self) -> int:
+        """130, 143 or 129, as a shell expects; 0 where no signal came."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    async def listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Take signals until cancelled. The third one leaves at once: the guardian ends what is left."""
+        with anyio.open_signal_receiver(*LISTENED) as signals:
+            task_status.started()
+            async for sign in signals:
+                if self.signal is None:
+                    self.signal = sign
+                    for scope in self._scopes:
+                        scope.cancel()
+                elif not self.hurry.is_set():
+                    self.hurry.set()
+                else:
+                    os._exit(128 + sign)

@@ -1,0 +1,180 @@
+"""The only writer to stdout and stderr: terminal or not, colour or not, text or JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from devenv.errors import ConfigError, DevenvError
+from devenv.model import events as e
+from devenv.ui import text
+
+PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
+QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
+JSON_VERSION = 1
+
+
+class Console:
+    """Says what events mean. Data goes to stdout, all else to stderr; under `--output json` stdout is NDJSON.
+
+    A reader that goes away, or a terminal that dies, silences it and stops nothing.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self._json = as_json
+        self._quiet = quiet
+        self._verbose = verbose
+        self._colours: dict[str, int] = {}
+        self._colour = _wants_colour(sys.stdout)
+        self._width = 0
+        self._status: Any = None
+        self._dead: set[int] = set()
+
+    def emit(self, event: e.Event) -> None:
+        """Tell one event."""
+        if self._json:
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self.data({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()})
+        elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
+            self._show(event)
+
+    def data(self, value: Any) -> None:
+        """One JSON value on a line of stdout."""
+        self._write(sys.stdout, json.dumps(value, ensure_ascii=True))
+
+    def line(self, line: str) -> None:
+        """One line of data on stdout."""
+        self._write(sys.stdout, line)
+
+    def error(self, error: DevenvError) -> None:
+        """What failed, where, and what to type; as an event under `--output json` too."""
+        where = error.where if isinstance(error, ConfigError) else None
+        if self._json:
+            self.data(
+                {
+                    "v": JSON_VERSION,
+                    "event": "error",
+                    "message": error.message,
+                    "where": where,
+                    "hint": error.hint,
+                    "exit_code": error.exit_code,
+                }
+            )
+        self.close()
+        said = f"{_shortened(where)}: {error.message}" if where else error.message
+        self._write(sys.stderr, f"{self._paint('error:', 31)} {said}")
+        if error.hint:
+            self._write(sys.stderr, f"  {self._paint('hint:', 36)} {error.hint}")
+
+    def table(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Rows with the same keys: as aligned columns under their names, or as one JSON value a line."""
+        if self._json:
+            for row in rows:
+                self.data(row)
+            return
+        heads = list(rows[0]) if rows else []
+        widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
+        for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)):
+            self.line("  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip())
+
+    def close(self) -> None:
+        """The status line gone."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    # --- people ---------------------------------------------------------------------------------------------------
+
+    def _show(self, event: e.Event) -> None:
+        match event:
+            case e.Step(_, "begin") | e.Step(_, "detail") | e.ImageState(_, "pulling" | "making"):
+                self._progress(event)
+            case e.Log(service, line):
+                self._write(sys.stdout, f"{self._prefix(service)}{self._log(line)}")
+            case _:
+                if isinstance(event, (e.Ready, e.Stopped)) or (isinstance(event, e.Step) and event.name == "healthy"):
+                    self.close()
+                if (said := text.plain(event)) is not None:
+                    self._write(sys.stdout, self._decorated(event, said))
+
+    def _progress(self, event: e.Event) -> None:
+        """What is going on: one line that is overwritten on a terminal; elsewhere only beginnings are said."""
+        said = text.plain(event)
+        if isinstance(event, e.Step) and event.state == "begin" and said is None:
+            said = f"{event.name} ..."
+        if said is None:
+            return
+        if not _terminal(sys.stdout):
+            if isinstance(event, e.Step) and event.name == "build" and event.state == "detail" and not self._verbose:
+                return
+            if isinstance(event, e.Step) and event.state == "begin" and event.name != "rebuild":
+                return
+            self._write(sys.stdout, said)
+            return
+        if self._status is None:
+            from rich.console import Console as Rich  # noqa: PLC0415 - only where a terminal is there
+            from rich.status import Status  # noqa: PLC0415 - as above
+
+            self._status = Status("", console=Rich(file=sys.stdout, highlight=False))
+            self._status.start()
+        self._status.update(_escaped(said.strip()))
+
+    def _decorated(self, event: e.Event, said: str) -> str:
+        match event:
+            case e.Ready():
+                return self._paint(said, 1)
+            case e.Problem():
+                return self._paint(said, 33)
+            case e.ServiceState(_, state):
+                mark, rest = said[:1], said[1:]
+                colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
+                return f"{self._paint(mark, colour)}{rest}"
+            case e.Synced() | e.Restarted() | e.Rebuilt() | e.Executed():
+                return self._paint(f"↻ {said}", 2)
+            case _:
+                return said
+
+    def _prefix(self, service: str) -> str:
+        self._width = max(self._width, min(len(service), 20))
+        colour = self._colours.setdefault(service, PALETTE[len(self._colours) % len(PALETTE)])
+        return self._paint(f"{service:<{self._width}} │ ", colour)
+
+    def _log(self, line: str) -> str:
+        return text.clean(line)
+
+    def _paint(self, said: str, code: int) -> str:
+        return f"\x1b[{code}m{said}\x1b[0m" if self._colour else said
+
+    def _write(self, stream: IO[str], line: str) -> None:
+        if stream.fileno() in self._dead:
+            return
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            # Whoever read us is gone; what we do goes on, and the way down above all.
+            self._dead.add(stream.fileno())
+
+
+def _terminal(stream: IO[str]) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def _wants_colour(stream: IO[str]) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or _terminal(stream)
+
+
+def _escaped(said: str) -> str:
+    return said.replace("[", "\\[")
+
+
+def _shortened(where: str) -> str:
+    """The place relative to here, where that is shorter to read and to click."""
+    relative = os.path.relpath(where)
+    return relative if not relative.startswith("..") else where

@@ -1,0 +1,106 @@
+"""Event -> line of text. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from devenv.model import events as e
+
+ESCAPES = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
+    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS and the other strings
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[ -/]*[0-~]?"
+)
+MARKS = {"healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "starting": "◐"}
+STEP_NAMES = {
+    "load": "read the project",
+    "check": "checked the machine",
+    "images": "got the images",
+    "build": "built",
+    "create": "created",
+    "sync": "brought up to date",
+    "start": "starting",
+    "healthy": "all healthy",
+    "rebuild": "rebuilt",
+}
+
+
+def clean(line: str) -> str:
+    """The line without escape sequences, control and direction-changing characters."""
+    bare = ESCAPES.sub("", line).replace("\t", "    ")
+    return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs") or c == "\u200d")
+
+
+def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event is what this is
+    """One line for people, or None for what only machines want to know. Log lines carry their service first."""
+    match event:
+        case e.Log(service, line):
+            return f"{service} | {clean(line)}"
+        case e.Step():
+            return _step(event)
+        case e.ImageState(reference, state, detail):
+            return f"image {reference}: {state}{f' ({detail})' if detail else ''}"
+        case e.ServiceState(service, state, detail):
+            said = detail if state in ("created", "absent", "starting") and detail else state
+            failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
+            return f"{MARKS.get(state, '○')} {service} {said}{failed}"
+        case e.Ready(project, urls, seconds):
+            where = f": {'  '.join(urls)}" if urls else ""
+            return f"{project} is up after {seconds:.1f} s{where}"
+        case e.Synced():
+            return _synced(event)
+        case e.Rebuilt(service, cause, seconds):
+            return f"{service} rebuilt in {seconds:.1f} s ({cause} changed)"
+        case e.Restarted(service, cause, ms):
+            return f"{service} restarted in {ms:.0f} ms ({cause} changed)"
+        case e.Executed(service, command, exit_code, output):
+            last = clean(output.strip().splitlines()[-1]) if output.strip() else ""
+            return f"{service} ran `{command}`: exit code {exit_code}{f', {last}' if last else ''}"
+        case _:
+            return _rest(event)
+
+
+def _rest(event: e.Event) -> str | None:
+    match event:
+        case e.Problem(message, hint, service):
+            said = f"problem{f' in {service}' if service else ''}: {clean(message)}"
+            return f"{said}\n  hint: {hint}" if hint else said
+        case e.Notice(message, hint):
+            return f"{message}\n  hint: {hint}" if hint else message
+        case e.Stopping(reason, containers):
+            how = "" if reason in ("down", "done", "error") else "  (once more: at once)"
+            return f"stopping {_count(containers, 'container')}{how}" if containers else None
+        case e.Kept(kind, name, reason, command):
+            return f"kept {kind} {name}: {reason}\n  to remove it: {command}"
+        case e.Stopped(survivors, seconds, removed):
+            gone = ", ".join(_count(n, kind) for kind, n in removed.items()) or "nothing was there"
+            end = "" if survivors else "; nothing of this run is left"
+            return f"removed {gone} in {seconds:.1f} s{end}"
+        case _:
+            return None
+
+
+def _step(event: e.Step) -> str | None:
+    if event.state == "detail":
+        return f"  {clean(event.detail)}"
+    if event.state == "begin":
+        return f"rebuilding {event.detail}" if event.name == "rebuild" else None
+    took = event.seconds or 0.0
+    return f"{STEP_NAMES.get(event.name, event.name)} ({took:.1f} s)" if took >= 1.0 else None
+
+
+def _synced(event: e.Synced) -> str:
+    shown = [clean(p) for p in event.paths]
+    first = shown[0] if shown else ""
+    more = event.files + event.deleted - 1
+    what = f"{first}{f' +{more}' if more > 0 else ''}"
+    only_gone = event.deleted and not event.files
+    verb = "removed from" if only_gone else "->"
+    tail = "" if event.atomic else ", not atomic: the image has no shell"
+    return f"{what} {verb} {event.service} ({event.ms:.0f} ms{tail})"
+
+
+def _count(number: int, kind: str) -> str:
+    return f"{number} {kind}{'' if number == 1 else 's'}"

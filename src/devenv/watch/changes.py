@@ -1,0 +1,99 @@
+"""What became of the host's files: states remembered, states seen now, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a path is; OTHER are pipes, sockets and devices."""
+
+    FILE = "file"
+    DIR = "dir"
+    LINK = "link"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What lstat says of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
+
+    kind: Kind
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    link: str | None = None
+
+    def is_same(self, other: FileState) -> bool:
+        """Whether nothing has to be done. A folder's size and times only tell of what it holds."""
+        if self.kind is not other.kind:
+            return False
+        if self.kind is Kind.FILE:
+            return self == other
+        return self.link == other.link if self.kind is Kind.LINK else self.mode == other.mode
+
+
+Manifest = dict[str, FileState]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`present`: new or different, folders before what they hold. `gone`: with the last known state, deepest first.
+
+    A path that changed its kind, or that came back with its folder, is in both: gone first, then present.
+    """
+
+    present: tuple[tuple[str, FileState], ...] = ()
+    gone: tuple[tuple[str, FileState], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.present or self.gone)
+
+
+def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
+    """The difference for the touched paths in `now` (None: not there); all other paths are as before.
+
+    With a folder goes all that was known below it.
+    """
+    present: Manifest = {}
+    gone: Manifest = {}
+    for path, state in now.items():
+        old = before.get(path)
+        if old is not None and (state is None or state.kind is not old.kind):
+            gone[path] = old
+        if state is not None and (old is None or not state.is_same(old)):
+            present[path] = state
+    folders = {path for path, state in gone.items() if state.kind is Kind.DIR}
+    if folders:
+        for path, old in before.items():
+            if _is_below(path, folders):
+                gone[path] = old
+                if (state := now.get(path)) is not None:
+                    present[path] = state
+    return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=_deepest_first)))
+
+
+def apply(manifest: Manifest, changes: Changes) -> Manifest:
+    """The manifest after the changes: the same dict, changed in place, since it may hold a large tree."""
+    for path, _ in changes.gone:
+        manifest.pop(path, None)
+    manifest.update(changes.present)
+    return manifest
+
+
+def _is_below(path: str, folders: Container[str]) -> bool:
+    cut = path.rfind("/")
+    while cut > 0:
+        path = path[:cut]
+        if path in folders:
+            return True
+        cut = path.rfind("/")
+    return False
+
+
+def _deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:
+    return -item[0].count("/"), item[0]

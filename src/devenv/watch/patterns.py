@@ -1,0 +1,238 @@
+"""Docker's pattern matching: the syntax of .dockerignore, and of `ignore` and `include` in watch rules.
+
+`*` and `?` stay inside one name, `**` crosses any number of names, `[a-z]` and `[^a]` are one character, a
+backslash takes the next character as it is. A pattern that matches a folder matches all that is below it. The
+last pattern that matches decides; `!` turns it round. Paths are relative, with `/`, and as clean as
+`os.scandir` gives them.
+
+Every pattern becomes one regular expression that never goes back over a decided part, so that a hostile
+pattern costs no more than a plain one: between two `*` of a name, and between two `**` of a path, the first
+place where the part in between fits is as good as any later one.
+
+One difference to Docker is on purpose: a class does not match `/` (there, `a[^b]c` matches `a/c`).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import groupby
+
+_STAR, _DEEP, _ALL, _SLASH = "*", "**", ".*", "/"
+_NAMES = "(?:[^/]*/)*?"
+_BELOW = "(?:/.*)?"
+_CHARACTER = r"(?:\\.|[^\\\]-])"
+_RANGE = re.compile(rf"({_CHARACTER})(?:-({_CHARACTER}))?", re.DOTALL)
+_TOKEN = re.compile(rf"\*\*/?|\[\^?+(?:{_RANGE.pattern})++\]|\\.|[^\[\\]", re.DOTALL)
+_SUFFIX = re.compile(r"\*\*([^]*?[\\/][^]*?[\\]*)", re.DOTALL)
+_MOST_INNER = 6
+
+
+def dockerignore_lines(text: str) -> tuple[str, ...]:
+    """The patterns of a .dockerignore file, as written, without empty lines and comments.
+
+    A comment has its `#` at the very start of the line.
+    """
+    lines = (line for line in text.removeprefix("\ufeff").split("\n") if not line.startswith("#"))
+    return tuple(stripped for line in lines if (stripped := line.strip()))
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """An ordered list of patterns; made by `parse`."""
+
+    lines: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, lines: Iterable[str]) -> Patterns:
+        """The patterns, cleaned; ValueError names the first bad one. `.` and empty lines say nothing."""
+        patterns = cls(tuple(filter(None, map(_clean, lines))))
+        for line in patterns.lines:
+            _compiled(line)
+        return patterns
+
+    def matches(self, path: str, *, default: bool = False) -> bool:
+        """Whether the last pattern that matches the path or a folder above it is a plain one.
+
+        `default` is the answer where no pattern matches: what an earlier list said.
+        """
+        for negated, regex in self._runs:
+            if regex.fullmatch(path):
+                return not negated
+        return default
+
+    def deciding(self, path: str) -> str | None:
+        """The pattern that decides about the path, or None where none matches."""
+        return next((line for line in reversed(self.lines) if _compiled(line).regex.fullmatch(path)), None)
+
+    def outcomes_below(self, directory: str, *, defaults: frozenset[bool] = frozenset({False})) -> frozenset[bool]:
+        """Every answer that `matches` may give for some path below the directory ("" is the root).
+
+        An answer that is missing is impossible, so that a walk may turn back; one that is there may still
+        not occur. `defaults` are the possible answers of an earlier list.
+        """
+        inside = f"{directory}/" if directory else ""
+        outcomes = defaults
+        for line in self.lines:
+            pattern = _compiled(line)
+            answer = frozenset({not pattern.negated})
+            if pattern.regex.fullmatch(inside):
+                outcomes = answer
+            elif pattern.reach.fullmatch(inside):
+                outcomes |= answer
+        return outcomes
+
+    def sparing(self, path: str) -> Patterns:
+        """The same list without the patterns that match the path or a folder above it."""
+        return Patterns(tuple(line for line in self.lines if not _compiled(line).regex.fullmatch(path)))
+
+    @cached_property
+    def _runs(self) -> tuple[tuple[bool, re.Pattern[str]], ...]:
+        """Neighbours of one polarity as one expression, last first."""
+        runs = groupby(map(_compiled, reversed(self.lines)), key=lambda pattern: pattern.negated)
+        return tuple(
+            (negated, _regex(_union([tokens for pattern in run for tokens in pattern.variants]) + _BELOW))
+            for negated, run in runs
+        )
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """One pattern, compiled.
+
+    `regex` matches what the pattern matches and all below it; `reach` the folders, with a `/` at their end,
+    below which it may match something.
+    """
+
+    negated: bool
+    variants: tuple[tuple[str, ...], ...]
+    regex: re.Pattern[str]
+    reach: re.Pattern[str]
+
+
+def _clean(line: str) -> str:
+    line = line.strip()
+    negated = line.startswith("!")
+    body = line[negated:].strip()
+    if negated and not body:
+        raise ValueError(f"bad pattern `{line}`: nothing follows the `!`")
+    body = posixpath.normpath(body).lstrip("/")
+    return "" if body in ("", ".") else "!" * negated + body
+
+
+@lru_cache(maxsize=4096)
+def _compiled(line: str) -> _Pattern:
+    negated = line.startswith("!")
+    try:
+        variants = tuple(_variants(tuple(_tokens(line[negated:]))))
+    except ValueError as error:
+        raise ValueError(f"bad pattern `{line}`: {error}") from None
+    reach = "|".join(part for tokens in variants for part in _reach(tokens))
+    return _Pattern(negated, variants, _regex(_union(variants) + _BELOW), _regex(reach))
+
+
+@lru_cache(maxsize=4096)
+def _regex(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.DOTALL)
+
+
+def _tokens(pattern: str) -> Iterator[str]:
+    """The pattern as pieces of a regular expression, with `*`, `**`, `.*` and `/` as signs of their own."""
+    if suffix := _SUFFIX.fullmatch(pattern):
+        # Docker takes a leading `**` before plain text as "ends with": `**.pyc` matches `a.pyc`.
+        yield from (_ALL, *map(re.escape, suffix[1]))
+        return
+    at, previous = 0, ""
+    while at < len(pattern):
+        found = _TOKEN.match(pattern, at)
+        if not found:
+            raise ValueError(f"`{pattern[at:]}` is not complete")
+        at = found.end()
+        token = _token(found[0], last=at == len(pattern))
+        if (previous, token) != (_DEEP, _DEEP):
+            yield token
+        previous = token
+
+
+def _token(text: str, *, last: bool) -> str:
+    if text.startswith("**"):
+        return _ALL if last else _DEEP
+    if text == "?":
+        return "[^/]"
+    if text.startswith("["):
+        return _class(text)
+    return text if text in (_STAR, _SLASH) else re.escape(text[-1])
+
+
+def _class(text: str) -> str:
+    negated = text.startswith("[^")
+    parts = []
+    for low, high in _RANGE.findall(text[1 + negated : -1]):
+        if high and low[-1] > high[-1]:
+            raise ValueError(f"the range `{low}-{high}` runs backwards")
+        parts.append(re.escape(low[-1]) + (f"-{re.escape(high[-1])}" if high else ""))
+    return f"(?!/)[{'^' * negated}{''.join(parts)}]"
+
+
+def _variants(tokens: tuple[str, ...], depth: int = 0) -> Iterator[tuple[str, ...]]:
+    """The pattern without `**` inside a name: `a**b` is `ab` or `a*/**/b`."""
+    for at in range(1, len(tokens)):
+        if tokens[at] == _DEEP and tokens[at - 1] != _SLASH:
+            if depth == _MOST_INNER:
+                raise ValueError(f"more than {_MOST_INNER} `**` inside names")
+            head, tail = tokens[:at], tokens[at + 1 :]
+            yield from _variants(head + tail, depth + 1)
+            yield from _variants((*head, _STAR, _SLASH, _DEEP, *tail), depth + 1)
+            return
+    yield tokens
+
+
+def _union(variants: Sequence[tuple[str, ...]]) -> str:
+    """One expression for all; those that begin with `**` share the search for the place where they fit."""
+    plain = [_body(tokens) for tokens in variants if tokens[0] != _DEEP]
+    deep = [_body(tokens[1:]) for tokens in variants if tokens[0] == _DEEP]
+    shared = [f"{_NAMES}(?:{'|'.join(deep)})"] if deep else []
+    return f"(?:{'|'.join(plain + shared)})"
+
+
+def _body(tokens: Sequence[str]) -> str:
+    first, *others = _split(tokens, _DEEP)
+    if not others:
+        return _names(first)
+    *middle, last = map(_names, others)
+    return _names(first) + "".join(f"(?>{_NAMES}{names})" for names in middle) + _NAMES + last
+
+
+def _names(tokens: Sequence[str]) -> str:
+    return _SLASH.join(map(_name, _split(tokens, _SLASH)))
+
+
+def _name(tokens: Sequence[str]) -> str:
+    first, *others = ("".join(part) for part in _split(tokens, _STAR))
+    if not others:
+        return first
+    return first + "".join(f"(?>[^/]*?{part})" for part in others[:-1]) + "[^/]*" + others[-1]
+
+
+def _reach(tokens: tuple[str, ...]) -> Iterator[str]:
+    """What the beginnings of matching paths look like, cut after a `/`; the root is the empty one."""
+    yield ""
+    for at, token in enumerate(tokens):
+        if token in (_DEEP, _ALL):
+            yield _body(tokens[:at]) + _ALL
+            return
+        if token == _SLASH:
+            yield _body(tokens[: at + 1])
+
+
+def _split(tokens: Sequence[str], sign: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token == sign:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts

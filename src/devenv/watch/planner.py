@@ -1,0 +1,167 @@
+"""Changes of the host's files and the rules that they fall under -> what is to be done to the containers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from devenv.model.plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
+from devenv.model.project import Action
+from devenv.watch.changes import Changes, FileState, Kind
+from devenv.watch.rules import BoundRule, relative_to
+
+_RESTARTS = (Action.RESTART, Action.SYNC_RESTART)
+
+
+def plan(
+    changes: Changes,
+    rules: Sequence[BoundRule],
+    *,
+    directory: str,
+    running: Collection[str] | None = None,
+) -> Plan:
+    """The work for every service, in the order of their first rules.
+
+    Causes are host paths, relative to the project's `directory`. `running` are the services that have a
+    container (None: all); the others are only rebuilt, since a new container is reconciled when it appears.
+    Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
+    """
+    plans = []
+    for service in dict.fromkeys(rule.service for rule in rules):
+        hits = [_Hits.of(rule, changes) for rule in rules if rule.service == service]
+        if rebuild := _cause(hits, (Action.REBUILD,), directory):
+            plans.append(ServicePlan(service, rebuild=Rebuild(rebuild)))
+        elif running is None or service in running:
+            plans.append(_changed(service, hits, directory))
+    return Plan(tuple(found for found in plans if any(found.lines())))
+
+
+def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
+    """Everything that one service's rules put into a new container, from a full scan."""
+    everything = Changes(present=tuple(sorted(states.items())))
+    return _sorted(_syncs([_Hits.of(rule, everything) for rule in rules]))
+
+
+def skipped(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
+    """Pipes, sockets and devices that a rule would have copied, to be told once."""
+    others = (path for path, state in changes.present if state.kind is Kind.OTHER)
+    return tuple(path for path in others if any(rule.copies and rule.matches(path) for rule in rules))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """The changes that one rule is for; pipes, sockets and devices are nobody's."""
+
+    rule: BoundRule
+    present: Mapping[str, Kind]
+    gone: Mapping[str, Kind]
+
+    @classmethod
+    def of(cls, rule: BoundRule, changes: Changes) -> _Hits:
+        present = {path: state.kind for path, state in changes.present if _concerns(rule, path, state)}
+        return cls(rule, present, dict(_gone(rule, changes, present)))
+
+    @property
+    def copied(self) -> Iterator[str]:
+        """Files, links, and the folders that would not come to be with what they hold."""
+        occupied = _folders_above(self.present)
+        return (path for path, kind in self.present.items() if kind is not Kind.DIR or path not in occupied)
+
+    @property
+    def triggers(self) -> Iterator[str]:
+        """The paths that start more than a copy."""
+        everything = (*self.present.items(), *self.gone.items())
+        return (path for path, kind in everything if kind is not Kind.DIR)
+
+
+def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
+    # The folder of the rule itself stays: what it is mapped to may be a mount, or a process's working folder.
+    is_top = state.kind is Kind.DIR and path == rule.rule.path
+    return state.kind is not Kind.OTHER and not is_top and rule.matches(path)
+
+
+def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Iterator[tuple[str, Kind]]:
+    matching = {path for path, state in changes.gone if _concerns(rule, path, state)}
+    emptied = _folders_above(matching)
+    top = rule.rule.path
+    for path, state in changes.gone:
+        # A folder that `include` does not name came with its files and goes with them.
+        goes_along = path in emptied and bool(relative_to(path, top))
+        gives_way = path == top and top in present
+        if path in matching or (state.kind is Kind.DIR and (goes_along or gives_way)):
+            yield path, state.kind
+
+
+def _folders_above(paths: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
+def _changed(service: str, hits: Sequence[_Hits], directory: str) -> ServicePlan:
+    syncs = _syncs(hits)
+    restart = _cause(hits, _RESTARTS, directory)
+    return ServicePlan(
+        service=service,
+        deletes=_deletes(hits, syncs, directory),
+        syncs=_sorted(syncs),
+        execs=tuple(_execs(hits, directory)),
+        restart=Restart(restart) if restart else None,
+    )
+
+
+def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
+    """By target: where two rules meet, the last one wins."""
+    return {
+        target: (Sync(path, target), one.present[path])
+        for one in hits
+        if one.rule.copies
+        for path in one.copied
+        if not one.rule.is_mounted(target := one.rule.target_for(path))
+    }
+
+
+def _sorted(syncs: Mapping[str, tuple[Sync, Kind]]) -> tuple[Sync, ...]:
+    return tuple(syncs[target][0] for target in sorted(syncs))
+
+
+def _deletes(hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, Kind]], directory: str) -> tuple[Delete, ...]:
+    deletes: dict[str, Delete] = {}
+    for one in hits:
+        for path, kind in one.gone.items() if one.rule.copies else ():
+            target = one.rule.target_for(path)
+            if not one.rule.is_mounted(target) and not _is_replaced(path, kind, syncs.get(target)):
+                deletes[target] = Delete(target, _short(path, directory), directory=kind is Kind.DIR)
+    return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
+
+
+def _is_replaced(path: str, kind: Kind, sync: tuple[Sync, Kind] | None) -> bool:
+    """Whether a sync to the same target makes the delete needless: one from elsewhere, of a like thing."""
+    if sync is None:
+        return False
+    return sync[0].source != path and (sync[1] is Kind.DIR) is (kind is Kind.DIR)
+
+
+def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:
+    for one in hits:
+        cause = _cause([one], (Action.SYNC_EXEC,), directory)
+        if cause and one.rule.rule.exec:
+            yield Exec(one.rule.rule.exec, cause)
+
+
+def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -> str:
+    """The first path that starts one of the actions, and how many more do; "" where none does."""
+    found = (one.triggers for one in hits if one.rule.rule.action in actions)
+    paths = list(dict.fromkeys(path for triggers in found for path in triggers))
+    if not paths:
+        return ""
+    first = _short(paths[0], directory)
+    return first if len(paths) == 1 else f"{first} (+{len(paths) - 1} more)"
+
+
+def _short(path: str, directory: str) -> str:
+    return relative_to(path, directory) or path
