@@ -256,3 +256,14 @@ add_plugins() {
   fi
   docker compose version >/dev/null 2>&1 || die "Compose 2 is not to be had from this distribution" "https://docs.docker.com/compose/install/"
 }
+
+# --- images ----------------------------------------------------------------------------------------------------
+
+registry_answers() { timeout 60 docker pull --quiet caddy:2 >/dev/null 2>&1; } # an image that the sample needs anyway
+
+# What makes stand-ins, and only where they are needed: where no registry answers.
+set_up_stand_in_tools() {
+  if ! has_apt || { have mmdebstrap && have npm; } || registry_answers; then return 0; fi
+  may_install "No image registry answers: installing mmdebstrap and npm, which make stand-ins from package registries."
+  install_packages mmdebstrap npm
+}

@@ -42,7 +42,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
 
 # Other ways to start a process, which are subprocess by another name.
 STARTERS = frozenset({
-    "os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.posix_spawnp", "pty.spawn",
+    "os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.posix_spawnp",
+    "os.execv", "os.execve", "os.execvp", "os.execvpe", "pty.spawn",
     "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell", "anyio.open_process",
     "anyio.run_process",
 })  # fmt: skip
