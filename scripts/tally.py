@@ -21,6 +21,4 @@ def closing_line(report: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    print(
-        closing_line(path.read_text(encoding="utf-8")) if path.exists() else "0 passed, 0 failed: no test ran"
-    )
+    print(closing_line(path.read_text(encoding="utf-8")) if path.exists() else "0 passed, 0 failed: no test ran")

@@ -15,6 +15,8 @@ import pytest
 import devenv
 from support.stack import unique_name
 
+# Most of it needs no engine, but packages are fetched: too slow for the fast run.
+pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,7 +64,6 @@ def test_the_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path)
     assert Path(origin.strip()).is_relative_to(installed.parent)
 
 
-@pytest.mark.engine
 def test_images_of_a_project_elsewhere(
     installed: Path, tmp_path: Path, state_env: dict[str, str], base_image: str
 ) -> None:

@@ -14,6 +14,7 @@ PURE = (
     "preflight/checks.py",
     "lifecycle/order.py",
     "watch/changes.py",
+    "watch/patterns.py",
     "watch/rules.py",
     "watch/planner.py",
     "ui/text.py",
@@ -48,7 +49,8 @@ STARTERS = frozenset({
     "anyio.run_process",
 })  # fmt: skip
 
-PRINTERS = ("ui/console.py", "__main__.py")
+# The console, the version path, and the guardian, whose standard output is its own log and never a terminal.
+PRINTERS = ("ui/console.py", "__main__.py", "lifecycle/guardian.py")
 
 # What each room may import of the others (itself, model and errors always); None is no limit.
 ROOMS: dict[str, frozenset[str] | None] = {

@@ -175,9 +175,7 @@ def _relative_imports(tree: ast.AST) -> Iterator[int]:
 
 def _dotted_uses(tree: ast.AST) -> Iterator[str]:
     """Every `a.b` and `a.b.c` that is used, as text."""
-    return (
-        ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_dotted(node)
-    )
+    return (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_dotted(node))
 
 
 def _is_dotted(node: ast.expr) -> bool:
@@ -185,8 +183,4 @@ def _is_dotted(node: ast.expr) -> bool:
 
 
 def _called_names(tree: ast.AST) -> set[str]:
-    return {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
