@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
+
 BASE_IMAGE = "stand-in.devenv/debian:trixie-slim"
+PUBLIC_BASE = "debian:trixie-slim"
 PROJECT_LABEL = "com.docker.compose.project"
 T = TypeVar("T")
 
@@ -135,19 +135,12 @@ class Inventory:
 
 
 def ensure_base_image() -> str:
-    """The small image that test containers run on: there, or pulled, or made from Debian's packages."""
+    """The small image that test containers run on: there, or pulled, or made as devenv makes it."""
     if succeeds("image", "inspect", BASE_IMAGE):
         return BASE_IMAGE
-    if succeeds("pull", "--quiet", "debian:trixie-slim"):
-        docker("tag", "debian:trixie-slim", BASE_IMAGE)
+    if succeeds("pull", "--quiet", PUBLIC_BASE):
+        docker("tag", PUBLIC_BASE, BASE_IMAGE)
         return BASE_IMAGE
-    if shutil.which("mmdebstrap") is None:
-        raise AssertionError(f"{BASE_IMAGE} can neither be pulled nor made (no mmdebstrap); scripts/test installs it")
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "base.tar"
-        subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", archive],
-            check=True,
-        )
-        docker("import", str(archive), BASE_IMAGE)
-    return BASE_IMAGE
+    from devenv.images import standins  # noqa: PLC0415 - most runs have the image
+
+    return anyio.run(standins.make, [PUBLIC_BASE], lambda _: None)[PUBLIC_BASE]
