@@ -217,6 +217,7 @@ def _resources(block: _Cursor) -> tuple[Resource, ...]:
 
 
 def _service(name: str, service: _Cursor) -> Service:
+    _no_nul(service.at("environment", {}))
     deploy = service.at("deploy", {})
     scale = service.at("scale", deploy.at("replicas", 1).value)
     return Service(
@@ -235,6 +236,12 @@ def _service(name: str, service: _Cursor) -> Service:
         stop_grace_period=_duration(service.at("stop_grace_period", "10s")),
         scale=scale.whole(),
     )
+
+
+def _no_nul(environment: _Cursor) -> None:
+    for _, cursor in environment.entries():
+        if "\0" in str(cursor.value):
+            raise cursor.wrong("the value holds a NUL byte, which no environment can", hint="Look into its env_file.")
 
 
 def _image(cursor: _Cursor) -> str:

@@ -1,0 +1,233 @@
+"""Compose files -> the Project and the resolved model: found, checked, made readable, resolved by Compose."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from devenv.config import complaints, sanitise, yamlcore
+from devenv.config.parse import ShapeError, parse
+from devenv.config.sources import Source, everything, find, load_source, logical, place, read, rule_place
+from devenv.engine import process
+from devenv.engine.compose import missing_compose
+from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.model.project import Project
+from devenv.watch.rules import faults
+
+_ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which project is meant: the folder where the search begins, and what the command line says."""
+
+    directory: str
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    profiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A project, the resolved model as Compose printed it, and what Compose warned of.
+
+    The model holds the values of env_files: it belongs into no file, no log and no error.
+    """
+
+    project: Project
+    model: dict[str, Any] = field(repr=False)
+    compose_version: str
+    warnings: tuple[str, ...] = ()
+
+
+async def load(selection: Selection) -> Loaded:
+    """The selected project. Needs the Compose plugin, but no engine.
+
+    Raises ConfigError with file and line for what is wrong in the files, EngineError where Compose is missing.
+    """
+    paths = find(selection.directory, selection.files)
+    sources = read(paths, base=selection.directory)
+    resolved = await _Resolver(selection, sources).resolve()
+    model = _model(resolved.output)
+    warnings = complaints.warnings(resolved.errors, sources)
+    project = _project(model, paths, sources, warnings)
+    _check_rules(project, sources)
+    return Loaded(project, model, resolved.version, warnings)
+
+
+@dataclass(slots=True)
+class _Resolved:
+    """What Compose made of the files."""
+
+    output: str = field(repr=False)
+    errors: str
+    version: str
+
+
+@dataclass(slots=True)
+class _Resolver:
+    """One run of `docker compose config`, beside which the version is asked for."""
+
+    selection: Selection
+    sources: tuple[Source, ...]
+    version: str = ""
+    known: anyio.Event = field(default_factory=anyio.Event)
+    error: DevenvError | None = None
+    done: process.Completed | None = None
+
+    async def resolve(self) -> _Resolved:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._version)
+            tasks.start_soon(self._config)
+        if self.error:
+            raise self.error
+        assert self.done is not None  # noqa: S101 - without an error there is a result
+        if self.done.returncode:
+            raise self._failure(self.done.error_text)
+        return _Resolved(self.done.text, self.done.error_text, self.version)
+
+    async def _version(self) -> None:
+        with self._keeping_error():
+            done = await process.run(["docker", "compose", "version", "--short"])
+            self.version = done.text.strip().removeprefix("v")
+        self.known.set()
+
+    async def _config(self) -> None:
+        with self._keeping_error():
+            async with self._arguments() as (files, stdin):
+                self.done = await process.run(
+                    self._argv(files), stdin=stdin, env=_ENVIRONMENT, cwd=logical(self.selection.directory)
+                )
+
+    @contextlib.contextmanager
+    def _keeping_error(self) -> Iterator[None]:
+        """Errors stay bare: a task group would wrap them."""
+        try:
+            yield
+        except EngineError as error:
+            hint = (
+                "Debian: apt install docker.io docker-cli docker-compose. Elsewhere: Docker Desktop or Docker Engine."
+            )
+            self.error = EngineError(error.message, hint=error.hint or hint)
+        except DevenvError as error:
+            self.error = error
+
+    def _argv(self, files: Sequence[str]) -> list[str]:
+        argv = ["docker", "compose", "--project-directory", self.sources[0].folder]
+        if self.selection.project_name is not None:
+            argv += ["-p", self.selection.project_name]
+        argv += [part for profile in self.selection.profiles for part in ("--profile", profile)]
+        return [*argv, *(part for file in files for part in ("-f", file)), "config"]
+
+    @contextlib.asynccontextmanager
+    async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
+        """What `-f` names, and standard input.
+
+        One file goes in by standard input, changed whether this Compose needs it or not: that saves waiting for
+        its version. Several go in as they are, or as copies where one uses keys that this Compose refuses.
+        """
+        newer = [source for source in everything(self.sources) if sanitise.sanitised(source) != source.text]
+        if len(self.sources) == 1 and set(newer) <= {self.sources[0]}:
+            yield ["-"], sanitise.sanitised(self.sources[0]).encode()
+            return
+        if newer:
+            await self.known.wait()
+        if not newer or version_tuple(self.version) >= sanitise.KNOWS_ALL:
+            yield [source.path for source in self.sources], None
+            return
+        with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
+            copies: dict[str, str] = {}
+            for source in everything(self.sources):
+                _copy(source, copies, folder)
+            yield [copies.get(source.path, source.path) for source in self.sources], None
+
+    def _failure(self, output: str) -> DevenvError:
+        if error := missing_compose(output):
+            return error
+        extended = [
+            (source, load_source(path, base=self.selection.directory))
+            for source in everything(self.sources)
+            for path in _extended(source)
+        ]
+        if "develop.watch" in output and (error := self._extended_newer(extended)):
+            return error
+        return complaints.explain(output, (*(found for _, found in extended), *self.sources))
+
+    def _extended_newer(self, extended: Sequence[tuple[Source, Source]]) -> ConfigError | None:
+        """The error for a newer key in a file that an `extends` names: that file, Compose reads by itself."""
+        for source, found in extended:
+            for key, line in sanitise.newer_keys(found):
+                needed = sanitise.NEWER_KEYS[key]
+                if version_tuple(self.version) < version_tuple(needed):
+                    message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
+                    hint = f"Here is Compose {self.version}. Update it, or move the rule into {source.shown}."
+                    return ConfigError(message, hint=hint, file=found.shown, line=line)
+        return None
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """The numbers that a version begins with: `2.26.1-4` -> (2, 26, 1)."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+def _copy(source: Source, copies: dict[str, str], folder: str) -> None:
+    """Write a copy where the text has to change; an included file comes before the one that names it."""
+    text = sanitise.sanitised(source, copies)
+    if text != source.text and source.path not in copies:
+        copies[source.path] = os.path.join(folder, f"{len(copies)}.yml")
+        with open(copies[source.path], "x", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _extended(source: Source) -> list[str]:
+    services = yamlcore.items(yamlcore.at(source.node, ["services"]))
+    files = (yamlcore.at(service, ["extends", "file"]) for _, service in services)
+    paths = (os.path.join(source.folder, str(file.value)) for file in files if file is not None)
+    return [path for path in paths if os.path.isfile(path)]
+
+
+def _model(output: str) -> dict[str, Any]:
+    model = yamlcore.construct(output, file="docker compose config")
+    if not isinstance(model, dict):
+        raise EngineError("`docker compose config` did not print a project")
+    return model
+
+
+def _project(
+    model: Mapping[str, Any], paths: tuple[str, ...], sources: Sequence[Source], warnings: Sequence[str]
+) -> Project:
+    if not model.get("services"):
+        raise _no_services(sources)
+    try:
+        return parse(model, directory=sources[0].folder, files=paths)
+    except ShapeError as error:
+        file, line = place(sources, error.path)
+        told = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
+        raise ConfigError(error.message, hint=told or None, file=file, line=line) from None
+
+
+def _no_services(sources: Sequence[Source]) -> ConfigError:
+    written = any(yamlcore.at(source.node, ["services"]) for source in everything(sources))
+    profiles = "All services belong to profiles; turn one on with --profile NAME."
+    file, line = place(sources, ("services",))
+    return ConfigError(
+        f"no services in {sources[0].shown}",
+        hint=profiles if written else "Write them under the key `services:`.",
+        file=file,
+        line=line,
+    )
+
+
+def _check_rules(project: Project, sources: Sequence[Source]) -> None:
+    for service in project.services:
+        for index, message, hint in faults(service):
+            file, line = rule_place(sources, service.name, index, len(service.watch))
+            raise ConfigError(f"watch rule of `{service.name}`: {message}", hint=hint, file=file, line=line)

@@ -1,0 +1,108 @@
+"""A user's file made readable for an older Compose, by changing its text in the few places that need it.
+
+An older Compose refuses the newer keys of `develop.watch`, yet hands on whatever begins with `x-`. The rest of
+the text stays as it is, byte for byte: its comments, anchors, tags and line numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import yaml
+
+from devenv.config import yamlcore
+from devenv.config.sources import Include, Source
+
+NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
+KNOWS_ALL = (2, 39, 4)
+
+
+class Splice(NamedTuple):
+    """Characters `begin` to `end` of the text become `text`."""
+
+    begin: int
+    end: int
+    text: str
+
+
+def sanitised(source: Source, copies: Mapping[str, str] | None = None) -> str:
+    """The file's text for an older Compose; `copies` says where the copies of included files lie (path -> path)."""
+    splices = {*_watch_splices(source), *_include_splices(source, copies or {})}
+    text = source.text
+    for splice in sorted(splices, reverse=True):
+        text = text[: splice.begin] + splice.text + text[splice.end :]
+    return text
+
+
+def newer_keys(source: Source) -> list[tuple[str, int]]:
+    """The newer keys that the file's watch rules use, with their lines."""
+    return [
+        (key.value, key.start_mark.line + 1)
+        for rule in _rules(source.node)
+        for key, _ in yamlcore.items(rule)
+        if key.value in NEWER_KEYS
+    ]
+
+
+def _rules(node: yaml.Node) -> Iterator[yaml.Node]:
+    for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
+        rules = yamlcore.at(service, ["develop", "watch"])
+        if isinstance(rules, yaml.SequenceNode):
+            yield from rules.value
+
+
+def _watch_splices(source: Source) -> Iterator[Splice]:
+    for rule in _rules(source.node):
+        for key, value in yamlcore.items(rule):
+            if key.value in NEWER_KEYS:
+                yield Splice(key.start_mark.index, key.end_mark.index, json.dumps(f"x-{key.value}"))
+            elif key.value == "ignore" and isinstance(value, yaml.ScalarNode) and value.value:
+                yield _as_list(source.text, key, value)
+
+
+def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
+    # an alias is the same node as its anchor: then the mark is elsewhere, and the text behind the key says `*name`
+    alias = re.compile(r"\s*:\s+(\*[^\s,\[\]{}]+)").match(text, key.end_mark.index)
+    if alias:
+        return Splice(alias.start(1), alias.end(1), _quoted([value.value]))
+    begin, end = value.start_mark.index, value.end_mark.index
+    written = text[begin:end]
+    anchor = re.match(r"&\S+\s+", written)
+    listed = f"[{anchor[0] if anchor else ''}{_quoted(value.value)}]"
+    return Splice(begin, end, listed + ("\n" if written.endswith("\n") else ""))
+
+
+def _include_splices(source: Source, copies: Mapping[str, str]) -> Iterator[Splice]:
+    named: set[int] = set()
+    for include in source.includes:
+        if include.source.path in copies:
+            yield from _include_splice(include, copies[include.source.path], named)
+
+
+def _include_splice(include: Include, copy: str, named: set[int]) -> Iterator[Splice]:
+    """The entry names the copy, and the folder that its paths start from, which the copy's own would not be."""
+    name, entry = include.name, include.entry
+    begin, end = name.start_mark.index, name.end_mark.index
+    folder = f'"project_directory": {_quoted(_doubled(include.source.folder))}'
+    if entry is name:
+        yield Splice(begin, end, f'{{"path": {_quoted(_doubled(copy))}, {folder}}}')
+        return
+    yield Splice(begin, end, _quoted(_doubled(copy)))
+    if not isinstance(entry, yaml.MappingNode) or id(entry) in named:
+        return
+    if yamlcore.at(entry, ["project_directory"]) is None:
+        named.add(id(entry))
+        first: yaml.Node = entry.value[0][0]
+        after = ", " if entry.flow_style else "\n" + " " * first.start_mark.column
+        yield Splice(first.start_mark.index, first.start_mark.index, folder + after)
+
+
+def _doubled(path: str) -> str:
+    return path.replace("$", "$$")
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,209 @@
+"""The files that a project is made of: found as Compose finds them, read once, checked, and asked for lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import yaml
+
+from devenv.config import yamlcore
+from devenv.errors import ConfigError, UsageError
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+
+Path = Sequence[str | int]
+Place = tuple[str | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One file of an `include` entry: the scalar that names it, the whole entry, and what it leads to."""
+
+    name: yaml.ScalarNode
+    entry: yaml.Node
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read and checked; `folder` is what its relative paths start from."""
+
+    path: str
+    shown: str
+    folder: str
+    text: str
+    node: yaml.Node
+    includes: tuple[Include, ...] = ()
+
+    def everything(self) -> Iterator[Source]:
+        """The files that this one includes, at any depth, then itself."""
+        for include in self.includes:
+            yield from include.source.everything()
+        yield self
+
+
+def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The absolute paths of the project's files: `-f`, then COMPOSE_FILE, then the names that Compose looks for.
+
+    Raises ConfigError where there is none.
+    """
+    here = logical(directory)
+    if "-" in files:
+        raise UsageError("devenv does not read a project from standard input", hint="Name a file with -f.")
+    named = files or _from_environment(here)
+    if named:
+        return tuple(os.path.normpath(os.path.join(here, name)) for name in named)
+    for folder in _upward(here):
+        if main := _first(folder, NAMES):
+            override = _first(folder, OVERRIDES)
+            return (main, override) if override else (main,)
+    raise _nothing_found(here)
+
+
+def read(paths: Sequence[str], *, base: str) -> tuple[Source, ...]:
+    """The checked files; messages name them relative to `base` where they lie below it."""
+    folder = os.path.dirname(paths[0])
+    return tuple(_read(path, folder, logical(base), ()) for path in paths)
+
+
+def load_source(path: str, *, base: str) -> Source:
+    """One further file, such as the one that an `extends` names, without what it includes."""
+    return _read(path, os.path.dirname(path), logical(base), None)
+
+
+def everything(sources: Sequence[Source]) -> list[Source]:
+    """All files in the order in which they count: a later one wins."""
+    return list(chain.from_iterable(source.everything() for source in sources))
+
+
+def place(sources: Sequence[Source], path: Path) -> Place:
+    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
+    candidates = everything(sources)[::-1]
+    for length in range(len(path), 0, -1):
+        for source in candidates:
+            if yamlcore.at(source.node, path[:length]) is not None:
+                return source.shown, yamlcore.line_of(source.node, path[:length])
+    return (sources[0].shown, None) if sources else (None, None)
+
+
+def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
+    """The place of a service's watch rule, counted in the merged model of `total` rules.
+
+    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
+    """
+    path: Path = ("services", service, "develop", "watch")
+    own = [
+        (source.shown, item.start_mark.line + 1)
+        for source in everything(sources)
+        if isinstance(rules := yamlcore.at(source.node, path), yaml.SequenceNode)
+        for item in rules.value
+    ]
+    extended = total - len(own)
+    if 0 <= index - extended < len(own):
+        return own[index - extended]
+    return place(sources, ("services", service, "extends"))
+
+
+def logical(directory: str) -> str:
+    """The folder's absolute path, spelled as the shell spells it where it is a link to where we are.
+
+    Compose spells it so too: bind mounts and the project's name come from this.
+    """
+    path = os.path.abspath(directory)
+    shell = os.environ.get("PWD", "")
+    try:
+        same = path == os.getcwd() and os.path.isabs(shell) and os.path.samefile(shell, path)
+    except OSError:
+        return path
+    return os.path.normpath(shell) if same else path
+
+
+def _from_environment(here: str) -> tuple[str, ...]:
+    value = os.environ.get("COMPOSE_FILE") or _dotenv(here, "COMPOSE_FILE")
+    if not value:
+        return ()
+    separator = os.environ.get("COMPOSE_PATH_SEPARATOR") or _dotenv(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return tuple(name for name in value.split(separator) if name)
+
+
+def _dotenv(folder: str, key: str) -> str | None:
+    """One plain value of the folder's .env; Compose reads all the others by itself."""
+    try:
+        with open(os.path.join(folder, ".env"), encoding="utf-8", errors="replace") as file:
+            text = file.read(yamlcore.SIZE_LIMIT)
+    except OSError:
+        return None
+    found = re.findall(
+        rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))", text, re.MULTILINE
+    )
+    return "".join(found[-1]).strip() if found else None
+
+
+def _upward(folder: str) -> Iterator[str]:
+    yield folder
+    while (parent := os.path.dirname(folder)) != folder:
+        folder = parent
+        yield folder
+
+
+def _first(folder: str, names: Sequence[str]) -> str | None:
+    paths = (os.path.join(folder, name) for name in names)
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def _nothing_found(here: str) -> ConfigError:
+    looked = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
+    for folder in _upward(here):
+        if nix := _first(folder, ("devenv.nix", "devenv.yaml")):
+            message = f"no compose file in {here}"
+            hint = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
+            return ConfigError(message, hint=hint)
+    return ConfigError(f"no compose file in {here}", hint=looked)
+
+
+def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> Source:
+    shown = os.path.relpath(path, base) if path.startswith(base.rstrip("/") + "/") else path
+    data = _bytes(path, shown)
+    node = yamlcore.check(data, file=shown)
+    if not isinstance(node, yaml.MappingNode):
+        what = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
+        raise ConfigError(what, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1)
+    includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
+    return Source(path, shown, folder, yamlcore.decode(data, file=shown), node, includes)
+
+
+def _bytes(path: str, shown: str) -> bytes:
+    try:
+        # non-blocking: a pipe that nobody writes to must not hold us
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=shown) from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
+        return file.read(yamlcore.SIZE_LIMIT + 1)
+
+
+def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
+    entries = yamlcore.at(node, ["include"])
+    for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+        names = yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+        files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
+        written = yamlcore.at(entry, ["project_directory"])
+        own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
+        for name, file in zip(names, files, strict=True):
+            # what is remote, interpolated or missing is Compose's to fetch or to complain about; so is a cycle
+            if "$" not in name.value and os.path.isfile(file) and file not in above:
+                yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
