@@ -19,7 +19,5 @@ def images(
 
     from devenv.images.survey import survey  # noqa: PLC0415 - as above
 
-    window = options.console(output)
-    rows = anyio.run(survey, options.selection(file, project_name, profile))
-    window.table(rows)
+    options.console(output).table(anyio.run(survey, options.selection(file, project_name, profile)))
     raise typer.Exit(0)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,10 @@ from devenv.config.sources import Source, everything, find, load_source, logical
 from devenv.engine import process
 from devenv.engine.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.model.project import Project
-from devenv.watch.rules import faults
+from devenv.model.project import Project, Service
+
+# The corridor knows what a rule can do; this room knows the line that it is written on.
+Faults = Callable[[Service], Iterable[tuple[int, str, str]]]
 
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
@@ -47,8 +49,10 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-async def load(selection: Selection) -> Loaded:
+async def load(selection: Selection, *, faults: Faults = lambda _: ()) -> Loaded:
     """The selected project. Needs the Compose plugin, but no engine.
+
+    `faults` says of a service which of its watch rules cannot work: their index, what is wrong, what to write.
 
     Raises ConfigError with file and line for what is wrong in the files, EngineError where Compose is missing.
     """
@@ -58,7 +62,7 @@ async def load(selection: Selection) -> Loaded:
     model = _model(resolved.output)
     warnings = complaints.warnings(resolved.errors, sources)
     project = _project(model, paths, sources, warnings)
-    _check_rules(project, sources)
+    _check_rules(project, sources, faults)
     return Loaded(project, model, resolved.version, warnings)
 
 
@@ -226,7 +230,7 @@ def _no_services(sources: Sequence[Source]) -> ConfigError:
     )
 
 
-def _check_rules(project: Project, sources: Sequence[Source]) -> None:
+def _check_rules(project: Project, sources: Sequence[Source], faults: Faults) -> None:
     for service in project.services:
         for index, message, hint in faults(service):
             file, line = rule_place(sources, service.name, index, len(service.watch))

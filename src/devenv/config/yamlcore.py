@@ -7,6 +7,7 @@ is PyYAML's, and what its events mean is decided here.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from devenv.errors import ConfigError
 
 SIZE_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 100
-WRITTEN_LIMIT = 100_000
+WRITTEN_LIMIT = 50_000
 ALIAS_LIMIT = 10_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _STR, _SEQ, _MAP, _NULL = _CORE + "str", _CORE + "seq", _CORE + "map", _CORE + "null"
+_BINARY = _CORE + "binary"
 _COMPOSE_TAGS = frozenset({"!", "!reset", "!override"})
 
 _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
@@ -44,7 +46,8 @@ _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
     ),
     (_CORE + "float", re.compile(r"\.(?:nan|NaN|NAN)\Z"), lambda _: float("nan")),
 )
-_CORE_TAGS = frozenset({_STR, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
+_SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # what all of these begin with
+_CORE_TAGS = frozenset({_STR, _BINARY, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
 _WORDS = (
@@ -254,6 +257,8 @@ class _Composer:
             return self._tag(event, _STR)
         if not event.implicit[0]:
             return _STR
+        if event.value[:1] not in _SPECIAL:
+            return _STR
         return next((tag for tag, pattern, _ in _PLAIN if pattern.match(event.value)), _STR)
 
     def _tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, default: str) -> str:
@@ -309,4 +314,6 @@ def _scalar(node: yaml.Node, file: str) -> Any:
             return convert(node.value)
     if node.tag in (_STR, *_COMPOSE_TAGS):
         return node.value
+    if node.tag == _BINARY:  # how Compose prints a value that is no UTF-8
+        return base64.b64decode(node.value).decode(errors="surrogateescape")
     raise ConfigError(f"not a {node.tag.removeprefix(_CORE)}", file=file, line=node.start_mark.line + 1)

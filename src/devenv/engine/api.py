@@ -65,7 +65,7 @@ class Engine:
             connector = aiohttp.UnixConnector(path, limit=0, keepalive_timeout=600)
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                aiodocker.Docker(f"unix://{path}", connector=connector, session=session) as docker,
+                aiodocker.Docker("unix://localhost", connector=connector, session=session) as docker,
             ):
                 engine = cls(docker, endpoint)
                 await engine._greet()

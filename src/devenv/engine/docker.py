@@ -64,23 +64,9 @@ async def import_archive(archive: str, image: str, changes: Sequence[str]) -> No
         raise EngineError(f"`docker import` failed: {last_line(done.error_text)}")
 
 
-async def build(
-    context: str,
-    image: str,
-    *,
-    args: Mapping[str, str],
-    labels: Mapping[str, str],
-    on_line: Callable[[str], object],
-) -> None:
+async def build(context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
     """`image` is built from the folder `context`, without a network and without asking a registry."""
-    lines: list[str] = []
-
-    def take(line: str) -> None:
-        lines.append(line)
-        on_line(line)
-
-    out = Lines(take)
-    code = await process.stream(
+    done = await process.run(
         [
             "docker",
             "build",
@@ -92,11 +78,24 @@ async def build(
             context,
         ],
         env={"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
-        on_stdout=out.feed,
-        on_stderr=out.feed,
     )
-    if code:
-        raise EngineError(f"`docker build` failed: {last_line(chr(10).join(lines))}")
+    if done.returncode:
+        raise EngineError(f"`docker build` failed: {last_line(done.error_text)}")
+
+
+async def manifest(reference: str) -> process.Completed:
+    """The ended `docker manifest inspect`, which asks the reference's registry and downloads nothing.
+
+    It goes out from this host, not from the engine, and knows nothing of the engine's mirrors.
+    """
+    local = ["--insecure"] if reference.startswith(("localhost", "127.")) else []
+    return await process.run(["docker", "manifest", "inspect", *local, reference])
+
+
+async def has_mirrors() -> bool:
+    """Whether the engine asks mirrors in place of Docker Hub."""
+    done = await process.run(["docker", "info", "--format={{json .RegistryConfig.Mirrors}}"])
+    return done.text.strip() not in ("", "null", "[]")
 
 
 async def labelled_images(label: str) -> tuple[LocalImage, ...]:

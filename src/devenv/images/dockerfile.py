@@ -83,8 +83,8 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
         while continued.search(joined):
             joined = joined.rstrip()[: -len(escape)]
             joined += next((more for _, more in lines if not _blank(more)), "")
-        keyword, _, rest = joined.strip().partition(" ")
-        instruction = Instruction(keyword.upper(), rest.strip(), number)
+        keyword, *rest = joined.split(maxsplit=1)
+        instruction = Instruction(keyword.upper(), "".join(rest).strip(), number)
         for dash, end in _heredocs(instruction):
             _skip(lines, end, strip_tabs=dash)
         yield instruction

@@ -9,6 +9,7 @@ from devenv.images.dockerfile import Reference, references
 from devenv.model.project import Build, Project, Service
 
 HUB = "docker.io"
+KINDS = ("service", "base", "context", "frontend")  # of two kinds the later counts: it allows less
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Need:
     """One image that the project needs, as written, and who needs it.
 
     `users` are like `service backend` or `client/Dockerfile:3`. `kind` is "service" (the `image` of a service
-    that is not built), "base" (FROM, COPY --from, RUN --mount from=, a docker-image:// context) or "frontend"
-    (the `# syntax=` line). `policy` is the service's pull_policy.
+    that is not built), "base" (FROM, COPY --from, RUN --mount from=), or one for which nothing can stand in:
+    "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `policy` is the pull_policy.
     """
 
     reference: str
@@ -47,6 +48,15 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText]) -> tuple[
             if canonical(need.reference) not in built:
                 _merge(merged, need)
     return tuple(merged.values())
+
+
+def bases(project: Project, dockerfiles: Mapping[str, DockerfileText]) -> dict[str, tuple[str, ...]]:
+    """Service -> the images, as written, that its Dockerfile takes something from."""
+    return {
+        service.name: tuple({need.reference: None for need in _of_service(service, text) if need.kind == "base"})
+        for service in project.services
+        if (text := dockerfiles.get(service.name)) and service.build
+    }
 
 
 def canonical(reference: str) -> str:
@@ -93,7 +103,7 @@ def _merge(merged: dict[str, Need], need: Need) -> None:
         known,
         users=users,
         platform=known.platform or need.platform,
-        kind="service" if "service" in (known.kind, need.kind) else known.kind,
+        kind=max(known.kind, need.kind, key=KINDS.index),
         policy=known.policy or need.policy,
     )
 
@@ -111,7 +121,7 @@ def _of_service(service: Service, dockerfile: DockerfileText | None) -> Iterator
         return
     for value in _contexts(service.build).values():
         if value.startswith("docker-image://"):
-            yield Need(value.removeprefix("docker-image://"), (f"service {service.name}",), None, "base")
+            yield Need(value.removeprefix("docker-image://"), (f"service {service.name}",), None, "context")
     if dockerfile:
         yield from _of_dockerfile(service, service.build, dockerfile)
 

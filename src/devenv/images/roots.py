@@ -125,7 +125,7 @@ def versions(status: str) -> dict[str, str]:
     for paragraph in status.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version): (\S+)$", paragraph, re.MULTILINE))
         if len(fields) == 2:  # noqa: PLR2004 - a name and a version
-            found[fields["Package"]] = re.sub(r"^\d+:|[-+](?:\d|really|dfsg|deb).*$", "", fields["Version"])
+            found[fields["Package"]] = re.sub(r"^\d+:|[-+].*$", "", fields["Version"])
     return found
 
 

@@ -8,14 +8,16 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
+from devenv.concurrent import each
 from devenv.engine import docker, process
 from devenv.errors import EngineError
 from devenv.images import roots
 from devenv.images.recipes import NpmPackage, Recipe, find
-from devenv.images.together import together
 from devenv.model.events import Emit, ImageState, Notice
 
 FOR = "devenv.stand-in"
@@ -36,9 +38,7 @@ async def make(references: Iterable[str], emit: Emit) -> dict[str, str]:
         script=await anyio.Path(roots.trust_script()).read_bytes(),
     )
     await workshop.look([*recipes.values()])
-    async with together() as tasks:
-        for recipe in recipes.values():
-            tasks.start_soon(workshop.get, recipe)
+    await each(workshop.get, recipes.values())
     return {reference: recipe.image for reference, recipe in recipes.items()}
 
 
@@ -58,6 +58,15 @@ def _recipe(reference: str) -> Recipe:
     return recipe
 
 
+@dataclass(slots=True)
+class _Ground:
+    """What an image is built on, what to say of its inside, and the versions that this needs."""
+
+    image: str
+    inside: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
 class _Workshop:
     """One run of `make`: what is there already, who is at work on what, and the host's authorities."""
 
@@ -69,12 +78,15 @@ class _Workshop:
         self._at_work: dict[str, anyio.Lock] = {}
 
     async def look(self, recipes: list[Recipe]) -> None:
-        """Learn which stand-ins the engine has, those that others are based on among them."""
-        names = {recipe.image for recipe in recipes}
-        names |= {_recipe(recipe.base).image for recipe in recipes if recipe.base}
-        for image in await docker.local_images(names):
+        """Learn which stand-ins the engine has; raise EngineError if a tool for those it has not is missing."""
+        based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
+        for image in await docker.local_images({recipe.image for recipe in based}):
             for name in image.names:
                 self._digests[name] = image.label(RECIPE) or ""
+        absent = [recipe for recipe in based if recipe.image not in self._digests]
+        mmdebstrap = ["mmdebstrap"] if any(recipe.roots for recipe in absent) else []
+        npm = ["npm"] if any(recipe.npm for recipe in absent) else []
+        roots.require_tools(*mmdebstrap, *npm)
 
     async def get(self, recipe: Recipe) -> None:
         """The stand-in is there and made by today's recipe; an older one does where a new one cannot be had."""
@@ -97,48 +109,47 @@ class _Workshop:
             self._emit(ImageState(recipe.reference, "made", inside))
 
     async def _make(self, recipe: Recipe, digest: str) -> str:
-        roots.require_tools(*(["mmdebstrap"] if recipe.roots else []), *(["npm"] if recipe.npm else []))
         with tempfile.TemporaryDirectory(prefix="devenv-image-", ignore_cleanup_errors=True) as folder:
             context = os.path.join(folder, "context")
             shutil.copytree(recipe.folder, context)
-            versions: dict[str, str] = {}
-            async with together() as tasks:
-                for package in recipe.npm:
-                    tasks.start_soon(self._fetch, recipe, package, context, versions)
-                base, inside = await self._root(recipe, folder, versions)
-            text = inside.format_map(versions)
-            self._say(recipe, "building")
-            await docker.build(
-                context,
-                recipe.image,
-                args={"ROOT": base},
-                labels={FOR: recipe.reference, INSIDE: text, RECIPE: digest},
-                on_line=len,
-            )
-        if recipe.roots:
-            await docker.untag(base)
-        return text
+            ground = _Ground(f"{recipe.image}-root", recipe.inside)
+            parts = [
+                partial(self._lay, ground, recipe, folder),
+                *(partial(self._fetch, ground, recipe, package, context) for package in recipe.npm),
+            ]
+            try:
+                await each(lambda part: part(), parts)
+                inside = ground.inside.format_map(ground.versions)
+                self._say(recipe, "building")
+                labels = {FOR: recipe.reference, INSIDE: inside, RECIPE: digest}
+                await docker.build(context, recipe.image, args={"ROOT": ground.image}, labels=labels)
+            finally:
+                if recipe.roots:
+                    with anyio.CancelScope(shield=True):
+                        await docker.untag(ground.image)
+        return inside
 
-    async def _root(self, recipe: Recipe, folder: str, versions: dict[str, str]) -> tuple[str, str]:
-        """The image to build on, and what to say of what is inside."""
+    async def _lay(self, ground: _Ground, recipe: Recipe, folder: str) -> None:
+        """What the Dockerfile builds on is there: another stand-in, or the first root that can be had."""
         if recipe.base:
             base = _recipe(recipe.base)
             await self.get(base)
-            return base.image, recipe.inside
+            ground.image = base.image
+            return
         await anyio.Path(folder, "host-ca.crt").write_bytes(self._authorities)
-        image = f"{recipe.image}-root"
         failure: EngineError | None = None
         for root in recipe.roots:
             try:
-                found = await roots.make(root, image, folder=folder, say=lambda text: self._say(recipe, text))
+                found = await roots.make(root, ground.image, folder=folder, say=partial(self._say, recipe))
             except EngineError as error:
                 failure = failure or error
                 continue
-            versions.update(found)
-            return image, root.inside
+            ground.inside = root.inside
+            ground.versions.update(found)
+            return
         raise failure or EngineError("its recipe names neither a base nor a root")
 
-    async def _fetch(self, recipe: Recipe, package: NpmPackage, context: str, versions: dict[str, str]) -> None:
+    async def _fetch(self, ground: _Ground, recipe: Recipe, package: NpmPackage, context: str) -> None:
         machine = platform.machine().lower()
         name = package.package.format(arch=NPM_ARCHITECTURES.get(machine, machine))
         self._say(recipe, f"fetching {name}")
@@ -152,7 +163,7 @@ class _Workshop:
         except (ValueError, LookupError, StopIteration) as error:
             raise EngineError(f"npm has no {name}@{package.version}: {_npm_cause(done)}") from error
         os.replace(os.path.join(context, os.path.basename(file)), os.path.join(context, f"{package.file}.tgz"))
-        versions[package.file] = version
+        ground.versions[package.file] = version
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -162,5 +163,8 @@ class Observer:
 
 
 def _seconds(timestamp: str) -> str:
-    """The engine's RFC 3339 time as it takes it back in `since`; empty for a container that never started."""
-    return timestamp if re.match(r"(?!0001)\d{4}-", timestamp) else ""
+    """The engine's RFC 3339 time as `since` takes it: Unix seconds; empty for a container that never started."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", timestamp)
+    if found is None or timestamp.startswith("0001"):
+        return ""
+    return f"{dt.datetime.fromisoformat(f'{found[1]}+00:00').timestamp():.0f}{found[2] or ''}"

@@ -75,6 +75,7 @@ async def up(options: Options, emit: Emit) -> int:
 async def _up(options: Options, emit: Emit, ending: Ending) -> int:
     began = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
+        ascent = None
         with ending.scope():
             emit(Step("load", "begin"))
             loaded = await load.load(options.selection)
@@ -83,8 +84,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             run = Run(engine.endpoint.host, loaded.project.name)
             stack.enter_context(run.lock())
             ascent = Ascent(options, emit, ending, loaded, engine, run, began)
-            return await ascent.go()
-    return ending.exit_code
+        return ending.exit_code if ascent is None else await ascent.go()
 
 
 @dataclass
@@ -104,6 +104,7 @@ class Ascent:
     ledger: Ledger | None = None
     guardian: Guardian | None = None
     compose: Compose | None = None
+    making: Compose | None = None
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     corridor: Corridor | None = None
     observer: Observer | None = None
@@ -209,7 +210,9 @@ class Ascent:
         """Every image that the services and the Dockerfiles need: present, pulled, or made."""
         project = self._own_project()
         self.provided = await pantry.provide(project, stand_ins=self.options.stand_ins, emit=self.emit)
-        self._compose()
+        self.compose = self._compose(self.names)
+        # What somebody else started is left out of every create: Compose would replace it where it differs.
+        self.making = self._compose(self.names - self.found.foreign_services)
 
     def _own_project(self) -> load.Project:
         """The project without what is not ours to prepare: other services, and those that somebody else runs."""
@@ -217,29 +220,27 @@ class Ascent:
         own = self.names - self.found.foreign_services
         return replace(project, services=tuple(s for s in project.services if s.name in own))
 
-    def _compose(self) -> Compose:
+    def _compose(self, names: frozenset[str]) -> Compose:
         assert self.provided is not None  # noqa: S101 - the step before
-        built = {s.name for s in self.loaded.project.services if s.build is not None}
         model = runmodel.run_model(
             self.loaded.model,
             found=self.found,
             choices=Choices(
                 loopback=self._loopback,
                 images=self.provided.images,
-                bases={name: self.provided.bases.get(name, {}) for name in built},
+                bases=dict.fromkeys(self._built(), self.provided.images),
                 ports=self.options.ports,
             ),
-            services=self.names,
+            services=names,
         )
         project = self.loaded.project
-        self.compose = Compose(project.name, project.directory, runmodel.dump(model))
-        return self.compose
+        return Compose(project.name, project.directory, runmodel.dump(model))
 
     async def build(self, _tasks: TaskGroup) -> None:
         """The images of the services that have a build section."""
         names = self._built()
-        if names and self.options.build and self.compose is not None:
-            await self.compose.build(names, lambda line: self.emit(Step("build", "detail", line)))
+        if names and self.options.build and self.making is not None:
+            await self.making.build(names, lambda line: self.emit(Step("build", "detail", line)))
 
     def _built(self) -> tuple[str, ...]:
         return tuple(s.name for s in self._own_project().services if s.build is not None)
@@ -247,14 +248,15 @@ class Ascent:
     async def create(self, tasks: TaskGroup) -> None:
         """Containers, networks and volumes made, none running yet; the ledger and the guardian come first."""
         assert self.ledger is not None  # noqa: S101 - an earlier step
-        assert self.compose is not None  # noqa: S101 - an earlier step
+        assert self.making is not None  # noqa: S101 - an earlier step
         new = [v.name for v in self.loaded.project.volumes if not v.external and v.name not in self.found.volumes]
         self.ledger = replace(self.ledger, creates=tuple(dict.fromkeys((*self.ledger.creates, *new))))
-        self.run.write(self.ledger)
         await self._guard()
+        self.run.write(self.ledger)
         await tasks.start(self._watch)
-        async with self.compose_turn:
-            await self.compose.create(sorted(self.names))
+        if names := sorted(self.names - self.found.foreign_services):
+            async with self.compose_turn:
+                await self.making.create(names)
 
     async def _guard(self) -> None:
         endpoint = self.engine.endpoint
@@ -352,17 +354,17 @@ class Ascent:
 
     async def rebuild(self, service: str, cause: str) -> None:
         """The service alone built anew and replaced; what was saved meanwhile is in the new container."""
-        assert self.compose is not None  # noqa: S101 - the corridor opens after it
+        assert self.making is not None  # noqa: S101 - the corridor opens after it
         assert self.observer is not None  # noqa: S101 - as above
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
         old = {c.image for c in self.observer.scene.of(service)}
-        await self.compose.build((service,), lambda line: self.emit(Step("build", "detail", line)))
+        await self.making.build((service,), lambda line: self.emit(Step("build", "detail", line)))
         async with self.compose_turn:
-            await self.compose.create((service,))
+            await self.making.create((service,))
             scene = await self.engine.scene(self.loaded.project.name)
             await each(self._first_sync, [c for c in scene.of(service) if not c.running])
-            await self.compose.start((service,))
+            await self.making.start((service,))
         for image in old - {c.image for c in scene.of(service)}:
             if not await self.engine.image_tags(image):
                 await self.engine.remove_image(image)

@@ -57,7 +57,8 @@ class Changes:
 def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
     """The difference for the touched paths in `now` (None: not there); all other paths are as before.
 
-    With a folder goes all that was known below it.
+    With a folder goes all that was known below it. A folder that is still there says nothing about what it
+    holds: whoever looks at one looks at what was known below it, too.
     """
     present: Manifest = {}
     gone: Manifest = {}

@@ -9,7 +9,8 @@ Every pattern becomes one regular expression that never goes back over a decided
 pattern costs no more than a plain one: between two `*` of a name, and between two `**` of a path, the first
 place where the part in between fits is as good as any later one.
 
-One difference to Docker is on purpose: a class does not match `/` (there, `a[^b]c` matches `a/c`).
+Three differences to Docker are on purpose, all against its documentation there: a class does not match `/`
+(`a[^b]c` matches `a/c`), `*` and `?` in a class are characters, and so is a letter after a backslash.
 """
 
 from __future__ import annotations

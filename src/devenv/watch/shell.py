@@ -60,7 +60,7 @@ class Shell:
         return shell
 
     async def run(self, orders: Sequence[bytes]) -> dict[int, str]:
-        """Which orders failed, by index, with what they printed. Raises BrokenShellError where the shell has ended."""
+        """Which orders failed, by index, with what they printed. Raises BrokenShellError where it has ended."""
         failures: dict[int, str] = {}
         async with self._turn:
             for start, stop in _batches(orders):

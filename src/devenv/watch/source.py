@@ -57,8 +57,11 @@ async def _watched(
             ended.set()
 
         async def until_stopped() -> None:
-            await stop.wait()
-            ended.set()
+            try:
+                await stop.wait()
+            finally:
+                # Also when cancelled: a watcher's thread looks at nothing else until its next event.
+                ended.set()
 
         async def until_ended() -> None:
             await ended.wait()
