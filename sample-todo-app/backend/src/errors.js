@@ -24,5 +24,5 @@ export function describe(error) {
 }
 
 function isConnectionProblem({ code, fatal }) {
-  return Boolean(fatal) || ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT'].includes(code);
+  return Boolean(fatal) || ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ETIMEDOUT'].includes(code);
 }

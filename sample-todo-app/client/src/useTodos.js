@@ -32,7 +32,8 @@ export function useTodos() {
     attempt(
       async () => {
         const todo = await createTodo(title);
-        setTodos((current) => [...(current ?? []), todo]);
+        if (todos) setTodos((current) => [...current, todo]);
+        else setTodos(await fetchTodos());
         return todo;
       },
       (todo) => `Added ${todo.title}.`,
