@@ -113,10 +113,12 @@ def _put(disk: Manifest, path: str, state: FileState | None) -> set[str]:
 
 @given(st.lists(_STEP, max_size=6))
 def test_the_manifest_follows_the_disk(steps: list[list[tuple[str, FileState | None]]]) -> None:
-    """After any steps, told only by the paths that were touched, the manifest equals the disk."""
+    """After any steps, told only by the paths that were touched and walked, the manifest equals the disk."""
     disk: Manifest = {}
     manifest: Manifest = {}
     for step in steps:
         touched = {name for path, state in step for name in _put(disk, path, state)}
+        # As the walk of a touched folder does: what was known below it is looked at as well.
+        touched |= {known for known in manifest for path in touched if known.startswith(f"{path}/")}
         apply(manifest, diff(manifest, {path: disk.get(path) for path in touched}))
         assert manifest == disk

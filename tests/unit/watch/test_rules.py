@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
@@ -185,6 +187,24 @@ def test_every_editor_pattern_is_used() -> None:
 def test_prunes(lists: dict[str, str], directory: str, pruned: bool) -> None:
     """A folder is left out exactly where nothing below it can match."""
     assert bound(**lists).prunes(directory) is pruned  # type: ignore[arg-type] # rows are keyword arguments
+
+
+_LIST = st.lists(
+    st.sampled_from(["*", "a", "!a", "a/b", "!a/b", "**/b", "!**/b", "*/b", "!.git", "in", "!in/a", "**"]), max_size=3
+).map(" ".join)
+_BELOW = st.lists(st.sampled_from(["a", "b", ".git", "in", "b~"]), min_size=1, max_size=3).map("/".join)
+
+
+@given(
+    lists=st.fixed_dictionaries({"ignore": _LIST, "include": _LIST, "dockerignore": _LIST}),
+    context=st.sampled_from(["/p", "/p/src", "/p/src/in", "/other"]),
+    directory=st.one_of(st.sampled_from(["/p", "/p/src"]), _BELOW.map("/p/src/{}".format)),
+    below=_BELOW,
+)
+def test_nothing_that_matches_is_pruned(lists: dict[str, str], context: str, directory: str, below: str) -> None:
+    """Whatever the lists say together, no path below a pruned folder matches."""
+    rule = bound(**lists, context=context)  # type: ignore[arg-type] # lists are keyword arguments
+    assert not (rule.prunes(directory) and rule.matches(f"{directory}/{below}"))
 
 
 @pytest.mark.parametrize(
