@@ -1,0 +1,141 @@
+"""Names of images, and what a whole project needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.images.references import DockerfileText, bases, canonical, familiar, needs, registry, split
+from devenv.model.project import Build, Project, Service
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("written", "full", "short"),
+    [
+        ("node", "docker.io/library/node:latest", "node:latest"),
+        ("node:22", "docker.io/library/node:22", "node:22"),
+        ("library/node:22", "docker.io/library/node:22", "node:22"),
+        ("docker.io/node:22", "docker.io/library/node:22", "node:22"),
+        ("docker.io/library/node:22", "docker.io/library/node:22", "node:22"),
+        ("index.docker.io/library/node:22", "docker.io/library/node:22", "node:22"),
+        ("bitnami/redis", "docker.io/bitnami/redis:latest", "bitnami/redis:latest"),
+        ("ghcr.io/a/b:1", "ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+        ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
+        ("localhost:5000/a", "localhost:5000/a:latest", "localhost:5000/a:latest"),
+        ("127.0.0.1:5000/a/b:2", "127.0.0.1:5000/a/b:2", "127.0.0.1:5000/a/b:2"),
+        (f"node@{DIGEST}", f"docker.io/library/node@{DIGEST}", f"node@{DIGEST}"),
+        (f"node:22@{DIGEST}", f"docker.io/library/node:22@{DIGEST}", f"node:22@{DIGEST}"),
+    ],
+)
+def test_names(written: str, full: str, short: str) -> None:
+    """Every way to write an image has one full and one familiar form, and both are stable."""
+    assert (canonical(written), familiar(written)) == (full, short)
+    assert (canonical(full), familiar(short)) == (full, short)
+
+
+@pytest.mark.parametrize(
+    ("written", "parts"),
+    [
+        ("node", ("node", None, None)),
+        ("node:22", ("node", "22", None)),
+        ("localhost:5000/a", ("localhost:5000/a", None, None)),
+        (f"a/b:1@{DIGEST}", ("a/b", "1", DIGEST)),
+    ],
+)
+def test_split(written: str, parts: tuple[str, str | None, str | None]) -> None:
+    """A port is no tag."""
+    assert split(written) == parts
+
+
+def test_registry() -> None:
+    """The registry is the written one, otherwise Docker Hub."""
+    assert [registry(name) for name in ("node", "a/b", "ghcr.io/a/b", "localhost:5000/a")] == [
+        "docker.io",
+        "docker.io",
+        "ghcr.io",
+        "localhost:5000",
+    ]
+
+
+def test_needs_of_a_project() -> None:
+    """Services and Dockerfiles together, each reference once with all its users, in the order of the services."""
+    project = a_project(
+        Service("client", build=Build("/p/client", target="dev")),
+        Service("backend", build=Build("/p/backend", args=(("NODE", "20"),))),
+        Service("db", image="mysql:9", platform="linux/amd64"),
+        Service("spare", image="mysql:9", pull_policy="always"),
+        Service("cache", image="redis:7", pull_policy="never"),
+    )
+    dockerfiles = {
+        "client": DockerfileText("client/Dockerfile", "FROM node:22 AS dev\nFROM caddy:2\n"),
+        "backend": DockerfileText("backend/Dockerfile", "ARG NODE=22\nFROM node:${NODE}\nCOPY --from=mysql:9 a b\n"),
+    }
+    assert shown(project, dockerfiles) == [
+        "base node:22 <- client/Dockerfile:1",
+        "base node:20 <- backend/Dockerfile:2",
+        "base mysql:9 <- backend/Dockerfile:3, service db, service spare [linux/amd64] always",
+        "service redis:7 <- service cache never",
+    ]
+
+
+def test_what_the_project_builds_itself_is_not_needed() -> None:
+    """An image that one service builds may be used by others, by its given or its default name."""
+    project = a_project(
+        Service("app", image="example/app", build=Build("/p")),
+        Service("worker", image="docker.io/example/app:latest"),
+        Service("tool", build=Build("/p")),
+        Service("tool-user", image="todo-tool"),
+    )
+    dockerfile = DockerfileText("Dockerfile", "FROM todo-tool\n")
+    assert shown(project, {"app": dockerfile}) == []
+
+
+def test_contexts() -> None:
+    """A context replaces the base of its name, however it is written; an image behind a context is needed itself."""
+    contexts = (("docker.io/library/node:22", "docker-image://mirror.test/node:22"), ("shared", "../shared"))
+    project = a_project(Service("app", build=Build("/p", additional_contexts=contexts)))
+    dockerfile = DockerfileText("Dockerfile", "FROM node:22\nCOPY --from=shared a b\n")
+    assert shown(project, {"app": dockerfile}) == ["context mirror.test/node:22 <- service app"]
+
+
+def test_platforms() -> None:
+    """A base is needed for the platform of its FROM, of the build, or of the service, in this order."""
+    project = a_project(Service("app", platform="linux/arm64", build=Build("/p", platforms=("linux/amd64",))))
+    dockerfile = DockerfileText("Dockerfile", "FROM --platform=linux/s390x a\nCOPY --from=b x y\n")
+    assert shown(project, {"app": dockerfile}) == [
+        "base a <- Dockerfile:1 [linux/s390x]",
+        "base b <- Dockerfile:2 [linux/amd64]",
+    ]
+
+
+def test_a_frontend_is_never_softened() -> None:
+    """A reference that is a frontend for one and a base for another stays one for which nothing can stand in."""
+    project = a_project(Service("a", build=Build("/a")), Service("b", build=Build("/b")))
+    dockerfiles = {
+        "a": DockerfileText("a/Dockerfile", "# syntax=x:1\nFROM scratch\n"),
+        "b": DockerfileText("b/Dockerfile", "FROM x:1\n"),
+    }
+    assert shown(project, dockerfiles) == ["frontend x:1 <- a/Dockerfile:1, b/Dockerfile:1"]
+
+
+def test_bases() -> None:
+    """Per built service, what its Dockerfile takes from, as written and without frontends."""
+    project = a_project(Service("app", build=Build("/p")), Service("db", image="mysql:9"))
+    dockerfile = DockerfileText(
+        "Dockerfile", "# syntax=x:1\nFROM library/node:22 AS a\nFROM a\nCOPY --from=caddy:2 b c\n"
+    )
+    assert bases(project, {"app": dockerfile}) == {"app": ("library/node:22", "caddy:2")}
+
+
+def a_project(*services: Service) -> Project:
+    return Project("todo", "/p", ("/p/compose.yml",), services)
+
+
+def shown(project: Project, dockerfiles: dict[str, DockerfileText]) -> list[str]:
+    return [
+        f"{need.kind} {need.reference} <- {', '.join(need.users)}"
+        + (f" [{need.platform}]" if need.platform else "")
+        + (f" {need.policy}" if need.policy else "")
+        for need in needs(project, dockerfiles)
+    ]
