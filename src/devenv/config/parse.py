@@ -32,11 +32,13 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:h|ms|m|s|us|µs|ns))+\Z")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?)(h|ms|m|s|us|µs|ns)")
 
+_NAME_LIMIT = 255  # of the engine
+_HIGHEST_PORT = 65535
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])"
 _WORD = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
-    rf"(?=[^:@]{{1,255}})(?:{_HOST}(?::(?P<port>[0-9]+))?/)?{_WORD}(?:/{_WORD})*"
+    rf"(?P<name>(?:{_HOST}(?::(?P<port>[0-9]+))?/)?{_WORD}(?:/{_WORD})*)"
     r"(?::[\w][\w.-]{0,127})?(?:@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?",
     re.ASCII,
 )
@@ -80,7 +82,7 @@ def seconds(text: str) -> float | None:
 def is_image(reference: str) -> bool:
     """Whether `reference` can name an image at all (the grammar of image references)."""
     match = _IMAGE.fullmatch(reference)
-    return match is not None and int(match["port"] or 0) <= 65535  # noqa: PLR2004 - the highest port
+    return match is not None and len(match["name"]) <= _NAME_LIMIT and int(match["port"] or 0) <= _HIGHEST_PORT
 
 
 def dotted(path: Sequence[str | int]) -> str:

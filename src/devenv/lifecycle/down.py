@@ -50,6 +50,7 @@ async def _held(run: Run, ask: signal.Signals) -> AsyncIterator[None]:
             holder = run.holder()
             if holder is None:
                 raise
-            os.kill(holder, ask)
-            await anyio.to_thread.run_sync(stack.enter_context, run.lock(wait=PATIENCE))
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(holder, ask)
+            await anyio.to_thread.run_sync(stack.enter_context, run.lock(wait=PATIENCE), abandon_on_cancel=True)
         yield

@@ -72,7 +72,9 @@ def state_folder() -> str:
 
     Raises StateError where it cannot be made or belongs to somebody else.
     """
-    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the specification: a relative path is to be ignored
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
     path = os.path.join(base, "devenv-compose")
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

@@ -12,20 +12,23 @@ LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ending:
-    """Remembers the signal that ended the run, and cancels whatever runs in `scope` then."""
+    """Remembers the signal that ended the run, and cancels what runs in the innermost `scope` then."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.hurry = anyio.Event()
-        self._scopes: list[anyio.CancelScope] = []
+        self._scope: anyio.CancelScope | None = None
 
     def scope(self) -> anyio.CancelScope:
-        """A scope that the first signal cancels, also one that came before."""
-        scope = anyio.CancelScope()
-        self._scopes.append(scope)
+        """A scope that the first signal cancels, also one that came before.
+
+        Only the latest scope is cancelled: it alone then swallows the cancellation, and what comes after it
+        (the way down) sees a run that was ended, not one that failed.
+        """
+        self._scope = anyio.CancelScope()
         if self.signal is not None:
-            scope.cancel()
-        return scope
+            self._scope.cancel()
+        return self._scope
 
     @property
     def exit_code(self) -> int:
@@ -39,8 +42,8 @@ class Ending:
             async for sign in signals:
                 if self.signal is None:
                     self.signal = sign
-                    for scope in self._scopes:
-                        scope.cancel()
+                    if self._scope is not None:
+                        self._scope.cancel()
                 elif not self.hurry.is_set():
                     self.hurry.set()
                 else:

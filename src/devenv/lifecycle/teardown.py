@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -17,6 +19,7 @@ from devenv.model.observed import Container, Scene
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
+STUCK_SWEEPS = 3
 NETWORK_TRIES = 10
 
 
@@ -32,7 +35,7 @@ class Teardown:
     keep_reason: str = ""
     quiet_sweeps: int = 1
     hurry: anyio.Event = field(default_factory=anyio.Event)
-    _removed: dict[str, int] = field(default_factory=dict)
+    _removed: set[tuple[str, str]] = field(default_factory=set)
     _trouble: dict[str, str] = field(default_factory=dict)
 
     async def run_down(self, reason: str) -> Stopped:
@@ -48,23 +51,29 @@ class Teardown:
             self.emit(Problem(f"{name} could not be removed: {self._trouble.get(name, 'still there')}", hint))
         if not survivors:
             self.run.clear()
-        stopped = Stopped(tuple(survivors), time.monotonic() - began, dict(self._removed))
+        counts = Counter(kind for kind, _ in sorted(self._removed))
+        stopped = Stopped(tuple(survivors), time.monotonic() - began, dict(counts))
         self.emit(stopped)
         return stopped
 
     async def _until_quiet(self, scene: Scene) -> Scene:
         """Sweep until nothing of ours was there for `quiet_sweeps` looks in a row.
 
-        A create that was under way when the run died can land after the first look.
+        A create that was under way when the run died can land after the first look. What three sweeps could
+        not remove stays.
         """
-        quiet = 0
+        quiet = stuck = 0
+        seen: set[str] = set()
         for _ in range(SWEEPS):
             containers, networks = self.ledger.containers(scene), self.ledger.networks(scene)
-            quiet = 0 if containers or networks else quiet + 1
-            if quiet >= self.quiet_sweeps:
+            there = {found.id for found in (*containers, *networks)}
+            quiet = 0 if there else quiet + 1
+            stuck = stuck + 1 if there and there == seen else 0
+            if quiet >= self.quiet_sweeps or stuck >= STUCK_SWEEPS:
                 break
-            if quiet:
+            if quiet or stuck:
                 await anyio.sleep(SWEEP_PAUSE)
+            seen = there
             for wave in stop_waves(containers):
                 await each(self._end, wave)
             await each(self._network, [(n.id, n.name) for n in networks])
@@ -79,31 +88,32 @@ class Teardown:
             await self.engine.remove_container(container.id)
             self._gone("container", container.name)
         except EngineError as error:
-            self._trouble[name] = error.reason if isinstance(error, CallError) else error.message
+            self._trouble[name] = _reason(error)
 
     async def _stop(self, container: Container) -> None:
+        """Stopped by its own grace period; where that fails or takes too long for a hurry, the removal kills."""
         async with anyio.create_task_group() as tasks:
-
-            async def graceful() -> None:
-                if not self.hurry.is_set():
-                    await self.engine.stop(container)
-                tasks.cancel_scope.cancel()
 
             async def hurried() -> None:
                 await self.hurry.wait()
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(graceful)
             tasks.start_soon(hurried)
+            # Caught inside the group, which would wrap it.
+            with contextlib.suppress(EngineError):
+                if not self.hurry.is_set():
+                    await self.engine.stop(container)
+            tasks.cancel_scope.cancel()
 
     async def _network(self, network: tuple[str, str]) -> None:
         identity, name = network
         for left in reversed(range(NETWORK_TRIES)):
             try:
                 await self.engine.remove_network(identity)
-            except CallError as error:
-                self._trouble[f"network {name}"] = error.reason
-                if left == 0 or "active endpoints" not in error.reason:
+            except EngineError as error:
+                reason = _reason(error)
+                self._trouble[f"network {name}"] = reason
+                if left == 0 or "active endpoints" not in reason:
                     return
                 await anyio.sleep(0.1)
             else:
@@ -118,9 +128,9 @@ class Teardown:
             try:
                 await self.engine.remove_volume(name)
                 self._gone("volume", name)
-            except CallError as error:
-                in_use = "in use" in error.reason
-                self._keep(name, "something that is not ours uses it" if in_use else error.reason)
+            except EngineError as error:
+                reason = _reason(error)
+                self._keep(name, "something that is not ours uses it" if "in use" in reason else reason)
 
     def _keep(self, name: str, reason: str) -> None:
         """A kept volume is the user's from now on: it leaves the ledger."""
@@ -129,8 +139,9 @@ class Teardown:
         self.run.write(self.ledger)
 
     def _gone(self, kind: str, name: str) -> None:
-        self._removed[kind] = self._removed.get(kind, 0) + 1
-        self.emit(Removed(kind, name))
+        if (kind, name) not in self._removed:
+            self._removed.add((kind, name))
+            self.emit(Removed(kind, name))
 
     def _survivors(self, scene: Scene) -> list[str]:
         return [
@@ -138,3 +149,7 @@ class Teardown:
             *(f"network {n.name}" for n in self.ledger.networks(scene)),
             *(f"volume {v}" for v in self.ledger.volumes(scene)),
         ]
+
+
+def _reason(error: EngineError) -> str:
+    return error.reason if isinstance(error, CallError) else error.message

@@ -29,6 +29,7 @@ from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Emit, Kept, Notice, Ready, Rebuilt, Step, Stopped
 from devenv.model.observed import Container
+from devenv.model.project import Project
 from devenv.preflight import checks, facts
 from devenv.watch import rules, scan
 from devenv.watch.loop import Corridor
@@ -214,7 +215,7 @@ class Ascent:
         # What somebody else started is left out of every create: Compose would replace it where it differs.
         self.making = self._compose(self.names - self.found.foreign_services)
 
-    def _own_project(self) -> load.Project:
+    def _own_project(self) -> Project:
         """The project without what is not ours to prepare: other services, and those that somebody else runs."""
         project = self.loaded.project
         own = self.names - self.found.foreign_services
