@@ -4,14 +4,14 @@ set -euo pipefail
 unset CDPATH
 
 # A closed descriptor would be taken by the first file that anything opens.
-{ : <&0; } 2>/dev/null || exec </dev/null
-{ : >&2; } 2>/dev/null || exec 2>/dev/null
-{ : >&1; } 2>/dev/null || exec >/dev/null
+true 3>&2 || exec 2>/dev/null
+{ true 3<&0; } 2>/dev/null || exec </dev/null
+{ true 3>&1; } 2>/dev/null || exec >/dev/null
 
 [ -n "${HOME:-}" ] || { unset HOME && export HOME=~; }
-command_line=("$0" "$@")
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
+command_line=("$BASH" "$(cd -- "$(dirname -- "$0")" && pwd -P)/$(basename -- "$0")" "$@")
 state_home=${XDG_STATE_HOME:-$HOME/.local/state}/devenv-compose
 assume_yes=${assume_yes:-no}
 PATH=$PATH:/usr/sbin:/sbin # dockerd and iptables are there, and a user's PATH on Debian has neither
@@ -37,8 +37,10 @@ as_root() {
     die "this needs root, and there is no sudo: $*" "run it as root, then run this script again"
   elif [ -t 0 ]; then
     sudo -- "$@"
-  else
+  elif sudo -n -- true 2>/dev/null; then
     sudo -n -- "$@"
+  else
+    die "this needs root, and sudo wants a password: $*" "run this script in a terminal, where sudo can ask for it"
   fi
 }
 

@@ -1,0 +1,125 @@
+"""The helpers of scripts/ that decide something."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pty
+import socket
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def test_a_free_port_is_taken_as_asked() -> None:
+    """Without a listener the port asked for is the answer."""
+    port = _listen()[1]
+    assert _load("free_port").first_usable(port, 1, engine_is_root=False) == port
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    """With listeners on the port and on the fallback, the answer is a port after the fallback that can be bound."""
+    free_port = _load("free_port")
+    one, first = _listen(keep=True)
+    two, second = _listen(keep=True)
+    with one, two:
+        chosen = free_port.first_usable(first, second, engine_is_root=True)
+    assert chosen > second
+
+
+def test_a_forbidden_port_is_no_hindrance_for_an_engine_that_is_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only we may not bind counts as usable for a root engine and as unusable for a rootless one."""
+    free_port = _load("free_port")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    port = _listen()[1]
+    monkeypatch.setattr(free_port.socket.socket, "bind", refuse)
+    assert free_port.usable(port, engine_is_root=True)
+    assert not free_port.usable(port, engine_is_root=False)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ('tests="412" failures="0" errors="0" skipped="0"', "412 passed, 0 failed"),
+        ('tests="10" failures="2" errors="1" skipped="3"', "4 passed, 3 failed, 3 skipped"),
+        ('tests="0" failures="0" errors="0" skipped="0"', "0 passed, 0 failed"),
+    ],
+)
+def test_the_closing_line_counts_errors_as_failed(attributes: str, line: str) -> None:
+    """The closing line has the numbers of pytest's report, and names skipped tests only if there are any."""
+    assert _load("tally").closing_line(f"<testsuites><testsuite {attributes}/></testsuites>") == line
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"), [("\n", 0, "went on"), ("y\n", 0, "went on"), ("n\n", 1, "error:")]
+)
+def test_a_terminal_is_asked_and_enter_is_yes(typed: str, code: int, said: str) -> None:
+    """On a terminal the question comes before anything is installed; Enter and y go on, n ends with an error."""
+    ended, screen = _on_terminal("may_install 'Installing x.'; echo went on", typed)
+    assert ended == code
+    assert "Installing x." in screen
+    assert "[Y/n]" in screen
+    assert said in screen
+
+
+@pytest.mark.parametrize("before", ["assume_yes=yes;", "exec </dev/null;"])
+def test_nothing_is_asked_with_yes_or_without_a_terminal(before: str) -> None:
+    """--yes and a missing terminal go ahead, and still say what is done."""
+    ended, screen = _on_terminal("may_install 'Installing x.'; echo went on", "n\n", before=before)
+    assert ended == 0
+    assert "Installing x." in screen
+    assert "[Y/n]" not in screen
+
+
+def test_the_set_up_works_with_closed_descriptors() -> None:
+    """With stdin, stdout and stderr closed, sourcing the set-up neither fails nor mixes up files."""
+    code = f". '{SCRIPTS}/lib.sh'; say x; echo y; read -r line && exit 3; exit 0"
+    assert subprocess.run(["bash", "-c", f"exec <&- >&- 2>&-; {code}"], check=False).returncode == 0
+
+
+def _listen(*, keep: bool = False) -> tuple[socket.socket, int]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    port: int = listener.getsockname()[1]
+    if not keep:
+        listener.close()
+    return listener, port
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"scripts_{name}", SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _on_terminal(command: str, typed: str, before: str = "") -> tuple[int, str]:
+    """Exit code and screen of a bash command that has sourced the set-up, on a terminal where `typed` is typed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["bash", "-c", f"{before} . '{SCRIPTS}/lib.sh'; {command}"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    screen = b""
+    try:
+        while chunk := os.read(ours, 1000):
+            screen += chunk
+    except OSError:  # Linux reports the end of a terminal so
+        pass
+    os.close(ours)
+    return process.wait(10), screen.decode()
