@@ -1,0 +1,326 @@
+"""The run model, as text: what goes in, what Compose gets."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import Any
+
+import pytest
+import yaml
+
+from devenv.config import yamlcore
+from devenv.config.runmodel import Choices, Found, PortChange, context_key, dump, port_change, run_model
+from devenv.errors import UsageError
+
+MODEL = """\
+name: shop
+services:
+  db:
+    image: mysql:9
+    networks:
+      default: null
+    volumes:
+      - type: volume
+        source: data
+        target: /var/lib/mysql
+  web:
+    build:
+      context: /p
+      dockerfile: Dockerfile
+      pull: true
+    depends_on:
+      db:
+        condition: service_healthy
+        required: true
+    develop:
+      watch:
+        - path: /p/src
+          action: sync
+          target: /src
+    environment:
+      PRICE: 5$$
+    labels:
+      a: b
+    ports:
+      - mode: ingress
+        target: 80
+        published: "8080"
+        protocol: tcp
+      - mode: ingress
+        host_ip: 0.0.0.0
+        target: 81
+        published: "8081"
+        protocol: tcp
+      - mode: ingress
+        target: 82
+        protocol: udp
+    profiles:
+      - x
+networks:
+  default:
+    name: shop_default
+  outer:
+    name: outer
+    external: true
+volumes:
+  data:
+    name: shop_data
+  fresh:
+    name: shop_fresh
+    labels:
+      keep: "me"
+x-devenv:
+  initial_sync: spec
+x-other:
+  kept: true
+"""
+
+
+def shown(**changes: Any) -> str:
+    """The run model of MODEL as YAML, with the parts of a call that a test changes."""
+    model = yamlcore.construct(changes.pop("model", MODEL), file="m")
+    arguments: dict[str, Any] = {"found": Found(), "choices": Choices(), **changes}
+    return yaml.safe_dump(run_model(model, **arguments), sort_keys=False)
+
+
+def difference(**changes: Any) -> str:
+    """The lines that a changed call adds to and takes from the plain run model, in order."""
+    plain, changed = shown().splitlines(), shown(**changes).splitlines()
+    gone = [f"- {line}" for line in plain if line not in changed]
+    return "\n".join(gone + [f"+ {line}" for line in changed if line not in plain])
+
+
+def text(block: str) -> str:
+    """An indented block as it is compared."""
+    return dedent(block).strip()
+
+
+def test_the_whole_model() -> None:
+    """Watch rules, profiles and our own block go; labels and loopback come; volumes stay untouched."""
+    assert shown() == dedent("""\
+        name: shop
+        services:
+          db:
+            image: mysql:9
+            networks:
+              default: null
+            volumes:
+            - type: volume
+              source: data
+              target: /var/lib/mysql
+            labels:
+              devenv.project: shop
+          web:
+            build:
+              context: /p
+              dockerfile: Dockerfile
+              pull: true
+            depends_on:
+              db:
+                condition: service_healthy
+                required: true
+            environment:
+              PRICE: 5$$
+            labels:
+              a: b
+              devenv.project: shop
+            ports:
+            - mode: ingress
+              target: 80
+              published: '8080'
+              protocol: tcp
+              host_ip: 127.0.0.1
+            - mode: ingress
+              host_ip: 0.0.0.0
+              target: 81
+              published: '8081'
+              protocol: tcp
+            - mode: ingress
+              target: 82
+              protocol: udp
+              host_ip: 127.0.0.1
+        networks:
+          default:
+            name: shop_default
+            labels:
+              devenv.project: shop
+          outer:
+            name: outer
+            external: true
+        volumes:
+          data:
+            name: shop_data
+          fresh:
+            name: shop_fresh
+            labels:
+              keep: me
+        x-other:
+          kept: true
+        """)
+
+
+def test_what_exists_becomes_external() -> None:
+    """A network or volume that is there already is only named, so that no Compose compares or changes it."""
+    found = Found(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
+    model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=Choices())
+    assert model["networks"]["default"] == {"name": "shop_default", "external": True}
+    assert model["volumes"] == {
+        "data": {"name": "shop_data", "external": True},
+        "fresh": {"name": "shop_fresh", "external": True},
+    }
+
+
+def test_a_foreign_service_stays_as_it_is() -> None:
+    """A service whose container is not ours gets no label, no address and no other image."""
+    choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
+    found = Found(foreign_services=frozenset({"db", "web"}))
+    model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=choices)
+    before = yamlcore.construct(MODEL, file="m")["services"]
+    for key in ("develop", "profiles"):
+        del before["web"][key]
+    assert model["services"] == before
+
+
+@pytest.mark.parametrize(
+    ("model", "loopback"), [(MODEL, False), (MODEL.replace("initial_sync: spec", "ports: as-written"), True)]
+)
+def test_ports_may_stay_as_written(model: str, loopback: bool) -> None:
+    """`--lan` and `x-devenv: {ports: as-written}` publish where the file says."""
+    assert "127.0.0.1" not in shown(model=model, choices=Choices(loopback=loopback))
+
+
+def test_stand_ins_take_the_place_of_images() -> None:
+    """An `image:` is replaced and never pulled; a `FROM` is replaced through additional_contexts."""
+    choices = Choices(
+        images={"mysql:9": "stand-in.devenv/mysql:9"},
+        bases={"web": {"docker.io/library/node:latest": "stand-in.devenv/node:latest", "caddy:2": "mine:2"}},
+    )
+    assert difference(choices=choices) == text("""
+        -     image: mysql:9
+        -       pull: true
+        +     image: stand-in.devenv/mysql:9
+        +     pull_policy: never
+        +       additional_contexts:
+        +         node: docker-image://stand-in.devenv/node:latest
+        +         caddy:2: docker-image://mine:2
+    """)
+
+
+def test_a_context_that_the_file_names_wins() -> None:
+    """What the project itself says about a base image is not overruled."""
+    model = MODEL.replace("      pull: true\n", "      additional_contexts: {'node:22': /own}\n")
+    changed = shown(model=model, choices=Choices(bases={"web": {"node:22": "other"}}))
+    assert "docker-image" not in changed
+    assert "node:22: /own" in changed
+
+
+def test_a_port_moves() -> None:
+    """`--port` changes the host side of one published port, and nothing else."""
+    assert difference(choices=Choices(ports=(PortChange("web", "9090", 80),))) == text("""
+        -       published: '8080'
+        +       published: '9090'
+    """)
+
+
+def test_of_two_entries_for_a_port_one_stays() -> None:
+    """A port that is published twice is published once where `--port` says."""
+    model = MODEL.replace("target: 81", "target: 80")
+    services = run_model(
+        yamlcore.construct(model, file="m"),
+        found=Found(),
+        choices=Choices(ports=(PortChange("web", "9090", 80),)),
+    )["services"]
+    assert [(port["target"], port.get("published")) for port in services["web"]["ports"]] == [
+        (80, "9090"),
+        (82, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (PortChange("wbe", "1", 80), "--port names the service `wbe`, which is not there | Services here: db, web."),
+        (
+            PortChange("web", "1", 99),
+            "`web` does not publish the container port 99 | Container ports that it publishes: 80, 81, 82.",
+        ),
+        (
+            PortChange("db", "1", 99),
+            "`db` does not publish the container port 99 | Container ports that it publishes: none.",
+        ),
+    ],
+)
+def test_a_port_change_must_fit(change: PortChange, complaint: str) -> None:
+    """A port that nobody publishes is a mistake on the command line, and says what there is."""
+    with pytest.raises(UsageError) as caught:
+        shown(choices=Choices(ports=(change,)))
+    assert f"{caught.value} | {caught.value.hint}" == complaint
+
+
+def test_only_some_services() -> None:
+    """Other services go, and with them the waiting for them; a port change for one of them is no mistake."""
+    changed = yaml.safe_load(shown(services=frozenset({"db"}), choices=Choices(ports=(PortChange("web", "9", 80),))))
+    assert list(changed["services"]) == ["db"]
+    web = yaml.safe_load(shown(services=frozenset({"web"})))["services"]["web"]
+    assert web["depends_on"] == {}
+
+
+def test_the_given_model_is_not_changed() -> None:
+    """The resolved model can be used again for the next run model."""
+    model = yamlcore.construct(MODEL, file="m")
+    run_model(model, found=Found(), choices=Choices(ports=(PortChange("web", "9", 80),)))
+    assert model == yamlcore.construct(MODEL, file="m")
+
+
+def test_the_swap_limit_that_compose_does_not_read_back() -> None:
+    """Compose prints "-1" for an unlimited swap and refuses the text; as a number it is read."""
+    model = {"name": "n", "services": {"a": {"image": "i", "memswap_limit": "-1"}}}
+    assert run_model(model, found=Found(), choices=Choices())["services"]["a"]["memswap_limit"] == -1
+
+
+@pytest.mark.parametrize(
+    ("value", "dumped"),
+    [
+        ("5$$", b'{"a": "5$$"}'),
+        ("💥ü", '{"a": "💥ü"}'.encode()),
+        ("\x7f\x85\u2028\ufeff\0", rb'{"a": "\u007f\u0085\u2028\ufeff\u0000"}'),
+        ("a\udcff", b'{"a": !!binary "Yf8="}'),
+        ('"\\\n', rb'{"a": "\"\\\n"}'),
+    ],
+)
+def test_the_dump_is_yaml_that_means_the_same(value: str, dumped: bytes) -> None:
+    """JSON, with everything escaped that a YAML reader would refuse or change."""
+    assert dump({"a": value}) == dumped
+    assert yamlcore.construct(dumped.decode(), file="d") == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("node:22", "node:22"),
+        ("node:latest", "node"),
+        ("docker.io/library/node:22", "node:22"),
+        ("index.docker.io/library/node", "node"),
+        ("library/node", "node"),
+        ("docker.io/me/app:1", "me/app:1"),
+        ("ghcr.io/me/app:latest", "ghcr.io/me/app"),
+    ],
+)
+def test_the_name_that_buildkit_looks_up(written: str, key: str) -> None:
+    """A context replaces a FROM only under the familiar name without `:latest`."""
+    assert context_key(written) == key
+
+
+def test_a_port_change_is_read() -> None:
+    """SERVICE:HOST=CONTAINER, where the service's name may hold dots and dashes."""
+    assert port_change("my.web-1:8080=80") == PortChange("my.web-1", "8080", 80)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "web", "web:80", "web:0=80", "web:80=65536", "web:-1=80", "web:80:80", "a b:1=1", "w:1=1\n"]
+)
+def test_anything_else_is_no_port_change(wrong: str) -> None:
+    """A mistake is a usage error that shows the form."""
+    with pytest.raises(UsageError, match="is not a port change") as caught:
+        port_change(wrong)
+    assert caught.value.hint == "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
