@@ -78,7 +78,7 @@ def run_model(
         for name, service in everything.items()
         if services is None or name in services
     }
-    _drop_dependencies(result["services"], frozenset(everything))
+    _drop_dependencies(result["services"])
     if "networks" in result:
         result["networks"] = dict(_networks(result["networks"], found.networks, label=result["name"]))
     if "volumes" in result:
@@ -170,12 +170,12 @@ def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[s
             yield {**port, "published": change.published}
 
 
-def _drop_dependencies(services: Mapping[str, dict[str, Any]], known: frozenset[str]) -> None:
-    dropped = known.difference(services)
+def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
+    """Nobody waits for a service that is not in the model: left out here, or optional and of another profile."""
     for service in services.values():
-        needs = service.get("depends_on")
-        if needs and not dropped.isdisjoint(needs):
-            service["depends_on"] = {name: need for name, need in needs.items() if name not in dropped}
+        needs = service.get("depends_on") or {}
+        if needs.keys() - services.keys():
+            service["depends_on"] = {name: need for name, need in needs.items() if name in services}
 
 
 def _networks(
