@@ -33,6 +33,7 @@ class Devenv:
         json_output: bool = True,
     ) -> None:
         self.marker = secrets.token_hex(8)
+        self.json_output = json_output
         self.events: list[Event] = []
         self.stray: list[str] = []
         self.stderr = ""

@@ -90,6 +90,12 @@ def remove_project(project: str) -> None:
             succeeds(*command, *names)
 
 
+def remove_images(project: str) -> None:
+    """Remove the images that Compose built for the project's services."""
+    if built := docker("images", "-q", f"--filter=reference={project}-*").split():
+        succeeds("rmi", "-f", *built)
+
+
 def until(probe: Callable[[], T], accept: Callable[[T], object] = bool, *, timeout: float = 30) -> T:
     """The probe's first value that is accepted; AssertionError with the last one when time is up."""
     deadline = time.monotonic() + timeout

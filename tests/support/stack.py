@@ -102,8 +102,9 @@ class Stack:
         return {kind: names for kind, names in found.items() if names}
 
     def remove(self) -> None:
-        """Remove all that the engine has of this project."""
+        """Remove all that the engine has of this project, the images that were built for it too."""
         engine.remove_project(self.name)
+        engine.remove_images(self.name)
 
 
 NewStack = Callable[..., Stack]

@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+BUG = 70
 COMMANDS = frozenset({"up", "down", "images"})
 app.command("up")(up)
 app.command("down")(down)
@@ -50,9 +51,25 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody is to see a traceback
+        options.console().error(_crash(error))
+        return BUG
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _crash(error: Exception) -> DevenvError:
+    """A bug of ours in one line; the traceback lies in the state folder."""
+    import os  # noqa: PLC0415 - only on the way out
+    import traceback  # noqa: PLC0415 - as above
+
+    from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
+
+    path = os.path.join(state_folder(), "crash.log")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        traceback.print_exception(error, file=file)
+    return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")
 
 
 def _pass_through(before: list[str], verb: str, after: list[str]) -> int:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from devenv.engine import process
 
@@ -63,21 +64,24 @@ async def dialable(endpoint: Endpoint) -> AsyncIterator[str]:
     """A unix socket path that leads to the engine.
 
     Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which follows
-    whatever the CLI follows, one child a connection.
+    whatever the CLI follows, one child a connection. The endpoint is named to it: the CLI's current context may
+    be another one by then.
     """
     if endpoint.socket is not None:
         yield endpoint.socket
         return
     with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
         path = os.path.join(folder, "engine.sock")
-        server = await asyncio.start_unix_server(_bridge, path)
+        server = await asyncio.start_unix_server(partial(_bridge, endpoint), path)
         async with server:
             yield path
 
 
-async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _bridge(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
     child = await asyncio.create_subprocess_exec(
         "docker",
+        *where,
         "system",
         "dial-stdio",
         stdin=asyncio.subprocess.PIPE,
@@ -87,12 +91,16 @@ async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     )
     assert child.stdin is not None  # noqa: S101 - asked for above
     assert child.stdout is not None  # noqa: S101 - asked for above
+    pumps = [asyncio.create_task(_pump(reader, child.stdin)), asyncio.create_task(_pump(child.stdout, writer))]
     try:
-        await asyncio.gather(_pump(reader, child.stdin), _pump(child.stdout, writer))
+        # Neither side closes only half: when one has ended, an endless answer (events, logs) must not hold the other.
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for pump in pumps:
+            pump.cancel()
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
-        await child.wait()
+        await asyncio.gather(child.wait(), *pumps, return_exceptions=True)
         writer.close()
 
 

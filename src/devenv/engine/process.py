@@ -95,9 +95,13 @@ async def started(
             start_new_session=True,
         )
     except FileNotFoundError as error:
+        if cwd is not None and not os.path.isdir(cwd):
+            raise EngineError(f"the folder {cwd} does not exist") from error
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
-    _note(process.pid)
+    except PermissionError as error:
+        raise EngineError(f"`{argv[0]}` may not be run: permission denied") from error
     try:
+        _note(process.pid)
         yield process
     finally:
         with anyio.CancelScope(shield=True):
@@ -174,7 +178,7 @@ async def _end(process: Process) -> None:
     for sign, grace in ladder:
         if process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
             os.killpg(process.pid, sign)
         with anyio.move_on_after(grace):
             await process.wait()

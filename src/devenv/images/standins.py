@@ -32,14 +32,20 @@ async def make(references: Iterable[str], emit: Emit) -> dict[str, str]:
     Raises EngineError where there is no recipe, a tool is missing or a package cannot be had.
     """
     recipes = {reference: _recipe(reference) for reference in references}
+    await make_recipes(recipes.values(), emit)
+    return {reference: recipe.image for reference, recipe in recipes.items()}
+
+
+async def make_recipes(recipes: Iterable[Recipe], emit: Emit) -> None:
+    """The image of each recipe is there, made by it. Raises as `make`."""
+    wanted = list(recipes)
     workshop = _Workshop(
         emit,
         authorities=await anyio.to_thread.run_sync(host_authorities),
         script=await anyio.Path(roots.trust_script()).read_bytes(),
     )
-    await workshop.look([*recipes.values()])
-    await each(workshop.get, recipes.values())
-    return {reference: recipe.image for reference, recipe in recipes.items()}
+    await workshop.look(wanted)
+    await each(workshop.get, wanted)
 
 
 def host_authorities() -> bytes:

@@ -52,5 +52,19 @@ async def _held(run: Run, ask: signal.Signals) -> AsyncIterator[None]:
                 raise
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(holder, ask)
-            await anyio.to_thread.run_sync(stack.enter_context, run.lock(wait=PATIENCE), abandon_on_cancel=True)
+            await _entered(stack, run)
         yield
+
+
+async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
+    """The lock taken as soon as it is free. Not in a thread: Ctrl-C must end the wait."""
+    deadline = anyio.current_time() + PATIENCE
+    while True:
+        try:
+            stack.enter_context(run.lock())
+        except StateError:
+            if anyio.current_time() > deadline:
+                raise
+            await anyio.sleep(0.1)
+        else:
+            return

@@ -66,7 +66,7 @@ class Teardown:
         seen: set[str] = set()
         for _ in range(SWEEPS):
             containers, networks = self.ledger.containers(scene), self.ledger.networks(scene)
-            there = {found.id for found in (*containers, *networks)}
+            there = {c.id for c in containers} | {n.id for n in networks}
             quiet = 0 if there else quiet + 1
             stuck = stuck + 1 if there and there == seen else 0
             if quiet >= self.quiet_sweeps or stuck >= STUCK_SWEEPS:

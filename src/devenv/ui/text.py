@@ -41,6 +41,8 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
         case e.Step():
             return _step(event)
         case e.ImageState(reference, state, detail):
+            if state == "present":
+                return None
             return f"image {reference}: {state}{f' ({detail})' if detail else ''}"
         case e.ServiceState(service, state, detail):
             said = detail if state in ("created", "absent", "starting") and detail else state

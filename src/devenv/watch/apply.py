@@ -82,8 +82,8 @@ class Target:
             await self._shell.close()
             self._shell, self._shell_tried = None, False
         if not self._shell_tried:
-            self._shell_tried = True
             self._shell = await Shell.open(self._engine, self.container.id, self._mark)
+            self._shell_tried = True
         return self._shell
 
     async def open_shell(self) -> None:
@@ -123,7 +123,8 @@ class Target:
             staged = {s.target: s.target for s in syncs}
         sources = {staged[s.target]: s for s in syncs}
         items = [Item(s.source, staged[s.target]) for s in syncs]
-        for part in await anyio.to_thread.run_sync(lambda: archive.build(items, uid=self._uid, gid=self._gid)):
+        parts = archive.build(items, uid=self._uid, gid=self._gid)
+        while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
             for item, reason in part.failed:
                 outcome.failed[sources[item.path].target] = reason
             if part.items:
@@ -151,13 +152,12 @@ class Target:
     ) -> None:
         """One bad entry fails a whole archive: alone, each shows whether it is the bad one."""
         for item in part.items:
-            for alone in await anyio.to_thread.run_sync(
-                lambda item=item: archive.build([item], uid=self._uid, gid=self._gid)  # type: ignore[misc]
-            ):
-                for _, reason in alone.failed:
-                    outcome.failed[sources[item.path].target] = reason
-                if alone.items:
-                    await self._put(shell, alone, sources, outcome)
+            parts = archive.build([item], uid=self._uid, gid=self._gid)
+            alone = await anyio.to_thread.run_sync(next, parts)
+            for _, reason in alone.failed:
+                outcome.failed[sources[item.path].target] = reason
+            if alone.items:
+                await self._put(shell, alone, sources, outcome)
 
     async def _make_folders(
         self, shell: Shell, made: Iterable[str], syncs: Sequence[Sync], staged: Mapping[str, str]
@@ -175,24 +175,21 @@ class Target:
 
     async def _rename(self, shell: Shell, items: Sequence[Item], sources: Mapping[str, Sync]) -> dict[str, str]:
         bulk: dict[str, list[Item]] = defaultdict(list)
-        orders: list[tuple[bytes, list[str]]] = []
         for item in items:
-            target = sources[item.path].target
-            folder = posixpath.dirname(item.path)
-            if folder.endswith("~"):
-                bulk[folder].append(item)
-            elif item.path != target:
-                verb = b"m " if not os.path.islink(item.source) else b"l "
-                orders.append((verb + quoted(item.path) + b" " + quoted(target), [target]))
-        for folder, group in bulk.items():
-            for start in range(0, len(group), MV_ARGUMENTS):
-                part = group[start : start + MV_ARGUMENTS]
-                names = b" ".join(quoted(posixpath.basename(i.path)) for i in part)
-                order = b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names
-                orders.append((order, [sources[i.path].target for i in part]))
-            orders.append((b"rm -rf -- " + quoted(folder), []))
-        failures = await _run(shell, [order for order, _ in orders])
-        return {t: text or "rename failed" for i, text in failures.items() for t in orders[i][1]}
+            bulk[posixpath.dirname(item.path)].append(item)
+        folders = [folder for folder in bulk if folder.endswith("~")]
+        single = [item for folder, group in bulk.items() if folder not in folders for item in group]
+        groups = [
+            bulk[folder][start : start + MV_ARGUMENTS]
+            for folder in folders
+            for start in range(0, len(bulk[folder]), MV_ARGUMENTS)
+        ]
+        failures = await _run(shell, [_together(group) for group in groups])
+        # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
+        single += [item for index in failures for item in groups[index]]
+        failures = await _run(shell, [_alone(item, sources[item.path].target) for item in single])
+        await _run(shell, [b"rm -rf -- " + quoted(folder) for folder in folders])
+        return {sources[single[i].path].target: text or "rename failed" for i, text in failures.items()}
 
     # --- read back ---------------------------------------------------------------------------------------------
 
@@ -219,9 +216,22 @@ class Target:
 
 async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
     try:
-        return await shell.run(orders)
+        return await shell.run(orders) if orders else {}
     except (BrokenShellError, ConnectionError, TimeoutError) as error:
         raise EngineError("the shell in the container has ended") from error
+
+
+def _together(group: Sequence[Item]) -> bytes:
+    folder = posixpath.dirname(group[0].path)
+    names = b" ".join(quoted(posixpath.basename(item.path)) for item in group)
+    return b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names
+
+
+def _alone(item: Item, target: str) -> bytes:
+    """Nothing where the entry has moved already, as part of a group that failed later on."""
+    staged = quoted(item.path)
+    verb = b"l " if os.path.islink(item.source) else b"m "
+    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + verb + staged + b" " + quoted(target)
 
 
 def _staging(syncs: Sequence[Sync]) -> dict[str, str]:

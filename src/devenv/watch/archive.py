@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 READ_TRIES = 5
@@ -43,13 +43,12 @@ class Found:
     content: str
 
 
-def build(items: Iterable[Item], *, uid: int, gid: int) -> list[Archive]:
-    """Archives of at most 8 MiB or 1,000 entries each (a larger file has its own). Blocking.
+def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
+    """Archives of at most 8 MiB or 1,000 entries each (a larger file has its own), one after the other. Blocking.
 
     Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
     again; one that never rests is reported in `failed` and not sent torn.
     """
-    archives: list[Archive] = []
     pending: list[tuple[Item, tarfile.TarInfo, bytes]] = []
     failed: list[tuple[Item, str]] = []
     weight = 0
@@ -61,13 +60,12 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> list[Archive]:
             continue
         info.uid, info.gid = uid, gid
         if pending and (weight + len(content) > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
-            archives.append(_pack(pending, weight, ()))
+            yield _pack(pending, weight, ())
             pending, weight = [], 0
         pending.append((item, info, content))
         weight += len(content)
     if pending or failed:
-        archives.append(_pack(pending, weight, tuple(failed)))
-    return archives
+        yield _pack(pending, weight, tuple(failed))
 
 
 def entries(tar: bytes, parent: str) -> dict[str, Found]:

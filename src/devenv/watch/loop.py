@@ -187,8 +187,7 @@ class Corridor:
             try:
                 outcomes.append(await target.deliver(deletes, syncs))
             except EngineError as error:
-                now = await self._still_there(target)
-                if now is not None:
+                if await self._is_the_same(target):
                     lost.append(error.message)
 
         await each(one, lane.targets.values())
@@ -196,13 +195,16 @@ class Corridor:
             self._tell(lane, lane.service, message)
         return _merged(outcomes), bool(lost)
 
-    async def _still_there(self, target: Target) -> Container | None:
-        """The container, if its process still is the one that we knew; a new one is adopted by its event."""
+    async def _is_the_same(self, target: Target) -> bool:
+        """Whether the target still has to be served: a container begun anew is adopted by its own event."""
         try:
             now = await self._engine.inspect(target.container.id)
         except EngineError:
-            return target.container
-        return now if now is not None and now.key == target.container.key else None
+            return True
+        if now is None or now.key != target.container.key:
+            return False
+        target.container = now  # it may have ended meanwhile: then files go in without a shell
+        return True
 
     def _bad_paths(self, lane: Lane, step: ServicePlan, outcome: Outcome) -> set[str]:
         bad = {s.source for s in step.syncs if s.target in outcome.failed}
@@ -301,6 +303,7 @@ class Corridor:
                 lane.pending |= {s.source for s in missing if s.target == failed}
                 self._tell(lane, failed, reason)
             lane.targets[container.id] = target
+            lane.retry = FIRST_RETRY
         if container.running:
             await target.open_shell()
         return outcome.files

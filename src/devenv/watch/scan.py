@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,35 +16,40 @@ Prune = Callable[[str], bool]
 
 def state(path: str) -> FileState | None:
     """The path's own state, links not followed; None where there is nothing (or nothing that we may see)."""
-    try:
-        return _state(path, os.lstat(path))
-    except (OSError, ValueError):
-        return None
+    with contextlib.suppress(OSError):
+        return _seen(path)
+    return None
 
 
 def scan(roots: Iterable[str], prune: Prune) -> dict[str, FileState]:
     """Everything at and below the roots. Blocking: call it in a worker thread."""
-    return {path: now for root in roots for path, now in _walk(root, prune)}
+    return {path: now for root in roots for path, now in _walk(root, prune, set())}
 
 
 def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> dict[str, FileState | None]:
     """Fresh states of the touched paths; a folder is walked, and what was known below it and is gone is None.
 
-    Paths in ignored folders are left out. Blocking: call it in a worker thread.
+    Paths in ignored folders are left out, and so is what cannot be looked at just now (no right, no descriptor
+    left, a network gone): not seen is not gone. Blocking: call it in a worker thread.
     """
     fresh: dict[str, FileState | None] = {}
+    unseen: set[str] = set()
     verdicts: dict[str, bool] = {}
     for path in paths:
         if path in fresh or _hidden(path, prune, verdicts):
             continue
-        now = state(path)
+        try:
+            now = _seen(path)
+        except OSError:
+            continue
         before = known.get(path)
         fresh[path] = now
         if now is not None and now.kind is Kind.DIR:
-            fresh.update(_walk(path, prune))
+            fresh.update(_walk(path, prune, unseen))
         if before is not None and before.kind is Kind.DIR:
             prefix = f"{path}/"
-            fresh.update((p, None) for p in known if p.startswith(prefix) and p not in fresh)
+            lost = [p for p in known if p.startswith(prefix) and p not in fresh]
+            fresh.update((p, None) for p in lost if not any(f"{p}/".startswith(f"{u}/") for u in unseen))
     return fresh
 
 
@@ -75,7 +81,16 @@ def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
     return verdicts[folder]
 
 
-def _walk(root: str, prune: Prune) -> Iterator[tuple[str, FileState]]:
+def _seen(path: str) -> FileState | None:
+    """As `state`, but OSError where something may be there that cannot be looked at."""
+    try:
+        return _state(path, os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _walk(root: str, prune: Prune, unseen: set[str]) -> Iterator[tuple[str, FileState]]:
+    """Everything at and below the root; what is there and cannot be looked at goes into `unseen`."""
     now = state(root)
     if now is None:
         return
@@ -84,13 +99,20 @@ def _walk(root: str, prune: Prune) -> Iterator[tuple[str, FileState]]:
     while folders:
         folder = folders.pop()
         try:
-            entries = list(os.scandir(folder))
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError:
+            unseen.add(folder)
             continue
         for entry in entries:
             try:
                 below = _state(entry.path, entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
             except OSError:
+                unseen.add(entry.path)
                 continue
             yield entry.path, below
             if below.kind is Kind.DIR and not prune(entry.path):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Sequence
 
 import anyio
 
-from devenv.engine.api import Engine, Session
+from devenv.engine.api import CallError, Engine, Session
 from devenv.errors import EngineError
 
 ANSWER_SECONDS = 60.0
 BATCH_BYTES = 64 * 1024
+ORDER_EXTRA = 64  # what is sent around each order
+NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done ) >/dev/null"
+NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
-# m: move a staged entry over its target. l: the same for a link, which `mv` must not walk through. d: a folder
-# with the service's owner. g: many staged entries of one folder at once. r, rd: remove a file, an empty folder.
+# m: move a staged entry over its target, never into it. l: the same for a link. d: a folder with the service's
+# owner. g: many staged entries of one folder at once. r, rd: remove a file, an empty folder.
 PRELUDE = b"""exec 2>&1
-m() { if [ -d "$2" ] && [ ! -h "$2" ]; then rmdir -- "$2" || { rm -f -- "$1"; return 1; }; fi; mv -f -- "$1" "$2"; }
+m() { [ ! -d "$2" ] || if [ -h "$2" ]; then rm -f -- "$2"; else rmdir -- "$2"; fi || { rm -f -- "$1"; return 1; }
+mv -f -- "$1" "$2"; }
 l() { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && mv -f -- "$1" "$2"; }
 d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
@@ -44,16 +49,24 @@ class Shell:
 
     @classmethod
     async def open(cls, engine: Engine, container_id: str, mark: str) -> Shell | None:
-        """A shell as root in a running container, or None where the image has no `sh`, `mv` or `rm`."""
+        """A shell as root in a running container, or None where the image has no `sh`, `mv` or `rm`.
+
+        Raises EngineError where that cannot be told now: the container has gone, or is paused.
+        """
         stack = contextlib.AsyncExitStack()
         try:
             session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark))
             shell = cls(session, stack)
             await session.send(PRELUDE)
-            failures = await shell.run([b"command -v mv rm rmdir mkdir chown >/dev/null"])
-        except (EngineError, ConnectionError, TimeoutError):
+            failures = await shell.run([NEEDED])
+        except BaseException as error:
             await _close(stack)
-            return None
+            no_shell = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
+            if no_shell or isinstance(error, BrokenShellError):
+                return None
+            if isinstance(error, (ConnectionError, TimeoutError)):
+                raise EngineError("the shell in the container does not answer") from error
+            raise
         if failures:
             await _close(stack)
             return None
@@ -118,10 +131,10 @@ def _batches(orders: Sequence[bytes]) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     start = size = 0
     for index, order in enumerate(orders):
-        if index > start and size + len(order) > BATCH_BYTES:
+        if index > start and size + len(order) + ORDER_EXTRA > BATCH_BYTES:
             ranges.append((start, index))
             start, size = index, 0
-        size += len(order)
+        size += len(order) + ORDER_EXTRA
     if start < len(orders):
         ranges.append((start, len(orders)))
     return ranges

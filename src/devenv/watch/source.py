@@ -51,6 +51,8 @@ async def _watched(
                     raise_interrupt=False,
                 ):
                     await send.send(frozenset(path for _, path in batch))
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return  # the other watcher has ended: all begins anew, with a look at everything
             except (OSError, RuntimeError):
                 # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
                 await anyio.sleep(RETRY_SECONDS)
