@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import engine as engine_support
-from support.cli import Devenv, StartDevenv
+from support.cli import Devenv, StartDevenv, end_all
 from support.stack import PREFIX, NewStack, Stack, unique_name
 
 if TYPE_CHECKING:
@@ -118,31 +118,12 @@ def devenv(state_env: dict[str, str]) -> Iterator[StartDevenv]:
     """
     started: list[Devenv] = []
 
-    def start(
-        *args: str, cwd: Path, env: Mapping[str, str | None] | None = None, json_output: bool = True
-    ) -> Devenv:
+    def start(*args: str, cwd: Path, env: Mapping[str, str | None] | None = None, json_output: bool = True) -> Devenv:
         started.append(Devenv(*args, cwd=cwd, env={**state_env, **(env or {})}, json_output=json_output))
         return started[-1]
 
     yield start
     end_all(started)
-
-
-def end_all(started: list[Devenv]) -> None:
-    """Interrupt every run that is still there; fail for processes that it leaves and for output that is no event."""
-    complaints = []
-    for run in started:
-        try:
-            run.stop()
-        except AssertionError as error:
-            complaints.append(str(error))
-        if left := run.survivors():
-            complaints.append(f"processes are left: {left}")
-        if run.json_output and run.stray:
-            complaints.append(f"stdout held more than events: {run.stray[:5]}")
-        run.kill()
-    if complaints:
-        pytest.fail("\n".join(complaints))
 
 
 @pytest.fixture(scope="session")
