@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -151,6 +151,25 @@ class Devenv:
 
 
 StartDevenv = Callable[..., Devenv]
+
+
+def end_all(runs: Iterable[Devenv]) -> None:
+    """Every run interrupted that is still there.
+
+    AssertionError for processes that are left then, and for output under --output json that is no event.
+    """
+    complaints = []
+    for run in runs:
+        try:
+            run.stop()
+        except AssertionError as error:
+            complaints.append(str(error))
+        if left := run.survivors():
+            complaints.append(f"processes are left: {left}")
+        if run.json_output and run.stray:
+            complaints.append(f"stdout held more than events: {run.stray[:5]}")
+        run.kill()
+    assert not complaints, "\n".join(complaints)
 
 
 def run(
