@@ -60,6 +60,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _: ()) -> Loaded
     sources = read(paths, base=selection.directory)
     resolved = await _Resolver(selection, sources).resolve()
     model = _model(resolved.output)
+    sanitise.restore(model, lambda needed: version_tuple(resolved.version) >= version_tuple(needed))
     warnings = complaints.warnings(resolved.errors, sources)
     project = _project(model, paths, sources, warnings)
     _check_rules(project, sources, faults)

@@ -118,12 +118,12 @@ def _service(
     found: Found,
     choices: Choices,
 ) -> dict[str, Any]:
-    for key in ("develop", "profiles"):
-        service.pop(key, None)
     if service.get("memswap_limit") == "-1":
         service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
     if name in found.foreign_services:
-        return service
+        return service  # whole, since its watch rules and, on an older Compose, its profiles are in its hash
+    for key in ("develop", "profiles"):
+        service.pop(key, None)
     service["labels"] = {**(service.get("labels") or {}), LABEL: label}
     if loopback:
         for port in service.get("ports") or ():

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -45,6 +45,25 @@ def newer_keys(source: Source) -> list[tuple[str, int]]:
         for key, _ in yamlcore.items(rule)
         if key.value in NEWER_KEYS
     ]
+
+
+def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:
+    """Spell the newer keys that this Compose has `known` as they were, in the model that it printed.
+
+    Watch rules are part of a service's hash; so that of a container which plain Compose made stays the same.
+    """
+    for service in (model.get("services") or {}).values():
+        for rule in (service.get("develop") or {}).get("watch") or ():
+            for key, needed in NEWER_KEYS.items():
+                if f"x-{key}" in rule and known(needed):
+                    rule[key] = _typed(key, rule.pop(f"x-{key}"))
+
+
+def _typed(key: str, value: object) -> object:
+    """What Compose itself makes of the key's value: a list, a truth value."""
+    if not isinstance(value, str):
+        return value
+    return [value] if key == "include" else {"true": True, "false": False}.get(value, value)
 
 
 def _rules(node: yaml.Node) -> Iterator[yaml.Node]:

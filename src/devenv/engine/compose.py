@@ -22,7 +22,7 @@ _ENVIRONMENT = {
     "COMPOSE_FILE": "",
     "COMPOSE_IGNORE_ORPHANS": "1",
     "COMPOSE_MENU": "0",
-    "COMPOSE_PROFILES": "",
+    "COMPOSE_PROFILES": "*",  # what the model holds was chosen already
     "COMPOSE_PROGRESS": "plain",
     "COMPOSE_REMOVE_ORPHANS": "0",
 }

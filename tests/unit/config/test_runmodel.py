@@ -171,14 +171,11 @@ def test_what_exists_becomes_external() -> None:
 
 
 def test_a_foreign_service_stays_as_it_is() -> None:
-    """A service whose container is not ours gets no label, no address and no other image."""
+    """A service whose container is not ours keeps all that its hash is made of, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
     found = Found(foreign_services=frozenset({"db", "web"}))
     model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=choices)
-    before = yamlcore.construct(MODEL, file="m")["services"]
-    for key in ("develop", "profiles"):
-        del before["web"][key]
-    assert model["services"] == before
+    assert model["services"] == yamlcore.construct(MODEL, file="m")["services"]
 
 
 @pytest.mark.parametrize(
@@ -276,6 +273,14 @@ def test_the_swap_limit_that_compose_does_not_read_back() -> None:
     """Compose prints "-1" for an unlimited swap and refuses the text; as a number it is read."""
     model = {"name": "n", "services": {"a": {"image": "i", "memswap_limit": "-1"}}}
     assert run_model(model, found=Found(), choices=Choices())["services"]["a"]["memswap_limit"] == -1
+
+
+def test_an_optional_dependency_of_another_profile() -> None:
+    """Compose prints it, and an older one then refuses it, since the service is not in the model."""
+    needs = {"gone": {"condition": "service_started", "required": False}, "b": {}}
+    model = {"name": "n", "services": {"a": {"image": "i", "depends_on": needs}, "b": {"image": "i"}}}
+    services = run_model(model, found=Found(foreign_services=frozenset({"a"})), choices=Choices())["services"]
+    assert services["a"]["depends_on"] == {"b": {}}
 
 
 @pytest.mark.parametrize(

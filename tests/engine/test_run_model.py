@@ -1,0 +1,414 @@
+"""What both Composes make of our run model: the same containers as of the files themselves, and no question."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.config.load import Selection, load
+from devenv.config.runmodel import Choices, Found, dump, run_model
+from devenv.engine.compose import Compose
+from devenv.errors import ConfigError, EngineError, PortError
+from support import engine
+from support.stack import NewStack, Stack, free_port, idle_service
+
+pytestmark = pytest.mark.engine
+
+
+def torture(stack: Stack) -> None:
+    """A project with one of nearly everything that a compose file may say."""
+    stack.write(".env", "TAG=trixie-slim\n")
+    stack.write("app.env", "A=$5\nB='lit$eral'\nexport D=x y\nE='multi\nline'\n")
+    (stack.folder / "latin.env").write_bytes(b"LATIN=\xe9t\xe9\n")
+    stack.write("sec.txt", "secret\n")
+    stack.write("con f.txt", "config\n")
+    stack.write("sub/compose.yml", "services:\n  inc: {image: x, profiles: [extra], volumes: ['./rel:/rel']}\n")
+    stack.write(
+        "common.yml",
+        "services:\n  base:\n    image: stand-in.devenv/debian:trixie-slim\n    environment: {FROM_BASE: '1'}\n",
+    )
+    (stack.folder / "dir with space").mkdir()
+    newer = "" if "2.26" in stack.compose("version", "--short").stdout else ", include: '*.js', initial_sync: true"
+    stack.write("compose.yml", TORTURE.replace("NAME", stack.name).replace("NEWER", newer))
+
+
+TORTURE = """\
+name: NAME
+include: [sub/compose.yml]
+x-log: &log
+  logging: {driver: json-file, options: {max-size: 10m, tag: "{{.Name}}$$x"}}
+services:
+  web:
+    <<: *log
+    extends: {file: common.yml, service: base}
+    build:
+      context: .
+      dockerfile_inline: "FROM stand-in.devenv/debian:trixie-slim\\nRUN echo $$HOME > /home.txt\\nARG X\\n"
+      args: {X: "a$$b", Y: "="}
+      additional_contexts: {other: "./dir with space"}
+      labels: ["l.a=1"]
+      tags: ["NAME-web:x"]
+      ulimits: {nofile: 1024}
+    image: NAME-web
+    command: [sh, -c, "echo $$HOME; sleep 1000"]
+    env_file: [app.env, latin.env]
+    environment:
+      - EQ==
+      - MERGE=<<
+      - NO=no
+      - OCT=0644
+      - SEXA=22:22
+      - DATE=2020-01-01
+      - EMPTY=
+      - UNSETX
+      - UNI=ünï☃💥
+      - "CTRL=a\\tb\\x85"
+    labels: {a.b: "1", t: "true", d: "$$x"}
+    ports: ["127.0.0.1::81", {target: 94, protocol: udp}]
+    volumes:
+      - "./dir with space:/d s:ro"
+      - "data:/data"
+      - /anon
+      - {type: tmpfs, target: /tm, tmpfs: {size: 10m, mode: 0o1777}}
+      - {type: bind, source: ./b, target: /b, bind: {create_host_path: true, propagation: rprivate}}
+    tmpfs: ["/t1:size=1m", /t2]
+    ulimits: {nproc: 65535, nofile: {soft: 100, hard: 200}}
+    deploy:
+      resources: {limits: {cpus: "0.5", memory: 50M}, reservations: {memory: 20M}}
+      restart_policy: {condition: on-failure, delay: 5s}
+    healthcheck: {test: ["CMD-SHELL", "echo $$A || exit 1"], interval: 1m30s, retries: 3, start_period: 1s, start_interval: 500ms}
+    networks: {default: {aliases: [w1]}, net: {}}
+    secrets: [s1, {source: s2, target: /run/x, mode: 0440}]
+    configs: [{source: c1, target: /etc/c}, {source: c2, target: /etc/c2}]
+    depends_on:
+      db: {condition: service_started, restart: true}
+      opt: {condition: service_started, required: false}
+    stop_grace_period: 1m30s
+    sysctls: [net.core.somaxconn=1024]
+    cap_add: [NET_ADMIN]
+    devices: ["/dev/null:/dev/xnull"]
+    extra_hosts: ["h:1.2.3.4", "host.docker.internal:host-gateway"]
+    dns: 8.8.8.8
+    init: true
+    working_dir: "/w d"
+    stdin_open: true
+    shm_size: 1gb
+    group_add: ["1"]
+    hostname: h
+    restart: "no"
+    x-svc: {a: {x-b: [1, 2]}}
+    develop:
+      watch:
+        - {path: ./src, action: sync, target: /src, ignore: ["*.x"], x-y: 1NEWER}
+  db:
+    image: stand-in.devenv/debian:${TAG}
+    command: sleep 1000
+    healthcheck: {disable: true}
+    network_mode: none
+    memswap_limit: -1
+    profiles: ["", on]
+  opt: {image: stand-in.devenv/debian:trixie-slim, profiles: [extra], network_mode: "service:db", scale: 3}
+volumes:
+  data: {labels: [a=b]}
+networks:
+  net: {driver_opts: {com.docker.network.enable_ipv6: "false"}, attachable: true}
+secrets:
+  s1: {file: sec.txt}
+  s2: {environment: HOME}
+configs:
+  c1: {file: "./con f.txt"}
+  c2: {content: "a=$$b ${TAG}\\n"}
+"""
+
+
+@pytest.fixture
+def both(compose_env: dict[str, str], new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A project of the test's own, for devenv's code in this process and plain Compose, of one version."""
+    for key, value in compose_env.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    return new_stack(compose_env)
+
+
+async def ours(stack: Stack, choices: Choices | None = None, **found: frozenset[str]) -> Compose:
+    """The stack's verbs on its run model; what the engine holds by name counts as found."""
+    profiles = ("on",)
+    loaded = await load(Selection(str(stack.folder), profiles=profiles))
+    there = {
+        "networks": frozenset(engine.docker("network", "ls", "--format={{.Name}}").split()),
+        "volumes": frozenset(engine.docker("volume", "ls", "-q").split()),
+    }
+    model = run_model(loaded.model, found=Found(**{**there, **found}), choices=choices or Choices())
+    return Compose(loaded.project.name, loaded.project.directory, dump(model))
+
+
+async def create(stack: Stack, **found: frozenset[str]) -> None:
+    """What `up` does before anything runs."""
+    compose = await ours(stack, **found)
+    await compose.build(["web"])
+    await compose.create()
+
+
+def states(stack: Stack) -> dict[str, str]:
+    """The stack's containers by name, with the id of each."""
+    return {engine.inspect(name)["Name"]: name for name in stack.containers()}
+
+
+def test_what_plain_compose_created_is_left_alone(both: Stack) -> None:
+    """All that `config` prints goes back in: for a foreign service Compose sees no difference, of any kind."""
+    torture(both)
+    assert both.compose("--profile=on", "create", "--build").returncode == 0
+    before = states(both)
+    anyio.run(lambda: create(both, foreign_services=frozenset({"web", "db"})))
+    assert states(both) == before
+    assert len(before) == 2
+
+
+def test_everything_arrives_in_the_container(both: Stack) -> None:
+    """Built, created and started from the run model, a container holds what the files say, byte for byte."""
+    torture(both)
+
+    async def up() -> list[str]:
+        lines: list[str] = []
+        compose = await ours(both)
+        await compose.build(["web"], lines.append)
+        await compose.create()
+        await compose.start()
+        return lines
+
+    assert any("DONE" in line for line in anyio.run(up))
+    web = both.container("web")
+    environment = engine.inspect(web)["Config"]["Env"]
+    assert {"A=$5", "B=lit$eral", "E=multi\nline", "EQ==", "MERGE=<<", "NO=no", "SEXA=22:22", "DATE=2020-01-01"} <= {
+        *environment
+    }
+    assert "UNI=ünï☃💥" in environment
+    assert engine.read(web, "/home.txt") == "/root\n"
+    assert engine.read(web, "/run/secrets/s1") == "secret\n"
+    assert engine.read(web, "/etc/c") == "config\n"
+    assert engine.read(web, "/etc/c2") == "a=$b trixie-slim\n"
+    labels = engine.inspect(web)["Config"]["Labels"]
+    assert (labels["d"], labels["devenv.project"]) == ("$x", both.name)
+    ports = engine.inspect(web)["NetworkSettings"]["Ports"]
+    assert {binding["HostIp"] for bindings in ports.values() for binding in bindings} == {"127.0.0.1"}
+    assert engine.inspect(f"{both.name}_net")["Labels"]["devenv.project"] == both.name
+    assert "devenv.project" not in engine.inspect(f"{both.name}_data")["Labels"]
+
+
+def test_creating_twice_recreates_nothing(both: Stack) -> None:
+    """A second run, for which networks and volumes exist, leaves every container as it is."""
+    torture(both)
+
+    anyio.run(lambda: create(both))
+    first = states(both)
+    anyio.run(lambda: create(both))
+    assert states(both) == first
+    assert len(first) == 2
+
+
+def data(stack: Stack) -> str:
+    """What the volume of the stack's only service holds."""
+    return stack.execute("web", "cat", "/data/kept")
+
+
+def plain_stack(stack: Stack) -> None:
+    """One service with a named volume, a network and a port."""
+    stack.compose_file({"web": idle_service(volumes=["data:/data"], ports=["80"], init=True)}, volumes={"data": {}})
+
+
+def test_there_and_back_without_a_question(both: Stack) -> None:
+    """Ours, then plain `up -d`, then ours again: each exits with 0 on a closed stdin, and the data stays."""
+    plain_stack(both)
+
+    async def up() -> None:
+        compose = await ours(both)
+        await compose.create()
+        await compose.start()
+
+    anyio.run(up)
+    both.execute("web", "sh", "-c", "echo mine > /data/kept")
+    for _ in range(2):
+        native = both.compose("up", "-d", "-t", "0")
+        assert native.returncode == 0, native.stderr
+        assert "data will be lost" not in native.stdout + native.stderr
+        assert data(both) == "mine"
+        anyio.run(up)
+        assert data(both) == "mine"
+    assert engine.volumes(both.name) == [f"{both.name}_data"]
+
+
+def test_what_plain_compose_started_is_not_touched(both: Stack) -> None:
+    """A container that is not ours stays the very same when its service is foreign."""
+    plain_stack(both)
+    assert both.compose("up", "-d").returncode == 0
+    before = states(both)
+
+    async def up() -> None:
+        compose = await ours(both, foreign_services=frozenset({"web"}))
+        await compose.create()
+        await compose.start()
+
+    anyio.run(up)
+    assert states(both) == before
+
+
+def test_a_stand_in_is_built_upon(both: Stack) -> None:
+    """A FROM that no registry has is replaced without touching the Dockerfile."""
+    both.write("Dockerfile", "FROM nowhere.invalid/base:7\nRUN echo built > /made\n")
+    both.compose_file({"web": idle_service(image=f"{both.name}-web", build={"context": "."})})
+    choices = Choices(bases={"web": {"nowhere.invalid/base:7": engine.BASE_IMAGE}})
+
+    async def up() -> None:
+        compose = await ours(both, choices)
+        await compose.build()
+        await compose.create()
+        await compose.start()
+
+    anyio.run(up)
+    assert both.read("web", "/made") == "built\n"
+
+
+def test_one_service_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model restricted to a service leaves the others be, whatever the shell says about orphans."""
+    monkeypatch.setenv("COMPOSE_REMOVE_ORPHANS", "1")
+    monkeypatch.setenv("COMPOSE_FILE", "/nowhere/compose.yml")
+    monkeypatch.setenv("COMPOSE_PROFILES", "nothing")
+    both.compose_file({"web": idle_service(depends_on=["db"]), "db": idle_service()})
+
+    async def up() -> None:
+        loaded = await load(Selection(str(both.folder), files=("compose.yml",)))
+        for services in (None, frozenset({"web"})):
+            found = Found(networks=frozenset({f"{both.name}_default"} if services else ()))
+            model = run_model(loaded.model, found=found, choices=Choices(), services=services)
+            await Compose(both.name, str(both.folder), dump(model)).create(force=services is not None)
+
+    anyio.run(up)
+    assert len(both.containers("web")) == len(both.containers("db")) == 1
+
+
+def test_restart_and_stop(both: Stack) -> None:
+    """`restart` gives the same container a new start, `stop` leaves it there, stopped."""
+    plain_stack(both)
+
+    async def verbs() -> list[Any]:
+        compose = await ours(both)
+        await compose.create()
+        await compose.start()
+        seen = []
+        for verb in (compose.restart(["web"], seconds=1), compose.stop(seconds=1)):
+            seen.append(engine.inspect(both.container("web"))["State"]["StartedAt"])
+            await verb
+        return seen
+
+    first, second = anyio.run(verbs)
+    state = engine.inspect(both.container("web"))["State"]
+    assert first < second == state["StartedAt"]
+    assert state["Running"] is False
+
+
+def test_a_taken_port_says_what_to_type(both: Stack) -> None:
+    """The error names the service whose port it is, and the option that moves it."""
+    port = free_port()
+    both.compose_file({name: idle_service(ports=[f"{port}:80"]) for name in ("one", "two")})
+
+    async def up() -> None:
+        compose = await ours(both)
+        await compose.create()
+        await compose.start(["one"])
+        await compose.start(["two"])
+
+    with pytest.raises(PortError) as caught:
+        anyio.run(up)
+    assert str(caught.value) == f"host port {port}, which `two` publishes, is taken"
+    assert str(caught.value.hint).startswith("Publish it elsewhere: devenv up --port two:")
+    assert str(caught.value.hint).endswith("=80")
+
+
+def test_a_command_that_is_not_there(both: Stack) -> None:
+    """A failed start names the container and the reason, without the layers that it came through."""
+    both.compose_file({"web": {"image": engine.BASE_IMAGE, "command": ["/nope"]}})
+
+    async def up() -> None:
+        compose = await ours(both)
+        await compose.create()
+        await compose.start()
+
+    with pytest.raises(EngineError) as caught:
+        anyio.run(up)
+    assert str(caught.value) == 'could not start web-1: exec: "/nope": stat /nope: no such file or directory'
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "build", "kind", "complaint"),
+    [
+        (
+            "FROM stand-in.devenv/debian:trixie-slim\nRUN echo one && cat /nope\n",
+            {},
+            EngineError,
+            (
+                "the build of `web` failed: `RUN echo one && cat /nope` ended with exit code 1\n"
+                "  one\n  cat: /nope: No such file or directory"
+            ),
+        ),
+        (
+            "FROM stand-in.devenv/debian:trixie-slim\nRUNN x\n",
+            {},
+            ConfigError,
+            "Dockerfile:2 unknown instruction: RUNN (did you mean RUN?)",
+        ),
+        (
+            "FROM stand-in.devenv/debian:trixie-slim\nCOPY nope /x\n",
+            {},
+            ConfigError,
+            "Dockerfile `nope` is not in the build context, or .dockerignore keeps it out",
+        ),
+        (
+            "FROM stand-in.devenv/debian:trixie-slim\n",
+            {"target": "zz"},
+            ConfigError,
+            "Dockerfile no stage is called `zz`, as build.target wants",
+        ),
+        ("", {"dockerfile": "Nope"}, ConfigError, "Nope the Dockerfile of `web` does not exist"),
+        ("", {"context": "nope"}, ConfigError, "the build context of `web` does not exist: nope"),
+    ],
+    ids=["run", "syntax", "copy", "target", "no-dockerfile", "no-context"],
+)
+def test_a_build_that_fails(
+    both: Stack, dockerfile: str, build: dict[str, str], kind: type[Exception], complaint: str
+) -> None:
+    """The error says which service and which step or line, with the step's own last words."""
+    both.write("Dockerfile", dockerfile)
+    both.compose_file({"web": {"build": {"context": ".", **build}}})
+
+    async def build_it() -> None:
+        await (await ours(both)).build()
+
+    with pytest.raises(kind) as caught:
+        anyio.run(build_it)
+    where = getattr(caught.value, "where", None)
+    assert (f"{where} " if where else "") + str(caught.value) == complaint
+
+
+def test_no_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without an engine a project loads all the same, and the first verb says what is wrong."""
+    plain_stack(both)
+    compose = anyio.run(lambda: ours(both))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert anyio.run(lambda: load(Selection(str(both.folder)))).project.name == both.name
+    with pytest.raises(EngineError) as caught:
+        anyio.run(compose.create)
+    assert str(caught.value) == f"no engine answers at unix://{tmp_path}/none.sock"
+
+
+def test_the_model_stays_out_of_sight(both: Stack) -> None:
+    """Neither the verbs' repr nor their command lines hold what an env_file says."""
+    torture(both)
+    compose = anyio.run(lambda: ours(both))
+    assert "lit" not in repr(compose)
+    assert "lit" not in json.dumps(compose.argv("create", "web"))
+    assert str(os.getpid()) not in compose.argv("create")
