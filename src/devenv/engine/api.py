@@ -431,6 +431,7 @@ def _container(shown: dict[str, Any]) -> Container:
         health=health if health in ("starting", "healthy", "unhealthy") else None,
         exit_code=int(state.get("ExitCode") or 0),
         started_at=state.get("StartedAt") or "",
+        finished_at=state.get("FinishedAt") or "",
         user=config.get("User") or "",
         tty=bool(config.get("Tty")),
         image=shown.get("Image") or "",

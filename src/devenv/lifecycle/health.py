@@ -51,6 +51,7 @@ class Observer:
         self._told: dict[str, Standing] = {}
         self._served: dict[str, tuple[str, str]] = {}
         self._logged: set[tuple[str, str]] = set()
+        self._ended: dict[str, str] = {}
         self.scene = Scene()
         self.last_lines: dict[str, deque[str]] = {}
         self._moved = anyio.Event()
@@ -148,22 +149,37 @@ class Observer:
             return
         if container.key not in self._logged:
             self._logged.add(container.key)
-            tasks.start_soon(self._follow, container)
+            tasks.start_soon(self._follow, container, self._end_of_last_life(container))
+        if not container.running:
+            self._ended[container.id] = container.finished_at
         if container.running and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
             with contextlib.suppress(EngineError):
                 await self._on_start(container)
 
-    async def _follow(self, container: Container) -> None:
+    def _end_of_last_life(self, container: Container) -> str:
+        """When the process before this one ended. Nothing where it is the first, or the first that we see.
+
+        StartedAt would be too late: what a process prints at once is older than it.
+        """
+        if _seconds(container.finished_at) < _seconds(container.started_at):
+            return container.finished_at
+        return self._ended.get(container.id, "")
+
+    async def _follow(self, container: Container, since: str) -> None:
         lines = self.last_lines.setdefault(container.service, deque(maxlen=LAST_LINES))
-        async for stream, line in self._engine.logs(container, since=_seconds(container.started_at)):
+        async for stream, line in self._engine.logs(container, since=_timestamp(since)):
             lines.append(line)
             if self._logs:
                 self._emit(Log(container.service, line, stream))
 
 
-def _seconds(timestamp: str) -> str:
-    """The engine's RFC 3339 time as `since` takes it: Unix seconds; empty for a container that never started."""
+def _seconds(timestamp: str) -> float:
+    return float(_timestamp(timestamp) or 0)
+
+
+def _timestamp(timestamp: str) -> str:
+    """The engine's RFC 3339 time as `since` takes it: Unix seconds; empty for what never happened."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", timestamp)
     if found is None or timestamp.startswith("0001"):
         return ""

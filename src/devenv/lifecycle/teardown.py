@@ -21,6 +21,7 @@ SWEEP_PAUSE = 0.3
 SWEEPS = 20
 STUCK_SWEEPS = 3
 NETWORK_TRIES = 10
+IN_USE = "something that is not ours uses it"
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Teardown:
         await self._volumes(scene)
         survivors = self._survivors(await self.engine.scene(self.ledger.project))
         for name in survivors:
-            hint = f"docker rm -f -v {name}" if name.startswith("container ") else None
+            hint = f"docker rm -f -v {name.removeprefix('container ')}" if name.startswith("container ") else None
             self.emit(Problem(f"{name} could not be removed: {self._trouble.get(name, 'still there')}", hint))
         if not survivors:
             self.run.clear()
@@ -113,12 +114,21 @@ class Teardown:
             except EngineError as error:
                 reason = _reason(error)
                 self._trouble[f"network {name}"] = reason
-                if left == 0 or "active endpoints" not in reason:
+                if "active endpoints" not in reason:
+                    return
+                if left == 0:
+                    self._keep_network(identity, name)
                     return
                 await anyio.sleep(0.1)
             else:
                 self._gone("network", name)
                 return
+
+    def _keep_network(self, identity: str, name: str) -> None:
+        """A network that others have joined is theirs from now on: it leaves the ledger."""
+        self.emit(Kept("network", name, IN_USE, f"docker network rm {name}"))
+        self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, identity))
+        self.run.write(self.ledger)
 
     async def _volumes(self, scene: Scene) -> None:
         for name in self.ledger.volumes(scene):

@@ -79,7 +79,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
         ascent = None
         with ending.scope():
             emit(Step("load", "begin"))
-            loaded = await load.load(options.selection)
+            loaded = await load.load(options.selection, faults=rules.faults)
             emit(Step("load", "end", seconds=time.monotonic() - began))
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
@@ -415,7 +415,7 @@ class Ascent:
         assert self.ledger is not None  # noqa: S101 - checked by the caller
         sign = self.ending.signal
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
-        by_choice = error is None and (sign is None or sign.name in ("SIGINT", "SIGTERM"))
+        by_choice = error is None and sign is not None and sign.name in ("SIGINT", "SIGTERM")
         reason = "--keep-volumes" if self.options.keep_volumes else f"the run ended by {said}"
         down = Teardown(
             self.engine,

@@ -16,8 +16,9 @@ OUR_LABEL = "devenv.project"
 class Container:
     """One container as inspected. `state` is the engine's word: created, running, exited, ...
 
-    `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` is the
-    engine's own text, compared only for equality. `user` is `Config.User` as written.
+    `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` and
+    `finished_at` are the engine's own texts (RFC 3339); while it runs, the latter is the end of its last life.
+    `user` is `Config.User` as written.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Container:
     health: str | None = None
     exit_code: int = 0
     started_at: str = ""
+    finished_at: str = ""
     user: str = ""
     tty: bool = False
     image: str = ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
@@ -14,7 +16,10 @@ from devenv.model import events as e
 from devenv.ui import text
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
+WAITING = ("absent", "created", "starting")
 QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
+WIDEST_PREFIX = 20
+CLEAR_LINE = "\r\x1b[2K"
 JSON_VERSION = 1
 
 
@@ -31,16 +36,24 @@ class Console:
         self._colours: dict[str, int] = {}
         self._colour = _wants_colour(sys.stdout)
         self._width = 0
-        self._status: Any = None
+        self._states: dict[str, str] = {}
+        self._status = ""
         self._dead: set[int] = set()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A mark that the locale does not have is no reason to fall silent.
+                stream.reconfigure(errors="replace")
 
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if self._json:
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self.data({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()})
+            self._event(event.event, event.fields())
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
+
+    def _event(self, name: str, fields: Mapping[str, Any]) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.data({"v": JSON_VERSION, "ts": now, "event": name, **fields})
 
     def data(self, value: Any) -> None:
         """One JSON value on a line of stdout."""
@@ -54,16 +67,8 @@ class Console:
         """What failed, where, and what to type; as an event under `--output json` too."""
         where = error.where if isinstance(error, ConfigError) else None
         if self._json:
-            self.data(
-                {
-                    "v": JSON_VERSION,
-                    "event": "error",
-                    "message": error.message,
-                    "where": where,
-                    "hint": error.hint,
-                    "exit_code": error.exit_code,
-                }
-            )
+            fields = {"message": error.message, "where": where, "hint": error.hint, "exit_code": error.exit_code}
+            self._event("error", fields)
         self.close()
         said = f"{_shortened(where)}: {error.message}" if where else error.message
         self._write(sys.stderr, f"{self._paint('error:', 31)} {said}")
@@ -83,45 +88,52 @@ class Console:
 
     def close(self) -> None:
         """The status line gone."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._status:
+            self._status = ""
+            self._write(sys.stdout, None)
 
     # --- people ---------------------------------------------------------------------------------------------------
 
     def _show(self, event: e.Event) -> None:
+        if isinstance(event, e.ServiceState):
+            self._states[event.service] = event.state
+            self._width = max(self._width, min(len(event.service), WIDEST_PREFIX))
         match event:
-            case e.Step(_, "begin") | e.Step(_, "detail") | e.ImageState(_, "pulling" | "making"):
-                self._progress(event)
             case e.Log(service, line):
-                self._write(sys.stdout, f"{self._prefix(service)}{self._log(line)}")
+                self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
+            case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making"):
+                self._progress(event)
             case _:
-                if isinstance(event, (e.Ready, e.Stopped)) or (isinstance(event, e.Step) and event.name == "healthy"):
+                if isinstance(event, (e.Ready, e.Rebuilt, e.Problem, e.Stopping)):
                     self.close()
                 if (said := text.plain(event)) is not None:
-                    self._write(sys.stdout, self._decorated(event, said))
+                    # The terminal has echoed ^C by now.
+                    clear = CLEAR_LINE if isinstance(event, e.Stopping) and _terminal(sys.stdout) else ""
+                    self._write(sys.stdout, f"{clear}{self._decorated(event, said)}")
+                if isinstance(event, e.ServiceState) and self._status:
+                    self._say_who_is_late()
 
     def _progress(self, event: e.Event) -> None:
-        """What is going on: one line that is overwritten on a terminal; elsewhere only beginnings are said."""
+        """What is going on: one line that is replaced on a terminal; elsewhere what takes long is said once."""
+        if _terminal(sys.stdout):
+            if (said := text.progress(event)) is not None:
+                self._update(said)
+            return
         said = text.plain(event)
-        if isinstance(event, e.Step) and event.state == "begin" and said is None:
-            said = f"{event.name} ..."
-        if said is None:
-            return
-        if not _terminal(sys.stdout):
-            if isinstance(event, e.Step) and event.name == "build" and event.state == "detail" and not self._verbose:
-                return
-            if isinstance(event, e.Step) and event.state == "begin" and event.name != "rebuild":
-                return
+        if said is not None and (self._verbose or not (isinstance(event, e.Step) and event.name == "build")):
             self._write(sys.stdout, said)
-            return
-        if self._status is None:
-            from rich.console import Console as Rich  # noqa: PLC0415 - only where a terminal is there
-            from rich.status import Status  # noqa: PLC0415 - as above
 
-            self._status = Status("", console=Rich(file=sys.stdout, highlight=False))
-            self._status.start()
-        self._status.update(_escaped(said.strip()))
+    def _say_who_is_late(self) -> None:
+        late = [service for service, state in self._states.items() if state in WAITING]
+        if late:
+            self._update(f"waiting for {', '.join(late)}")
+
+    def _update(self, said: str) -> None:
+        from rich.cells import set_cell_size  # noqa: PLC0415 - only where a terminal is there
+
+        columns = shutil.get_terminal_size().columns
+        self._status = self._paint(set_cell_size(f"… {said}", columns - 1).rstrip(), 2)
+        self._write(sys.stdout, None)
 
     def _decorated(self, event: e.Event, said: str) -> str:
         match event:
@@ -134,30 +146,30 @@ class Console:
                 colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
                 return f"{self._paint(mark, colour)}{rest}"
             case e.Synced() | e.Restarted() | e.Rebuilt() | e.Executed():
-                return self._paint(f"↻ {said}", 2)
+                return f"{self._paint('↻', 36)} {said}"
             case _:
                 return said
 
     def _prefix(self, service: str) -> str:
-        self._width = max(self._width, min(len(service), 20))
+        self._width = max(self._width, min(len(service), WIDEST_PREFIX))
         colour = self._colours.setdefault(service, PALETTE[len(self._colours) % len(PALETTE)])
         return self._paint(f"{service:<{self._width}} │ ", colour)
-
-    def _log(self, line: str) -> str:
-        return text.clean(line)
 
     def _paint(self, said: str, code: int) -> str:
         return f"\x1b[{code}m{said}\x1b[0m" if self._colour else said
 
-    def _write(self, stream: IO[str], line: str) -> None:
-        if stream.fileno() in self._dead:
+    def _write(self, stream: IO[str], line: str | None) -> None:
+        """The line, and below it the status line of a terminal; None for the status line alone."""
+        if id(stream) in self._dead:
             return
+        ended = "" if line is None else f"{line}\n"
+        above = f"{CLEAR_LINE}{ended}" if self._status or line is None else ended
         try:
-            stream.write(f"{line}\n")
+            stream.write(f"{above}{self._status}")
             stream.flush()
         except (OSError, ValueError):
             # Whoever read us is gone; what we do goes on, and the way down above all.
-            self._dead.add(stream.fileno())
+            self._dead.add(id(stream))
 
 
 def _terminal(stream: IO[str]) -> bool:
