@@ -81,7 +81,12 @@ services:
     deploy:
       resources: {limits: {cpus: "0.5", memory: 50M}, reservations: {memory: 20M}}
       restart_policy: {condition: on-failure, delay: 5s}
-    healthcheck: {test: ["CMD-SHELL", "echo $$A || exit 1"], interval: 1m30s, retries: 3, start_period: 1s, start_interval: 500ms}
+    healthcheck:
+      test: ["CMD-SHELL", "echo $$A || exit 1"]
+      interval: 1m30s
+      retries: 3
+      start_period: 1s
+      start_interval: 500ms
     networks: {default: {aliases: [w1]}, net: {}}
     secrets: [s1, {source: s2, target: /run/x, mode: 0440}]
     configs: [{source: c1, target: /etc/c}, {source: c2, target: /etc/c2}]
@@ -135,21 +140,22 @@ def both(compose_env: dict[str, str], new_stack: NewStack, monkeypatch: pytest.M
     return new_stack(compose_env)
 
 
-async def ours(stack: Stack, choices: Choices | None = None, **found: frozenset[str]) -> Compose:
+async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[str] = frozenset()) -> Compose:
     """The stack's verbs on its run model; what the engine holds by name counts as found."""
     profiles = ("on",)
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
-    there = {
-        "networks": frozenset(engine.docker("network", "ls", "--format={{.Name}}").split()),
-        "volumes": frozenset(engine.docker("volume", "ls", "-q").split()),
-    }
-    model = run_model(loaded.model, found=Found(**{**there, **found}), choices=choices or Choices())
+    found = Found(
+        foreign,
+        networks=frozenset(engine.docker("network", "ls", "--format={{.Name}}").split()),
+        volumes=frozenset(engine.docker("volume", "ls", "-q").split()),
+    )
+    model = run_model(loaded.model, found=found, choices=choices or Choices())
     return Compose(loaded.project.name, loaded.project.directory, dump(model))
 
 
-async def create(stack: Stack, **found: frozenset[str]) -> None:
+async def create(stack: Stack, foreign: frozenset[str] = frozenset()) -> None:
     """What `up` does before anything runs."""
-    compose = await ours(stack, **found)
+    compose = await ours(stack, foreign=foreign)
     await compose.build(["web"])
     await compose.create()
 
@@ -164,7 +170,7 @@ def test_what_plain_compose_created_is_left_alone(both: Stack) -> None:
     torture(both)
     assert both.compose("--profile=on", "create", "--build").returncode == 0
     before = states(both)
-    anyio.run(lambda: create(both, foreign_services=frozenset({"web", "db"})))
+    anyio.run(lambda: create(both, foreign=frozenset({"web", "db"})))
     assert states(both) == before
     assert len(before) == 2
 
@@ -249,7 +255,7 @@ def test_what_plain_compose_started_is_not_touched(both: Stack) -> None:
     before = states(both)
 
     async def up() -> None:
-        compose = await ours(both, foreign_services=frozenset({"web"}))
+        compose = await ours(both, foreign=frozenset({"web"}))
         await compose.create()
         await compose.start()
 

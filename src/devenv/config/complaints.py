@@ -57,7 +57,8 @@ _UNIQUE = re.compile(r"services\.scale: can't set container_name and (?P<service
 _NOT_TEXT = re.compile(r"[Nn]on-string key in (?P<path>\S+): (?P<key>.*)")
 _CYCLE = re.compile(r"dependency cycle detected: (?P<cycle>(?P<service>\S+) -> .*)")
 _REQUIRED = re.compile(
-    r"(?:.*interpolating (?P<path>\S+): )?required variable (?P<name>\w+) is missing a value(?:: (?P<why>.*))?"
+    r"(?:.*interpolating (?P<path>\S+): |failed to read (?P<file>.*?): )?"
+    r"required variable (?P<name>\w+) is missing a value(?:: (?P<why>.*))?"
 )
 _CAST = re.compile(r".*interpolating (?P<path>\S+): failed to cast to expected type")
 _TEMPLATE = re.compile(r"invalid interpolation format for (?P<path>\S+?)\.?\Z")
@@ -186,7 +187,7 @@ class _Reader:
         message = f"the variable {match['name']} must be set{why}"
         if match["path"]:
             return self.error(message, self.path(match["path"]), hint=hint)
-        return ConfigError(message, hint=hint)
+        return ConfigError(message, hint=hint, file=self.shown(match["file"]) if match["file"] else None)
 
     def cast(self, match: re.Match[str]) -> ConfigError:
         path = self.path(match["path"])
