@@ -126,9 +126,12 @@ def devenv(state_env: dict[str, str]) -> Iterator[StartDevenv]:
     end_all(started)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(engine: str) -> Iterator[Browser]:
-    """A headless Chromium, driven by Playwright; tests open pages of their own."""
+    """A headless Chromium, driven by Playwright; tests open pages of their own.
+
+    It ends with its module: as long as Playwright lives, no other test of this process could run an event loop.
+    """
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests pay for it
 
     names = ("chromium", "chromium-browser", "google-chrome")

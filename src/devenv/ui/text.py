@@ -14,17 +14,27 @@ ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 MARKS = {"healthy": "●", "started": "●", "completed": "✓", "unhealthy": "✗", "exited": "✗", "starting": "◐"}
-STEP_NAMES = {
+BEGUN = {
+    "load": "reading the project",
+    "check": "checking the machine",
+    "images": "looking for the images",
+    "build": "building",
+    "create": "creating the containers",
+    "sync": "bringing the containers up to date",
+    "start": "starting",
+    "healthy": "waiting until all are healthy",
+}
+# Steps that another line tells of (`ready`, `rebuilt`) are not here.
+ENDED = {
     "load": "read the project",
     "check": "checked the machine",
     "images": "got the images",
     "build": "built",
-    "create": "created",
-    "sync": "brought up to date",
-    "start": "starting",
-    "healthy": "all healthy",
-    "rebuild": "rebuilt",
+    "create": "created the containers",
+    "sync": "brought the containers up to date",
 }
+# BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci` begins something, all else is detail of it.
+BUILD_STEP = re.compile(r"#\d+ (\[(?!internal).+)")
 
 
 def clean(line: str) -> str:
@@ -44,10 +54,8 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
             if state == "present":
                 return None
             return f"image {reference}: {state}{f' ({detail})' if detail else ''}"
-        case e.ServiceState(service, state, detail):
-            said = detail if state in ("created", "absent", "starting") and detail else state
-            failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
-            return f"{MARKS.get(state, '○')} {service} {said}{failed}"
+        case e.ServiceState():
+            return _service(event)
         case e.Ready(project, urls, seconds):
             where = f": {'  '.join(urls)}" if urls else ""
             return f"{project} is up after {seconds:.1f} s{where}"
@@ -72,8 +80,8 @@ def _rest(event: e.Event) -> str | None:
         case e.Notice(message, hint):
             return f"{message}\n  hint: {hint}" if hint else message
         case e.Stopping(reason, containers):
-            how = "" if reason in ("down", "done", "error") else "  (once more: at once)"
-            return f"stopping {_count(containers, 'container')}{how}" if containers else None
+            how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
+            return f"stopping {_count(containers, 'container')}{how.get(reason, '')}" if containers else None
         case e.Kept(kind, name, reason, command):
             return f"kept {kind} {name}: {reason}\n  to remove it: {command}"
         case e.Stopped(survivors, seconds, removed):
@@ -84,13 +92,41 @@ def _rest(event: e.Event) -> str | None:
             return None
 
 
+def progress(event: e.Event) -> str | None:
+    """What is going on now, for a line that the next one replaces; None where nothing new is."""
+    match event:
+        case e.Step("rebuild", "begin", detail):
+            return f"rebuilding {detail}"
+        case e.Step(name, "begin"):
+            return BEGUN.get(name)
+        case e.Step("build", "detail", detail):
+            found = BUILD_STEP.match(clean(detail))
+            return f"building {found[1]}" if found else None
+        case e.Step(_, "detail", detail):
+            return clean(detail).strip() or None
+        case e.ImageState(reference, "pulling" | "making" as state, detail):
+            return f"{state} {reference}{f': {clean(detail).strip()}' if detail else ''}"
+        case _:
+            return None
+
+
 def _step(event: e.Step) -> str | None:
     if event.state == "detail":
         return f"  {clean(event.detail)}"
     if event.state == "begin":
-        return f"rebuilding {event.detail}" if event.name == "rebuild" else None
+        return progress(event) if event.name == "rebuild" else None
     took = event.seconds or 0.0
-    return f"{STEP_NAMES.get(event.name, event.name)} ({took:.1f} s)" if took >= 1.0 else None
+    return f"{ENDED[event.name]} ({took:.1f} s)" if event.name in ENDED and took >= 1.0 else None
+
+
+def _service(event: e.ServiceState) -> str | None:
+    """A service that was created and waits for nothing is about to start: not worth a line."""
+    state, detail = event.state, event.detail
+    if state in ("created", "absent") and not detail:
+        return None
+    said = detail if state in ("created", "absent", "starting") and detail else state
+    failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
+    return f"{MARKS.get(state, '○')} {event.service} {said}{failed}"
 
 
 def _synced(event: e.Synced) -> str:
@@ -99,7 +135,7 @@ def _synced(event: e.Synced) -> str:
     more = event.files + event.deleted - 1
     what = f"{first}{f' +{more}' if more > 0 else ''}"
     only_gone = event.deleted and not event.files
-    verb = "removed from" if only_gone else "->"
+    verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
     return f"{what} {verb} {event.service} ({event.ms:.0f} ms{tail})"
 
