@@ -1,0 +1,178 @@
+"""From `devenv up` to healthy, in every way that there is to bring a stack up, leave it and come back to it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from support import cli, engine
+from support.cli import StartDevenv
+from support.stack import NewStack, Stack, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+QUICK_CHECK = {"interval": "1s", "start_period": "20s", "start_interval": "100ms"}
+DATA = {"volumes": ["data:/data"]}
+
+
+def when(stack: Stack, service: str, moment: str) -> str:
+    """`StartedAt` or `FinishedAt` of the service's container: texts of one clock, in order when compared."""
+    return str(engine.inspect(stack.container(service))["State"][moment])
+
+
+def leave_marker(stack: Stack, text: str) -> None:
+    """Write the text into the named volume of the service `db`."""
+    stack.execute("db", "sh", "-c", f"echo {text} >>/data/marker")
+
+
+def keys(stack: Stack) -> dict[str, str]:
+    """Id -> time of its start, for every container of the project."""
+    return {one: engine.inspect(one)["State"]["StartedAt"] for one in stack.containers()}
+
+
+def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None:
+    """A service waits for a healthy one and for a one-shot to succeed; what was not asked for stays away."""
+    healthy = {"test": ["CMD", "test", "-e", "/ready"], **QUICK_CHECK}
+    stack.compose_file(
+        {
+            "db": idle_service(
+                command=["sh", "-c", "sleep 0.5; touch /ready; trap 'exit 0' TERM; while :; do sleep 1 & wait; done"],
+                healthcheck=healthy,
+            ),
+            "migrate": idle_service(command=["true"], depends_on={"db": {"condition": "service_healthy"}}),
+            "web": idle_service(depends_on={"migrate": {"condition": "service_completed_successfully"}}),
+            "extra": idle_service(),
+            "tool": idle_service(profiles=["tools"]),
+        }
+    )
+    run = up.ready(stack, "web")
+    assert when(stack, "db", "StartedAt") < when(stack, "migrate", "StartedAt")
+    assert when(stack, "migrate", "FinishedAt") <= when(stack, "web", "StartedAt")
+    reached = [(one["service"], one["state"]) for one in run.all("service")]
+    ends = [("db", "healthy"), ("migrate", "completed"), ("web", "started")]
+    assert [one for one in reached if one in ends] == ends
+    assert any(one["service"] == "web" and "migrate" in one["detail"] for one in run.all("service")), run.report()
+    assert not stack.containers("extra")
+    assert not stack.containers("tool")
+    assert run.stop() == 130
+    assert stack.leftovers() == {}
+
+
+def test_a_detached_run_is_taken_over_as_it_is(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """`up -d` leaves a run that the next `up` takes over without a change; `down` ends that one where it runs."""
+    stack.compose_file({"db": idle_service(**DATA), "tool": idle_service(profiles=["tools"])}, volumes={"data": {}})
+    detached = up(stack, "-d", "--profile", "tools")
+    assert detached.wait() == 0, detached.report()
+    assert stack.containers("tool")
+    before = keys(stack)
+    run = up.ready(stack, "--profile", "tools")
+    assert keys(stack) == before
+    assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
+    assert run.wait() == 130
+    assert stack.leftovers() == {}
+
+
+def test_down_ends_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """`down` takes away what a detached run created, its volume too."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    assert up(stack, "-d").wait() == 0
+    down = devenv("down", cwd=stack.folder, env=stack.env)
+    assert down.wait() == 0, down.report()
+    assert down.wait_for("stopped")["survivors"] == []
+    assert stack.leftovers() == {}
+
+
+def test_a_run_that_ends_by_itself_keeps_its_volumes(stack: Stack, up: Up) -> None:
+    """When the last service has ended, so does the run: nobody asked for its volume to go, so it stays, listed."""
+    stack.compose_file({"db": idle_service(command=["sleep", "0.5"], **DATA)}, volumes={"data": {}})
+    run = up(stack)
+    assert run.wait() == 0, run.report()
+    assert run.wait_for("kept")["name"] == f"{stack.name}_data"
+    assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
+
+
+def test_keep_leaves_everything_and_recreates_nothing(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """After `--keep` all runs on, the next `up --keep` changes nothing, and `down` leaves the volume."""
+    stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
+    run = up.ready(stack, "--keep")
+    leave_marker(stack, "kept")
+    before = keys(stack)
+    assert run.stop() == 130
+    kept = run.wait_for("kept", kind="volume")
+    assert kept["command"] == f"docker volume rm {kept['name']}"
+    assert keys(stack) == before
+    again = up.ready(stack, "--keep")
+    assert again.stop() == 130
+    assert keys(stack) == before
+    assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
+    assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
+
+
+def test_to_plain_compose_and_back(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
+    """Plain `docker compose up` and devenv hand a stack to each other: no question, no lost data."""
+    stack = new_stack(compose_env)
+    stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
+    first = up.ready(stack, "--keep")
+    leave_marker(stack, "devenv")
+    first.stop()
+    plain = stack.compose("up", "-d")
+    assert plain.returncode == 0, plain.stderr
+    assert not re.search(r"\?|data will be lost|\[y/N\]", plain.stderr + plain.stdout, re.IGNORECASE)
+    leave_marker(stack, "compose")
+    between = keys(stack)
+    back = up.ready(stack)
+    assert keys(stack) == between, "devenv touched what plain compose had started"
+    leave_marker(stack, "devenv-again")
+    assert back.stop() == 130, back.report()
+    assert back.wait_for("stopped")["survivors"] == []
+    assert keys(stack) == between
+    assert stack.read("db", "/data/marker") == "devenv\ncompose\ndevenv-again\n"
+    assert stack.compose("up", "-d").returncode == 0
+    assert keys(stack) == between
+    assert stack.read("db", "/data/marker") == "devenv\ncompose\ndevenv-again\n"
+
+
+def test_json_output_is_events_and_nothing_else(stack: Stack, up: Up) -> None:
+    """Under `--output json` each line of stdout is an object with v, ts and event: an error's too."""
+    stack.compose_file(
+        {
+            "web": idle_service(command=["sh", "-c", "echo '{not json'; exit 3"]),
+            "late": idle_service(depends_on={"web": {"condition": "service_completed_successfully"}}),
+        }
+    )
+    run = up(stack)
+    assert run.wait() == 1
+    assert run.stray == []
+    error = run.all("error")[0]
+    assert error["exit_code"] == 1
+    assert "{not json" in error["message"]
+    assert {"log", "service", "step", "removed", "stopped", "error"} <= {one["event"] for one in run.events}
+    for one in run.events:
+        assert one["v"] == 1, one
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one.get("ts", "")), one
+    assert stack.leftovers() == {}
+
+
+def test_text_without_a_terminal_is_plain(stack: Stack, up: Up) -> None:
+    """Where no terminal is there, lines of text come without escape codes, a container's own ones taken out."""
+    shout = ["sh", "-c", "printf '\\033[31mred\\033[0m\\n'; exec sh -c \"trap 'exit 0' TERM; sleep 99 & wait\""]
+    stack.compose_file({"web": idle_service(command=shout)})
+    run = up(stack, json_output=False)
+    engine.until(lambda: "".join(run.stray), lambda text: "is up after" in text and "red" in text)
+    assert run.stop() == 130
+    said = "".join(run.stray) + run.stderr
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert re.search(r"^web +│ red$", said, re.MULTILINE)
+    assert "nothing of this run is left" in said
+
+
+def test_other_verbs_go_to_compose(stack: Stack, up: Up) -> None:
+    """A verb that devenv does not improve is docker compose's own, with this project's name."""
+    stack.compose_file({"web": idle_service()})
+    run = up.ready(stack)
+    done = cli.run("exec", "-T", "web", "echo", "hello", cwd=stack.folder, env=stack.env)
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert run.stop() == 130

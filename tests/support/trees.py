@@ -1,0 +1,63 @@
+"""Two folders side by side: one on the host, one in a container, each as path -> what is there."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or link; `content` is text, or where a link leads. A folder's mode does not count."""
+
+    kind: str
+    mode: int
+    content: str
+
+
+def on_host(folder: Path) -> dict[str, Entry]:
+    """Everything below the folder, by relative path."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            entry = Entry("link", 0o777, os.readlink(path))
+        elif stat.S_ISDIR(mode):
+            entry = Entry("folder", 0, "")
+        else:
+            entry = Entry("file", mode & 0o777, path.read_text("utf-8"))
+        found[str(path.relative_to(folder))] = entry
+    return found
+
+
+def in_container(container: str, folder: str) -> dict[str, Entry]:
+    """Everything below the folder, by relative path; nothing where there is no such folder."""
+    return {path: _entry(archive, member) for archive, path, member in _members(container, folder)}
+
+
+def owners(container: str, folder: str) -> dict[str, tuple[int, int]]:
+    """Uid and gid of everything below the folder, by relative path, the folder itself as `.`."""
+    return {path or ".": (member.uid, member.gid) for _, path, member in _members(container, folder, top=True)}
+
+
+def _members(container: str, folder: str, *, top: bool = False) -> list[tuple[tarfile.TarFile, str, tarfile.TarInfo]]:
+    done = subprocess.run(["docker", "cp", f"{container}:{folder}", "-"], capture_output=True, check=False)
+    if done.returncode:
+        return []
+    archive = tarfile.open(fileobj=io.BytesIO(done.stdout))  # noqa: SIM115 - it holds memory, no file
+    parted = ((member, member.name.partition("/")[2].rstrip("/")) for member in archive)
+    return [(archive, path, member) for member, path in parted if path or top]
+
+
+def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
+    if member.issym():
+        return Entry("link", 0o777, member.linkname)
+    if member.isdir():
+        return Entry("folder", 0, "")
+    file = archive.extractfile(member)
+    return Entry("file", member.mode & 0o777, file.read().decode() if file else "")

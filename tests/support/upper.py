@@ -1,0 +1,25 @@
+"""`devenv up` for a stack, the way most tests of whole runs begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from support.cli import Devenv, StartDevenv
+from support.stack import Stack
+
+
+@dataclass(frozen=True)
+class Up:
+    """Starts `devenv up` in the folder and the environment of a stack."""
+
+    start: StartDevenv
+
+    def __call__(self, stack: Stack, *args: str, json_output: bool = True) -> Devenv:
+        """A run on its way up."""
+        return self.start("up", *args, cwd=stack.folder, env=stack.env, json_output=json_output)
+
+    def ready(self, stack: Stack, *args: str) -> Devenv:
+        """A run whose services are all up."""
+        run = self(stack, *args)
+        run.wait_for("ready")
+        return run
