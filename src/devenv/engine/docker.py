@@ -102,7 +102,7 @@ async def labelled_images(label: str) -> tuple[LocalImage, ...]:
     """Every image of the engine that carries the label."""
 
     def look() -> tuple[LocalImage, ...]:
-        images = _whales().image.list(filters={"label": label})
+        images = _whales().image.list(filters=[("label", label)])
         return tuple(
             LocalImage(
                 id=image.id,

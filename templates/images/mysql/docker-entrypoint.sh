@@ -8,6 +8,7 @@ shopt -s nullglob dotglob
 
 DATA=/var/lib/mysql
 READY_MADE=/usr/share/devenv/empty.tar.zst
+SCRIPTS=/docker-entrypoint-initdb.d
 HIDDEN_SOCKET=/run/mysqld/first-start.sock
 SERVER_PID=
 
@@ -48,7 +49,8 @@ make_empty() {
 start_hidden() {
   local folder=$1
   shift
-  "$@" --datadir="$folder" --skip-networking --loose-mysqlx=OFF --socket="$HIDDEN_SOCKET" &
+  "$@" --datadir="$folder" --skip-networking --loose-mysqlx=OFF --socket="$HIDDEN_SOCKET" \
+    --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 & # the end of this server writes all of it
   SERVER_PID=$!
   until MYSQL_PWD='' mysqladmin --no-defaults --socket="$HIDDEN_SOCKET" --user=root ping >/dev/null 2>&1; do
     kill -0 "$SERVER_PID" 2>/dev/null || fail "mysqld ended during its first start, see above"
@@ -72,9 +74,12 @@ shapes_files() {
     grep -Eqi 'lower.case.table.names|innodb|encrypt|keyring|component|early.plugin'
 }
 
-check_variables() {
+read_secrets() {
   local name
   for name in MYSQL_ROOT_PASSWORD MYSQL_ROOT_HOST MYSQL_DATABASE MYSQL_USER MYSQL_PASSWORD; do secret "$name"; done
+}
+
+check_variables() {
   [[ -n $MYSQL_ROOT_PASSWORD || -n ${MYSQL_ALLOW_EMPTY_PASSWORD-} || -n ${MYSQL_RANDOM_ROOT_PASSWORD-} ]] ||
     fail "set MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD: the data folder is empty"
   [[ $MYSQL_USER != root ]] || fail "MYSQL_USER is root, who is always there: use MYSQL_ROOT_PASSWORD"
@@ -142,6 +147,7 @@ first_start() {
   local work=$DATA/.first-start new=$DATA/.first-start/data entry script
   if [[ ! -e $work/done ]]; then
     check_variables
+    [[ -r $SCRIPTS && -x $SCRIPTS ]] || fail "the user mysql may not read $SCRIPTS: chmod a+rx its folder on the host"
     rm -rf "$work"
     mkdir "$work"
     fill "$new" "$@"
@@ -150,7 +156,7 @@ first_start() {
     export MYSQL_UNIX_PORT=$HIDDEN_SOCKET
     if shapes_files "$@" && [[ -z ${MYSQL_INITDB_SKIP_TZINFO-} ]]; then load_time_zones; fi
     set_up
-    for script in /docker-entrypoint-initdb.d/*; do run_script "$script"; done
+    for script in "$SCRIPTS"/*; do run_script "$script"; done
     if [[ -n ${MYSQL_ONETIME_PASSWORD-} ]]; then as_root <<<"ALTER USER 'root'@'%' PASSWORD EXPIRE;"; fi
     stop_hidden
     unset MYSQL_PWD MYSQL_UNIX_PORT
@@ -186,12 +192,16 @@ if [[ $1 == mysqld || $1 == mariadbd ]]; then
   for argument in "$@"; do
     case $argument in -'?' | --help | --print-defaults | -V | --version) exec "$@" ;; esac
   done
+  needs_first_start=
+  if [[ -d $DATA/.first-start || ! -d $DATA/mysql ]]; then needs_first_start=yes; fi
+  # Files with secrets may be readable for root alone, so they are read before root steps back.
+  if [[ $needs_first_start ]]; then read_secrets; fi
   if [[ $(id -u) == 0 ]]; then
     find "$DATA" \! -user mysql -exec chown mysql:mysql {} +
     find /run/mysqld \! -user mysql -exec chown mysql:mysql {} +
     exec setpriv --reuid=mysql --regid=mysql --init-groups "$0" "$@"
   fi
   trap 'if [[ -n $SERVER_PID ]]; then kill "$SERVER_PID" 2>/dev/null; wait "$SERVER_PID"; fi; exit 143' TERM INT
-  if [[ -d $DATA/.first-start || ! -d $DATA/mysql ]]; then first_start "$@"; fi
+  if [[ $needs_first_start ]]; then first_start "$@"; fi
 fi
 exec "$@"

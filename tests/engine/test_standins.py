@@ -1,0 +1,318 @@
+"""The stand-in images keep the contracts of the images whose place they take."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import secrets
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.engine import docker as engine_images
+from devenv.images import pantry, standins
+from devenv.images.outcomes import read_failure
+from devenv.images.recipes import find
+from devenv.model.events import Event
+from devenv.model.project import Build, Project, Service
+from support.engine import DockerError, docker, execute, inspect, succeeds, until
+
+pytestmark = pytest.mark.engine
+
+WANTED = ("node:22", "mysql:9", "caddy:2", "phpmyadmin:5")
+Start = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def images(engine: str) -> dict[str, str]:
+    """The stand-ins, made where they are missing."""
+    return anyio.run(standins.make, WANTED, ignore)
+
+
+@pytest.fixture
+def start(engine: str) -> Iterator[Start]:
+    """Starts a container: `start(image, *arguments, options=[...]) -> name`; removed with its volumes."""
+    names: list[str] = []
+
+    def run(image: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+        names.append(f"dvt-stand-in-{secrets.token_hex(4)}")
+        docker("run", "--detach", "--name", names[-1], *options, image, *arguments)
+        return names[-1]
+
+    yield run
+    for name in names:
+        docker("rm", "--force", "--volumes", name)
+
+
+def test_labels_say_what_is_inside(images: dict[str, str]) -> None:
+    """Each stand-in says what it stands in for and what it is, with a version, and has no public name."""
+    for reference, image in images.items():
+        found = inspect(image)
+        labels = found["Config"]["Labels"]
+        assert labels["devenv.stand-in"] == reference
+        assert re.search(r"\d+\.\d+.* Debian", labels["devenv.stand-in.inside"]), labels
+        assert all(tag.startswith("stand-in.devenv/") for tag in found["RepoTags"])
+
+
+def test_a_second_make_makes_nothing(images: dict[str, str]) -> None:
+    """What is there and of today's recipe is left as it is, at once."""
+    events: list[Event] = []
+    before = {image: inspect(image)["Id"] for image in images.values()}
+    assert anyio.run(standins.make, WANTED, events.append) == images
+    assert events == []
+    assert {image: inspect(image)["Id"] for image in images.values()} == before
+
+
+def test_node_runs_what_it_is_given(images: dict[str, str]) -> None:
+    """Flags, scripts and unknown words go to node, commands run as they are, and npm is there."""
+    run = partial(docker, "run", "--rm", "--network=none")
+    node = images["node:22"]
+    assert run(node, "--version").startswith("v22.")
+    assert run(node, "-e", "console.log(process.arch.length > 2)") == "true"
+    assert run("--entrypoint=sh", node, "-c", "echo 'console.log(6*7)' >/a.js && docker-entrypoint.sh /a.js") == "42"
+    assert run("--workdir=/tmp", node, "sh", "-c", "echo 'console.log(1)' >app && docker-entrypoint.sh app") == "1"
+    assert re.fullmatch(r"10\.\d+\.\d+", run(node, "npm", "--version"))
+    assert run(node, "npx", "--version").startswith("10.")
+    assert run("--user=node", node, "sh", "-c", "id -u && cd && pwd && touch ~/x") == "1000\n/home/node"
+
+
+def test_the_hosts_authorities_are_trusted_inside(images: dict[str, str]) -> None:
+    """Every certificate that the host trusts is in the bundle that the image's tools read."""
+    ours = certificates(standins.host_authorities().decode())
+    assert ours
+    for image in images.values():
+        text = docker("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", 'cat "$SSL_CERT_FILE"')
+        assert ours <= certificates(text)
+
+
+def test_caddy_serves_a_file_by_its_caddyfile(images: dict[str, str], start: Start) -> None:
+    """Its own Caddyfile by default, a given one in its place, and files below /srv."""
+    command = "caddy run --config /etc/caddy/Caddyfile --adapter caddyfile"
+    name = start(
+        images["caddy:2"],
+        "sh",
+        "-c",
+        f"printf ':80\nroot * /srv\nfile_server\n' >/etc/caddy/Caddyfile && pwd >where && exec {command}",
+        options=("--publish=127.0.0.1::80",),
+    )
+    assert until(partial(fetched, name, "/where")) == "/srv\n"
+    welcome = start(images["caddy:2"], options=("--publish=127.0.0.1::80",))
+    assert "caddy" in until(partial(fetched, welcome, "/")).lower()
+    assert execute(welcome, "sh", "-c", 'echo "$XDG_DATA_HOME" && ls -d /data /config') == "/data\n/config\n/data"
+
+
+def test_mysql_first_start(images: dict[str, str], start: Start, tmp_path: Path) -> None:
+    """Users, a database and every kind of init script are there on the first TCP connection, and stay."""
+    scripts = tmp_path / "init scripts"
+    scripts.mkdir()
+    tmp_path.chmod(0o755)
+    (scripts / "1.sql").write_text("CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1);\n")
+    (scripts / "2.sql.gz").write_bytes(gzip.compress(b"DELIMITER //\nINSERT INTO t VALUES (2)//\n"))
+    (scripts / "3.sh").write_text('mysql -uroot -p"$MYSQL_ROOT_PASSWORD" my_db -e "INSERT INTO t VALUES (3)"\n')
+    (tmp_path / "password").write_text("it's \\a secret`\n")
+    (tmp_path / "password").chmod(0o600)
+    name = start(
+        images["mysql:9"],
+        options=(
+            "--env=MYSQL_ROOT_PASSWORD_FILE=/run/password",
+            "--env=MYSQL_DATABASE=my_db",
+            "--env=MYSQL_USER=o'hara",
+            "--env=MYSQL_PASSWORD=pass'word",
+            f"--volume={scripts}:/docker-entrypoint-initdb.d:ro",
+            f"--volume={tmp_path}/password:/run/password:ro",
+        ),
+    )
+    user = partial(query, name, "o'hara", "pass'word")
+    assert until(partial(user, "SELECT GROUP_CONCAT(n ORDER BY n) FROM my_db.t"), timeout=60) == "1,2,3"
+    assert user("SELECT CONVERT_TZ('2026-01-01', 'UTC', 'Europe/Berlin')") == "2026-01-01 01:00:00"
+    assert user("CREATE DATABASE other") is None
+    assert query(name, "root", "it's \\a secret`", "SELECT CURRENT_USER()") == "root@%"
+    assert query(name, "root", "wrong", "SELECT 1") is None
+    assert execute(name, "sh", "-c", "ps -o user= -p 1 2>/dev/null || stat -c %U /proc/1") == "mysql"
+    began = time.monotonic()
+    docker("restart", name)
+    assert time.monotonic() - began < 8
+    assert until(partial(user, "SELECT COUNT(*) FROM my_db.t")) == "3"
+    docker("stop", name)
+    assert inspect(name)["State"]["ExitCode"] == 0
+
+
+def test_mysql_is_silent_until_its_first_start_is_done(images: dict[str, str], start: Start, tmp_path: Path) -> None:
+    """No port and no public socket before all scripts ran; a killed first start is begun again, then completes."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "wait.sh").write_text("until [ -e /run/go-on ]; do sleep 0.1; done\n")
+    (tmp_path / "z.sql").write_text("CREATE DATABASE late;\n")
+    name = start(
+        images["mysql:9"],
+        options=("--env=MYSQL_ALLOW_EMPTY_PASSWORD=yes", f"--volume={tmp_path}:/docker-entrypoint-initdb.d:ro"),
+    )
+    hidden = ("exec", name, "mysqladmin", "--socket=/run/mysqld/first-start.sock", "ping")
+    until(lambda: "running /docker-entrypoint-initdb.d/wait.sh" in docker("logs", name), timeout=60)
+    assert succeeds(*hidden)
+    assert not succeeds("exec", name, "mysqladmin", "ping")
+    assert not succeeds("exec", name, "bash", "-c", "</dev/tcp/127.0.0.1/3306")
+    docker("kill", name)
+    docker("start", name)
+    until(lambda: succeeds(*hidden), timeout=60)
+    execute(name, "touch", "/run/go-on")
+    assert until(partial(query, name, "root", "", "SHOW DATABASES LIKE 'late'")) == "late"
+    assert execute(name, "sh", "-c", "ls -A /var/lib/mysql | grep -c first-start || true") == "0"
+
+
+def test_mysql_takes_arguments(images: dict[str, str], start: Start) -> None:
+    """Flags go to mysqld, also those that shape the files on disk, and a random password is said."""
+    name = start(
+        images["mysql:9"],
+        "--character-set-server=latin1",
+        "--innodb-page-size=8k",
+        options=("--env=MYSQL_RANDOM_ROOT_PASSWORD=1",),
+    )
+    said = until(lambda: re.search(r"GENERATED ROOT PASSWORD: (\S+)", docker("logs", name)))
+    assert said
+    asked = "SELECT CONCAT(@@character_set_server, ' ', @@innodb_page_size)"
+    assert until(partial(query, name, "root", said[1], asked), timeout=60) == "latin1 8192"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ((), "set MYSQL_ROOT_PASSWORD"),
+        (("MYSQL_ROOT_PASSWORD=a", "MYSQL_ROOT_PASSWORD_FILE=/x"), "are both set"),
+        (("MYSQL_ROOT_PASSWORD=a", "MYSQL_USER=root"), "MYSQL_USER is root"),
+        (("MYSQL_ROOT_PASSWORD=a", "MYSQL_USER=u"), "MYSQL_PASSWORD is not"),
+    ],
+)
+def test_mysql_refuses_to_guess(images: dict[str, str], variables: tuple[str, ...], complaint: str) -> None:
+    """Without a clear password there is no server, and the log says what to set."""
+    with pytest.raises(DockerError, match=complaint):
+        docker("run", "--rm", *(f"--env={variable}" for variable in variables), images["mysql:9"])
+
+
+def test_phpmyadmin_shows_a_database(images: dict[str, str], start: Start) -> None:
+    """With PMA_HOST, a user and a password, its first page is the server's, logged in."""
+    database = start(
+        images["mysql:9"], options=("--env=MYSQL_ROOT_PASSWORD=secret", "--env=MYSQL_DATABASE=seen_here")
+    )
+    until(partial(query, database, "root", "secret", "SELECT 1"), timeout=60)
+    options = ("--publish=127.0.0.1::80", f"--link={database}:store")
+    asking = start(images["phpmyadmin:5"], options=(*options, "--env=PMA_HOST=store"))
+    assert 'name="pma_username"' in until(partial(fetched, asking, "/"))
+    inside = start(
+        images["phpmyadmin:5"],
+        options=(*options, "--env=PMA_HOST=store", "--env=PMA_USER=root", "--env=PMA_PASSWORD=secret"),
+    )
+    assert "seen_here" in until(partial(fetched, inside, "/index.php?route=/server/databases"))
+
+
+def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled while it installs packages: no image, no intermediate one, no files, no process."""
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    succeeds("image", "rm", "stand-in.devenv/debian:13-slim")
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+
+            def watch(event: Event) -> None:
+                if "extracting" in str(event):
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(standins.make, ["debian:13-slim"], watch)
+
+    anyio.run(main)
+    assert list(tmp_path.iterdir()) == []
+    assert docker("images", "-q", "--filter=reference=stand-in.devenv/debian:13-slim*") == ""
+    assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
+
+
+def test_a_stand_in_replaces_a_base(images: dict[str, str], tmp_path: Path) -> None:
+    """What `provide` hands out builds a Dockerfile whose public base is out of reach."""
+    (tmp_path / "Dockerfile").write_text("FROM unreachable.invalid/node:22\nRUN node --version >/version\n")
+    name = f"dvt-built-{secrets.token_hex(4)}"
+    context = f"--build-context=unreachable.invalid/node:22=docker-image://{images['node:22']}"
+    try:
+        docker("build", "--tag", name, context, str(tmp_path))
+        assert docker("run", "--rm", name, "cat", "/version").startswith("v22.")
+    finally:
+        succeeds("image", "rm", name)
+
+
+def test_the_engines_own_words_are_understood(engine: str) -> None:
+    """A registry that is not there makes a pull impossible, in what this engine really says."""
+    for reference, cause in {
+        "127.0.0.1:9/no/where:1": "connection refused",
+        "registry.invalid/no/where:1": "its name is not found (DNS)",
+    }.items():
+        done = anyio.run(partial(engine_images.pull, reference, on_line=len))
+        failure = read_failure(done.error_text)
+        assert (failure.impossible, failure.cause) == (True, cause), done.error_text
+
+
+def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_path: Path) -> None:
+    """Images that are here, by tag or in full, need no registry."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {images['node:22']}\n")
+    services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
+    project = Project("p", str(tmp_path), (), services)
+    provided = anyio.run(partial(pantry.provide, project, stand_ins=False, emit=ignore))
+    assert provided == pantry.Provided()
+    found = anyio.run(engine_images.labelled_images, standins.FOR)
+    assert {images["node:22"], images["caddy:2"]} <= {name for image in found for name in image.names}
+
+
+@pytest.mark.long
+def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
+    """On a day without MySQL, stable's MariaDB keeps the same contract and says what it is."""
+    recipe = find("mysql:lts")
+    assert recipe is not None
+    fallback = replace(recipe, roots=recipe.roots[1:])
+    anyio.run(standins.make_recipes, [fallback], ignore)
+    try:
+        assert inspect(fallback.image)["Config"]["Labels"]["devenv.stand-in.inside"].startswith("MariaDB")
+        variables = ("ROOT_PASSWORD=a'b", "DATABASE=my_db", "USER=u", "PASSWORD=p")
+        name = start(fallback.image, options=tuple(f"--env=MYSQL_{variable}" for variable in variables))
+        asked = "CREATE TABLE IF NOT EXISTS my_db.t (n INT); SELECT CURRENT_USER()"
+        assert until(partial(query, name, "u", "p", asked), timeout=60) == "u@%"
+        assert query(name, "root", "a'b", "SELECT CURRENT_USER()") == "root@%"
+        docker("restart", name)
+        assert until(partial(query, name, "u", "p", "SELECT COUNT(*) FROM my_db.t")) == "0"
+    finally:
+        docker("rm", "--force", "--volumes", name)
+        succeeds("image", "rm", fallback.image)
+
+
+def ignore(_: Event) -> None:
+    """What nobody wants to hear."""
+
+
+def query(container: str, user: str, password: str, sql: str) -> str | None:
+    """The answer over TCP, as text; None where the server does not give one."""
+    login = ("--host=127.0.0.1", f"--user={user}", "--batch", "--skip-column-names", f"--execute={sql}")
+    try:
+        return docker("exec", f"--env=MYSQL_PWD={password}", container, "mysql", *login)
+    except DockerError:
+        return None
+
+
+def fetched(container: str, path: str) -> str:
+    """The page that the container serves on its port 80, empty while it does not."""
+    try:
+        address = docker("port", container, "80/tcp").splitlines()[0]
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+    except (OSError, DockerError):
+        return ""
+
+
+def certificates(text: str) -> set[str]:
+    """The bodies of all certificates in a PEM text, without blanks."""
+    found = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.DOTALL)
+    return {re.sub(r"\s", "", body) for body in found}
