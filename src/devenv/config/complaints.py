@@ -69,7 +69,8 @@ _ENV_READ = re.compile(
 )
 _NO_FILE = re.compile(r"(?:open|stat|lstat) (?P<file>.*): no such file or directory")
 _PORT = re.compile(
-    r"[Ii]nvalid (?:hostPort|containerPort|proto|ip address|IP address|range)[^:]*: (?P<text>.*)"
+    r"[Ii]nvalid (?:hostPort|containerPort|proto|range)[^:]*: (?P<text>.*)"
+    r"|[Ii]nvalid (?:ip|IP) address:? (?P<address>\S+?)(?:: .*)?\Z"
     r"|No port specified: (?P<none>.*)<empty>"
 )
 _NO_TARGET = re.compile(r"service ports (?P<path>\S+) is missing a target port")
@@ -235,7 +236,7 @@ class _Reader:
         )
 
     def port(self, match: re.Match[str]) -> ConfigError:
-        text = match["text"] or match["none"] or ""
+        text = match["text"] or match["address"] or match["none"] or ""
         hint = 'Write "HOST:CONTAINER", for example "8080:80"; ports are 1 to 65535, protocols tcp and udp.'
         for source in reversed(everything(self.sources)):
             for _, service in yamlcore.items(yamlcore.at(source.node, ["services"])):

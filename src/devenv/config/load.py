@@ -235,4 +235,4 @@ def _check_rules(project: Project, sources: Sequence[Source], faults: Faults) ->
     for service in project.services:
         for index, message, hint in faults(service):
             file, line = rule_place(sources, service.name, index, len(service.watch))
-            raise ConfigError(f"watch rule of `{service.name}`: {message}", hint=hint, file=file, line=line)
+            raise ConfigError(message, hint=hint, file=file, line=line)

@@ -189,11 +189,14 @@ def _bytes(path: str, shown: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=shown) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
-        return file.read(yamlcore.SIZE_LIMIT + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(yamlcore.SIZE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:

@@ -232,7 +232,7 @@ def test_warnings_are_told_once_with_their_place() -> None:
         time="2026-01-01T00:00:00Z" level=debug msg="no"
         time="2026-01-01T00:00:00Z" level=warning msg="something else"
     """
-    assert warnings("\n".join([unset, unset, others]), sources()) == (
+    assert warnings(f"{unset}\n{unset}\n{others}", sources()) == (
         "the variable TAG is not set, so it counts as empty (compose.yml:20)",
         "the key `version` has no meaning any more",
         "something else",

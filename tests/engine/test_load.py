@@ -1,0 +1,213 @@
+"""Projects as the installed and the newer Compose resolve them, and their errors with file and line."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.config.load import Loaded, Selection, load
+from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.model.project import Action, WatchRule
+from devenv.watch.rules import faults
+
+pytestmark = pytest.mark.engine
+
+NEWER = (
+    "develop: {watch: [{path: ./src, action: sync, target: /src, include: ['*.js'], ignore: x, initial_sync: true}]}"
+)
+
+
+@pytest.fixture
+def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, and one version of Compose for devenv's code in this process."""
+    for key, value in compose_env.items():
+        monkeypatch.setenv(key, value)
+    for key in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PWD"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    return folder
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """A file of the project, its folder made."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def loaded(folder: Path, *files: str, profiles: tuple[str, ...] = (), name: str | None = None) -> Loaded:
+    """The project in `folder`."""
+    selection = Selection(str(folder), files, name, profiles)
+    return anyio.run(lambda: load(selection, faults=faults))
+
+
+def error(folder: Path) -> str:
+    """Where and what is wrong with the project in `folder`."""
+    with pytest.raises(DevenvError) as caught:
+        loaded(folder)
+    assert isinstance(caught.value, ConfigError)
+    return f"{caught.value.where}: {caught.value}"
+
+
+def rule(folder: Path, path: str) -> WatchRule:
+    """What NEWER means for a file in `path` below `folder`."""
+    source = os.path.normpath(folder / path / "src")
+    return WatchRule(source, Action.SYNC, "/src", ("x",), ("*.js",), initial_sync=True)
+
+
+def test_one_file(project: Path) -> None:
+    """Name, folder, files and rules of a plain project; newer watch keys on every Compose."""
+    write(project, "compose.yml", f"services:\n  web:\n    image: a:${{TAG:-1}}\n    build: .\n    {NEWER}\n")
+    result = loaded(project)
+    assert result.project.name == "myproject"
+    assert result.project.directory == str(project)
+    assert result.project.files == (str(project / "compose.yml"),)
+    assert result.project.service("web").image == "a:1"
+    assert result.project.service("web").watch == (rule(project, "."),)
+    assert result.compose_version[0] == "2"
+    assert result.warnings == ()
+    assert "image" not in repr(result).replace("image='a:1'", "")
+
+
+def test_newer_keys_in_every_file(project: Path) -> None:
+    """Overrides and included files too, with paths that start where they should; no copy is left behind."""
+    service = "image: a\n    build: .\n"
+    write(project, "compose.yml", f"include: [sub/inc.yml]\nservices:\n  web:\n    {service}    {NEWER}\n")
+    write(project, "compose.override.yml", f"services:\n  web:\n    {NEWER}\n    env_file: web.env\n")
+    write(project, "web.env", "A=1\n")
+    write(project, "sub/.env", "TAG=sub\n")
+    write(
+        project,
+        "sub/inc.yml",
+        f"include: [deep/inc.yml]\nservices:\n  inc:\n    image: b:$TAG\n    build: .\n    {NEWER}\n",
+    )
+    write(project, "sub/deep/inc.yml", f"services:\n  deep:\n    {service}    {NEWER}\n")
+    services = {service.name: service for service in loaded(project).project.services}
+    assert services["web"].watch == (rule(project, "."), rule(project, "."))
+    assert services["inc"].watch == (rule(project, "sub"),)
+    assert services["deep"].watch == (rule(project, "sub/deep"),)
+    assert services["inc"].image == "b:sub"
+    assert services["inc"].build is not None
+    assert services["inc"].build.context == str(project / "sub")
+    assert os.listdir(tempfile.gettempdir()) == []
+
+
+def test_a_newer_key_in_an_extended_file(project: Path) -> None:
+    """An older Compose reads that file by itself: the error names it, its line and the version that is needed."""
+    write(project, "compose.yml", "services:\n  web:\n    extends: {file: base.yml, service: base}\n")
+    write(project, "base.yml", f"services:\n  base:\n    image: a\n    build: .\n    {NEWER}\n")
+    if "2.26" in loaded_version(project):
+        assert error(project) == "base.yml:5: `include` in a file that is named by `extends` needs Compose 2.34.0"
+    else:
+        assert loaded(project).project.service("web").watch == (rule(project, "."),)
+
+
+def loaded_version(folder: Path) -> str:
+    """Which Compose is in use."""
+    write(folder, "plain.yml", "services: {web: {image: a}}\n")
+    return loaded(folder, "plain.yml").compose_version
+
+
+def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-p, then COMPOSE_PROJECT_NAME, then `name:`; profiles from the command line and from the shell."""
+    write(
+        project,
+        "compose.yml",
+        "name: filed\nservices: {a: {image: a}, b: {image: b, profiles: [p]}, c: {image: c, profiles: [q]}}\n",
+    )
+    assert loaded(project).project.name == "filed"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "shell")
+    assert loaded(project).project.name == "shell"
+    assert loaded(project, name="typed").project.name == "typed"
+    assert [service.name for service in loaded(project, profiles=("p",)).project.services] == ["a", "b"]
+    monkeypatch.setenv("COMPOSE_PROFILES", "q")
+    assert [service.name for service in loaded(project).project.services] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("services:\n  web:\n    image: a\n    prots: []\n", "compose.yml:4: unknown key `prots` in services.web"),
+        (
+            "services:\n  web:\n    image: a\n    networks: [x]\n",
+            "compose.yml:4: `web` uses the network `x`, which is not defined",
+        ),
+        (
+            "services:\n  web:\n    image: a\n    volumes: ['data:/x']\n",
+            "compose.yml:4: `web` uses the volume `data`, which is not defined",
+        ),
+        (
+            "services:\n  web:\n    image: a\n    depends_on:\n      - x\n",
+            "compose.yml:5: `web` needs the service `x`, which does not exist",
+        ),
+        (
+            "services:\n  web:\n    image: a\n    env_file: no.env\n",
+            "compose.yml:4: the env_file no.env does not exist",
+        ),
+        ("services:\n  web:\n    image: a\n    env_file: bad.env\n", "bad.env:2: key cannot contain a space"),
+        ("services:\n  web:\n    image: a:${NO?said so}\n", "compose.yml:3: the variable NO must be set: said so"),
+        ("services:\n  web:\n    image: a:${\n", "compose.yml:3: services.web.image: a `$` that begins no variable"),
+        (
+            "services:\n  web:\n    image: a\n    ports:\n      - 1:2:3:x\n",
+            "compose.yml:5: `1:2:3:x` is not a port mapping",
+        ),
+        (
+            "services:\n  web:\n    image: ALPINE\n",
+            "compose.yml:3: services.web.image: `ALPINE` is not a valid image reference",
+        ),
+        ("services:\n  web: {image: a}\nservices: {}\n", 'compose.yml:3: duplicate key "services" (first on line 1)'),
+        ("x-a: 1\n", "compose.yml: no services in compose.yml"),
+        ("services:\n  web: {image: a, profiles: [x]}\n", "compose.yml:1: no services in compose.yml"),
+        ("services: {web: {image: a}}\nx-devenv:\n  port: x\n", "compose.yml:3: x-devenv.port: unknown key"),
+        (
+            "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {path: ., action: rebuild}\n",
+            "compose.yml:6: service `web` has nothing to rebuild: it has no `build` section",
+        ),
+    ],
+    ids=lambda value: value.splitlines()[-1][:30],
+)
+def test_errors_have_a_place(project: Path, text: str, complaint: str) -> None:
+    """Each mistake gives exit 5 with file, line and plain words, on both versions of Compose."""
+    write(project, "compose.yml", text)
+    write(project, "bad.env", "A=hunter2\nB C=hunter2\n")
+    assert error(project) == complaint
+
+
+def test_warnings(project: Path) -> None:
+    """What Compose warns of is kept, with the line where the variable is used."""
+    write(project, "compose.yml", "services:\n  web:\n    image: a\n    command: x $UNSET_HERE\n")
+    assert loaded(project).warnings == ("the variable UNSET_HERE is not set, so it counts as empty (compose.yml:4)",)
+
+
+def test_docker_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 4 and what to install, where the program is not there."""
+    write(project, "compose.yml", "services: {web: {image: a}}\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EngineError, match="`docker` is not installed") as caught:
+        loaded(project)
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unknown shorthand flag: 'f' in -f",
+        "unknown flag: --project-directory",
+        "docker: 'compose' is not a docker command.",
+    ],
+)
+def test_the_plugin_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str) -> None:
+    """Exit 4 and what to install, where `docker` is there and `docker compose` is not."""
+    write(project, "compose.yml", "services: {web: {image: a}}\n")
+    write(tmp_path, "bin/docker", f'#!/bin/sh\necho "{said}" >&2\nexit 125\n')
+    (tmp_path / "bin/docker").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=os.pathsep)
+    with pytest.raises(EngineError, match="`docker compose` is not installed"):
+        loaded(project)
