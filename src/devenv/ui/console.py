@@ -16,7 +16,6 @@ from devenv.model import events as e
 from devenv.ui import text
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
-WAITING = ("absent", "created", "starting")
 QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
@@ -103,15 +102,17 @@ class Console:
                 self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
             case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making"):
                 self._progress(event)
+            case e.ServiceState(_, "absent" | "created" | "starting") if _terminal(sys.stdout):
+                self._say_who_is_late()
             case _:
                 if isinstance(event, (e.Ready, e.Rebuilt, e.Problem, e.Stopping)):
                     self.close()
+                if isinstance(event, e.ServiceState):
+                    self._say_who_is_late()
                 if (said := text.plain(event)) is not None:
                     # The terminal has echoed ^C by now.
                     clear = CLEAR_LINE if isinstance(event, e.Stopping) and _terminal(sys.stdout) else ""
                     self._write(sys.stdout, f"{clear}{self._decorated(event, said)}")
-                if isinstance(event, e.ServiceState) and self._status:
-                    self._say_who_is_late()
 
     def _progress(self, event: e.Event) -> None:
         """What is going on: one line that is replaced on a terminal; elsewhere what takes long is said once."""
@@ -124,9 +125,12 @@ class Console:
             self._write(sys.stdout, said)
 
     def _say_who_is_late(self) -> None:
-        late = [service for service, state in self._states.items() if state in WAITING]
-        if late:
-            self._update(f"waiting for {', '.join(late)}")
+        """Who is waited for, in the status line, where there is one: it comes and goes with the steps."""
+        starting = [service for service, state in self._states.items() if state == "starting"]
+        later = [service for service, state in self._states.items() if state in ("absent", "created")]
+        if self._status and (starting or later):
+            then = f", then {', '.join(later)}" if starting and later else ""
+            self._update(f"waiting for {', '.join(starting or later)}{then}")
 
     def _update(self, said: str) -> None:
         from rich.cells import set_cell_size  # noqa: PLC0415 - only where a terminal is there
@@ -141,8 +145,8 @@ class Console:
                 return self._paint(said, 1)
             case e.Problem():
                 return self._paint(said, 33)
-            case e.ServiceState(_, state):
-                mark, rest = said[:1], said[1:]
+            case e.ServiceState(service, state):
+                mark, rest = said[:1], said[1:].replace(service, f"{service:<{self._width}}", 1)
                 colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
                 return f"{self._paint(mark, colour)}{rest}"
             case e.Synced() | e.Restarted() | e.Rebuilt() | e.Executed():

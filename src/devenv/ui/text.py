@@ -29,10 +29,11 @@ ENDED = {
     "load": "read the project",
     "check": "checked the machine",
     "images": "got the images",
-    "build": "built",
+    "build": "built the images",
     "create": "created the containers",
     "sync": "brought the containers up to date",
 }
+LONG_MS = 1000.0
 # BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci` begins something, all else is detail of it.
 BUILD_STEP = re.compile(r"#\d+ (\[(?!internal).+)")
 
@@ -64,7 +65,7 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
         case e.Rebuilt(service, cause, seconds):
             return f"{service} rebuilt in {seconds:.1f} s ({cause} changed)"
         case e.Restarted(service, cause, ms):
-            return f"{service} restarted in {ms:.0f} ms ({cause} changed)"
+            return f"{service} restarted in {_took(ms)} ({cause} changed)"
         case e.Executed(service, command, exit_code, output):
             last = clean(output.strip().splitlines()[-1]) if output.strip() else ""
             return f"{service} ran `{command}`: exit code {exit_code}{f', {last}' if last else ''}"
@@ -137,7 +138,11 @@ def _synced(event: e.Synced) -> str:
     only_gone = event.deleted and not event.files
     verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
-    return f"{what} {verb} {event.service} ({event.ms:.0f} ms{tail})"
+    return f"{what} {verb} {event.service} ({_took(event.ms)}{tail})"
+
+
+def _took(ms: float) -> str:
+    return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
 
 
 def _count(number: int, kind: str) -> str:
