@@ -28,6 +28,12 @@ def idle_service(**more: Any) -> dict[str, Any]:
     return {"image": engine.BASE_IMAGE, "command": IDLE, **more}
 
 
+def built_service(dockerfile: str, **more: Any) -> dict[str, Any]:
+    """The same, on an image of its own: the base image and these lines of a Dockerfile."""
+    build = {"context": ".", "dockerfile_inline": f"FROM {engine.BASE_IMAGE}\n{dockerfile}\n"}
+    return {"build": build, "command": IDLE, **more}
+
+
 def unique_name(hint: str = "") -> str:
     """A project name that no other test and no other test run has."""
     readable = re.sub(r"[^a-z0-9]+", "-", hint.lower().removeprefix("test_")).strip("-")[:30]
