@@ -1,0 +1,201 @@
+"""Makes docs/images from a real `devenv up` of the sample app: what the terminal shows, and the page.
+
+The terminal is a pty of 100 x 32 whose bytes rich turns into SVG; the page is a screenshot by Chromium.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs/images"
+COLUMNS, ROWS = 100, 32
+UP_TIMEOUT = 1800.0  # seconds; the first run makes or pulls the images
+STEP_TIMEOUT = 120.0
+ARGUMENTS = ["up", "--stand-ins", "--no-logs"]
+TODOS = ("Water the plants", "Answer Ada's letter", "Fix the garden gate", "Try the new bakery", "Book the ferry")
+DONE = ("Water the plants", "Fix the garden gate")
+CTRL_C = b"\x03"
+
+# A dark window that reads well on light and dark pages.
+THEME = TerminalTheme(
+    (28, 33, 36),
+    (214, 220, 219),
+    [
+        (70, 78, 82), (232, 116, 97), (126, 200, 140), (226, 190, 110),
+        (110, 170, 235), (200, 150, 220), (105, 200, 205), (214, 220, 219),
+    ],
+)  # fmt: skip
+
+# rich's own format would fetch fonts from the network.
+FORMAT = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+  <style>
+    .{unique_id}-matrix {{
+      font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+      font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width;
+    }}
+    .{unique_id}-title {{ font-size: 18px; font-family: system-ui, sans-serif; }}
+    {styles}
+  </style>
+  <defs>
+    <clipPath id="{unique_id}-clip-terminal">
+      <rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+    </clipPath>
+    {lines}
+  </defs>
+  {chrome}
+  <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+    {backgrounds}
+    <g class="{unique_id}-matrix">{matrix}</g>
+  </g>
+</svg>
+"""
+
+
+class Terminal:
+    """A command on a terminal of its own, and every byte that it wrote there."""
+
+    def __init__(self, argv: list[str], folder: Path, env: dict[str, str]) -> None:
+        self.seen = b""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self.process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env={**os.environ, **env, "TERM": "xterm-256color"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=_take_terminal,  # noqa: PLW1509 - no thread runs yet, and Ctrl-C needs a controlling terminal
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def until(self, text: str, *, since: int = 0, timeout: float = STEP_TIMEOUT) -> None:
+        """Returns when the text was written at or after byte `since`. Exits where it is not in time."""
+        deadline = time.monotonic() + timeout
+        while text.encode() not in self.seen[since:]:
+            if not self._reader.is_alive() or time.monotonic() > deadline:
+                sys.exit(f"{self.seen.decode(errors='replace')}\nnever seen: {text}")
+            time.sleep(0.05)
+
+    def interrupt(self) -> int:
+        """The exit code after Ctrl-C."""
+        if self.process.poll() is None:
+            os.write(self._master, CTRL_C)
+        code = self.process.wait(STEP_TIMEOUT)
+        self._reader.join(5)
+        return code
+
+    def _read(self) -> None:
+        while True:
+            try:
+                chunk = os.read(self._master, 65536)
+            except OSError:  # what Linux says when the last writer has gone
+                return
+            if not chunk:
+                return
+            self.seen += chunk
+
+
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def picture(written: bytes) -> str:
+    """The bytes as SVG, below the command that was typed. A line that was overwritten shows what it was last."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(f"[bold green]$[/] devenv {' '.join(ARGUMENTS)}", highlight=False)
+    lines = written.decode(errors="replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+    for line in lines:
+        console.print(Text.from_ansi(line.rsplit("\x1b[2K", 1)[-1]), highlight=False)
+    console.print("[bold green]$[/] █", highlight=False)
+    return console.export_svg(title="sample-todo-app", theme=THEME, code_format=FORMAT, unique_id="devenv")
+
+
+def screenshot(page: Page, url: str) -> None:
+    """The page with a few todos on it, as app.png."""
+    page.goto(url)
+    for title in TODOS:
+        page.get_by_label("New todo").fill(title)
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_label(title, exact=True).wait_for()
+    for title in DONE:
+        page.get_by_label(title, exact=True).check()
+    page.get_by_label("New todo").focus()
+    page.mouse.move(0, 0)
+    page.screenshot(path=IMAGES / "app.png")
+
+
+def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
+    """What a developer does meanwhile, each with what the terminal says of it in the end."""
+
+    def replaced(path: str, old: str, new: str) -> Callable[[], object]:
+        file = folder / path
+        return lambda: file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    return (
+        ("Header.jsx →", replaced("client/src/components/Header.jsx", "Todos", "Our todos")),
+        ("styles.css →", replaced("client/src/styles.css", "#2f6f5e", "#2f5f8e")),
+        ("greeting.js →", replaced("backend/src/greeting.js", "Welcome back!", "Good morning!")),
+        ("README.md →", lambda: (folder / "client/README.md").write_text("# The page\n", encoding="utf-8")),
+        ("README.md removed", (folder / "client/README.md").unlink),
+        ("proxy healthy", replaced("proxy/Caddyfile", '"ok"', '"fine"')),
+        ("backend healthy", replaced("backend/package.json", "1.0.0", "1.0.1")),
+    )
+
+
+def main() -> int:
+    """The exit code; docs/images is written on the way."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        ignored = shutil.ignore_patterns("node_modules", "dist", "data")
+        folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        environment = {"XDG_STATE_HOME": str(Path(scratch) / "state")}
+        environment |= {"COMPOSE_PROJECT_NAME": "todo"}
+        terminal = Terminal([sys.executable, "-m", "devenv", *ARGUMENTS], folder, environment)
+        try:
+            terminal.until("is up after", timeout=UP_TIMEOUT)
+            port = os.environ.get("TODO_PORT", "80")
+            screenshot(
+                browser.new_page(viewport={"width": 900, "height": 720}, device_scale_factor=2),
+                f"http://localhost:{port}/",
+            )
+            for said, edit in edits(folder):
+                mark = len(terminal.seen)
+                edit()
+                terminal.until(said, since=mark)
+                time.sleep(1)
+        finally:
+            code = terminal.interrupt()
+            browser.close()
+        (IMAGES / "terminal.svg").write_text(picture(terminal.seen), encoding="utf-8")
+    return 0 if code == 128 + signal.SIGINT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The sample's page as its user meets it: found by role and label, never by the page's inner structure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+MARKER = "devenvTestMarker"
+
+
+class TodoPage:
+    """The todo app, open in a tab."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        page.goto(url)
+        self.until_loaded()
+
+    def until_loaded(self) -> None:
+        """Returns when the page shows todos (or that there are none)."""
+        expect(self.page.get_by_role("status")).to_be_visible(timeout=30_000)
+
+    def reload(self) -> None:
+        """The page loaded anew."""
+        self.page.reload()
+        self.until_loaded()
+
+    @property
+    def heading(self) -> Locator:
+        """The page's heading."""
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def greeting(self) -> Locator:
+        """What the backend greets with."""
+        return self.page.get_by_test_id("greeting")
+
+    @property
+    def new_todo(self) -> Locator:
+        """The field for a new todo's title."""
+        return self.page.get_by_label("New todo")
+
+    def item(self, title: str) -> Locator:
+        """The todo of that title in the list."""
+        named = self.page.get_by_label(title, exact=True)
+        return self.page.get_by_role("listitem").filter(has=named)
+
+    def add(self, title: str) -> None:
+        """A new todo, added as a user does, and seen in the list."""
+        self.new_todo.fill(title)
+        self.page.get_by_role("button", name="Add", exact=True).click()
+        expect(self.item(title)).to_be_visible()
+        expect(self.new_todo).to_have_value("")
+
+    def tick(self, title: str) -> None:
+        """The todo's box ticked; it looks done."""
+        self.page.get_by_label(title, exact=True).check()
+        expect(self.item(title)).to_have_class(re.compile(r"\bdone\b"))
+
+    def rename(self, title: str, to: str) -> None:
+        """The todo edited to another title."""
+        self.page.get_by_role("button", name=f"Edit {title}").click()
+        self.page.get_by_label(f"Title of {title}").fill(to)
+        self.page.get_by_role("button", name="Save").click()
+        expect(self.item(to)).to_be_visible()
+
+    def remove(self, title: str) -> None:
+        """The todo removed; it is not in the list any more."""
+        self.page.get_by_role("button", name=f"Remove {title}").click()
+        expect(self.item(title)).to_have_count(0)
+
+    def show(self, filter_name: str) -> None:
+        """Only what the filter (All, Active, Done) lets through is listed from now on."""
+        self.page.get_by_role("group", name="Show").get_by_role("button", name=filter_name).click()
+
+    def titles(self) -> list[str]:
+        """The titles in the list, from top to bottom."""
+        return self.page.get_by_role("list", name="Todos").get_by_role("listitem").all_inner_texts()
+
+    def colour_of(self, locator: Locator) -> str:
+        """The background colour as the browser computed it, such as `rgb(1, 2, 3)`."""
+        return str(locator.evaluate("element => getComputedStyle(element).backgroundColor"))
+
+    def mark(self) -> None:
+        """Leave a mark that only a reload of the page takes away."""
+        self.page.evaluate(f"window.{MARKER} = true")
+
+    @property
+    def was_not_reloaded(self) -> bool:
+        """Whether the mark is still there."""
+        return bool(self.page.evaluate(f"window.{MARKER} === true"))

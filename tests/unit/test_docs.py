@@ -1,0 +1,94 @@
+"""The documentation says what is there: every option, event, field and exit code, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from devenv import errors
+from devenv.cli.app import COMMANDS, app
+from devenv.config.parse import SETTINGS
+from devenv.model import events
+
+ROOT = Path(__file__).parents[2]
+COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+EVENTS = sorted(events.Event.__subclasses__(), key=lambda kind: kind.event)
+
+
+def section(command: str) -> str:
+    """What the page says of a command, and of the options that all commands share."""
+    shared, *parts = COMMANDS_TEXT.split("\n## ")
+    return "\n".join([shared, *(part for part in parts if part.startswith(f"`devenv {command}"))])
+
+
+def options(command: str) -> set[str]:
+    """Every spelling of every option that the command takes."""
+    group: Any = typer.main.get_command(app)
+    spellings = {spelling for parameter in group.commands[command].params for spelling in parameter.opts}
+    return {spelling for spelling in spellings if spelling.startswith("-")}
+
+
+def row(event: str) -> str:
+    """The event's line in the table of events."""
+    found = re.search(rf"^\| `{event}` \|.*$", COMMANDS_TEXT, re.MULTILINE)
+    return found[0] if found else ""
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_option_is_described(command: str) -> None:
+    """The page on commands names each option as the command line spells it."""
+    described = set(re.findall(r"`(-[-a-z]+)", section(command)))
+
+    assert options(command) <= described
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_no_option_is_described_that_is_not_there(command: str) -> None:
+    """What the page says of one command is what that command takes."""
+    own = COMMANDS_TEXT.split(f"\n## `devenv {command}")[1].split("\n## ")[0]
+
+    assert set(re.findall(r"^\| .*?(--[a-z-]+)", own, re.MULTILINE)) <= options(command)
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: str(kind.event))
+def test_every_event_is_described_with_its_fields(kind: type[events.Event]) -> None:
+    """The table has a row for the event, with exactly the fields that it carries."""
+    fields = re.findall(r"`([a-z_]+)`", row(kind.event).rpartition(" | ")[2])
+
+    assert fields == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_no_event_is_described_that_is_not_there() -> None:
+    """The table of events has no other rows than those, and `error`, which ends a command that failed."""
+    table = COMMANDS_TEXT.partition("| `event` |")[2]
+
+    assert set(re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)) == {kind.event for kind in EVENTS} | {"error"}
+
+
+def test_every_setting_is_described() -> None:
+    """Each key of `x-devenv` has its row, with the values that it takes."""
+    rows = {f"| `{key}` | {', '.join(f'`{value}`' for value in values)} |" for key, values in SETTINGS.items()}
+
+    assert rows <= set(re.findall(r"^\| `[a-z_]+` \| `[^|]+` \|", COMMANDS_TEXT, re.MULTILINE))
+
+
+def test_every_exit_code_is_described() -> None:
+    """Each code that an error ends with has its row."""
+    codes = {errors.DevenvError.exit_code, *(kind.exit_code for kind in errors.DevenvError.__subclasses__())}
+
+    assert {f"| {code} |" for code in codes} <= set(re.findall(r"^\| \d \|", COMMANDS_TEXT, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_leads_nowhere(page: Path) -> None:
+    """Every relative link of a page, pictures too, names something in this tree."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\":]+)\"", page.read_text(encoding="utf-8"))
+    targets = [link or image for link, image in links]
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
