@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
-from devenv.config import complaints, sanitise, yamlcore
+from devenv.config import sanitise, yamlcore
 from devenv.config.parse import ShapeError, parse
 from devenv.config.sources import Source, everything, find, load_source, logical, place, read, rule_place
 from devenv.engine import process
@@ -61,7 +60,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _: ()) -> Loaded
     resolved = await _Resolver(selection, sources).resolve()
     model = _model(resolved.output)
     sanitise.restore(model, lambda needed: version_tuple(resolved.version) >= version_tuple(needed))
-    warnings = complaints.warnings(resolved.errors, sources)
+    warnings = _warnings(resolved.errors, sources)
     project = _project(model, paths, sources, warnings)
     _check_rules(project, sources, faults)
     return Loaded(project, model, resolved.version, warnings)
@@ -147,6 +146,8 @@ class _Resolver:
         if not newer or version_tuple(self.version) >= sanitise.KNOWS_ALL:
             yield [source.path for source in self.sources], None
             return
+        import tempfile  # noqa: PLC0415 - hardly ever needed
+
         with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
             copies: dict[str, str] = {}
             for source in everything(self.sources):
@@ -163,6 +164,8 @@ class _Resolver:
         ]
         if "develop.watch" in output and (error := self._extended_newer(extended)):
             return error
+        from devenv.config import complaints  # noqa: PLC0415 - a project without errors does not pay for it
+
         return complaints.explain(output, (*(found for _, found in extended), *self.sources))
 
     def _extended_newer(self, extended: Sequence[tuple[Source, Source]]) -> ConfigError | None:
@@ -204,6 +207,14 @@ def _model(output: str) -> dict[str, Any]:
     if not isinstance(model, dict):
         raise EngineError("`docker compose config` did not print a project")
     return model
+
+
+def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
+    if not errors:
+        return ()
+    from devenv.config import complaints  # noqa: PLC0415 - a project without warnings does not pay for it
+
+    return complaints.warnings(errors, sources)
 
 
 def _project(
