@@ -127,10 +127,6 @@ class Engine:
 
     # --- what is there --------------------------------------------------------------------------------------
 
-    async def engine_id(self) -> str:
-        """The engine's own identity, stable over restarts."""
-        return str((await self._json("info", "asking the engine who it is"))["ID"])
-
     async def scene(self, project: str) -> Scene:
         """All containers (one-off ones too), networks and named volumes that carry the project's label."""
         label = json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
@@ -436,7 +432,6 @@ def _container(shown: dict[str, Any]) -> Container:
         tty=bool(config.get("Tty")),
         image=shown.get("Image") or "",
         stop_timeout=float(config.get("StopTimeout") or 10),
-        restarts=int(shown.get("RestartCount") or 0),
         depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
         ports=_ports((shown.get("NetworkSettings") or {}).get("Ports") or {}),
     )

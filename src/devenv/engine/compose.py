@@ -275,7 +275,7 @@ def missing_compose(output: str) -> DevenvError | None:
 
 def _unreachable(reason: str) -> DevenvError | None:
     if found := re.search(r"Cannot connect to the Docker daemon at (\S+?)\.? ", reason):
-        return EngineError(f"no engine answers at {found[1]}", hint="Start it, or ask `devenv doctor` what is wrong.")
+        return EngineError(f"no engine answers at {found[1]}", hint="docker info")
     if found := re.search(r"permission denied while trying to connect to .* at (\S+?):", reason):
         hint = "Add yourself to the group that owns the socket: sudo usermod -aG docker $USER, then log in again."
         return EngineError(f"you may not talk to the engine at {found[1]}", hint=hint)

@@ -41,7 +41,7 @@ async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
         return ()
     done = await process.run(["docker", "image", "inspect", *wanted])
     if any(text in done.error_text for text in UNREACHABLE):
-        raise EngineError("the Docker engine does not answer", hint="devenv doctor")
+        raise EngineError("the Docker engine does not answer", hint="docker info")
     try:
         found = json.loads(done.stdout or b"[]")
     except ValueError as error:

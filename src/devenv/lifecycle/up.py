@@ -81,6 +81,8 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             emit(Step("load", "begin"))
             loaded = await load.load(options.selection, faults=rules.faults)
             emit(Step("load", "end", seconds=time.monotonic() - began))
+            for warning in loaded.warnings:
+                emit(Notice(warning))
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
             stack.enter_context(run.lock())

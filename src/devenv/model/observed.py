@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-NUMBER_LABEL = "com.docker.compose.container-number"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
-NETWORK_LABEL = "com.docker.compose.network"
 OUR_LABEL = "devenv.project"
 
 
@@ -34,7 +32,6 @@ class Container:
     tty: bool = False
     image: str = ""
     stop_timeout: float = 10.0
-    restarts: int = 0
     depends_on: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
 

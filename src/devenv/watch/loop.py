@@ -46,7 +46,6 @@ class Lane:
     wake: anyio.Event = field(default_factory=anyio.Event)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_open: bool = False
-    busy: bool = False
     retry: float = FIRST_RETRY
     told: dict[str, str] = field(default_factory=dict)
 
@@ -131,11 +130,7 @@ class Corridor:
             lane.wake = anyio.Event()
             if not lane.is_open or not lane.pending:
                 continue
-            lane.busy = True
-            try:
-                failed = await self._advance(lane)
-            finally:
-                lane.busy = False
+            failed = await self._advance(lane)
             if failed:
                 await anyio.sleep(lane.retry)
                 lane.retry = min(2 * lane.retry, LAST_RETRY)
