@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from support import engine
+from support import engine as docker
 from support.browser import TodoPage
 from support.cli import Devenv
 from support.stack import Stack, copy_sample, free_port, unique_name
@@ -101,7 +101,7 @@ def sample(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
             run.stop()
         run.kill()
         stack.remove()
-        engine.succeeds("rmi", *(f"{name}-{service}" for service in ("proxy", "client", "backend")))
+        docker.succeeds("rmi", *(f"{name}-{service}" for service in ("proxy", "client", "backend")))
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_css_edit_keeps_the_state_of_the_page(sample: Sample, app: TodoPage) -
 
     sample.edit(STYLES, "--accent: #2f6f5e;", "--accent: #123456;")
 
-    engine.until(lambda: app.colour_of(add), lambda colour: colour == "rgb(18, 52, 86)", timeout=EDIT_TIMEOUT)
+    docker.until(lambda: app.colour_of(add), lambda colour: colour == "rgb(18, 52, 86)", timeout=EDIT_TIMEOUT)
     expect(app.new_todo).to_have_value("half a thou")
     expect(app.page.get_by_role("button", name="Active")).to_have_attribute("aria-pressed", "true")
     assert app.was_not_reloaded
@@ -173,13 +173,13 @@ def test_a_css_edit_keeps_the_state_of_the_page(sample: Sample, app: TodoPage) -
 def test_a_backend_edit_answers_anew(sample: Sample, app: TodoPage) -> None:
     """The API greets with the new words from the same container, and the page shows them."""
     before = sample.ids()
-    started = engine.inspect(before["backend"])["State"]["StartedAt"]
+    started = docker.inspect(before["backend"])["State"]["StartedAt"]
 
     sample.edit(GREETING, "Welcome back!", "Good evening!")
 
-    engine.until(lambda: sample.get("/api/greeting"), lambda text: "Good evening!" in text, timeout=EDIT_TIMEOUT)
+    docker.until(lambda: sample.get("/api/greeting"), lambda text: "Good evening!" in text, timeout=EDIT_TIMEOUT)
     assert sample.ids() == before
-    assert engine.inspect(before["backend"])["State"]["StartedAt"] == started
+    assert docker.inspect(before["backend"])["State"]["StartedAt"] == started
     app.reload()
     expect(app.greeting).to_contain_text("Good evening!")
 
@@ -192,7 +192,7 @@ def test_a_config_edit_restarts_the_container(sample: Sample) -> None:
     sample.edit("proxy/Caddyfile", 'respond "ok"', 'respond "fine"')
 
     sample.run.wait_for("restarted", since=mark, service="proxy", timeout=EDIT_TIMEOUT)
-    engine.until(lambda: sample.get("/proxy-health"), lambda text: text == "fine", timeout=EDIT_TIMEOUT)
+    docker.until(lambda: sample.get("/proxy-health"), lambda text: text == "fine", timeout=EDIT_TIMEOUT)
     assert sample.ids() == before
 
 
@@ -208,7 +208,7 @@ def test_a_package_edit_rebuilds_only_its_service(sample: Sample, app: TodoPage)
     after = sample.ids()
     assert {service for service in before if before[service] != after[service]} == {"backend"}
     assert '"version": "1.0.1"' in (sample.stack.read("backend", "/app/package.json") or "")
-    engine.until(lambda: sample.get("/api/health"), timeout=EDIT_TIMEOUT)
+    docker.until(lambda: sample.get("/api/health"), timeout=EDIT_TIMEOUT)
     app.reload()
     app.add("Written after the rebuild")
 
@@ -219,7 +219,7 @@ def test_new_moved_renamed_and_deleted_sources_arrive(sample: Sample, service: s
     source = sample.stack.folder / service / "src"
 
     def arrived() -> None:
-        engine.until(lambda: sample.tree(service), lambda tree: tree == _tree(source.parent), timeout=EDIT_TIMEOUT)
+        docker.until(lambda: sample.tree(service), lambda tree: tree == _tree(source.parent), timeout=EDIT_TIMEOUT)
 
     (source / "one folder").mkdir()
     (source / "one folder/new.js").write_text("export const one = 1;\n", encoding="utf-8")
@@ -292,7 +292,7 @@ def test_the_final_image_serves_the_built_client(tmp_path: Path) -> None:
     _build(copy_sample(tmp_path), "--tag", name)
     try:
         port = free_port()
-        engine.docker("run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:3000", name)
+        docker.docker("run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:3000", name)
         page = _until_served(f"http://127.0.0.1:{port}/")
         script = page.partition('src="')[2].partition('"')[0]
 
@@ -300,8 +300,8 @@ def test_the_final_image_serves_the_built_client(tmp_path: Path) -> None:
         assert "Todos" in _until_served(f"http://127.0.0.1:{port}{script}")
         assert "greeting" in json.loads(_until_served(f"http://127.0.0.1:{port}/api/greeting"))
     finally:
-        engine.succeeds("rm", "--force", "--volumes", name)
-        engine.succeeds("rmi", name)
+        docker.succeeds("rm", "--force", "--volumes", name)
+        docker.succeeds("rmi", name)
 
 
 def _tree(folder: Path) -> dict[str, str]:
@@ -316,7 +316,7 @@ def _services(done: subprocess.CompletedProcess[str]) -> set[str]:
 
 def _build(folder: Path, *arguments: str) -> str:
     """What `docker build` said; the stand-in takes Node's place where it was made, as `devenv up` has it."""
-    made = engine.succeeds("image", "inspect", BASE)
+    made = docker.succeeds("image", "inspect", BASE)
     context = ["--build-context", f"node:22=docker-image://{BASE}"] if made else []
     done = subprocess.run(
         ["docker", "buildx", "build", *context, *arguments, str(folder)], capture_output=True, text=True, check=False
@@ -333,4 +333,4 @@ def _until_served(url: str) -> str:
         except OSError:
             return ""
 
-    return engine.until(get)
+    return docker.until(get)
