@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from devenv.engine import process
+from devenv.errors import EngineError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 CHUNK = 65536
@@ -38,7 +39,8 @@ class Endpoint:
 async def resolve() -> Endpoint:
     """The endpoint in force: DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
 
-    Raises EngineError where the docker CLI is needed to read a context and is not there.
+    Raises EngineError where the context does not exist, or the docker CLI that reads it is not there: another
+    engine than the one that was named must not be taken for it.
     """
     if host := os.environ.get("DOCKER_HOST"):
         return Endpoint(host)
@@ -48,12 +50,13 @@ async def resolve() -> Endpoint:
     shown = await process.run(["docker", "context", "inspect", "--", context])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
         return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], context)
-    return Endpoint(DEFAULT_SOCKET, context)
+    raise EngineError(f"there is no docker context `{context}` that names an engine", hint="docker context ls")
 
 
 def _current_context() -> str | None:
     folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "config.json"), "rb") as file:
+    path = os.path.join(folder, "config.json")
+    with contextlib.suppress(OSError, ValueError, AttributeError), open(path, "rb") as file:
         value = json.load(file).get("currentContext")
         return value if isinstance(value, str) else None
     return None

@@ -174,14 +174,18 @@ def _note(pid: int) -> None:
 
 
 async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
     ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
     for sign, grace in ladder:
         if process.returncode is not None:
-            return
+            break
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
             os.killpg(process.pid, sign)
         with anyio.move_on_after(grace):
             await process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # its own children, where they did not go with it
 
 
 async def _drain(source: ByteReceiveStream | None, sink: Callable[[bytes], object]) -> None:

@@ -158,14 +158,17 @@ class Run:
             ) from error
 
     def write(self, ledger: Ledger) -> None:
-        """The ledger safely on disk before this returns."""
+        """The ledger safely on disk before this returns. Raises StateError where it cannot be."""
         temporary = f"{self._file}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"v": VERSION, **asdict(ledger)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._file)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump({"v": VERSION, **asdict(ledger)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._file)
+        except OSError as error:
+            raise StateError(f"cannot write {self._file}: {error.strerror}") from error
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from devenv.concurrent import each
-from devenv.engine.api import CallError, Engine
+from devenv.engine.api import NOT_FOUND, CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
@@ -135,6 +135,8 @@ class Target:
         try:
             await self._engine.put(self.container.id, part.data)
         except CallError as error:
+            if error.status == NOT_FOUND:  # the container itself: `/` is always there
+                raise
             if len(part.items) > 1:
                 await self._put_one_by_one(shell, part, sources, outcome)
             else:

@@ -73,7 +73,7 @@ def entries(tar: bytes, parent: str) -> dict[str, Found]:
     found: dict[str, Found] = {}
     with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
         for info in archive:
-            path = os.path.normpath(f"{parent}/{info.name}")
+            path = "/" + os.path.normpath(f"{parent}/{info.name}").lstrip("/")  # normpath leaves `//` as it is
             if info.isfile():
                 file = archive.extractfile(info)
                 found[path] = Found(b"f", info.mode & PERMISSIONS, digest(file.read() if file else b""))

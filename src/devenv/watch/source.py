@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import AsyncIterator, Iterable
 
 import anyio
 from watchfiles import awatch
+
+from devenv.concurrent import first
 
 STEP_MS = 5
 DEBOUNCE_MS = 100
@@ -16,22 +19,18 @@ RETRY_SECONDS = 1.0
 async def changes(roots: Iterable[str], stop: anyio.Event) -> AsyncIterator[frozenset[str]]:
     """Sets of absolute paths below (or equal to) the roots that may have changed, until `stop`.
 
-    A root in a set means that anything below it may have changed: after the watcher had to begin anew, and for
-    a root that was not there before.
+    A root in a set means that anything below it may have changed. All roots come first, once the watcher stands
+    (what is looked at from then on misses nothing), and again whenever it had to begin anew.
     """
     roots = tuple(roots)
     while not stop.is_set():
-        missing = frozenset(root for root in roots if not os.path.lexists(root))
-        async for found in _watched(roots, missing, stop):
+        async for found in _watched(roots, stop):
             yield found
-        if not stop.is_set():
-            yield frozenset(roots)
 
 
-async def _watched(
-    roots: tuple[str, ...], missing: frozenset[str], stop: anyio.Event
-) -> AsyncIterator[frozenset[str]]:
-    """Events until `stop`, until a missing root appears, or until the watcher fails."""
+async def _watched(roots: tuple[str, ...], stop: anyio.Event) -> AsyncIterator[frozenset[str]]:
+    """Events until `stop`, until a root appears, goes or is another folder, or until the watcher fails."""
+    before = [_identity(root) for root in roots]
     folders = [root for root in roots if os.path.isdir(root) and not os.path.islink(root)]
     beside = sorted({_nearest(root) for root in roots if root not in folders})
     send, receive = anyio.create_memory_object_stream[frozenset[str]](100)
@@ -48,12 +47,13 @@ async def _watched(
                     stop_event=ended,
                     recursive=recursive,
                     ignore_permission_denied=True,
-                    raise_interrupt=False,
                 ):
                     await send.send(frozenset(path for _, path in batch))
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # the other watcher has ended: all begins anew, with a look at everything
-            except (OSError, RuntimeError):
+            except Exception as error:
+                if not isinstance(first(error), (OSError, RuntimeError)):  # awatch wraps them in groups
+                    raise
                 # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
                 await anyio.sleep(RETRY_SECONDS)
             ended.set()
@@ -73,17 +73,28 @@ async def _watched(
             tasks.start_soon(lambda: pump(folders, recursive=True))
         if beside:
             tasks.start_soon(lambda: pump(beside, recursive=False))
+        # Tasks begin in this order, and a watcher stands when its task first waits.
+        tasks.start_soon(send.send, frozenset(roots))
         tasks.start_soon(until_stopped)
         tasks.start_soon(until_ended)
-        async with receive:
+        async with send, receive:
             async for found in receive:
                 wanted = frozenset(p for p in found if _below(p, roots))
                 if wanted:
                     yield wanted
-                if any(os.path.lexists(root) for root in missing):
+                if [_identity(root) for root in roots] != before:
                     break
         ended.set()
         tasks.cancel_scope.cancel()
+
+
+def _identity(root: str) -> tuple[int, int] | bool:
+    """What a watch on a folder hangs on; of all else, whether it is there: editors replace files all the time."""
+    try:
+        found = os.lstat(root)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else True
 
 
 def _nearest(root: str) -> str:
