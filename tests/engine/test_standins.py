@@ -285,8 +285,7 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
         docker("restart", name)
         assert until(partial(query, name, "u", "p", "SELECT COUNT(*) FROM my_db.t")) == "0"
     finally:
-        docker("rm", "--force", "--volumes", name)
-        succeeds("image", "rm", fallback.image)
+        succeeds("image", "rm", "--force", fallback.image)
 
 
 def ignore(_: Event) -> None:

@@ -6,6 +6,7 @@ through python-on-whales, in a worker thread.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,18 +118,19 @@ async def labelled_images(label: str) -> tuple[LocalImage, ...]:
     return await anyio.to_thread.run_sync(look)
 
 
-async def untag(*images: str) -> None:
-    """The names are gone; layers that another image uses stay. A name that is not there is no error."""
+async def drop(*images: str) -> None:
+    """The names (or ids) are gone, except for those that are not there or that a container uses.
+
+    Layers that another image uses stay.
+    """
 
     def remove() -> None:
-        from python_on_whales.exceptions import NoSuchImage  # noqa: PLC0415 - costs 350 ms
+        from python_on_whales.exceptions import DockerException  # noqa: PLC0415 - costs 350 ms
 
         client = _whales()
         for image in images:
-            try:
+            with contextlib.suppress(DockerException):
                 client.image.remove(image, prune=False)
-            except NoSuchImage:
-                continue
 
     await anyio.to_thread.run_sync(remove)
 

@@ -17,7 +17,7 @@ FIRST_WORD = 20.0  # seconds for the registry's first word; after that a pull ma
 
 
 async def pull_all(needs: Sequence[Need], emit: Emit) -> dict[str, Failure]:
-    """Reference -> why it could not be pulled; empty when all are here now.
+    """Reference -> why it could not be pulled, in the order of the needs; empty when all are here now.
 
     A registry that did not answer is not asked for the images still waiting for their turn.
     """
@@ -37,7 +37,7 @@ async def pull_all(needs: Sequence[Need], emit: Emit) -> dict[str, Failure]:
             silent[host] = failure
 
     await each(one, needs)
-    return failures
+    return {need.reference: failures[need.reference] for need in needs if need.reference in failures}
 
 
 async def _pull(need: Need, emit: Emit) -> Failure | None:

@@ -15,9 +15,10 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.engine import docker, process
+from devenv.engine.docker import LocalImage
 from devenv.errors import EngineError
 from devenv.images import roots
-from devenv.images.recipes import NpmPackage, Recipe, find
+from devenv.images.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, find
 from devenv.model.events import Emit, ImageState, Notice
 
 FOR = "devenv.stand-in"
@@ -80,7 +81,8 @@ class _Workshop:
         self._emit = emit
         self._authorities = authorities
         self._script = script
-        self._digests: dict[str, str] = {}
+        self._known: dict[str, LocalImage] = {}
+        self._done: set[str] = set()
         self._at_work: dict[str, anyio.Lock] = {}
 
     async def look(self, recipes: list[Recipe]) -> None:
@@ -88,8 +90,8 @@ class _Workshop:
         based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
         for image in await docker.local_images({recipe.image for recipe in based}):
             for name in image.names:
-                self._digests[name] = image.label(RECIPE) or ""
-        absent = [recipe for recipe in based if recipe.image not in self._digests]
+                self._known[name] = image
+        absent = [recipe for recipe in based if recipe.image not in self._known]
         mmdebstrap = ["mmdebstrap"] if any(recipe.roots for recipe in absent) else []
         npm = ["npm"] if any(recipe.npm for recipe in absent) else []
         roots.require_tools(*mmdebstrap, *npm)
@@ -97,10 +99,11 @@ class _Workshop:
     async def get(self, recipe: Recipe) -> None:
         """The stand-in is there and made by today's recipe; an older one does where a new one cannot be had."""
         async with self._at_work.setdefault(recipe.image, anyio.Lock()):
-            known = self._digests.get(recipe.image)
+            known = self._known.get(recipe.image)
             digest = recipe.digest(self._authorities, self._script)
-            if known == digest:
+            if recipe.image in self._done or (known and known.label(RECIPE) == digest):
                 return
+            self._done.add(recipe.image)
             self._say(recipe, "starting")
             try:
                 inside = await self._make(recipe, digest)
@@ -111,7 +114,8 @@ class _Workshop:
                     ) from error
                 self._emit(Notice(f"the stand-in for {recipe.reference} is an older one: {error.message}"))
                 return
-            self._digests[recipe.image] = digest
+            if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
+                await docker.drop(known.id)
             self._emit(ImageState(recipe.reference, "made", inside))
 
     async def _make(self, recipe: Recipe, digest: str) -> str:
@@ -132,7 +136,7 @@ class _Workshop:
             finally:
                 if recipe.roots:
                     with anyio.CancelScope(shield=True):
-                        await docker.untag(ground.image)
+                        await docker.drop(ground.image)
         return inside
 
     async def _lay(self, ground: _Ground, recipe: Recipe, folder: str) -> None:

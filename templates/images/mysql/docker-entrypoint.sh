@@ -95,6 +95,10 @@ set_up() {
   password=$(quoted "$MYSQL_ROOT_PASSWORD")
   {
     echo "SET @@SESSION.SQL_LOG_BIN=0;"
+    # MariaDB begins with further roots, without a password.
+    if is_mariadb; then
+      echo "DELETE FROM mysql.global_priv WHERE User IN ('', 'root') AND Host <> 'localhost'; FLUSH PRIVILEGES;"
+    fi
     if [[ -n $MYSQL_DATABASE ]]; then
       echo "CREATE DATABASE IF NOT EXISTS $(identifier "$MYSQL_DATABASE");"
     fi
