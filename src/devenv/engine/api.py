@@ -218,6 +218,17 @@ class Engine:
                 return None
             raise
 
+    async def exists(self, container_id: str, path: str) -> bool:
+        """Whether the container has something at `path`."""
+        try:
+            archive = f"containers/{container_id}/archive"
+            await self._call("HEAD", archive, f"looking for {path} in a container", query={"path": path})
+        except CallError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
     # --- exec -----------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager

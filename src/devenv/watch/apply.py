@@ -120,6 +120,7 @@ class Target:
             await self._make_folders(shell, made, syncs, staged)
             outcome.files += len(made)
         else:
+            await self._put_folders(syncs)
             staged = {s.target: s.target for s in syncs}
         sources = {staged[s.target]: s for s in syncs}
         items = [Item(s.source, staged[s.target]) for s in syncs]
@@ -130,6 +131,20 @@ class Target:
             if part.items:
                 await self._put(shell, part, sources, outcome)
         outcome.atomic = shell is not None or not self.container.running
+
+    async def _put_folders(self, syncs: Sequence[Sync]) -> None:
+        """Missing parents with the service's owner, without a shell: those that the engine implies are root's."""
+        if not self._uid and not self._gid:
+            return
+        missing: dict[str, None] = {}
+        for folder in sorted({p for s in syncs for p in _parents(s.target)} - self._folders):
+            inside = posixpath.dirname(folder) in missing
+            if inside or not await self._engine.exists(self.container.id, folder):
+                missing[folder] = None
+            else:
+                self._folders.add(folder)
+        if missing:
+            await self._engine.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
 
     async def _put(self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> None:
         try:
@@ -211,6 +226,7 @@ class Target:
                 found.update(await anyio.to_thread.run_sync(archive.entries, tar, parent))
 
         await each(read, tops)
+        self._folders.update(path for path, entry in found.items() if entry.kind == b"d")
         return await anyio.to_thread.run_sync(
             lambda: [s for s in syncs if archive.expected(s.source) != found.get(s.target)]
         )

@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -66,6 +67,18 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
         weight += len(content)
     if pending or failed:
         yield _pack(pending, weight, tuple(failed))
+
+
+def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
+    """A tar of folders with their owner, for container paths where nothing is yet."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", encoding="utf-8", errors="surrogateescape") as tar:
+        for path in paths:
+            info = tarfile.TarInfo(path.lstrip("/"))
+            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
+            info.uid, info.gid = uid, gid
+            tar.addfile(info)
+    return buffer.getvalue()
 
 
 def entries(tar: bytes, parent: str) -> dict[str, Found]:

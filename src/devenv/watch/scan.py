@@ -35,11 +35,12 @@ def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> 
     fresh: dict[str, FileState | None] = {}
     unseen: set[str] = set()
     verdicts: dict[str, bool] = {}
+    links: dict[str, bool] = {}
     for path in paths:
         if path in fresh or _hidden(path, prune, verdicts):
             continue
         try:
-            now = _seen(path)
+            now = None if _behind_link(path, known, links) else _seen(path)
         except OSError:
             continue
         before = known.get(path)
@@ -78,6 +79,16 @@ def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
     if folder not in verdicts:
         at_top = folder == os.path.dirname(folder)
         verdicts[folder] = not at_top and (prune(folder) or _hidden(folder, prune, verdicts))
+    return verdicts[folder]
+
+
+def _behind_link(path: str, known: Mapping[str, FileState], verdicts: dict[str, bool]) -> bool:
+    """Whether a folder that we knew above the path is a link by now: what is seen through it is something else."""
+    folder = os.path.dirname(path)
+    if folder not in verdicts:
+        at_top = folder == os.path.dirname(folder)
+        is_link = folder in known and os.path.islink(folder)
+        verdicts[folder] = is_link or (not at_top and _behind_link(folder, known, verdicts))
     return verdicts[folder]
 
 

@@ -23,8 +23,9 @@ NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 # owner. g: many staged entries of one folder at once. r, rd: remove a file, an empty folder.
 PRELUDE = b"""exec 2>&1
 m() { [ ! -d "$2" ] || if [ -h "$2" ]; then rm -f -- "$2"; else rmdir -- "$2"; fi || { rm -f -- "$1"; return 1; }
-mv -f -- "$1" "$2"; }
-l() { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && mv -f -- "$1" "$2"; }
+mv -f -- "$1" "$2" || { rm -f -- "$1"; return 1; }; }
+l() { { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && mv -f -- "$1" "$2"; } ||
+{ rm -f -- "$1"; return 1; }; }
 d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
 r() { rm -f -- "$@"; }
