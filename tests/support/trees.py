@@ -50,7 +50,11 @@ def _members(container: str, folder: str, *, top: bool = False) -> list[tuple[ta
     if done.returncode:
         return []
     archive = tarfile.open(fileobj=io.BytesIO(done.stdout))  # noqa: SIM115 - it holds memory, no file
-    parted = ((member, member.name.partition("/")[2].rstrip("/")) for member in archive)
+    try:
+        members = archive.getmembers()
+    except tarfile.ReadError:
+        return []  # the tree changed while docker read it
+    parted = ((member, member.name.partition("/")[2].rstrip("/")) for member in members)
     return [(archive, path, member) for member, path in parted if path or top]
 
 

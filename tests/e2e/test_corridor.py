@@ -1,0 +1,289 @@
+"""From a saved file to the containers, whatever happens to files and whatever a rule says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import engine, trees
+from support.cli import Devenv, end_all
+from support.stack import IDLE, Stack, idle_service, unique_name
+
+pytestmark = pytest.mark.engine
+
+
+def rule(path: str, action: str = "sync", **more: Any) -> dict[str, Any]:
+    """A watch rule whose target is named like its folder."""
+    target = {"target": f"/{path.removeprefix('./')}"} if "sync" in action else {}
+    return {"path": path, "action": action, **target, **more}
+
+
+def watching(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An idle service with watch rules."""
+    return idle_service(develop={"watch": list(rules)}, **more)
+
+
+@dataclass
+class Site:
+    """A stack that is up, and the run that keeps it in sync."""
+
+    stack: Stack
+    run: Devenv
+
+    def host(self, path: str) -> Path:
+        """A path below the project's folder."""
+        return self.stack.folder / path
+
+    def write(self, path: str, text: str) -> None:
+        """Save a file on the host."""
+        self.stack.write(path, text)
+
+    def equal(self, service: str, folder: str, *, without: str | None = None) -> None:
+        """Wait until the folder in each container of the service is what it is on the host."""
+        wanted = {
+            path: entry
+            for path, entry in trees.on_host(self.host(folder)).items()
+            if without is None or without not in path
+        }
+        for container in self.stack.containers(service):
+            engine.until(
+                lambda one=container: trees.in_container(one, f"/{folder}"),  # type: ignore[misc]
+                lambda found: found == wanted,
+                timeout=10,
+            )
+
+    def arrives(self, service: str, path: str, text: str | None) -> None:
+        """Wait until the file in the service's container holds the text, or is gone."""
+        engine.until(lambda: self.stack.read(service, f"/{path}"), lambda found: found == text, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One stack for all tests of ordinary rules: a service and a folder for each kind, up and in sync."""
+    folder = tmp_path_factory.mktemp("corridor")
+    stack = Stack(folder / "project", unique_name("corridor"))
+    for path in ("src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
+        stack.write(path, "today\n")
+    said = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]
+    hook = {"command": ["sh", "-c", "echo ran with $$(cat /exec/a); exit 4"]}
+    stack.compose_file(
+        {
+            "files": watching(rule("./src"), command=said),
+            "own": watching(rule("./own"), user="1234:2345"),
+            "twins": watching(rule("./twins"), scale=2),
+            "starts": watching(rule("./conf", "sync+restart"), rule("./touch", "restart")),
+            "execs": watching(rule("./exec", "sync+exec", exec=hook)),
+            "bound": watching(rule("./bound"), volumes=["./bound:/bound"]),
+        }
+    )
+    home = {"XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
+    run = Devenv("up", cwd=stack.folder, env={**stack.env, **home})
+    try:
+        run.wait_for("ready")
+        yield Site(stack, run)
+    finally:
+        try:
+            end_all([run])
+        finally:
+            stack.remove()
+
+
+def test_the_first_process_sees_todays_files(site: Site) -> None:
+    """What lies in the tree is in the container before its first process reads it."""
+    site.run.wait_for("log", service="files", line="today")
+
+
+def test_files_change_come_and_go(site: Site) -> None:
+    """Saves, new files, deletes, renames, and modes alone arrive; the container's folder is the host's."""
+    src = site.host("src")
+    site.write("src/hello", "tomorrow")
+    site.write("src/new", "n")
+    site.equal("files", "src")
+    (src / "hello").rename(src / "bye")
+    (src / "new").unlink()
+    (src / "bye").chmod(0o755)
+    site.equal("files", "src")
+    (src / "bye").chmod(0o640)
+    site.equal("files", "src")
+
+
+def test_a_save_by_rename_is_one_sync(site: Site) -> None:
+    """An editor that writes a temporary file and renames it brings the file, and nothing else, to the container."""
+    since = site.run.mark()
+    site.write("src/.saved.swp", "old")
+    site.write("src/saved~", "new")
+    site.host("src/saved~").rename(site.host("src/saved"))
+    site.arrives("files", "src/saved", "new")
+    site.host("src/.saved.swp").unlink()
+    synced = site.run.wait_for("synced", service="files", since=since)
+    assert synced["paths"] == ["src/saved"]
+    assert (synced["files"], synced["deleted"], synced["bytes"], synced["atomic"]) == (1, 0, 3, True)
+    site.equal("files", "src")
+
+
+def test_folders_come_move_and_go(site: Site) -> None:
+    """New nested folders, a moved folder, an empty one and a removed tree: equal in the end."""
+    src = site.host("src")
+    for number in range(20):
+        site.write(f"src/a/b{number % 3}/c/{number}", str(number))
+    (src / "empty/inner").mkdir(parents=True)
+    site.equal("files", "src")
+    (src / "a").rename(src / "moved")
+    site.equal("files", "src")
+    outside = site.host("elsewhere")
+    (src / "moved/b0").rename(outside)
+    shutil.rmtree(src / "moved/b1")
+    (src / "empty/inner").rmdir()
+    site.equal("files", "src")
+    outside.rename(src / "back")
+    site.equal("files", "src")
+
+
+def test_a_path_changes_its_kind(site: Site) -> None:
+    """File to folder, folder to file, either to a link and back: whatever it is on the host it becomes."""
+    flip = site.host("src/flip")
+    site.write("src/flip", "file")
+    site.write("src/pointed/inside", "behind the link")
+    site.equal("files", "src")
+    flip.unlink()
+    site.write("src/flip/inside", "folder")
+    site.equal("files", "src")
+    shutil.rmtree(flip)
+    flip.write_text("file again")
+    site.equal("files", "src")
+    flip.unlink()
+    flip.symlink_to("pointed")
+    site.equal("files", "src")
+    flip.unlink()
+    site.write("src/flip/inside", "folder again")
+    site.equal("files", "src")
+    shutil.rmtree(flip)
+    flip.symlink_to("pointed")
+    site.equal("files", "src")
+    flip.unlink()
+    flip.write_text("file at last")
+    site.equal("files", "src")
+    assert site.stack.read("files", "/src/pointed/inside") == "behind the link"
+
+
+def test_names_of_every_kind(site: Site) -> None:
+    """Spaces, quotes, dollars, globs, backslashes, line ends, leading dashes and other scripts are names as any."""
+    names = [
+        "a b",
+        " lead",
+        "trail ",
+        "it's",
+        'say "x"',
+        "$HOME `id` $(id)",
+        "*?[x]",
+        "back\\slash",
+        "new\nline",
+        "-rf",
+        "--help",
+        "übung-日本-🚀",
+        "%s%n",
+        "#hash;&|",
+        "x" * 200,
+    ]
+    for name in names:
+        site.write(f"src/odd/{name}", name)
+        site.write(f"src/-odd/{name}/in", name)
+    site.equal("files", "src")
+    for name in names:
+        site.host(f"src/odd/{name}").rename(site.host(f"src/odd/{name}2"))
+    site.equal("files", "src")
+    shutil.rmtree(site.host("src/-odd"))
+    site.equal("files", "src")
+
+
+def test_a_burst_arrives_fully(site: Site) -> None:
+    """Five hundred files at once, then all of them changed and half of them gone: equal in the end."""
+    for number in range(500):
+        site.write(f"src/burst/{number % 9}/{number}", str(number))
+    site.equal("files", "src")
+    for number in range(500):
+        path = site.host(f"src/burst/{number % 9}/{number}")
+        if number % 2:
+            path.unlink()
+        else:
+            path.write_text("changed")
+    site.equal("files", "src")
+
+
+def test_the_services_user_owns_the_files(site: Site) -> None:
+    """Files and folders belong to the user that the service runs as, those of the first sync too."""
+    site.write("own/new/deep/file", "x")
+    site.equal("own", "own")
+    owners = trees.owners(site.stack.container("own"), "/own")
+    assert set(owners) >= {"sub/file", "new/deep/file", "new/deep"}
+    assert set(owners.values()) == {(1234, 2345)}, owners
+
+
+def test_replicas_are_equal(site: Site) -> None:
+    """Both containers of a scaled service get what is saved, and lose what is deleted."""
+    assert len(site.stack.containers("twins")) == 2
+    site.write("twins/b", "both")
+    site.host("twins/a").unlink()
+    site.equal("twins", "twins")
+
+
+def test_restart_and_sync_restart(site: Site) -> None:
+    """`restart` begins the process anew; `sync+restart` does with the new file already there."""
+    began = engine.inspect(site.stack.container("starts"))["State"]["StartedAt"]
+    since = site.run.mark()
+    site.write("touch", "x")
+    assert site.run.wait_for("restarted", service="starts", since=since)["cause"] == "touch"
+    between = engine.inspect(site.stack.container("starts"))["State"]["StartedAt"]
+    assert between > began
+    since = site.run.mark()
+    site.write("conf/a", "changed")
+    assert site.run.wait_for("restarted", service="starts", since=since)["cause"] == "conf/a"
+    assert engine.inspect(site.stack.container("starts"))["State"]["StartedAt"] > between
+    site.arrives("starts", "conf/a", "changed")
+    site.write("conf/b", "after a restart")
+    site.arrives("starts", "conf/b", "after a restart")
+
+
+def test_sync_exec_tells_what_the_command_said(site: Site) -> None:
+    """`sync+exec` runs its command once the file is there; its output and exit code are told."""
+    since = site.run.mark()
+    site.write("exec/a", "news")
+    told = site.run.wait_for("executed", service="execs", since=since)
+    assert (told["output"], told["exit_code"]) == ("ran with news\n", 4)
+
+
+def test_a_bind_mounted_path_is_not_synced(site: Site) -> None:
+    """What a bind mount shows already is not copied a second time."""
+    before = site.host("bound/a").stat().st_ino
+    site.write("bound/b", "x")
+    site.write("src/after-bound", "x")
+    site.arrives("files", "src/after-bound", "x")
+    assert site.stack.read("bound", "/bound/b") == "x"
+    assert site.run.all("synced", service="bound") == []
+    assert site.host("bound/a").stat().st_ino == before
+    assert sorted(os.listdir(site.host("bound"))) == ["a", "b"]
+
+
+def test_a_recreated_container_is_brought_up_to_date(site: Site) -> None:
+    """A container that plain compose made anew gets the whole tree, and what is saved from then on."""
+    old = site.stack.container("execs")
+    site.write("exec/before", "x")
+    site.arrives("execs", "exec/before", "x")
+    done = site.stack.compose("up", "-d", "--no-deps", "--force-recreate", "execs")
+    assert done.returncode == 0, done.stderr
+    assert site.stack.container("execs") != old
+    site.equal("execs", "exec")
+    site.write("exec/after", "y")
+    site.equal("execs", "exec")
+
+
+def test_nothing_went_wrong_meanwhile(site: Site) -> None:
+    """None of all this was a problem, and one run saw it all."""
+    assert site.run.all("problem") == [], site.run.report()
+    assert site.run.process.poll() is None

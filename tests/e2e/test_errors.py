@@ -1,0 +1,141 @@
+"""What goes wrong before anything runs is told so that the next thing to type is plain."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from support import cli, engine
+from support.cli import StartDevenv
+from support.engine import BASE_IMAGE, docker
+from support.stack import Stack, free_port, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+SERVICE = f"services:\n  web:\n    image: {BASE_IMAGE}\n"
+RULE = f"{SERVICE}    develop:\n      watch:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message", "hint"),
+    [
+        ("services:\n  web: [\n", "compose.yml:3", r".", None),
+        (f"{SERVICE}    imagee: x\n", "compose.yml:4", r"unknown key `imagee`", r"Did you mean `image`\?"),
+        (f"{SERVICE}    ports: ['http']\n", "compose.yml:4", r"`http` is not a port mapping", r"8080:80"),
+        (f"{RULE}        - path: ./src\n          action: sync\n", "compose.yml:6", r"`target`", None),
+        (f"{RULE}        - {{path: ./src, action: sync, target: app}}\n", "compose.yml:6", r"not absolute", r"/app`"),
+        (f"{RULE}        - {{path: ./src, action: rebuild}}\n", "compose.yml:6", r"nothing to rebuild", r"`build:`"),
+        (
+            f"{RULE}        - {{path: ., action: synch, target: /a}}\n",
+            "compose.yml:6",
+            r"`synch` is not one of",
+            None,
+        ),
+    ],
+    ids=["bad YAML", "unknown key", "port", "sync without target", "relative target", "rebuild", "action"],
+)
+def test_an_error_in_a_compose_file(
+    stack: Stack, state_env: Mapping[str, str], text: str, where: str, message: str, hint: str | None
+) -> None:
+    """It is told with file:line, what is wrong and what to write, exit code 5, and nothing is made."""
+    stack.write("compose.yml", text)
+    done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.startswith(f"error: {where}: ")
+    assert re.search(message, done.stderr.splitlines()[0])
+    assert hint is None or re.search(rf"^  hint: .*{hint}", done.stderr, re.MULTILINE), done.stderr
+    assert not re.search(r"Traceback|level=|additional propert", done.stderr)
+    assert stack.leftovers() == {}
+
+
+def test_no_compose_file(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """In a folder without a compose file the error says where it looked, exit code 5."""
+    done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env})
+    assert done.returncode == 5, done.stderr
+    assert "compose.y" in done.stderr
+
+
+def test_no_engine(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """Where no engine answers the error names the address and the command that starts one, exit code 4."""
+    stack.compose_file({"web": idle_service()})
+    dead = f"unix://{stack.folder}/no.sock"
+    done = cli.run("up", cwd=stack.folder, env={**state_env, **stack.env, "DOCKER_HOST": dead})
+    assert done.returncode == 4, done.stderr
+    first, second = done.stderr.splitlines()
+    assert dead in first
+    assert re.fullmatch(r"  hint: .*(systemctl start docker|dockerd|open -a Docker).*", second)
+
+
+@contextmanager
+def listening(port: int) -> Iterator[str]:
+    """The test's own process listens on the loopback port; what devenv calls it."""
+    with socket.create_server(("127.0.0.1", port)):
+        yield f"pid {os.getpid()} ("
+
+
+@contextmanager
+def publishing(port: int) -> Iterator[str]:
+    """A container publishes the loopback port; what devenv calls it."""
+    name = f"dvt-port-{port}"
+    docker("run", "-d", "--rm", "--init", f"--name={name}", f"-p=127.0.0.1:{port}:80", BASE_IMAGE, "sleep", "600")
+    try:
+        yield f"container {name}"
+    finally:
+        engine.succeeds("rm", "-f", name)
+
+
+@pytest.mark.parametrize("taken", [listening, publishing])
+def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractContextManager[str]]) -> None:
+    """The error names who has the port, exit code 4; the `--port` that it prints works when typed.
+
+    Ports go to the loopback address alone; an address that the file names is kept.
+    """
+    port, named = free_port(), free_port()
+    stack.compose_file(
+        {"web": idle_service(ports=[f"{port}:80"]), "open": idle_service(ports=[f"0.0.0.0:{named}:80"])}
+    )
+    with taken(port) as owner:
+        refused = up(stack)
+        assert refused.wait() == 4, refused.report()
+        error = refused.all("error")[0]
+        assert f"port {port} (service web) is taken by {owner}" in error["message"]
+        assert stack.leftovers() == {}
+        program, verb, *typed = shlex.split(error["hint"])
+        assert (program, verb) == ("devenv", "up")
+        run = up.ready(stack, *typed)
+        assert published(stack, "web") == [("127.0.0.1", typed[1].split(":")[1].split("=")[0])]
+        assert published(stack, "open") == [("0.0.0.0", str(named))]
+        assert run.stop() == 130
+
+
+def published(stack: Stack, service: str) -> list[tuple[str, str]]:
+    """(host address, host port) of the container port 80, as the engine has it."""
+    bindings = engine.inspect(stack.container(service))["NetworkSettings"]["Ports"]["80/tcp"]
+    return sorted((one["HostIp"], one["HostPort"]) for one in bindings)
+
+
+@pytest.mark.parametrize("how", ["--lan", "x-devenv"])
+def test_ports_as_written(stack: Stack, up: Up, how: str) -> None:
+    """`--lan`, or `ports: as-written` in x-devenv, leaves ports as Compose publishes them: everywhere."""
+    port = free_port()
+    settings = {"x-devenv": {"ports": "as-written"}} if how == "x-devenv" else {}
+    stack.compose_file({"web": idle_service(ports=[f"{port}:80"])}, **settings)
+    run = up.ready(stack, *(["--lan"] if how == "--lan" else []))
+    assert ("0.0.0.0", str(port)) in published(stack, "web")
+    assert run.stop() == 130
+
+
+def test_a_wrong_port_change(stack: Stack, devenv: StartDevenv) -> None:
+    """`--port` for a port that is not there is a usage error that names what is there, exit code 2."""
+    stack.compose_file({"web": idle_service(ports=["80"])})
+    run = devenv("up", "--port", "web:8080=81", cwd=stack.folder, env=stack.env)
+    assert run.wait() == 2, run.report()
+    assert "80" in run.all("error")[0]["hint"]
+    assert stack.leftovers() == {}

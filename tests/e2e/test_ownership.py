@@ -1,0 +1,128 @@
+"""What was there before a run, or belongs to somebody else, is there after it, as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from support import engine
+from support.engine import BASE_IMAGE, docker
+from support.stack import NewStack, Stack, idle_service, unique_name
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+
+@contextmanager
+def outside_things(name: str) -> Iterator[None]:
+    """A volume with content and a network that no compose project made, both called `name`."""
+    docker("volume", "create", name)
+    docker("network", "create", name)
+    docker("run", "--rm", "-v", f"{name}:/v", BASE_IMAGE, "sh", "-c", "echo outside >/v/marker")
+    try:
+        yield
+    finally:
+        docker("network", "rm", name)
+        docker("volume", "rm", name)
+
+
+@contextmanager
+def decoy(project: str) -> Iterator[str]:
+    """The id of a container that claims, by its labels, to be devenv's own in that project."""
+    labels = {
+        "devenv.project": project,
+        engine.PROJECT_LABEL: project,
+        "com.docker.compose.service": "decoy",
+        "com.docker.compose.container-number": "1",
+        "com.docker.compose.oneoff": "False",
+    }
+    flags = [f"--label={key}={value}" for key, value in labels.items()]
+    made = docker("run", "-d", "--init", *flags, BASE_IMAGE, "sleep", "600")
+    try:
+        yield made
+    finally:
+        engine.succeeds("rm", "-f", made)
+
+
+def test_what_was_there_before_survives(stack: Stack, up: Up) -> None:
+    """Containers, networks and volumes of plain compose in this project, external ones and forged ones stay."""
+    outside = unique_name("outside")
+    mine = idle_service(volumes=["new:/new", "outside:/outside"], networks=["default", "outside", "extra"])
+    db = idle_service(volumes=["data:/data"])
+    with outside_things(outside):
+        stack.compose_file({"db": db}, volumes={"data": {}})
+        assert stack.compose("up", "-d").returncode == 0
+        stack.execute("db", "sh", "-c", "echo mine >/data/marker")
+        before = engine.Inventory.now()
+        stack.compose_file(
+            {"db": db, "web": mine},
+            volumes={"data": {}, "new": {}, "outside": {"external": True, "name": outside}},
+            networks={"outside": {"external": True, "name": outside}, "extra": {}},
+        )
+        with decoy(stack.name) as forged:
+            run_beside(stack, up, forged)
+        assert docker("run", "--rm", "-v", f"{outside}:/v", BASE_IMAGE, "cat", "/v/marker") == "outside"
+        assert before.changes(engine.Inventory.now(), only_project_prefix=stack.name) == []
+        stack.remove()
+
+
+def run_beside(stack: Stack, up: Up, forged: str) -> None:
+    """A whole run beside things that are not its own; it uses them and removes what it made, no more."""
+    database = stack.container("db")
+    started = engine.inspect(database)["State"]["StartedAt"]
+    run = up.ready(stack)
+    assert stack.read("web", "/outside/marker") == "outside\n"
+    assert stack.container("db") == database
+    assert run.stop() == 130, run.report()
+    assert run.wait_for("stopped")["survivors"] == []
+    removed = {(one["kind"], one["name"]) for one in run.all("removed")}
+    assert removed == {
+        ("container", f"{stack.name}-web-1"),
+        ("network", f"{stack.name}_extra"),
+        ("volume", f"{stack.name}_new"),
+    }
+    assert engine.inspect(forged)["State"]["Running"]
+    assert engine.inspect(database)["State"]["StartedAt"] == started
+    assert stack.read("db", "/data/marker") == "mine\n"
+
+
+def test_two_projects_do_not_disturb_each_other(new_stack: NewStack, up: Up) -> None:
+    """One project ends, the other goes on: its containers as they were, its files still in sync."""
+    rule = {"path": "./src", "action": "sync", "target": "/app"}
+    stacks = [new_stack(folder=name) for name in ("one", "other")]
+    for stack in stacks:
+        stack.write("src/a", "before")
+        stack.compose_file(
+            {"web": idle_service(develop={"watch": [rule]}, volumes=["data:/data"])}, volumes={"data": {}}
+        )
+    one, other = stacks
+    first, second = up(one), up(other)
+    first.wait_for("ready")
+    second.wait_for("ready")
+    ids = other.containers()
+    assert first.stop() == 130
+    assert one.leftovers() == {}
+    other.write("src/a", "after")
+    second.wait_for("synced", service="web")
+    assert other.read("web", "/app/a") == "after"
+    assert other.containers() == ids
+    assert not second.all("problem")
+    assert second.stop() == 130
+    assert other.leftovers() == {}
+
+
+def test_a_project_is_up_once(stack: Stack, up: Up) -> None:
+    """A second `up` in the same project ends with 3, names the process that holds it, and disturbs nothing."""
+    stack.compose_file({"web": idle_service()})
+    first = up.ready(stack)
+    before = stack.containers()
+    second = up(stack)
+    assert second.wait() == 3
+    error = second.all("error")[0]
+    assert f"pid {first.process.pid} " in error["message"]
+    assert error["hint"].startswith("devenv down")
+    assert stack.containers() == before
+    assert first.stop() == 130
+    assert stack.leftovers() == {}
