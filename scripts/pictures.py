@@ -162,7 +162,7 @@ def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
         ("greeting.js →", replaced("backend/src/greeting.js", "Welcome back!", "Good morning!")),
         ("README.md →", lambda: (folder / "client/README.md").write_text("# The page\n", encoding="utf-8")),
         ("README.md removed", (folder / "client/README.md").unlink),
-        ("proxy healthy", replaced("proxy/Caddyfile", '"ok"', '"fine"')),
+        ("proxy   healthy", replaced("proxy/Caddyfile", '"ok"', '"fine"')),
         ("backend healthy", replaced("backend/package.json", "1.0.0", "1.0.1")),
     )
 

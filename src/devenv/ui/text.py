@@ -35,7 +35,7 @@ ENDED = {
 }
 LONG_MS = 1000.0
 # BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci` begins something, all else is detail of it.
-BUILD_STEP = re.compile(r"#\d+ (\[(?!internal).+)")
+BUILD_STEP = re.compile(r"#\d+ (\[(?!(?:\S+ )?internal\]).+)")
 
 
 def clean(line: str) -> str:
