@@ -13,7 +13,8 @@ import pytest
 
 from support import engine, trees
 from support.cli import Devenv, end_all
-from support.stack import IDLE, Stack, idle_service, unique_name
+from support.stack import IDLE, NewStack, Stack, built_service, idle_service, unique_name
+from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
@@ -287,3 +288,72 @@ def test_nothing_went_wrong_meanwhile(site: Site) -> None:
     """None of all this was a problem, and one run saw it all."""
     assert site.run.all("problem") == [], site.run.report()
     assert site.run.process.poll() is None
+
+
+def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:
+    """What a rule or .dockerignore hides stays away, first sync and deletes included, in every Compose version."""
+    stack = new_stack(compose_env)
+    rules = [
+        rule("./src", ignore=["*.log", "cache/", "!keep.log"]),
+        rule("./only", include=["**/*.py"]),
+        rule("./first", initial_sync=True),
+    ]
+    stack.write(".dockerignore", "**/secret\nnode_modules\n")
+    stack.compose_file({"web": built_service("RUN mkdir /src && touch /src/own.log", develop={"watch": rules})})
+    hidden = ("src/a.log", "src/cache/x", "src/secret", "only/a.js", "src/.a.swp", "src/a~", "src/.git/HEAD")
+    shown = ("src/a", "src/keep.log", "src/sub/b", "only/a.py", "only/deep/b.py", "first/a")
+    for path in hidden + shown:
+        stack.write(path, "1")
+    site = Site(stack, up.ready(stack))
+    there = {f"{folder}/{path}" for folder in ("src", "only", "first") for path in files(stack, f"/{folder}")}
+    assert there == {*shown, "src/own.log"}
+    for path in hidden + shown:
+        stack.write(path, "22")
+    for path in shown:
+        site.arrives("web", path, "22")
+    shutil.rmtree(stack.folder / "src")
+    shutil.rmtree(stack.folder / "only")
+    engine.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
+    assert not site.run.all("problem"), site.run.report()
+    assert site.run.stop() == 130
+
+
+def files(stack: Stack, folder: str) -> set[str]:
+    """The relative paths of all files below a folder in the service `web`."""
+    found = trees.in_container(stack.container("web"), folder)
+    return {path for path, entry in found.items() if entry.kind == "file"}
+
+
+def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
+    """A rebuild replaces its own service alone; what was saved meanwhile is in the new container."""
+    rules = [{"path": "./version", "action": "rebuild"}, rule("./src")]
+    stack.write("version", "1")
+    stack.write("src/a", "before")
+    dockerfile = "COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 2"
+    stack.compose_file({"web": built_service(dockerfile, develop={"watch": rules}), "db": idle_service()})
+    site = Site(stack, up.ready(stack))
+    web, db = stack.container("web"), engine.inspect(stack.container("db"))
+    image = engine.inspect(web)["Image"]
+    stack.write("version", "2")
+    site.run.wait_for("step", name="rebuild", state="begin")
+    stack.write("src/a", "during")
+    stack.write("src/b", "new")
+    assert site.run.wait_for("rebuilt", service="web")["cause"] == "version"
+    assert stack.container("web") != web
+    assert stack.read("web", "/version") == "2"
+    site.equal("web", "src")
+    assert engine.inspect(stack.container("db"))["State"] == db["State"]
+    assert not engine.succeeds("image", "inspect", image), "the image before is still there"
+    stack.write("src/a", "after")
+    site.equal("web", "src")
+    assert site.run.stop() == 130
+
+
+def test_without_rules_one_notice_tells_what_would_help(stack: Stack, up: Up) -> None:
+    """A project without watch rules comes up as well, and is told once what to add."""
+    stack.compose_file({"web": idle_service(), "db": idle_service()})
+    run = up.ready(stack)
+    (notice,) = run.all("notice")
+    assert "no service has watch rules" in notice["message"]
+    assert "develop" in notice["hint"]
+    assert run.stop() == 130
