@@ -124,6 +124,7 @@ def _service(
         return service  # whole, since its watch rules and, on an older Compose, its profiles are in its hash
     for key in ("develop", "profiles"):
         service.pop(key, None)
+    service.pop("pull_policy", None)  # what is to be pulled has been, before any verb; a verb must not ask again
     service["labels"] = {**(service.get("labels") or {}), LABEL: label}
     if loopback:
         for port in service.get("ports") or ():

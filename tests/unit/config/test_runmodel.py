@@ -203,6 +203,13 @@ def test_stand_ins_take_the_place_of_images() -> None:
     """)
 
 
+def test_no_verb_pulls_again() -> None:
+    """What was to be pulled was pulled before the first verb; offline, a second try would fail the run."""
+    model = MODEL.replace("    image: mysql:9\n", "    image: mysql:9\n    pull_policy: always\n")
+    assert "always" in model
+    assert "pull_policy" not in shown(model=model)
+
+
 def test_a_context_that_the_file_names_wins() -> None:
     """What the project itself says about a base image is not overruled."""
     model = MODEL.replace("      pull: true\n", "      additional_contexts: {'node:22': /own}\n")
