@@ -380,11 +380,14 @@ class Session:
             raise ConnectionResetError from error
 
     async def receive(self) -> tuple[int, bytes] | None:
-        """(1 for stdout or 2 for stderr, bytes), or None at the end. Raises ConnectionError where it is cut off."""
+        """(1 for stdout or 2 for stderr, bytes), or None at the end.
+
+        Raises ConnectionAbortedError where the engine itself has gone away.
+        """
         try:
             message = await self._stream.read_out()
         except aiohttp.ClientError as error:
-            raise ConnectionResetError from error
+            raise ConnectionAbortedError from error
         return None if message is None else (message.stream, message.data)
 
 

@@ -62,11 +62,11 @@ class Shell:
             failures = await shell.run([NEEDED])
         except BaseException as error:
             await _close(stack)
-            no_shell = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
-            if no_shell or isinstance(error, BrokenShellError):
-                return None
-            if isinstance(error, (ConnectionError, TimeoutError)):
+            if isinstance(error, (ConnectionAbortedError, TimeoutError)):
                 raise EngineError("the shell in the container does not answer") from error
+            refused = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
+            if refused or isinstance(error, ConnectionError):
+                return None
             raise
         if failures:
             await _close(stack)

@@ -1,0 +1,266 @@
+"""Files into real containers: whole or not at all, as the container's own user, whatever the names and kinds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from devenv.engine.api import Engine
+from devenv.errors import EngineError
+from devenv.model.plan import Delete, Sync
+from devenv.watch.apply import Target
+from support import engine as docker
+from support.stack import IDLE, unique_name
+
+pytestmark = [pytest.mark.anyio, pytest.mark.engine]
+SCRIPT = [part.replace("$$", "$") for part in IDLE]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As devenv runs."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def api(engine: str) -> AsyncIterator[Engine]:
+    """The engine through devenv's own room."""
+    async with Engine.connect() as found:
+        yield found
+
+
+@pytest.fixture
+def boxes(base_image: str) -> Iterator[list[str]]:
+    """Containers that are removed at the end."""
+    made: list[str] = []
+    yield made
+    for name in made:
+        docker.succeeds("rm", "-fv", name)
+
+
+@pytest.fixture(params=["root", "1000"])
+def box(request: pytest.FixtureRequest, boxes: list[str]) -> str:
+    """A running container of a user."""
+    return start(boxes, "--user", "0" if request.param == "root" else "1000:1000")
+
+
+def start(boxes: list[str], *options: str, image: str = docker.BASE_IMAGE, argv: list[str] | None = None) -> str:
+    """The id of a new running container."""
+    name = unique_name("apply")
+    boxes.append(name)
+    return docker.docker("run", "-d", f"--name={name}", *options, image, *(SCRIPT if argv is None else argv))
+
+
+async def reach(api: Engine, container_id: str) -> Target:
+    """A target for the container as it is now."""
+    container = await api.inspect(container_id)
+    assert container is not None
+    return await Target.reach(api, container, "test")
+
+
+def sh(container: str, script: str) -> str:
+    """What a script prints in the container."""
+    return docker.execute(container, "sh", "-c", script, user="0")
+
+
+def source(folder: Path, name: str, content: str = "new", mode: int = 0o640) -> str:
+    """A host file."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    path.chmod(mode)
+    return str(path)
+
+
+async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: str, tmp_path: Path) -> None:
+    """Missing parents are made; owner is the container's user, never the host's; nothing else is left."""
+    target = await reach(api, box)
+    path = source(tmp_path, "a b'c.txt")
+    os.utime(path, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
+    outcome = await target.deliver((), [Sync(path, "/srv/app/deep/a b'c.txt")])
+    assert (outcome.files, outcome.bytes, outcome.atomic, outcome.failed) == (1, 3, True, {})
+    owner = docker.inspect(box)["Config"]["User"].partition(":")[0]
+    found = sh(box, "cd /srv/app; stat -c '%u:%g %a %.9Y' deep/*; stat -c '%u:%g' . deep; find . | sort")
+    whose = f"{owner}:{owner}"
+    line = f"{whose} 640 1700000000.123456789"
+    assert found.splitlines() == [line, whose, whose, ".", "./deep", "./deep/a b'c.txt"]
+    await target.close()
+
+
+async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Path) -> None:
+    """While a file is replaced again and again, every read in the container finds it whole."""
+    target = await reach(api, box)
+    size = 300_000
+    await target.deliver((), [Sync(source(tmp_path, "f", "0" * size), "/srv/f")])
+    look = f"s=$(cat /srv/f | wc -c); n=$((n+1)); [ $s = {size} ] || echo bad $s"
+    loop = f"n=0; while [ ! -e /srv/stop ]; do {look}; done; echo $n"
+    with subprocess.Popen(["docker", "exec", box, "sh", "-c", loop], stdout=subprocess.PIPE, text=True) as reader:  # noqa: ASYNC220 - what the test itself does
+        for i in range(40):
+            await target.deliver((), [Sync(source(tmp_path, "f", str(i % 10) * size), "/srv/f")])
+        sh(box, "touch /srv/stop")
+        said = reader.communicate(timeout=20)[0].split()
+    assert len(said) == 1, said[:10]
+    assert int(said[0]) > 10
+    await target.close()
+
+
+async def test_many_files_of_one_folder(api: Engine, box: str, tmp_path: Path) -> None:
+    """300 at once, odd names among them, over old ones; one that cannot arrive is named alone."""
+    target = await reach(api, box)
+    names = [f"f{i}" for i in range(297)] + ["two words", "-dash", "quo'te\nline"]
+    syncs = [Sync(source(tmp_path, name, name), f"/srv/many/{name}") for name in names]
+    assert (await target.deliver((), syncs)).files == 300
+    sh(box, "rm /srv/many/f7; mkdir -p /srv/many/f7/full")
+    outcome = await target.deliver((), syncs)
+    assert list(outcome.failed) == ["/srv/many/f7"]
+    assert outcome.files == 299
+    assert sh(box, "cd /srv/many; ls -A | grep -c ^f; cat f0 f296 -- -dash 'two words'; ls -A | grep '~'; true") == (
+        "297\nf0f296-dashtwo words"
+    )
+    await target.close()
+
+
+async def test_deletes(api: Engine, box: str, tmp_path: Path) -> None:
+    """Files go, folders where they are empty, what the container made in them stays; twice is no error."""
+    target = await reach(api, box)
+    await target.deliver((), [Sync(source(tmp_path, n), f"/srv/d/{n}") for n in ("x", "sub/y", "own/z")])
+    sh(box, "touch /srv/d/own/made-here")
+    deletes = [
+        Delete("/srv/d/own/z", "z"), Delete("/srv/d/sub/y", "y"), Delete("/srv/d/x", "x"),
+        Delete("/srv/d/sub", "sub", directory=True), Delete("/srv/d/own", "own", directory=True),
+    ]  # fmt: skip
+    for _ in range(2):
+        outcome = await target.deliver(deletes, ())
+        assert outcome.failed == {}
+        assert sh(box, "cd /srv/d; find . | sort") == ".\n./own\n./own/made-here"
+    await target.close()
+
+
+async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) -> None:
+    """A link goes as a link, also to a folder; file, folder and link take each other's place."""
+    target = await reach(api, box)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "empty").mkdir()
+    plain = source(tmp_path, "plain")
+    link, folder = str(tmp_path / "link"), str(tmp_path / "empty")
+    kinds = {"link": Sync(link, "/srv/k"), "file": Sync(plain, "/srv/k"), "folder": Sync(folder, "/srv/k")}
+    looks = {"link": "symbolic link", "file": "regular file", "folder": "directory"}
+    assert (await target.deliver((), [Sync(source(tmp_path, "inner"), "/srv/real/inner")])).failed == {}
+    before = ""
+    for kind in ("link", "file", "folder", "file", "link", "link", "folder", "link"):
+        gone = [Delete("/srv/k", "k", directory=before == "folder")] if before not in ("", kind) else []
+        outcome = await target.deliver(gone, [kinds[kind]])
+        assert outcome.failed == {}
+        assert sh(box, "stat -c %F /srv/k; ls -A /srv; ls -A /srv/real") == f"{looks[kind]}\nk\nreal\ninner"
+        before = kind
+    await target.close()
+
+
+async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_path: Path) -> None:
+    """Content, mode, kind and absence count; what is equal is not sent again."""
+    target = await reach(api, box)
+    names = ["same", "content", "mode", "kind", "gone", "link"]
+    syncs = [Sync(source(tmp_path, n), f"/srv/r/{n}") for n in names[:-1]]
+    (tmp_path / "link").symlink_to("same")
+    syncs.append(Sync(str(tmp_path / "link"), "/srv/r/link"))
+    await target.deliver((), syncs)
+    assert await target.differing(syncs, ["/srv/r"]) == []
+    sh(box, "cd /srv/r; echo x > content; chmod 600 mode; rm kind gone; mkdir kind; ln -sfn other link")
+    assert {s.target for s in await target.differing(syncs, ["/srv/r"])} == {f"/srv/r/{n}" for n in names[1:]}
+    assert len(await target.differing(syncs, ["/srv/nothing/there"])) == len(syncs)
+    await target.close()
+
+
+async def test_a_source_that_is_gone_stops_nothing(api: Engine, box: str, tmp_path: Path) -> None:
+    """It is in the outcome; the others arrive."""
+    target = await reach(api, box)
+    syncs = [Sync(str(tmp_path / "gone"), "/srv/gone"), Sync(source(tmp_path, "there"), "/srv/there")]
+    outcome = await target.deliver((), syncs)
+    assert (list(outcome.failed), outcome.files) == (["/srv/gone"], 1)
+    assert sh(box, "ls -A /srv") == "there"
+    await target.close()
+
+
+async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) -> None:
+    """The shell in the container ends with the target."""
+    target = await reach(api, box)
+    await target.deliver((), [Sync(source(tmp_path, "f"), "/srv/f")])
+    before = len(docker.docker("top", box, "-o", "pid").splitlines())
+    await target.close()
+    docker.until(lambda: len(docker.docker("top", box, "-o", "pid").splitlines()) == before - 1, timeout=5)
+
+
+async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """Nothing reads them meanwhile; a delete waits and says why."""
+    box = start(boxes)
+    docker.docker("stop", "-t", "1", box)
+    target = await reach(api, box)
+    outcome = await target.deliver([Delete("/srv/x", "x")], [Sync(source(tmp_path, "f"), "/srv/f")])
+    assert (outcome.files, outcome.atomic) == (1, True)
+    assert outcome.failed == {"/srv/x": "cannot be deleted: the container is not running"}
+    docker.docker("start", box)
+    assert docker.read(box, "/srv/f") == "new"
+
+
+async def test_a_container_that_is_paused(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """It cannot be asked for a shell; once it goes on it is served as ever, atomically."""
+    box = start(boxes)
+    target = await reach(api, box)
+    docker.docker("pause", box)
+    sync = Sync(source(tmp_path, "f"), "/srv/f")
+    with pytest.raises(EngineError, match="paused"):
+        await target.deliver((), [sync])
+    docker.docker("unpause", box)
+    outcome = await target.deliver((), [sync])
+    assert (outcome.files, outcome.atomic) == (1, True)
+    await target.close()
+
+
+async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """An error that the caller can catch, whether the shell was open or not."""
+    box = start(boxes)
+    opened, fresh = await reach(api, box), await reach(api, box)
+    sync = Sync(source(tmp_path, "f"), "/srv/f")
+    await opened.deliver((), [sync])
+    docker.docker("rm", "-f", box)
+    for target in (opened, fresh):
+        with pytest.raises(EngineError):
+            await target.deliver((), [sync])
+        await target.close()
+
+
+@pytest.fixture
+def shell_less(base_image: str, tmp_path: Path) -> Iterator[str]:
+    """An image that holds one static program and nothing else."""
+    busybox = shutil.which("busybox")
+    if (
+        busybox is None
+        or "statically"
+        not in subprocess.run(["file", "-L", busybox], capture_output=True, text=True, check=False).stdout
+    ):
+        pytest.skip("no static busybox is installed")
+    context = tmp_path / "image"
+    context.mkdir()
+    shutil.copy(busybox, context / "sleep")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY sleep /only/sleep\n")
+    name = unique_name("shell-less")
+    docker.docker("build", "-q", "-t", name, str(context))
+    yield name
+    docker.succeeds("rmi", name)
+
+
+async def test_an_image_without_a_shell(api: Engine, boxes: list[str], shell_less: str, tmp_path: Path) -> None:
+    """Files arrive, not atomically; a delete is a failure that says why."""
+    box = start(boxes, image=shell_less, argv=["/only/sleep", "600"])
+    target = await reach(api, box)
+    outcome = await target.deliver([Delete("/srv/x", "x")], [Sync(source(tmp_path, "f"), "/srv/deep/f")])
+    assert (outcome.files, outcome.atomic) == (1, False)
+    assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
+    assert await target.differing([Sync(source(tmp_path, "f"), "/srv/deep/f")], ["/srv/deep"]) == []
+    await target.close()

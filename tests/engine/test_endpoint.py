@@ -1,0 +1,109 @@
+"""An engine that is not behind a unix socket, reached through `docker system dial-stdio`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from devenv.engine.api import Engine
+from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, resolve
+from devenv.errors import EngineError
+from support import engine as docker
+from support.stack import IDLE, free_port, unique_name
+
+pytestmark = [pytest.mark.anyio, pytest.mark.engine]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As devenv runs."""
+    return "asyncio"
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await source.read(65536):
+            sink.write(chunk)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()
+
+
+@pytest.fixture
+async def far(engine: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+    """The same engine at a tcp:// address, which DOCKER_HOST names."""
+    socket = (await resolve()).socket or DEFAULT_SOCKET.removeprefix("unix://")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(socket)
+        try:
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        finally:
+            for end in (back, writer):
+                end.close()
+
+    port = free_port()
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+    async with server:
+        yield await resolve()
+
+
+def bridges() -> list[str]:
+    """The children of this process that dial."""
+    shown = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    return [line for line in shown.stdout.splitlines() if "dial-stdio" in line]
+
+
+async def test_calls_streams_and_shells_through_the_bridge(
+    far: Endpoint, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the corridor needs works over it, and no child is left, not even one of an endless stream."""
+    assert far.host.startswith("tcp://")
+    assert not far.local
+    name = unique_name("far")
+    script = [part.replace("$$", "$") for part in IDLE]
+    try:
+        box = await anyio.to_thread.run_sync(docker.docker, "run", "-d", f"--name={name}", base_image, *script)
+        with anyio.fail_after(30):
+            async with Engine.connect(far) as found:
+                # From here on the address alone must lead to the engine, whatever the environment says.
+                monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
+                assert (await found.inspect(box)) is not None
+                assert await found.execute(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
+                async with found.session(box, ["sh"], user="0", mark="x") as session:
+                    await session.send(b"echo $((6 * 7))\n")
+                    assert await session.receive() == (1, b"42\n")
+                async with anyio.create_task_group() as tasks:
+
+                    async def listen() -> None:
+                        async for _ in found.events("nobody"):
+                            pass
+
+                    tasks.start_soon(listen)
+                    await anyio.sleep(0.3)
+                    assert bridges()
+                    tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            while bridges():  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.05)
+    finally:
+        monkeypatch.undo()
+        docker.succeeds("rm", "-fv", name)
+
+
+async def test_nobody_there(engine: str) -> None:
+    """An address where nothing listens is an error that names it, soon."""
+    host = f"tcp://127.0.0.1:{free_port()}"
+    with anyio.fail_after(20), pytest.raises(EngineError) as caught:
+        async with Engine.connect(Endpoint(host)):
+            pass
+    assert host in caught.value.message

@@ -1,0 +1,93 @@
+"""How a command line is cut, and what it ends with."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import pytest
+
+from devenv.cli import app, options
+from devenv.engine import process
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "verb", "after"),
+    [
+        ("", "", None, ""),
+        ("up", "", "up", ""),
+        ("up -d web", "", "up", "-d web"),
+        ("-f a.yml -p x --profile dev ps -a", "-f a.yml -p x --profile dev", "ps", "-a"),
+        ("--file=a.yml -q up --file b.yml", "--file=a.yml -q", "up", "--file b.yml"),
+        ("--output json up", "--output json", "up", ""),
+        ("--help", "--help", None, ""),
+        ("-f", "-f", None, ""),
+        ("exec web sh -c up", "", "exec", "web sh -c up"),
+    ],
+)
+def test_split(line: str, before: str, verb: str | None, after: str) -> None:
+    """Options before the verb keep their values; what comes after it is not looked at."""
+    assert options.split(line.split()) == (before.split(), verb, after.split())
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What would have become of our process."""
+    seen: list[list[str]] = []
+
+    def replace(argv: list[str]) -> None:
+        seen.append(list(argv))
+
+    monkeypatch.setattr(process, "replace", replace)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("exec web sh", "docker compose exec web sh"),
+        ("-f a.yml --profile x logs -f web", "docker compose -f a.yml --profile x logs -f web"),
+        ("-q --output json -v -p n top", "docker compose -p n top"),
+        ("--output=json stats", "docker compose stats"),
+    ],
+)
+def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected: str) -> None:
+    """As they are, without the options that only we know."""
+    app.run(line.split())
+    assert passed == [expected.split()]
+
+
+@pytest.mark.parametrize("error", [DevenvError, UsageError, StateError, EngineError, ConfigError, RefusedError])
+def test_errors_have_their_exit_codes(
+    error: type[DevenvError], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a workflow raises becomes text, hint and code, without a traceback."""
+    fail(monkeypatch, error("what failed", hint="what to type"))
+    assert app.run(["down"]) == error.exit_code
+    assert capfd.readouterr() == ("", "error: what failed\n  hint: what to type\n")
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a command without a way down of its own."""
+    fail(monkeypatch, KeyboardInterrupt())
+    assert app.run(["down"]) == 130
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make `down` raise."""
+
+    async def down(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("devenv.lifecycle.down.down", down)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [("--help", 0), ("up --help", 0), ("up --nonsense", 2), ("up --timeout x", 2)]
+)
+def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Help is 0 and on stdout, a wrong option 2 and on stderr."""
+    assert app.run(line.split()) == code
+    out, err = capfd.readouterr()
+    assert bool(out) is (code == 0)
+    assert bool(err) is (code != 0)

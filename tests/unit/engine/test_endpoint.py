@@ -1,0 +1,89 @@
+"""Where the engine listens, by the docker CLI's own rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dialable, resolve
+from devenv.errors import EngineError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The docker CLI's folder, empty, and no word about engines in the environment."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path
+
+
+def context(config: Path, name: str, host: str) -> None:
+    """A context as `docker context create` writes it."""
+    folder = config / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
+    folder.mkdir(parents=True)
+    meta = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def current(config: Path, content: str) -> None:
+    """What the CLI's settings say."""
+    (config / "config.json").write_text(content, encoding="utf-8")
+
+
+async def test_nothing_said_is_the_default_socket() -> None:
+    """As for the CLI."""
+    assert await resolve() == Endpoint(DEFAULT_SOCKET)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"currentContext": 3}', '{"currentContext": "default"}'])
+async def test_settings_that_say_nothing(config: Path, content: str) -> None:
+    """Unreadable settings and the context `default` both mean the default socket."""
+    current(config, content)
+    assert await resolve() == Endpoint(DEFAULT_SOCKET)
+
+
+async def test_the_current_context(config: Path) -> None:
+    """The context that the settings name is looked up."""
+    context(config, "far", "ssh://me@far")
+    current(config, '{"currentContext": "far"}')
+    assert await resolve() == Endpoint("ssh://me@far", "far")
+
+
+async def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CONTEXT over the settings, DOCKER_HOST over both."""
+    context(config, "far", "ssh://me@far")
+    context(config, "near", "unix:///near.sock")
+    current(config, '{"currentContext": "far"}')
+    monkeypatch.setenv("DOCKER_CONTEXT", "near")
+    assert await resolve() == Endpoint("unix:///near.sock", "near")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://there:2376")
+    assert await resolve() == Endpoint("tcp://there:2376")
+
+
+@pytest.mark.parametrize(
+    ("host", "socket"),
+    [("unix:///a/b.sock", "/a/b.sock"), ("tcp://127.0.0.1:2375", None), ("ssh://me@there", None)],
+)
+def test_only_a_unix_socket_is_local(host: str, socket: str | None) -> None:
+    """Ports of an engine elsewhere do not appear on this machine."""
+    assert Endpoint(host).socket == socket
+    assert Endpoint(host).local is (socket is not None)
+
+
+async def test_a_socket_is_dialled_as_it_is() -> None:
+    """No bridge where none is needed."""
+    async with dialable(Endpoint("unix:///a/b.sock")) as path:
+        assert path == "/a/b.sock"
+
+
+async def test_a_context_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong engine must not be taken for the one that was named."""
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    with pytest.raises(EngineError, match="gone"):
+        await resolve()

@@ -1,0 +1,227 @@
+"""Children: fed, read, ended on cancel by a ladder, and found again by others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.engine import process
+from devenv.errors import EngineError
+
+pytestmark = pytest.mark.anyio
+
+
+def python(code: str, *args: str) -> list[str]:
+    """The command line of a child that runs this code."""
+    return [sys.executable, "-c", code, *args]
+
+
+@pytest.fixture(autouse=True)
+def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits seconds for a child that will not listen."""
+    monkeypatch.setattr(process, "INTERRUPT_GRACE", 0.3)
+    monkeypatch.setattr(process, "TERMINATE_GRACE", 0.3)
+
+
+async def test_output_exit_code_and_environment() -> None:
+    """Everything that the child printed comes back, with its code; our environment is there, and more."""
+    code = (
+        "import os,sys; print(os.environ['MORE'], bool(os.environ['PATH'])); print('e', file=sys.stderr); sys.exit(3)"
+    )
+    done = await process.run(python(code), env={"MORE": "yes"}, cwd="/")
+    assert (done.returncode, done.text, done.error_text) == (3, "yes True\n", "e\n")
+
+
+async def test_undecodable_output_is_shown() -> None:
+    """Bytes that are no text end nothing."""
+    done = await process.run(["printf", r"a\377b"])
+    assert done.text == r"a\xffb"
+
+
+async def test_much_input_and_output_at_once() -> None:
+    """More than any pipe holds goes through in both directions without waiting for each other."""
+    data = os.urandom(1 << 20)
+    done = await process.run(["cat"], stdin=data)
+    assert done.stdout == data
+
+
+async def test_a_child_that_does_not_read_its_input() -> None:
+    """It may end before it was fed."""
+    done = await process.run(["true"], stdin=b"x" * (1 << 20))
+    assert done.returncode == 0
+
+
+async def test_without_input_it_sees_the_end_at_once() -> None:
+    """A child never takes what is typed on our terminal."""
+    assert (await process.run(["cat"])).stdout == b""
+
+
+async def test_a_child_ended_by_a_signal_has_failed() -> None:
+    """Its code is not 0."""
+    done = await process.run(["sh", "-c", "kill -9 $$"])
+    assert done.returncode == -signal.SIGKILL
+
+
+async def test_chunks_come_while_it_runs() -> None:
+    """Progress is handed on before the child ends."""
+    seen = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+
+        async def stream() -> None:
+            await process.stream(
+                ["sh", "-c", "echo now; sleep 60"], on_stdout=lambda _: seen.set(), on_stderr=lambda _: None
+            )
+
+        tasks.start_soon(stream)
+        with anyio.fail_after(5):
+            await seen.wait()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "message"),
+    [
+        (["no-such-program-here"], None, "`no-such-program-here` is not installed, or not on PATH"),
+        (["/etc/passwd"], None, "`/etc/passwd` may not be run: permission denied"),
+        (["true"], "/no/such/folder", "the folder /no/such/folder does not exist"),
+    ],
+)
+async def test_what_cannot_be_started(argv: list[str], cwd: str | None, message: str) -> None:
+    """The error names what is wrong: the program, the right to run it, or the folder."""
+    with pytest.raises(EngineError) as caught:
+        await process.run(argv, cwd=cwd)
+    assert caught.value.message == message
+
+
+IGNORES = """
+import os, signal, sys, time
+for name in sys.argv[2:]:
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+with open(sys.argv[1], "w") as file:
+    file.write(str(os.getpid()))
+    file.flush()
+    os.rename(sys.argv[1], sys.argv[1] + ".ready")
+time.sleep(60)
+"""
+
+
+async def cancelled(argv: list[str], ready: Path) -> tuple[int, float]:
+    """The pid of the child that was cancelled once it was ready, and how long that took (seconds)."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(process.run, argv)
+        with anyio.fail_after(10):
+            while not ready.exists():  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.01)
+        began = time.monotonic()
+        tasks.cancel_scope.cancel()
+    return int(ready.read_text(encoding="ascii")), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("ignored", "least", "most"),
+    [([], 0.0, 0.3), (["SIGINT"], 0.3, 0.6), (["SIGINT", "SIGTERM"], 0.6, 3.0)],
+)
+async def test_the_ladder_on_cancel(tmp_path: Path, ignored: list[str], least: float, most: float) -> None:
+    """Interrupted, then terminated, then killed: whoever ignores a step falls at the next, and is reaped."""
+    pid, took = await cancelled(python(IGNORES, str(tmp_path / "pid"), *ignored), tmp_path / "pid.ready")
+    assert least <= took < most + 0.5
+    assert process.start_time(pid) is None
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - what the test itself does
+
+
+async def test_a_cancel_reaches_the_childs_children(tmp_path: Path) -> None:
+    """The whole group is signalled, as a terminal would."""
+    script = f"{sys.executable} -c '{IGNORES}' {tmp_path}/pid & wait"
+    pid, _ = await cancelled(["sh", "-c", script], tmp_path / "pid.ready")
+    with anyio.fail_after(5):
+        while process.start_time(pid) is not None:  # noqa: ASYNC110 - the world tells no event
+            await anyio.sleep(0.01)
+
+
+async def test_an_error_inside_ends_the_child() -> None:
+    """Whatever happens in the block, the child is gone afterwards."""
+    with pytest.raises(RuntimeError, match="inside"):
+        async with process.started(["sleep", "60"]) as child:
+            raise RuntimeError("inside")
+    assert child.returncode == -signal.SIGINT
+
+
+async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) -> None:
+    """The record names the child by pid and start time; whoever finds the record ends it, and only it."""
+    record = tmp_path / "children"
+    process.record_children(str(record))
+    try:
+        await process.run(["true"])
+    finally:
+        process.record_children(None)
+    assert len(record.read_text(encoding="ascii").split()) == 2
+    with stubborn(tmp_path) as child, subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
+        with record.open("a", encoding="ascii") as file:
+            file.write(f"{child.pid} {process.start_time(child.pid)}\n{other.pid} 1\n{child.pid}")
+        with anyio.fail_after(5):
+            await process.end_recorded(str(record), 0.2)
+        assert child.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
+
+
+async def test_without_a_record_there_is_nothing_to_end(tmp_path: Path) -> None:
+    """A run that never started a child left no file."""
+    await process.end_recorded(str(tmp_path / "nothing"), 0.1)
+
+
+def stubborn(folder: Path) -> subprocess.Popen[bytes]:
+    """A child in a session of its own that ignores being interrupted and has said so."""
+    child = subprocess.Popen(python(IGNORES, str(folder / "it"), "SIGINT"), start_new_session=True)
+    until((folder / "it.ready").exists)
+    return child
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Return once it is so; AssertionError after a while."""
+    deadline = time.monotonic() + 10
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_start_time_tells_lives_apart() -> None:
+    """Equal for one process, None for one that has ended, reaped or not."""
+    assert process.start_time(os.getpid()) == process.start_time(os.getpid())
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert process.start_time(child.pid)
+        child.kill()
+        until(lambda: process.start_time(child.pid) is None)
+    assert process.start_time(child.pid) is None
+
+
+def test_start_time_of_a_process_with_an_odd_name(tmp_path: Path) -> None:
+    """A name with spaces and brackets does not shift the columns."""
+    odd = tmp_path / "a) b (c"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "60"]) as child:
+        assert (process.start_time(child.pid) or "x").isdigit()
+        assert int(process.start_time(child.pid) or 0) >= int(process.start_time(os.getpid()) or 0)
+        child.kill()
+
+
+def test_a_detached_child_has_a_session_of_its_own(tmp_path: Path) -> None:
+    """It gets the descriptors that it was promised, and writes to the log."""
+    reader, writer = os.pipe()
+    with (tmp_path / "log").open("wb") as log:
+        code = "import os,sys; print(os.getcwd(), os.getsid(0) == os.getpid()); os.write(int(sys.argv[1]), b'x')"
+        pid = process.detach(python(code, str(writer)), pass_fds=[writer], log=log.fileno())
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert pipe.read() == b"x"
+    os.waitpid(pid, 0)
+    assert (tmp_path / "log").read_text(encoding="ascii") == "/ True\n"

@@ -1,0 +1,209 @@
+"""What is told of services while they come up, against an engine that is played."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102, ARG002 - the fakes speak the words of what they stand for
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.health import Observer
+from devenv.model.events import Event, Log, ServiceState
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Project, Service
+
+pytestmark = pytest.mark.anyio
+
+
+def container(name: str, state: str = "running", *, started: str = "t1", **more: Any) -> Container:
+    """A container of the service that it is named after."""
+    return Container(id=f"id-{name}", name=name, service=name, state=state, ours=True, started_at=started, **more)
+
+
+class FakeEngine:
+    """Shows `containers`; `change` shows others and sends an event."""
+
+    def __init__(self, *containers: Container) -> None:
+        self.containers = containers
+        self.said: dict[str, list[str]] = {}
+        self.health = ""
+        self.down = False
+        self._send, self._receive = anyio.create_memory_object_stream[dict[str, Any]](100)
+
+    async def change(self, *containers: Container) -> None:
+        self.containers = containers
+        await self._send.send({"Action": "start"})
+
+    async def scene(self, _project: str) -> Scene:
+        await anyio.lowlevel.checkpoint()
+        if self.down:
+            raise EngineError("cannot reach the engine")
+        return Scene(self.containers)
+
+    async def events(self, _project: str) -> AsyncIterator[dict[str, Any]]:
+        async for event in self._receive:
+            yield event
+
+    async def logs(self, found: Container, *, since: str) -> AsyncIterator[tuple[str, str]]:
+        for line in self.said.get(found.name, ()):
+            yield "stdout", line
+
+    async def health_output(self, _container_id: str) -> str:
+        return self.health
+
+    def close(self) -> None:
+        self._send.close()
+        self._receive.close()
+
+
+class Told:
+    """An observer at work with all that it told."""
+
+    def __init__(self, engine: FakeEngine, *services: Service, logs: bool = True) -> None:
+        self.engine = engine
+        self.events: list[Event] = []
+        self.started: list[str] = []
+        self.gone: list[str] = []
+        self.failing = 0
+        self.observer = Observer(
+            engine,  # type: ignore[arg-type]
+            Project("p", "/p", (), services),
+            frozenset(s.name for s in services),
+            emit=self.events.append,
+            logs=logs,
+            on_start=self._start,
+            on_gone=self._drop,
+        )
+
+    async def _start(self, found: Container) -> None:
+        self.started.append(f"{found.name}@{found.started_at}")
+        if self.failing:
+            self.failing -= 1
+            raise EngineError("the shell in the container has ended")
+
+    async def _drop(self, container_id: str) -> None:
+        self.gone.append(container_id)
+
+    async def until(self, met: Any) -> None:
+        with anyio.fail_after(5):
+            while not met():  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.005)
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        return [(e.service, e.state) for e in self.events if isinstance(e, ServiceState)]
+
+
+WEB, DB, JOB = Service("web"), Service("db", has_healthcheck=True), Service("job", restart="on-failure")
+
+
+async def test_each_state_is_told_once() -> None:
+    """Every change is an event, and looks without a change are silent."""
+    engine = FakeEngine(container("db", health="starting"))
+    told = Told(engine, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        await engine.change(*engine.containers)
+        await engine.change(container("db", health="healthy"))
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert told.states == [("db", "starting"), ("db", "healthy")]
+
+
+async def test_every_start_is_served_once() -> None:
+    """A container is adopted at each start of its process, and dropped when it has gone."""
+    engine = FakeEngine(container("web", "created"))
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        assert told.started == []
+        await engine.change(container("web"))
+        await told.until(lambda: told.started == ["web@t1"])
+        await engine.change(container("web"))
+        await engine.change(container("web", started="t2"))
+        await told.until(lambda: told.started == ["web@t1", "web@t2"])
+        await engine.change()
+        await told.until(lambda: told.gone == ["id-web"])
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+async def test_a_known_container_is_not_served_again() -> None:
+    """What was synced before its start was seen counts as served."""
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    told.observer.known(engine.containers[0])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert told.started == []
+
+
+@pytest.mark.parametrize(
+    ("service", "failed", "words"),
+    [
+        (
+            WEB,
+            container("web", "exited", exit_code=3),
+            ["service web failed: ended with exit code 3", "  last words"],
+        ),
+        (DB, container("db", health="unhealthy"), ["its health check fails", "  health check: no route"]),
+    ],
+)
+async def test_a_failure_is_raised_in_the_services_own_words(
+    service: Service, failed: Container, words: list[str]
+) -> None:
+    """The error holds how it ended, what the health check printed, and the last lines of its log."""
+    engine = FakeEngine(failed)
+    engine.said = {failed.name: [*(f"line {i}" for i in range(30)), "last words"]}
+    engine.health = "first\nno route"
+    told = Told(engine, service, logs=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.observer.last_lines.get(failed.name))
+        with anyio.fail_after(5), pytest.raises(DevenvError) as caught:
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert all(word in caught.value.message for word in words), caught.value.message
+    assert "line 0\n" not in caught.value.message
+    assert not [e for e in told.events if isinstance(e, Log)]
+
+
+async def test_an_engine_that_is_away_is_looked_at_again() -> None:
+    """A look that fails ends nothing."""
+    engine = FakeEngine(container("web"))
+    engine.down = True
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await anyio.sleep(0.05)
+        engine.down = False
+        await engine.change(container("web"))
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+async def test_log_lines_are_told_with_their_service() -> None:
+    """Each line is one event."""
+    engine = FakeEngine(container("web"))
+    engine.said = {"web": ["one", "two"]}
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: sum(isinstance(e, Log) for e in told.events) == 2)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "one"), Log("web", "two")]

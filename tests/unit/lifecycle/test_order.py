@@ -1,0 +1,144 @@
+"""Who waits for whom, and in which order things end."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.lifecycle.order import Phase, Standing, closure, phase, standings, stop_waves
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Condition, Dependency, Project, Service
+
+
+def container(name: str, state: str = "running", **more: object) -> Container:
+    """A container of the service that it is named after."""
+    return Container(id=f"id-{name}", name=name, service=name.partition("-")[0], state=state, ours=True, **more)  # type: ignore[arg-type]
+
+
+def project(*services: Service) -> Project:
+    """A project with these services and nothing else."""
+    return Project("p", "/p", (), services)
+
+
+DB = Service("db", has_healthcheck=True)
+SEED = Service("seed", depends_on=(Dependency("db", Condition.HEALTHY),))
+API = Service("api", depends_on=(Dependency("db", Condition.HEALTHY), Dependency("seed", Condition.COMPLETED)))
+WEB = Service("web", depends_on=(Dependency("api"), Dependency("absent", required=False)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ((), "api db seed web"),
+        (("db",), "db"),
+        (("api",), "api db seed"),
+        (("web",), "api db seed web"),
+        (("seed", "db"), "db seed"),
+    ],
+)
+def test_closure(wanted: tuple[str, ...], expected: str) -> None:
+    """What is asked for comes with all that it depends on, without optional services that do not exist."""
+    assert closure(project(DB, SEED, API, WEB), wanted) == set(expected.split())
+
+
+def test_closure_of_the_unknown() -> None:
+    """A service that is not in the project is named by the error."""
+    with pytest.raises(KeyError, match="nope"):
+        closure(project(DB), ("nope",))
+
+
+def test_closure_ends_on_a_cycle() -> None:
+    """Services that depend on each other do not keep it busy for ever."""
+    both = Service("a", depends_on=(Dependency("b"),)), Service("b", depends_on=(Dependency("a"),))
+    assert closure(project(*both), ("a",)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "one_shot", "expected"),
+    [
+        ("created", {}, False, Phase.CREATED),
+        ("running", {}, False, Phase.STARTED),
+        ("running", {}, True, Phase.STARTING),
+        ("running", {"health": "starting"}, False, Phase.STARTING),
+        ("running", {"health": "healthy"}, False, Phase.HEALTHY),
+        ("running", {"health": "unhealthy"}, False, Phase.UNHEALTHY),
+        ("paused", {"health": "healthy"}, False, Phase.HEALTHY),
+        ("paused", {}, False, Phase.STARTED),
+        ("exited", {}, False, Phase.COMPLETED),
+        ("exited", {}, True, Phase.COMPLETED),
+        ("exited", {"exit_code": 3}, True, Phase.EXITED),
+        ("dead", {"exit_code": 137}, False, Phase.EXITED),
+        ("restarting", {"exit_code": 1}, False, Phase.EXITED),
+        ("restarting", {}, False, Phase.STARTING),
+    ],
+)
+def test_phase_of_one(state: str, more: dict[str, object], one_shot: bool, expected: Phase) -> None:
+    """Each state of a container has one meaning."""
+    only = container("x", state, **more)
+    assert phase([only], one_shot=one_shot) == (expected, only)
+
+
+def test_phase_of_replicas_is_that_of_the_one_behind() -> None:
+    """A failed replica shows before a healthy one, wherever it stands in the list."""
+    good, new, bad = container("x-1"), container("x-2", "created"), container("x-3", "exited", exit_code=1)
+    assert phase([good, new], one_shot=False) == (Phase.CREATED, new)
+    assert phase([new, good], one_shot=False) == (Phase.CREATED, new)
+    assert phase([good, bad, new], one_shot=False) == (Phase.EXITED, bad)
+    assert phase([], one_shot=False) == (Phase.ABSENT, None)
+
+
+def told(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
+    """Service -> phase and detail."""
+    found = standings(project(DB, SEED, API, WEB), frozenset(names.split()), Scene(containers))
+    return {one.service: (one.phase.value, one.detail) for one in found}
+
+
+def test_standings_say_what_a_service_waits_for() -> None:
+    """A created service names the unmet conditions, one that runs to its end says so."""
+    assert told(
+        "db seed api web",
+        container("db", health="starting"),
+        container("seed", "created"),
+        container("api", "created"),
+        container("web", "created"),
+    ) == {
+        "db": ("starting", "waits for its health check"),
+        "seed": ("created", "waits for db (healthy)"),
+        "api": ("created", "waits for db (healthy), seed (completed_successfully)"),
+        "web": ("created", "waits for api (started)"),
+    }
+    assert told("db seed api", container("db", health="healthy"), container("seed"), container("api", "created")) == {
+        "db": ("healthy", ""),
+        "seed": ("starting", "is running to its end"),
+        "api": ("created", "waits for seed (completed_successfully)"),
+    }
+
+
+def test_standings_say_how_a_service_failed() -> None:
+    """An exit code, or the health check."""
+    found = told("db seed", container("db", health="unhealthy"), container("seed", "exited", exit_code=3))
+    assert found == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
+
+
+def test_standings_leave_out_services_that_were_not_asked_for() -> None:
+    """Only named services stand, and none waits for one that is not among them."""
+    assert standings(project(DB, SEED, API, WEB), frozenset({"web"}), Scene((container("web", "created"),))) == (
+        Standing("web", Phase.CREATED, ""),
+    )
+
+
+def waves(*containers: Container) -> list[list[str]]:
+    """The names in each wave."""
+    return [[c.name for c in wave] for wave in stop_waves(containers)]
+
+
+def test_dependents_stop_first() -> None:
+    """Replicas share a wave; what nobody needs goes at once."""
+    db, api = container("db"), container("api-1", depends_on=("db",))
+    second, web = container("api-2", depends_on=("db",)), container("web", depends_on=("api",))
+    assert waves(db, api, second, web, container("alone")) == [["web", "alone"], ["api-1", "api-2"], ["db"]]
+
+
+def test_a_cycle_stops_as_one_wave() -> None:
+    """Containers that need each other still come to an end; labels that name nobody hold nobody."""
+    assert waves(container("a", depends_on=("b",)), container("b", depends_on=("a", "nobody"))) == [["a", "b"]]
+    assert waves() == []

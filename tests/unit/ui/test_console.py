@@ -1,0 +1,116 @@
+"""The only writer: what goes where, and that nobody's leaving stops the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from devenv.errors import ConfigError, EngineError
+from devenv.model import events as e
+from devenv.ui.console import Console
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that asks for colour, or forbids it."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_text(capfd: Capture) -> None:
+    """Lines for people on stdout, without colour where nobody looks at a terminal."""
+    window = Console()
+    for event in (e.Log("web", "\x1b[31mred"), e.Ready("p", (), 1.0), e.Removed("container", "x")):
+        window.emit(event)
+    assert capfd.readouterr() == ("web │ red\np is up after 1.0 s\n", "")
+
+
+def test_json(capfd: Capture) -> None:
+    """One object a line, ASCII only, with version, time and the event's own fields."""
+    window = Console(as_json=True)
+    window.emit(e.Log("web", "ü\n\x1b"))
+    window.emit(e.Stopped())
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["v"], line["event"]) for line in lines] == [(1, "log"), (1, "stopped")]
+    assert lines[0]["line"] == "ü\n\x1b"
+    assert lines[1]["survivors"] == []
+    assert lines[0]["ts"].endswith("Z")
+
+
+def test_quiet(capfd: Capture) -> None:
+    """Problems and the end are said, logs and syncs are not."""
+    window = Console(quiet=True)
+    window.emit(e.Log("web", "x"))
+    window.emit(e.Synced("web", 1, 0, 1, 1.0, ("a",)))
+    window.emit(e.Problem("bad"))
+    assert capfd.readouterr().out == "problem: bad\n"
+
+
+def test_errors(capfd: Capture) -> None:
+    """What, where relative to here, and what to type: on stderr."""
+    Console().error(ConfigError("no such key", hint="remove it", file=f"{os.getcwd()}/compose.yml", line=3))
+    assert capfd.readouterr() == ("", "error: compose.yml:3: no such key\n  hint: remove it\n")
+
+
+def test_errors_as_json(capfd: Capture) -> None:
+    """Also an event, for those who read events."""
+    Console(as_json=True).error(EngineError("no engine"))
+    out, err = capfd.readouterr()
+    assert json.loads(out) | {"ts": ""} == {
+        "v": 1, "ts": "", "event": "error", "message": "no engine", "where": None, "hint": None, "exit_code": 4,
+    }  # fmt: skip
+    assert err == "error: no engine\n"
+
+
+def test_tables(capfd: Capture) -> None:
+    """Aligned under their names; nothing for no rows."""
+    window = Console()
+    window.table([{"image": "a", "size": "10 MB"}, {"image": "longer", "size": "-"}])
+    window.table([])
+    assert capfd.readouterr().out.rstrip("\n") == "IMAGE   SIZE\na       10 MB\nlonger  -"
+
+
+def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR asks for it, NO_COLOR wins."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Console().emit(e.Problem("bad"))
+    assert "\x1b[" in capfd.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    Console().emit(e.Problem("bad"))
+    assert "\x1b[" not in capfd.readouterr().out
+
+
+LEFT = """
+import sys, time
+from devenv.model import events as e
+from devenv.ui.console import Console
+window = Console(as_json=True)
+window.emit(e.Notice("first"))
+sys.stdin.readline()
+for _ in range(3):
+    window.emit(e.Notice("x" * 100000))
+sys.stderr.write("alive")
+"""
+
+
+def test_a_reader_that_leaves_stops_nothing() -> None:
+    """`devenv up | head -1`: the run goes on to its own end, with its own exit code and no complaint."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LEFT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        said = child.stderr.read()
+        code = child.wait(20)
+    assert (said, code) == (b"alive", 0)

@@ -1,0 +1,82 @@
+"""Each event as people read it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+# ruff: noqa: E501 - a table is read by its rows
+from devenv.model import events as e
+from devenv.ui.text import clean, plain
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("plain", "plain"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]52;c;cm0gLXJm\x07after", "after"),
+        ("\x1bPq#0;2\x1b\\after", "after"),
+        ("a\rb\x08c\x07\x00\x7f\x9bd", "abcd"),
+        ("tab\there", "tab    here"),
+        ("\x1b[2J\x1b[Hgone", "gone"),
+        ("safe\u202etxt.exe", "safetxt.exe"),
+        ("\u2066x\u2069\u200b", "x"),
+        ("ünï👩\u200d💻 日本", "ünï👩\u200d💻 日本"),
+        ("cut \x1b[", "cut "),
+        ("lone \udcff", "lone "),
+    ],
+)
+def test_clean(line: str, expected: str) -> None:
+    """Nothing that a container prints can move the cursor, set the clipboard or turn the text around."""
+    assert clean(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (e.Log("web", "\x1b[31mred"), "web | red"),
+        (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
+        (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
+        (e.ServiceState("db", "healthy"), "● db healthy"),
+        (e.ServiceState("db", "created", "waits for x"), "○ db waits for x"),
+        (e.ServiceState("db", "exited", "exit code 3"), "✗ db exited (exit code 3)"),
+        (e.Synced("web", 1, 0, 3, 12.4, ("src/a.js",)), "src/a.js → web (12 ms)"),
+        (e.Synced("web", 7, 1, 3, 12.0, ("src/a.js",)), "src/a.js +7 → web (12 ms)"),
+        (e.Synced("web", 0, 1, 0, 3.0, ("src/a.js",)), "src/a.js removed from web (3 ms)"),
+        (e.Synced("web", 1, 0, 3, 12.0, ("a",), atomic=False), "a → web (12 ms, not atomic: the image has no shell)"),
+        (e.Synced("web", 1, 0, 3, 1.0, ("a\x1b[2Jb\nc",)), "abc → web (1 ms)"),
+        (e.Restarted("web", "a.js", 120.0), "web restarted in 120 ms (a.js changed)"),
+        (e.Rebuilt("web", "package.json", 4.56), "web rebuilt in 4.6 s (package.json changed)"),
+        (e.Executed("web", "npm ci", 1, "one\n\x1b[31mtwo\n", 5.0), "web ran `npm ci`: exit code 1, two"),
+        (e.Problem("x \x1b[31mfailed", "do y", "web"), "problem in web: x failed\n  hint: do y"),
+        (e.Notice("so it is"), "so it is"),
+        (e.Stopping("INT", 2), "stopping 2 containers; Ctrl-C again ends them at once"),
+        (e.Stopping("down", 1), "stopping 1 container"),
+        (e.Stopping("down", 0), None),
+        (e.Removed("container", "x"), None),
+        (e.Kept("volume", "v", "why", "docker volume rm v"), "kept volume v: why\n  to remove it: docker volume rm v"),
+        (e.Stopped((), 1.26, {"container": 2, "network": 1}), "removed 2 containers, 1 network in 1.3 s; nothing of this run is left"),
+        (e.Stopped(("container x",), 1.0, {}), "removed nothing was there in 1.0 s"),
+        (e.Step("build", "end", seconds=2.0), "built the images (2.0 s)"),
+        (e.Step("build", "end", seconds=0.2), None),
+        (e.Step("rebuild", "begin", "web: a changed"), "rebuilding web: a changed"),
+        (e.ImageState("node:22", "pulling", "40 %"), "image node:22: pulling (40 %)"),
+    ],
+)  # fmt: skip
+def test_plain(event: e.Event, expected: str | None) -> None:
+    """Each event is one line, or none; hints have a line of their own."""
+    assert plain(event) == expected
+
+
+FILLED = {"str": "x", "int": 1, "float": 1.0, "bool": True, "float | None": 1.0, "str | None": "x"}
+
+
+@pytest.mark.parametrize("kind", e.Event.__subclasses__())
+def test_every_event_has_a_text(kind: type[e.Event]) -> None:
+    """No event makes the window fail."""
+    values = {f.name: FILLED.get(str(f.type), ()) for f in fields(kind) if "dict" not in str(f.type)}
+    assert isinstance(plain(kind(**values)), (str, type(None)))

@@ -1,0 +1,207 @@
+"""Host files as tar bytes: whole, with exact times, never as the host's user."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from devenv.watch import archive
+from devenv.watch.archive import Item
+
+
+def built(*items: Item) -> archive.Archive:
+    """The only archive of these items."""
+    (only,) = archive.build(items, uid=1000, gid=1001)
+    return only
+
+
+def members(data: bytes) -> dict[str, tarfile.TarInfo]:
+    """What is in a tar."""
+    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
+        return {info.name: info for info in tar}
+
+
+def test_a_file_as_it_is(tmp_path: Path) -> None:
+    """Content, mode and time to the nanosecond; the owner is the container's."""
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    path.chmod(0o751)
+    os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+    found = built(Item(str(path), "/srv/g"))
+    assert found.data.count(b"mtime=1700000000.123456789") == 1
+    info = members(found.data)["srv/g"]
+    assert (info.uid, info.gid, info.mode, info.size) == (1000, 1001, 0o751, 3)
+    assert (found.size, found.failed) == (3, ())
+    assert archive.first_file(found.data) == b"abc"
+
+
+def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
+    """Dev servers compare times: two archives of them are not alike."""
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    datas = []
+    for ns in (5_000_000_001, 5_000_000_002):
+        os.utime(path, ns=(ns, ns))
+        datas.append(built(Item(str(path), "/f")).data)
+    assert datas[0] != datas[1]
+
+
+def test_links_and_folders(tmp_path: Path) -> None:
+    """A link keeps its text, also one that leads nowhere or to a folder; a folder is an entry of its own."""
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "loose").symlink_to("/no/such")
+    found = members(built(*(Item(str(tmp_path / n), f"/{n}") for n in ("folder", "link", "loose"))).data)
+    assert found["folder"].isdir()
+    assert (found["link"].linkname, found["loose"].linkname) == ("folder", "/no/such")
+    assert found["link"].issym()
+
+
+def test_special_bits_stay_at_home(tmp_path: Path) -> None:
+    """No set-user-id from the host in a container."""
+    path = tmp_path / "f"
+    path.write_bytes(b"")
+    path.chmod(0o4755)
+    assert members(built(Item(str(path), "/f")).data)["f"].mode == 0o755
+
+
+@pytest.mark.parametrize("name", [b"two words", b"new\nline", b"\xff\xfe", b"x" * 255, "ü".encode(), b"-"])
+def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
+    """Every name goes in and comes out as it was, also far below."""
+    source = os.fsencode(tmp_path) + b"/" + name
+    with open(source, "wb") as file:
+        file.write(b"x")
+    path = f"/{'d' * 90}/{'e' * 90}/{os.fsdecode(name)}"
+    found = built(Item(os.fsdecode(source), path))
+    assert list(archive.entries(found.data, "/")) == [path]
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing file, a pipe and a socket fail alone, and the pipe does not block."""
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    (tmp_path / "f").write_bytes(b"x")
+    items = [Item(str(tmp_path / n), f"/{n}") for n in ("gone", "pipe", "f", "socket")]
+    found = built(*items)
+    assert [item.path for item in found.items] == ["/f"]
+    assert {item.path: bool(reason) for item, reason in found.failed} == {
+        "/gone": True,
+        "/pipe": True,
+        "/socket": True,
+    }
+
+
+def test_only_failures_and_nothing(tmp_path: Path) -> None:
+    """Failures are told although there is nothing to send; no items are no archive."""
+    (only,) = archive.build([Item(str(tmp_path / "gone"), "/g")], uid=0, gid=0)
+    assert (only.items, len(only.failed)) == ((), 1)
+    assert list(archive.build([], uid=0, gid=0)) == []
+
+
+def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither too heavy nor too many; what is too heavy alone goes alone; order is kept."""
+    monkeypatch.setattr(archive, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(archive, "CHUNK_FILES", 3)
+    sizes = [10, 10, 10, 10, 95, 500, 1]
+    items = []
+    for index, size in enumerate(sizes):
+        (tmp_path / str(index)).write_bytes(b"x" * size)
+        items.append(Item(str(tmp_path / str(index)), f"/{index}"))
+    found = list(archive.build(items, uid=0, gid=0))
+    assert [[item.path for item in part.items] for part in found] == [
+        ["/0", "/1", "/2"],
+        ["/3"],
+        ["/4"],
+        ["/5"],
+        ["/6"],
+    ]
+    assert [part.size for part in found] == [30, 10, 95, 500, 1]
+
+
+def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large tree is never in memory as a whole."""
+    monkeypatch.setattr(archive, "CHUNK_FILES", 1)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"old")
+    parts = archive.build([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0)
+    next(parts)
+    (tmp_path / "c").write_bytes(b"newer")
+    assert [archive.first_file(part.data) for part in parts] == [b"old", b"newer"]
+
+
+def test_no_torn_reads(tmp_path: Path) -> None:
+    """While a writer adds record after record, what is packed holds whole records, as many as its header says."""
+    path = tmp_path / "f"
+    record = b"x" * 63 + b"\n"
+    path.write_bytes(record * 5000)
+    stop = threading.Event()
+
+    def write() -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        while not stop.is_set():
+            os.write(descriptor, record)
+            stop.wait(0.0005)
+        os.close(descriptor)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        packed = [built(Item(str(path), "/f")) for _ in range(100)]
+    finally:
+        stop.set()
+        writer.join()
+    sent = [archive.first_file(part.data) for part in packed if part.items]
+    assert sent
+    assert all(content == record * (len(content) // 64) for content in sent)
+    assert sorted(map(len, sent)) == list(map(len, sent))
+
+
+def test_a_file_that_never_rests_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as being written, instead of being sent torn."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    real = os.fstat
+
+    def growing(descriptor: int) -> os.stat_result:
+        with path.open("ab") as file:
+            file.write(b"x")
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fstat", growing)
+    ((_, reason),) = built(Item(str(path), "/f")).failed
+    assert "being written" in reason
+
+
+def test_read_back_equals_what_was_sent(tmp_path: Path) -> None:
+    """`expected` and `entries` agree for every kind, and differ by content and mode."""
+    (tmp_path / "f").write_bytes(b"x")
+    (tmp_path / "l").symlink_to("f")
+    (tmp_path / "d").mkdir()
+    names = ("f", "l", "d")
+    found = archive.entries(built(*(Item(str(tmp_path / n), f"/srv/{n}") for n in names)).data, "/")
+    assert found == {f"/srv/{n}": archive.expected(str(tmp_path / n)) for n in names}
+    before = archive.expected(str(tmp_path / "f"))
+    (tmp_path / "f").chmod(0o600)
+    chmodded = archive.expected(str(tmp_path / "f"))
+    (tmp_path / "f").write_bytes(b"y")
+    assert len({before, chmodded, archive.expected(str(tmp_path / "f"))}) == 3
+    assert archive.expected(str(tmp_path / "gone")) is None
+
+
+def test_the_first_file_of_nothing() -> None:
+    """A tar without files has none."""
+    assert archive.first_file(built_empty()) == b""
+
+
+def built_empty() -> bytes:
+    """A tar with nothing in it."""
+    buffer = io.BytesIO()
+    tarfile.open(fileobj=buffer, mode="w").close()
+    return buffer.getvalue()

@@ -1,0 +1,139 @@
+"""What lies on the host: walked without following links, and never called gone without proof."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devenv.model.project import Build, Project, Service
+from devenv.watch import changes, scan
+from devenv.watch.changes import Kind
+
+
+def never(_folder: str) -> bool:
+    """Nothing is ignored."""
+    return False
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with every kind in it, one folder to ignore, and a folder outside."""
+    root = tmp_path / "root"
+    for name in ("a/b/f", "a/g", "node_modules/m/x", "h"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("x")
+    (root / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def modules(folder: str) -> bool:
+    """As a rule that ignores node_modules."""
+    return folder.endswith("/node_modules")
+
+
+def names(found: dict[str, object], root: Path) -> str:
+    """Paths relative to the root, in order."""
+    return " ".join(sorted(os.path.relpath(path, root) for path in found))
+
+
+def test_scan(tree: Path) -> None:
+    """Everything is there once, links not followed, ignored folders shown but not entered."""
+    found = scan.scan([str(tree)], modules)
+    assert names(dict(found), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
+    assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (Kind.OTHER, Kind.LINK)
+    assert found[f"{tree}/link"].link == str(tree.parent / "outside")
+
+
+def test_scan_of_single_files_and_missing_roots(tree: Path) -> None:
+    """A root may be a file, a link, or not there."""
+    found = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
+    assert names(dict(found), tree) == "h link"
+
+
+def test_state() -> None:
+    """Nothing is None, also where the name cannot exist."""
+    assert scan.state("/no/such/thing") is None
+    assert scan.state("/etc/passwd/below") is None
+    assert scan.state("/nul\0byte") is None
+    assert scan.state(f"/{'x' * 300}") is None
+
+
+def after(tree: Path, *touched: str, known: dict[str, changes.FileState]) -> str:
+    """What a look at the touched paths finds, as text."""
+    fresh = scan.look([str(tree / t) if t else str(tree) for t in touched], known, modules)
+    found = changes.diff(known, fresh)
+    plus = [f"+{os.path.relpath(p, tree)}" for p, _ in found.present]
+    return " ".join([f"-{os.path.relpath(p, tree)}" for p, _ in found.gone] + plus)
+
+
+def test_look(tree: Path) -> None:
+    """Changes are found by the touched path itself, and below it where it is a folder."""
+    known = scan.scan([str(tree)], modules)
+    assert after(tree, "a", "h", "", known=known) == ""
+    (tree / "a/b/f").write_text("xx")
+    (tree / "a/new/deep").mkdir(parents=True)
+    (tree / "a/new/deep/n").write_text("x")
+    (tree / "a/g").unlink()
+    assert after(tree, "a/b/f", known=known) == "+a/b/f"
+    assert after(tree, "a", known=known) == "-a/g +a/b/f +a/new +a/new/deep +a/new/deep/n"
+    assert after(tree, "", known=known) == after(tree, "a", known=known)
+    assert after(tree, "a/g", "a/gone", known=known) == "-a/g"
+
+
+def test_look_at_a_folder_that_has_gone(tree: Path) -> None:
+    """All that was known below it has gone with it; so it is where a file took its place."""
+    known = scan.scan([str(tree)], modules)
+    (tree / "a/b/f").unlink()
+    (tree / "a/b").rmdir()
+    assert after(tree, "a/b", known=known) == "-a/b/f -a/b"
+    (tree / "a/b").write_text("now a file")
+    assert after(tree, "a/b", known=known) == "-a/b/f -a/b +a/b"
+
+
+def test_look_leaves_out_what_is_ignored(tree: Path) -> None:
+    """Nothing in an ignored folder is ever stat'ed."""
+    known = scan.scan([str(tree)], modules)
+    (tree / "node_modules/m/x").write_text("xx")
+    assert scan.look([f"{tree}/node_modules/m/x", f"{tree}/node_modules/m"], known, modules) == {}
+
+
+@pytest.mark.parametrize("number", [13, 24, 5, 116])
+def test_not_seen_is_not_gone(tree: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """No right, no descriptor left, a disk or network error: nothing is deleted for that."""
+    known = scan.scan([str(tree)], modules)
+    real, real_lstat = os.scandir, os.lstat
+
+    def scandir(path: str) -> object:
+        if path.endswith("/b"):
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("/h"):
+            raise OSError(number, os.strerror(number), path)
+        return real_lstat(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "lstat", lstat)
+    (tree / "a/g").unlink()
+    assert after(tree, "a", "h", known=known) == "-a/g"
+
+
+def test_dockerignores(tmp_path: Path) -> None:
+    """Each built service has the lines of its own file, which wins over the folder's; no file is no lines."""
+    (tmp_path / ".dockerignore").write_text("# no\n\nnode_modules\n*.log\n")
+    (tmp_path / "Own.dockerignore").write_text("dist\n")
+    (tmp_path / "empty").mkdir()
+    services = (
+        Service("plain", image="x"),
+        Service("common", build=Build(str(tmp_path))),
+        Service("own", build=Build(str(tmp_path), dockerfile="Own")),
+        Service("none", build=Build(str(tmp_path / "empty"))),
+    )
+    found = scan.dockerignores(Project("p", str(tmp_path), (), services))
+    assert found == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}

@@ -1,0 +1,332 @@
+"""The long-lived shell, with a real `sh` on the other side: its orders work whatever a name holds."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102, ARG002 - the fakes speak the words of what they stand for
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from devenv.engine.api import CallError
+from devenv.errors import EngineError
+from devenv.watch import shell as shells
+from devenv.watch.shell import BrokenShellError, Shell, quoted
+
+pytestmark = pytest.mark.anyio
+
+SHELLS = [name for name in ("sh", "bash", "dash") if shutil.which(name)]
+NAMES = [
+    b"plain.txt",
+    b"two words",
+    b'it\'s "quoted"',
+    b"new\nline",
+    b"-rf",
+    b"--",
+    b"$HOME `id` $(id) \\ * ? [a] ; & | < > # ~ !",
+    b"\xff\xfe",
+    "ünï/çödé".replace("/", "-").encode(),
+    b"x" * 255,
+    b" leading and trailing ",
+    b"%s\\n%d",
+]
+
+
+class LocalSession:
+    """Stands for `engine.api.Session`: the shell is a child on this machine."""
+
+    def __init__(self, child: anyio.abc.Process) -> None:
+        self.child = child
+
+    async def send(self, data: bytes) -> None:
+        assert self.child.stdin is not None
+        try:
+            await self.child.stdin.send(data)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise ConnectionResetError from error
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        assert self.child.stdout is not None
+        try:
+            return 1, await self.child.stdout.receive()
+        except anyio.EndOfStream:
+            return None
+
+
+class LocalEngine:
+    """Stands for `engine.api.Engine`: opens sessions on this machine, or raises what it was told to."""
+
+    def __init__(self, argv: list[str], error: Exception | None = None) -> None:
+        self.argv = argv
+        self.error = error
+        self.children: list[anyio.abc.Process] = []
+
+    @contextlib.asynccontextmanager
+    async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
+        assert argv == ["sh"]
+        if self.error is not None:
+            raise self.error
+        async with await anyio.open_process(self.argv, stderr=subprocess.STDOUT) as child:
+            self.children.append(child)
+            yield LocalSession(child)
+
+
+async def opened(engine: Any) -> Shell:
+    """An open shell."""
+    found = await Shell.open(engine, "id", "mark")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(params=SHELLS)
+async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
+    """A shell of each kind that is here."""
+    found = await opened(LocalEngine([request.param]))
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> bytes:
+    """A folder to work in, as bytes."""
+    return os.fsencode(tmp_path)
+
+
+def q(path: bytes) -> bytes:
+    """The path as a word of an order."""
+    return quoted(os.fsdecode(path))
+
+
+def write(path: bytes, content: bytes = b"new") -> bytes:
+    """The path of a file that was made."""
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def read(path: bytes) -> bytes:
+    """What is in a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, name: bytes) -> None:
+    """`m` moves, `r` removes, whatever the name holds; other files stay as they are."""
+    staged, target, beside = folder + b"/.devenv-1~", folder + b"/" + name, write(folder + b"/beside", b"same")
+    write(target, b"old")
+    write(staged)
+    assert await shell.run([b"m " + q(staged) + b" " + q(target)]) == {}
+    assert (read(target), os.path.exists(staged)) == (b"new", False)
+    assert await shell.run([b"r " + q(target)]) == {}
+    assert os.listdir(folder) == [os.path.basename(beside)]
+    assert read(beside) == b"same"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
+    """`d` makes what is not there, with its owner; `rd` removes what is empty, and only that."""
+    target = folder + b"/" + name
+    owner = b"%d:%d" % (os.getuid(), os.getgid())
+    order = b"d " + q(target) + b" " + owner
+    assert await shell.run([order, order]) == {}
+    assert os.path.isdir(target)
+    write(target + b"/x")
+    assert await shell.run([b"rd " + q(target)]) == {}
+    assert os.path.isdir(target)
+    assert await shell.run([b"r " + q(target + b"/x"), b"rd " + q(target), b"rd " + q(target)]) == {}
+    assert not os.path.exists(target)
+
+
+async def test_many_at_once(shell: Shell, folder: bytes) -> None:
+    """`g` moves staged entries of every name over what is there."""
+    stage = folder + b"/.devenv-2~"
+    os.mkdir(stage)
+    for name in NAMES:
+        write(stage + b"/" + name)
+        write(folder + b"/" + name, b"old")
+    assert await shell.run([b"g " + q(stage) + b" " + q(folder) + b" " + b" ".join(map(q, NAMES))]) == {}
+    assert sorted(os.listdir(folder)) == sorted([*NAMES, b".devenv-2~"])
+    assert {read(folder + b"/" + name) for name in NAMES} == {b"new"}
+    assert os.listdir(stage) == []
+
+
+async def test_an_empty_folder_gives_way_to_a_file(shell: Shell, folder: bytes) -> None:
+    """A file may become what was an empty folder."""
+    target = folder + b"/it"
+    os.mkdir(target)
+    assert await shell.run([b"m " + q(write(folder + b"/s~")) + b" " + q(target)]) == {}
+    assert read(target) == b"new"
+
+
+async def test_a_full_folder_does_not(shell: Shell, folder: bytes) -> None:
+    """It fails with a reason, what is in the folder stays, and nothing is moved into it."""
+    target = folder + b"/it"
+    os.mkdir(target)
+    write(target + b"/precious")
+    failed = await shell.run([b"true", b"m " + q(write(folder + b"/s~")) + b" " + q(target), b"true"])
+    assert list(failed) == [1]
+    assert "it" in failed[1]
+    assert os.listdir(target) == [b"precious"]
+    assert sorted(os.listdir(folder)) == [b"it"]
+
+
+async def test_a_file_replaces_a_link_to_a_folder(shell: Shell, folder: bytes) -> None:
+    """It does not land in the folder that the link leads to."""
+    os.mkdir(folder + b"/real")
+    os.symlink(b"real", folder + b"/link")
+    assert await shell.run([b"m " + q(write(folder + b"/s~")) + b" " + q(folder + b"/link")]) == {}
+    assert not os.path.islink(folder + b"/link")
+    assert os.listdir(folder + b"/real") == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "file", "empty folder", "link to a folder", "link to nothing"])
+async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str) -> None:
+    """`l` puts a link where anything but a full folder was, also one that leads to a folder."""
+    os.mkdir(folder + b"/real")
+    target, staged = folder + b"/it", folder + b"/s~"
+    match before:
+        case "file":
+            write(target)
+        case "empty folder":
+            os.mkdir(target)
+        case "link to a folder":
+            os.symlink(b"real", target)
+        case "link to nothing":
+            os.symlink(b"nothing", target)
+    os.symlink(b"real", staged)
+    assert await shell.run([b"l " + q(staged) + b" " + q(target)]) == {}
+    assert os.readlink(target) == b"real"
+    assert os.listdir(folder + b"/real") == []
+    assert sorted(os.listdir(folder)) == [b"it", b"real"]
+
+
+async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
+    """`d` changes only what it makes."""
+    os.mkdir(folder + b"/it", 0o700)
+    assert await shell.run([b"d " + q(folder + b"/it") + b" 12345:12345"]) == {}
+    found = os.stat(folder + b"/it")
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
+
+
+async def test_which_failed_and_why(shell: Shell, folder: bytes) -> None:
+    """Each failed order is known by its place, with what it printed and nothing that others did."""
+    missing = q(folder + b"/missing")
+    orders = [
+        b"true",
+        b"m " + missing + b" " + q(folder + b"/x"),
+        b"echo noise",
+        b"false",
+        b"sh -c 'echo why; exit 3'",
+    ]
+    failed = await shell.run(orders)
+    assert list(failed) == [1, 3, 4]
+    assert "missing" in failed[1]
+    assert failed[4] == "why"
+
+
+async def test_more_than_one_batch(shell: Shell, folder: bytes) -> None:
+    """Thousands of orders and failures neither block each other nor mix up their places."""
+    orders = [b"true" if i % 2 else b"sh_no_such_command_%d" % i for i in range(600)] + [b": " + b"x" * 70000]
+    failed = await shell.run(orders)
+    assert list(failed) == list(range(0, 600, 2))
+    assert all(f"sh_no_such_command_{i}" in text for i, text in failed.items())
+
+
+async def test_runs_take_turns(shell: Shell) -> None:
+    """Two callers at once each get their own answer."""
+    answers: dict[bytes, dict[int, str]] = {}
+
+    async def ask(word: bytes) -> None:
+        answers[word] = await shell.run([b"sh -c 'echo " + word + b"; exit 1'"])
+
+    async with anyio.create_task_group() as tasks:
+        for word in (b"a", b"b", b"c"):
+            tasks.start_soon(ask, word)
+    assert answers == {b"a": {0: "a"}, b"b": {0: "b"}, b"c": {0: "c"}}
+
+
+async def test_a_cancelled_order_breaks_the_shell() -> None:
+    """Nobody can tell whose answer comes next: it is not used again, and its process ends."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    with anyio.move_on_after(0.05):
+        await shell.run([b"sleep 60"])
+    assert shell.broken
+    engine.children[0].kill()
+    await shell.close()
+
+
+async def test_a_shell_that_ends() -> None:
+    """It says so to whoever asks then, and to whoever asks later."""
+    shell = await opened(LocalEngine(["sh"]))
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await shell.run([b"exit 3"])
+        assert shell.broken
+    await shell.close()
+
+
+async def test_a_shell_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is an end to the patience."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    monkeypatch.setattr(shells, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(TimeoutError):
+        await shell.run([b"sleep 60"])
+    assert shell.broken
+    engine.children[0].kill()
+    await shell.close()
+
+
+async def test_closing_ends_the_process() -> None:
+    """The shell in the container sees the end of its input."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    with anyio.fail_after(5):
+        await shell.close()
+    assert engine.children[0].returncode == 0
+
+
+async def test_an_image_without_a_shell() -> None:
+    """The engine says that there is none, or what was started ends at once, or a tool is missing: None."""
+    reason = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH: unknown'
+    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine(["true"]), "id", "m") is None  # type: ignore[arg-type]
+
+
+async def test_an_image_without_a_tool(tmp_path: Path) -> None:
+    """A shell that has `mv` but no `rmdir` is of no use."""
+    for tool in ("mv", "rm", "mkdir", "chown"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    engine = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", str(shutil.which("sh"))])
+    assert await Shell.open(engine, "id", "m") is None  # type: ignore[arg-type]
+    assert engine.children[0].returncode is not None
+
+
+async def test_a_container_that_cannot_be_asked_now() -> None:
+    """Paused or gone is no word about its image: an error, so that it is asked again."""
+    engine = LocalEngine([], CallError(409, "Container x is paused, unpause the container before exec", "opening"))
+    with pytest.raises(EngineError, match="paused"):
+        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_open_leaves_nothing() -> None:
+    """The session ends with the attempt."""
+    engine = LocalEngine(["cat"])  # it never answers, and ends with its input
+    with anyio.move_on_after(0.2):
+        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+    assert engine.children[0].returncode is not None
+
+
+def test_broken_is_a_connection_error() -> None:
+    """Callers that know nothing of shells catch it too."""
+    assert issubclass(BrokenShellError, ConnectionError)
