@@ -46,13 +46,12 @@ def run(arguments: list[str]) -> int:
     try:
         app(args=[*([verb] if verb else []), *before, *after], prog_name="devenv")
     except DevenvError as error:
-        as_json = "json" in arguments or "--output=json" in arguments
-        options.console(options.Output.JSON if as_json else options.Output.TEXT).error(error)
+        options.console(options.wanted_output(arguments)).error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence: nobody is to see a traceback
-        options.console().error(_crash(error))
+        options.console(options.wanted_output(arguments)).error(_crash(error))
         return BUG
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,13 @@ def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
         index += 2 if arguments[index] in WITH_VALUE else 1
     verb = arguments[index] if index < len(arguments) else None
     return arguments[:index], verb, arguments[index + 1 :]
+
+
+def wanted_output(arguments: list[str]) -> Output:
+    """The format that a command line asks for, also where it was not understood as a whole."""
+    pairs = itertools.pairwise(arguments)
+    asked = "--output=json" in arguments or ("--output", "json") in pairs
+    return Output.JSON if asked else Output.TEXT
 
 
 def selection(files: list[str] | None, name: str | None, profiles: list[str] | None) -> Selection:

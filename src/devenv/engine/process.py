@@ -178,12 +178,11 @@ async def _end(process: Process) -> None:
         return
     ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
     for sign, grace in ladder:
-        if process.returncode is not None:
-            break
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
             os.killpg(process.pid, sign)
         with anyio.move_on_after(grace):
             await process.wait()
+            break
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)  # its own children, where they did not go with it
 

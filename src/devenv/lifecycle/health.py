@@ -20,6 +20,7 @@ from devenv.model.project import Project
 
 LOOK_EVERY = 1.0
 LAST_LINES = 12
+OVER_AFTER = 3.0
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
 OnStart = Callable[[Container], Awaitable[object]]
@@ -84,13 +85,24 @@ class Observer:
             await moved.wait()
 
     async def until_over(self) -> None:
-        """Returns when no service runs any more."""
+        """Returns when no service runs any more, and none has come back for a while.
+
+        Between the stop and the start of a restart, and while Compose replaces a container, all may have ended.
+        """
         while True:
-            moved = self._moved
-            found = self.standings()
-            if found and all(s.phase in (Phase.COMPLETED, Phase.EXITED) for s in found):
+            while not self._over():
+                await self._moved.wait()
+            with anyio.move_on_after(OVER_AFTER) as quiet:
+                while self._over():
+                    await self._moved.wait()
+            if quiet.cancelled_caught:
                 return
-            await moved.wait()
+
+    def _over(self) -> bool:
+        ended = (Phase.COMPLETED, Phase.EXITED)
+        found = self.standings()
+        again = any(c.state == "restarting" for c in self.scene.containers)
+        return bool(found) and not again and all(s.phase in ended for s in found)
 
     def standings(self) -> tuple[Standing, ...]:
         """Every service as last seen."""
@@ -104,11 +116,13 @@ class Observer:
         said = [await self._engine.health_output(c.id) for c in sick]
         text += [f"  health check: {one.splitlines()[-1]}" for one in said if one]
         text += [f"  {line}" for line in self.last_lines.get(standing.service, ())]
-        return DevenvError("\n".join(text), hint=f"docker compose config {standing.service}")
+        return DevenvError("\n".join(text))
 
     def _will_try_again(self, standing: Standing) -> bool:
-        policy = self._project.service(standing.service).restart or "no"
-        return standing.phase is Phase.EXITED and policy.partition(":")[0] not in ("no", "on-failure")
+        """The engine says so itself: `restarting` ends when a policy's attempts are used up."""
+        return standing.phase is Phase.EXITED and any(
+            c.state == "restarting" for c in self.scene.of(standing.service)
+        )
 
     def _settled(self) -> bool:
         found = self.standings()
@@ -124,6 +138,15 @@ class Observer:
                     self._poke()
             self._poke()
             await anyio.sleep(LOOK_EVERY)
+
+    async def _serve(self, container: Container) -> None:
+        """In a task of its own: a container that is slow to take its files must not hide what the others do."""
+        try:
+            await self._on_start(container)
+        except EngineError:
+            self._served.pop(container.id, None)  # not served yet: the next look tries again
+            await anyio.sleep(LOOK_EVERY)
+            self._poke()
 
     def _poke(self) -> None:
         self._changed.set()
@@ -154,8 +177,7 @@ class Observer:
             self._ended[container.id] = container.finished_at
         if container.running and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
-            with contextlib.suppress(EngineError):
-                await self._on_start(container)
+            tasks.start_soon(self._serve, container)
 
     def _end_of_last_life(self, container: Container) -> str:
         """When the process before this one ended. Nothing where it is the first, or the first that we see.

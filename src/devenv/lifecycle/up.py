@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -366,8 +367,10 @@ class Ascent:
         async with self.compose_turn:
             await self.making.create((service,))
             scene = await self.engine.scene(self.loaded.project.name)
-            await each(self._first_sync, [c for c in scene.of(service) if not c.running])
-            await self.making.start((service,))
+            try:
+                await each(self._first_sync, [c for c in scene.of(service) if not c.running])
+            finally:
+                await self.making.start((service,))
         for image in old - {c.image for c in scene.of(service)}:
             if not await self.engine.image_tags(image):
                 await self.engine.remove_image(image)
@@ -381,7 +384,8 @@ class Ascent:
             {(ip, host) for c in self.observer.scene.containers if c.service in self.names for ip, host, _ in c.ports}
         )
         if not self.engine.endpoint.local:
-            return tuple(f"http://{self.engine.endpoint.host}:{port}/" for _, port in ports)
+            host = urlsplit(self.engine.endpoint.host).hostname or "localhost"
+            return tuple(f"http://{host}:{port}/" for _, port in ports)
         answers = await each(_speaks_http, [port for _, port in ports])
         speaking = dict.fromkeys(port for (_, port), answer in zip(ports, answers, strict=True) if answer)
         return tuple("http://localhost/" if p == 80 else f"http://localhost:{p}/" for p in speaking)  # noqa: PLR2004
@@ -394,16 +398,15 @@ class Ascent:
         ended_well = error is None and self.ending.signal is None
         if self.ledger is None or self.guardian is None:
             return None
-        try:
-            if self.options.detach and ended_well:
-                self.run.write(replace(self.ledger, phase="detached"))
-                return None
-            if self.options.keep and error is None:
-                self._hand_over()
-                return None
-            return await self._down(error)
-        finally:
-            self.guardian.dismiss()
+        stopped = None
+        if self.options.detach and ended_well:
+            self.run.write(replace(self.ledger, phase="detached"))
+        elif self.options.keep and error is None:
+            self._hand_over()
+        else:
+            stopped = await self._down(error)
+        self.guardian.dismiss()  # only now: a way down that failed is the guardian's to try again
+        return stopped
 
     def _hand_over(self) -> None:
         """All stays running; `down` may still end the containers, but the volumes are the user's."""

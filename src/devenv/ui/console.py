@@ -186,10 +186,6 @@ def _wants_colour(stream: IO[str]) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or _terminal(stream)
 
 
-def _escaped(said: str) -> str:
-    return said.replace("[", "\\[")
-
-
 def _shortened(where: str) -> str:
     """The place relative to here, where that is shorter to read and to click."""
     relative = os.path.relpath(where)

@@ -44,6 +44,11 @@ def clean(line: str) -> str:
     return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs") or c == "\u200d")
 
 
+def clean_lines(text: str) -> str:
+    """Every line of the text cleaned, the lines themselves kept."""
+    return "\n".join(clean(line) for line in text.splitlines())
+
+
 def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event is what this is
     """One line for people, or None for what only machines want to know. Log lines carry their service first."""
     match event:
@@ -76,7 +81,7 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
 def _rest(event: e.Event) -> str | None:
     match event:
         case e.Problem(message, hint, service):
-            said = f"problem{f' in {service}' if service else ''}: {clean(message)}"
+            said = f"problem{f' in {service}' if service else ''}: {clean_lines(message)}"
             return f"{said}\n  hint: {hint}" if hint else said
         case e.Notice(message, hint):
             return f"{message}\n  hint: {hint}" if hint else message
@@ -86,9 +91,9 @@ def _rest(event: e.Event) -> str | None:
         case e.Kept(kind, name, reason, command):
             return f"kept {kind} {name}: {reason}\n  to remove it: {command}"
         case e.Stopped(survivors, seconds, removed):
-            gone = ", ".join(_count(n, kind) for kind, n in removed.items()) or "nothing was there"
-            end = "" if survivors else "; nothing of this run is left"
-            return f"removed {gone} in {seconds:.1f} s{end}"
+            gone = ", ".join(_count(n, kind) for kind, n in removed.items())
+            took = f"removed {gone} in {seconds:.1f} s" if gone else "nothing was there to remove"
+            return took if survivors else f"{took}; nothing of this run is left"
         case _:
             return None
 

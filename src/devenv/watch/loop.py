@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from devenv.concurrent import each
@@ -17,7 +17,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Exec, Restart, ServicePlan, Sync
-from devenv.model.project import Project
+from devenv.model.project import Action, Project
 from devenv.watch import changes, planner, rules, scan, source
 from devenv.watch.apply import Outcome, Target
 from devenv.watch.changes import FileState
@@ -46,7 +46,9 @@ class Lane:
     wake: anyio.Event = field(default_factory=anyio.Event)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_open: bool = False
+    failed: set[str] = field(default_factory=set)
     retry: float = FIRST_RETRY
+    retry_at: float = math.inf
     told: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +99,8 @@ class Corridor:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(receive)
-            await anyio.lowlevel.checkpoint()
+            await arrived.wait()  # the watcher stands: what is looked at from now on misses nothing
+            arrived, raw = anyio.Event(), set()
             self._now = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes)
             for lane in self.lanes.values():
                 lane.done = {p: s for p, s in self._now.items() if any(r.matches(p) for r in lane.rules)}
@@ -126,17 +129,21 @@ class Corridor:
 
     async def _serve(self, lane: Lane) -> None:
         while True:
-            await lane.wake.wait()
+            with anyio.CancelScope(deadline=lane.retry_at):
+                await lane.wake.wait()
             lane.wake = anyio.Event()
+            if anyio.current_time() >= lane.retry_at:
+                lane.pending |= lane.failed
+                lane.failed, lane.retry_at = set(), math.inf
             if not lane.is_open or not lane.pending:
                 continue
             failed = await self._advance(lane)
             if failed:
-                await anyio.sleep(lane.retry)
+                # What failed waits for its time; what is saved meanwhile does not wait with it.
+                lane.failed |= failed
+                lane.retry_at = min(lane.retry_at, anyio.current_time() + lane.retry)
                 lane.retry = min(2 * lane.retry, LAST_RETRY)
-                lane.pending |= failed
-                lane.wake.set()
-            else:
+            elif not lane.failed:
                 lane.retry = FIRST_RETRY
 
     async def _advance(self, lane: Lane) -> set[str]:
@@ -144,25 +151,41 @@ class Corridor:
         async with lane.turn:
             paths, lane.pending = lane.pending, set()
             found = changes.diff(lane.done, {p: self._now.get(p) for p in paths})
+            for path in planner.skipped(found, lane.rules):
+                self._tell(lane, path, "neither a file, a folder nor a link: not synced")
             plan = planner.plan(found, lane.rules, directory=self._project.directory)
             if not plan:
                 changes.apply(lane.done, found)
                 return set()
             step = plan.services[0]
-            if step.rebuild is not None:
-                changes.apply(lane.done, found)
-            else:
+            if step.rebuild is None:
                 return await self._carry_out(lane, step, found)
+        if await self._rebuilt(lane.service, step.rebuild.cause):
+            changes.apply(lane.done, found)
+            return set()
+        async with lane.turn:
+            # The old container runs on: what else was saved belongs into it, and the next edit builds again.
+            others = [r for r in lane.rules if r.rule.action is not Action.REBUILD]
+            instead = planner.plan(found, others, directory=self._project.directory)
+            if instead:
+                return await self._carry_out(lane, instead.services[0], found)
+            changes.apply(lane.done, found)
+            return set()
+
+    async def _rebuilt(self, service: str, cause: str) -> bool:
         try:
-            await self._rebuild(lane.service, step.rebuild.cause)
+            await self._rebuild(service, cause)
         except DevenvError as error:
-            self._emit(Problem(error.message, error.hint, lane.service))
-        return set()
+            self._emit(Problem(error.message, error.hint, service))
+            return False
+        return True
 
     async def _carry_out(self, lane: Lane, step: ServicePlan, found: changes.Changes) -> set[str]:
         began = time.time()
         outcome, lost = await self._deliver(lane, step.deletes, step.syncs)
         bad = self._bad_paths(lane, step, outcome)
+        if lost:  # what one container did not get is not done: otherwise nothing would differ the next time
+            bad = {p for p, _ in (*found.present, *found.gone)}
         changes.apply(lane.done, _without(found, bad))
         if outcome.files or outcome.deleted:
             self._emit(self._synced(lane.service, step, outcome, found, began))
@@ -171,7 +194,7 @@ class Corridor:
                 await self._execute(lane, execution)
             if step.restart is not None:
                 await self._restart(lane, step.restart)
-        return {p for p, _ in (*found.present, *found.gone)} if lost else bad
+        return bad
 
     async def _deliver(self, lane: Lane, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> tuple[Outcome, bool]:
         """What happened in all containers of the service, and whether any of them could not be asked."""
@@ -182,30 +205,32 @@ class Corridor:
             try:
                 outcomes.append(await target.deliver(deletes, syncs))
             except EngineError as error:
-                if await self._is_the_same(target):
-                    lost.append(error.message)
+                now = await self._now_of(target)
+                if now is not None:
+                    # Begun anew it is about to be adopted, which brings files but deletes none: nothing to tell.
+                    lost.append("" if now.key != target.container.key else error.message)
 
         await each(one, lane.targets.values())
-        for message in lost:
+        for message in filter(None, lost):
             self._tell(lane, lane.service, message)
         return _merged(outcomes), bool(lost)
 
-    async def _is_the_same(self, target: Target) -> bool:
-        """Whether the target still has to be served: a container begun anew is adopted by its own event."""
+    async def _now_of(self, target: Target) -> Container | None:
+        """The container as far as it can be told, or None where it has gone."""
         try:
             now = await self._engine.inspect(target.container.id)
         except EngineError:
-            return True
-        if now is None or now.key != target.container.key:
-            return False
-        target.container = now  # it may have ended meanwhile: then files go in without a shell
-        return True
+            return target.container
+        if now is not None and now.key == target.container.key:
+            target.container = now  # it may have ended meanwhile: then files go in without a shell
+        return now
 
     def _bad_paths(self, lane: Lane, step: ServicePlan, outcome: Outcome) -> set[str]:
         bad = {s.source for s in step.syncs if s.target in outcome.failed}
         causes = {d.target: d for d in step.deletes if d.target in outcome.failed}
         for sync in step.syncs:
-            if sync.target in outcome.failed:
+            # A temporary file that was gone before it could be read is no problem of anybody's.
+            if sync.target in outcome.failed and os.path.lexists(sync.source):
                 self._tell(lane, sync.source, outcome.failed[sync.target])
         for target in causes:
             self._tell(lane, target, outcome.failed[target])
@@ -295,10 +320,16 @@ class Corridor:
             missing = await target.differing(syncs, _tops(syncs, lane.rules)) if syncs else []
             outcome = await target.deliver((), missing) if missing else Outcome()
             for failed, reason in outcome.failed.items():
-                lane.pending |= {s.source for s in missing if s.target == failed}
+                sources = {s.source for s in missing if s.target == failed}
+                lane.failed |= sources
+                for source_path in sources:
+                    lane.done.pop(source_path, None)  # otherwise nothing would differ, and nothing be tried again
                 self._tell(lane, failed, reason)
             lane.targets[container.id] = target
             lane.retry = FIRST_RETRY
+            if lane.failed:
+                lane.retry_at = anyio.current_time() + lane.retry
+                lane.wake.set()
         if container.running:
             await target.open_shell()
         return outcome.files

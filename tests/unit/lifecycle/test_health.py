@@ -136,6 +136,20 @@ async def test_every_start_is_served_once() -> None:
     engine.close()
 
 
+async def test_a_start_that_could_not_be_served_is_served_later() -> None:
+    """A container whose first sync failed does not stay without one for ever."""
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    told.failing = 1
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.started)
+        await engine.change(*engine.containers)
+        await told.until(lambda: len(told.started) == 2)
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
 async def test_a_known_container_is_not_served_again() -> None:
     """What was synced before its start was seen counts as served."""
     engine = FakeEngine(container("web"))
@@ -178,6 +192,47 @@ async def test_a_failure_is_raised_in_the_services_own_words(
     assert all(word in caught.value.message for word in words), caught.value.message
     assert "line 0\n" not in caught.value.message
     assert not [e for e in told.events if isinstance(e, Log)]
+
+
+async def test_a_service_that_the_engine_restarts_has_not_failed_yet() -> None:
+    """`restart: on-failure` is tried again by the engine, and may be up the next time."""
+    engine = FakeEngine(container("job", "restarting", exit_code=1))
+    told = Told(engine, JOB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        tasks.start_soon(engine.change, container("job", started="t2"))
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+async def test_a_restart_is_not_the_end() -> None:
+    """Between the stop and the start of its only container the run goes on; it ends when nothing comes back."""
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    over = anyio.Event()
+
+    async def wait() -> None:
+        await told.observer.until_over()
+        over.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        tasks.start_soon(wait)
+        await engine.change(container("web", "exited", exit_code=143))
+        await told.until(lambda: ("web", "exited") in told.states)
+        await anyio.sleep(0.1)
+        assert not over.is_set()
+        await engine.change(container("web", started="t2"))
+        await told.until(lambda: told.states[-1] == ("web", "started"))
+        await engine.change(container("web", "exited", started="t2"))
+        with anyio.fail_after(8):
+            await over.wait()
+        tasks.cancel_scope.cancel()
+    engine.close()
 
 
 async def test_an_engine_that_is_away_is_looked_at_again() -> None:

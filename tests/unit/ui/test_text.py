@@ -60,7 +60,7 @@ def test_clean(line: str, expected: str) -> None:
         (e.Removed("container", "x"), None),
         (e.Kept("volume", "v", "why", "docker volume rm v"), "kept volume v: why\n  to remove it: docker volume rm v"),
         (e.Stopped((), 1.26, {"container": 2, "network": 1}), "removed 2 containers, 1 network in 1.3 s; nothing of this run is left"),
-        (e.Stopped(("container x",), 1.0, {}), "removed nothing was there in 1.0 s"),
+        (e.Stopped(("container x",), 1.0, {}), "nothing was there to remove"),
         (e.Step("build", "end", seconds=2.0), "built the images (2.0 s)"),
         (e.Step("build", "end", seconds=0.2), None),
         (e.Step("rebuild", "begin", "web: a changed"), "rebuilding web: a changed"),
