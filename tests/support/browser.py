@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Request
 
 MARKER = "devenvTestMarker"
+LOAD_TIMEOUT = 30.0  # seconds
+# Chromium drops all connections when a network of the host comes or goes, as every compose project's does.
+CUT_OFF = "net::ERR_NETWORK_CHANGED"
 
 
 class TodoPage:
@@ -18,17 +24,36 @@ class TodoPage:
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        page.goto(url)
-        self.until_loaded()
-
-    def until_loaded(self) -> None:
-        """Returns when the page shows todos (or that there are none)."""
-        expect(self.page.get_by_role("status")).to_be_visible(timeout=30_000)
+        self._cut_off = False
+        page.on("requestfailed", self._note_failure)
+        self._load(lambda: page.goto(url))
 
     def reload(self) -> None:
         """The page loaded anew."""
-        self.page.reload()
-        self.until_loaded()
+        self._load(self.page.reload)
+
+    def _load(self, load: Callable[[], object]) -> None:
+        """Load until the page shows todos (or that there are none); again where another project's network cut in."""
+        deadline = time.monotonic() + LOAD_TIMEOUT
+        self._attempt(load)
+        while not (loaded := self.page.get_by_role("status")).is_visible():
+            if time.monotonic() > deadline:
+                expect(loaded).to_be_visible()
+            if self._cut_off:
+                self._attempt(load)
+            self.page.wait_for_timeout(50)
+
+    def _attempt(self, load: Callable[[], object]) -> None:
+        self._cut_off = False
+        try:
+            load()
+        except PlaywrightError as error:
+            if CUT_OFF not in error.message:
+                raise
+            self._cut_off = True
+
+    def _note_failure(self, request: Request) -> None:
+        self._cut_off = self._cut_off or request.failure == CUT_OFF
 
     @property
     def heading(self) -> Locator:
