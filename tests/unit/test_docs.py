@@ -14,6 +14,7 @@ from devenv import errors
 from devenv.cli.app import COMMANDS, app
 from devenv.config.parse import SETTINGS
 from devenv.model import events
+from support.layers import SOURCE, is_pure
 
 ROOT = Path(__file__).parents[2]
 COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -83,6 +84,23 @@ def test_every_exit_code_is_described() -> None:
     codes = {errors.DevenvError.exit_code, *(kind.exit_code for kind in errors.DevenvError.__subclasses__())}
 
     assert {f"| {code} |" for code in codes} <= set(re.findall(r"^\| \d \|", COMMANDS_TEXT, re.MULTILINE))
+
+
+def test_the_map_shows_every_module() -> None:
+    """The tree in ARCHITECTURE.md has each module in its room, with the mark P where it is pure."""
+    tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1].split("\ntemplates/")[0]
+    room = ""
+    shown: dict[str, bool] = {}
+    for line in tree.splitlines():
+        names = line[:24].rstrip()
+        if found := re.match(r" {2}(\w+)/", names):
+            room = f"{found[1]}/"
+        inside = room if names.startswith("    ") else ""
+        shown |= {f"{inside}{name}": names.endswith(" P") for name in re.findall(r"\w+\.py", names)}
+    modules = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.stat().st_size}
+    packages = {module for module in modules if module.endswith("/__init__.py")}
+
+    assert shown == {module: is_pure(module) for module in modules - packages}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
