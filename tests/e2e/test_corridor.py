@@ -347,13 +347,3 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     stack.write("src/a", "after")
     site.equal("web", "src")
     assert site.run.stop() == 130
-
-
-def test_without_rules_one_notice_tells_what_would_help(stack: Stack, up: Up) -> None:
-    """A project without watch rules comes up as well, and is told once what to add."""
-    stack.compose_file({"web": idle_service(), "db": idle_service()})
-    run = up.ready(stack)
-    (notice,) = run.all("notice")
-    assert "no service has watch rules" in notice["message"]
-    assert "develop" in notice["hint"]
-    assert run.stop() == 130

@@ -109,7 +109,6 @@ class Phases:
     [
         (Phases.load, TERM),
         (Phases.build, INT),
-        (Phases.build, HUP),
         (Phases.create, INT),
         (Phases.create, HUP),
         (Phases.healthy, TERM),
@@ -118,7 +117,6 @@ class Phases:
         (Phases.ready, HUP),
         (Phases.sync, INT),
         (Phases.rebuild, TERM),
-        (Phases.rebuild, HUP),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else value.__name__,
 )
@@ -134,7 +132,7 @@ def test_a_signal_leaves_nothing(
     assert [one["name"] for one in run.all("kept")] == volumes
     if sign is not HUP:
         assert volumes == []
-    elif phase in (Phases.ready, Phases.rebuild):
+    elif phase is Phases.ready:
         assert volumes == [f"{stack.name}_data"]
     assert run.survivors() == {}
     engine.until(lambda: processes(phases.word), lambda found: not found, timeout=5)

@@ -104,6 +104,8 @@ def test_keep_leaves_everything_and_recreates_nothing(stack: Stack, up: Up, deve
     assert kept["command"] == f"docker volume rm {kept['name']}"
     assert keys(stack) == before
     again = up.ready(stack, "--keep")
+    done = cli.run("exec", "-T", "web", "echo", "hello", cwd=stack.folder, env=stack.env)
+    assert (done.returncode, done.stdout) == (0, "hello\n"), "a verb that is not devenv's goes to docker compose"
     assert again.stop() == 130
     assert keys(stack) == before
     assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
@@ -135,7 +137,10 @@ def test_to_plain_compose_and_back(new_stack: NewStack, up: Up, compose_env: dic
 
 
 def test_json_output_is_events_and_nothing_else(stack: Stack, up: Up) -> None:
-    """Under `--output json` each line of stdout is an object with v, ts and event: an error's too."""
+    """Under `--output json` each line of stdout is an object with v, ts and event: an error's too.
+
+    A project without watch rules comes up as well, and one notice tells what would help.
+    """
     stack.compose_file(
         {
             "web": idle_service(command=["sh", "-c", "echo '{not json'; exit 3"]),
@@ -147,6 +152,9 @@ def test_json_output_is_events_and_nothing_else(stack: Stack, up: Up) -> None:
     assert run.stray == []
     error = run.all("error")[0]
     assert error["exit_code"] == 1
+    (notice,) = run.all("notice")
+    assert "no service has watch rules" in notice["message"]
+    assert "develop" in notice["hint"]
     assert "{not json" in error["message"]
     assert {"log", "service", "step", "removed", "stopped", "error"} <= {one["event"] for one in run.events}
     for one in run.events:
@@ -167,12 +175,3 @@ def test_text_without_a_terminal_is_plain(stack: Stack, up: Up) -> None:
     assert "\r" not in said
     assert re.search(r"^web +│ red$", said, re.MULTILINE)
     assert "nothing of this run is left" in said
-
-
-def test_other_verbs_go_to_compose(stack: Stack, up: Up) -> None:
-    """A verb that devenv does not improve is docker compose's own, with this project's name."""
-    stack.compose_file({"web": idle_service()})
-    run = up.ready(stack)
-    done = cli.run("exec", "-T", "web", "echo", "hello", cwd=stack.folder, env=stack.env)
-    assert (done.returncode, done.stdout) == (0, "hello\n")
-    assert run.stop() == 130
