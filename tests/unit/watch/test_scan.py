@@ -137,3 +137,18 @@ def test_dockerignores(tmp_path: Path) -> None:
     )
     found = scan.dockerignores(Project("p", str(tmp_path), (), services))
     assert found == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}
+
+
+def test_a_folder_that_became_a_link(tree: Path) -> None:
+    """What is seen through a link is not what was there: it is gone, in whatever order the events name it."""
+    known = scan.scan([str(tree)], never)
+    (tree / "a/b/f").unlink()
+    (tree / "a/b").rmdir()
+    (tree.parent / "outside/f").write_text("behind the link")
+    (tree / "a/b").symlink_to(tree.parent / "outside")
+    for touched in ([f"{tree}/a/b/f", f"{tree}/a/b"], [f"{tree}/a/b", f"{tree}/a/b/f"]):
+        fresh = scan.look(touched, known, never)
+        assert fresh[f"{tree}/a/b/f"] is None
+        link = fresh[f"{tree}/a/b"]
+        assert link is not None
+        assert link.kind is Kind.LINK
