@@ -37,7 +37,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "python_on_whales": ("engine/docker.py",),
     "aiodocker": ("engine/api.py",),
     "watchfiles": ("watch/source.py",),
-    "asyncinotify": ("watch/source.py",),
+    "ctypes": ("watch/inotify.py",),
     "yaml": ("config/", "scaffold/"),
     "rich": ("ui/",),
     "typer": ("cli/",),

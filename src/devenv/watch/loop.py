@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from devenv.concurrent import each
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
-from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
+from devenv.model.events import Emit, Executed, Notice, Problem, Restarted, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Project
@@ -93,7 +93,7 @@ class Corridor:
         arrived = anyio.Event()
 
         async def receive() -> None:
-            async for paths in source.changes(roots, anyio.Event()):
+            async for paths in source.changes(roots, self._prunes, self._say):
                 raw.update(paths)
                 arrived.set()
 
@@ -113,6 +113,9 @@ class Corridor:
 
     def _prunes(self, folder: str) -> bool:
         return rules.prune(self._rules, folder)
+
+    def _say(self, message: str, hint: str) -> None:
+        self._emit(Notice(message, hint))
 
     async def _notice(self, paths: Iterable[str]) -> None:
         fresh = await anyio.to_thread.run_sync(scan.look, paths, self._now, self._prunes)

@@ -1,38 +1,59 @@
-"""Host events as sets of paths. They are hints only: stat decides what happened."""
+"""Host events as sets of paths. They are hints only: stat decides what happened.
+
+On Linux they come from inotify itself; from watchfiles elsewhere, and where the kernel has no watches left.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import AsyncIterator, Iterable
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 import anyio
 from watchfiles import awatch
 
 from devenv.concurrent import first
+from devenv.watch import inotify
+from devenv.watch.inotify import Prune, below, nearest
 
 STEP_MS = 5
 DEBOUNCE_MS = 100
 RETRY_SECONDS = 1.0
+MORE_WATCHES = "sudo sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024"
+
+Say = Callable[[str, str], None]
 
 
-async def changes(roots: Iterable[str], stop: anyio.Event) -> AsyncIterator[frozenset[str]]:
-    """Sets of absolute paths below (or equal to) the roots that may have changed, until `stop`.
+async def changes(
+    roots: Iterable[str], prune: Prune, say: Say, *, portable: bool = sys.platform != "linux"
+) -> AsyncGenerator[frozenset[str], None]:
+    """Sets of absolute paths below (or equal to) the roots that may have changed, until cancelled.
 
     A root in a set means that anything below it may have changed. All roots come first, once the watcher stands
-    (what is looked at from then on misses nothing), and again whenever it had to begin anew.
+    (what is looked at from then on misses nothing), and again whenever events were lost or it had to begin anew.
+    `say` gets a message and a hint where Linux has no inotify left for us.
     """
     roots = tuple(roots)
-    while not stop.is_set():
-        async for found in _watched(roots, stop):
-            yield found
+    if not portable:
+        try:
+            async with contextlib.aclosing(inotify.changes(roots, prune)) as batches:
+                async for found in batches:
+                    yield found
+        except OSError as error:
+            say(f"inotify has no more watches ({error.strerror}): saves arrive a little later", MORE_WATCHES)
+    while True:
+        async with contextlib.aclosing(_watched(roots)) as batches:
+            async for found in batches:
+                yield found
 
 
-async def _watched(roots: tuple[str, ...], stop: anyio.Event) -> AsyncIterator[frozenset[str]]:
-    """Events until `stop`, until a root appears, goes or is another folder, or until the watcher fails."""
+async def _watched(roots: tuple[str, ...]) -> AsyncGenerator[frozenset[str], None]:
+    """Events until a root appears, goes or is another folder, or until the watcher fails."""
     before = [_identity(root) for root in roots]
     folders = [root for root in roots if os.path.isdir(root) and not os.path.islink(root)]
-    beside = sorted({_nearest(root) for root in roots if root not in folders})
+    beside = sorted({nearest(root) for root in roots if root not in folders})
     send, receive = anyio.create_memory_object_stream[frozenset[str]](100)
     async with anyio.create_task_group() as tasks:
         ended = anyio.Event()
@@ -58,16 +79,13 @@ async def _watched(roots: tuple[str, ...], stop: anyio.Event) -> AsyncIterator[f
                 await anyio.sleep(RETRY_SECONDS)
             ended.set()
 
-        async def until_stopped() -> None:
+        async def until_ended() -> None:
             try:
-                await stop.wait()
+                await ended.wait()
+                send.close()
             finally:
                 # Also when cancelled: a watcher's thread looks at nothing else until its next event.
                 ended.set()
-
-        async def until_ended() -> None:
-            await ended.wait()
-            send.close()
 
         if folders:
             tasks.start_soon(lambda: pump(folders, recursive=True))
@@ -75,11 +93,10 @@ async def _watched(roots: tuple[str, ...], stop: anyio.Event) -> AsyncIterator[f
             tasks.start_soon(lambda: pump(beside, recursive=False))
         # Tasks begin in this order, and a watcher stands when its task first waits.
         tasks.start_soon(send.send, frozenset(roots))
-        tasks.start_soon(until_stopped)
         tasks.start_soon(until_ended)
         async with send, receive:
             async for found in receive:
-                wanted = frozenset(p for p in found if _below(p, roots))
+                wanted = frozenset(p for p in found if below(p, roots))
                 if wanted:
                     yield wanted
                 if [_identity(root) for root in roots] != before:
@@ -95,15 +112,3 @@ def _identity(root: str) -> tuple[int, int] | bool:
     except OSError:
         return False
     return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else True
-
-
-def _nearest(root: str) -> str:
-    """The folder whose events tell of a root that is a file, a link, or not there yet."""
-    folder = os.path.dirname(root)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
-
-
-def _below(path: str, roots: tuple[str, ...]) -> bool:
-    return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -13,7 +15,19 @@ import pytest
 
 from devenv.watch import source
 
-pytestmark = pytest.mark.anyio
+WATCHERS = [True, False] if sys.platform == "linux" else [True]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("portable", WATCHERS, indirect=True)]
+
+
+@pytest.fixture(autouse=True)
+def portable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every promise holds for both watchers: the system's own, and the portable one."""
+    monkeypatch.setattr(source, "changes", functools.partial(source.changes, portable=request.param))
+
+
+def nothing(_folder: str) -> bool:
+    """Ignore no folder."""
+    return False
 
 
 @contextlib.asynccontextmanager
@@ -23,7 +37,7 @@ async def watching(*roots: Path) -> AsyncIterator[set[str]]:
     standing = anyio.Event()
 
     async def watch() -> None:
-        async for paths in source.changes([str(r) for r in roots], anyio.Event()):
+        async for paths in source.changes([str(r) for r in roots], nothing, print):
             told.update(paths)
             standing.set()
 
@@ -137,17 +151,26 @@ async def test_a_name_that_is_no_text(tmp_path: Path, monkeypatch: pytest.Monkey
         await until(lambda: bool({f"{tmp_path}/f", str(tmp_path)} & told))
 
 
-async def test_stop_ends_it(tmp_path: Path) -> None:
-    """Set, the iteration ends by itself and soon."""
-    stop = anyio.Event()
-    (tmp_path / "file").write_text("x")
-    with anyio.fail_after(5):
-        async for _ in source.changes([str(tmp_path), str(tmp_path / "gone"), "/etc/hostname"], stop):
-            stop.set()
-
-
 async def test_a_cancel_ends_it_at_once(tmp_path: Path) -> None:
     """The watcher's thread does not hold the way down up."""
     with anyio.fail_after(2), anyio.move_on_after(0.1):
-        async for _ in source.changes([str(tmp_path)], anyio.Event()):
+        async for _ in source.changes([str(tmp_path)], nothing, print):
             pass
+
+
+async def test_a_parent_that_goes_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root is found again although the folder that it lay in went with it."""
+    monkeypatch.setattr(source, "RETRY_SECONDS", 0.05)
+    root = tmp_path / "a/b/root"
+    root.mkdir(parents=True)
+    async with watching(root) as told:
+        shutil.rmtree(tmp_path / "a")
+        await until(lambda: str(root) in told)
+        await anyio.sleep(0.2)
+        told.clear()
+        root.mkdir(parents=True)
+        await until(lambda: str(root) in told)
+        await anyio.sleep(0.2)
+        told.clear()
+        (root / "f").write_text("x")
+        await until(lambda: bool({f"{root}/f", str(root)} & told))
