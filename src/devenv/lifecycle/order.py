@@ -24,6 +24,7 @@ class Phase(StrEnum):
 
 
 GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
+UNTIL = {Condition.HEALTHY: "to be healthy", Condition.STARTED: "to start", Condition.COMPLETED: "to complete"}
 BAD = frozenset({Phase.UNHEALTHY, Phase.EXITED})
 
 
@@ -112,12 +113,13 @@ def _detail(service: Service, reached: Mapping[str, Phase], container: Container
     if mine is Phase.UNHEALTHY:
         return "its health check fails"
     if mine in (Phase.ABSENT, Phase.CREATED):
+        unmet = [d for d in service.depends_on if d.service in reached and not _met(d.condition, reached[d.service])]
         waits = [
-            f"{d.service} ({d.condition.value.removeprefix('service_')})"
-            for d in service.depends_on
-            if d.service in reached and not _met(d.condition, reached[d.service])
+            f"{', '.join(d.service for d in unmet if d.condition is condition)} {words}"
+            for condition, words in UNTIL.items()
+            if any(d.condition is condition for d in unmet)
         ]
-        return f"waits for {', '.join(waits)}" if waits else ""
+        return f"waits for {' and '.join(waits)}" if waits else ""
     if mine is Phase.STARTING:
         return "waits for its health check" if service.has_healthcheck else "is running to its end"
     return ""

@@ -16,6 +16,7 @@ from devenv.concurrent import each, first
 from devenv.config import load, runmodel
 from devenv.config.load import Loaded, Selection
 from devenv.config.runmodel import Choices, Found, PortChange
+from devenv.config.user import user_settings
 from devenv.engine import process
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
@@ -36,6 +37,7 @@ from devenv.watch import rules, scan
 from devenv.watch.loop import Corridor
 
 HTTP_TIMEOUT = 1.0
+PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -86,9 +88,19 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
                 emit(Notice(warning))
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
+            await _cleaned(run, emit)
             stack.enter_context(run.lock())
             ascent = Ascent(options, emit, ending, loaded, engine, run, began)
         return ending.exit_code if ascent is None else await ascent.go()
+
+
+async def _cleaned(run: Run, emit: Emit) -> None:
+    """Returns when nobody cleans up after an earlier run any more, at the latest after a minute."""
+    if run.is_cleaned():
+        emit(Notice("waiting until the run before this one is cleaned up"))
+        with anyio.move_on_after(PATIENCE):
+            while run.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
+                await anyio.sleep(0.1)
 
 
 @dataclass
@@ -213,7 +225,8 @@ class Ascent:
     async def images(self, _tasks: TaskGroup) -> None:
         """Every image that the services and the Dockerfiles need: present, pulled, or made."""
         project = self._own_project()
-        self.provided = await pantry.provide(project, stand_ins=self.options.stand_ins, emit=self.emit)
+        consent = self.options.stand_ins or user_settings().stand_ins
+        self.provided = await pantry.provide(project, stand_ins=consent, emit=self.emit)
         self.compose = self._compose(self.names)
         # What somebody else started is left out of every create: Compose would replace it where it differs.
         self.making = self._compose(self.names - self.found.foreign_services)

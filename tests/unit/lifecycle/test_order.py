@@ -102,9 +102,9 @@ def test_standings_say_what_a_service_waits_for() -> None:
         container("web", "created"),
     ) == {
         "db": ("starting", "waits for its health check"),
-        "seed": ("created", "waits for db (healthy)"),
-        "api": ("created", "waits for db (healthy), seed (completed_successfully)"),
-        "web": ("created", "waits for api (started)"),
+        "seed": ("created", "waits for db to be healthy"),
+        "api": ("created", "waits for db to be healthy and seed to complete"),
+        "web": ("created", "waits for api to start"),
     }
     assert told("db seed api", container("db", health="healthy"), container("seed"), container("api", "created")) == {
         "db": ("healthy", ""),

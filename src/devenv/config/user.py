@@ -1,0 +1,54 @@
+"""What one person chose for all projects: `$XDG_CONFIG_HOME/devenv-compose/config.toml`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from typing import Any
+
+from devenv.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class UserSettings:
+    """`stand_ins`: where no registry answers, stand-in images may be made from packages."""
+
+    stand_ins: bool = False
+
+
+def user_settings() -> UserSettings:
+    """The settings in the user's file, defaults where there is none. Raises ConfigError for what is wrong in it."""
+    path = _path()
+    try:
+        with open(path, "rb") as file:
+            data = tomllib.load(file)
+    except FileNotFoundError:
+        return UserSettings()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise ConfigError(
+            f"not TOML: {str(error).partition(' (at')[0]}", file=path, line=int(line[1]) if line else None
+        ) from error
+    return UserSettings(**{key: _value(key, value, path) for key, value in data.items()})
+
+
+def _value(key: str, value: Any, path: str) -> bool:
+    known = [field.name for field in fields(UserSettings)]
+    if key not in known:
+        close = difflib.get_close_matches(key, known, n=1)
+        raise ConfigError(f"unknown key `{key}`", hint=f"Did you mean `{(close or known)[0]}`?", file=path)
+    if not isinstance(value, bool):
+        raise ConfigError(f"`{key}` is true or false", file=path)
+    return value
+
+
+def _path() -> str:
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(base, "devenv-compose", "config.toml")
