@@ -45,13 +45,14 @@ async def _held(run: Run, ask: signal.Signals) -> AsyncIterator[None]:
     """The project's lock, if need be after the run that holds it was asked to end (a HUP keeps its volumes)."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(run.lock())
+            stack.enter_context(run.lock(cleaning=True))
         except StateError:
             holder = run.holder()
             if holder is None:
                 raise
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(holder, ask)
+            if not run.is_cleaned():
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(holder, ask)
             await _entered(stack, run)
         yield
 
@@ -61,7 +62,7 @@ async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
     deadline = anyio.current_time() + PATIENCE
     while True:
         try:
-            stack.enter_context(run.lock())
+            stack.enter_context(run.lock(cleaning=True))
         except StateError:
             if anyio.current_time() > deadline:
                 raise

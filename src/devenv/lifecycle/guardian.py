@@ -35,7 +35,7 @@ def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
 
     run = Run(endpoint, project)
     try:
-        with run.lock(wait=5.0):
+        with run.lock(wait=5.0, cleaning=True):
             return anyio.run(_finish, run, Endpoint(endpoint, context))
     except StateError:
         return 0  # a new run has taken the project over already

@@ -16,6 +16,7 @@ from devenv.errors import StateError
 from devenv.model.observed import Container, Network, Scene
 
 VERSION = 1
+CLEANING = " cleaning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,11 @@ class Run:
         return os.path.join(self.path, "guardian.log")
 
     @contextlib.contextmanager
-    def lock(self, *, wait: float = 0.0) -> Iterator[None]:
+    def lock(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
         """The project held for this process; the kernel lets go when the process ends.
 
-        Raises StateError (exit 3) with the pid of the run that holds it after `wait` seconds.
+        `cleaning` tells others that it is held only to clean up, so that waiting is worth it. Raises StateError
+        (exit 3) with the pid of the run that holds it after `wait` seconds.
         """
         descriptor = os.open(
             os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -124,7 +126,7 @@ class Run:
                         raise self._held() from None
                     time.sleep(0.05)
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
+            os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
             yield
         finally:
             os.close(descriptor)
@@ -135,8 +137,17 @@ class Run:
             contextlib.suppress(OSError, ValueError),
             open(os.path.join(self.path, "lock"), encoding="ascii") as file,
         ):
-            return int(file.read())
+            return int(file.read().removesuffix(CLEANING))
         return None
+
+    def is_cleaned(self) -> bool:
+        """Whether somebody holds the project now, and only to clean up after an earlier run."""
+        with contextlib.suppress(OSError), open(os.path.join(self.path, "lock"), encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().endswith(CLEANING)
+        return False
 
     def _held(self) -> StateError:
         since = time.strftime("%H:%M:%S", time.localtime(os.stat(os.path.join(self.path, "lock")).st_mtime))

@@ -38,6 +38,7 @@ from devenv.watch.loop import Corridor
 
 HTTP_TIMEOUT = 1.0
 PATIENCE = 60.0
+PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -89,9 +90,19 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
+            await _cleaned(run, emit)
             stack.enter_context(run.lock())
             ascent = Ascent(options, emit, ending, loaded, engine, run, began)
         return ending.exit_code if ascent is None else await ascent.go()
+
+
+async def _cleaned(run: Run, emit: Emit) -> None:
+    """Returns when nobody cleans up after an earlier run any more, at the latest after a minute."""
+    if run.is_cleaned():
+        emit(Notice("waiting until the run before this one is cleaned up"))
+        with anyio.move_on_after(PATIENCE):
+            while run.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
+                await anyio.sleep(0.1)
 
 
 async def _cleaned(run: Run, emit: Emit) -> None:
