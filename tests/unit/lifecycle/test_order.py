@@ -109,7 +109,7 @@ def test_standings_say_what_a_service_waits_for() -> None:
     assert told("db seed api", container("db", health="healthy"), container("seed"), container("api", "created")) == {
         "db": ("healthy", ""),
         "seed": ("starting", "is running to its end"),
-        "api": ("created", "waits for seed (completed_successfully)"),
+        "api": ("created", "waits for seed to complete"),
     }
 
 
