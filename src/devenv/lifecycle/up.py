@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,21 +22,22 @@ from devenv.engine.compose import Compose
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.images import pantry
 from devenv.lifecycle import ledger as ledgers
+from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.guardian import Guardian
 from devenv.lifecycle.health import Observer
 from devenv.lifecycle.ledger import Ledger, Run
-from devenv.lifecycle.order import closure
+from devenv.lifecycle.order import BAD, closure
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Emit, Kept, Notice, Ready, Rebuilt, Step, Stopped
 from devenv.model.observed import Container
 from devenv.model.project import Project
-from devenv.preflight import checks, facts
+from devenv.preflight import checks
+from devenv.preflight.ports import require_free
 from devenv.watch import rules, scan
 from devenv.watch.loop import Corridor
 
-HTTP_TIMEOUT = 1.0
-PATIENCE = 60.0
+DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
 
@@ -90,19 +90,9 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
-            await _cleaned(run, emit)
             stack.enter_context(run.lock())
             ascent = Ascent(options, emit, ending, loaded, engine, run, began)
         return ending.exit_code if ascent is None else await ascent.go()
-
-
-async def _cleaned(run: Run, emit: Emit) -> None:
-    """Returns when nobody cleans up after an earlier run any more, at the latest after a minute."""
-    if run.is_cleaned():
-        emit(Notice("waiting until the run before this one is cleaned up"))
-        with anyio.move_on_after(PATIENCE):
-            while run.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
-                await anyio.sleep(0.1)
 
 
 async def _cleaned(run: Run, emit: Emit) -> None:
@@ -135,6 +125,7 @@ class Ascent:
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     corridor: Corridor | None = None
     observer: Observer | None = None
+    failed: bool = False  # all has ended by itself, and not well
 
     @property
     def steps(self) -> tuple[tuple[str, Callable[[TaskGroup], Awaitable[None]]], ...]:
@@ -164,7 +155,7 @@ class Ascent:
             stopped = await self._leave(error)
         if error is not None:
             raise error
-        return self.ending.exit_code or (1 if stopped is not None and stopped.survivors else 0)
+        return self.ending.exit_code or int(self.failed or (stopped is not None and bool(stopped.survivors)))
 
     async def _rise(self, tasks: TaskGroup) -> None:
         for name, step in self.steps:
@@ -172,7 +163,9 @@ class Ascent:
             self.emit(Step(name, "begin"))
             await step(tasks)
             self.emit(Step(name, "end", seconds=time.monotonic() - began))
-        urls = await self._urls()
+        assert self.observer is not None  # noqa: S101 - the steps are over
+        containers = [c for c in self.observer.scene.containers if c.service in self.names]
+        urls = await addresses(containers, self.engine.endpoint.host)
         self.emit(Ready(self.loaded.project.name, urls, time.monotonic() - self.began))
         if self.options.open and urls:
             import webbrowser  # noqa: PLC0415 - only for those who ask
@@ -182,6 +175,7 @@ class Ascent:
     async def _stay(self) -> None:
         if not self.options.detach and self.observer is not None:
             await self.observer.until_over()
+            self.failed = any(standing.phase in BAD for standing in self.observer.standings())
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
@@ -193,14 +187,20 @@ class Ascent:
         except KeyError as error:
             known = ", ".join(s.name for s in project.services)
             raise UsageError(f"there is no service {error}", hint=f"one of: {known}") from error
+        earlier = self.run.read()
+        if earlier is not None and earlier.phase == "up":
+            # That run died: what its children still create would come after our look.
+            await process.end_recorded(self.run.children, DEAD_GRACE)
         scene = await self.engine.scene(project.name)
         networks, volumes = await self.engine.names()
         foreign = frozenset(c.service for c in scene.containers if not c.ours)
         self.found = Found(foreign, networks, volumes)
-        taken = await self._taken_ports({c.service for c in scene.containers if c.running})
-        if taken:
-            raise checks.taken_error(taken)
-        earlier = self.run.read()
+        if self.engine.endpoint.local:
+            running = {c.service for c in scene.containers if c.running}
+            changes = [(c.service, c.published, c.target) for c in self.options.ports]
+            await require_free(
+                checks.wanted_ports(project, self.names - running, changes, loopback=self._loopback), self.engine
+            )
         self.ledger = (
             ledgers.take_over(earlier, scene)
             if earlier is not None
@@ -213,20 +213,6 @@ class Ascent:
             )
         )
         process.record_children(self.run.children)
-
-    async def _taken_ports(self, running: set[str]) -> list[checks.Taken]:
-        if not self.engine.endpoint.local:
-            return []
-        changes = [(c.service, c.published, c.target) for c in self.options.ports]
-        wanted = checks.wanted_ports(self.loaded.project, self.names - running, changes, loopback=self._loopback)
-        taken: list[checks.Taken] = []
-        for port in wanted:
-            if facts.listener(port.ip, port.port):
-                published = await self.engine.published()
-                container = next((name for name, _, number in published if number == port.port), None)
-                owner = f"container {container}" if container else await facts.owner(port.port)
-                taken.append(checks.Taken(port, owner, facts.free_port(port.ip, port.port)))
-        return taken
 
     @property
     def _loopback(self) -> bool:
@@ -401,19 +387,6 @@ class Ascent:
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
 
-    async def _urls(self) -> tuple[str, ...]:
-        """The published addresses that speak HTTP, found by asking them."""
-        assert self.observer is not None  # noqa: S101 - the steps are over
-        ports = sorted(
-            {(ip, host) for c in self.observer.scene.containers if c.service in self.names for ip, host, _ in c.ports}
-        )
-        if not self.engine.endpoint.local:
-            host = urlsplit(self.engine.endpoint.host).hostname or "localhost"
-            return tuple(f"http://{host}:{port}/" for _, port in ports)
-        answers = await each(_speaks_http, [port for _, port in ports])
-        speaking = dict.fromkeys(port for (_, port), answer in zip(ports, answers, strict=True) if answer)
-        return tuple("http://localhost/" if p == 80 else f"http://localhost:{p}/" for p in speaking)  # noqa: PLR2004
-
     # --- the way down --------------------------------------------------------------------------------------------
 
     async def _leave(self, error: BaseException | None) -> Stopped | None:
@@ -463,12 +436,3 @@ def _nothing_to_watch() -> Notice:
         "no service has watch rules: saved files reach containers only by bind mounts or a rebuild",
         "add `develop: {watch: [{path: ./src, action: sync, target: /app/src}]}` to a service",
     )
-
-
-async def _speaks_http(port: int) -> bool:
-    with contextlib.suppress(OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
-        with anyio.fail_after(HTTP_TIMEOUT):
-            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-                await stream.send(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return (await stream.receive(5)) == b"HTTP/"
-    return False
