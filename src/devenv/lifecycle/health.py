@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -54,7 +53,6 @@ class Observer:
         self._logged: set[tuple[str, str]] = set()
         self._ended: dict[str, str] = {}
         self.scene = Scene()
-        self.last_lines: dict[str, deque[str]] = {}
         self._moved = anyio.Event()
 
     def known(self, container: Container) -> None:
@@ -115,7 +113,9 @@ class Observer:
         sick = [c for c in self.scene.of(standing.service) if c.health == "unhealthy"]
         said = [await self._engine.health_output(c.id) for c in sick]
         text += [f"  health check: {one.splitlines()[-1]}" for one in said if one]
-        text += [f"  {line}" for line in self.last_lines.get(standing.service, ())]
+        for container in self.scene.of(standing.service):
+            last = self._engine.logs(container, tail=str(LAST_LINES), follow=False)
+            text += [f"  {line}" async for _, line in last]
         return DevenvError("\n".join(text))
 
     def _will_try_again(self, standing: Standing) -> bool:
@@ -170,7 +170,7 @@ class Observer:
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":
             return
-        if container.key not in self._logged:
+        if self._logs and container.key not in self._logged:
             self._logged.add(container.key)
             tasks.start_soon(self._follow, container, self._end_of_last_life(container))
         if not container.running:
@@ -189,11 +189,8 @@ class Observer:
         return self._ended.get(container.id, "")
 
     async def _follow(self, container: Container, since: str) -> None:
-        lines = self.last_lines.setdefault(container.service, deque(maxlen=LAST_LINES))
         async for stream, line in self._engine.logs(container, since=_timestamp(since)):
-            lines.append(line)
-            if self._logs:
-                self._emit(Log(container.service, line, stream))
+            self._emit(Log(container.service, line, stream))
 
 
 def _seconds(timestamp: str) -> float:

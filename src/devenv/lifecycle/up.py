@@ -346,7 +346,6 @@ class Ascent:
         """What Compose could not start, in the words of the service that failed."""
         assert self.observer is not None  # noqa: S101 - an earlier step
         self.observer.scene = await self.engine.scene(self.loaded.project.name)
-        await anyio.sleep(0.2)  # its last words are still on their way
         for standing in self.observer.standings():
             if standing.phase.value in ("unhealthy", "exited"):
                 return await self.observer.failure(standing)

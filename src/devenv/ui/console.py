@@ -69,7 +69,8 @@ class Console:
             fields = {"message": error.message, "where": where, "hint": error.hint, "exit_code": error.exit_code}
             self._event("error", fields)
         self.close()
-        said = f"{_shortened(where)}: {error.message}" if where else error.message
+        message = text.clean_lines(error.message)  # it may quote what a container printed
+        said = f"{_shortened(where)}: {message}" if where else message
         self._write(sys.stderr, f"{self._paint('error:', 31)} {said}")
         if error.hint:
             self._write(sys.stderr, f"  {self._paint('hint:', 36)} {error.hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -140,7 +141,7 @@ async def test_the_ladder_on_cancel(tmp_path: Path, ignored: list[str], least: f
 
 async def test_a_cancel_reaches_the_childs_children(tmp_path: Path) -> None:
     """The whole group is signalled, as a terminal would."""
-    script = f"{sys.executable} -c '{IGNORES}' {tmp_path}/pid & wait"
+    script = f"{shlex.join([sys.executable, '-c', IGNORES, f'{tmp_path}/pid'])} & wait"
     pid, _ = await cancelled(["sh", "-c", script], tmp_path / "pid.ready")
     with anyio.fail_after(5):
         while process.start_time(pid) is not None:  # noqa: ASYNC110 - the world tells no event

@@ -58,6 +58,12 @@ def test_errors(capfd: Capture) -> None:
     assert capfd.readouterr() == ("", "error: compose.yml:3: no such key\n  hint: remove it\n")
 
 
+def test_an_error_cannot_drive_the_terminal(capfd: Capture) -> None:
+    """What a container printed may be in it: no escape code gets through, its lines stay lines."""
+    Console().error(EngineError("web failed:\n  \x1b]52;c;aGk=\x07\x1b[2Jlast\x08 words"))
+    assert capfd.readouterr().err == "error: web failed:\n  last words\n"
+
+
 def test_errors_as_json(capfd: Capture) -> None:
     """Also an event, for those who read events."""
     Console(as_json=True).error(EngineError("no engine"))
