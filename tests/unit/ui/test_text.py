@@ -8,7 +8,7 @@ import pytest
 
 # ruff: noqa: E501 - a table is read by its rows
 from devenv.model import events as e
-from devenv.ui.text import clean, plain
+from devenv.ui.text import clean, plain, progress
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,35 @@ def test_clean(line: str, expected: str) -> None:
         (e.Step("build", "end", seconds=0.2), None),
         (e.Step("rebuild", "begin", "web: a changed"), "rebuilding web: a changed"),
         (e.ImageState("node:22", "pulling", "40 %"), "image node:22: pulling (40 %)"),
+        (e.ImageState("node:22", "present"), None),
+        (e.Step("build", "detail", "#1 x"), "  #1 x"),
+        (e.ServiceState("db", "created"), None),
     ],
 )  # fmt: skip
 def test_plain(event: e.Event, expected: str | None) -> None:
     """Each event is one line, or none; hints have a line of their own."""
     assert plain(event) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (e.Step("load", "begin"), "reading the project"),
+        (e.Step("unheard-of", "begin"), None),
+        (e.Step("rebuild", "begin", "web: a changed"), "rebuilding web: a changed"),
+        (e.Step("build", "detail", "#12 [web dev 3/5] RUN npm ci"), "building [web dev 3/5] RUN npm ci"),
+        (e.Step("build", "detail", "#1 [web internal] load metadata"), None),
+        (e.Step("build", "detail", "#12 0.4 added 90 packages"), None),
+        (e.Step("images", "detail", "  \x1b[31mhalf\n"), "half"),
+        (e.Step("images", "detail", ""), None),
+        (e.ImageState("node:22", "pulling", "40 %"), "pulling node:22: 40 %"),
+        (e.ImageState("node:22", "making"), "making node:22"),
+        (e.ImageState("node:22", "made"), None),
+    ],
+)
+def test_progress(event: e.Event, expected: str | None) -> None:
+    """The line that is replaced says what is going on; what is nothing new leaves it as it is."""
+    assert progress(event) == expected
 
 
 FILLED = {"str": "x", "int": 1, "float": 1.0, "bool": True, "float | None": 1.0, "str | None": "x"}
