@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -217,6 +219,44 @@ def test_a_burst_arrives_fully(site: Site) -> None:
     site.equal("files", "src")
 
 
+def test_a_burst_that_is_gone_at_once_leaves_nothing(site: Site) -> None:
+    """Files that come and go faster than they are copied leave neither files nor staging folders behind."""
+    for _ in range(4):
+        for number in range(200):
+            site.write(f"src/brief/{number % 5}/{number}", str(number))
+        shutil.rmtree(site.host("src/brief"))
+    site.equal("files", "src")
+
+
+def test_whatever_comes_in_whatever_order(site: Site) -> None:
+    """Three hundred random operations on few names, so that they meet: equal in the end."""
+    chance = random.Random(20)
+    top = site.host("src/random")
+    top.mkdir()
+    for step in range(300):
+        path = top.joinpath(*chance.choices("abc", k=chance.randint(1, 3)))
+        other = top.joinpath(*chance.choices("abc", k=chance.randint(1, 3)))
+        with contextlib.suppress(OSError, shutil.Error):
+            _one_operation(chance.randrange(6), path, other, str(step))
+        if step % 60 == 0:
+            site.equal("files", "src")
+    site.equal("files", "src")
+
+
+def _one_operation(number: int, path: Path, other: Path, text: str) -> None:
+    if number == 0:
+        path.rename(other)
+    elif number == 1 and path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif number == 2:
+        path.symlink_to("b")
+    elif number == 3:
+        path.unlink()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def test_the_services_user_owns_the_files(site: Site) -> None:
     """Files and folders belong to the user that the service runs as, those of the first sync too."""
     site.write("own/new/deep/file", "x")
@@ -288,6 +328,19 @@ def test_nothing_went_wrong_meanwhile(site: Site) -> None:
     """None of all this was a problem, and one run saw it all."""
     assert site.run.all("problem") == [], site.run.report()
     assert site.run.process.poll() is None
+
+
+def test_what_was_on_its_way_when_the_container_was_killed(site: Site) -> None:
+    """A container killed amid a burst, its files gone by then, holds in the end what the host does."""
+    container = site.stack.container("files")
+    for number in range(300):
+        site.write(f"src/killed/{number % 40}/{number}", str(number))
+        if number == 200:
+            engine.docker("kill", container)
+    shutil.rmtree(site.host("src/killed/3"))
+    site.host("src/killed/4/4").unlink()
+    engine.docker("start", container)
+    site.equal("files", "src")
 
 
 def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_env: dict[str, str]) -> None:

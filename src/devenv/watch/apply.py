@@ -50,6 +50,7 @@ class Target:
         self._shell_tried = False
         self._folders: set[str] = {"/"}
         self._turn = anyio.Lock()
+        self.strays: set[str] = set()  # what was put beside its place, and would stay there if the shell ended now
 
     @classmethod
     async def reach(cls, engine: Engine, container: Container, mark: str) -> Target:
@@ -69,6 +70,12 @@ class Target:
         async with self._turn:
             outcome = Outcome()
             shell = await self._open()
+            if shell is not None:
+                await self._sweep(shell, self.strays)
+            else:
+                # The engine puts a file in the place of a link, and a link in that of a file, by itself.
+                put = {s.target for s in syncs}
+                deletes = [d for d in deletes if d.directory or d.target not in put]
             if deletes:
                 await self._delete(shell, deletes, outcome)
             if syncs:
@@ -107,7 +114,11 @@ class Target:
         for index, text in failures.items():
             outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
         outcome.deleted += len(deletes) - len(outcome.failed)
-        self._folders.difference_update(folders)
+        self._folders.difference_update(d.target for d in deletes)
+
+    async def _sweep(self, shell: Shell, places: set[str]) -> None:
+        await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(places)])
+        self.strays -= places
 
     # --- sync -------------------------------------------------------------------------------------------------
 
@@ -116,10 +127,14 @@ class Target:
             folders = await anyio.to_thread.run_sync(lambda: [s for s in syncs if _is_folder(s.source)])
             made = {s.target for s in folders}
             syncs = [s for s in syncs if s.target not in made]
+            self._folders.difference_update(s.target for s in syncs)
             staged = _staging(syncs)
+            stages = {parent for path in staged.values() if (parent := posixpath.dirname(path)).endswith("~")}
+            self.strays |= stages | {path for path in staged.values() if posixpath.dirname(path) not in stages}
             await self._make_folders(shell, made, syncs, staged)
             outcome.files += len(made)
         else:
+            stages = set()
             await self._put_folders(syncs)
             staged = {s.target: s.target for s in syncs}
         sources = {staged[s.target]: s for s in syncs}
@@ -130,6 +145,9 @@ class Target:
                 outcome.failed[sources[item.path].target] = reason
             if part.items:
                 await self._put(shell, part, sources, outcome)
+        if shell is not None:
+            await self._sweep(shell, stages)
+            self.strays.clear()
         outcome.atomic = shell is not None or not self.container.running
 
     async def _put_folders(self, syncs: Sequence[Sync]) -> None:
@@ -205,7 +223,6 @@ class Target:
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single += [item for index in failures for item in groups[index]]
         failures = await _run(shell, [_alone(item, sources[item.path].target) for item in single])
-        await _run(shell, [b"rm -rf -- " + quoted(folder) for folder in folders])
         return {sources[single[i].path].target: text or "rename failed" for i, text in failures.items()}
 
     # --- read back ---------------------------------------------------------------------------------------------

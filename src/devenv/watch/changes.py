@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -35,6 +35,10 @@ class FileState:
         if self.kind is Kind.FILE:
             return self == other
         return self.link == other.link if self.kind is Kind.LINK else self.mode == other.mode
+
+    def doubtful(self) -> FileState:
+        """A state of this kind that is the same as none that the host can show."""
+        return replace(self, mode=-1, link=None)
 
 
 Manifest = dict[str, FileState]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -20,14 +23,16 @@ from devenv.model.plan import Delete, Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Project
 from devenv.watch import changes, planner, rules, scan, source
 from devenv.watch.apply import Outcome, Target
-from devenv.watch.changes import FileState
+from devenv.watch.changes import FileState, Kind
 from devenv.watch.rules import BoundRule
 
 Rebuild = Callable[[str, str], Awaitable[None]]
+Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
 
 FIRST_RETRY = 0.25
 LAST_RETRY = 10.0
 SHOWN_PATHS = 5
+GONE = os.strerror(errno.ENOENT)
 READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
 
 
@@ -43,6 +48,7 @@ class Lane:
     done: dict[str, FileState] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
     targets: dict[str, Target] = field(default_factory=dict)
+    strays: dict[str, set[str]] = field(default_factory=dict)
     wake: anyio.Event = field(default_factory=anyio.Event)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_open: bool = False
@@ -63,6 +69,7 @@ class Corridor:
         *,
         emit: Emit,
         rebuild: Rebuild,
+        ending: Ending,
         mark: str,
     ) -> None:
         self._engine = engine
@@ -70,6 +77,7 @@ class Corridor:
         self._rules = tuple(bound)
         self._emit = emit
         self._rebuild = rebuild
+        self._ending = ending
         self._mark = mark
         self._now: dict[str, FileState] = {}
         services = dict.fromkeys(r.service for r in self._rules)
@@ -155,7 +163,7 @@ class Corridor:
             paths, lane.pending = lane.pending, set()
             found = changes.diff(lane.done, {p: self._now.get(p) for p in paths})
             for path in planner.skipped(found, lane.rules):
-                self._tell(lane, path, "neither a file, a folder nor a link: not synced")
+                self._tell(lane, {path: "neither a file, a folder nor a link: not synced"})
             plan = planner.plan(found, lane.rules, directory=self._project.directory)
             if not plan:
                 changes.apply(lane.done, found)
@@ -190,6 +198,8 @@ class Corridor:
         if lost:  # what one container did not get is not done: otherwise nothing would differ the next time
             bad = {p for p, _ in (*found.present, *found.gone)}
         changes.apply(lane.done, _without(found, bad))
+        if lost or len(lane.targets) > 1:
+            _doubt(lane, {p: s for p, s in (*found.gone, *found.present) if p in bad})
         if outcome.files or outcome.deleted:
             self._emit(self._synced(lane.service, step, outcome, found, began))
         if not lost:
@@ -215,7 +225,7 @@ class Corridor:
 
         await each(one, lane.targets.values())
         for message in filter(None, lost):
-            self._tell(lane, lane.service, message)
+            self._tell(lane, {lane.service: message})
         return _merged(outcomes), bool(lost)
 
     async def _now_of(self, target: Target) -> Container | None:
@@ -231,12 +241,13 @@ class Corridor:
     def _bad_paths(self, lane: Lane, step: ServicePlan, outcome: Outcome) -> set[str]:
         bad = {s.source for s in step.syncs if s.target in outcome.failed}
         causes = {d.target: d for d in step.deletes if d.target in outcome.failed}
+        reasons = {target: outcome.failed[target] for target in causes}
         for sync in step.syncs:
             # A temporary file that was gone before it could be read is no problem of anybody's.
-            if sync.target in outcome.failed and os.path.lexists(sync.source):
-                self._tell(lane, sync.source, outcome.failed[sync.target])
-        for target in causes:
-            self._tell(lane, target, outcome.failed[target])
+            reason = outcome.failed.get(sync.target, GONE)
+            if reason != GONE and sync.target not in causes and os.path.lexists(sync.source):
+                reasons[sync.source] = reason
+        self._tell(lane, reasons)
         gone = {p for p in lane.done if p not in self._now}
         bad |= {p for p in gone for r in lane.rules if r.matches(p) and r.target_for(p) in causes}
         for path in tuple(lane.told):
@@ -244,12 +255,17 @@ class Corridor:
                 del lane.told[path]
         return bad
 
-    def _tell(self, lane: Lane, path: str, reason: str) -> None:
-        """A problem is said once, until it is over or changes."""
-        if lane.told.get(path) != reason:
-            lane.told[path] = reason
-            shown = os.path.relpath(path, self._project.directory) if os.path.isabs(path) else path
-            self._emit(Problem(f"{shown}: {reason}", None, lane.service, path))
+    def _tell(self, lane: Lane, reasons: Mapping[str, str]) -> None:
+        """Path -> what is wrong with it: said once, until it is over or changes; many of one kind in one line."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        for path, reason in reasons.items():
+            if lane.told.get(path) != reason:
+                paths[reason].append(path)
+        lane.told.update(reasons)
+        for reason, (first, *others) in paths.items():
+            shown = rules.relative_to(first, self._project.directory) or first
+            more = f" (+{len(others)} more)" if others else ""
+            self._emit(Problem(f"{shown}{more}: {reason}", None, lane.service, first))
 
     def _synced(
         self, service: str, step: ServicePlan, outcome: Outcome, found: changes.Changes, began: float
@@ -302,7 +318,8 @@ class Corridor:
             except EngineError as error:
                 self._emit(Problem(error.message, error.hint, lane.service))
 
-        await each(one, lane.targets.values())
+        async with self._ending([target.container for target in lane.targets.values()]):
+            await each(one, lane.targets.values())
         ms = round((time.monotonic() - began) * 1000, 1)
         self._emit(Restarted(lane.service, restart.cause, ms))
 
@@ -319,15 +336,16 @@ class Corridor:
         async with lane.turn:
             await self.drop(container.id)
             target = await Target.reach(self._engine, container, self._mark)
+            target.strays = lane.strays.setdefault(container.id, target.strays)
+            # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
+            _doubt(lane, {p: self._now[p] for p in lane.pending | lane.failed if p in self._now})
             syncs = planner.initial(self._now, self._initial_rules(lane))
             missing = await target.differing(syncs, _tops(syncs, lane.rules)) if syncs else []
             outcome = await target.deliver((), missing) if missing else Outcome()
-            for failed, reason in outcome.failed.items():
-                sources = {s.source for s in missing if s.target == failed}
-                lane.failed |= sources
-                for source_path in sources:
-                    lane.done.pop(source_path, None)  # otherwise nothing would differ, and nothing be tried again
-                self._tell(lane, failed, reason)
+            bad = {s.source for s in missing if s.target in outcome.failed}
+            lane.failed |= bad
+            _doubt(lane, {p: s for p, s in lane.done.items() if p in bad})
+            self._tell(lane, outcome.failed)
             lane.targets[container.id] = target
             lane.retry = FIRST_RETRY
             if lane.failed:
@@ -372,6 +390,16 @@ def _merged(outcomes: Iterable[Outcome]) -> Outcome:
         merged.atomic = merged.atomic and outcome.atomic
         merged.failed.update(outcome.failed)
     return merged
+
+
+def _doubt(lane: Lane, states: Mapping[str, FileState]) -> None:
+    """Some container may hold these, no one can say which: whatever becomes of them on the host is a change.
+
+    Where it may be a folder or a file it counts as a file: that delete takes an empty folder, too.
+    """
+    for path, state in states.items():
+        old = lane.done.get(path, state)
+        lane.done[path] = (old if state.kind is Kind.DIR else state).doubtful()
 
 
 def _without(found: changes.Changes, bad: set[str]) -> changes.Changes:

@@ -28,7 +28,8 @@ l() { { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && m
 { rm -f -- "$1"; return 1; }; }
 d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
-r() { rm -f -- "$@"; }
+r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
+if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p"; else rm -f -- "$p"; fi || return 1; done; }
 rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }
 """
 
