@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from devenv import __version__
@@ -13,9 +14,19 @@ def main(argv: list[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"devenv {__version__}")  # noqa: T201 - the console costs more than the answer
         return 0
+    _open_standard_streams()
     from devenv.cli import app  # noqa: PLC0415 - the version must not pay for the app
 
     return app.run(arguments)
+
+
+def _open_standard_streams() -> None:
+    """What was closed is /dev/null: a closed descriptor would be taken by the first socket that we open."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)  # the lowest free one, so most often itself
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115 - as long as we live
 
 
 if __name__ == "__main__":

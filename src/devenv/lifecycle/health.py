@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,6 +17,7 @@ from devenv.model.events import Emit, Log, ServiceState
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Project
 
+ENDED = (Phase.COMPLETED, Phase.EXITED)
 LOOK_EVERY = 1.0
 LAST_LINES = 12
 OVER_AFTER = 3.0
@@ -52,12 +53,26 @@ class Observer:
         self._served: dict[str, tuple[str, str]] = {}
         self._logged: set[tuple[str, str]] = set()
         self._ended: dict[str, str] = {}
+        self._ending: set[str] = set()
+        self._replaced: set[str] = set()
         self.scene = Scene()
         self._moved = anyio.Event()
 
     def known(self, container: Container) -> None:
         """The container is served already; only a new start of it counts as a start."""
         self._served[container.id] = container.key
+
+    @contextlib.contextmanager
+    def ending(self, containers: Iterable[Container]) -> Iterator[None]:
+        """While it lasts, it is we who end these containers: that is neither told nor a failure."""
+        ids = {c.id for c in containers}
+        self._ending |= ids
+        self._replaced -= ids
+        try:
+            yield
+        finally:
+            self._replaced |= ids  # a look that has begun may still see them ended: the next one counts
+            self._poke()
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -97,14 +112,19 @@ class Observer:
                 return
 
     def _over(self) -> bool:
-        ended = (Phase.COMPLETED, Phase.EXITED)
         found = self.standings()
         again = any(c.state == "restarting" for c in self.scene.containers)
-        return bool(found) and not again and all(s.phase in ended for s in found)
+        return bool(found) and not again and all(s.phase in ENDED for s in found)
 
     def standings(self) -> tuple[Standing, ...]:
-        """Every service as last seen."""
-        return standings(self._project, self._names, self.scene) if self.scene.containers else ()
+        """Every service as last seen; as it was before, while we end it ourselves."""
+        found = standings(self._project, self._names, self.scene) if self.scene.containers else ()
+        return tuple(
+            self._told.get(s.service, s) if s.phase in ENDED and self._is_being_ended(s.service) else s for s in found
+        )
+
+    def _is_being_ended(self, service: str) -> bool:
+        return any(c.id in self._ending for c in self.scene.of(service))
 
     async def failure(self, standing: Standing) -> DevenvError:
         """The error for a service that failed: how, its health check's output, its last lines."""
@@ -153,7 +173,11 @@ class Observer:
         self._changed = anyio.Event()
 
     async def _look(self, tasks: TaskGroup) -> None:
+        replaced = set(self._replaced)
         self.scene = await self._engine.scene(self._project.name)
+        replaced &= self._replaced
+        self._ending -= replaced
+        self._replaced -= replaced
         for container in self.scene.containers:
             if container.service in self._names:
                 await self._meet(container, tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -294,6 +294,7 @@ class Ascent:
             bound,
             emit=self.emit,
             rebuild=self.rebuild,
+            ending=self._ending,
             mark=f"{project.name}-{os.getpid()}",
         )
         await self.corridor.run(task_status=task_status)
@@ -371,20 +372,28 @@ class Ascent:
         assert self.observer is not None  # noqa: S101 - as above
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
-        old = {c.image for c in self.observer.scene.of(service)}
+        old = self.observer.scene.of(service)
         await self.making.build((service,), lambda line: self.emit(Step("build", "detail", line)))
-        async with self.compose_turn:
+        async with self._ending(old):
             await self.making.create((service,))
             scene = await self.engine.scene(self.loaded.project.name)
             try:
                 await each(self._first_sync, [c for c in scene.of(service) if not c.running])
             finally:
                 await self.making.start((service,))
-        for image in old - {c.image for c in scene.of(service)}:
+        for image in {c.image for c in old} - {c.image for c in scene.of(service)}:
             if not await self.engine.image_tags(image):
                 await self.engine.remove_image(image)
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
+
+    @contextlib.asynccontextmanager
+    async def _ending(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+        """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure."""
+        assert self.observer is not None  # noqa: S101 - the corridor opens after it
+        async with self.compose_turn:
+            with self.observer.ending(containers):
+                yield
 
     # --- the way down --------------------------------------------------------------------------------------------
 

@@ -237,6 +237,27 @@ async def test_a_restart_is_not_the_end() -> None:
     engine.close()
 
 
+async def test_what_we_end_ourselves_is_neither_told_nor_a_failure() -> None:
+    """A container that is restarted or replaced by us stays what it was until its successor has begun."""
+    engine = FakeEngine(container("web"), container("db", health="starting"))
+    told = Told(engine, WEB, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        tasks.start_soon(told.observer.until_ready)
+        await told.until(lambda: len(told.states) == 2)
+        with told.observer.ending([engine.containers[0]]):
+            await engine.change(container("web", "exited", exit_code=143), container("db", health="healthy"))
+            await told.until(lambda: ("db", "healthy") in told.states)
+            await engine.change(container("web", started="t2"), container("db", health="healthy"))
+            await told.until(lambda: "web@t2" in told.started)
+        assert ("web", "exited") not in told.states
+        await told.until(lambda: not told.observer._ending)
+        await engine.change(container("web", "exited", started="t2", exit_code=1), container("db", health="healthy"))
+        await told.until(lambda: told.states[-1] == ("web", "exited"))
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
 async def test_an_engine_that_is_away_is_looked_at_again() -> None:
     """A look that fails ends nothing."""
     engine = FakeEngine(container("web"))
