@@ -26,7 +26,7 @@ Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Name of 
 Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
 Format = Annotated[Output, typer.Option("--output", help="Text for people, or JSON events, one a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what goes on inside.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what the image builds print.")]
 
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
 OURS_ALONE = frozenset({"--output", "-q", "--quiet", "-v", "--verbose"})

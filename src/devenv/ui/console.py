@@ -120,7 +120,8 @@ class Console:
         if _terminal(sys.stdout):
             if (said := text.progress(event)) is not None:
                 self._update(said)
-            return
+            if not self._verbose:
+                return
         said = text.plain(event)
         if said is not None and (self._verbose or not (isinstance(event, e.Step) and event.name == "build")):
             self._write(sys.stdout, said)

@@ -92,6 +92,17 @@ def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatc
     assert "\x1b[" not in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_verbose_shows_what_a_build_prints(capfd: Capture, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    """On a terminal too, where it is otherwise at most a line that the next one replaces."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    Console().emit(e.Step("build", "detail", "#7 0.5 added 12 packages"))
+    assert "packages" not in capfd.readouterr().out
+    Console(verbose=True).emit(e.Step("build", "detail", "#7 0.5 added 12 packages"))
+    assert "added 12 packages\n" in capfd.readouterr().out
+
+
 LEFT = """
 import sys, time
 from devenv.model import events as e
