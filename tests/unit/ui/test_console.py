@@ -93,7 +93,9 @@ def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_verbose_shows_what_a_build_prints(capfd: Capture, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+def test_verbose_shows_what_a_build_prints(
+    capfd: Capture, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
     """On a terminal too, where it is otherwise at most a line that the next one replaces."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     monkeypatch.setenv("TERM", "xterm")
