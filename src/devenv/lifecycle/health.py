@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
-from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, standings
+from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, optional, standings
 from devenv.model.events import Emit, Log, ServiceState
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Project
@@ -86,15 +86,20 @@ class Observer:
                     await changed.wait()
 
     async def until_ready(self) -> None:
-        """Returns when every service is up. Raises DevenvError when one has failed for good."""
+        """Returns when every service is up. Raises DevenvError when one has failed for good.
+
+        What others need only with `required: false` may fail, as it may for Compose.
+        """
+        dispensable = optional(self._project)
         while True:
             moved = self._moved
             found = self.standings()
-            if found and all(s.phase in GOOD for s in found):
-                return
-            for standing in found:
-                if standing.phase in BAD and not self._will_try_again(standing):
+            failed = [s for s in found if s.phase in BAD and not self._will_try_again(s)]
+            for standing in failed:
+                if standing.service not in dispensable:
                     raise await self.failure(standing)
+            if found and all(s.phase in GOOD or s in failed for s in found):
+                return
             await moved.wait()
 
     async def until_over(self) -> None:

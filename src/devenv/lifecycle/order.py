@@ -93,17 +93,21 @@ def _phase(container: Container, *, one_shot: bool) -> Phase:
 
 
 def standings(project: Project, names: frozenset[str], scene: Scene) -> tuple[Standing, ...]:
-    """Every named service with its phase; `detail` says on what it waits or how it ended."""
+    """Every named service with its phase; `detail` says on what it waits or how it ended.
+
+    A service of no replicas has none, unless somebody scaled it up.
+    """
     awaited = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
-    phases = {
-        s.name: phase(scene.of(s.name), one_shot=s.name in awaited) for s in project.services if s.name in names
-    }
+    there = [s for s in project.services if s.name in names and (s.scale or scene.of(s.name))]
+    phases = {s.name: phase(scene.of(s.name), one_shot=s.name in awaited) for s in there}
     reached = {name: found[0] for name, found in phases.items()}
-    return tuple(
-        Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1]))
-        for s in project.services
-        if s.name in names
-    )
+    return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in there)
+
+
+def optional(project: Project) -> frozenset[str]:
+    """The services that others depend on, but all with `required: false`: these may fail and hold up nobody."""
+    needs = [d for s in project.services for d in s.depends_on]
+    return frozenset(d.service for d in needs) - {d.service for d in needs if d.required}
 
 
 def _detail(service: Service, reached: Mapping[str, Phase], container: Container | None) -> str:

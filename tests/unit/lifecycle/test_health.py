@@ -14,7 +14,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle.health import Observer
 from devenv.model.events import Event, Log, ServiceState
 from devenv.model.observed import Container, Scene
-from devenv.model.project import Project, Service
+from devenv.model.project import Condition, Dependency, Project, Service
 
 pytestmark = pytest.mark.anyio
 
@@ -206,6 +206,25 @@ async def test_a_service_that_the_engine_restarts_has_not_failed_yet() -> None:
         tasks.start_soon(engine.change, container("job", started="t2"))
         with anyio.fail_after(5):
             await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+@pytest.mark.parametrize("also", ["nobody", "required"])
+async def test_an_optional_dependency_may_fail(also: str) -> None:
+    """With `required: false` alone the others are up without it; one service that requires it makes it count."""
+    need = Dependency("job", Condition.COMPLETED, required=False)
+    web, other = Service("web", depends_on=(need,)), Service("required", depends_on=(Dependency("job"),))
+    engine = FakeEngine(container("web"), container("required"), container("job", "exited", exit_code=3))
+    told = Told(engine, web, Service("job"), *([other] if also == "required" else []))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        with anyio.fail_after(5):
+            if also == "required":
+                with pytest.raises(DevenvError, match="service job failed: ended with exit code 3"):
+                    await told.observer.until_ready()
+            else:
+                await told.observer.until_ready()
         tasks.cancel_scope.cancel()
     engine.close()
 

@@ -126,6 +126,16 @@ def test_standings_leave_out_services_that_were_not_asked_for() -> None:
     )
 
 
+def test_a_service_of_no_replicas_is_not_waited_for() -> None:
+    """`replicas: 0` has no standing while nothing of it is there, and one when somebody scaled it up."""
+    off = Service("off", scale=0)
+    names = frozenset({"db", "off"})
+    up = container("db", health="healthy")
+    assert standings(project(DB, off), names, Scene((up,))) == (Standing("db", Phase.HEALTHY),)
+    scaled = standings(project(DB, off), names, Scene((up, container("off"))))
+    assert scaled == (Standing("db", Phase.HEALTHY), Standing("off", Phase.STARTED))
+
+
 def waves(*containers: Container) -> list[list[str]]:
     """The names in each wave."""
     return [[c.name for c in wave] for wave in stop_waves(containers)]
