@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 
 from devenv.engine import process
 from devenv.errors import EngineError
@@ -75,12 +74,34 @@ async def dialable(endpoint: Endpoint) -> AsyncIterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
         path = os.path.join(folder, "engine.sock")
-        server = await asyncio.start_unix_server(partial(_bridge, endpoint), path)
+        bridges: set[asyncio.Task[None]] = set()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            bridge = asyncio.get_running_loop().create_task(_bridge(endpoint, reader, writer))
+            bridges.add(bridge)
+            bridge.add_done_callback(bridges.discard)
+
+        server = await asyncio.start_unix_server(connected, path)
         async with server:
-            yield path
+            try:
+                yield path
+            finally:
+                # A bridge that outlives the loop leaves its child and its socket to nobody.
+                for bridge in bridges:
+                    bridge.cancel()
+                await asyncio.gather(*bridges, return_exceptions=True)
 
 
 async def _bridge(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await _dial_stdio(endpoint, reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _dial_stdio(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
     child = await asyncio.create_subprocess_exec(
         "docker",
@@ -104,7 +125,6 @@ async def _bridge(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyn
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
         await asyncio.gather(child.wait(), *pumps, return_exceptions=True)
-        writer.close()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
