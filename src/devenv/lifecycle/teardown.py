@@ -140,7 +140,7 @@ class Teardown:
                 self._gone("volume", name)
             except EngineError as error:
                 reason = _reason(error)
-                self._keep(name, "something that is not ours uses it" if "in use" in reason else reason)
+                self._keep(name, IN_USE if "in use" in reason else reason)
 
     def _keep(self, name: str, reason: str) -> None:
         """A kept volume is the user's from now on: it leaves the ledger."""
