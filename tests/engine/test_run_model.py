@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from devenv.config.load import Selection, load
 from devenv.config.runmodel import Choices, Found, dump, run_model
 from devenv.engine.compose import Compose
-from devenv.errors import ConfigError, EngineError, PortError
+from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from support import engine
 from support.stack import NewStack, Stack, free_port, idle_service
 
@@ -288,26 +287,6 @@ def test_one_service_alone(both: Stack, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(both.containers("web")) == len(both.containers("db")) == 1
 
 
-def test_restart_and_stop(both: Stack) -> None:
-    """`restart` gives the same container a new start, `stop` leaves it there, stopped."""
-    plain_stack(both)
-
-    async def verbs() -> list[Any]:
-        compose = await ours(both)
-        await compose.create()
-        await compose.start()
-        seen = []
-        for verb in (compose.restart(["web"], seconds=1), compose.stop(seconds=1)):
-            seen.append(engine.inspect(both.container("web"))["State"]["StartedAt"])
-            await verb
-        return seen
-
-    first, second = anyio.run(verbs)
-    state = engine.inspect(both.container("web"))["State"]
-    assert first < second == state["StartedAt"]
-    assert state["Running"] is False
-
-
 def test_a_taken_port_says_what_to_type(both: Stack) -> None:
     """The error names the service whose port it is, and the option that moves it."""
     port = free_port()
@@ -337,18 +316,19 @@ def test_a_command_that_is_not_there(both: Stack) -> None:
 
     with pytest.raises(EngineError) as caught:
         anyio.run(up)
-    assert str(caught.value) == 'could not start web-1: exec: "/nope": stat /nope: no such file or directory'
+    assert str(caught.value) == 'could not start `web`: exec: "/nope": stat /nope: no such file or directory'
+    assert caught.value.hint == "Correct `command` or `entrypoint` of `web`: its image has no such program."
 
 
 @pytest.mark.parametrize(
     ("dockerfile", "build", "kind", "complaint"),
     [
         (
-            "FROM stand-in.devenv/debian:trixie-slim\nRUN echo one && cat /nope\n",
+            "FROM stand-in.devenv/debian:trixie-slim\nRUN echo one >&2 && cat /nope\n",
             {},
             EngineError,
             (
-                "the build of `web` failed: `RUN echo one && cat /nope` ended with exit code 1\n"
+                "the build of `web` failed: `RUN echo one >&2 && cat /nope` ended with exit code 1\n"
                 "  one\n  cat: /nope: No such file or directory"
             ),
         ),
@@ -376,7 +356,7 @@ def test_a_command_that_is_not_there(both: Stack) -> None:
     ids=["run", "syntax", "copy", "target", "no-dockerfile", "no-context"],
 )
 def test_a_build_that_fails(
-    both: Stack, dockerfile: str, build: dict[str, str], kind: type[Exception], complaint: str
+    both: Stack, dockerfile: str, build: dict[str, str], kind: type[DevenvError], complaint: str
 ) -> None:
     """The error says which service and which step or line, with the step's own last words."""
     both.write("Dockerfile", dockerfile)
@@ -389,6 +369,7 @@ def test_a_build_that_fails(
         anyio.run(build_it)
     where = getattr(caught.value, "where", None)
     assert (f"{where} " if where else "") + str(caught.value) == complaint
+    assert (caught.value.hint is not None) is (kind is ConfigError)
 
 
 def test_no_engine(both: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

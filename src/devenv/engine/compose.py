@@ -6,11 +6,12 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from devenv.engine import process
+from devenv.engine.process import OnLine
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 
 FAILED_STEP_LINES = 15
@@ -51,7 +52,59 @@ _OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
 _ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
 _STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
 
-OnLine = Callable[[str], object]
+_CONTAINER_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
+# What BuildKit says, what it means, what to do. The groups fill the text; `line` is of the Dockerfile.
+_BUILD_FAULTS = (
+    (
+        r"dockerfile parse error on line (?P<line>\d+): (?P<what>.*)",
+        "{what}",
+        "A line begins with an instruction (FROM, COPY, RUN, ...) or continues one that ends with a backslash.",
+    ),
+    (
+        r"failed to read dockerfile: open",
+        "the Dockerfile of {service} does not exist",
+        "Write it, or correct `build.dockerfile` of the service.",
+    ),
+    (
+        r"target stage \"?(?P<stage>[^\"]*)\"? could not be found",
+        "no stage is called `{stage}`, as build.target wants",
+        "Correct `build.target`, or name the stage: FROM ... AS {stage}",
+    ),
+    (
+        r'unable to prepare context: path "(?P<context>.*)" not found',
+        "the build context of {service} does not exist: {context}",
+        "Correct `build.context` of the service.",
+    ),
+    (
+        r'"/?(?P<missing>[^"]*)": not found',
+        "`{missing}` is not in the build context, or .dockerignore keeps it out",
+        "Paths in COPY and ADD start from `build.context`, not from the Dockerfile.",
+    ),
+)
+_HINTS = (
+    (
+        r"no such host|i/o timeout|connection refused|failed to do request",
+        "A registry could not be reached; `devenv images` shows what is needed and from where.",
+    ),
+    (
+        r"No such image|pull access denied|manifest unknown|not found: manifest",
+        "`devenv images` shows which images are needed and which are there.",
+    ),
+    (
+        r"is already in use by container",
+        "A container that devenv did not create has this name; remove or rename it.",
+    ),
+    (
+        r"exec: .*(?:not found|no such file)",
+        "Correct `command` or `entrypoint` of {service}: its image has no such program.",
+    ),
+    (r"unable to find (?:user|group)", "Correct `user` of {service}: its image knows no such name."),
+    (r"\bmount|bind source", "Correct `volumes` of {service}; a file mounts on a file, a folder on a folder."),
+    (r"network \S+ not found", "Create it (docker network create), or take `external` from the network."),
+    (r"volume \S+ not found", "Create it (docker volume create), or take `external` from the volume."),
+    (r"\AError response from daemon", "Correct {service} in the compose file: these are the engine's own words."),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +127,10 @@ class Compose:
         last lines.
         """
         log = _BuildLog(on_line)
-        errors: list[bytes] = []
-        code = await process.stream(
-            self.argv("build", *services),
-            stdin=self.model,
-            env=_BUILD_ENVIRONMENT,
-            on_stdout=log.feed,
-            on_stderr=errors.append,
-        )
-        log.end()
-        if code:
-            raise self._build_failure(log, b"".join(errors).decode(errors="backslashreplace"), services)
+        argv = self.argv("build", *services)
+        done = await process.run(argv, stdin=self.model, env=_BUILD_ENVIRONMENT, on_line=log.line)
+        if done.returncode:
+            raise self._build_failure(log, done.error_text, services)
 
     async def create(self, services: Sequence[str] = (), *, force: bool = False) -> None:
         """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
@@ -97,14 +143,6 @@ class Compose:
         """Start created or stopped containers in the order of `depends_on`, each when its conditions hold."""
         await self._run("start", *services)
 
-    async def restart(self, services: Sequence[str], *, seconds: int | None = None) -> None:
-        """Restart the containers of these services alone; `seconds` is the grace before the kill."""
-        await self._run("restart", "--no-deps", *_grace(seconds), *services)
-
-    async def stop(self, services: Sequence[str] = (), *, seconds: int | None = None) -> None:
-        """Stop containers, dependents first; `seconds` is the grace before the kill."""
-        await self._run("stop", *_grace(seconds), *services)
-
     async def _run(self, verb: str, *args: str) -> None:
         done = await process.run(self.argv(verb, *args), stdin=self.model, env=_ENVIRONMENT)
         if done.returncode:
@@ -116,10 +154,10 @@ class Compose:
             return error
         if taken := re.search(r"Bind for \S*:(\d+) failed|listen \w+ \S*:(\d+): bind: (.*)", reason):
             return self._port_failure(taken[1] or taken[2], taken[3] or "already", reason)
-        subject = self._unfinished(output)
-        where = f" {subject}" if subject else ""
+        service = self._unfinished(output)
+        words = plain(reason) or "Compose gave no reason"
         return EngineError(
-            f"could not {verb}{where}: {plain(reason) or 'Compose gave no reason'}", hint=_hint(reason)
+            f"could not {verb}{f' {service}' if service else ''}: {words}", hint=_hint(reason, service)
         )
 
     def _port_failure(self, port: str, why: str, reason: str) -> PortError:
@@ -144,10 +182,17 @@ class Compose:
         }
 
     def _unfinished(self, output: str) -> str | None:
-        """The one container that was begun and not finished; None where it is not plain which."""
+        """The service of the one container that was begun and not finished; None where that is not plain."""
         states = {found["name"]: found["state"] for line in output.splitlines() if (found := _STATE.match(line))}
         begun = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
-        return begun[0].removeprefix(f"{self.project}-") if len(begun) == 1 else None
+        return self._named(begun[0]) if len(begun) == 1 else None
+
+    def _named(self, container: str) -> str:
+        for name, service in self._services().items():
+            numbered = re.fullmatch(rf"{re.escape(f'{self.project}-{name}')}-\d+", container)
+            if numbered or service.get("container_name") == container:
+                return f"`{name}`"
+        return container
 
     def _build_failure(self, log: _BuildLog, output: str, services: Sequence[str]) -> DevenvError:
         reason = last_reason(output)
@@ -161,7 +206,8 @@ class Compose:
             message = f"{subject} failed: `{_short(what)}` ended with exit code {ended['code']}"
         else:
             message = f"{subject} failed: {plain(reason) or 'Compose gave no reason'}"
-        return EngineError("\n".join([message, *(f"  {line}" for line in log.failed_lines)]), hint=_hint(reason))
+        lines = "".join(f"\n  {line}" for line in log.failed_lines)
+        return EngineError(message + lines, hint=None if ended else _hint(reason, service and f"`{service}`"))
 
     def _built(self, reason: str, log: _BuildLog, services: Sequence[str]) -> str | None:
         """The service whose build failed, as far as Compose tells; a step names it only among several."""
@@ -173,21 +219,17 @@ class Compose:
         return found if found in known else known[0] if len(known) == 1 else None
 
     def _dockerfile_failure(self, reason: str, service: str | None) -> DevenvError | None:
-        file, inline = self._dockerfile(service)
-        if parse := re.search(r"dockerfile parse error on line (\d+): (.*)", reason):
-            place = f"line {parse[1]} of {inline}: " if inline else ""
-            return ConfigError(place + parse[2], file=file, line=int(parse[1]) if file else None)
-        place = f"{inline}: " if inline else ""
-        if re.search(r"failed to read dockerfile: open", reason):
-            return ConfigError(f"the Dockerfile of `{service}` does not exist", file=file)
-        if stage := re.search(r"target stage \"?([^\"]*)\"? could not be found", reason):
-            return ConfigError(f"{place}no stage is called `{stage[1]}`, as build.target wants", file=file)
-        if context := re.search(r'unable to prepare context: path "(.*)" not found', reason):
-            owner = f"the build context of `{service}`" if service else "a build context"
-            return ConfigError(f"{owner} does not exist: {self._shown(context[1])}")
-        if missing := re.search(r'"/?([^"]*)": not found', reason):
-            message = f"{place}`{missing[1]}` is not in the build context, or .dockerignore keeps it out"
-            return ConfigError(message, file=file)
+        for pattern, message, hint in _BUILD_FAULTS:
+            if found := re.search(pattern, reason):
+                told = {name: self._shown(text) for name, text in found.groupdict().items()}
+                told["service"] = f"`{service}`" if service else "a service"
+                file, inline = (None, None) if "context" in told else self._dockerfile(service)
+                line = told.get("line")
+                place = f"line {line} of " if line else ""
+                said = (f"{place}{inline}: " if inline else "") + message.format_map(told)
+                return ConfigError(
+                    said, hint=hint.format_map(told), file=file, line=int(line) if file and line else None
+                )
         return None
 
     def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
@@ -209,25 +251,16 @@ class Compose:
 
 
 class _BuildLog:
-    """BuildKit's plain progress, cut into lines; it remembers the last lines of every step."""
+    """BuildKit's plain progress; it remembers the last lines of every step."""
 
     def __init__(self, on_line: OnLine) -> None:
         self.on_line = on_line
-        self.rest = b""
         self.steps: dict[str, tuple[str | None, str]] = {}
         self.output: dict[str, deque[str]] = {}
         self.failed: str | None = None
 
-    def feed(self, chunk: bytes) -> None:
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        for line in lines:
-            self._line(_clean(line.decode(errors="backslashreplace")))
-
-    def end(self) -> None:
-        if self.rest:
-            self.feed(b"\n")
-
-    def _line(self, line: str) -> None:
+    def line(self, text: str) -> None:
+        line = _clean(text)
         if not line:
             return
         self.on_line(line)
@@ -261,8 +294,8 @@ def last_reason(output: str) -> str:
 
 
 def plain(reason: str) -> str:
-    """A reason without the names of the layers it came through."""
-    return _DAEMON.sub("", reason).removesuffix(": unknown")
+    """A reason without the names of the layers it came through, and with ids as `docker ps` prints them."""
+    return _CONTAINER_ID.sub(r"\1", _DAEMON.sub("", reason).removesuffix(": unknown"))
 
 
 def missing_compose(output: str) -> DevenvError | None:
@@ -282,18 +315,9 @@ def _unreachable(reason: str) -> DevenvError | None:
     return None
 
 
-def _hint(reason: str) -> str | None:
-    if re.search(r"no such host|i/o timeout|connection refused|failed to do request", reason):
-        return "A registry could not be reached; `devenv images` shows what is needed and from where."
-    if re.search(r"No such image|pull access denied|manifest unknown|not found: manifest", reason):
-        return "`devenv images` shows which images are needed and which are there."
-    if "is already in use by container" in reason:
-        return "A container that devenv did not create has this name; remove or rename it."
-    return None
-
-
-def _grace(seconds: int | None) -> list[str]:
-    return [] if seconds is None else ["-t", str(seconds)]
+def _hint(reason: str, service: str | None) -> str | None:
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, reason)), None)
+    return hint and hint.format(service=service or "the service")
 
 
 def _clean(text: str) -> str:

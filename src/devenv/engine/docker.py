@@ -1,20 +1,21 @@
 """Images of the engine.
 
-What `up` may wait for is one call of the docker CLI, which a cancel ends; what lists and removes images goes
-through python-on-whales, in a worker thread.
+What `up` may wait for is one call of the docker CLI, which a cancel ends; what removes images goes through
+python-on-whales, in a worker thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
 from devenv.engine import process
+from devenv.engine.process import OnLine
 from devenv.errors import EngineError
 
 UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
@@ -28,11 +29,7 @@ class LocalImage:
     names: tuple[str, ...]
     size: int
     created: str
-    labels: tuple[tuple[str, str], ...] = ()
-
-    def label(self, name: str) -> str | None:
-        """The label's value, None where the image does not carry it."""
-        return dict(self.labels).get(name)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
@@ -50,12 +47,10 @@ async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
     return tuple(_local_image(entry) for entry in found)
 
 
-async def pull(reference: str, *, platform: str | None = None, on_line: Callable[[str], object]) -> process.Completed:
+async def pull(reference: str, *, platform: str | None = None, on_line: OnLine) -> process.Completed:
     """The ended `docker pull`; each line that it prints on standard output is handed on as it comes."""
-    out, err = Lines(on_line), bytearray()
     argv = ["docker", "pull", *(["--platform", platform] if platform else []), reference]
-    code = await process.stream(argv, on_stdout=out.feed, on_stderr=err.extend)
-    return process.Completed(code, b"", bytes(err))
+    return await process.run(argv, on_line=on_line)
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
@@ -99,25 +94,6 @@ async def has_mirrors() -> bool:
     return done.text.strip() not in ("", "null", "[]")
 
 
-async def labelled_images(label: str) -> tuple[LocalImage, ...]:
-    """Every image of the engine that carries the label."""
-
-    def look() -> tuple[LocalImage, ...]:
-        images = _whales().image.list(filters=[("label", label)])
-        return tuple(
-            LocalImage(
-                id=image.id,
-                names=tuple(image.repo_tags),
-                size=image.size,
-                created=image.created.isoformat(),
-                labels=tuple(sorted((image.config.labels or {}).items())),
-            )
-            for image in images
-        )
-
-    return await anyio.to_thread.run_sync(look)
-
-
 async def drop(*images: str) -> None:
     """The names (or ids) are gone, except for those that are not there or that a container uses.
 
@@ -125,28 +101,15 @@ async def drop(*images: str) -> None:
     """
 
     def remove() -> None:
-        from python_on_whales.exceptions import DockerException  # noqa: PLC0415 - costs 350 ms
+        from python_on_whales import DockerClient  # noqa: PLC0415 - costs 350 ms
+        from python_on_whales.exceptions import DockerException  # noqa: PLC0415 - as above
 
-        client = _whales()
+        client = DockerClient()
         for image in images:
             with contextlib.suppress(DockerException):
                 client.image.remove(image, prune=False)
 
     await anyio.to_thread.run_sync(remove)
-
-
-class Lines:
-    """Cuts a stream of bytes into lines of text; `feed` is what `process.stream` calls."""
-
-    def __init__(self, on_line: Callable[[str], object]) -> None:
-        self._on_line = on_line
-        self._rest = b""
-
-    def feed(self, chunk: bytes) -> None:
-        """Hand on each line that is complete now."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._on_line(line.decode(errors="backslashreplace").rstrip("\r"))
 
 
 def last_line(text: str) -> str:
@@ -162,11 +125,5 @@ def _local_image(entry: Mapping[str, Any]) -> LocalImage:
         names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
         size=int(entry.get("Size") or 0),
         created=str(entry.get("Created") or ""),
-        labels=tuple(sorted((config.get("Labels") or {}).items())),
+        labels=config.get("Labels") or {},
     )
-
-
-def _whales() -> Any:
-    from python_on_whales import DockerClient  # noqa: PLC0415 - costs 350 ms
-
-    return DockerClient()

@@ -18,6 +18,8 @@ from devenv.errors import EngineError
 INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0
 
+OnLine = Callable[[str], object]
+
 _record: str | None = None
 
 
@@ -32,12 +34,12 @@ class Completed:
     @property
     def text(self) -> str:
         """Standard output as text, undecodable bytes escaped."""
-        return self.stdout.decode(errors="backslashreplace")
+        return _text(self.stdout)
 
     @property
     def error_text(self) -> str:
         """Standard error as text, undecodable bytes escaped."""
-        return self.stderr.decode(errors="backslashreplace")
+        return _text(self.stderr)
 
 
 async def run(
@@ -46,35 +48,23 @@ async def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    on_line: OnLine | None = None,
+    on_error_line: OnLine | None = None,
 ) -> Completed:
     """The ended child. On cancel it is interrupted, then terminated, then killed, and always reaped.
 
-    `env` is added to our own environment. Raises EngineError where the program is not there.
+    Each line of its output is handed on as it comes. `env` is added to our own environment. Raises EngineError
+    where the program is not there.
     """
-    out: list[bytes] = []
-    err: list[bytes] = []
-    code = await stream(argv, stdin=stdin, env=env, cwd=cwd, on_stdout=out.append, on_stderr=err.append)
-    return Completed(code, b"".join(out), b"".join(err))
-
-
-async def stream(
-    argv: Sequence[str],
-    *,
-    stdin: bytes | None = None,
-    env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
-    on_stdout: Callable[[bytes], object],
-    on_stderr: Callable[[bytes], object],
-) -> int:
-    """The exit code; each chunk of output is handed on as it comes. Cancels as `run` does."""
+    out, err = bytearray(), bytearray()
     async with started(argv, stdin=stdin is not None, env=env, cwd=cwd) as process:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_drain, process.stdout, on_stdout)
-            tasks.start_soon(_drain, process.stderr, on_stderr)
+            tasks.start_soon(_drain, process.stdout, out, on_line)
+            tasks.start_soon(_drain, process.stderr, err, on_error_line)
             if stdin is not None:
                 tasks.start_soon(_feed, process, stdin)
             await process.wait()
-        return process.returncode or 0
+        return Completed(process.returncode or 0, bytes(out), bytes(err))
 
 
 @contextlib.asynccontextmanager
@@ -107,6 +97,10 @@ async def started(
         with anyio.CancelScope(shield=True):
             await _end(process)
             await process.aclose()
+
+
+def _text(data: bytes | bytearray) -> str:
+    return data.decode(errors="backslashreplace")
 
 
 def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
@@ -187,10 +181,16 @@ async def _end(process: Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # its own children, where they did not go with it
 
 
-async def _drain(source: ByteReceiveStream | None, sink: Callable[[bytes], object]) -> None:
-    if source is not None:
-        async for chunk in source:
-            sink(chunk)
+async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnLine | None) -> None:
+    assert source is not None  # noqa: S101 - `open_process` makes a pipe of both by default
+    begun = 0
+    async for chunk in source:
+        into += chunk
+        while on_line and (end := into.find(b"\n", begun)) >= 0:
+            on_line(_text(into[begun:end]))
+            begun = end + 1
+    if on_line and begun < len(into):
+        on_line(_text(into[begun:]))
 
 
 async def _feed(process: Process, data: bytes) -> None:

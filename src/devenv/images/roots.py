@@ -15,7 +15,6 @@ from devenv.errors import EngineError
 from devenv.images.recipes import Root
 from devenv.templates import templates_folder
 
-KEYRING = "/usr/share/keyrings/debian-archive-keyring"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = {
     "SSL_CERT_FILE": BUNDLE,
@@ -95,7 +94,7 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
         elif kind == "I" and text.startswith(("downloading", "extracting", "installing", "creating")):
             say(text.rstrip("."))
 
-    code = await process.stream(
+    done = await process.run(
         [
             "mmdebstrap",
             "--variant=minbase",
@@ -107,16 +106,11 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
             archive,
             *mirrors,
         ],
-        on_stdout=len,
-        on_stderr=docker.Lines(take).feed,
+        on_error_line=take,
     )
-    if code:
-        raise EngineError(_cause(errors))
-
-
-def _cause(errors: list[str]) -> str:
-    """The first error that apt names; mmdebstrap's own come after it and only say that apt failed."""
-    return errors[0][:200] if errors else "mmdebstrap failed without a word"
+    if done.returncode:
+        # the first is apt's; mmdebstrap's own come after it and only say that apt failed
+        raise EngineError(errors[0][:200] if errors else "mmdebstrap failed without a word")
 
 
 def versions(status: str) -> dict[str, str]:

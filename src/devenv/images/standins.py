@@ -101,7 +101,7 @@ class _Workshop:
         async with self._at_work.setdefault(recipe.image, anyio.Lock()):
             known = self._known.get(recipe.image)
             digest = recipe.digest(self._authorities, self._script)
-            if recipe.image in self._done or (known and known.label(RECIPE) == digest):
+            if recipe.image in self._done or (known and known.labels.get(RECIPE) == digest):
                 return
             self._done.add(recipe.image)
             self._say(recipe, "starting")

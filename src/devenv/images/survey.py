@@ -87,7 +87,7 @@ def _detail(plan: ImagePlan) -> str:
     if plan.image:
         return f"{plan.image.id.removeprefix('sha256:')[:12]}, {_size(plan.image)}, of {plan.image.created[:10]}"
     if plan.source == "stand-in" and plan.recipe:
-        state = f"{plan.made.label(INSIDE)}, {_size(plan.made)}" if plan.made else "can be made"
+        state = f"{plan.made.labels.get(INSIDE)}, {_size(plan.made)}" if plan.made else "can be made"
         return f"{plan.recipe.image}: {state}; up --stand-ins"
     if plan.failure is None:
         return registry(plan.need.reference)

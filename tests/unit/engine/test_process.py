@@ -71,20 +71,22 @@ async def test_a_child_ended_by_a_signal_has_failed() -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-async def test_chunks_come_while_it_runs() -> None:
+async def test_lines_come_while_it_runs() -> None:
     """Progress is handed on before the child ends."""
     seen = anyio.Event()
     async with anyio.create_task_group() as tasks:
-
-        async def stream() -> None:
-            await process.stream(
-                ["sh", "-c", "echo now; sleep 60"], on_stdout=lambda _: seen.set(), on_stderr=lambda _: None
-            )
-
-        tasks.start_soon(stream)
+        argv = ["sh", "-c", "echo now; sleep 60"]
+        tasks.start_soon(lambda: process.run(argv, on_line=lambda _: seen.set()))
         with anyio.fail_after(5):
             await seen.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_lines_are_whole() -> None:
+    """A line comes once, as text without its end, however the output was cut; the last one needs no end."""
+    lines: list[str] = []
+    done = await process.run(["sh", "-c", "printf 'a'; sleep 0.1; printf 'b\\n\\nc\\377'"], on_line=lines.append)
+    assert (lines, done.stdout) == (["ab", "", "c\\xff"], b"ab\n\nc\xff")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class Workbench:
         recipe = find(reference)
         assert recipe is not None
         names = (recipe.image, *more_names)
-        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", ((standins.RECIPE, "other"),))
+        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE: "other"})
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
     """The recipe's digest on the image decides."""
     bench.make("caddy:2")
     digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE]
-    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", ((standins.RECIPE, digest),))
+    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE: digest})
     bench.here = {"stand-in.devenv/caddy:2": image}
     bench.built.clear()
     bench.events.clear()
