@@ -53,7 +53,7 @@ def error(folder: Path) -> str:
     with pytest.raises(DevenvError) as caught:
         loaded(folder)
     assert isinstance(caught.value, ConfigError)
-    return f"{caught.value.where}: {caught.value}"
+    return f"{caught.value.where}: {caught.value} | {caught.value.hint}"
 
 
 def rule(folder: Path, path: str) -> WatchRule:
@@ -104,7 +104,9 @@ def test_a_newer_key_in_an_extended_file(project: Path) -> None:
     write(project, "compose.yml", "services:\n  web:\n    extends: {file: base.yml, service: base}\n")
     write(project, "base.yml", f"services:\n  base:\n    image: a\n    build: .\n    {NEWER}\n")
     if "2.26" in loaded_version(project):
-        assert error(project) == "base.yml:5: `include` in a file that is named by `extends` needs Compose 2.34.0"
+        assert error(project).startswith(
+            "base.yml:5: `include` in a file that is named by `extends` needs Compose 2.34"
+        )
     else:
         assert loaded(project).project.service("web").watch == (rule(project, "."),)
 
@@ -152,7 +154,7 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
             "compose.yml:4: the env_file no.env does not exist",
         ),
         ("services:\n  web:\n    image: a\n    env_file: bad.env\n", "bad.env:2: key cannot contain a space"),
-        ("services:\n  web:\n    image: a:${NO?said so}\n", "compose.yml:3: the variable NO must be set: said so"),
+        ("services:\n  web:\n    image: a:${NO?said so}\n", "compose.yml:3: the variable NO has no value: said so"),
         ("services:\n  web:\n    image: a:${\n", "compose.yml:3: services.web.image: a `$` that begins no variable"),
         (
             "services:\n  web:\n    image: a\n    ports:\n      - 1:2:3:x\n",
@@ -164,7 +166,11 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ("services:\n  web: {image: a}\nservices: {}\n", 'compose.yml:3: duplicate key "services" (first on line 1)'),
         ("x-a: 1\n", "compose.yml: no services in compose.yml"),
-        ("services:\n  web: {image: a, profiles: [x]}\n", "compose.yml:1: no services in compose.yml"),
+        ("services: {}\n", "compose.yml:1: no services in compose.yml | Write them under the key `services:`."),
+        (
+            "services:\n  web: {image: a, profiles: [x]}\n",
+            "compose.yml:1: no services in compose.yml | All services belong to profiles",
+        ),
         ("services: {web: {image: a}}\nx-devenv:\n  port: x\n", "compose.yml:3: x-devenv.port: unknown key"),
         (
             "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {path: ., action: rebuild}\n",
@@ -177,7 +183,7 @@ def test_errors_have_a_place(project: Path, text: str, complaint: str) -> None:
     """Each mistake gives exit 5 with file, line and plain words, on both versions of Compose."""
     write(project, "compose.yml", text)
     write(project, "bad.env", "A=hunter2\nB C=hunter2\n")
-    assert error(project) == complaint
+    assert error(project).startswith(complaint)
 
 
 def test_warnings(project: Path) -> None:

@@ -231,7 +231,8 @@ def _project(
 
 
 def _no_services(sources: Sequence[Source]) -> ConfigError:
-    written = any(yamlcore.at(source.node, ["services"]) for source in everything(sources))
+    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
+    written = any(True for node in nodes for _ in yamlcore.items(node))
     profiles = "All services belong to profiles; turn one on with --profile NAME."
     file, line = place(sources, ("services",))
     return ConfigError(

@@ -135,13 +135,13 @@ def sources(text: str = FILE) -> list[Source]:
         (
             "error while interpolating services.my.db.image: required variable TAG is missing a value: see README",
             (
-                "compose.yml:20: the variable TAG must be set: see README | "
+                "compose.yml:20: the variable TAG has no value: see README | "
                 "Set TAG in your shell or in the file .env beside the compose file."
             ),
         ),
         (
             "failed to read /p/.env: required variable B is missing a value",
-            ".env: the variable B must be set | Set B in your shell or in the file .env beside the compose file.",
+            ".env: the variable B has no value | Set B in your shell or in the file .env beside the compose file.",
         ),
         (
             "invalid interpolation format for services.web.environment.KEY.\nYou may need to escape any $ with another $.\nhunter2${",
@@ -197,7 +197,7 @@ def sources(text: str = FILE) -> list[Source]:
             'invalid project name "Foo": must consist only of lowercase alphanumeric characters',
             (
                 "None: `Foo` is not a name for a project | "
-                "A project's name is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`."
+                "It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`."
             ),
         ),
         ("Non-string key in services: 1", "compose.yml:2: the key `1` must be text | Put it in quotes."),
