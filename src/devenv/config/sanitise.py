@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from devenv.config import yamlcore
-from devenv.config.sources import Include, Source
+from devenv.config.sources import Source
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
 KNOWS_ALL = (2, 39, 4)
@@ -89,34 +89,26 @@ def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
         return Splice(alias.start(1), alias.end(1), _quoted([value.value]))
     begin, end = value.start_mark.index, value.end_mark.index
     written = text[begin:end]
-    anchor = re.match(r"&\S+\s+", written)
+    anchor = re.match(r"(?:&\S+\s+)?", written)
     listed = f"[{anchor[0] if anchor else ''}{_quoted(value.value)}]"
     return Splice(begin, end, listed + ("\n" if written.endswith("\n") else ""))
 
 
 def _include_splices(source: Source, copies: Mapping[str, str]) -> Iterator[Splice]:
-    named: set[int] = set()
-    for include in source.includes:
-        if include.source.path in copies:
-            yield from _include_splice(include, copies[include.source.path], named)
-
-
-def _include_splice(include: Include, copy: str, named: set[int]) -> Iterator[Splice]:
     """The entry names the copy, and the folder that its paths start from, which the copy's own would not be."""
-    name, entry = include.name, include.entry
-    begin, end = name.start_mark.index, name.end_mark.index
-    folder = f'"project_directory": {_quoted(_doubled(include.source.folder))}'
-    if entry is name:
-        yield Splice(begin, end, f'{{"path": {_quoted(_doubled(copy))}, {folder}}}')
-        return
-    yield Splice(begin, end, _quoted(_doubled(copy)))
-    if not isinstance(entry, yaml.MappingNode) or id(entry) in named:
-        return
-    if yamlcore.at(entry, ["project_directory"]) is None:
-        named.add(id(entry))
-        first: yaml.Node = entry.value[0][0]
-        after = ", " if entry.flow_style else "\n" + " " * first.start_mark.column
-        yield Splice(first.start_mark.index, first.start_mark.index, folder + after)
+    for name, entry, included in source.includes:
+        if included.path not in copies:
+            continue
+        copy = _quoted(_doubled(copies[included.path]))
+        folder = f'"project_directory": {_quoted(_doubled(included.folder))}'
+        begin, end = name.start_mark.index, name.end_mark.index
+        if entry is name:
+            yield Splice(begin, end, f'{{"path": {copy}, {folder}}}')
+            continue
+        yield Splice(begin, end, copy)
+        if isinstance(entry, yaml.MappingNode) and yamlcore.at(entry, ["project_directory"]) is None:
+            first = entry.value[0][0].start_mark
+            yield Splice(first.index, first.index, folder + (", " if entry.flow_style else "\n" + " " * first.column))
 
 
 def _doubled(path: str) -> str:

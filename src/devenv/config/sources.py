@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import yaml
 
@@ -15,19 +16,13 @@ from devenv.config import yamlcore
 from devenv.errors import ConfigError, UsageError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-OVERRIDES = (
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-)
+OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
 
 Path = Sequence[str | int]
 Place = tuple[str | None, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
+class Include(NamedTuple):
     """One file of an `include` entry: the scalar that names it, the whole entry, and what it leads to."""
 
     name: yaml.ScalarNode
@@ -92,8 +87,8 @@ def place(sources: Sequence[Source], path: Path) -> Place:
     candidates = everything(sources)[::-1]
     for length in range(len(path), 0, -1):
         for source in candidates:
-            if yamlcore.at(source.node, path[:length]) is not None:
-                return source.shown, yamlcore.line_of(source.node, path[:length])
+            if line := yamlcore.line_of(source.node, path[:length]):
+                return source.shown, line
     return (sources[0].shown, None) if sources else (None, None)
 
 
@@ -130,11 +125,11 @@ def logical(directory: str) -> str:
 
 
 def _from_environment(here: str) -> tuple[str, ...]:
-    value = os.environ.get("COMPOSE_FILE") or _dotenv(here, "COMPOSE_FILE")
-    if not value:
-        return ()
-    separator = os.environ.get("COMPOSE_PATH_SEPARATOR") or _dotenv(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
-    return tuple(name for name in value.split(separator) if name)
+    def setting(key: str) -> str | None:
+        return os.environ.get(key) or _dotenv(here, key)
+
+    separator = setting("COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return tuple(name for name in (setting("COMPOSE_FILE") or "").split(separator) if name)
 
 
 def _dotenv(folder: str, key: str) -> str | None:
@@ -144,9 +139,8 @@ def _dotenv(folder: str, key: str) -> str | None:
             text = file.read(yamlcore.SIZE_LIMIT)
     except OSError:
         return None
-    found = re.findall(
-        rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))", text, re.MULTILINE
-    )
+    line = rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))"
+    found = re.findall(line, text, re.MULTILINE)
     return "".join(found[-1]).strip() if found else None
 
 
@@ -158,17 +152,14 @@ def _upward(folder: str) -> Iterator[str]:
 
 
 def _first(folder: str, names: Sequence[str]) -> str | None:
-    paths = (os.path.join(folder, name) for name in names)
-    return next((path for path in paths if os.path.lexists(path)), None)
+    return next((path for name in names if os.path.lexists(path := os.path.join(folder, name))), None)
 
 
 def _nothing_found(here: str) -> ConfigError:
     looked = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
-    for folder in _upward(here):
-        if nix := _first(folder, ("devenv.nix", "devenv.yaml")):
-            message = f"no compose file in {here}"
-            hint = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
-            return ConfigError(message, hint=hint)
+    nix = next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in _upward(here))), None)
+    if nix:
+        looked = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
     return ConfigError(f"no compose file in {here}", hint=looked)
 
 

@@ -30,21 +30,15 @@ _COMPOSE_TAGS = frozenset({"!", "!reset", "!override"})
 
 _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
     (_NULL, re.compile(r"(?:~|null|Null|NULL|)\Z"), lambda _: None),
-    (
-        _CORE + "bool",
-        re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
-        lambda text: text.lower() == "true",
-    ),
+    (_CORE + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), lambda text: text.lower() == "true"),
     (_CORE + "int", re.compile(r"[-+]?[0-9]+\Z"), int),
-    (_CORE + "int", re.compile(r"0o[0-7]+\Z"), lambda text: int(text, 0)),
-    (_CORE + "int", re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: int(text, 0)),
+    (_CORE + "int", re.compile(r"(?:0o[0-7]+|0x[0-9a-fA-F]+)\Z"), lambda text: int(text, 0)),
     (_CORE + "float", re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), float),
     (
         _CORE + "float",
-        re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z"),
+        re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"),
         lambda text: float(text.replace(".", "")),
     ),
-    (_CORE + "float", re.compile(r"\.(?:nan|NaN|NAN)\Z"), lambda _: float("nan")),
 )
 _SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # what all of these begin with
 _CORE_TAGS = frozenset({_STR, _BINARY, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
@@ -53,11 +47,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _WORDS = (
     (re.compile(r"character '\\t'"), "a tab is used for indentation", "Indent with spaces."),
     (re.compile(r"cannot start any token"), "a value may not begin with this character", "Put it in quotes."),
-    (
-        re.compile(r"mapping values are not allowed"),
-        "unexpected `:`",
-        "Check the indentation, or quote the value.",
-    ),
+    (re.compile(r"mapping values are not allowed"), "unexpected `:`", "Check the indentation, or quote the value."),
     (re.compile(r"expected <block end>|did not find expected key"), "the indentation is off", None),
     (re.compile(r"unexpected end of stream"), "a quote is not closed", None),
     (re.compile(r"expected ',' or '[\]}]'"), "a bracket is not closed, or a comma is missing", None),
@@ -66,8 +56,7 @@ _WORDS = (
 
 def construct(text: str, *, file: str) -> Any:
     """The value of `text`, plain scalars read by the YAML 1.2 core schema; ConfigError as in `check`."""
-    composer = _Composer(file, text)
-    return _value(composer.compose(), file)
+    return _value(_Composer(file, text).compose(), file)
 
 
 def check(text: bytes, *, file: str) -> yaml.Node:
@@ -97,25 +86,15 @@ def decode(text: bytes, *, file: str) -> str:
 
 
 def line_of(node: yaml.Node, path: Sequence[str | int]) -> int | None:
-    """The line, from 1, of the deepest part of `path` that exists; None where not even the first one does."""
-    line = None
-    for part in path:
-        found = _child(node, part)
-        if found is None:
-            break
-        at, node = found
-        line = at.start_mark.line + 1
-    return line
+    """The line, from 1, of the key or list item at `path`; None where it does not exist."""
+    found = _find(node, path)
+    return found[0].start_mark.line + 1 if found else None
 
 
 def at(node: yaml.Node, path: Sequence[str | int]) -> yaml.Node | None:
     """The node at `path`, merge keys followed, or None."""
-    for part in path:
-        found = _child(node, part)
-        if found is None:
-            return None
-        node = found[1]
-    return node
+    found = _find(node, path)
+    return found[1] if found else None
 
 
 def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
@@ -137,10 +116,19 @@ def strings(node: yaml.Node | None) -> list[yaml.ScalarNode]:
     return []
 
 
-def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-        return (node.value[part], node.value[part]) if 0 <= part < len(node.value) else None
-    return next((pair for pair in items(node) if pair[0].value == str(part)), None)
+def _find(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.Node] | None:
+    """The key and the value at `path`; an item of a list is both."""
+    found: tuple[yaml.Node, yaml.Node] | None = (node, node)
+    for part in path:
+        if isinstance(node, yaml.SequenceNode):
+            listed = isinstance(part, int) and 0 <= part < len(node.value)
+            found = (node.value[part],) * 2 if listed else None
+        else:
+            found = next((pair for pair in items(node) if pair[0].value == str(part)), None)
+        if found is None:
+            return None
+        node = found[1]
+    return found
 
 
 @dataclass
@@ -168,25 +156,26 @@ class _Composer:
         self.root: yaml.Node | None = None
 
     def compose(self) -> yaml.Node:
-        documents = 0
         try:
             for event in yaml.parse(self.text, Loader=_LOADER):
                 if isinstance(event, yaml.DocumentStartEvent):
                     self.anchors.clear()
-                    documents += 1
                 elif isinstance(event, yaml.NodeEvent):
                     self._node(event)
                 elif isinstance(event, yaml.CollectionEndEvent):
                     self._close()
         except yaml.MarkedYAMLError as error:
             raise self._syntax(error) from None
-        return self.root or _empty(self.file)
+        mark = yaml.Mark(self.file, 0, 0, 0, "", 0)
+        return self.root or yaml.ScalarNode(_NULL, "", mark, mark)
 
     def _node(self, event: yaml.NodeEvent) -> None:
         if isinstance(event, yaml.AliasEvent):
             self._place(self._alias(event), event)
             return
-        self._count(event)
+        self.written += 1
+        if self.careful and self.written > WRITTEN_LIMIT:
+            raise self._error(f"more than {WRITTEN_LIMIT:,} nodes", event)
         if isinstance(event, yaml.ScalarEvent):
             node: yaml.Node = yaml.ScalarNode(self._scalar_tag(event), event.value, *_span(event), event.style)
             self._place(node, event)
@@ -220,7 +209,11 @@ class _Composer:
 
     def _place(self, node: yaml.Node, event: yaml.NodeEvent) -> None:
         if not self.stack:
-            self._top(node, event)
+            if self.root is None or self.root.tag == _NULL:
+                self.root = node
+            elif node.tag != _NULL:
+                hint = "Put it into a file of its own and name both with -f."
+                raise self._error("a second YAML document begins here", event, hint=hint)
             return
         parent = self.stack[-1]
         if isinstance(parent.node, yaml.SequenceNode):
@@ -232,13 +225,6 @@ class _Composer:
             parent.node.value.append((parent.key, node))
             parent.key = None
 
-    def _top(self, node: yaml.Node, event: yaml.NodeEvent) -> None:
-        if self.root is None or self.root.tag == _NULL:
-            self.root = node
-        elif node.tag != _NULL:
-            hint = "Put it into a file of its own and name both with -f."
-            raise self._error("a second YAML document begins here", event, hint=hint)
-
     def _unique(self, parent: _Open, key: yaml.Node, event: yaml.NodeEvent) -> None:
         if not isinstance(key, yaml.ScalarNode):
             raise self._error("a key must be plain text, not a list or a mapping", event)
@@ -247,18 +233,9 @@ class _Composer:
         if len(parent.keys) == len(parent.node.value):
             raise self._error(f'duplicate key "{key.value}" (first on line {first})', event)
 
-    def _count(self, event: yaml.NodeEvent) -> None:
-        self.written += 1
-        if self.careful and self.written > WRITTEN_LIMIT:
-            raise self._error(f"more than {WRITTEN_LIMIT:,} nodes", event)
-
     def _scalar_tag(self, event: yaml.ScalarEvent) -> str:
-        if event.tag:
+        if event.tag or not event.implicit[0] or event.value[:1] not in _SPECIAL:
             return self._tag(event, _STR)
-        if not event.implicit[0]:
-            return _STR
-        if event.value[:1] not in _SPECIAL:
-            return _STR
         return next((tag for tag, pattern, _ in _PLAIN if pattern.match(event.value)), _STR)
 
     def _tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, default: str) -> str:
@@ -288,16 +265,9 @@ def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
     return cast("tuple[yaml.Mark, yaml.Mark]", (event.start_mark, event.end_mark))
 
 
-def _empty(file: str) -> yaml.Node:
-    mark = yaml.Mark(file, 0, 0, 0, "", 0)
-    return yaml.ScalarNode(_NULL, "", mark, mark)
-
-
 def _indentation(text: str, line: int) -> str:
-    lines = text.splitlines()
-    if line > len(lines):
-        return ""
-    return lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
+    written = "".join(text.splitlines()[line - 1 : line])
+    return written[: len(written) - len(written.lstrip())]
 
 
 def _value(node: yaml.Node, file: str) -> Any:
@@ -305,10 +275,6 @@ def _value(node: yaml.Node, file: str) -> Any:
         return [_value(item, file) for item in node.value]
     if isinstance(node, yaml.MappingNode):
         return {_value(key, file): _value(value, file) for key, value in node.value}
-    return _scalar(node, file)
-
-
-def _scalar(node: yaml.Node, file: str) -> Any:
     for tag, pattern, convert in _PLAIN:
         if node.tag == tag and pattern.match(node.value):
             return convert(node.value)

@@ -153,16 +153,15 @@ services:
     [
         (["services"], 3),
         (["services", "web", "ports", 1], 8),
-        (["services", "web", "ports", 7], 6),
+        (["services", "web", "ports", 7], None),
         (["services", "web", "image"], 2),
-        (["services", "web", "nothing", "below"], 4),
+        (["services", "web", "nothing", "below"], None),
         (["services", "my.db", "image"], 9),
         (["nowhere"], None),
-        ([], None),
     ],
 )
 def test_a_path_leads_to_its_line(path: list[str | int], line: int | None) -> None:
-    """The line is that of the deepest part that exists, merge keys followed."""
+    """The line is that of the key or the list item, merge keys followed."""
     assert yamlcore.line_of(yamlcore.check(FILE.encode(), file="f"), path) == line
 
 
