@@ -73,16 +73,20 @@ def run_model(
     loopback = choices.loopback and (result.pop("x-devenv", None) or {}).get("ports") != "as-written"
     everything: dict[str, dict[str, Any]] = result.get("services") or {}
     _change_ports(everything, choices.ports)
-    result["services"] = {
-        name: _service(name, service, label=result["name"], loopback=loopback, found=found, choices=choices)
-        for name, service in everything.items()
-        if services is None or name in services
-    }
-    _drop_dependencies(result["services"])
-    if "networks" in result:
-        result["networks"] = dict(_networks(result["networks"], found.networks, label=result["name"]))
-    if "volumes" in result:
-        result["volumes"] = dict(_externals(result["volumes"], found.volumes))
+    labels = {LABEL: result["name"]}
+    chosen = {name: service for name, service in everything.items() if services is None or name in services}
+    for name, service in chosen.items():
+        if service.get("memswap_limit") == "-1":
+            service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
+        # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
+        if name not in found.foreign_services:
+            _adapt(service, labels, loopback=loopback)
+            _swap_images(service, choices.images, choices.bases.get(name, {}))
+    _drop_dependencies(chosen)
+    result["services"] = chosen
+    for kind, existing, marks in (("networks", found.networks, labels), ("volumes", found.volumes, {})):
+        if kind in result:
+            result[kind] = {key: _resource(key, one or {}, existing, marks) for key, one in result[kind].items()}
     return result
 
 
@@ -109,28 +113,14 @@ def context_key(reference: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _service(
-    name: str,
-    service: dict[str, Any],
-    *,
-    label: str,
-    loopback: bool,
-    found: Found,
-    choices: Choices,
-) -> dict[str, Any]:
-    if service.get("memswap_limit") == "-1":
-        service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
-    if name in found.foreign_services:
-        return service  # whole, since its watch rules and, on an older Compose, its profiles are in its hash
+def _adapt(service: dict[str, Any], labels: Mapping[str, str], *, loopback: bool) -> None:
     for key in ("develop", "profiles"):
         service.pop(key, None)
     service.pop("pull_policy", None)  # what is to be pulled has been, before any verb; a verb must not ask again
-    service["labels"] = {**(service.get("labels") or {}), LABEL: label}
+    service["labels"] = {**(service.get("labels") or {}), **labels}
     if loopback:
         for port in service.get("ports") or ():
             port.setdefault("host_ip", LOOPBACK)
-    _swap_images(service, choices.images, choices.bases.get(name, {}))
-    return service
 
 
 def _swap_images(service: dict[str, Any], images: Mapping[str, str], bases: Mapping[str, str]) -> None:
@@ -179,22 +169,16 @@ def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
             service["depends_on"] = {name: need for name, need in needs.items() if name in services}
 
 
-def _networks(
-    networks: Mapping[str, dict[str, Any] | None], existing: frozenset[str], *, label: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key, network in _externals(networks, existing):
-        if network.get("external"):
-            yield key, network
-        else:
-            yield key, {**network, "labels": {**(network.get("labels") or {}), LABEL: label}}
-
-
-def _externals(
-    resources: Mapping[str, dict[str, Any] | None], existing: frozenset[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key, resource in resources.items():
-        name = (resource or {}).get("name", key)
-        yield key, {"name": name, "external": True} if name in existing else (resource or {})
+def _resource(
+    key: str, resource: dict[str, Any], existing: frozenset[str], labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is there already is only named; what is new carries the labels."""
+    name = resource.get("name", key)
+    if name in existing:
+        return {"name": name, "external": True}
+    if not labels or resource.get("external"):
+        return resource
+    return {**resource, "labels": {**(resource.get("labels") or {}), **labels}}
 
 
 def _as_binary(quoted: re.Match[str]) -> str:

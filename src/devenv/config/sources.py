@@ -175,19 +175,15 @@ def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> S
 
 
 def _bytes(path: str, shown: str) -> bytes:
+    """What the file holds; nothing else is opened, since a pipe that nobody writes to would hold us."""
     try:
-        # non-blocking: a pipe that nobody writes to must not hold us
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            with open(path, "rb") as file:
+                return file.read(yamlcore.SIZE_LIMIT + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=shown) from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(yamlcore.SIZE_LIMIT + 1)
-    finally:
-        os.close(descriptor)
+    raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
 
 
 def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
