@@ -14,6 +14,7 @@ from devenv.engine.api import Engine
 from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
 from devenv.watch.apply import Target
+from devenv.watch.puts import Puts
 from support import engine as docker
 from support.stack import IDLE, unique_name
 
@@ -60,7 +61,7 @@ async def reach(api: Engine, container_id: str) -> Target:
     """A target for the container as it is now."""
     container = await api.inspect(container_id)
     assert container is not None
-    return await Target.reach(api, container, "test")
+    return await Target.reach(api, container, "test", Puts())
 
 
 def sh(container: str, script: str) -> str:

@@ -14,6 +14,7 @@ class Sync:
 
     source: str
     target: str
+    folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import os
 import posixpath
+import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from devenv.concurrent import each
+from devenv.concurrent import each, first
 from devenv.engine.api import NOT_FOUND, CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
-from devenv.watch import archive
+from devenv.watch import archive, reconcile
 from devenv.watch.archive import Archive, Found, Item
+from devenv.watch.puts import Puts
 from devenv.watch.shell import BrokenShellError, Shell, quoted
 
 BULK = 12  # from so many files in one folder on, one staging folder and one `mv` beat a rename each
 MV_ARGUMENTS = 500
 READ_BACK_AT_ONCE = 8
+STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -39,13 +42,12 @@ class Outcome:
 class Target:
     """One container that files go to, with its open shell, as long as its process lives."""
 
-    _numbers = itertools.count()
-
-    def __init__(self, engine: Engine, container: Container, owner: tuple[int, int], mark: str) -> None:
+    def __init__(self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, puts: Puts) -> None:
         self.container = container
         self._engine = engine
         self._uid, self._gid = owner
         self._mark = mark
+        self._puts = puts
         self._shell: Shell | None = None
         self._shell_tried = False
         self._folders: set[str] = {"/"}
@@ -53,25 +55,33 @@ class Target:
         self.strays: set[str] = set()  # what was put beside its place, and would stay there if the shell ended now
 
     @classmethod
-    async def reach(cls, engine: Engine, container: Container, mark: str) -> Target:
+    async def reach(cls, engine: Engine, container: Container, mark: str, puts: Puts) -> Target:
         """The target for a container that exists; its shell opens with the first need."""
-        return cls(engine, container, await _owner(engine, container), mark)
+        return cls(engine, container, await _owner(engine, container), mark, puts)
 
     async def close(self) -> None:
         """The shell closed; the container itself is not touched."""
         if self._shell is not None:
             await self._shell.close()
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> Outcome:
+    async def deliver(
+        self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] | None = None
+    ) -> Outcome:
         """Deletes, then syncs, in this container. A failed path is in the outcome and stops nothing.
 
-        Raises EngineError where the engine cannot be reached, or the container has gone.
+        `fresh` are the targets that the journal may lack (None: all). In a container that does not run nothing is
+        deleted: the journal remembers, and its start brings it up to date. Raises EngineError where the engine
+        cannot be reached, or the container has gone.
         """
         async with self._turn:
             outcome = Outcome()
+            names = reconcile.named(syncs)
+            self._puts.note(placed=names if fresh is None else (n for n in names if n.rstrip("/") in fresh))
             shell = await self._open()
             if shell is not None:
                 await self._sweep(shell, self.strays)
+            elif not self.container.running:
+                deletes = ()
             else:
                 # The engine puts a file in the place of a link, and a link in that of a file, by itself.
                 put = {s.target for s in syncs}
@@ -102,8 +112,7 @@ class Target:
 
     async def _delete(self, shell: Shell | None, deletes: Sequence[Delete], outcome: Outcome) -> None:
         if shell is None:
-            why = "the container is not running" if not self.container.running else "its image has no shell"
-            outcome.failed.update({d.target: f"cannot be deleted: {why}" for d in deletes})
+            outcome.failed.update({d.target: "cannot be deleted: its image has no shell" for d in deletes})
             return
         files = [d.target for d in deletes if not d.directory]
         folders = [d.target for d in deletes if d.directory]
@@ -114,41 +123,70 @@ class Target:
         for index, text in failures.items():
             outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
         outcome.deleted += len(deletes) - len(outcome.failed)
+        self._puts.note(gone=(_named(d) for d in deletes if d.target not in outcome.failed))
         self._folders.difference_update(d.target for d in deletes)
 
     async def _sweep(self, shell: Shell, places: set[str]) -> None:
-        await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(places)])
-        self.strays -= places
+        if places:
+            await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(places)])
+            self._puts.note(gone=places)
+            self.strays -= places
 
     # --- sync -------------------------------------------------------------------------------------------------
 
     async def _sync(self, shell: Shell | None, syncs: Sequence[Sync], outcome: Outcome) -> None:
         if shell is not None:
-            folders = await anyio.to_thread.run_sync(lambda: [s for s in syncs if _is_folder(s.source)])
-            made = {s.target for s in folders}
-            syncs = [s for s in syncs if s.target not in made]
+            made = {s.target for s in syncs if s.folder}
+            syncs = [s for s in syncs if not s.folder]
             self._folders.difference_update(s.target for s in syncs)
             staged = _staging(syncs)
             stages = {parent for path in staged.values() if (parent := posixpath.dirname(path)).endswith("~")}
-            self.strays |= stages | {path for path in staged.values() if posixpath.dirname(path) not in stages}
+            self._stage(stages | {path for path in staged.values() if posixpath.dirname(path) not in stages})
             await self._make_folders(shell, made, syncs, staged)
             outcome.files += len(made)
         else:
             stages = set()
             await self._put_folders(syncs)
             staged = {s.target: s.target for s in syncs}
-        sources = {staged[s.target]: s for s in syncs}
-        items = [Item(s.source, staged[s.target]) for s in syncs]
-        parts = archive.build(items, uid=self._uid, gid=self._gid)
-        while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
-            for item, reason in part.failed:
-                outcome.failed[sources[item.path].target] = reason
-            if part.items:
-                await self._put(shell, part, sources, outcome)
+        await self._put_all(shell, {staged[s.target]: s for s in syncs}, outcome)
         if shell is not None:
             await self._sweep(shell, stages)
+            self._puts.note(gone=self.strays)
             self.strays.clear()
         outcome.atomic = shell is not None or not self.container.running
+
+    def _stage(self, places: set[str]) -> None:
+        self.strays |= places
+        self._puts.note(staged=places)
+
+    async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome) -> None:
+        """Each staged path filled and renamed; the next archive is read while the engine takes the last one."""
+        items = [Item(sync.source, path) for path, sync in sources.items()]
+        parts = archive.build(items, uid=self._uid, gid=self._gid)
+        if archive.is_small(items):
+            for small in parts:
+                await self._put_part(shell, small, sources, outcome)
+            return
+        upcoming: list[Archive | None] = [await anyio.to_thread.run_sync(next, parts, None)]
+
+        async def read() -> None:
+            upcoming.append(await anyio.to_thread.run_sync(next, parts, None))
+
+        while (part := upcoming.pop()) is not None:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    await self._put_part(shell, part, sources, outcome)
+            except BaseExceptionGroup as group:
+                raise first(group) from None
+
+    async def _put_part(
+        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome
+    ) -> None:
+        for item, reason in part.failed:
+            outcome.failed[sources[item.path].target] = reason
+        if part.items:
+            await self._put(shell, part, sources, outcome)
 
     async def _put_folders(self, syncs: Sequence[Sync]) -> None:
         """Missing parents with the service's owner, without a shell: those that the engine implies are root's."""
@@ -177,7 +215,7 @@ class Target:
             return
         failed: dict[str, str] = {}
         if shell is not None:
-            failed = await self._rename(shell, part.items, sources)
+            failed = await self._rename(shell, part, sources)
         outcome.failed.update(failed)
         outcome.files += len(part.items) - len(failed)
         outcome.bytes += part.size
@@ -189,10 +227,7 @@ class Target:
         for item in part.items:
             parts = archive.build([item], uid=self._uid, gid=self._gid)
             alone = await anyio.to_thread.run_sync(next, parts)
-            for _, reason in alone.failed:
-                outcome.failed[sources[item.path].target] = reason
-            if alone.items:
-                await self._put(shell, alone, sources, outcome)
+            await self._put_part(shell, alone, sources, outcome)
 
     async def _make_folders(
         self, shell: Shell, made: Iterable[str], syncs: Sequence[Sync], staged: Mapping[str, str]
@@ -208,9 +243,9 @@ class Target:
         failures = await _run(shell, orders) if orders else {}
         self._folders.update(f for i, f in enumerate(wanted) if i not in failures)
 
-    async def _rename(self, shell: Shell, items: Sequence[Item], sources: Mapping[str, Sync]) -> dict[str, str]:
+    async def _rename(self, shell: Shell, part: Archive, sources: Mapping[str, Sync]) -> dict[str, str]:
         bulk: dict[str, list[Item]] = defaultdict(list)
-        for item in items:
+        for item in part.items:
             bulk[posixpath.dirname(item.path)].append(item)
         folders = [folder for folder in bulk if folder.endswith("~")]
         single = [item for folder, group in bulk.items() if folder not in folders for item in group]
@@ -222,7 +257,8 @@ class Target:
         failures = await _run(shell, [_together(group) for group in groups])
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single += [item for index in failures for item in groups[index]]
-        failures = await _run(shell, [_alone(item, sources[item.path].target) for item in single])
+        orders = [_alone(item, sources[item.path].target, is_link=item.path in part.links) for item in single]
+        failures = await _run(shell, orders)
         return {sources[single[i].path].target: text or "rename failed" for i, text in failures.items()}
 
     # --- read back ---------------------------------------------------------------------------------------------
@@ -262,10 +298,10 @@ def _together(group: Sequence[Item]) -> bytes:
     return b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names
 
 
-def _alone(item: Item, target: str) -> bytes:
+def _alone(item: Item, target: str, *, is_link: bool) -> bytes:
     """Nothing where the entry has moved already, as part of a group that failed later on."""
     staged = quoted(item.path)
-    verb = b"l " if os.path.islink(item.source) else b"m "
+    verb = b"l " if is_link else b"m "
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + verb + staged + b" " + quoted(target)
 
 
@@ -281,10 +317,10 @@ def _staging(syncs: Sequence[Sync]) -> dict[str, str]:
     for folder, targets in by_folder.items():
         base = folder.rstrip("/")
         if len(targets) >= BULK:
-            stage = f"{base}/.devenv-{next(Target._numbers)}~"  # noqa: SLF001 - its own module
+            stage = f"{base}/{STAGE}{next(_NUMBERS)}~"
             staged.update({t: f"{stage}/{posixpath.basename(t)}" for t in targets})
         else:
-            staged.update({t: f"{base}/.devenv-{next(Target._numbers)}~" for t in targets})  # noqa: SLF001
+            staged.update({t: f"{base}/{STAGE}{next(_NUMBERS)}~" for t in targets})
     return staged
 
 
@@ -295,8 +331,8 @@ def _parents(path: str) -> Iterable[str]:
         folder = posixpath.dirname(folder)
 
 
-def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+def _named(delete: Delete) -> str:
+    return f"{delete.target}/" if delete.directory else delete.target
 
 
 async def _owner(engine: Engine, container: Container) -> tuple[int, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
 import tarfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNK_FILES = 1000
+SMALL_FILES = 8
+SMALL_BYTES = 64 * 1024
 PERMISSIONS = 0o777
 
 
@@ -27,12 +30,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Tar bytes, what is inside, and which sources could not be read as one consistent whole."""
+    """Tar bytes, what is inside, and which sources could not be read as one consistent whole.
+
+    `links` are the paths of the symbolic links in it.
+    """
 
     data: bytes
     items: tuple[Item, ...]
     size: int
     failed: tuple[tuple[Item, str], ...]
+    links: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,15 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
         weight += len(content)
     if pending or failed:
         yield _pack(pending, weight, tuple(failed))
+
+
+def is_small(items: Sequence[Item]) -> bool:
+    """Whether they are read faster than a worker thread is woken."""
+    if len(items) > SMALL_FILES:
+        return False
+    with contextlib.suppress(OSError):
+        return sum(os.lstat(item.source).st_size for item in items) <= SMALL_BYTES
+    return False
 
 
 def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
@@ -122,7 +138,8 @@ def _pack(
     ) as tar:
         for _, info, content in pending:
             tar.addfile(info, io.BytesIO(content))
-    return Archive(buffer.getvalue(), tuple(item for item, _, _ in pending), weight, failed)
+    links = frozenset(item.path for item, info, _ in pending if info.issym())
+    return Archive(buffer.getvalue(), tuple(item for item, _, _ in pending), weight, failed, links)
 
 
 def _read(item: Item) -> tuple[tarfile.TarInfo, bytes]:

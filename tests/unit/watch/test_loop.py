@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.watch import loop, rules, scan
 from devenv.watch.apply import Outcome
 from devenv.watch.loop import Corridor
+from devenv.watch.puts import Puts
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ class FakeTarget:
         """Everything, as in a new container."""
         return list(syncs)
 
-    async def deliver(self, deletes: Sequence[Delete], _: Sequence[Sync]) -> Outcome:
+    async def deliver(self, deletes: Sequence[Delete], _: Sequence[Sync], __: Collection[str]) -> Outcome:
         """Done, unless it was told to fail."""
         self.during()
         if self.is_lost:
@@ -63,6 +64,7 @@ class Site:
             rebuild=self.rebuild,
             ending=lambda _: nullcontext(),
             mark="m",
+            puts=str(folder.parent / "puts"),
         )
         self.lane = self.corridor.lanes["web"]
         self.targets: dict[str, FakeTarget] = {}
@@ -71,7 +73,7 @@ class Site:
     async def rebuild(self, _: str, __: str) -> None:
         """Nothing is built here."""
 
-    async def reach(self, _: Engine, container: Container, __: str) -> FakeTarget:
+    async def reach(self, _: Engine, container: Container, __: str, ___: Puts) -> FakeTarget:
         """The fake for a container."""
         return self.targets[container.id]
 
@@ -87,14 +89,15 @@ class Site:
     async def look(self) -> None:
         """What the watcher would tell, and the lane's turn after it."""
         await self.notice()
-        self.lane.pending |= self.lane.failed
+        for path in self.lane.failed:
+            self.lane.waiting.add(path, gone=path not in self.corridor._now)
         self.lane.failed = await self.corridor._advance(self.lane)
 
     async def notice(self) -> None:
         """The host looked at, nothing carried out."""
         known = {p for p in self.corridor._now if p.startswith(str(self.folder))}
         seen = scan.scan([str(self.folder)], lambda _: False)
-        await self.corridor._notice({*known, *seen})
+        await self.corridor._look({*known, *seen})
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""What devenv put into a container, on disk before it is put: nothing else may ever be deleted there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+PLACED, GONE, STAGED = b"+", b"-", b"~"
+COMPACT_FROM = 1 << 20  # bytes
+COMPACT_WHEN = 4  # times as many records as there are paths
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Container paths that are in place (folders end in `/`), and those that were only put beside it."""
+
+    placed: frozenset[str] = frozenset()
+    staged: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Puts:
+    """One container's journal: a sign, the path's bytes and a zero byte a record; a torn last one says nothing.
+
+    Another devenv process may append at the same time. `path` None keeps nothing.
+    """
+
+    path: str | None = None
+    _begun: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, folder: str | None, container_id: str) -> Puts:
+        """The journal of a container in the folder of its run."""
+        if folder is None:
+            return cls()
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        return cls(os.path.join(folder, container_id))
+
+    def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
+        """Appended before this returns. What the disk refuses is not noted, and so never deleted later."""
+        signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
+        data = b"".join(sign + os.fsencode(path) + b"\0" for sign, paths in signed for path in paths)
+        if not data or self.path is None:
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            try:
+                os.write(descriptor, data if self._begun else b"\0" + data)  # ends what a crash has torn
+            finally:
+                os.close(descriptor)
+            self._begun = True
+
+    def read(self) -> Record:
+        """All that the journal says; made shorter on the way where much of it is history."""
+        data = b""
+        if self.path is not None:
+            with contextlib.suppress(OSError), open(self.path, "rb") as file:
+                data = file.read()
+        records = data.split(b"\0")[:-1]
+        placed: dict[bytes, None] = {}
+        staged: dict[bytes, None] = {}
+        for record in records:
+            sign, path = record[:1], record[1:]
+            if sign == PLACED:
+                placed[path] = None
+            elif sign == STAGED:
+                staged[path] = None
+            elif sign == GONE:
+                placed.pop(path, None)
+                staged.pop(path, None)
+        if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(placed):
+            self._compact(placed, staged)
+        return Record(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
+
+    def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
+        with contextlib.suppress(OSError):
+            with open(f"{self.path}.new", "wb") as file:
+                file.writelines(PLACED + path + b"\0" for path in placed)
+                file.writelines(STAGED + path + b"\0" for path in staged)
+            os.replace(f"{self.path}.new", str(self.path))
+
+    def forget(self) -> None:
+        """The container is gone."""
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def forget_others(folder: str, container_ids: Collection[str]) -> None:
+    """No journal of containers that are not there any more."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name not in container_ids:
+                Puts(os.path.join(folder, name)).forget()

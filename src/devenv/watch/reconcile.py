@@ -1,0 +1,48 @@
+"""What a container that may hold anything has to be asked for, and what it holds that is no more on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from devenv.model.plan import Sync
+from devenv.watch.changes import FileState, Kind
+from devenv.watch.rules import BoundRule
+
+READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
+
+
+def tops(syncs: Sequence[Sync], bound: Sequence[BoundRule]) -> frozenset[str]:
+    """The container paths to read back: below each rule's target only what the host has at its top.
+
+    So folders that exist only in the container (node_modules beside src) are not read.
+    """
+    found: set[str] = set()
+    for rule in bound:
+        if not rule.rule.action.syncs or rule.rule.target is None:
+            continue
+        base = rule.rule.target.rstrip("/")
+        below = {s.target for s in syncs if s.target.startswith(f"{base}/")}
+        first = {f"{base}/{t[len(base) + 1 :].split('/', 1)[0]}" for t in below}
+        exact = {s.target for s in syncs if s.target == base}
+        found |= exact | (first if len(first) < READ_WHOLE_FROM else {base or "/"})
+    return frozenset(found)
+
+
+def named(syncs: Iterable[Sync]) -> frozenset[str]:
+    """The targets as the journal of what was put names them: folders with a `/` at their end."""
+    return frozenset(f"{s.target}/" if s.folder else s.target for s in syncs)
+
+
+def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:
+    """By host path, what the container was once given and the host has no more; with a state of its kind.
+
+    What no rule is for any more stays: it is nobody's to delete.
+    """
+    found: dict[str, FileState] = {}
+    for target in placed:
+        kind = Kind.DIR if target.endswith("/") else Kind.FILE
+        sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(target.rstrip("/")))
+        hosts = [path for rule, path in sources if rule.matches(path)]
+        if hosts and not any(path in now for path in hosts):
+            found[hosts[-1]] = FileState(kind, -1, 0, 0, 0, 0)
+    return found

@@ -1,0 +1,88 @@
+"""The paths that wait for their turn, and which of them go first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+SLICE = 400  # paths at once: what is saved in the middle of a flood waits for no more than two slices
+FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
+EXPRESS = 64
+
+
+class Waiting:
+    """A set of absolute host paths that gives out slices: what went, folders with few paths, then the flood."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, None] = {}
+        self._folders: dict[str, dict[str, None]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._gone) + self._count
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._gone or path in self._folders.get(_folder(path), ())
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._gone
+        for paths in self._folders.values():
+            yield from paths
+
+    def add(self, path: str, *, gone: bool) -> None:
+        """The path waits; the newest of a folder is the last."""
+        self._discard(path)
+        if gone:
+            self._gone[path] = None
+        else:
+            self._folders.setdefault(_folder(path), {})[path] = None
+            self._count += 1
+
+    def take(self) -> set[str]:
+        """The next slice, which waits no more: all where it is little.
+
+        All that went goes at once, since a folder is only removed when it is empty; and with a path go the folders
+        above it that wait, since they may have been files.
+        """
+        if len(self) <= SLICE:
+            return self.take_all()
+        taken = set(self._gone)
+        self._gone.clear()
+        small = [paths for paths in reversed(self._folders.values()) if len(paths) <= FEW]
+        for path in [path for paths in small for path in paths][:EXPRESS]:
+            taken |= self._with_parents(path)
+        while self._folders and len(taken) < SLICE:
+            oldest = next(iter(self._folders.values()))
+            for path in [*oldest][: SLICE - len(taken)]:
+                taken |= self._with_parents(path)
+        return taken
+
+    def take_all(self) -> set[str]:
+        """Everything; nothing waits any more."""
+        taken = {*self._gone, *(path for paths in self._folders.values() for path in paths)}
+        self._gone.clear()
+        self._folders.clear()
+        self._count = 0
+        return taken
+
+    def _with_parents(self, path: str) -> set[str]:
+        taken = set()
+        while path:
+            if path in self:
+                self._discard(path)
+                taken.add(path)
+            path = _folder(path)
+        return taken
+
+    def _discard(self, path: str) -> None:
+        self._gone.pop(path, None)
+        folder = _folder(path)
+        paths = self._folders.get(folder)
+        if paths is not None and path in paths:
+            del paths[path]
+            self._count -= 1
+            if not paths:
+                del self._folders[folder]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]

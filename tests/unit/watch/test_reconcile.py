@@ -1,0 +1,48 @@
+"""What is read back from a container, and what in it is stale."""
+
+from __future__ import annotations
+
+from devenv.model.plan import Sync
+from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.watch import reconcile, rules
+from devenv.watch.changes import FileState, Kind
+
+FILE = FileState(Kind.FILE, 0o644, 1, 1, 1, 1)
+
+
+def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
+    """The rules of a service of their own."""
+    return rules.bind(Project("p", "/p", (), (Service("web", watch=watch),)), {})
+
+
+def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
+    """A folder that exists only in the container costs nothing; from fifty names on the whole folder is read."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    few = [Sync("/p/src/a/x", "/app/a/x"), Sync("/p/src/a/y", "/app/a/y"), Sync("/p/src/b", "/app/b")]
+    assert reconcile.tops(few, one) == {"/app/a", "/app/b"}
+    many = [Sync(f"/p/src/{i}", f"/app/{i}") for i in range(60)]
+    assert reconcile.tops(many, one) == {"/app"}
+
+
+def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
+    """Not what is still there, what a rule ignores by now, or what no rule is for."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
+    placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
+    found = reconcile.stale(placed, one, {"/p/src/there": FILE})
+    assert {path: state.kind for path, state in found.items()} == {
+        "/p/src/gone": Kind.FILE,
+        "/p/src/old": Kind.DIR,
+        "/p/f": Kind.FILE,
+    }
+
+
+def test_what_another_rule_still_puts_there_is_not_stale() -> None:
+    """Two folders into one: the file of the one that is left stays."""
+    two = bound(WatchRule("/p/a", Action.SYNC, "/app"), WatchRule("/p/b", Action.SYNC, "/app"))
+    assert reconcile.stale({"/app/x"}, two, {"/p/a/x": FILE}) == {}
+    assert set(reconcile.stale({"/app/x"}, two, {})) == {"/p/b/x"}
+
+
+def test_folders_are_named_with_a_slash() -> None:
+    """As the journal tells folders from files."""
+    assert reconcile.named([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
