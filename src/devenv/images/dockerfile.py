@@ -42,11 +42,11 @@ class Instruction:
 
 @dataclass(slots=True)
 class Stage:
-    """One FROM and what follows it."""
+    """One FROM and what follows it; an empty name where it has none."""
 
     name: str
     base: Reference | None
-    scope: dict[str, str]
+    scope: dict[str, str] = field(default_factory=dict)
     sources: list[Reference] = field(default_factory=list)
 
 
@@ -63,13 +63,13 @@ def references(
     Stages, `scratch` and named contexts are no images. A name that holds an unknown variable is left out.
     """
     directives = _directives(text)
+    escape, _ = directives.get("escape", ("\\", 1))
+    syntax, line = directives.get("syntax", ("", 1))
     given = {**_platform_args(platform), **(args or {})}
-    stages = _stages(instructions(text, directives.get("escape", "\\")), given)
-    found = list(_reachable(stages, target, {name.lower() for name in contexts}))
-    syntax = (args or {}).get("BUILDKIT_SYNTAX") or directives.get("syntax")
-    if syntax:
-        found.insert(0, Reference(syntax.split()[0], _syntax_line(text), "frontend"))
-    return found
+    syntax = given.get("BUILDKIT_SYNTAX") or syntax
+    frontend = [Reference(syntax.split()[0], line, "frontend")] if syntax else []
+    stages = _stages(instructions(text, escape), given)
+    return frontend + _reachable(stages, target, {"scratch", *(name.lower() for name in contexts)})
 
 
 def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
@@ -92,26 +92,21 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
 
 def expand(text: str, scope: Mapping[str, str]) -> str | None:
     """The text with its variables replaced; None where one has no value."""
-    unknown = False
+    try:
+        done = VARIABLE.sub(lambda match: _value(match, scope), text)
+    except KeyError:
+        return None
+    return None if "${" in done else done
 
-    def value(match: re.Match[str]) -> str:
-        nonlocal unknown
-        name, op, word = match["bare"] or match["name"], match["op"], match["word"]
-        if name is None:
-            return "$"
-        known = scope.get(name)
-        there = bool(known) if op and op.startswith(":") else known is not None
-        if op and op.endswith("+"):
-            return word if there else ""
-        if there:
-            return known or ""
-        if op is None:
-            unknown = True
-            return ""
-        return word
 
-    done = VARIABLE.sub(value, text)
-    return None if unknown or re.search(r"\$\{", done) else done
+def _value(match: re.Match[str], scope: Mapping[str, str]) -> str:
+    name, op, word = match["bare"] or match["name"], match["op"] or "", match["word"]
+    if name is None:
+        return "$"
+    there = bool(scope.get(name)) if op.startswith(":") else name in scope
+    if op.endswith("+"):
+        return word if there else ""
+    return word if op and not there else scope[name]
 
 
 def _blank(line: str) -> bool:
@@ -134,22 +129,15 @@ def _skip(lines: Iterator[tuple[int, str]], end: str, *, strip_tabs: bool) -> No
             return
 
 
-def _directives(text: str) -> dict[str, str]:
-    """The parser directives: comments of the form key=value before anything else."""
-    found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").splitlines():
+def _directives(text: str) -> dict[str, tuple[str, int]]:
+    """The parser directives, comments of the form key=value before anything else: value and line."""
+    found: dict[str, tuple[str, int]] = {}
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         match = DIRECTIVE.match(line.strip())
         if not match or match[1].lower() in found:
             break
-        found[match[1].lower()] = match[2]
+        found[match[1].lower()] = (match[2], number)
     return found
-
-
-def _syntax_line(text: str) -> int:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if (match := DIRECTIVE.match(line.strip().removeprefix("\ufeff"))) and match[1].lower() == "syntax":
-            return number
-    return 1
 
 
 def _platform_args(platform: str | None) -> dict[str, str]:
@@ -160,20 +148,16 @@ def _platform_args(platform: str | None) -> dict[str, str]:
 
 
 def _stages(found: Iterable[Instruction], args: Mapping[str, str]) -> list[Stage]:
-    everywhere = dict(_platform_only(args))
+    everywhere = {name: value for name, value in args.items() if name.startswith("TARGET")}
     stages: list[Stage] = []
     for instruction in found:
         if instruction.keyword == "FROM":
-            stages.append(_stage(instruction, everywhere, len(stages)))
+            stages.append(_stage(instruction, everywhere))
         elif instruction.keyword == "ARG":
             _declare(instruction, stages[-1].scope if stages else everywhere, everywhere, args)
         elif stages:
             stages[-1].sources.extend(_sources(instruction, stages[-1].scope))
     return stages
-
-
-def _platform_only(args: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((name, value) for name, value in args.items() if name.startswith("TARGET"))
 
 
 def _declare(
@@ -182,21 +166,18 @@ def _declare(
     for word in instruction.words:
         name, equals, default = word.partition("=")
         value = args.get(name)
-        if value is None and equals:
-            value = expand(_unquoted(default), scope)
-        elif value is None:
-            value = everywhere.get(name)
+        if value is None:
+            value = expand(_unquoted(default), scope) if equals else everywhere.get(name)
         if value is not None:
             scope[name] = value
 
 
-def _stage(instruction: Instruction, everywhere: Mapping[str, str], index: int) -> Stage:
+def _stage(instruction: Instruction, everywhere: Mapping[str, str]) -> Stage:
     flags, words = _flags(instruction)
-    name = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else str(index)  # noqa: PLR2004 - FROM x AS y
     image = expand(_unquoted(words[0]), everywhere) if words else None
     platform = expand(flags.get("platform", ""), everywhere)
-    base = Reference(image, instruction.line, "base", platform or None) if image else None
-    return Stage(name, base, {})
+    name = words[2].lower() if [word.lower() for word in words[1:2]] == ["as"] and words[2:] else ""
+    return Stage(name, Reference(image, instruction.line, platform=platform or None) if image else None)
 
 
 def _sources(instruction: Instruction, scope: Mapping[str, str]) -> Iterator[Reference]:
@@ -230,12 +211,11 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> Iterator[Reference]:
-    if not stages:
-        return
-    waiting = [_stage_index(stages, target, len(stages)) if target else len(stages) - 1]
-    seen: set[int | None] = set()
-    found: dict[int, list[Reference]] = {}
+def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> list[Reference]:
+    """What the target's stage names, and those that it is made of, except for `contexts`; in the order of stages."""
+    waiting = [_stage_index(stages, target, len(stages)) if target else len(stages) - 1] if stages else []
+    seen: set[int] = set()
+    found: list[tuple[int, Reference]] = []
     while waiting:
         index = waiting.pop()
         if index is None or index in seen:
@@ -243,23 +223,17 @@ def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> I
         seen.add(index)
         stage = stages[index]
         for source in (*([stage.base] if stage.base else []), *stage.sources):
-            name = source.name.lower()
-            if name in contexts or name == "scratch":
+            if source.name.lower() in contexts:
                 continue
-            earlier = _stage_index(stages, name, index, by_number=source is not stage.base)
+            earlier = _stage_index(stages, source.name, index, by_number=source is not stage.base)
+            waiting.append(earlier)
             if earlier is None:
-                found.setdefault(index, []).append(source)
-            else:
-                waiting.append(earlier)
-    for index in sorted(found):
-        yield from found[index]
+                found.append((index, source))
+    return [source for _, source in sorted(found, key=lambda pair: pair[0])]
 
 
 def _stage_index(stages: list[Stage], name: str, before: int, *, by_number: bool = True) -> int | None:
     """The last stage of that name before another one; COPY --from and targets may count from 0."""
-    for index in range(before - 1, -1, -1):
-        if stages[index].name == name.lower():
-            return index if by_number or not name.isdigit() else None
-    if by_number and name.isdigit() and int(name) < before:
-        return int(name)
-    return None
+    if name.isdigit():
+        return int(name) if by_number and int(name) < before else None
+    return next((index for index in reversed(range(before)) if stages[index].name == name.lower()), None)

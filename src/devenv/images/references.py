@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from devenv.images.dockerfile import Reference, references
+from devenv.images.dockerfile import references
 from devenv.model.project import Build, Project, Service
 
 HUB = "docker.io"
@@ -41,12 +41,12 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText]) -> tuple[
 
     `dockerfiles` is keyed by service; a service that is built from elsewhere (a Git address) has no entry.
     """
-    built = {canonical(name) for service in project.services for name in _built_names(project, service)}
+    built = {canonical(s.image or f"{project.name}-{s.name}") for s in project.services if s.build}
     merged: dict[str, Need] = {}
     for service in project.services:
         for need in _of_service(service, dockerfiles.get(service.name)):
             if canonical(need.reference) not in built:
-                _merge(merged, need)
+                merged[need.reference] = _merged(merged.get(need.reference, need), need)
     return tuple(merged.values())
 
 
@@ -93,51 +93,35 @@ def registry(reference: str) -> str:
     return canonical(reference).partition("/")[0]
 
 
-def _merge(merged: dict[str, Need], need: Need) -> None:
-    known = merged.get(need.reference)
-    if known is None:
-        merged[need.reference] = need
-        return
-    users = (*known.users, *(user for user in need.users if user not in known.users))
-    merged[need.reference] = replace(
+def _merged(known: Need, need: Need) -> Need:
+    return replace(
         known,
-        users=users,
+        users=tuple(dict.fromkeys((*known.users, *need.users))),
         platform=known.platform or need.platform,
         kind=max(known.kind, need.kind, key=KINDS.index),
         policy=known.policy or need.policy,
     )
 
 
-def _built_names(project: Project, service: Service) -> Iterator[str]:
-    if service.build:
-        yield service.image or f"{project.name}-{service.name}"
-
-
 def _of_service(service: Service, dockerfile: DockerfileText | None) -> Iterator[Need]:
+    user = f"service {service.name}"
     if service.build is None:
         if service.image:
-            user = f"service {service.name}"
             yield Need(service.image, (user,), service.platform, "service", service.pull_policy)
         return
-    for value in _contexts(service.build).values():
+    for _, value in service.build.additional_contexts:
         if value.startswith("docker-image://"):
-            yield Need(value.removeprefix("docker-image://"), (f"service {service.name}",), None, "context")
+            yield Need(value.removeprefix("docker-image://"), (user,), None, "context")
     if dockerfile:
         yield from _of_dockerfile(service, service.build, dockerfile)
 
 
 def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText) -> Iterator[Need]:
-    replaced = {canonical(name) for name in _contexts(build)}
-    default = build.platforms[0] if len(build.platforms) == 1 else service.platform
-    for found in _found(build, dockerfile.text, default):
+    contexts = dict(build.additional_contexts)
+    replaced = {canonical(name) for name in contexts}
+    platform = build.platforms[0] if len(build.platforms) == 1 else service.platform
+    args = dict(build.args)
+    for found in references(dockerfile.text, args=args, target=build.target, platform=platform, contexts=contexts):
         if canonical(found.name) not in replaced:
             user = f"{dockerfile.name}:{found.line}"
-            yield Need(found.name, (user,), found.platform or default, found.kind)
-
-
-def _found(build: Build, text: str, platform: str | None) -> Iterable[Reference]:
-    return references(text, args=dict(build.args), target=build.target, platform=platform, contexts=_contexts(build))
-
-
-def _contexts(build: Build) -> dict[str, str]:
-    return dict(build.additional_contexts)
+            yield Need(found.name, (user,), found.platform or platform, found.kind)
