@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-PLACED, GONE, STAGED = b"+", b"-", b"~"
+PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no clean path has two slashes, so what is torn is no record
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # times as many records as there are paths
 
@@ -22,7 +22,7 @@ class Record:
 
 @dataclass(slots=True)
 class Puts:
-    """One container's journal: a sign, the path's bytes and a zero byte a record; a torn last one says nothing.
+    """One container's journal: the path's bytes, a sign and a zero byte a record; a torn last one says nothing.
 
     Another devenv process may append at the same time. `path` None keeps nothing.
     """
@@ -41,7 +41,7 @@ class Puts:
     def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
         """Appended before this returns. What the disk refuses is not noted, and so never deleted later."""
         signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
-        data = b"".join(sign + os.fsencode(path) + b"\0" for sign, paths in signed for path in paths)
+        data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
         if not data or self.path is None:
             return
         with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ class Puts:
         placed: dict[bytes, None] = {}
         staged: dict[bytes, None] = {}
         for record in records:
-            sign, path = record[:1], record[1:]
+            path, sign = record[:-3], record[-3:]
             if sign == PLACED:
                 placed[path] = None
             elif sign == STAGED:
@@ -77,8 +77,8 @@ class Puts:
     def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             with open(f"{self.path}.new", "wb") as file:
-                file.writelines(PLACED + path + b"\0" for path in placed)
-                file.writelines(STAGED + path + b"\0" for path in staged)
+                file.writelines(path + PLACED + b"\0" for path in placed)
+                file.writelines(path + STAGED + b"\0" for path in staged)
             os.replace(f"{self.path}.new", str(self.path))
 
     def forget(self) -> None:

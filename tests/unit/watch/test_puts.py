@@ -24,7 +24,7 @@ def test_what_was_noted_is_read_back_by_the_next(tmp_path: Path) -> None:
 def test_a_torn_record_is_no_record_and_spoils_none(tmp_path: Path) -> None:
     """A crash in the middle of a write loses that record alone."""
     path = tmp_path / "c1"
-    path.write_bytes(b"+/whole\0+/to")
+    path.write_bytes(b"/whole//+\0/to")
     Puts(str(path)).note(placed=["/next"])
     assert Puts(str(path)).read().placed == {"/whole", "/next"}
 
