@@ -51,12 +51,10 @@ class Decision:
 
 def read_failure(text: str) -> Failure:
     """What `docker pull` said on standard error, in our words; its own last words where we do not know them."""
-    for pattern, cause in NO_ANSWER:
-        if re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
-            return Failure(cause, impossible=True)
-    for pattern, cause in REFUSALS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return Failure(cause)
+    for patterns, impossible in ((NO_ANSWER, True), (REFUSALS, False)):
+        for pattern, words in patterns:
+            if re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
+                return Failure(words, impossible)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return Failure(re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given")
 
@@ -85,7 +83,7 @@ def explain(
     """The error for images that cannot be had: each with who needs it and why not, and what to type."""
     by_reference = {need.reference: need for need in needs}
     lines = [
-        f"  {reference} ({', '.join(by_reference[reference].users)}): {_cause(reference, failure)}"
+        f"  {reference} ({', '.join(by_reference[reference].users)}): {cause(reference, failure)}"
         for reference, failure in failed.items()
     ]
     one = len(failed) == 1
@@ -93,7 +91,8 @@ def explain(
     return EngineError(message, hint=_hint(failed, by_reference, recipes=recipes, consent=consent))
 
 
-def _cause(reference: str, failure: Failure) -> str:
+def cause(reference: str, failure: Failure) -> str:
+    """Why the reference could not be pulled, and by which registry where none answered."""
     return f"{registry(reference)} does not answer: {failure.cause}" if failure.impossible else failure.cause
 
 
@@ -101,21 +100,18 @@ def _hint(
     failed: Mapping[str, Failure], needs: Mapping[str, Need], *, recipes: Collection[str], consent: bool
 ) -> str | None:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
+    without = [familiar(reference) for reference in silent if reference not in recipes]
     if not silent:
-        return _refusal_hint(failed)
+        return next(filter(None, map(_login, failed, failed.values())), None)
     if all(needs[reference].kind == "frontend" for reference in silent):
         return "take the `# syntax=` line out of the Dockerfile: the engine's own builder reads it too"
-    without = [familiar(reference) for reference in silent if reference not in recipes]
-    if not without and not consent:
-        return "devenv up --stand-ins"
     if without:
         return f"there is no stand-in for {', '.join(without)}: reach a registry, or `docker load` it from a file"
-    return None
+    return None if consent else "devenv up --stand-ins"
 
 
-def _refusal_hint(failed: Mapping[str, Failure]) -> str | None:
-    for reference, failure in failed.items():
-        if "denied" in failure.cause or "limit" in failure.cause:
-            host = registry(reference)
-            return "docker login" if host == "docker.io" else f"docker login {host}"
+def _login(reference: str, failure: Failure) -> str | None:
+    host = registry(reference)
+    if "denied" in failure.cause or "limit" in failure.cause:
+        return "docker login" if host == "docker.io" else f"docker login {host}"
     return None

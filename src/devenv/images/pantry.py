@@ -54,8 +54,9 @@ async def provide(project: Project, *, stand_ins: bool, emit: Emit) -> Provided:
         return Provided()
     emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
     made = await standins.make(decision.stand_ins, emit)
-    named = {service: _only(made, names) for service, names in bases(project, texts).items()}
-    return Provided(made, {service: images for service, images in named.items() if images})
+    named = bases(project, texts).items()
+    swaps = {service: {name: made[name] for name in names if name in made} for service, names in named}
+    return Provided(made, {service: images for service, images in swaps.items() if images})
 
 
 async def wanted_by(project: Project) -> tuple[Need, ...]:
@@ -119,10 +120,6 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
 def _forbidden(wanted: Iterable[Need], here: Collection[str]) -> dict[str, Failure]:
     failure = Failure("it is not here, and its pull_policy is never")
     return {need.reference: failure for need in wanted if need.policy == "never" and need.reference not in here}
-
-
-def _only(made: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    return {name: made[name] for name in names if name in made}
 
 
 def _list(references: Sequence[str]) -> str:

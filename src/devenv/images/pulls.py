@@ -42,12 +42,12 @@ async def pull_all(needs: Sequence[Need], emit: Emit) -> dict[str, Failure]:
 
 async def _pull(need: Need, emit: Emit) -> Failure | None:
     emit(ImageState(need.reference, "pulling"))
-    layers = _Layers()
+    layers: dict[str, bool] = {}
     with anyio.CancelScope(deadline=anyio.current_time() + FIRST_WORD) as scope:
 
         def take(line: str) -> None:
             scope.deadline = float("inf")
-            if detail := layers.tell(line):
+            if detail := _layers(layers, line):
                 emit(ImageState(need.reference, "pulling", detail))
 
         done = await docker.pull(need.reference, platform=need.platform, on_line=take)
@@ -55,21 +55,10 @@ async def _pull(need: Need, emit: Emit) -> Failure | None:
     return Failure(f"no answer within {FIRST_WORD:.0f} seconds", impossible=True)
 
 
-class _Layers:
-    """Counts the layers that `docker pull` speaks of when it writes to a pipe."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._done: set[str] = set()
-
-    def tell(self, line: str) -> str:
-        """`3 of 8 layers` when this line changed something, otherwise nothing."""
-        layer, _, state = line.partition(": ")
-        if state.startswith("Pulling fs layer"):
-            self._seen.add(layer)
-        elif state.startswith(("Pull complete", "Already exists")):
-            self._seen.add(layer)
-            self._done.add(layer)
-        else:
-            return ""
-        return f"{len(self._done)} of {len(self._seen)} layers"
+def _layers(done: dict[str, bool], line: str) -> str:
+    """`3 of 8 layers` when this line of `docker pull` changed something, otherwise nothing."""
+    layer, _, state = line.partition(": ")
+    if not state.startswith(("Pulling fs layer", "Pull complete", "Already exists")):
+        return ""
+    done[layer] = not state.startswith("Pulling")
+    return f"{sum(done.values())} of {len(done)} layers"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -55,9 +56,11 @@ class Recipe:
     def digest(self, *more: bytes) -> str:
         """A hash over the recipe's files and `more`; an image with another one is out of date."""
         total = hashlib.sha256()
-        for path in _files(self.folder):
-            with open(path, "rb") as file:
-                total.update(os.path.relpath(path, self.folder).encode() + b"\0" + file.read())
+        for name in sorted(glob.glob("**", root_dir=self.folder, recursive=True, include_hidden=True)):
+            path = os.path.join(self.folder, name)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    total.update(name.encode() + b"\0" + file.read())
         for part in more:
             total.update(hashlib.sha256(part).digest())
         return total.hexdigest()
@@ -95,18 +98,11 @@ def _recipe(reference: str, folder: str, data: Mapping[str, Any], values: Mappin
 
 
 @cache
-def _all() -> tuple[tuple[str, dict[str, Any]], ...]:
-    return tuple(_read())
-
-
-def _read() -> Iterator[tuple[str, dict[str, Any]]]:
+def _all() -> list[tuple[str, dict[str, Any]]]:
+    """Folder and content of every recipe."""
+    found = []
     home = os.path.join(templates_folder(), "images")
-    for name in sorted(os.listdir(home)):
-        path = os.path.join(home, name, "recipe.toml")
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                yield os.path.dirname(path), tomllib.load(file)
-
-
-def _files(folder: str) -> list[str]:
-    return sorted(os.path.join(base, name) for base, _, names in os.walk(folder) for name in names)
+    for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
+        with open(os.path.join(home, name), "rb") as file:
+            found.append((os.path.dirname(file.name), tomllib.load(file)))
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import anyio
 
@@ -11,57 +10,27 @@ from devenv.concurrent import each
 from devenv.config import load
 from devenv.engine import docker
 from devenv.engine.docker import LocalImage
-from devenv.images.outcomes import Failure, read_failure
+from devenv.images.outcomes import Failure, cause, read_failure
 from devenv.images.pantry import present, recipes_for, to_pull, wanted_by
 from devenv.images.recipes import Recipe
 from devenv.images.references import Need, registry
 from devenv.images.standins import INSIDE
-from devenv.model.project import Project
 
 PATIENCE = 5.0  # seconds for a registry to say whether it has an image
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePlan:
-    """One image that the project needs, and where it would come from.
-
-    `source` is "present" (`image` says what it is), "pull", "stand-in" (no registry answers, and there is a
-    recipe; `made` is the stand-in if it is here) or "nowhere" (`failure` says why).
-    """
-
-    need: Need
-    source: str
-    image: LocalImage | None = None
-    recipe: Recipe | None = None
-    made: LocalImage | None = None
-    failure: Failure | None = None
-
-
 async def survey(selection: load.Selection) -> list[dict[str, str]]:
-    """A row for each image: image, needed by, from, detail."""
-    project = (await load.load(selection)).project
-    return [row(plan) for plan in await plans(project)]
+    """A row for each image: image, needed by, from, detail.
 
-
-async def plans(project: Project) -> list[ImagePlan]:
-    """Where each image would come from; registries are asked for those that are not here, all at once."""
-    wanted = await wanted_by(project)
+    Registries are asked for those that are not here, all at once.
+    """
+    wanted = await wanted_by((await load.load(selection)).project)
     recipes = recipes_for(wanted)
     here = await present([*(need.reference for need in wanted), *(recipe.image for recipe in recipes.values())])
-    absent = [need for need in wanted if to_pull(need, here)]
-    asked = [need.reference for need in absent] if absent and not await docker.has_mirrors() else []
+    absent = [need.reference for need in wanted if to_pull(need, here)]
+    asked = absent if absent and not await docker.has_mirrors() else []
     failures = dict(zip(asked, await each(_ask, asked), strict=True))
-    return [_plan(need, here, recipes.get(need.reference), failures.get(need.reference)) for need in wanted]
-
-
-def row(plan: ImagePlan) -> dict[str, str]:
-    """The plan as cells of text."""
-    return {
-        "image": plan.need.reference,
-        "needed by": ", ".join(plan.need.users),
-        "from": plan.source,
-        "detail": _detail(plan),
-    }
+    return [_row(need, here, recipes.get(need.reference), failures.get(need.reference)) for need in wanted]
 
 
 async def _ask(reference: str) -> Failure | None:
@@ -71,28 +40,27 @@ async def _ask(reference: str) -> Failure | None:
     return Failure(f"no answer within {PATIENCE:.0f} seconds", impossible=True)
 
 
-def _plan(need: Need, here: Mapping[str, LocalImage], recipe: Recipe | None, failure: Failure | None) -> ImagePlan:
-    image = here.get(need.reference)
-    made = here.get(recipe.image) if recipe else None
-    if image and (failure or not to_pull(need, here)):
-        return ImagePlan(need, "present", image=image)
-    if failure is None and to_pull(need, here):
-        return ImagePlan(need, "pull", recipe=recipe, made=made)
+def _row(
+    need: Need, here: Mapping[str, LocalImage], recipe: Recipe | None, failure: Failure | None
+) -> dict[str, str]:
+    source, detail = _origin(need, here, recipe, failure)
+    return {"image": need.reference, "needed by": ", ".join(need.users), "from": source, "detail": detail}
+
+
+def _origin(
+    need: Need, here: Mapping[str, LocalImage], recipe: Recipe | None, failure: Failure | None
+) -> tuple[str, str]:
+    """Where the image would come from (present, pull, stand-in, nowhere), and what is to be said of that."""
+    image, pull = here.get(need.reference), to_pull(need, here)
+    if image and (failure or not pull):
+        return "present", f"{image.id.removeprefix('sha256:')[:12]}, {_size(image)}, of {image.created[:10]}"
+    if pull and failure is None:
+        return "pull", registry(need.reference)
     if failure and failure.impossible and recipe:
-        return ImagePlan(need, "stand-in", recipe=recipe, made=made, failure=failure)
-    return ImagePlan(need, "nowhere", failure=failure or Failure("its pull_policy is never"))
-
-
-def _detail(plan: ImagePlan) -> str:
-    if plan.image:
-        return f"{plan.image.id.removeprefix('sha256:')[:12]}, {_size(plan.image)}, of {plan.image.created[:10]}"
-    if plan.source == "stand-in" and plan.recipe:
-        state = f"{plan.made.labels.get(INSIDE)}, {_size(plan.made)}" if plan.made else "can be made"
-        return f"{plan.recipe.image}: {state}; up --stand-ins"
-    if plan.failure is None:
-        return registry(plan.need.reference)
-    host = f"{registry(plan.need.reference)} does not answer: " if plan.failure.impossible else ""
-    return f"{host}{plan.failure.cause}"
+        made = here.get(recipe.image)
+        state = f"{made.labels.get(INSIDE)}, {_size(made)}" if made else "can be made"
+        return "stand-in", f"{recipe.image}: {state}; up --stand-ins"
+    return "nowhere", cause(need.reference, failure) if failure else "its pull_policy is never"
 
 
 def _size(image: LocalImage) -> str:
