@@ -16,13 +16,7 @@ from devenv.images.recipes import Root
 from devenv.templates import templates_folder
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-TRUSTING = {
-    "SSL_CERT_FILE": BUNDLE,
-    "NODE_EXTRA_CA_CERTS": BUNDLE,
-    "npm_config_cafile": BUNDLE,
-    "PIP_CERT": BUNDLE,
-    "REQUESTS_CA_BUNDLE": BUNDLE,
-}
+TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 # Unstable's signature may have run out where an archive is served from a store.
 UNDATED = 'Acquire::Check-Valid-Until "false"'
@@ -42,15 +36,12 @@ def require_tools(*names: str) -> None:
     missing = [name for name in names if shutil.which(name) is None]
     if not missing:
         return
-    if shutil.which("apt-get") is None:
-        raise EngineError(
-            f"stand-ins are made with {' and '.join(missing)}, which this system does not have",
-            hint="make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry",
-        )
-    raise EngineError(
-        f"stand-ins are made with {' and '.join(missing)}, not installed here",
-        hint=f"apt-get install -y --no-install-recommends {' '.join(missing)}",
-    )
+    tools = f"stand-ins are made with {' and '.join(missing)}"
+    if shutil.which("apt-get"):
+        hint = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+        raise EngineError(f"{tools}, not installed here", hint=hint)
+    hint = "make them on Debian or Ubuntu (WSL2 and virtual machines are fine), or reach a registry"
+    raise EngineError(f"{tools}, which this system does not have", hint=hint)
 
 
 async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
@@ -62,8 +53,7 @@ async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None
     archive = os.path.join(folder, f"{root.suite}.tar")
     await _bootstrap(root, archive, await _mirrors(root.suite), folder, say)
     say("importing")
-    changes = [f"ENV {name}={value}" for name, value in TRUSTING.items()]
-    await docker.import_archive(archive, image, changes)
+    await docker.import_archive(archive, image, [f"ENV {name}={BUNDLE}" for name in TRUSTING])
     os.unlink(archive)
     status = await anyio.Path(folder, "status").read_text(encoding="utf-8", errors="replace")
     return versions(status)
@@ -130,9 +120,8 @@ async def _mirrors(suite: str) -> list[str]:
     """
     if shutil.which("apt-get") is None:
         return []
-    done = await process.run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(RELEASE) $(REPO_URI)", "Created-By: Packages"]
-    )
+    shown = "$(ORIGIN) $(RELEASE) $(REPO_URI)"
+    done = await process.run(["apt-get", "indextargets", "--format", shown, "Created-By: Packages"])
     return mirror_lines(suite, done.text.splitlines())
 
 
@@ -140,17 +129,12 @@ def mirror_lines(suite: str, targets: list[str]) -> list[str]:
     """`deb` lines for a suite, given apt's targets as `origin release address`; empty: no usable address."""
     addresses: dict[str, str] = {}
     for target in targets:
-        origin, _, rest = target.partition(" ")
-        release, _, address = rest.partition(" ")
-        if origin == "Debian" and address.startswith(("http://", "https://")):
-            kind = release.partition("-")[2]
-            addresses.setdefault(kind, address)
-    main = addresses.get("")
-    if main is None:
+        if found := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://.*)", target):
+            addresses.setdefault(found[1] or "", found[2])
+    if "" not in addresses:
         return []
+    main = addresses[""]
     if suite == "sid":
         return [f"deb {main} sid main"]
-    lines = [f"deb {main} {suite} main", f"deb {main} {suite}-updates main"]
-    if "security" in addresses:
-        lines.append(f"deb {addresses['security']} {suite}-security main")
-    return lines
+    security = [f"deb {addresses['security']} {suite}-security main"] if "security" in addresses else []
+    return [f"deb {main} {suite} main", f"deb {main} {suite}-updates main", *security]

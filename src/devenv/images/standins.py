@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -89,12 +90,10 @@ class _Workshop:
         """Learn which stand-ins the engine has; raise EngineError if a tool for those it has not is missing."""
         based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
         for image in await docker.local_images({recipe.image for recipe in based}):
-            for name in image.names:
-                self._known[name] = image
+            self._known |= dict.fromkeys(image.names, image)
         absent = [recipe for recipe in based if recipe.image not in self._known]
-        mmdebstrap = ["mmdebstrap"] if any(recipe.roots for recipe in absent) else []
-        npm = ["npm"] if any(recipe.npm for recipe in absent) else []
-        roots.require_tools(*mmdebstrap, *npm)
+        needed = {"mmdebstrap": any(recipe.roots for recipe in absent), "npm": any(recipe.npm for recipe in absent)}
+        roots.require_tools(*(tool for tool, wanted in needed.items() if wanted))
 
     async def get(self, recipe: Recipe) -> None:
         """The stand-in is there and made by today's recipe; an older one does where a new one cannot be had."""
@@ -108,11 +107,10 @@ class _Workshop:
             try:
                 inside = await self._make(recipe, digest)
             except EngineError as error:
+                what = f"the stand-in for {recipe.reference}"
                 if known is None:
-                    raise EngineError(
-                        f"the stand-in for {recipe.reference} could not be made: {error.message}", hint=error.hint
-                    ) from error
-                self._emit(Notice(f"the stand-in for {recipe.reference} is an older one: {error.message}"))
+                    raise EngineError(f"{what} could not be made: {error.message}", hint=error.hint) from error
+                self._emit(Notice(f"{what} is an older one: {error.message}"))
                 return
             if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
                 await docker.drop(known.id)
@@ -163,9 +161,8 @@ class _Workshop:
         machine = platform.machine().lower()
         name = package.package.format(arch=NPM_ARCHITECTURES.get(machine, machine))
         self._say(recipe, f"fetching {name}")
-        done = await process.run(
-            ["npm", "pack", "--json", "--loglevel=error", f"{name}@{package.version}"], cwd=context
-        )
+        argv = ["npm", "pack", "--json", "--loglevel=error", f"{name}@{package.version}"]
+        done = await process.run(argv, cwd=context)
         try:
             packed = json.loads(done.stdout)
             entry = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
@@ -181,8 +178,6 @@ class _Workshop:
 
 def _npm_cause(done: process.Completed) -> str:
     """The first line in which npm says what went wrong, without its prefix."""
-    for line in done.error_text.splitlines():
-        text = line.removeprefix("npm error").removeprefix("npm ERR!").strip()
-        if text and not text.startswith("code "):
-            return text[:200]
-    return docker.last_line(done.error_text)
+    lines = (re.sub(r"^npm (?:error|ERR!)", "", line).strip() for line in done.error_text.splitlines())
+    told = (line[:200] for line in lines if line and not line.startswith("code "))
+    return next(told, "no reason given")
