@@ -17,6 +17,7 @@ import yaml
 from devenv.config import yamlcore
 from devenv.config.parse import dotted
 from devenv.config.sources import Path, Place, Source, everything, place
+from devenv.engine.compose import clean
 from devenv.errors import ConfigError
 
 # The keys that Compose knows at a path, `*` standing for any one part.
@@ -42,7 +43,6 @@ _KEYS = {
     "services.*.develop.watch.*": "action exec ignore include initial_sync path target",
 }
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:[^"\\]|\\.)*")')
 _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
 _PATH = re.compile(r"(?:services|networks|volumes|secrets|configs|include)(?:[.\[][^\s:'\"]+)+")
@@ -61,7 +61,7 @@ def explain(output: str, sources: Sequence[Source]) -> ConfigError:
 
 def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
     """What Compose warned of while it read the files, one line each, without repetition."""
-    logged = (match for match in _LOGGED.finditer(_ESCAPE.sub("", output)) if match["level"] == "warning")
+    logged = (match for match in _LOGGED.finditer(clean(output)) if match["level"] == "warning")
     told = (_warning(_unquoted(match["message"]), sources) for match in logged)
     return tuple(dict.fromkeys(told))
 
@@ -370,7 +370,7 @@ _RULES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]], ...] 
 
 def _reason(output: str) -> str:
     """The one line that says why; what follows an interpolation error is the value, and is dropped."""
-    lines = [line.strip() for line in _ESCAPE.sub("", output).splitlines()]
+    lines = [line.strip() for line in clean(output).splitlines()]
     told = [line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed")]
     return told[0] if told else ""
 

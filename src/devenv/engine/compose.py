@@ -155,31 +155,24 @@ class Compose:
         if taken := re.search(r"Bind for \S*:(\d+) failed|listen \w+ \S*:(\d+): bind: (.*)", reason):
             return self._port_failure(taken[1] or taken[2], taken[3] or "already", reason)
         service = self._unfinished(output)
-        words = plain(reason) or "Compose gave no reason"
-        return EngineError(
-            f"could not {verb}{f' {service}' if service else ''}: {words}", hint=_hint(reason, service)
-        )
+        what = f"{verb} {service}" if service else verb
+        return EngineError(f"could not {what}: {plain(reason)}", hint=_hint(reason, service))
 
     def _port_failure(self, port: str, why: str, reason: str) -> PortError:
         words = "is taken" if "already" in why else f"cannot be used: {why}"
         endpoint = re.search(r"endpoint (\S+) ", reason)
-        publishers = self._publishers(port)
-        if not publishers:
-            return PortError(f"host port {port} {words}")
-        named = [name for name in publishers if endpoint and f"-{name}-" in endpoint[1]]
-        service = (named or list(publishers))[0]
-        other = int(port) % 55535 + 10000
-        hint = f"Publish it elsewhere: devenv up --port {service}:{other}={publishers[service]}"
-        return PortError(f"host port {port}, which `{service}` publishes, {words}", hint=hint)
-
-    def _publishers(self, port: str) -> dict[str, int]:
-        """The services that publish this host port, with the container port behind it."""
-        return {
-            name: entry["target"]
+        publishers = [
+            (name, entry["target"])
             for name, service in self._services().items()
             for entry in service.get("ports") or ()
             if str(entry.get("published")) == port
-        }
+        ]
+        if not publishers:
+            return PortError(f"host port {port} {words}")
+        named = [pair for pair in publishers if endpoint and f"-{pair[0]}-" in endpoint[1]]
+        service, target = (named or publishers)[0]
+        hint = f"Publish it elsewhere: devenv up --port {service}:{int(port) % 55535 + 10000}={target}"
+        return PortError(f"host port {port}, which `{service}` publishes, {words}", hint=hint)
 
     def _unfinished(self, output: str) -> str | None:
         """The service of the one container that was begun and not finished; None where that is not plain."""
@@ -205,7 +198,7 @@ class Compose:
             what = log.failed_step or f"RUN {ended['command'].removeprefix('/bin/sh -c ')}"
             message = f"{subject} failed: `{_short(what)}` ended with exit code {ended['code']}"
         else:
-            message = f"{subject} failed: {plain(reason) or 'Compose gave no reason'}"
+            message = f"{subject} failed: {plain(reason)}"
         lines = "".join(f"\n  {line}" for line in log.failed_lines)
         return EngineError(message + lines, hint=None if ended else _hint(reason, service and f"`{service}`"))
 
@@ -219,18 +212,18 @@ class Compose:
         return found if found in known else known[0] if len(known) == 1 else None
 
     def _dockerfile_failure(self, reason: str, service: str | None) -> DevenvError | None:
-        for pattern, message, hint in _BUILD_FAULTS:
-            if found := re.search(pattern, reason):
-                told = {name: self._shown(text) for name, text in found.groupdict().items()}
-                told["service"] = f"`{service}`" if service else "a service"
-                file, inline = (None, None) if "context" in told else self._dockerfile(service)
-                line = told.get("line")
-                place = f"line {line} of " if line else ""
-                said = (f"{place}{inline}: " if inline else "") + message.format_map(told)
-                return ConfigError(
-                    said, hint=hint.format_map(told), file=file, line=int(line) if file and line else None
-                )
-        return None
+        """The error for what is wrong with a Dockerfile or a context, if that is it."""
+        faults = ((re.search(pattern, reason), message, hint) for pattern, message, hint in _BUILD_FAULTS)
+        found, message, hint = next((fault for fault in faults if fault[0]), (None, "", ""))
+        if found is None:
+            return None
+        told = {name: self._shown(text) for name, text in found.groupdict().items()}
+        told["service"] = f"`{service}`" if service else "a service"
+        file, inline = (None, None) if "context" in told else self._dockerfile(service)
+        line = int(told["line"]) if "line" in told else None
+        place = f"line {line} of {inline}: " if line else f"{inline}: "
+        said = (place if inline else "") + message.format_map(told)
+        return ConfigError(said, hint=hint.format_map(told), file=file, line=line if file else None)
 
     def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
         """The Dockerfile's path, or the words for an inline one; neither where it is not known."""
@@ -260,7 +253,7 @@ class _BuildLog:
         self.failed: str | None = None
 
     def line(self, text: str) -> None:
-        line = _clean(text)
+        line = clean(text)
         if not line:
             return
         self.on_line(line)
@@ -289,13 +282,14 @@ class _BuildLog:
 
 def last_reason(output: str) -> str:
     """The line of Compose's output that says why, without colour and progress; empty where there is none."""
-    lines = [line.strip() for line in _clean(output).splitlines()]
+    lines = [line.strip() for line in clean(output).splitlines()]
     return next((line for line in reversed(lines) if line and not _NOISE.match(line)), "")
 
 
 def plain(reason: str) -> str:
     """A reason without the names of the layers it came through, and with ids as `docker ps` prints them."""
-    return _CONTAINER_ID.sub(r"\1", _DAEMON.sub("", reason).removesuffix(": unknown"))
+    told = _CONTAINER_ID.sub(r"\1", _DAEMON.sub("", reason).removesuffix(": unknown"))
+    return told or "Compose gave no reason"
 
 
 def missing_compose(output: str) -> DevenvError | None:
@@ -320,7 +314,8 @@ def _hint(reason: str, service: str | None) -> str | None:
     return hint and hint.format(service=service or "the service")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text without colours and control characters, its lines kept."""
     return _ESCAPES.sub("", text)
 
 

@@ -9,6 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from devenv.engine.endpoint import Endpoint
+    from devenv.lifecycle.ledger import Run
 
 READY = b"ready"
 GRACE_FOR_CHILDREN = 3.0
@@ -41,18 +46,16 @@ def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
         return 0  # a new run has taken the project over already
 
 
-async def _finish(run: object, endpoint: object) -> int:
+async def _finish(run: Run, endpoint: Endpoint) -> int:
     from devenv.engine import process  # noqa: PLC0415 - as above
     from devenv.engine.api import Engine  # noqa: PLC0415 - as above
-    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
     from devenv.lifecycle.teardown import Teardown  # noqa: PLC0415 - as above
 
-    assert isinstance(run, Run)  # noqa: S101 - typed as object only to keep the import late
     ledger = run.read()
     if ledger is None or ledger.phase != "up":
         return 0
     await process.end_recorded(run.children, GRACE_FOR_CHILDREN)
-    async with Engine.connect(endpoint) as engine:  # type: ignore[arg-type]
+    async with Engine.connect(endpoint) as engine:
         down = Teardown(
             engine,
             run,
@@ -75,20 +78,9 @@ class Guardian:
         ready_read, ready_write = os.pipe()
         log_descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            process.detach(
-                [
-                    sys.executable,
-                    "-m",
-                    "devenv.lifecycle.guardian",
-                    str(lifeline_read),
-                    str(ready_write),
-                    endpoint,
-                    context or "",
-                    project,
-                ],
-                pass_fds=(lifeline_read, ready_write),
-                log=log_descriptor,
-            )
+            module = [sys.executable, "-m", "devenv.lifecycle.guardian"]
+            words = [str(lifeline_read), str(ready_write), endpoint, context or "", project]
+            process.detach([*module, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor)
         finally:
             for descriptor in (lifeline_read, ready_write, log_descriptor):
                 os.close(descriptor)
