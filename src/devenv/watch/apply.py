@@ -25,6 +25,7 @@ BULK = 12  # from so many files in one folder on, one staging folder and one `mv
 MV_ARGUMENTS = 500
 READ_BACK_AT_ONCE = 8
 STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
+NO_SHELL = "cannot be deleted: its image has no shell"
 _NUMBERS = itertools.count()
 
 
@@ -112,7 +113,7 @@ class Target:
 
     async def _delete(self, shell: Shell | None, deletes: Sequence[Delete], outcome: Outcome) -> None:
         if shell is None:
-            outcome.failed.update({d.target: "cannot be deleted: its image has no shell" for d in deletes})
+            outcome.failed.update({d.target: NO_SHELL for d in deletes})
             return
         files = [d.target for d in deletes if not d.directory]
         folders = [d.target for d in deletes if d.directory]

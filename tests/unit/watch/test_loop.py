@@ -15,7 +15,7 @@ from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import loop, rules, scan
+from devenv.watch import lane, rules, scan
 from devenv.watch.apply import Outcome
 from devenv.watch.loop import Corridor
 from devenv.watch.puts import Puts
@@ -68,7 +68,7 @@ class Site:
         )
         self.lane = self.corridor.lanes["web"]
         self.targets: dict[str, FakeTarget] = {}
-        monkeypatch.setattr(loop, "Target", self)
+        monkeypatch.setattr(lane, "Target", self)
 
     async def rebuild(self, _: str, __: str) -> None:
         """Nothing is built here."""
@@ -90,12 +90,12 @@ class Site:
         """What the watcher would tell, and the lane's turn after it."""
         await self.notice()
         for path in self.lane.failed:
-            self.lane.waiting.add(path, gone=path not in self.corridor._now)
-        self.lane.failed = await self.corridor._advance(self.lane)
+            self.lane.waiting.add(path, gone=path not in self.corridor._site.now)
+        self.lane.failed = await self.lane.advance()
 
     async def notice(self) -> None:
         """The host looked at, nothing carried out."""
-        known = {p for p in self.corridor._now if p.startswith(str(self.folder))}
+        known = {p for p in self.corridor._site.now if p.startswith(str(self.folder))}
         seen = scan.scan([str(self.folder)], lambda _: False)
         await self.corridor._look({*known, *seen})
 

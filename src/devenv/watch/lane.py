@@ -1,0 +1,445 @@
+"""One service's share of the corridor: what it still has to do, and the containers that it does it in."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.concurrent import each
+from devenv.engine.api import Engine
+from devenv.errors import DevenvError, EngineError
+from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
+from devenv.model.observed import Container
+from devenv.model.plan import Exec, Restart, ServicePlan
+from devenv.model.project import Action, Hook, Project
+from devenv.watch import changes, planner, reconcile, rules
+from devenv.watch.apply import NO_SHELL, Outcome, Target
+from devenv.watch.changes import FileState, Kind
+from devenv.watch.puts import Puts
+from devenv.watch.rules import BoundRule
+from devenv.watch.waiting import FEW, Waiting
+
+Rebuild = Callable[[str, str], Awaitable[None]]
+Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
+
+FIRST_RETRY = 0.25
+LAST_RETRY = 10.0
+SHOWN_PATHS = 5
+GONE = os.strerror(errno.ENOENT)
+REST = 0.05  # seconds without a change until a command, a restart or a rebuild follows
+FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all lanes of a corridor share. `now` is the host as last seen, changed in place by its owner.
+
+    `rebuild` and `recreate` replace a service's containers (name, cause); `ending` is held while they may end;
+    `puts` is the folder of the journals.
+    """
+
+    engine: Engine
+    project: Project
+    emit: Emit
+    rebuild: Rebuild
+    recreate: Rebuild
+    ending: Ending
+    mark: str
+    puts: str
+    now: dict[str, FileState] = field(default_factory=dict)
+
+
+@dataclass
+class Lane:
+    """`done` is the manifest as this service's containers have it; paths in `waiting` differ, or may.
+
+    What is owed is done when the changes that started it have arrived and nothing more comes.
+    """
+
+    site: Site
+    service: str
+    rules: tuple[BoundRule, ...]
+    done: dict[str, FileState] = field(default_factory=dict)
+    waiting: Waiting = field(default_factory=Waiting)
+    targets: dict[str, Target] = field(default_factory=dict)
+    wake: anyio.Event = field(default_factory=anyio.Event)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    is_open: bool = False
+    failed: set[str] = field(default_factory=set)
+    retry: float = FIRST_RETRY
+    retry_at: float = math.inf
+    told: dict[str, str] = field(default_factory=dict)
+    owed_execs: dict[Hook, Exec] = field(default_factory=dict)
+    owed_restart: Restart | None = None
+    owed_recreation: str = ""  # its cause
+    flood_until: float = 0.0
+    rests_from: float = 0.0
+    is_acting: bool = False
+
+    def begin(self, before: Lane | None) -> None:
+        """The host is known now; `before` is the lane whose rules held until now."""
+        self.done = {path: state for path, state in self.site.now.items() if self.wants(path)}
+        if before is not None:
+            self._inherit(before)
+
+    def notice(self, paths: Iterable[str]) -> None:
+        """These host paths have changed."""
+        for path in paths:
+            if self.wants(path):
+                self._wait(path)
+        if self.waiting:
+            self.wake.set()
+
+    def open(self) -> None:
+        """From now on changes are carried out; until then they were only gathered."""
+        self.is_open = True
+        self.wake.set()
+
+    def wants(self, path: str) -> bool:
+        """Whether any rule of the service is for this host path."""
+        return any(rule.matches(path) for rule in self.rules)
+
+    def _wait(self, path: str) -> None:
+        self.waiting.add(path, gone=path not in self.site.now)
+
+    def _inherit(self, before: Lane) -> None:
+        """What a lane with other rules had not done yet is to be done here, as far as both are for it.
+
+        `done` holds what the host has now.
+        """
+        for path in {*self.done, *before.done}:
+            old, now = before.done.get(path), self.done.get(path)
+            if old != now and self.wants(path) and before.wants(path):
+                self.waiting.add(path, gone=now is None)
+                if old is None:
+                    del self.done[path]
+                else:
+                    self.done[path] = old
+        self.owed_execs, self.owed_restart = before.owed_execs, before.owed_restart
+
+    @property
+    def _owes(self) -> bool:
+        return not self.is_acting and bool(self.owed_execs or self.owed_restart or self.owed_recreation)
+
+    def _due(self) -> float:
+        return min(self.retry_at, self.rests_from if self._owes else math.inf)
+
+    def _stir(self, paths: int) -> None:
+        """So many paths have changed: what is owed waits until nothing more has for a while."""
+        now = anyio.current_time()
+        if paths > FEW or now < self.flood_until:
+            self.flood_until = now + FLOOD_REST
+        self.rests_from = max(now + REST, self.flood_until)
+
+    # --- to the containers -------------------------------------------------------------------------------------
+
+    async def serve(self, tasks: TaskGroup) -> None:
+        """Carries out what waits, until cancelled."""
+        while True:
+            with anyio.CancelScope(deadline=self._due()):
+                await self.wake.wait()
+            self.wake = anyio.Event()
+            if anyio.current_time() >= self.retry_at:
+                for path in self.failed:
+                    self._wait(path)
+                self.failed, self.retry_at = set(), math.inf
+            while self.is_open and self.waiting:
+                self._put_off(await self.advance())
+            if self._owes and anyio.current_time() >= self.rests_from:
+                self.is_acting = True
+                tasks.start_soon(self._act)
+
+    def _put_off(self, failed: set[str]) -> None:
+        """What failed waits for its time; what is saved meanwhile does not wait with it."""
+        if failed:
+            self.failed |= failed
+            self.retry_at = min(self.retry_at, anyio.current_time() + self.retry)
+            self.retry = min(2 * self.retry, LAST_RETRY)
+        elif not self.failed:
+            self.retry = FIRST_RETRY
+
+    async def advance(self) -> set[str]:
+        """One plan made and carried out; the host paths that have to be tried again."""
+        async with self.turn:
+            paths = self.waiting.take()
+            found, step = self._planned(paths, self.rules)
+            if step is None:
+                changes.apply(self.done, found)
+                return set()
+            if step.rebuild is None:
+                return await self._carry_out(step, found)
+        await self._until_rest(paths)
+        found, step = self._planned(paths, self.rules)
+        if step is not None and step.rebuild and await self._replaced(self.site.rebuild, step.rebuild.cause):
+            changes.apply(self.done, found)
+            return set()
+        async with self.turn:
+            # The old container runs on: what else was saved belongs into it, and the next edit builds again.
+            found, step = self._planned(paths, [r for r in self.rules if r.rule.action is not Action.REBUILD])
+            if step is not None:
+                return await self._carry_out(step, found)
+            changes.apply(self.done, found)
+            return set()
+
+    def _planned(
+        self, paths: Iterable[str], bound: Sequence[BoundRule]
+    ) -> tuple[changes.Changes, ServicePlan | None]:
+        found = changes.diff(self.done, {p: self.site.now.get(p) for p in paths})
+        for path in planner.skipped(found, bound):
+            self._tell({path: "neither a file, a folder nor a link: not synced"})
+        plan = planner.plan(found, bound, directory=self.site.project.directory)
+        return found, plan.services[0] if plan else None
+
+    async def _until_rest(self, paths: set[str]) -> None:
+        """Returns when nothing more comes; what came is in `paths`."""
+        self._stir(len(paths))
+        while anyio.current_time() < self.rests_from:
+            await anyio.sleep_until(self.rests_from)
+            if self.waiting:
+                more = self.waiting.take_all()
+                paths |= more
+                self._stir(len(more))
+
+    async def _act(self) -> None:
+        """Commands and the restart that are owed; syncs go on beside, and may owe more."""
+        execs, restart, recreation = tuple(self.owed_execs.values()), self.owed_restart, self.owed_recreation
+        self.owed_execs, self.owed_restart, self.owed_recreation = {}, None, ""
+        if recreation:
+            await self._replaced(self.site.recreate, recreation)
+        for execution in execs:
+            await self._execute(execution)
+        if restart is not None:
+            await self._restart(restart)
+        self.is_acting = False
+        self.wake.set()
+
+    async def _replaced(self, how: Rebuild, cause: str) -> bool:
+        try:
+            await how(self.service, cause)
+        except DevenvError as error:
+            self.site.emit(Problem(error.message, error.hint, self.service))
+            return False
+        return True
+
+    async def _carry_out(self, step: ServicePlan, found: changes.Changes) -> set[str]:
+        began = time.time()
+        self._stir(len(found.present) + len(found.gone))
+        fresh = {s.target for s in step.syncs if s.source not in self.done}
+        outcome, lost = await self._deliver(step, fresh)
+        if self.site.project.settings.deletes_recreate:
+            self.owed_recreation = _left_to_recreation(outcome, step) or self.owed_recreation
+        bad = self._bad_paths(step, outcome)
+        if lost:  # what one container did not get is not done: otherwise nothing would differ the next time
+            bad = {p for p, _ in (*found.present, *found.gone)}
+        changes.apply(self.done, _without(found, bad))
+        if lost or len(self.targets) > 1:
+            self._doubt({p: s for p, s in (*found.gone, *found.present) if p in bad})
+        if outcome.files or outcome.deleted:
+            self.site.emit(self._synced(step, outcome, found, began))
+        if not lost:
+            self.owed_execs.update((execution.hook, execution) for execution in step.execs)
+            self.owed_restart = self.owed_restart or step.restart
+        return bad
+
+    async def _deliver(self, step: ServicePlan, fresh: Collection[str]) -> tuple[Outcome, bool]:
+        """What happened in all containers of the service, and whether any of them could not be asked."""
+        outcomes: list[Outcome] = []
+        lost: list[str] = []
+
+        async def one(target: Target) -> None:
+            try:
+                outcomes.append(await target.deliver(step.deletes, step.syncs, fresh))
+            except EngineError as error:
+                now = await self._now_of(target)
+                if now is not None:
+                    # Begun anew it is about to be adopted: nothing to tell.
+                    lost.append("" if now.key != target.container.key else error.message)
+
+        await each(one, self.targets.values())
+        for message in filter(None, lost):
+            self._tell({self.service: message})
+        return _merged(outcomes), bool(lost)
+
+    async def _now_of(self, target: Target) -> Container | None:
+        """The container as far as it can be told, or None where it has gone."""
+        try:
+            now = await self.site.engine.inspect(target.container.id)
+        except EngineError:
+            return target.container
+        if now is not None and now.key == target.container.key:
+            target.container = now  # it may have ended meanwhile: then files go in without a shell
+        return now
+
+    def _bad_paths(self, step: ServicePlan, outcome: Outcome) -> set[str]:
+        bad = {s.source for s in step.syncs if s.target in outcome.failed}
+        causes = {d.target: d for d in step.deletes if d.target in outcome.failed}
+        reasons = {target: outcome.failed[target] for target in causes}
+        for sync in step.syncs:
+            # A temporary file that was gone before it could be read is no problem of anybody's.
+            reason = outcome.failed.get(sync.target, GONE)
+            if reason != GONE and sync.target not in causes and os.path.lexists(sync.source):
+                reasons[sync.source] = reason
+        self._tell(reasons)
+        if causes:
+            gone = {p for p in self.done if p not in self.site.now}
+            bad |= {p for p in gone for r in self.rules if r.matches(p) and r.target_for(p) in causes}
+        for path in tuple(self.told):
+            if path not in bad and path not in causes:
+                del self.told[path]
+        return bad
+
+    def _tell(self, reasons: Mapping[str, str]) -> None:
+        """Path -> what is wrong with it: said once, until it is over or changes; many of one kind in one line."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        for path, reason in reasons.items():
+            if self.told.get(path) != reason:
+                paths[reason].append(path)
+        self.told.update(reasons)
+        for reason, (first, *others) in paths.items():
+            shown = rules.relative_to(first, self.site.project.directory) or first
+            more = f" (+{len(others)} more)" if others else ""
+            self.site.emit(Problem(f"{shown}{more}: {reason}", None, self.service, first))
+
+    def _synced(self, step: ServicePlan, outcome: Outcome, found: changes.Changes, began: float) -> Synced:
+        now = time.time()
+        saved = max((s.ctime_ns / 1e9 for _, s in found.present), default=began)
+        if not 0 <= now - saved <= LAST_RETRY:
+            saved = began
+        paths = [os.path.relpath(s.source, self.site.project.directory) for s in step.syncs]
+        paths += [d.cause for d in step.deletes]
+        return Synced(
+            service=self.service,
+            files=outcome.files,
+            deleted=outcome.deleted,
+            bytes=outcome.bytes,
+            ms=round((now - saved) * 1000, 1),
+            paths=tuple(paths[:SHOWN_PATHS]),
+            atomic=outcome.atomic,
+        )
+
+    async def _execute(self, execution: Exec) -> None:
+        hook = execution.hook
+
+        async def one(target: Target) -> None:
+            began = time.monotonic()
+            try:
+                code, output = await self.site.engine.execute(
+                    target.container.id,
+                    hook.command,
+                    user=hook.user or "",
+                    working_dir=hook.working_dir,
+                    environment=dict(hook.environment),
+                    privileged=hook.privileged,
+                    mark=self.site.mark,
+                )
+            except EngineError as error:
+                self.site.emit(Problem(error.message, error.hint, self.service))
+                return
+            ms = round((time.monotonic() - began) * 1000, 1)
+            self.site.emit(Executed(self.service, " ".join(hook.command), code, output, ms))
+
+        await each(one, (t for t in self.targets.values() if t.container.running))
+
+    async def _restart(self, restart: Restart) -> None:
+        began = time.monotonic()
+
+        async def one(target: Target) -> None:
+            try:
+                await self.site.engine.restart(target.container)
+            except EngineError as error:
+                self.site.emit(Problem(error.message, error.hint, self.service))
+
+        async with self.site.ending([target.container for target in self.targets.values()]), self.turn:
+            await each(one, self.targets.values())
+        ms = round((time.monotonic() - began) * 1000, 1)
+        self.site.emit(Restarted(self.service, restart.cause, ms))
+
+    # --- containers come and go --------------------------------------------------------------------------------
+
+    async def adopt(self, container: Container) -> int:
+        """The container brought up to date and served from now on; the number of files it lacked.
+
+        Raises EngineError where it has gone meanwhile.
+        """
+        async with self.turn:
+            await self.drop(container.id)
+            puts = Puts.of(self.site.puts, container.id)
+            record = await anyio.to_thread.run_sync(puts.read)
+            target = await Target.reach(self.site.engine, container, self.site.mark, puts)
+            target.strays |= record.staged
+            # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
+            self._doubt({p: self.site.now[p] for p in (*self.waiting, *self.failed) if p in self.site.now})
+            syncs = planner.initial(self.site.now, self._initial_rules())
+            missing = await target.differing(syncs, reconcile.tops(syncs, self.rules)) if syncs else []
+            outcome = await target.deliver((), missing, reconcile.named(syncs) - record.placed)
+            bad = {s.source for s in missing if s.target in outcome.failed}
+            self.failed |= bad
+            self._doubt({p: s for p, s in self.done.items() if p in bad})
+            self._tell(outcome.failed)
+            for path, state in reconcile.stale(record.placed, self.rules, self.site.now).items():
+                self.done[path] = state.doubtful()
+                self.waiting.add(path, gone=True)
+            self.targets[container.id] = target
+            self.retry = FIRST_RETRY
+            if self.failed:
+                self.retry_at = anyio.current_time() + self.retry
+            self.wake.set()
+        if container.running:
+            await target.open_shell()
+        return outcome.files
+
+    def _initial_rules(self) -> tuple[BoundRule, ...]:
+        if self.site.project.settings.initial_sync_spec:
+            return tuple(r for r in self.rules if r.rule.initial_sync)
+        return self.rules
+
+    async def drop(self, container_id: str) -> None:
+        """The container is not served any more."""
+        target = self.targets.pop(container_id, None)
+        if target is not None:
+            await target.close()
+
+    def _doubt(self, states: Mapping[str, FileState]) -> None:
+        """Some container may hold these, no one can say which: whatever becomes of them on the host is a change.
+
+        Where it may be a folder or a file it counts as a file: that delete takes an empty folder, too.
+        """
+        for path, state in states.items():
+            old = self.done.get(path, state)
+            self.done[path] = (old if state.kind is Kind.DIR else state).doubtful()
+
+
+def _merged(outcomes: Iterable[Outcome]) -> Outcome:
+    """Replicas count once: a file has arrived when it is in all of them."""
+    merged = Outcome()
+    for outcome in outcomes:
+        merged.files = max(merged.files, outcome.files)
+        merged.deleted = max(merged.deleted, outcome.deleted)
+        merged.bytes = max(merged.bytes, outcome.bytes)
+        merged.atomic = merged.atomic and outcome.atomic
+        merged.failed.update(outcome.failed)
+    return merged
+
+
+def _left_to_recreation(outcome: Outcome, step: ServicePlan) -> str:
+    """What a recreation of the container does is no failure; the cause, if there is one."""
+    left = [d for d in step.deletes if outcome.failed.get(d.target) == NO_SHELL]
+    for delete in left:
+        del outcome.failed[delete.target]
+    return left[0].cause if left else ""
+
+
+def _without(found: changes.Changes, bad: set[str]) -> changes.Changes:
+    return changes.Changes(
+        present=tuple((p, s) for p, s in found.present if p not in bad),
+        gone=tuple((p, s) for p, s in found.gone if p not in bad),
+    )
