@@ -15,6 +15,7 @@ PURE = (
     "images/dockerfile.py",
     "images/outcomes.py",
     "images/references.py",
+    "lifecycle/difference.py",
     "lifecycle/order.py",
     "watch/changes.py",
     "watch/guard.py",
@@ -22,6 +23,7 @@ PURE = (
     "watch/waiting.py",
     "watch/patterns.py",
     "watch/rules.py",
+    "watch/faults.py",
     "watch/planner.py",
     "ui/text.py",
 )

@@ -42,7 +42,7 @@ def up(
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.config.runmodel import port_change  # noqa: PLC0415 - as above
-    from devenv.lifecycle.up import Options  # noqa: PLC0415 - as above
+    from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
     chosen = Options(

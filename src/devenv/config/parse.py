@@ -26,7 +26,11 @@ from devenv.model.project import (
 
 T = TypeVar("T")
 
-SETTINGS: Mapping[str, tuple[str, ...]] = {"ports": ("as-written",), "initial_sync": ("spec",)}
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "ports": ("as-written",),
+    "initial_sync": ("spec",),
+    "deletes": ("recreate",),
+}
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:h|ms|m|s|us|µs|ns))+\Z")
@@ -195,6 +199,7 @@ def _settings(block: _Cursor) -> Settings:
     return Settings(
         ports_as_written=_setting(block, "ports") is not None,
         initial_sync_spec=_setting(block, "initial_sync") is not None,
+        deletes_recreate=_setting(block, "deletes") is not None,
     )
 
 
@@ -233,6 +238,7 @@ def _service(name: str, service: _Cursor) -> Service:
         volumes=tuple(_mount(entry) for entry in service.at("volumes").sequence()),
         watch=tuple(_rule(entry) for entry in service.at("develop", {}).at("watch").sequence()),
         tmpfs=tuple(entry.partition(":")[0] for entry in service.at("tmpfs").texts()),
+        read_only=service.at("read_only").flag(),
         has_healthcheck=_has_healthcheck(service.at("healthcheck", {})),
         restart=service.optional("restart", _Cursor.text),
         stop_grace_period=_duration(service.at("stop_grace_period", "10s")),

@@ -62,6 +62,16 @@ class Observer:
         """The container is served already; only a new start of it counts as a start."""
         self._served[container.id] = container.key
 
+    def follow(self, project: Project, names: frozenset[str]) -> None:
+        """From now on it is this project, and these services of it."""
+        self._project, self._names = project, names
+        self._told = {name: standing for name, standing in self._told.items() if name in names}
+
+    def serve_again(self) -> None:
+        """Every running container counts as just started."""
+        self._served = dict.fromkeys(self._served, ("", ""))
+        self._poke()
+
     @contextlib.contextmanager
     def ending(self, containers: Iterable[Container]) -> Iterator[None]:
         """While it lasts, it is we who end these containers: that is neither told nor a failure."""

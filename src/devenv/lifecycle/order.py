@@ -104,6 +104,14 @@ def standings(project: Project, names: frozenset[str], scene: Scene) -> tuple[St
     return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in there)
 
 
+def awaited(project: Project, scene: Scene) -> frozenset[str]:
+    """The services that another one, which does not run yet, waits for: were they to end, its start would fail."""
+    late = [
+        s for s in project.services if not scene.of(s.name) or any(c.state == "created" for c in scene.of(s.name))
+    ]
+    return frozenset(d.service for s in late for d in s.depends_on if d.condition is not Condition.STARTED)
+
+
 def optional(project: Project) -> frozenset[str]:
     """The services that others depend on, but all with `required: false`: these may fail and hold up nobody."""
     needs = [d for s in project.services for d in s.depends_on]

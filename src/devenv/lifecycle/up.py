@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.concurrent import each, first
-from devenv.config import load, runmodel
-from devenv.config.load import Loaded, Selection
-from devenv.config.runmodel import Choices, Found, PortChange
-from devenv.config.user import user_settings
+from devenv.concurrent import first
+from devenv.config import load
+from devenv.config.load import Loaded
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.engine.compose import Compose
-from devenv.errors import DevenvError, EngineError, UsageError
-from devenv.images import pantry
+from devenv.errors import DevenvError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.guardian import Guardian
-from devenv.lifecycle.health import Observer
 from devenv.lifecycle.ledger import Ledger, Run
-from devenv.lifecycle.order import BAD, closure
+from devenv.lifecycle.options import Options
+from devenv.lifecycle.order import BAD
+from devenv.lifecycle.reload import Reload
+from devenv.lifecycle.running import Running, build, provided
 from devenv.lifecycle.signals import Ending
+from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.lifecycle.teardown import Teardown
-from devenv.model.events import Emit, Kept, Notice, Ready, Rebuilt, Step, Stopped
-from devenv.model.observed import Container
-from devenv.model.project import Project
-from devenv.preflight import checks
+from devenv.model.events import Emit, Kept, Notice, Ready, Step, Stopped
 from devenv.preflight.ports import require_free
-from devenv.watch import rules, scan
-from devenv.watch.loop import Corridor
+from devenv.watch import faults
 
 DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line of `up` says; `timeout` (seconds) bounds the wait for healthy."""
-
-    selection: Selection
-    services: tuple[str, ...] = ()
-    detach: bool = False
-    watch: bool = True
-    logs: bool = True
-    build: bool = True
-    keep: bool = False
-    keep_volumes: bool = False
-    ports: tuple[PortChange, ...] = ()
-    lan: bool = False
-    timeout: float = 300.0
-    open: bool = False
-    stand_ins: bool = False
 
 
 async def up(options: Options, emit: Emit) -> int:
@@ -83,7 +58,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
         ascent = None
         with ending.scope():
             emit(Step("load", "begin"))
-            loaded = await load.load(options.selection, faults=rules.faults)
+            loaded = await load.load(options.selection, faults=faults.faults)
             emit(Step("load", "end", seconds=time.monotonic() - began))
             for warning in loaded.warnings:
                 emit(Notice(warning))
@@ -115,16 +90,10 @@ class Ascent:
     engine: Engine
     run: Run
     began: float
-    names: frozenset[str] = frozenset()
-    found: Found = field(default_factory=Found)
-    provided: pantry.Provided | None = None
     ledger: Ledger | None = None
     guardian: Guardian | None = None
-    compose: Compose | None = None
-    making: Compose | None = None
-    compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
-    corridor: Corridor | None = None
-    observer: Observer | None = None
+    stage: Stage | None = None
+    running: Running | None = None
     failed: bool = False  # all has ended by itself, and not well
 
     @property
@@ -147,7 +116,7 @@ class Ascent:
             with self.ending.scope():
                 async with anyio.create_task_group() as tasks:
                     await self._rise(tasks)
-                    await self._stay()
+                    await self._stay(tasks)
                     tasks.cancel_scope.cancel()
         except BaseException as caught:  # noqa: BLE001 - nothing may skip the way down
             error = first(caught)
@@ -163,8 +132,9 @@ class Ascent:
             self.emit(Step(name, "begin"))
             await step(tasks)
             self.emit(Step(name, "end", seconds=time.monotonic() - began))
-        assert self.observer is not None  # noqa: S101 - the steps are over
-        containers = [c for c in self.observer.scene.containers if c.service in self.names]
+        assert self.running is not None  # noqa: S101 - the steps are over
+        names = self.running.stage.names
+        containers = [c for c in self.running.observer.scene.containers if c.service in names]
         urls = await addresses(containers, self.engine.endpoint.host)
         self.emit(Ready(self.loaded.project.name, urls, time.monotonic() - self.began))
         if self.options.open and urls:
@@ -172,35 +142,35 @@ class Ascent:
 
             await anyio.to_thread.run_sync(webbrowser.open, urls[0])
 
-    async def _stay(self) -> None:
-        if not self.options.detach and self.observer is not None:
-            await self.observer.until_over()
-            self.failed = any(standing.phase in BAD for standing in self.observer.standings())
+    async def _stay(self, tasks: TaskGroup) -> None:
+        running = self.running
+        if self.options.detach or running is None:
+            return
+        if self.options.watch:
+
+            async def act(loaded: Loaded, files: tuple[str, ...]) -> bool:
+                return await running.reload(tasks, loaded, files)
+
+            tasks.start_soon(Reload(self.options.selection, self.loaded, self.emit, act).run)
+        await running.observer.until_over()
+        self.failed = any(standing.phase in BAD for standing in running.observer.standings())
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
     async def check(self, _tasks: TaskGroup) -> None:
         """What is there already, whose it is, and whether the ports are free."""
-        project = self.loaded.project
-        try:
-            self.names = closure(project, self.options.services)
-        except KeyError as error:
-            known = ", ".join(s.name for s in project.services)
-            raise UsageError(f"there is no service {error}", hint=f"one of: {known}") from error
+        project, endpoint = self.loaded.project, self.engine.endpoint
+        names = chosen(project, self.options.services)
         earlier = self.run.read()
         if earlier is not None and earlier.phase == "up":
             # That run died: what its children still create would come after our look.
             await process.end_recorded(self.run.children, DEAD_GRACE)
         scene = await self.engine.scene(project.name)
-        networks, volumes = await self.engine.names()
-        foreign = frozenset(c.service for c in scene.containers if not c.ours)
-        self.found = Found(foreign, networks, volumes)
-        if self.engine.endpoint.local:
+        loopback = endpoint.local and not self.options.lan
+        self.stage = Stage(self.loaded, names, await look(self.engine, scene), self.options.ports, loopback)
+        if endpoint.local:
             running = {c.service for c in scene.containers if c.running}
-            changes = [(c.service, c.published, c.target) for c in self.options.ports]
-            await require_free(
-                checks.wanted_ports(project, self.names - running, changes, loopback=self._loopback), self.engine
-            )
+            await require_free(self.stage.wanted_ports(names - running), self.engine)
         self.ledger = (
             ledgers.take_over(earlier, scene)
             if earlier is not None
@@ -208,69 +178,32 @@ class Ascent:
                 scene,
                 project=project.name,
                 directory=project.directory,
-                endpoint=self.engine.endpoint.host,
-                context=self.engine.endpoint.context,
+                endpoint=endpoint.host,
+                context=endpoint.context,
             )
         )
         process.record_children(self.run.children)
 
-    @property
-    def _loopback(self) -> bool:
-        settings = self.loaded.project.settings
-        return self.engine.endpoint.local and not self.options.lan and not settings.ports_as_written
-
     async def images(self, _tasks: TaskGroup) -> None:
         """Every image that the services and the Dockerfiles need: present, pulled, or made."""
-        project = self._own_project()
-        consent = self.options.stand_ins or user_settings().stand_ins
-        self.provided = await pantry.provide(project, stand_ins=consent, emit=self.emit)
-        self.compose = self._compose(self.names)
-        # What somebody else started is left out of every create: Compose would replace it where it differs.
-        self.making = self._compose(self.names - self.found.foreign_services)
-
-    def _own_project(self) -> Project:
-        """The project without what is not ours to prepare: other services, and those that somebody else runs."""
-        project = self.loaded.project
-        own = self.names - self.found.foreign_services
-        return replace(project, services=tuple(s for s in project.services if s.name in own))
-
-    def _compose(self, names: frozenset[str]) -> Compose:
-        assert self.provided is not None  # noqa: S101 - the step before
-        model = runmodel.run_model(
-            self.loaded.model,
-            found=self.found,
-            choices=Choices(
-                loopback=self._loopback,
-                images=self.provided.images,
-                bases=dict.fromkeys(self._built(), self.provided.images),
-                ports=self.options.ports,
-            ),
-            services=names,
-        )
-        project = self.loaded.project
-        return Compose(project.name, project.directory, runmodel.dump(model))
+        assert self.stage is not None  # noqa: S101 - the step before
+        self.stage = await provided(self.stage, self.stage.own, self.options, self.emit)
 
     async def build(self, _tasks: TaskGroup) -> None:
         """The images of the services that have a build section."""
-        names = self._built()
-        if names and self.options.build and self.making is not None:
-            await self.making.build(names, lambda line: self.emit(Step("build", "detail", line)))
-
-    def _built(self) -> tuple[str, ...]:
-        return tuple(s.name for s in self._own_project().services if s.build is not None)
+        assert self.stage is not None  # noqa: S101 - an earlier step
+        if self.options.build:
+            await build(self.stage, self.stage.built, self.emit)
 
     async def create(self, tasks: TaskGroup) -> None:
         """Containers, networks and volumes made, none running yet; the ledger and the guardian come first."""
+        assert self.stage is not None  # noqa: S101 - an earlier step
         assert self.ledger is not None  # noqa: S101 - an earlier step
-        assert self.making is not None  # noqa: S101 - an earlier step
-        new = [v.name for v in self.loaded.project.volumes if not v.external and v.name not in self.found.volumes]
-        self.ledger = replace(self.ledger, creates=tuple(dict.fromkeys((*self.ledger.creates, *new))))
         await self._guard()
-        self.run.write(self.ledger)
-        await tasks.start(self._watch)
-        if names := sorted(self.names - self.found.foreign_services):
-            async with self.compose_turn:
-                await self.making.create(names)
+        self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage)
+        self.running.note()
+        if not await self.running.create(tasks) and self.options.watch:
+            self.emit(_nothing_to_watch())
 
     async def _guard(self) -> None:
         endpoint = self.engine.endpoint
@@ -278,128 +211,35 @@ class Ascent:
         if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
             self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
 
-    async def _watch(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """The corridor, from before the first container until the end of the run."""
-        project = self.loaded.project
-        ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
-        bound = [r for r in rules.bind(project, ignores) if r.service in self.names]
-        if not self.options.watch or not bound:
-            if self.options.watch and not bound:
-                self.emit(_nothing_to_watch())
-            task_status.started()
-            return
-        self.corridor = Corridor(
-            self.engine,
-            project,
-            bound,
-            emit=self.emit,
-            rebuild=self.rebuild,
-            ending=self._ending,
-            mark=f"{project.name}-{os.getpid()}",
-        )
-        await self.corridor.run(task_status=task_status)
-
     async def sync(self, tasks: TaskGroup) -> None:
         """Every container as fresh as the tree, before its first process runs."""
-        project = self.loaded.project
-        self.observer = Observer(
-            self.engine,
-            project,
-            self.names,
-            emit=self.emit,
-            logs=self.options.logs and not self.options.detach,
-            on_start=self._adopt,
-            on_gone=self._drop,
-        )
-        scene = await self.engine.scene(project.name)
-        await each(self._first_sync, [c for c in scene.containers if c.service in self.names])
-        tasks.start_soon(self.observer.run)
-        if self.corridor is not None:
-            self.corridor.open()
-
-    async def _first_sync(self, container: Container) -> None:
-        await self._adopt(container)
-        if container.running and self.observer is not None:
-            self.observer.known(container)
-
-    async def _adopt(self, container: Container) -> None:
-        if self.corridor is not None:
-            await self.corridor.adopt(container)
-
-    async def _drop(self, container_id: str) -> None:
-        if self.corridor is not None:
-            await self.corridor.drop(container_id)
+        assert self.running is not None  # noqa: S101 - the step before
+        await self.running.sync(tasks)
 
     async def start(self, tasks: TaskGroup) -> None:
         """Compose starts the services in order; conditions hold it up while the observer tells who waits."""
-        tasks.start_soon(self._start)
-
-    async def _start(self) -> None:
-        assert self.compose is not None  # noqa: S101 - an earlier step
-        assert self.observer is not None  # noqa: S101 - an earlier step
-        try:
-            async with self.compose_turn:
-                await self.compose.start(sorted(self.names))
-        except EngineError as error:
-            raise await self._explained(error) from error
-
-    async def _explained(self, error: EngineError) -> DevenvError:
-        """What Compose could not start, in the words of the service that failed."""
-        assert self.observer is not None  # noqa: S101 - an earlier step
-        self.observer.scene = await self.engine.scene(self.loaded.project.name)
-        for standing in self.observer.standings():
-            if standing.phase.value in ("unhealthy", "exited"):
-                return await self.observer.failure(standing)
-        return error
+        assert self.running is not None  # noqa: S101 - an earlier step
+        tasks.start_soon(self.running.start)
 
     async def healthy(self, _tasks: TaskGroup) -> None:
         """Every service is up: started, healthy where it has a health check, ended with 0 where it is to end."""
-        assert self.observer is not None  # noqa: S101 - an earlier step
+        assert self.running is not None  # noqa: S101 - an earlier step
+        observer = self.running.observer
         with anyio.move_on_after(self.options.timeout) as scope:
-            await self.observer.until_ready()
+            await observer.until_ready()
         if scope.cancelled_caught:
-            late = [f"{s.service} {s.detail or s.phase}" for s in self.observer.standings() if s.detail]
+            late = [f"{s.service} {s.detail or s.phase}" for s in observer.standings() if s.detail]
             raise DevenvError(
                 f"not healthy after {self.options.timeout:.0f} s: {'; '.join(late)}",
                 hint=f"devenv up --timeout {2 * self.options.timeout:.0f}",
             )
 
-    # --- while it runs -------------------------------------------------------------------------------------------
-
-    async def rebuild(self, service: str, cause: str) -> None:
-        """The service alone built anew and replaced; what was saved meanwhile is in the new container."""
-        assert self.making is not None  # noqa: S101 - the corridor opens after it
-        assert self.observer is not None  # noqa: S101 - as above
-        began = time.monotonic()
-        self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
-        old = self.observer.scene.of(service)
-        await self.making.build((service,), lambda line: self.emit(Step("build", "detail", line)))
-        async with self._ending(old):
-            await self.making.create((service,))
-            scene = await self.engine.scene(self.loaded.project.name)
-            try:
-                await each(self._first_sync, [c for c in scene.of(service) if not c.running])
-            finally:
-                await self.making.start((service,))
-        for image in {c.image for c in old} - {c.image for c in scene.of(service)}:
-            if not await self.engine.image_tags(image):
-                await self.engine.remove_image(image)
-        self.emit(Step("rebuild", "end", service, time.monotonic() - began))
-        self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
-
-    @contextlib.asynccontextmanager
-    async def _ending(self, containers: Sequence[Container]) -> AsyncIterator[None]:
-        """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure."""
-        assert self.observer is not None  # noqa: S101 - the corridor opens after it
-        async with self.compose_turn:
-            with self.observer.ending(containers):
-                yield
-
     # --- the way down --------------------------------------------------------------------------------------------
 
     async def _leave(self, error: BaseException | None) -> Stopped | None:
-        if self.corridor is not None:
-            await self.corridor.close()
+        if self.running is not None:
+            await self.running.keeper.end()
+            self.ledger = self.running.ledger
         ended_well = error is None and self.ending.signal is None
         if self.ledger is None or self.guardian is None:
             return None
@@ -407,22 +247,20 @@ class Ascent:
         if self.options.detach and ended_well:
             self.run.write(replace(self.ledger, phase="detached"))
         elif self.options.keep and error is None:
-            self._hand_over()
+            self._hand_over(self.ledger)
         else:
-            stopped = await self._down(error)
+            stopped = await self._down(self.ledger, error)
         self.guardian.dismiss()  # only now: a way down that failed is the guardian's to try again
         return stopped
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, ledger: Ledger) -> None:
         """All stays running; `down` may still end the containers, but the volumes are the user's."""
-        assert self.ledger is not None  # noqa: S101 - checked by the caller
-        for name in self.ledger.creates:
+        for name in ledger.creates:
             self.emit(Kept("volume", name, HANDED_OVER, f"docker volume rm {name}"))
-        self.run.write(replace(self.ledger, phase="kept", creates=()))
+        self.run.write(replace(ledger, phase="kept", creates=()))
         self.emit(Notice("left running", "devenv down"))
 
-    async def _down(self, error: BaseException | None) -> Stopped:
-        assert self.ledger is not None  # noqa: S101 - checked by the caller
+    async def _down(self, ledger: Ledger, error: BaseException | None) -> Stopped:
         sign = self.ending.signal
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
         by_choice = error is None and sign is not None and sign.name in ("SIGINT", "SIGTERM")
@@ -430,7 +268,7 @@ class Ascent:
         down = Teardown(
             self.engine,
             self.run,
-            self.ledger,
+            ledger,
             self.emit,
             remove_volumes=by_choice and not self.options.keep_volumes,
             keep_reason=reason,

@@ -97,6 +97,20 @@ class Restarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded(Event):
+    """Edited files of the project are in force; names of services, and whether the watch rules are others now."""
+
+    event: ClassVar[str] = "reloaded"
+    files: tuple[str, ...]
+    recreated: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    scaled: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    rules: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Executed(Event):
     """The command of a sync+exec rule ended."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -54,6 +55,16 @@ class WatchRule:
     include: tuple[str, ...] = ()
     initial_sync: bool = False
     exec: Hook | None = None
+
+
+class RuleFault(NamedTuple):
+    """What is wrong with a service's rule, counted from 0; `level` is error, refused (unsafe) or warning."""
+
+    service: str
+    index: int
+    message: str
+    hint: str
+    level: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class Service:
     volumes: tuple[Mount, ...] = ()
     watch: tuple[WatchRule, ...] = ()
     tmpfs: tuple[str, ...] = ()
+    read_only: bool = False
     has_healthcheck: bool = False
     restart: str | None = None
     stop_grace_period: float = 10.0
@@ -134,6 +146,7 @@ class Settings:
 
     ports_as_written: bool = False
     initial_sync_spec: bool = False
+    deletes_recreate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,8 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
             return f"{service} rebuilt in {seconds:.1f} s ({cause} changed)"
         case e.Restarted(service, cause, ms):
             return f"{service} restarted in {_took(ms)} ({cause} changed)"
+        case e.Reloaded():
+            return _reloaded(event)
         case e.Executed(service, command, exit_code, output):
             last = clean(output.strip().splitlines()[-1]) if output.strip() else ""
             return f"{service} ran `{command}`: exit code {exit_code}{f', {last}' if last else ''}"
@@ -144,6 +146,13 @@ def _synced(event: e.Synced) -> str:
     verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
     return f"{what} {verb} {event.service} ({_took(event.ms)}{tail})"
+
+
+def _reloaded(event: e.Reloaded) -> str:
+    done = {"recreated": event.recreated, "added": event.added, "scaled": event.scaled, "removed": event.removed}
+    said = [f"{name} {verb}" for verb, names in done.items() for name in names]
+    said += ["new watch rules"] if event.rules and not said else []
+    return f"{', '.join(event.files)} changed: {', '.join(said) or 'all runs as before'} ({event.seconds:.1f} s)"
 
 
 def _took(ms: float) -> str:

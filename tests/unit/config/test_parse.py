@@ -72,7 +72,7 @@ networks:
   bare: null
 volumes:
   data: {name: shop_data, external: true}
-x-devenv: {ports: as-written, initial_sync: spec, x-mine: 1}
+x-devenv: {ports: as-written, initial_sync: spec, deletes: recreate, x-mine: 1}
 """
 
 
@@ -123,7 +123,7 @@ def test_the_whole_project() -> None:
         services=(web, Service(name="db", image="mysql:9", scale=2)),
         networks=(Resource("default", "shop_default"), Resource("bare", "bare")),
         volumes=(Resource("data", "shop_data", external=True),),
-        settings=Settings(ports_as_written=True, initial_sync_spec=True),
+        settings=Settings(ports_as_written=True, initial_sync_spec=True, deletes_recreate=True),
     )
 
 
@@ -176,7 +176,7 @@ def test_the_whole_project() -> None:
             ),
         ),
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
-        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync."),
+        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes."),
         ("x-devenv: {ports: lan}", "x-devenv.ports: `lan` is not one of as-written | Known here: as-written."),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         ("networks: {a: {name: 5}}", "networks.a.name: must be text | None"),

@@ -1,0 +1,69 @@
+"""What a changed model asks of a project that runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Compose's hash of a container leaves these out: no container is made anew for them.
+_ELSEWHERE = frozenset({"depends_on"})
+_IMAGE = ("image", "build", "platform")
+_SHARING = ("network_mode", "pid", "ipc")
+
+Model = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Names of services: `touched` are new or changed, `images` those of them whose image may be another."""
+
+    touched: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.touched or self.gone)
+
+
+def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Difference:
+    """What differs between the services of two run models; whoever shares a touched one's namespace is touched."""
+    changed = {name for name in after if name not in before or _container(before[name]) != _container(after[name])}
+    while more := {name for name in after if changed & set(_shares(after[name]))} - changed:
+        changed |= more
+    touched = sorted(changed)
+    return Difference(
+        touched=tuple(touched),
+        images=tuple(name for name in touched if _image(before.get(name)) != _image(after[name])),
+        gone=tuple(sorted(before.keys() - after.keys())),
+    )
+
+
+def fixed(before: Model, after: Model) -> str | None:
+    """What two resolved models differ in that cannot change while the project runs, in words; None for nothing."""
+    if before["name"] != after["name"]:
+        return f"the project's name is `{after['name']}` now"
+    for kind in ("network", "volume"):
+        old, new = (model.get(f"{kind}s") or {} for model in (before, after))
+        for name in sorted(old.keys() & new.keys()):
+            if old[name] != new[name]:
+                return f"the {kind} `{name}` is defined otherwise now"
+    return None
+
+
+def _container(service: Model) -> dict[str, Any]:
+    return {key: value for key, value in service.items() if key not in _ELSEWHERE}
+
+
+def _image(service: Model | None) -> tuple[Any, ...] | None:
+    return None if service is None else tuple(service.get(key) for key in _IMAGE)
+
+
+def _shares(service: Model) -> Iterator[str]:
+    """The services whose containers Compose names in this one's own: a new id there is a new container here."""
+    for key in _SHARING:
+        kind, _, name = str(service.get(key) or "").partition(":")
+        if kind == "service":
+            yield name
+    for entry in service.get("volumes_from") or ():
+        yield str(entry).partition(":")[0]

@@ -1,0 +1,27 @@
+"""What the command line of `up` says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devenv.config.load import Selection
+from devenv.config.runmodel import PortChange
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `up`; `timeout` (seconds) bounds the wait for healthy."""
+
+    selection: Selection
+    services: tuple[str, ...] = ()
+    detach: bool = False
+    watch: bool = True
+    logs: bool = True
+    build: bool = True
+    keep: bool = False
+    keep_volumes: bool = False
+    ports: tuple[PortChange, ...] = ()
+    lan: bool = False
+    timeout: float = 300.0
+    open: bool = False
+    stand_ins: bool = False

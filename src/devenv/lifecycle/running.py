@@ -1,0 +1,327 @@
+"""A project that runs: parts of it are made anew while the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.concurrent import each
+from devenv.config.load import Loaded
+from devenv.config.user import user_settings
+from devenv.engine.api import Engine
+from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.images import pantry
+from devenv.lifecycle import difference
+from devenv.lifecycle.difference import Difference
+from devenv.lifecycle.health import Observer
+from devenv.lifecycle.keeper import Keeper
+from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.options import Options
+from devenv.lifecycle.order import awaited
+from devenv.lifecycle.stage import Stage, chosen, look
+from devenv.model.events import Emit, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Settings
+from devenv.preflight.ports import require_free
+from devenv.watch import rules, scan
+from devenv.watch.rules import BoundRule
+
+Rules = tuple[Settings, tuple[BoundRule, ...]]
+
+
+@dataclass
+class Running:
+    """What one project runs as, from the first create on. Compose works for one thing at a time: `compose_turn`."""
+
+    options: Options
+    emit: Emit
+    engine: Engine
+    run: Run
+    ledger: Ledger
+    stage: Stage
+    compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
+    _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
+    _unbuilt: dict[str, str] = field(default_factory=dict)  # service -> cause of a rebuild that was cancelled
+    _made: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> as Compose made it
+    _rules: Rules | None = None
+    _rises: bool = False
+
+    def __post_init__(self) -> None:
+        mark = f"{self.stage.project.name}-{os.getpid()}"
+        puts = os.path.join(self.run.path, "puts")
+        self.keeper = Keeper(self.engine, self.emit, self.rebuild, self.recreate, self._restarting, mark, puts)
+        self.observer = Observer(
+            self.engine,
+            self.stage.project,
+            self.stage.names,
+            emit=self.emit,
+            logs=self.options.logs and not self.options.detach,
+            on_start=self.keeper.adopt,
+            on_gone=self.keeper.drop,
+        )
+
+    # --- the way up ----------------------------------------------------------------------------------------------
+
+    def note(self) -> None:
+        """The volumes that a create will make are on disk, in the ledger, when this returns."""
+        creates = dict.fromkeys((*self.ledger.creates, *self.stage.new_volumes))
+        self.ledger = replace(self.ledger, creates=tuple(creates))
+        self.run.write(self.ledger)
+
+    async def create(self, tasks: TaskGroup) -> bool:
+        """All is created and nothing runs; whether there are rules to keep containers by."""
+        rules_now = await self._rules_of(self.stage)
+        await self._keep(tasks, rules_now)
+        if names := sorted(self.stage.own):
+            async with self.compose_turn:
+                await self.stage.making.create(names)
+        self._made = dict(self.stage.services)
+        return bool(rules_now[1])
+
+    async def sync(self, tasks: TaskGroup) -> None:
+        """Every container is as fresh as the tree, and is kept and observed from now on."""
+        scene = await self.engine.scene(self.stage.project.name)
+        await each(self._first_sync, [c for c in scene.containers if c.service in self.stage.names])
+        tasks.start_soon(self.observer.run)
+        self.keeper.open()
+
+    async def start(self) -> None:
+        """Compose has started all services in order. Raises the error of the service that failed."""
+        self._rises = True
+        try:
+            async with self.compose_turn:
+                await self.stage.compose.start(sorted(self.stage.names))
+        except EngineError as error:
+            raise await self._explained(error) from error
+        finally:
+            self._rises = False
+
+    async def _explained(self, error: EngineError) -> DevenvError:
+        """What Compose could not start, in the words of the service that failed."""
+        self.observer.scene = await self.engine.scene(self.stage.project.name)
+        for standing in self.observer.standings():
+            if standing.phase.value in ("unhealthy", "exited"):
+                return await self.observer.failure(standing)
+        return error
+
+    async def _first_sync(self, container: Container) -> None:
+        await self.keeper.adopt(container)
+        if container.running:
+            self.observer.known(container)
+
+    async def _rules_of(self, stage: Stage) -> Rules:
+        if not self.options.watch:
+            return stage.project.settings, ()
+        ignores = await anyio.to_thread.run_sync(scan.dockerignores, stage.project)
+        bound = rules.bind(stage.project, ignores)
+        return stage.project.settings, tuple(rule for rule in bound if rule.service in stage.names)
+
+    async def _keep(self, tasks: TaskGroup, rules_now: Rules) -> None:
+        self._rules = rules_now
+        await self.keeper.begin(tasks, self.stage.project, rules_now[1])
+
+    # --- one service ---------------------------------------------------------------------------------------------
+
+    async def rebuild(self, service: str, cause: str) -> None:
+        """The service alone built anew and replaced; what was saved meanwhile is in the new container."""
+        try:
+            async with self._turns[service]:
+                await self._rebuild(service, cause)
+        except anyio.get_cancelled_exc_class():
+            self._unbuilt[service] = cause
+            raise
+
+    async def _rebuild(self, service: str, cause: str) -> None:
+        if service not in self.stage.own:
+            return  # it has gone while its turn was waited for
+        began = time.monotonic()
+        self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
+        await build(self.stage, (service,), self.emit)
+        await self._replace(service)
+        self.emit(Step("rebuild", "end", service, time.monotonic() - began))
+        self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
+
+    async def recreate(self, service: str, cause: str) -> None:
+        """The service's containers made anew from the image that is there, the tree's files in them."""
+        began = time.monotonic()
+        async with self._turns[service]:
+            await self._replace(service, force=True)
+        self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
+
+    async def _replace(self, service: str, *, force: bool = False) -> None:
+        old = self.observer.scene.of(service)
+        async with self._ending(old):
+            scene = await self._remake((service,), force=force)
+        await self._drop_images(old, scene)
+
+    async def _remake(self, services: Sequence[str], *, force: bool = False) -> Scene:
+        """These services created where they are missing or changed, synced and started; all that is there then."""
+        making, failure = self.stage.making, None
+        try:
+            await making.create(services, force=force)
+        except EngineError as error:
+            failure = error  # what has been made anew before it has to run all the same
+        scene = await self.engine.scene(self.stage.project.name)
+        there = [c for c in scene.containers if c.service in services]
+        try:
+            await each(self._first_sync, [c for c in there if not c.running])
+        finally:
+            if there:
+                await making.start(sorted({c.service for c in there}))
+        if failure is not None:
+            raise failure
+        return scene
+
+    async def _drop_images(self, old: Iterable[Container], scene: Scene) -> None:
+        """Images that only replaced containers needed and that have no name any more."""
+        for image in {c.image for c in old} - {c.image for c in scene.containers}:
+            if not await self.engine.image_tags(image):
+                await self.engine.remove_image(image)
+
+    @contextlib.asynccontextmanager
+    async def _ending(self, containers: Iterable[Container]) -> AsyncIterator[None]:
+        """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure."""
+        async with self.compose_turn:
+            with self.observer.ending(containers):
+                yield
+
+    @contextlib.asynccontextmanager
+    async def _restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+        """As `_ending`. On the way up, what Compose has started and waits for no more need not wait for Compose."""
+        waited_for = awaited(self.stage.project, self.observer.scene)
+        if self._rises and all(c.running and c.service not in waited_for for c in containers):
+            with self.observer.ending(containers):
+                yield
+            return
+        async with self._ending(containers):
+            yield
+
+    # --- other files ---------------------------------------------------------------------------------------------
+
+    async def reload(self, tasks: TaskGroup, loaded: Loaded, files: tuple[str, ...]) -> bool:
+        """The project as it is written now, in force: only what differs is acted on; whether anything did.
+
+        Raises DevenvError, with everything as before, for what cannot be in force. Where only some of it could,
+        what failed is tried again at the next change.
+        """
+        began = time.monotonic()
+        if why := difference.fixed(self.stage.loaded.model, loaded.model):
+            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up")
+        scene = await self.engine.scene(loaded.project.name)
+        after = replace(
+            self.stage,
+            loaded=loaded,
+            names=chosen(loaded.project, self.options.services),
+            found=await look(self.engine, scene),
+        )
+        rules_now = await self._rules_of(after)
+        change = difference.between(self._made, after.services)
+        if not change and rules_now == self._rules:
+            self._enter(after)
+            return False
+        async with contextlib.AsyncExitStack() as turns:
+            for service in change.touched:
+                await turns.enter_async_context(self._turns[service])
+            after = await self._prepared(after, change)
+            began_anew = rules_now != self._rules
+            removed = [c for c in self.ledger.containers(scene) if c.service in change.gone]
+            old = [c for c in scene.containers if c.service in change.touched]
+            async with self._ending([*old, *removed]):
+                self._enter(after)
+                now = await self._apply(tasks, change, removed, rules_now)
+        await self._drop_images(old, now)
+        seconds = round(time.monotonic() - began, 2)
+        self.emit(_told(Reloaded(files, rules=began_anew, seconds=seconds), change, removed, scene, now))
+        self._rebuild_again(tasks)
+        return True
+
+    async def _prepared(self, after: Stage, change: Difference) -> Stage:
+        """Ports free and images there, before anything that runs is touched."""
+        mine = set(self.stage.wanted_ports(self.stage.own))
+        await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
+        if not change.images:
+            return after
+        after = await provided(after, change.images, self.options, self.emit)
+        if self.options.build:
+            await build(after, [name for name in change.images if name in after.built], self.emit)
+        return after
+
+    def _enter(self, after: Stage) -> None:
+        self.stage = after
+        self.observer.follow(after.project, after.names)
+
+    async def _apply(
+        self, tasks: TaskGroup, change: Difference, removed: Sequence[Container], rules_now: Rules
+    ) -> Scene:
+        for service in change.touched:
+            self._made.pop(service, None)  # until it is known to be made
+        self.note()
+        await each(self._remove, removed)
+        for service in change.gone:
+            self._made.pop(service, None)
+        try:
+            if rules_now != self._rules:
+                await self._keep(tasks, rules_now)
+            scene = await self._remade(change.touched)
+        finally:
+            self.keeper.open()
+            self.observer.serve_again()
+        self._made = dict(self.stage.services)
+        return scene
+
+    async def _remade(self, services: Sequence[str]) -> Scene:
+        if not services:
+            return await self.engine.scene(self.stage.project.name)
+        try:
+            return await self._remake(services)
+        except EngineError as error:
+            raise await self._explained(error) from error
+
+    async def _remove(self, container: Container) -> None:
+        await self.engine.stop(container)
+        await self.engine.remove_container(container.id)
+        self.emit(Removed("container", container.name))
+
+    def _rebuild_again(self, tasks: TaskGroup) -> None:
+        """The rebuilds that ended with the rules by which they were asked for."""
+        while self._unbuilt:
+            tasks.start_soon(self._build_after_all, *self._unbuilt.popitem())
+
+    async def _build_after_all(self, service: str, cause: str) -> None:
+        try:
+            await self.rebuild(service, cause)
+        except DevenvError as error:
+            self.emit(Problem(error.message, error.hint, service))
+
+
+async def provided(stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:
+    """The stage with every image that these services and their Dockerfiles need: present, pulled, or made."""
+    consent = options.stand_ins or user_settings().stand_ins
+    found = await pantry.provide(stage.only(names), stand_ins=consent, emit=emit)
+    return replace(stage, images={**found.images, **stage.images})
+
+
+async def build(stage: Stage, names: Sequence[str], emit: Emit) -> None:
+    """The images of these services."""
+    if names:
+        await stage.making.build(names, lambda line: emit(Step("build", "detail", line)))
+
+
+def _told(event: Reloaded, change: Difference, removed: Iterable[Container], before: Scene, after: Scene) -> Reloaded:
+    """The event with what became of the services, by the ids of their containers."""
+    ids = [(name, {c.id for c in before.of(name)}, {c.id for c in after.of(name)}) for name in change.touched]
+    return replace(
+        event,
+        recreated=tuple(name for name, was, now in ids if was - now and now - was),
+        added=tuple(name for name, was, now in ids if now and not was),
+        scaled=tuple(name for name, was, now in ids if was and (was < now or now < was)),
+        removed=tuple(sorted({c.service for c in removed})),
+    )

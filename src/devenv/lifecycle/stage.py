@@ -1,0 +1,112 @@
+"""One state of a project's files, and what Compose is given of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from devenv.config import runmodel
+from devenv.config.load import Loaded
+from devenv.config.runmodel import Choices, Found, PortChange
+from devenv.engine.api import Engine
+from devenv.engine.compose import Compose
+from devenv.errors import UsageError
+from devenv.lifecycle.order import closure
+from devenv.model.observed import Scene
+from devenv.model.project import Project
+from devenv.preflight import checks
+from devenv.preflight.checks import Wanted
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The files as loaded, the services chosen of them, what was there, and how images are had.
+
+    `loopback`: a port that names no address is published on 127.0.0.1, unless the project says otherwise.
+    """
+
+    loaded: Loaded
+    names: frozenset[str]
+    found: Found = field(default_factory=Found)
+    ports: tuple[PortChange, ...] = ()
+    loopback: bool = True
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def project(self) -> Project:
+        """The whole project."""
+        return self.loaded.project
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The chosen services that nobody else runs."""
+        return self.names - self.found.foreign_services
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """Those of ours that have a build section."""
+        return tuple(s.name for s in self.project.services if s.name in self.own and s.build is not None)
+
+    @property
+    def new_volumes(self) -> tuple[str, ...]:
+        """Real names of the volumes that a create would make."""
+        return tuple(v.name for v in self.project.volumes if not v.external and v.name not in self.found.volumes)
+
+    def only(self, names: Iterable[str]) -> Project:
+        """The project with these services alone."""
+        chosen_ones = frozenset(names)
+        return replace(self.project, services=tuple(s for s in self.project.services if s.name in chosen_ones))
+
+    def wanted_ports(self, names: Collection[str]) -> tuple[Wanted, ...]:
+        """The host ports that these services publish."""
+        changes = [(c.service, c.published, c.target) for c in self.ports]
+        return checks.wanted_ports(self.project, names, changes, loopback=self._loopback)
+
+    @property
+    def _loopback(self) -> bool:
+        return self.loopback and not self.project.settings.ports_as_written
+
+    @cached_property
+    def services(self) -> Mapping[str, Mapping[str, Any]]:
+        """Our services as Compose gets them."""
+        services: Mapping[str, Mapping[str, Any]] = self._model(self.own)["services"]
+        return services
+
+    @cached_property
+    def compose(self) -> Compose:
+        """Compose with all chosen services."""
+        return self._compose(self.names)
+
+    @cached_property
+    def making(self) -> Compose:
+        """Compose without what somebody else started: it would replace that where it differs."""
+        return self._compose(self.own)
+
+    def _compose(self, names: frozenset[str]) -> Compose:
+        return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)))
+
+    def _model(self, names: frozenset[str]) -> dict[str, Any]:
+        choices = Choices(
+            loopback=self._loopback,
+            images=self.images,
+            bases=dict.fromkeys(self.built, self.images),
+            ports=self.ports,
+        )
+        return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
+
+
+def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
+    """The services asked for (all where none is), and what they need. Raises UsageError for an unknown one."""
+    try:
+        return closure(project, wanted)
+    except KeyError as error:
+        known = ", ".join(s.name for s in project.services)
+        raise UsageError(f"there is no service {error}", hint=f"one of: {known}") from error
+
+
+async def look(engine: Engine, scene: Scene) -> Found:
+    """What is there, of this project and of all others."""
+    networks, volumes = await engine.names()
+    return Found(frozenset(c.service for c in scene.containers if not c.ours), networks, volumes)
