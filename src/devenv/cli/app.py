@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from devenv.cli import options
@@ -16,7 +18,6 @@ Any other command (ps, logs, exec, run, stop, ...) goes to `docker compose` with
 
 app = typer.Typer(
     name="devenv",
-    help=HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -30,12 +31,12 @@ app.command("down")(down)
 app.command("images")(images)
 
 
-@app.callback()
-def shared() -> None:
+@app.callback(help=HELP)
+def shared(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
     """Keeps typer from folding a single command into the program itself."""
-
-
-shared.__doc__ = HELP
 
 
 def run(arguments: list[str]) -> int:

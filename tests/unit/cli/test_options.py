@@ -86,8 +86,9 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     ("line", "code"), [("--help", 0), ("up --help", 0), ("up --nonsense", 2), ("up --timeout x", 2)]
 )
 def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """Help is 0 and on stdout, a wrong option 2 and on stderr."""
+    """Help is 0 and on stdout, a wrong option 2 and on stderr; the first page of help names `--version`."""
     assert app.run(line.split()) == code
     out, err = capfd.readouterr()
     assert bool(out) is (code == 0)
     assert bool(err) is (code != 0)
+    assert ("--version" in out) is (line == "--help")
