@@ -40,7 +40,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("engine/process.py", "engine/endpoint.py"),
     "multiprocessing": (),
     "python_on_whales": ("engine/docker.py",),
-    "aiodocker": ("engine/api.py",),
+    "h11": ("engine/http.py",),
     "watchfiles": ("watch/source.py",),
     "ctypes": ("watch/inotify.py",),
     "yaml": ("config/", "scaffold/"),

@@ -33,7 +33,7 @@ def test_every_module_stays_within_its_walls(module: str) -> None:
         ("config/load.py", "import anyio\nanyio.run_process(['true'])", "anyio.run_process starts a process"),
         ("config/load.py", "from anyio import open_process", "anyio.open_process starts a process"),
         ("engine/compose.py", "import python_on_whales", "python_on_whales belongs to"),
-        ("engine/docker.py", "from aiodocker.docker import Docker", "aiodocker belongs to"),
+        ("engine/docker.py", "from h11 import Connection", "h11 belongs to"),
         ("watch/loop.py", "import watchfiles", "watchfiles belongs to"),
         ("engine/api.py", "import yaml", "yaml belongs to"),
         ("lifecycle/up.py", "from rich.console import Console", "rich belongs to"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = {
-    "aiodocker", "aiohttp", "asyncio", "pydantic", "python_on_whales", "rich", "watchfiles", "yaml",
+    "asyncio", "h11", "pydantic", "python_on_whales", "rich", "watchfiles", "yaml",
 }  # fmt: skip
 
 # Runs main() as the entry point does, swallows what it prints, and prints the modules that are loaded by then.

@@ -1,25 +1,21 @@
-"""The Engine API through aiodocker: inspect, archive, exec sessions, logs, events, the verbs of the way down."""
+"""The Engine API: inspect, archive, exec sessions, logs, events, the verbs of the way down."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import io
 import json
 import os
 import re
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-import aiodocker
-import aiohttp
 import anyio
-from yarl import URL
 
 from devenv.concurrent import each
-from devenv.engine.endpoint import Endpoint, dialable, resolve
+from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
+from devenv.engine.http import IDLE, Client, Exchange, LostError
 from devenv.errors import EngineError
 from devenv.model.observed import (
     DEPENDS_LABEL,
@@ -32,11 +28,20 @@ from devenv.model.observed import (
     Volume,
 )
 
-CONNECT_TIMEOUT = 5.0
+OLDEST, NEWEST = (1, 41), (1, 52)
+UPGRADE = "upgrade Docker to 20.10 or newer"
 ANSWER_TIMEOUT = 60.0
+ARCHIVE_TIMEOUT = 600.0
+EVENTS_PAUSE = 0.5
+QUIET = 10.0
 NOT_FOUND = 404
 CONFLICT = 409
+NOT_MODIFIED = 304
+CANNOT_RUN = (126, 127)
 SESSION_MARK = "DEVENV_SESSION"
+TAR = "application/x-tar"
+HEADER = struct.Struct(">BxxxL")
+T = TypeVar("T")
 
 
 class CallError(EngineError):
@@ -51,8 +56,9 @@ class CallError(EngineError):
 class Engine:
     """One engine, for as long as `connect` holds it open."""
 
-    def __init__(self, docker: aiodocker.Docker, endpoint: Endpoint) -> None:
-        self._docker = docker
+    def __init__(self, http: Client, endpoint: Endpoint) -> None:
+        self._http = http
+        self._version = ""
         self.endpoint = endpoint
 
     @classmethod
@@ -60,30 +66,20 @@ class Engine:
     async def connect(cls, endpoint: Endpoint | None = None) -> AsyncIterator[Self]:
         """A connected engine. Raises EngineError (exit 4) with the command that starts one."""
         endpoint = endpoint or await resolve()
-        async with dialable(endpoint) as path:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-            connector = aiohttp.UnixConnector(path, limit=0, keepalive_timeout=600)
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                aiodocker.Docker("unix://localhost", connector=connector, session=session) as docker,
-            ):
-                engine = cls(docker, endpoint)
-                await engine._greet()
-                yield engine
+        http = Client(lambda: dial(endpoint))
+        try:
+            engine = cls(http, endpoint)
+            await engine._greet()
+            yield engine
+        finally:
+            await http.aclose()
 
     async def _greet(self) -> None:
-        try:
-            with anyio.fail_after(2 * CONNECT_TIMEOUT):
-                version = await self._docker._query_json("version", versioned_api=False)  # noqa: SLF001 - see below
-            # The public call would ask twice: once for the version in its own path.
-            self._docker.api_version = f"v{version['ApiVersion']}"
-        except TimeoutError as error:
-            raise EngineError(
-                f"the engine at {self.endpoint.host} accepts connections but does not answer",
-                hint="docker info",
-            ) from error
-        except aiodocker.DockerError as error:
-            raise unreachable(self.endpoint, str(error.message)) from error
+        newest, oldest = await self._ask("version", "greeting the engine", _versions, timeout=2 * CONNECT_TIMEOUT)
+        if newest < OLDEST:
+            spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
+            raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
+        self._version = f"/v{_dotted(max(min(newest, NEWEST), oldest))}"
 
     # --- one question, one answer ---------------------------------------------------------------------------
 
@@ -94,36 +90,54 @@ class Engine:
         what: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        tar: bool = False,
+        body: bytes = b"",
+        kind: str = "application/json",
         timeout: float = ANSWER_TIMEOUT,
+        idle: float = IDLE,
     ) -> bytes:
-        """The body of the answer; `what` names the wish in error texts.
+        """The body of the answer; `what` names the wish in error texts."""
+        with self._told(what), anyio.fail_after(timeout):
+            async with self._request(method, path, what, query=query, body=body, kind=kind, idle=idle) as answer:
+                return await answer.read()
 
-        An engine that refuses early closes the connection while we still send: its answer is read all the same.
-        """
-        headers = {"Content-Type": "application/x-tar" if tar else "application/json"}
-        data = io.BytesIO(body) if body is not None else None
-        try:
-            with anyio.fail_after(timeout):
-                async with self._docker.session.request(
-                    method, self._url(path, query), data=data, headers=headers
-                ) as response:
-                    content = await response.read()
-        except TimeoutError as error:
-            raise EngineError(f"{what}: the engine did not answer within {timeout:.0f} s") from error
-        except aiohttp.ClientError as error:
-            raise unreachable(self.endpoint, str(error)) from error
-        if response.status >= 400:  # noqa: PLR2004 - HTTP
-            raise CallError(response.status, _reason(content), what)
-        return content
+    async def _ask(
+        self,
+        path: str,
+        what: str,
+        read: Callable[[Any], T],
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout: float = ANSWER_TIMEOUT,
+    ) -> T:
+        """What `read` makes of the JSON that the engine answers."""
+        content = await self._call("GET", path, what, query=query, timeout=timeout)
+        with self._told(what):
+            return read(json.loads(content))
 
-    async def _json(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Any:
-        return json.loads(await self._call("GET", path, what, query=query))
-
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, method: str, path: str, what: str, *, query: Mapping[str, str] | None = None, **options: Any
+    ) -> AsyncIterator[Exchange]:
         encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
-        return URL(f"{self._docker.docker_host}/{self._docker.api_version}/{path}{encoded}", encoded=True)
+        async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
+            if answer.status >= 300 and answer.status != NOT_MODIFIED:  # noqa: PLR2004 - HTTP
+                raise CallError(answer.status, _reason(await answer.read()), what)
+            yield answer
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong between us and the engine, as an EngineError."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise EngineError(
+                f"{what}: the engine at {self.endpoint.host} does not answer", hint="docker info"
+            ) from error
+        except LostError as error:
+            raise unreachable(self.endpoint, str(error)) from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            text = f"{what}: unexpected answer from the engine at {self.endpoint.host}"
+            raise EngineError(text, hint="docker info") from error
 
     # --- what is there --------------------------------------------------------------------------------------
 
@@ -135,30 +149,32 @@ class Engine:
             ("networks", {"filters": label}),
             ("volumes", {"filters": label}),
         ]
-        listed = await each(lambda q: self._json(q[0], "listing the project", q[1]), questions)
-        containers = await self._inspected([c["Id"] for c in listed[0]])
+        containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
-            containers=containers,
+            containers=await self._inspected([c["Id"] for c in containers]),
             networks=tuple(
-                Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in listed[1]
+                Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
             ),
-            volumes=tuple(
-                Volume(v["Name"], (v.get("Labels") or {}).get(PROJECT_LABEL)) for v in listed[2]["Volumes"] or ()
-            ),
+            volumes=tuple(Volume(v["Name"], (v.get("Labels") or {}).get(PROJECT_LABEL)) for v in volumes),
+        )
+
+    async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """A listing that may be null; that of volumes lies one level deeper."""
+        return await self._ask(
+            path, what, lambda shown: list((shown["Volumes"] if path == "volumes" else shown) or ()), query
         )
 
     async def names(self) -> tuple[frozenset[str], frozenset[str]]:
         """The names of all networks and of all volumes on the engine, whoever made them."""
-        networks = await self._json("networks", "listing networks")
-        volumes = await self._json("volumes", "listing volumes")
-        return frozenset(n["Name"] for n in networks), frozenset(v["Name"] for v in volumes["Volumes"] or ())
+        networks = await self._list("networks", "listing networks")
+        volumes = await self._list("volumes", "listing volumes")
+        return frozenset(n["Name"] for n in networks), frozenset(v["Name"] for v in volumes)
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """(container name, host ip, host port) of every port that running containers publish."""
-        listed = await self._json("containers/json", "listing published ports")
         return tuple(
             (c["Names"][0].lstrip("/"), p.get("IP", ""), p["PublicPort"])
-            for c in listed
+            for c in await self._list("containers/json", "listing published ports")
             for p in c.get("Ports") or ()
             if p.get("PublicPort")
         )
@@ -170,7 +186,7 @@ class Engine:
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return _container(await self._json(f"containers/{container_id}/json", "inspecting a container"))
+            return await self._ask(f"containers/{container_id}/json", "inspecting a container", _container)
         except CallError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -178,9 +194,12 @@ class Engine:
 
     async def health_output(self, container_id: str) -> str:
         """What the last health check printed, or nothing."""
-        with contextlib.suppress(EngineError, LookupError, TypeError):
-            shown = await self._json(f"containers/{container_id}/json", "reading a health check")
-            return str(shown["State"]["Health"]["Log"][-1]["Output"]).strip()
+        with contextlib.suppress(EngineError):
+            return await self._ask(
+                f"containers/{container_id}/json",
+                "reading a health check",
+                lambda shown: str(shown["State"]["Health"]["Log"][-1]["Output"]).strip(),
+            )
         return ""
 
     # --- archive --------------------------------------------------------------------------------------------
@@ -196,8 +215,8 @@ class Engine:
             "writing into a container",
             query={"path": "/", "noOverwriteDirNonDir": "1"},
             body=tar,
-            tar=True,
-            timeout=10 * ANSWER_TIMEOUT,
+            kind=TAR,
+            timeout=ARCHIVE_TIMEOUT,
         )
 
     async def get(self, container_id: str, path: str) -> bytes | None:
@@ -211,7 +230,7 @@ class Engine:
                 f"containers/{container_id}/archive",
                 f"reading {path} in a container",
                 query={"path": path},
-                timeout=10 * ANSWER_TIMEOUT,
+                timeout=ARCHIVE_TIMEOUT,
             )
         except CallError as error:
             if error.status == NOT_FOUND:
@@ -236,16 +255,12 @@ class Engine:
         self, container_id: str, argv: Sequence[str], *, user: str, mark: str
     ) -> AsyncIterator[Session]:
         """A process in the container that reads its orders from us; it ends with the session."""
-        container = self._docker.containers.container(container_id)
-        try:
-            execution = await container.exec(argv, stdin=True, user=user, environment={SESSION_MARK: mark})
-            stream = execution.start(detach=False)
-            async with stream:
-                yield Session(stream)
-        except aiodocker.DockerError as error:
-            raise CallError(error.status, str(error.message), "opening a shell in a container") from error
-        except aiohttp.ClientError as error:
-            raise unreachable(self.endpoint, str(error)) from error
+        what = "opening a shell in a container"
+        async with contextlib.AsyncExitStack() as stack:
+            with self._told(what):
+                options = {"AttachStdin": True, "User": user, "Env": [f"{SESSION_MARK}={mark}"]}
+                execution, answer = await stack.enter_async_context(self._exec(container_id, argv, what, options))
+            yield Session(answer, lambda: self._code(execution, what))
 
     async def execute(
         self,
@@ -257,27 +272,42 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         privileged: bool = False,
         mark: str = "",
+        timeout: float = ARCHIVE_TIMEOUT,
     ) -> tuple[int, str]:
-        """The exit code and the output of a command that ran to its end in the container."""
-        container = self._docker.containers.container(container_id)
+        """The exit code and the output of a command that ran to its end in the container, within so many seconds."""
+        what = f"running `{argv[0]}`"
+        variables = {**(environment or {}), SESSION_MARK: mark}
+        options = {
+            "User": user,
+            "WorkingDir": working_dir or "",
+            "Env": [f"{name}={value}" for name, value in variables.items()],
+            "Privileged": privileged,
+        }
         output: list[bytes] = []
-        try:
-            execution = await container.exec(
-                argv,
-                user=user,
-                workdir=working_dir,
-                environment={**(environment or {}), SESSION_MARK: mark},
-                privileged=privileged,
-            )
-            async with execution.start(detach=False) as stream:
-                while (message := await stream.read_out()) is not None:
-                    output.append(message.data)
-            code = (await execution.inspect())["ExitCode"]
-        except aiodocker.DockerError as error:
-            raise CallError(error.status, str(error.message), f"running `{argv[0]}`") from error
-        except aiohttp.ClientError as error:
-            raise unreachable(self.endpoint, str(error)) from error
-        return int(code or 0), b"".join(output).decode(errors="backslashreplace")
+        with self._told(what), anyio.fail_after(timeout):
+            async with self._exec(container_id, argv, what, options) as (execution, answer):
+                frames = Frames(answer)
+                while (frame := await frames.next()) is not None:
+                    output.append(frame[1])
+            code = await self._code(execution, what)
+        if code is None:
+            raise EngineError(f"{what}: the connection was lost while it ran")
+        return code, b"".join(output).decode(errors="backslashreplace")
+
+    @contextlib.asynccontextmanager
+    async def _exec(
+        self, container_id: str, argv: Sequence[str], what: str, options: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[str, Exchange]]:
+        wish = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
+        made = await self._call("POST", f"containers/{container_id}/exec", what, body=json.dumps(wish).encode())
+        start = f"exec/{json.loads(made)['Id']}/start"
+        async with self._request("POST", start, what, body=b'{"Detach": false}', upgrade=True) as answer:
+            yield start, answer
+
+    async def _code(self, execution: str, what: str) -> int | None:
+        """The exit code of an exec; None while it runs."""
+        path = f"{execution.removesuffix('start')}json"
+        return await self._ask(path, what, lambda shown: None if shown["Running"] else int(shown["ExitCode"] or 0))
 
     # --- streams --------------------------------------------------------------------------------------------
 
@@ -288,25 +318,40 @@ class Engine:
         query = {"follow": str(int(follow)), "stdout": "1", "stderr": "1", "tail": tail}
         if since:
             query["since"] = since
-        with contextlib.suppress(aiohttp.ClientError):
-            async with self._docker.session.get(self._url(f"containers/{container.id}/logs", query)) as response:
-                if response.status >= 400:  # noqa: PLR2004 - HTTP
-                    return
-                source = _raw(response) if container.tty else _multiplexed(response)
-                async for stream, line in _lines(source):
+        what = f"reading the logs of {container.name}"
+        with contextlib.suppress(EngineError), self._told(what):
+            async with self._request(
+                "GET", f"containers/{container.id}/logs", what, query=query, idle=None
+            ) as answer:
+                async for stream, line in _lines(_plain(answer) if container.tty else Frames(answer).next):
                     yield stream, line
 
     async def events(self, project: str) -> AsyncIterator[dict[str, Any]]:
-        """Container events of the project as they happen; ends where the engine goes away."""
+        """Container events of the project, for ever. An empty one says that the stream begins: now look at all.
+
+        After a gap it brings what happened meanwhile, by the engine's own clock, and some of it for the second time.
+        """
         filters = json.dumps({"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"]})
-        with contextlib.suppress(aiohttp.ClientError):
-            async with self._docker.session.get(self._url("events", {"filters": filters})) as response:
-                buffer = b""
-                async for chunk in response.content.iter_any():
-                    *lines, buffer = (buffer + chunk).split(b"\n")
-                    for line in lines:
-                        if line.strip():
-                            yield json.loads(line)
+        query = {"filters": filters}
+        what = "listening to the engine"
+        while True:
+            with contextlib.suppress(EngineError), self._told(what):
+                async with self._request("GET", "events", what, query=query, idle=None) as answer:
+                    yield {}
+                    async for _, line in _lines(_plain(answer, self._quiet)):
+                        event = json.loads(line)
+                        query["since"] = f"{event['timeNano'] / 1e9 - 1:.3f}"
+                        yield event
+            await anyio.sleep(EVENTS_PAUSE)
+
+    async def _quiet(self) -> None:
+        """Nothing comes from afar: is somebody still there? A dead network ends no connection by itself."""
+        if not self.endpoint.local:
+            try:
+                await self._call("GET", "_ping", "listening to the engine", timeout=CONNECT_TIMEOUT)
+            except EngineError:
+                await self._http.aclose()
+                raise
 
     # --- verbs ----------------------------------------------------------------------------------------------
 
@@ -318,6 +363,7 @@ class Engine:
             f"restarting {container.name}",
             query={"t": f"{container.stop_timeout:.0f}"},
             timeout=container.stop_timeout + ANSWER_TIMEOUT,
+            idle=container.stop_timeout + IDLE,
         )
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
@@ -330,6 +376,7 @@ class Engine:
                 f"stopping {container.name}",
                 query={"t": f"{seconds:.0f}"},
                 timeout=seconds + ANSWER_TIMEOUT,
+                idle=seconds + IDLE,
             )
 
     async def remove_container(self, container_id: str) -> None:
@@ -360,35 +407,61 @@ class Engine:
     async def image_tags(self, image_id: str) -> tuple[str, ...]:
         """The names that an image goes by; none where it is dangling or gone."""
         try:
-            shown = await self._json(f"images/{image_id}/json", "inspecting an image")
+            return await self._ask(
+                f"images/{image_id}/json", "inspecting an image", lambda shown: tuple(shown.get("RepoTags") or ())
+            )
         except CallError:
             return ()
-        return tuple(shown.get("RepoTags") or ())
+
+
+class Frames:
+    """What a process prints, in the engine's frames: one byte of stream, three of nothing, four of length."""
+
+    def __init__(self, answer: Exchange) -> None:
+        self._answer = answer
+        self._buffer = b""
+
+    async def next(self) -> tuple[int, bytes] | None:
+        """(1 for stdout or 2 for stderr, bytes), or None at the end."""
+        while True:
+            if len(self._buffer) >= HEADER.size:
+                stream, length = HEADER.unpack_from(self._buffer)
+                frame, rest = self._buffer[HEADER.size : HEADER.size + length], self._buffer[HEADER.size + length :]
+                if len(frame) == length:
+                    self._buffer = rest
+                    return stream, frame
+            chunk = await self._answer.chunk()
+            if not chunk:
+                return None
+            self._buffer += chunk
 
 
 class Session:
     """The two ends of an exec: orders in, bytes out."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, answer: Exchange, code: Callable[[], Awaitable[int | None]]) -> None:
+        self._answer = answer
+        self._frames = Frames(answer)
+        self._code = code
 
     async def send(self, data: bytes) -> None:
         """Orders on their way. Raises ConnectionError where the process has ended."""
-        try:
-            await self._stream.write_in(data)
-        except (RuntimeError, AssertionError, aiohttp.ClientError) as error:
-            raise ConnectionResetError from error
+        await self._answer.send(data)
 
     async def receive(self) -> tuple[int, bytes] | None:
-        """(1 for stdout or 2 for stderr, bytes), or None at the end.
+        """(1 for stdout or 2 for stderr, bytes), or None where the program could not be run at all.
 
-        Raises ConnectionAbortedError where the engine itself has gone away.
+        Raises ConnectionAbortedError where the process has ended, or the engine has gone away.
         """
-        try:
-            message = await self._stream.read_out()
-        except aiohttp.ClientError as error:
-            raise ConnectionAbortedError from error
-        return None if message is None else (message.stream, message.data)
+        frame = None
+        with contextlib.suppress(LostError):
+            frame = await self._frames.next()
+        if frame is None:
+            with contextlib.suppress(EngineError):
+                if await self._code() in CANNOT_RUN:
+                    return None
+            raise ConnectionAbortedError
+        return frame
 
 
 def unreachable(endpoint: Endpoint, why: str) -> EngineError:
@@ -460,23 +533,37 @@ def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-async def _raw(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[int, bytes]]:
-    async for chunk in response.content.iter_any():
-        yield 1, chunk
+def _versions(shown: Mapping[str, str]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The newest and the oldest version of the API that the engine speaks."""
+    newest, oldest = (shown.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
+    return (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))
 
 
-async def _multiplexed(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[int, bytes]]:
-    """Frames of the engine's attach format: one byte of stream, three of nothing, four of length."""
-    with contextlib.suppress(asyncio.IncompleteReadError):
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _plain(
+    answer: Exchange, quiet: Callable[[], Awaitable[None]] | None = None
+) -> Callable[[], Awaitable[tuple[int, bytes] | None]]:
+    """Reads a body without frames as if all of it were stdout; asks `quiet` whenever nothing has come for a while."""
+
+    async def read() -> tuple[int, bytes] | None:
         while True:
-            stream, length = struct.unpack(">BxxxL", await response.content.readexactly(8))
-            yield stream, await response.content.readexactly(length)
+            with anyio.move_on_after(QUIET if quiet else None):
+                chunk = await answer.chunk()
+                return (1, chunk) if chunk else None
+            if quiet is not None:
+                await quiet()
+
+    return read
 
 
-async def _lines(source: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[tuple[str, str]]:
+async def _lines(read: Callable[[], Awaitable[tuple[int, bytes] | None]]) -> AsyncIterator[tuple[str, str]]:
     names = {1: "stdout", 2: "stderr"}
     rest = {1: b"", 2: b""}
-    async for stream, chunk in source:
+    while (frame := await read()) is not None:
+        stream, chunk = frame
         *lines, rest[stream] = re.split(rb"\r?\n", rest.get(stream, b"") + chunk)
         for line in lines:
             yield names[stream], line.decode(errors="backslashreplace")

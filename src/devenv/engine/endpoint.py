@@ -1,20 +1,22 @@
-"""Where the engine listens: the docker CLI's own choice, turned into a socket that can be dialled."""
+"""Where the engine listens: the docker CLI's own choice, and how to dial there."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
-import tempfile
-from collections.abc import AsyncIterator
+import subprocess
 from dataclasses import dataclass
+
+import anyio
+from anyio.abc import ByteStream, Process
+from anyio.streams.stapled import StapledByteStream
 
 from devenv.engine import process
 from devenv.errors import EngineError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
-CHUNK = 65536
+CONNECT_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,76 +63,33 @@ def _current_context() -> str | None:
     return None
 
 
-@contextlib.asynccontextmanager
-async def dialable(endpoint: Endpoint) -> AsyncIterator[str]:
-    """A unix socket path that leads to the engine.
+async def dial(endpoint: Endpoint) -> ByteStream:
+    """A connection to the engine. Raises OSError where there is none, TimeoutError after five seconds.
 
     Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which follows
     whatever the CLI follows, one child a connection. The endpoint is named to it: the CLI's current context may
     be another one by then.
     """
-    if endpoint.socket is not None:
-        yield endpoint.socket
-        return
-    with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
-        path = os.path.join(folder, "engine.sock")
-        bridges: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            bridge = asyncio.get_running_loop().create_task(_bridge(endpoint, reader, writer))
-            bridges.add(bridge)
-            bridge.add_done_callback(bridges.discard)
-
-        server = await asyncio.start_unix_server(connected, path)
-        async with server:
-            try:
-                yield path
-            finally:
-                # A bridge that outlives the loop leaves its child and its socket to nobody.
-                for bridge in bridges:
-                    bridge.cancel()
-                await asyncio.gather(*bridges, return_exceptions=True)
+    with anyio.fail_after(CONNECT_TIMEOUT):
+        if endpoint.socket is not None:
+            return await anyio.connect_unix(endpoint.socket)
+        where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
+        argv = ["docker", *where, "system", "dial-stdio"]
+        return _Child(await anyio.open_process(argv, stderr=subprocess.DEVNULL, start_new_session=True))
 
 
-async def _bridge(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        await _dial_stdio(endpoint, reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+class _Child(StapledByteStream):
+    """A child's input and output as one connection, which ends with it."""
 
+    def __init__(self, child: Process) -> None:
+        assert child.stdin is not None  # noqa: S101 - a pipe by default
+        assert child.stdout is not None  # noqa: S101 - a pipe by default
+        super().__init__(child.stdin, child.stdout)
+        self._child = child
 
-async def _dial_stdio(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
-    child = await asyncio.create_subprocess_exec(
-        "docker",
-        *where,
-        "system",
-        "dial-stdio",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert child.stdin is not None  # noqa: S101 - asked for above
-    assert child.stdout is not None  # noqa: S101 - asked for above
-    pumps = [asyncio.create_task(_pump(reader, child.stdin)), asyncio.create_task(_pump(child.stdout, writer))]
-    try:
-        # Neither side closes only half: when one has ended, an endless answer (events, logs) must not hold the other.
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for pump in pumps:
-            pump.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        await asyncio.gather(child.wait(), *pumps, return_exceptions=True)
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while chunk := await source.read(CHUNK):
-            sink.write(chunk)
-            await sink.drain()
-    with contextlib.suppress(OSError, RuntimeError):
-        sink.write_eof()
+    async def aclose(self) -> None:
+        """The connection ended, and the child."""
+        with anyio.CancelScope(shield=True):
+            with contextlib.suppress(ProcessLookupError):
+                self._child.terminate()
+            await self._child.aclose()

@@ -166,13 +166,10 @@ class Observer:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        while True:
-            async for event in self._engine.events(self._project.name):
-                action = str(event.get("Action", "")).partition(":")[0]
-                if action in TELLING or action == "health_status":
-                    self._poke()
-            self._poke()
-            await anyio.sleep(LOOK_EVERY)
+        async for event in self._engine.events(self._project.name):
+            action = str(event.get("Action", "")).partition(":")[0]
+            if not event or action in TELLING or action == "health_status":
+                self._poke()
 
     async def _serve(self, container: Container) -> None:
         """In a task of its own: a container that is slow to take its files must not hide what the others do."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dialable, resolve
+from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, resolve
 from devenv.errors import EngineError
 
 pytestmark = pytest.mark.anyio
@@ -74,12 +74,6 @@ def test_only_a_unix_socket_is_local(host: str, socket: str | None) -> None:
     """Ports of an engine elsewhere do not appear on this machine."""
     assert Endpoint(host).socket == socket
     assert Endpoint(host).local is (socket is not None)
-
-
-async def test_a_socket_is_dialled_as_it_is() -> None:
-    """No bridge where none is needed."""
-    async with dialable(Endpoint("unix:///a/b.sock")) as path:
-        assert path == "/a/b.sock"
 
 
 async def test_a_context_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,191 @@
+"""HTTP/1.1 to the engine over any byte stream: connections kept for the next call, deadlines on silence, upgrades."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Self
+
+import anyio
+import h11
+from anyio.abc import ByteStream
+
+IDLE = 30.0
+CHUNK = 65536
+PIECE = 1 << 20
+KEPT = 8
+SWITCHING = 101
+
+Dial = Callable[[], Awaitable[ByteStream]]
+
+
+class LostError(ConnectionError):
+    """The connection could not be made, or ended before the answer did."""
+
+
+class GarbledError(ValueError):
+    """The other side speaks no HTTP."""
+
+
+class Exchange:
+    """One connection, and the call that is on it: `status`, then the answer's body."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.status = 0
+        self._stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+        self._idle: float | None = IDLE
+        self._ended = False
+        self._left = b""
+
+    async def ask(self, head: h11.Request, body: bytes, idle: float | None) -> Self:
+        """The head of the answer, which must come whole within the idle time once the body is out.
+
+        An engine that refuses early closes the connection while we still send: its answer is read all the same.
+        """
+        self._idle = idle
+        parts = self._http.send_with_data_passthrough(head) or []
+        for event in (h11.Data(data=body), h11.EndOfMessage()):
+            parts += self._http.send_with_data_passthrough(event) or []
+        try:
+            await self.send(b"".join(parts) if len(body) < PIECE else parts)
+        except LostError:
+            self._http.send_failed()
+        with anyio.fail_after(IDLE if idle is None else idle):
+            answer = await self._event()
+            while isinstance(answer, h11.InformationalResponse) and answer.status_code != SWITCHING:
+                answer = await self._event()
+        assert isinstance(answer, (h11.Response, h11.InformationalResponse))  # noqa: S101 - h11's order of events
+        self.status = answer.status_code
+        if self.status == SWITCHING:
+            self._left, self._idle = self._http.trailing_data[0], None
+        return self
+
+    async def send(self, data: bytes | list[bytes]) -> None:
+        """Bytes on their way, in pieces that each have the idle time. Raises LostError where nobody takes them."""
+        with _lost():
+            for part in [data] if isinstance(data, bytes) else data:
+                for start in range(0, len(part), PIECE):
+                    with anyio.fail_after(self._idle):
+                        await self._stream.send(part if len(part) <= PIECE else part[start : start + PIECE])
+
+    async def receive(self) -> bytes:
+        """What comes next on the connection, nothing at its end. Raises LostError where it broke."""
+        with _lost(), contextlib.suppress(anyio.EndOfStream), anyio.fail_after(self._idle):
+            return await self._stream.receive(CHUNK)
+        return b""
+
+    async def chunk(self) -> bytes:
+        """What comes next of the body, or on the upgraded connection; nothing at the end.
+
+        Raises LostError where it is cut off.
+        """
+        if self.status == SWITCHING:
+            left, self._left = self._left, b""
+            return left or await self.receive()
+        event = await self._event()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        chunks = []
+        while chunk := await self.chunk():
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                data = await self.receive()
+                self._ended = not data
+                self._http.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            if self._ended:
+                raise LostError("the connection ended before the answer") from error
+            raise GarbledError(str(error)) from error
+        return event
+
+    def renewed(self) -> bool:
+        """Whether the call is over and the connection ready for another one."""
+        over = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if over:
+            self._http.start_next_cycle()
+        return over
+
+    async def aclose(self) -> None:
+        """The connection ended."""
+        await anyio.aclose_forcefully(self._stream)
+
+
+class Client:
+    """Calls to one engine."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._kept: list[Exchange] = []
+        self._open: set[Exchange] = set()
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        kind: str = "application/json",
+        idle: float | None = IDLE,
+        upgrade: bool = False,
+    ) -> AsyncIterator[Exchange]:
+        """The answer to a call, its body still to be read. `idle` is in seconds; None for streams that may be silent.
+
+        Raises LostError, TimeoutError or GarbledError.
+        """
+        headers = [("Host", "docker"), ("Content-Type", kind), ("Content-Length", str(len(body)))]
+        headers += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
+        head = h11.Request(method=method, target=target, headers=headers)
+        # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
+        # calls that can be made twice.
+        kept = self._kept.pop() if self._kept and method != "POST" else None
+        exchange = kept or await self._connect()
+        try:
+            self._open.add(exchange)
+            try:
+                await exchange.ask(head, body, idle)
+            except LostError:
+                if kept is None:
+                    raise
+                await self._end(exchange)
+                exchange = await self._connect()
+                self._open.add(exchange)
+                await exchange.ask(head, body, idle)
+            yield exchange
+            if exchange.renewed() and len(self._kept) < KEPT:
+                self._open.discard(exchange)
+                self._kept.append(exchange)
+        finally:
+            if exchange in self._open:
+                await self._end(exchange)
+
+    async def _connect(self) -> Exchange:
+        with _lost():
+            return Exchange(await self._dial())
+
+    async def _end(self, exchange: Exchange) -> None:
+        self._open.discard(exchange)
+        await exchange.aclose()
+
+    async def aclose(self) -> None:
+        """Every connection ended, and with it every call that is still on one."""
+        for exchange in (*self._kept, *self._open):
+            await exchange.aclose()
+        self._kept.clear()
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+        raise LostError(str(error) or "the connection broke") from error
