@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import yaml
 
@@ -81,7 +82,7 @@ class _Reader:
         prefix = _FILE_PREFIX.match(reason)
         scoped = _Reader(self._only(prefix["file"])) if prefix else self
         rest = reason[prefix.end() :] if prefix else reason
-        for pattern, handler in _RULES:
+        for pattern, handler in (*_LOOKED_INTO, *((plain.said, plain.error) for plain in _PLAIN)):
             if match := re.match(pattern, rest):
                 return handler(scoped, match)
         return scoped.other(rest)
@@ -230,140 +231,134 @@ class _Reader:
         return ConfigError(message, hint=hint, file=at[0], line=at[1])
 
 
-@dataclass(frozen=True)
-class _Say:
-    """What is said of a complaint that needs no second look; the groups of its pattern fill all texts.
+class _Say(NamedTuple):
+    """A complaint that needs no second look; the groups of `said` fill all other texts.
 
     To blame is the path `at`, or the entry below it that says the group `name`; or the line that names the group
     `file` under one of the keys `under`; or that file itself.
     """
 
+    said: str
     message: str
     at: str = ""
     hint: str | None = None
     under: tuple[str, ...] = ()
 
-    def __call__(self, reader: _Reader, match: re.Match[str]) -> ConfigError:
+    def error(self, reader: _Reader, match: re.Match[str]) -> ConfigError:
         told = {key: value or "" for key, value in match.groupdict().items()}
         path = reader.path(self.at.format_map(told))
         file, shown = told.get("file", ""), reader.shown(told.get("file", ""))
         words = told | {"file": shown, "path": dotted(reader.path(told.get("path", "")))}
         message, hint = self.message.format_map(words), self.hint and self.hint.format_map(words)
-        if self.at:
+        if path or (self.at and not file):
             return reader.error(message, reader.naming(path, told["name"]) if "name" in told else path, hint=hint)
         own: Place = (None if self.under else shown or None, None)
         places = (at for named, at in reader.named(self.under) if named == os.path.normpath(file))
         return reader.error_at(message, next(places, own), hint=hint)
 
 
-_SET = "Set {variable} in your shell or in the file .env beside the compose file."
 _ENV_READ = r"(?:failed to read .*?: )?(?:read|open) (?P<file>.*): "
-
 _NO_PORT = (
     r"[Ii]nvalid (?:hostPort|containerPort|proto|range)[^:]*: (.*)"
     r"|[Ii]nvalid (?:ip|IP) address:? (\S+?)(?:: .*)?\Z"
     r"|No port specified: (.*)<empty>"
 )
+_UNKNOWN = r"(?P<path>\S*)\s+[Aa]dditional propert(?:y|ies) '?(?P<key>[^']*?)'?(?: is|,.*)? not allowed"
 
-_RULES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]], ...] = (
-    (
-        r"(?P<path>\S*)\s+[Aa]dditional propert(?:y|ies) '?(?P<key>[^']*?)'?(?: is|,.*)? not allowed",
-        _Reader.unknown_key,
-    ),
+# Tried first, in this order.
+_LOOKED_INTO: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]], ...] = (
+    (_UNKNOWN, _Reader.unknown_key),
     (r"(?P<path>\S+) (?:\S+ must be|value must be) one of(?: the following:)? (?P<values>.*)", _Reader.wrong_choice),
-    (r"services must be a mapping", _Say("`services` must be a mapping of names to services", "services")),
-    (r"(?P<path>\S+) must be an? (?:array|list)", _Say("{path} must be a list", "{path}")),
-    (r"(?P<path>\S+) must be (?P<kind>.*)", _Say("{path} must be {kind}", "{path}")),
     (r"services\.(?P<service>.+)\.develop\.watch(?:: |\.\[\]\.)(?P<key>target|path)\b", _Reader.watch_rule),
-    (
-        r"(?P<path>[^\s:]+) (?:missing property ')?(?P<key>\w+)(?:'| is required)",
-        _Say("{path}: the key `{key}` is missing", "{path}"),
-    ),
-    (
-        r'service "(?P<service>.*)" refers to undefined (?P<kind>\w+) (?P<name>[^\s:]+)',
-        _Say(
-            "`{service}` uses the {kind} `{name}`, which is not defined",
-            "services.{service}.{kind}s",
-            "Define it at the top level, under `{kind}s:`.",
-        ),
-    ),
     (r'service "(?P<service>.*)" depends on undefined service "?(?P<name>[^"]+)"?', _Reader.depends),
-    (
-        r'service "(?P<service>.*)" has neither an image nor a build context',
-        _Say("`{service}` has neither `image` nor `build`", "services.{service}"),
-    ),
-    (
-        r"(?P<path>\S+) '(?P<value>.*)' does not match pattern",
-        _Say("{path}: `{value}` is not one of its values", "{path}"),
-    ),
-    (
-        r"services\.scale: can't set container_name and (?P<service>\S+) as",
-        _Say(
-            "`{service}` has a `container_name`, so it cannot have several containers",
-            "services.{service}.container_name",
-        ),
-    ),
-    (
-        r"[Nn]on-string key in (?P<path>\S+): (?P<key>.*)",
-        _Say("the key `{key}` must be text", "{path}.{key}", "Put it in quotes."),
-    ),
-    (
-        r"dependency cycle detected: (?P<cycle>(?P<service>\S+) -> .*)",
-        _Say("services wait for each other in a circle: {cycle}", "services.{service}.depends_on"),
-    ),
-    (
-        r".*interpolating (?P<path>\S+): required variable (?P<variable>\w+) is missing a value(?P<why>.*)",
-        _Say("the variable {variable} has no value{why}", "{path}", _SET),
-    ),
-    (
-        r"(?:failed to read (?P<file>.*?): )?required variable (?P<variable>\w+) is missing a value(?P<why>.*)",
-        _Say("the variable {variable} has no value{why}", hint=_SET),
-    ),
     (r".*interpolating (?P<path>\S+): failed to cast to expected type", _Reader.wrong_type),
-    (
-        r"invalid interpolation format for (?P<path>\S+?)\.?\Z",
-        _Say(
-            "{path}: a `$` that begins no variable",
-            "{path}",
-            "A variable is written ${{NAME}}; a plain dollar sign is written $$.",
-        ),
-    ),
-    (
-        r"env file (?P<file>.*) not found",
-        _Say(
-            "the env_file {file} does not exist",
-            hint="Create it, or write `env_file: [{{path: ..., required: false}}]` (Compose 2.24 and later).",
-            under=("env_file",),
-        ),
-    ),
-    (rf"{_ENV_READ}is a directory", _Say("{file} is a folder", under=("env_file",))),
-    (rf"{_ENV_READ}permission denied", _Say("{file} cannot be read: permission denied", under=("env_file",))),
     (r"(?:failed to read (?P<file>.*?): )?line (?P<line>\d+): (?P<what>.*)", _Reader.env_file),
-    (
-        r"(?:open|stat|lstat) (?P<file>.*): no such file or directory",
-        _Say("the file {file} does not exist", under=("include", "extends")),
-    ),
     (_NO_PORT, _Reader.port),
-    (r"service ports (?P<path>\S+) is missing a target port", _Say("{path} names no container port", "{path}")),
-    (r"(?:error decoding )?'(?P<path>services\S+)':? (?:time: )?(?P<what>.*)", _Say("{path}: {what}", "{path}")),
-    (
-        r'cannot extend service "(?P<service>.*)" in .*?: service "(?P<base>.*)" not found(?P<where> in .*)?',
-        _Say("`{service}` extends the service `{base}`, which does not exist{where}", "services.{service}.extends"),
-    ),
     (r"healthcheck\.test must start", _Reader.healthcheck),
-    (
-        r'invalid project name "(?P<project>.*)":',
-        _Say(
-            "`{project}` is not a name for a project",
-            hint="It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`.",
-        ),
+)
+_PLAIN = (
+    _Say(r"services must be a mapping", "`services` must be a mapping of names to services", "services"),
+    _Say(r"(?P<path>\S+) must be an? (?:array|list)", "{path} must be a list", "{path}"),
+    _Say(r"(?P<path>\S+) must be (?P<kind>.*)", "{path} must be {kind}", "{path}"),
+    _Say(
+        r"(?P<path>[^\s:]+) (?:missing property ')?(?P<key>\w+)(?:'| is required)",
+        "{path}: the key `{key}` is missing",
+        "{path}",
     ),
-    (
+    _Say(
+        r'service "(?P<service>.*)" refers to undefined (?P<kind>\w+) (?P<name>[^\s:]+)',
+        "`{service}` uses the {kind} `{name}`, which is not defined",
+        "services.{service}.{kind}s",
+        "Define it at the top level, under `{kind}s:`.",
+    ),
+    _Say(
+        r'service "(?P<service>.*)" has neither an image nor a build context',
+        "`{service}` has neither `image` nor `build`",
+        "services.{service}",
+    ),
+    _Say(
+        r"(?P<path>\S+) '(?P<value>.*)' does not match pattern",
+        "{path}: `{value}` is not one of its values",
+        "{path}",
+    ),
+    _Say(
+        r"services\.scale: can't set container_name and (?P<service>\S+) as",
+        "`{service}` has a `container_name`, so it cannot have several containers",
+        "services.{service}.container_name",
+    ),
+    _Say(
+        r"[Nn]on-string key in (?P<path>\S+): (?P<key>.*)",
+        "the key `{key}` must be text",
+        "{path}.{key}",
+        "Put it in quotes.",
+    ),
+    _Say(
+        r"dependency cycle detected: (?P<cycle>(?P<service>\S+) -> .*)",
+        "services wait for each other in a circle: {cycle}",
+        "services.{service}.depends_on",
+    ),
+    _Say(
+        r"(?:.*interpolating (?P<path>\S+): |failed to read (?P<file>.*?): )?"
+        r"required variable (?P<variable>\w+) is missing a value(?P<why>.*)",
+        "the variable {variable} has no value{why}",
+        "{path}",
+        "Set {variable} in your shell or in the file .env beside the compose file.",
+    ),
+    _Say(
+        r"invalid interpolation format for (?P<path>\S+?)\.?\Z",
+        "{path}: a `$` that begins no variable",
+        "{path}",
+        "A variable is written ${{NAME}}; a plain dollar sign is written $$.",
+    ),
+    _Say(
+        r"env file (?P<file>.*) not found",
+        "the env_file {file} does not exist",
+        hint="Create it, or write `env_file: [{{path: ..., required: false}}]` (Compose 2.24 and later).",
+        under=("env_file",),
+    ),
+    _Say(rf"{_ENV_READ}is a directory", "{file} is a folder", under=("env_file",)),
+    _Say(rf"{_ENV_READ}permission denied", "{file} cannot be read: permission denied", under=("env_file",)),
+    _Say(
+        r"(?:open|stat|lstat) (?P<file>.*): no such file or directory",
+        "the file {file} does not exist",
+        under=("include", "extends"),
+    ),
+    _Say(r"service ports (?P<path>\S+) is missing a target port", "{path} names no container port", "{path}"),
+    _Say(r"(?:error decoding )?'(?P<path>services\S+)':? (?:time: )?(?P<what>.*)", "{path}: {what}", "{path}"),
+    _Say(
+        r'cannot extend service "(?P<service>.*)" in .*?: service "(?P<base>.*)" not found(?P<where> in .*)?',
+        "`{service}` extends the service `{base}`, which does not exist{where}",
+        "services.{service}.extends",
+    ),
+    _Say(
+        r'invalid project name "(?P<project>.*)":',
+        "`{project}` is not a name for a project",
+        hint="It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`.",
+    ),
+    _Say(
         r"project name must not be empty",
-        _Say(
-            "the project has no name",
-            hint="The folder's name holds no letter or digit; give one with -p NAME or a line `name: NAME`.",
-        ),
+        "the project has no name",
+        hint="The folder's name holds no letter or digit; give one with -p NAME or a line `name: NAME`.",
     ),
 )
 

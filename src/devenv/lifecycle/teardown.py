@@ -15,7 +15,7 @@ from devenv.errors import EngineError
 from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.order import stop_waves
 from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
-from devenv.model.observed import Container, Scene
+from devenv.model.observed import Container, Network, Scene
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
@@ -77,7 +77,7 @@ class Teardown:
             seen = there
             for wave in stop_waves(containers):
                 await each(self._end, wave)
-            await each(self._network, [(n.id, n.name) for n in networks])
+            await each(self._network, networks)
             scene = await self.engine.scene(self.ledger.project)
         return scene
 
@@ -106,28 +106,21 @@ class Teardown:
                     await self.engine.stop(container)
             tasks.cancel_scope.cancel()
 
-    async def _network(self, network: tuple[str, str]) -> None:
-        identity, name = network
-        for left in reversed(range(NETWORK_TRIES)):
+    async def _network(self, network: Network) -> None:
+        for _ in range(NETWORK_TRIES):
             try:
-                await self.engine.remove_network(identity)
+                await self.engine.remove_network(network.id)
             except EngineError as error:
-                reason = _reason(error)
-                self._trouble[f"network {name}"] = reason
-                if "active endpoints" not in reason:
-                    return
-                if left == 0:
-                    self._keep_network(identity, name)
-                    return
-                await anyio.sleep(0.1)
+                self._trouble[f"network {network.name}"] = reason = _reason(error)
             else:
-                self._gone("network", name)
+                self._gone("network", network.name)
                 return
-
-    def _keep_network(self, identity: str, name: str) -> None:
-        """A network that others have joined is theirs from now on: it leaves the ledger."""
-        self.emit(Kept("network", name, IN_USE, f"docker network rm {name}"))
-        self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, identity))
+            if "active endpoints" not in reason:
+                return
+            await anyio.sleep(0.1)
+        # Others have joined it, so it is theirs from now on: it leaves the ledger.
+        self.emit(Kept("network", network.name, IN_USE, f"docker network rm {network.name}"))
+        self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
         self.run.write(self.ledger)
 
     async def _volumes(self, scene: Scene) -> None:
