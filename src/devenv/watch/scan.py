@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
 
 from devenv.model.project import Build, Project
 from devenv.watch.changes import FileState, Kind
 from devenv.watch.patterns import dockerignore_lines
 
 Prune = Callable[[str], bool]
+Enter = Callable[[str], object]
+
+MODES = tuple(range(0o1000))  # one number for all files of a mode
+SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
+KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
+FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
+GLANCE = 64  # paths between two looks at the clock
 
 
 def state(path: str) -> FileState | None:
@@ -21,22 +31,35 @@ def state(path: str) -> FileState | None:
     return None
 
 
-def scan(roots: Iterable[str], prune: Prune) -> dict[str, FileState]:
-    """Everything at and below the roots. Blocking: call it in a worker thread."""
-    return {path: now for root in roots for path, now in _walk(root, prune, set())}
+def _enter_nothing(_folder: str) -> None:
+    """Nobody wants to know which folders are listed."""
 
 
-def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> dict[str, FileState | None]:
+def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> dict[str, FileState]:
+    """Everything at and below the roots. `enter` is called with each folder before it is listed.
+
+    Blocking: call it in a worker thread.
+    """
+    found: dict[str, FileState] = {}
+    for root in roots:
+        _walk(root, prune, enter, found)
+    return found
+
+
+def look(
+    paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = _enter_nothing
+) -> dict[str, FileState | None]:
     """Fresh states of the touched paths; a folder is walked, and what was known below it and is gone is None.
 
     Paths in ignored folders are left out, and so is what cannot be looked at just now (no right, no descriptor
-    left, a network gone): not seen is not gone. Blocking: call it in a worker thread.
+    left, a network gone): not seen is not gone. Blocking, for folders: call it in a worker thread.
     """
     fresh: dict[str, FileState | None] = {}
     unseen: set[str] = set()
+    folders: set[str] = set()
     verdicts: dict[str, bool] = {}
     links: dict[str, bool] = {}
-    for path in paths:
+    for path in sorted(paths):
         if path in fresh or _hidden(path, prune, verdicts):
             continue
         try:
@@ -46,12 +69,69 @@ def look(paths: Iterable[str], known: Mapping[str, FileState], prune: Prune) -> 
         before = known.get(path)
         fresh[path] = now
         if now is not None and now.kind is Kind.DIR:
-            fresh.update(_walk(path, prune, unseen))
+            unseen |= _walk(path, prune, enter, fresh)
         if before is not None and before.kind is Kind.DIR:
-            prefix = f"{path}/"
-            lost = [p for p in known if p.startswith(prefix) and p not in fresh]
-            fresh.update((p, None) for p in lost if not any(f"{p}/".startswith(f"{u}/") for u in unseen))
+            folders.add(path)
+    if folders:
+        is_known, is_unseen = _in(folders), _in(unseen)
+        lost = [p for p in known if p not in fresh and is_known(p)]
+        fresh.update((p, None) for p in lost if not is_unseen(p))
     return fresh
+
+
+def differing(
+    paths: list[str], known: Mapping[str, FileState], prune: Prune, listed: dict[str, int], seconds: float
+) -> set[str]:
+    """Which of the paths are not as known, and what is new in those that are folders, found in so much CPU time.
+
+    Takes from the end of `paths` what it has looked at. `listed` remembers from call to call when a folder last
+    changed; one that did not is not listed again. Blocking: call it in a worker thread.
+    """
+    found: set[str] = set()
+    end = time.thread_time() + seconds
+    while paths and time.thread_time() < end:
+        for _ in range(min(GLANCE, len(paths))):
+            path = paths.pop()
+            before = known.get(path)
+            try:
+                now = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                if before is not None:
+                    found.add(path)
+                continue
+            except OSError:
+                continue
+            if before is None or not _is_as(before, path, now):
+                found.add(path)
+            elif before.kind is Kind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
+                found.update(_new_in(path, known))
+                if now.st_mtime_ns < time.time_ns() - FRESH_NS:
+                    listed[path] = now.st_mtime_ns
+    return found
+
+
+def silent(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
+    """The kind of a file system at or below a root which tells of no changes that are made elsewhere.
+
+    On Linux: folders of another machine or of the host of a virtual one. None where there is none, or no such list.
+    """
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split(" - ") for line in file]
+    except OSError:
+        return None
+    kinds = {_unescaped(left.split()[4]): right.split()[0] for left, right in lines}
+    for root in map(os.path.realpath, roots):
+        own = max((m for m in kinds if below(root, [m])), key=len, default="/")
+        for mount in (own, *(m for m in kinds if below(m, [root]))):
+            if SILENT.fullmatch(kinds.get(mount, "")):
+                return kinds[mount]
+    return None
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether the path is one of the roots or lies in one."""
+    return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
 
 
 def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
@@ -100,15 +180,17 @@ def _seen(path: str) -> FileState | None:
         return None
 
 
-def _walk(root: str, prune: Prune, unseen: set[str]) -> Iterator[tuple[str, FileState]]:
-    """Everything at and below the root; what is there and cannot be looked at goes into `unseen`."""
+def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[str]:
+    """Everything at and below the root goes into `found`; what is there and cannot be looked at is returned."""
+    unseen: set[str] = set()
     now = state(root)
     if now is None:
-        return
-    yield root, now
+        return unseen
+    found[root] = now
     folders = [root] if now.kind is Kind.DIR and not prune(root) else []
     while folders:
         folder = folders.pop()
+        enter(folder)
         try:
             with os.scandir(folder) as listing:
                 entries = list(listing)
@@ -118,34 +200,62 @@ def _walk(root: str, prune: Prune, unseen: set[str]) -> Iterator[tuple[str, File
             unseen.add(folder)
             continue
         for entry in entries:
+            path = entry.path
             try:
-                below = _state(entry.path, entry.stat(follow_symlinks=False))
+                found[path] = now = _state(path, entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue
             except OSError:
-                unseen.add(entry.path)
+                unseen.add(path)
                 continue
-            yield entry.path, below
-            if below.kind is Kind.DIR and not prune(entry.path):
-                folders.append(entry.path)
+            if now.kind is Kind.DIR and not prune(path):
+                folders.append(path)
+    return unseen
+
+
+def _in(folders: Container[str]) -> Callable[[str], bool]:
+    """Whether a path is one of the folders or lies in one: the same few steps, however many folders there are."""
+    verdicts: dict[str, bool] = {}
+
+    def inside(path: str) -> bool:
+        above = path[: path.rfind("/")]
+        if above not in verdicts:
+            verdicts[above] = bool(above) and inside(above)
+        return path in folders or verdicts[above]
+
+    return inside
+
+
+def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
+    same = now.st_ctime_ns == before.ctime_ns and now.st_mtime_ns == before.mtime_ns
+    if same and now.st_ino == before.inode and now.st_size == before.size:
+        return True
+    return _state(path, now).is_same(before)
+
+
+def _new_in(folder: str, known: Mapping[str, FileState]) -> set[str]:
+    try:
+        with os.scandir(folder) as listing:
+            return {entry.path for entry in listing if entry.path not in known}
+    except OSError:
+        return set()
+
+
+def _unescaped(text: str) -> str:
+    """A path as /proc/self/mountinfo writes it: blanks and backslashes in octal."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 
 def _state(path: str, found: os.stat_result) -> FileState:
-    link = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
+    mode = found.st_mode
+    kind = KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
+    changed, saved = found.st_ctime_ns, found.st_mtime_ns
     return FileState(
-        kind=_kind(found.st_mode),
-        mode=found.st_mode & 0o777,
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        ctime_ns=found.st_ctime_ns,
-        inode=found.st_ino,
-        link=link,
+        kind,
+        MODES[mode & 0o777],
+        found.st_size,
+        changed if saved == changed else saved,  # one number for two: a tree of 50,000 files has many
+        changed,
+        found.st_ino,
+        os.readlink(path) if kind is Kind.LINK else None,
     )
-
-
-def _kind(mode: int) -> Kind:
-    if stat.S_ISREG(mode):
-        return Kind.FILE
-    if stat.S_ISDIR(mode):
-        return Kind.DIR
-    return Kind.LINK if stat.S_ISLNK(mode) else Kind.OTHER

@@ -1,0 +1,93 @@
+"""A tree that is watched: what the corridor knows of the host, kept up to date as the corridor does it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection
+from pathlib import Path
+
+import anyio
+
+from devenv.watch import changes, scan
+from devenv.watch.changes import FileState
+from devenv.watch.source import Source
+
+
+def everything(_folder: str) -> bool:
+    """No folder is ignored."""
+    return False
+
+
+class Watched:
+    """What was told, said and seen of one or more roots since the watcher stood."""
+
+    def __init__(self, *roots: Path, watcher: str = "auto", prune: Callable[[str], bool] = everything) -> None:
+        self.roots = [str(root) for root in roots]
+        self.prune = prune
+        self.known: dict[str, FileState] = {}
+        self.told: set[str] = set()
+        self.said: list[str] = []
+        self.seen: dict[str, int] = {}  # how often each path was found changed
+        self.source = Source(self.roots, prune, self._say, self.known, watcher)
+        self._raw: set[str] = set()
+        self._arrived = anyio.Event()
+
+    def _say(self, message: str, hint: str) -> None:
+        self.said.append(f"{message} | {hint}")
+
+    def _tell(self, paths: Collection[str]) -> None:
+        self._raw.update(paths)
+        self._arrived.set()
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """As the corridor does it: the watcher, a scan, then looks."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.source.watch, self._tell)
+            assert self._raw >= set(self.roots), "all roots come first"
+            self._arrived, self._raw = anyio.Event(), set()
+            args = (self.prune, self.source.enter)
+            self.known.update(await anyio.to_thread.run_sync(scan.scan, self.roots, *args))
+            task_status.started()
+            while True:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                paths, self._raw = self._raw, set()
+                fresh = await anyio.to_thread.run_sync(scan.look, paths, self.known, *args)
+                found = changes.diff(self.known, fresh)
+                changes.apply(self.known, found)
+                for path, _ in (*found.present, *found.gone):
+                    self.seen[path] = self.seen.get(path, 0) + 1
+                self.told |= paths
+
+    def wrong(self) -> list[str]:
+        """The paths where what is known is not what is there."""
+        now = scan.scan(self.roots, self.prune)
+        found = changes.diff(self.known, {**dict.fromkeys(self.known), **now})
+        return [path for path, _ in (*found.present, *found.gone)]
+
+    async def until(self, met: Callable[[], object], seconds: float = 10.0) -> None:
+        """Return once it is so."""
+        with anyio.fail_after(seconds):
+            while not met():  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.005)
+
+    async def until_right(self, seconds: float = 10.0) -> None:
+        """Return once all that is there is known, and nothing else."""
+        with anyio.move_on_after(seconds):
+            while self.wrong():  # noqa: ASYNC110 - the world tells no event
+                await anyio.sleep(0.05)
+        wrong = self.wrong()
+        assert not wrong, f"{len(wrong)} wrong, among them {wrong[:3]}"
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    *roots: Path, watcher: str = "auto", prune: Callable[[str], bool] = everything
+) -> AsyncIterator[Watched]:
+    """The roots watched and known, until the end of the block."""
+    watched = Watched(*roots, watcher=watcher, prune=prune)
+    async with anyio.create_task_group() as tasks:
+        with anyio.fail_after(30):
+            await tasks.start(watched.run)
+        yield watched
+        tasks.cancel_scope.cancel()
