@@ -11,16 +11,16 @@ from devenv.model.project import Condition, Project, Service
 
 
 class Phase(StrEnum):
-    """How far a service has come."""
+    """How far a service has come, the worst first."""
 
+    EXITED = "exited"
+    UNHEALTHY = "unhealthy"
     ABSENT = "absent"
     CREATED = "created"
     STARTING = "starting"
     STARTED = "started"
     HEALTHY = "healthy"
     COMPLETED = "completed"
-    UNHEALTHY = "unhealthy"
-    EXITED = "exited"
 
 
 GOOD = frozenset({Phase.STARTED, Phase.HEALTHY, Phase.COMPLETED})
@@ -59,22 +59,9 @@ def phase(containers: Iterable[Container], *, one_shot: bool) -> tuple[Phase, Co
     A container that ended with 0 has completed; a one-shot service (somebody waits for its completion) is not
     done before that. A failed container that the engine is restarting still counts as failed.
     """
-    worst: tuple[Phase, Container | None] = (Phase.ABSENT, None)
-    rank = [
-        Phase.EXITED,
-        Phase.UNHEALTHY,
-        Phase.ABSENT,
-        Phase.CREATED,
-        Phase.STARTING,
-        Phase.STARTED,
-        Phase.HEALTHY,
-        Phase.COMPLETED,
-    ]
-    for index, container in enumerate(containers):
-        reached = _phase(container, one_shot=one_shot)
-        if index == 0 or rank.index(reached) < rank.index(worst[0]):
-            worst = (reached, container)
-    return worst
+    rank = list(Phase)
+    reached = ((_phase(container, one_shot=one_shot), container) for container in containers)
+    return min(reached, key=lambda pair: rank.index(pair[0]), default=(Phase.ABSENT, None))
 
 
 def _phase(container: Container, *, one_shot: bool) -> Phase:
