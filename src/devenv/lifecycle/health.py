@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,36 +28,27 @@ OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
 
 
+@dataclass
 class Observer:
     """Looks at the project whenever the engine says that something happened, and once a second until all is well."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        project: Project,
-        names: frozenset[str],
-        *,
-        emit: Emit,
-        logs: bool,
-        on_start: OnStart,
-        on_gone: OnGone,
-    ) -> None:
-        self._engine = engine
-        self._project = project
-        self._names = names
-        self._emit = emit
-        self._logs = logs
-        self._on_start = on_start
-        self._on_gone = on_gone
-        self._changed = anyio.Event()
-        self._told: dict[str, Standing] = {}
-        self._served: dict[str, tuple[str, str]] = {}
-        self._logged: set[tuple[str, str]] = set()
-        self._ended: dict[str, str] = {}
-        self._ending: set[str] = set()
-        self._replaced: set[str] = set()
-        self.scene = Scene()
-        self._moved = anyio.Event()
+    engine: Engine
+    project: Project
+    names: frozenset[str]
+    _: KW_ONLY
+    emit: Emit
+    logs: bool
+    on_start: OnStart
+    on_gone: OnGone
+    scene: Scene = field(default_factory=Scene)
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _moved: anyio.Event = field(default_factory=anyio.Event)
+    _told: dict[str, Standing] = field(default_factory=dict)
+    _served: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _logged: set[tuple[str, str]] = field(default_factory=set)
+    _ended: dict[str, str] = field(default_factory=dict)
+    _ending: set[str] = field(default_factory=set)
+    _replaced: set[str] = field(default_factory=set)
 
     def known(self, container: Container) -> None:
         """The container is served already; only a new start of it counts as a start."""
@@ -64,7 +56,7 @@ class Observer:
 
     def follow(self, project: Project, names: frozenset[str]) -> None:
         """From now on it is this project, and these services of it."""
-        self._project, self._names = project, names
+        self.project, self.names = project, names
         self._told = {name: standing for name, standing in self._told.items() if name in names}
 
     def serve_again(self) -> None:
@@ -100,7 +92,7 @@ class Observer:
 
         What others need only with `required: false` may fail, as it may for Compose.
         """
-        dispensable = optional(self._project)
+        dispensable = optional(self.project)
         while True:
             moved = self._moved
             found = self.standings()
@@ -133,31 +125,28 @@ class Observer:
 
     def standings(self) -> tuple[Standing, ...]:
         """Every service as last seen; as it was before, while we end it ourselves."""
-        found = standings(self._project, self._names, self.scene) if self.scene.containers else ()
+        found = standings(self.project, self.names, self.scene) if self.scene.containers else ()
+        ended_by_us = {c.service for c in self.scene.containers if c.id in self._ending}
         return tuple(
-            self._told.get(s.service, s) if s.phase in ENDED and self._is_being_ended(s.service) else s for s in found
+            self._told.get(s.service, s) if s.phase in ENDED and s.service in ended_by_us else s for s in found
         )
-
-    def _is_being_ended(self, service: str) -> bool:
-        return any(c.id in self._ending for c in self.scene.of(service))
 
     async def failure(self, standing: Standing) -> DevenvError:
         """The error for a service that failed: how, its health check's output, its last lines."""
         how = standing.detail if standing.phase is Phase.UNHEALTHY else f"ended with {standing.detail}"
         text = [f"service {standing.service} failed: {how}"]
         sick = [c for c in self.scene.of(standing.service) if c.health == "unhealthy"]
-        said = [await self._engine.health_output(c.id) for c in sick]
+        said = [await self.engine.health_output(c.id) for c in sick]
         text += [f"  health check: {one.splitlines()[-1]}" for one in said if one]
         for container in self.scene.of(standing.service):
-            last = self._engine.logs(container, tail=str(LAST_LINES), follow=False)
+            last = self.engine.logs(container, tail=str(LAST_LINES), follow=False)
             text += [f"  {line}" async for _, line in last]
         return DevenvError("\n".join(text))
 
     def _will_try_again(self, standing: Standing) -> bool:
         """The engine says so itself: `restarting` ends when a policy's attempts are used up."""
-        return standing.phase is Phase.EXITED and any(
-            c.state == "restarting" for c in self.scene.of(standing.service)
-        )
+        restarting = any(c.state == "restarting" for c in self.scene.of(standing.service))
+        return standing.phase is Phase.EXITED and restarting
 
     def _settled(self) -> bool:
         found = self.standings()
@@ -166,7 +155,7 @@ class Observer:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        async for event in self._engine.events(self._project.name):
+        async for event in self.engine.events(self.project.name):
             action = str(event.get("Action", "")).partition(":")[0]
             if not event or action in TELLING or action == "health_status":
                 self._poke()
@@ -174,7 +163,7 @@ class Observer:
     async def _serve(self, container: Container) -> None:
         """In a task of its own: a container that is slow to take its files must not hide what the others do."""
         try:
-            await self._on_start(container)
+            await self.on_start(container)
         except EngineError:
             self._served.pop(container.id, None)  # not served yet: the next look tries again
             await anyio.sleep(LOOK_EVERY)
@@ -186,27 +175,27 @@ class Observer:
 
     async def _look(self, tasks: TaskGroup) -> None:
         replaced = set(self._replaced)
-        self.scene = await self._engine.scene(self._project.name)
+        self.scene = await self.engine.scene(self.project.name)
         replaced &= self._replaced
         self._ending -= replaced
         self._replaced -= replaced
         for container in self.scene.containers:
-            if container.service in self._names:
+            if container.service in self.names:
                 await self._meet(container, tasks)
         for gone in set(self._served) - {c.id for c in self.scene.containers}:
             del self._served[gone]
-            await self._on_gone(gone)
+            await self.on_gone(gone)
         for standing in self.standings():
             if self._told.get(standing.service) != standing:
                 self._told[standing.service] = standing
-                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+                self.emit(ServiceState(standing.service, standing.phase.value, standing.detail))
         self._moved.set()
         self._moved = anyio.Event()
 
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":
             return
-        if self._logs and container.key not in self._logged:
+        if self.logs and container.key not in self._logged:
             self._logged.add(container.key)
             tasks.start_soon(self._follow, container, self._end_of_last_life(container))
         if not container.running:
@@ -225,8 +214,8 @@ class Observer:
         return self._ended.get(container.id, "")
 
     async def _follow(self, container: Container, since: str) -> None:
-        async for stream, line in self._engine.logs(container, since=_timestamp(since)):
-            self._emit(Log(container.service, line, stream))
+        async for stream, line in self.engine.logs(container, since=_timestamp(since)):
+            self.emit(Log(container.service, line, stream))
 
 
 def _seconds(timestamp: str) -> float:
