@@ -13,14 +13,14 @@ import anyio
 
 from devenv.config import sanitise, yamlcore
 from devenv.config.parse import ShapeError, parse
-from devenv.config.sources import Source, everything, find, load_source, logical, place, read, rule_place
+from devenv.config.sources import Place, Source, everything, find, load_source, logical, place, read, rule_place
 from devenv.engine import process
 from devenv.engine.compose import missing_compose
-from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.model.project import Project, Service
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
+from devenv.model.project import Project, RuleFault
 
 # The corridor knows what a rule can do; this room knows the line that it is written on.
-Faults = Callable[[Service], Iterable[tuple[int, str, str]]]
+Faults = Callable[[Project, str], Iterable[RuleFault]]
 
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
@@ -37,7 +37,9 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A project, the resolved model as Compose printed it, and what Compose warned of.
+    """A project, the resolved model as Compose printed it, and what Compose and we warn of.
+
+    `places` says of a service's rule, counted from 0, in which file and line it is written.
 
     The model holds the values of env_files: it belongs into no file, no log and no error.
     """
@@ -46,14 +48,16 @@ class Loaded:
     model: dict[str, Any] = field(repr=False)
     compose_version: str
     warnings: tuple[str, ...] = ()
+    places: Mapping[tuple[str, int], Place] = field(default_factory=dict)
 
 
-async def load(selection: Selection, *, faults: Faults = lambda _: ()) -> Loaded:
+async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
     """The selected project. Needs the Compose plugin, but no engine.
 
-    `faults` says of a service which of its watch rules cannot work: their index, what is wrong, what to write.
+    `faults` says which watch rules of a project cannot work or deserve a warning, given the user's home folder.
 
-    Raises ConfigError with file and line for what is wrong in the files, EngineError where Compose is missing.
+    Raises ConfigError with file and line for what is wrong in the files, RefusedError for a rule that would watch
+    far too much, EngineError where Compose is missing.
     """
     paths = find(selection.directory, selection.files)
     sources = read(paths, base=selection.directory)
@@ -62,8 +66,14 @@ async def load(selection: Selection, *, faults: Faults = lambda _: ()) -> Loaded
     sanitise.restore(model, lambda needed: version_tuple(resolved.version) >= version_tuple(needed))
     warnings = _warnings(resolved.errors, sources)
     project = _project(model, paths, sources, warnings)
-    _check_rules(project, sources, faults)
-    return Loaded(project, model, resolved.version, warnings)
+    places = _places(project, sources)
+    warnings += _judged(project, faults, places)
+    return Loaded(project, model, resolved.version, warnings, places)
+
+
+def where(selection: Selection, path: Sequence[str | int]) -> Place:
+    """The file and line where `path` of the selected project is written. Blocking; ConfigError as `load`."""
+    return place(read(find(selection.directory, selection.files), base=selection.directory), path)
 
 
 @dataclass(slots=True)
@@ -243,8 +253,32 @@ def _no_services(sources: Sequence[Source]) -> ConfigError:
     )
 
 
-def _check_rules(project: Project, sources: Sequence[Source], faults: Faults) -> None:
+def _places(project: Project, sources: Sequence[Source]) -> dict[tuple[str, int], Place]:
+    return {
+        (service.name, index): rule_place(sources, service.name, index, len(service.watch))
+        for service in project.services
+        for index in range(len(service.watch))
+    }
+
+
+def _judged(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
+    """What deserves a warning in the watch rules; what cannot work is raised."""
+    warnings = []
+    for fault in (*faults(project, os.path.expanduser("~")), *_missing(project)):
+        file, line = places[fault.service, fault.index]
+        error = ConfigError(fault.message, hint=fault.hint, file=file, line=line)
+        if fault.level == "error":
+            raise error
+        said = f"{error.where}: {fault.message}"
+        if fault.level == "refused":
+            raise RefusedError(said, hint=fault.hint)
+        warnings.append(said)
+    return tuple(warnings)
+
+
+def _missing(project: Project) -> Iterator[RuleFault]:
     for service in project.services:
-        for index, message, hint in faults(service):
-            file, line = rule_place(sources, service.name, index, len(service.watch))
-            raise ConfigError(message, hint=hint, file=file, line=line)
+        for index, rule in enumerate(service.watch):
+            if not os.path.lexists(rule.path):
+                message = f"{rule.path} is not there: the rule waits for it"
+                yield RuleFault(service.name, index, message, "", "warning")

@@ -39,15 +39,15 @@ def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Differen
     )
 
 
-def fixed(before: Model, after: Model) -> str | None:
-    """What two resolved models differ in that cannot change while the project runs, in words; None for nothing."""
+def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
+    """What two resolved models differ in that cannot change while the project runs: its path, and what is so now."""
     if before["name"] != after["name"]:
-        return f"the project's name is `{after['name']}` now"
+        return ("name",), f"the project's name is `{after['name']}` now"
     for kind in ("network", "volume"):
         old, new = (model.get(f"{kind}s") or {} for model in (before, after))
         for name in sorted(old.keys() & new.keys()):
             if old[name] != new[name]:
-                return f"the {kind} `{name}` is defined otherwise now"
+                return (f"{kind}s", name), f"the {kind} `{name}` is defined otherwise now"
     return None
 
 

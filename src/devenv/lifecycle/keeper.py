@@ -34,6 +34,7 @@ class Keeper:
 
     async def begin(self, tasks: TaskGroup, project: Project, bound: Sequence[BoundRule]) -> None:
         """From now on these rules hold; returns when the tree is known. Containers have to be adopted anew."""
+        before = self._corridor
         await self.end()
         if not bound:
             return
@@ -47,6 +48,7 @@ class Keeper:
             ending=self.ending,
             mark=self.mark,
             puts=self.puts,
+            before=before,
         )
         self._scope = anyio.CancelScope()
         await tasks.start(self._run, self._corridor)

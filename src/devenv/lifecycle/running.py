@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.concurrent import each
+from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
@@ -27,11 +28,11 @@ from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import awaited
 from devenv.lifecycle.stage import Stage, chosen, look
-from devenv.model.events import Emit, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
+from devenv.model.events import Emit, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Settings
 from devenv.preflight.ports import require_free
-from devenv.watch import rules, scan
+from devenv.watch import puts, rules, scan
 from devenv.watch.rules import BoundRule
 
 Rules = tuple[Settings, tuple[BoundRule, ...]]
@@ -49,15 +50,14 @@ class Running:
     stage: Stage
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
-    _unbuilt: dict[str, str] = field(default_factory=dict)  # service -> cause of a rebuild that was cancelled
     _made: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> as Compose made it
     _rules: Rules | None = None
     _rises: bool = False
 
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
-        puts = os.path.join(self.run.path, "puts")
-        self.keeper = Keeper(self.engine, self.emit, self.rebuild, self.recreate, self._restarting, mark, puts)
+        self._puts = os.path.join(self.run.path, "puts")
+        self.keeper = Keeper(self.engine, self.emit, self.rebuild, self.recreate, self._restarting, mark, self._puts)
         self.observer = Observer(
             self.engine,
             self.stage.project,
@@ -89,6 +89,7 @@ class Running:
     async def sync(self, tasks: TaskGroup) -> None:
         """Every container is as fresh as the tree, and is kept and observed from now on."""
         scene = await self.engine.scene(self.stage.project.name)
+        puts.forget_others(self._puts, {c.id for c in scene.containers})
         await each(self._first_sync, [c for c in scene.containers if c.service in self.stage.names])
         tasks.start_soon(self.observer.run)
         self.keeper.open()
@@ -132,20 +133,11 @@ class Running:
 
     async def rebuild(self, service: str, cause: str) -> None:
         """The service alone built anew and replaced; what was saved meanwhile is in the new container."""
-        try:
-            async with self._turns[service]:
-                await self._rebuild(service, cause)
-        except anyio.get_cancelled_exc_class():
-            self._unbuilt[service] = cause
-            raise
-
-    async def _rebuild(self, service: str, cause: str) -> None:
-        if service not in self.stage.own:
-            return  # it has gone while its turn was waited for
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
-        await build(self.stage, (service,), self.emit)
-        await self._replace(service)
+        async with self._turns[service]:
+            await build(self.stage, (service,), self.emit)
+            await self._replace(service)
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
 
@@ -213,8 +205,10 @@ class Running:
         what failed is tried again at the next change.
         """
         began = time.monotonic()
-        if why := difference.fixed(self.stage.loaded.model, loaded.model):
-            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up")
+        if fixed := difference.fixed(self.stage.loaded.model, loaded.model):
+            path, why = fixed
+            file, line = await anyio.to_thread.run_sync(load.where, self.options.selection, path)
+            raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
         scene = await self.engine.scene(loaded.project.name)
         after = replace(
             self.stage,
@@ -240,7 +234,6 @@ class Running:
         await self._drop_images(old, now)
         seconds = round(time.monotonic() - began, 2)
         self.emit(_told(Reloaded(files, rules=began_anew, seconds=seconds), change, removed, scene, now))
-        self._rebuild_again(tasks)
         return True
 
     async def _prepared(self, after: Stage, change: Difference) -> Stage:
@@ -289,17 +282,6 @@ class Running:
         await self.engine.stop(container)
         await self.engine.remove_container(container.id)
         self.emit(Removed("container", container.name))
-
-    def _rebuild_again(self, tasks: TaskGroup) -> None:
-        """The rebuilds that ended with the rules by which they were asked for."""
-        while self._unbuilt:
-            tasks.start_soon(self._build_after_all, *self._unbuilt.popitem())
-
-    async def _build_after_all(self, service: str, cause: str) -> None:
-        try:
-            await self.rebuild(service, cause)
-        except DevenvError as error:
-            self.emit(Problem(error.message, error.hint, service))
 
 
 async def provided(stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.lifecycle.order import Phase, Standing, closure, phase, standings, stop_waves
+from devenv.lifecycle.order import Phase, Standing, awaited, closure, phase, standings, stop_waves
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Condition, Dependency, Project, Service
 
@@ -152,3 +152,14 @@ def test_a_cycle_stops_as_one_wave() -> None:
     """Containers that need each other still come to an end; labels that name nobody hold nobody."""
     assert waves(container("a", depends_on=("b",)), container("b", depends_on=("a", "nobody"))) == [["a", "b"]]
     assert waves() == []
+
+
+def test_awaited_are_those_whose_end_would_fail_a_start() -> None:
+    """Who waits for health or completion, and has not begun, must not see the other end; a plain order is no wait."""
+    everything = project(DB, SEED, API, WEB)
+    began = (container("db"), container("seed", "created"), container("api", "created"), container("web"))
+
+    assert awaited(everything, Scene(began)) == {"db", "seed"}
+    assert awaited(everything, Scene(tuple(container(n) for n in ("db", "seed", "api", "web")))) == frozenset()
+    assert awaited(everything, Scene((container("db"), container("seed", "exited")))) == {"db", "seed"}
+    assert awaited(project(API, WEB), Scene((container("api"), container("web", "created")))) == frozenset()
