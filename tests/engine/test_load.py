@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from devenv.config.load import Loaded, Selection, load
-from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.project import Action, WatchRule
-from devenv.watch.rules import faults
+from devenv.watch.faults import faults
 
 pytestmark = pytest.mark.engine
 
@@ -72,7 +72,10 @@ def test_one_file(project: Path) -> None:
     assert result.project.service("web").image == "a:1"
     assert result.project.service("web").watch == (rule(project, "."),)
     assert result.compose_version[0] == "2"
-    assert result.warnings == ()
+    assert result.places == {("web", 0): ("compose.yml", 5)}
+    assert result.warnings == (f"compose.yml:5: {project}/src is not there: the rule waits for it",)
+    (project / "src").mkdir()
+    assert loaded(project).warnings == ()
     assert "image" not in repr(result).replace("image='a:1'", "")
 
 
@@ -97,6 +100,35 @@ def test_newer_keys_in_every_file(project: Path) -> None:
     assert services["inc"].build is not None
     assert services["inc"].build.context == str(project / "sub")
     assert os.listdir(tempfile.gettempdir()) == []
+
+
+def test_rules_that_watch_too_much_or_elsewhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home folder is refused, a neighbour of the project deserves a warning, both with file and line."""
+    monkeypatch.setenv("HOME", str(project.parent))
+    head = "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {action: restart, path: "
+    write(project, "compose.yml", f"{head}../}}\n")
+    with pytest.raises(RefusedError) as caught:
+        loaded(project)
+    assert str(caught.value) == f"compose.yml:6: the rule would watch all of {project.parent}"
+    assert caught.value.exit_code == 6
+    write(project, "compose.yml", f"{head}../shared}}\n")
+    (project.parent / "shared").mkdir()
+    assert loaded(project).warnings == (
+        f"compose.yml:6: the rule watches {project.parent}/shared, which is outside the project",
+    )
+
+
+def test_a_target_that_no_file_can_reach(project: Path) -> None:
+    """`tmpfs`, `read_only` and read-only mounts of the service count, as Compose resolves them."""
+    head = "services:\n  web:\n    image: a\n"
+    rule_at = "    develop: {watch: [{action: sync, path: ., target: /app/x}]}\n"
+    message = "compose.yml:5: the `target` /app/x lies in"
+    write(project, "compose.yml", f"{head}    tmpfs: /app:size=1m\n{rule_at}")
+    assert error(project).startswith(f"{message} the tmpfs /app, where the engine can put no file")
+    write(project, "compose.yml", f"{head}    volumes: ['data:/app:ro']\n{rule_at}volumes: {{data: }}\n")
+    assert error(project).startswith(f"{message} /app, which is mounted read-only")
+    write(project, "compose.yml", f"{head}    read_only: true\n{rule_at}")
+    assert "no volume is mounted over the `target` /app/x" in error(project)
 
 
 def test_a_newer_key_in_an_extended_file(project: Path) -> None:

@@ -20,6 +20,7 @@ PURE = (
     "watch/changes.py",
     "watch/guard.py",
     "watch/reconcile.py",
+    "watch/staging.py",
     "watch/waiting.py",
     "watch/patterns.py",
     "watch/rules.py",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -57,7 +56,8 @@ class WatchRule:
     exec: Hook | None = None
 
 
-class RuleFault(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RuleFault:
     """What is wrong with a service's rule, counted from 0; `level` is error, refused (unsafe) or warning."""
 
     service: str

@@ -19,11 +19,14 @@ def plan(
     *,
     directory: str,
     running: Collection[str] | None = None,
+    states: Mapping[str, FileState] | None = None,
 ) -> Plan:
     """The work for every service, in the order of their first rules.
 
     Causes are host paths, relative to the project's `directory`. `running` are the services that have a
     container (None: all); the others are only rebuilt, since a new container is reconciled when it appears.
+    `states` is everything on the host after the changes: where two rules have a file for one place, it is the
+    last rule's, and comes back to the other when that one loses it. Without them only the changes are known.
     Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
     """
     plans = []
@@ -32,7 +35,7 @@ def plan(
         if rebuild := _cause(hits, (Action.REBUILD,), directory):
             plans.append(ServicePlan(service, rebuild=Rebuild(rebuild)))
         elif running is None or service in running:
-            plans.append(_changed(service, hits, directory))
+            plans.append(_changed(service, hits, directory, _owners(hits, states)))
     return Plan(tuple(found for found in plans if any(found.lines())))
 
 
@@ -46,6 +49,21 @@ def skipped(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
     """Pipes, sockets and devices that a rule would have copied, to be told once."""
     others = (path for path, state in changes.present if state.kind is Kind.OTHER)
     return tuple(path for path in others if any(rule.copies and rule.matches(path) for rule in rules))
+
+
+def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
+    """Files named `.env` that a rule copies, to be told once: they hold secrets more often than others do."""
+    named = (path for path, state in changes.present if path.endswith("/.env") and state.kind is Kind.FILE)
+    return tuple(path for path in named if any(rule.copies and rule.matches(path) for rule in rules))
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Whose file or folder belongs at a container path where rules meet."""
+
+    index: int
+    sync: Sync
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +120,58 @@ def _folders_above(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _changed(service: str, hits: Sequence[_Hits], directory: str) -> ServicePlan:
+def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mapping[str, _Owner]) -> ServicePlan:
     syncs = _syncs(hits)
+    for target, owner in owners.items():
+        if _comes_back(owner, _losses(hits, target)):
+            syncs[target] = owner.sync, owner.kind
+        elif target in syncs and syncs[target][0].source != owner.sync.source:
+            del syncs[target]
     restart = _cause(hits, _RESTARTS, directory)
     return ServicePlan(
         service=service,
-        deletes=_deletes(hits, syncs, directory),
+        deletes=_deletes(hits, syncs, directory, owners),
         syncs=_sorted(syncs),
         execs=tuple(_execs(hits, directory)),
         restart=Restart(restart) if restart else None,
     )
 
 
+def _owners(hits: Sequence[_Hits], states: Mapping[str, FileState] | None) -> dict[str, _Owner]:
+    """By target, for the changed paths of rules that meet others: whose it is by now, if anybody's."""
+    if states is None or not any(one.rule.overlaps for one in hits):
+        return {}
+    copying = [one.rule for one in reversed(hits) if one.rule.overlaps]
+    paths = ((one.rule, path) for one in hits if one.rule.overlaps for path in (*one.present, *one.gone))
+    targets = dict.fromkeys(rule.target_for(path) for rule, path in paths)
+    found = ((target, next(_offers(target, copying, states), None)) for target in targets)
+    return {target: owner for target, owner in found if owner}
+
+
+def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileState]) -> Iterator[_Owner]:
+    for rule in rules:
+        for path in rule.sources_for(target):
+            state = states.get(path)
+            if state and _concerns(rule, path, state) and not rule.is_mounted(target):
+                yield _Owner(rule.index, Sync(path, target, state.kind is Kind.DIR), state.kind)
+
+
+def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, Kind]]:
+    for one in hits:
+        for path in one.rule.sources_for(target) if one.rule.overlaps else ():
+            if path in one.gone:
+                yield one.rule.index, one.gone[path]
+
+
+def _comes_back(owner: _Owner, losses: Iterable[tuple[int, Kind]]) -> bool:
+    """Whether a later rule lost what lay there; a folder stays where a folder was."""
+    return any(index > owner.index and not owner.kind is kind is Kind.DIR for index, kind in losses)
+
+
 def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
     """By target: where two rules meet, the last one wins."""
     return {
-        target: (Sync(path, target), one.present[path])
+        target: (Sync(path, target, one.present[path] is Kind.DIR), one.present[path])
         for one in hits
         if one.rule.copies
         for path in one.copied
@@ -129,12 +183,15 @@ def _sorted(syncs: Mapping[str, tuple[Sync, Kind]]) -> tuple[Sync, ...]:
     return tuple(syncs[target][0] for target in sorted(syncs))
 
 
-def _deletes(hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, Kind]], directory: str) -> tuple[Delete, ...]:
+def _deletes(
+    hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, Kind]], directory: str, owners: Mapping[str, _Owner]
+) -> tuple[Delete, ...]:
     deletes: dict[str, Delete] = {}
     for one in hits:
         for path, kind in one.gone.items() if one.rule.copies else ():
             target = one.rule.target_for(path)
-            if not one.rule.is_mounted(target) and not _is_replaced(path, kind, syncs.get(target)):
+            kept = one.rule.is_mounted(target) or _is_replaced(path, kind, syncs.get(target))
+            if not kept and not _is_kept(one.rule, kind, owners.get(target)):
                 deletes[target] = Delete(target, _short(path, directory), directory=kind is Kind.DIR)
     return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
 
@@ -144,6 +201,13 @@ def _is_replaced(path: str, kind: Kind, sync: tuple[Sync, Kind] | None) -> bool:
     if sync is None:
         return False
     return sync[0].source != path and (sync[1] is Kind.DIR) is (kind is Kind.DIR)
+
+
+def _is_kept(rule: BoundRule, kind: Kind, owner: _Owner | None) -> bool:
+    """Whether what lies there is a later rule's, or a folder that an earlier one has, too."""
+    if owner is None or owner.index == rule.index:
+        return False
+    return owner.index > rule.index or owner.kind is kind is Kind.DIR
 
 
 def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:

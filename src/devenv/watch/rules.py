@@ -12,12 +12,12 @@ as a whole (`dist` for a rule on ./dist) have no say for that rule. So a rule on
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from devenv.errors import ConfigError
-from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.model.project import Action, Mount, Project, Service, WatchRule
 from devenv.watch.patterns import Patterns
 
 EDITOR_TEMP = (
@@ -40,12 +40,15 @@ EDITOR_TEMP = (
 )
 NOTHING = Patterns()
 _GIT = "**/.git"
-_BACKSLASH = "A character that is meant as it is takes a backslash before it: `\\[`."
+BACKSLASH = "A character that is meant as it is takes a backslash before it: `\\[`."
 
 
 @dataclass(frozen=True)
 class BoundRule:
-    """A rule of one service with everything that decides about paths. `index` is its place in the service."""
+    """A rule of one service with everything that decides about paths.
+
+    `index` is its place in the service; `overlaps` says that another rule may put something at the same place.
+    """
 
     service: str
     index: int
@@ -58,6 +61,7 @@ class BoundRule:
     own_files: frozenset[str] = frozenset()
     skip_sync: bool = False
     mounted: tuple[str, ...] = ()
+    overlaps: bool = False
 
     @property
     def copies(self) -> bool:
@@ -95,7 +99,14 @@ class BoundRule:
         relative = relative_to(path, self.rule.path)
         if not relative and (self.rule.target or "").endswith("/"):
             relative = posixpath.basename(path)
-        return f"{self._target.rstrip('/')}/{relative}" if relative else self._target
+        return f"{self.top.rstrip('/')}/{relative}" if relative else self.top
+
+    def sources_for(self, target: str) -> tuple[str, ...]:
+        """The host paths, there or not, that this rule maps to an absolute container path."""
+        relative = relative_to(target, self.top)
+        below = () if relative is None else (f"{self.rule.path}/{relative}" if relative else self.rule.path,)
+        into = (self.rule.path,) if relative and self.target_for(self.rule.path) == target else ()
+        return (*below, *into)
 
     def is_mounted(self, target: str) -> bool:
         """Whether this container path lies in a bind mount below the rule's target: the host's own files."""
@@ -118,8 +129,9 @@ class BoundRule:
         return frozenset({False})  # also above the context: what lies beside it is not ignored
 
     @cached_property
-    def _target(self) -> str:
-        return _container_path(self.rule.target or "")
+    def top(self) -> str:
+        """The target as an absolute, clean container path."""
+        return container_path(self.rule.target or "")
 
 
 def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tuple[BoundRule, ...]:
@@ -129,16 +141,14 @@ def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tupl
     """
     own = frozenset(_own_files(project))
     return tuple(
-        _bound(service, index, rule, dockerignores.get(service.name, ()), own)
+        rule
         for service in project.services
-        for index, rule in enumerate(service.watch)
-    )
-
-
-def faults(service: Service) -> tuple[tuple[int, str, str], ...]:
-    """What cannot work in the service's rules: the rule's index, what is wrong, and what to write instead."""
-    return tuple(
-        (index, message, hint) for index, rule in enumerate(service.watch) for message, hint in _faults(service, rule)
+        for rule in _marked(
+            [
+                _bound(service, index, rule, dockerignores.get(service.name, ()), own)
+                for index, rule in enumerate(service.watch)
+            ]
+        )
     )
 
 
@@ -169,6 +179,26 @@ def relative_to(path: str, folder: str) -> str | None:
     return path[len(inside) :] if path.startswith(inside) else None
 
 
+def container_path(path: str) -> str:
+    """A path in a container, absolute and clean."""
+    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
+
+
+def mount_over(service: Service, target: str) -> Mount | None:
+    """The innermost mount that a container path of the service lies in, if any."""
+    mounts = (*service.volumes, *(Mount("tmpfs", path) for path in service.tmpfs))
+    place = container_path(target)
+    covering = [mount for mount in mounts if relative_to(place, container_path(mount.target)) is not None]
+    return max(covering, key=lambda mount: len(container_path(mount.target)), default=None)
+
+
+def is_bind_mounted(service: Service, rule: WatchRule) -> bool:
+    """Whether the files are at the rule's target already, through a bind mount of what the rule watches."""
+    mount = mount_over(service, rule.target or "") if rule.action.syncs else None
+    source = mount.source if mount and mount.type == "bind" else None
+    return source is not None and relative_to(posixpath.normpath(rule.path), posixpath.normpath(source)) is not None
+
+
 def _bound(
     service: Service, index: int, rule: WatchRule, dockerignore: tuple[str, ...], own: frozenset[str]
 ) -> BoundRule:
@@ -189,16 +219,27 @@ def _bound(
         context=context,
         dockerignore=hidden.sparing(below) if below and hidden.matches(below) else hidden,
         own_files=own if rule.action.syncs else frozenset(),
-        skip_sync=_is_bind_mounted(service, rule),
+        skip_sync=is_bind_mounted(service, rule),
         mounted=tuple(_binds_below(service, rule)),
     )
+
+
+def _marked(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
+    """One service's rules, those marked whose places in the container meet."""
+    for rule in rules:
+        others = [other.top for other in rules if other is not rule and other.copies] if rule.copies else []
+        yield replace(rule, overlaps=any(_meet(rule.top, top) for top in others))
+
+
+def _meet(one: str, other: str) -> bool:
+    return relative_to(one, other) is not None or relative_to(other, one) is not None
 
 
 def _parsed(lines: Iterable[str], place: str) -> Patterns:
     try:
         return Patterns.parse(lines)
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}", hint=_BACKSLASH) from None
+        raise ConfigError(f"{place}: {error}", hint=BACKSLASH) from None
 
 
 def _never(ignored: Patterns) -> Patterns:
@@ -215,47 +256,10 @@ def _own_files(project: Project) -> Iterator[str]:
             yield posixpath.normpath(posixpath.join(service.build.context, service.build.dockerfile))
 
 
-def _is_bind_mounted(service: Service, rule: WatchRule) -> bool:
-    """Whether the files are at the rule's target already, through a bind mount of what the rule watches."""
-    target = _container_path(rule.target or "")
-    covering = [mount for mount in service.volumes if relative_to(target, _container_path(mount.target)) is not None]
-    if not rule.action.syncs or not covering:
-        return False
-    mount = max(covering, key=lambda mount: len(_container_path(mount.target)))
-    source = mount.source if mount.type == "bind" else None
-    return source is not None and relative_to(rule.path, posixpath.normpath(source)) is not None
-
-
 def _binds_below(service: Service, rule: WatchRule) -> Iterator[str]:
     """Container folders below the target where a copy would be written through to the host."""
-    target = _container_path(rule.target or "")
+    target = container_path(rule.target or "")
     for mount in service.volumes:
-        place = _container_path(mount.target)
+        place = container_path(mount.target)
         if mount.type == "bind" and relative_to(place, target):
             yield place
-
-
-def _container_path(path: str) -> str:
-    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
-
-
-def _faults(service: Service, rule: WatchRule) -> Iterator[tuple[str, str]]:
-    if rule.action.syncs and not rule.target:
-        yield (
-            f"the `{rule.action}` rule for {rule.path} has no `target`",
-            "Add `target:` with the absolute path in the container.",
-        )
-    elif rule.action.syncs and not (rule.target or "").startswith("/"):
-        yield f"the `target` {rule.target} is not absolute", f"Write `target: /{rule.target}`."
-    if rule.action is Action.SYNC_EXEC and not (rule.exec and rule.exec.command):
-        yield f"the `sync+exec` rule for {rule.path} has no command", "Add `exec:` with a `command:`."
-    if rule.action is Action.REBUILD and service.build is None:
-        yield (
-            f"service `{service.name}` has nothing to rebuild: it has no `build` section",
-            "Give the service a `build:` section, or use `action: restart`.",
-        )
-    for key, lines in (("ignore", rule.ignore), ("include", rule.include)):
-        try:
-            Patterns.parse(lines)
-        except ValueError as error:
-            yield f"`{key}`: {error}", _BACKSLASH

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devenv.model.plan import Sync
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.watch.changes import Changes, FileState, Kind, Manifest, apply, diff
-from devenv.watch.planner import initial, plan, skipped
+from devenv.watch.planner import env_files, initial, plan, skipped
 from devenv.watch.rules import BoundRule, bind
 
 FILE = FileState(Kind.FILE, 0o644, 3, 10, 20, 7)
@@ -268,18 +269,90 @@ def test_skipped_are_pipes_that_would_have_been_copied() -> None:
     assert skipped(found, bound("sync src:/app", volumes=BIND)) == ()
 
 
+def test_env_files_are_those_that_would_be_copied() -> None:
+    """Exactly `.env`, of any folder; not ignored, no folder, not `.env.development`, only where copied."""
+    found = changes("+src/.env +src/a/.env +src/b/.env +src/.env.development +src/c/.env/ +lib/.env -src/d/.env")
+    assert env_files(found, bound("sync src:/app !b", "restart .")) == ("/p/src/.env", "/p/src/a/.env")
+    assert env_files(found, bound("sync src:/app", volumes=BIND)) == ()
+
+
+# Two rules for one place: rules, what else is on the host, changes, the plan.
+A_B = ("sync a:/app", "sync b:/app")
+MEETINGS: list[tuple[Sequence[str], str, str, str]] = [
+    # the later rule's file stays, whenever the other one changes
+    (A_B, "b/x", "+a/x", ""),
+    (A_B, "b/x", "-a/x", ""),
+    (A_B, "a/x", "+b/x", "web sync /app/x <- /p/b/x"),
+    (A_B, "b/x", "+a/x +a/y", "web sync /app/y <- /p/a/y"),
+    # what the later rule loses comes back from the other
+    (A_B, "a/x", "-b/x", "web sync /app/x <- /p/a/x"),
+    (A_B, "a/x@", "-b/x", "web sync /app/x <- /p/a/x"),
+    (A_B, "a/x|", "-b/x", "web delete /app/x <- b/x"),
+    (A_B, "", "-b/x", "web delete /app/x <- b/x"),
+    (A_B, "a/x", "+a/x -b/x", "web sync /app/x <- /p/a/x"),
+    (("sync a:/app", "sync b:/app", "sync c:/app"), "a/x b/x", "-c/x", "web sync /app/x <- /p/b/x"),
+    (("sync a:/app", "sync b:/app", "sync c:/app"), "a/x c/x", "-b/x", ""),
+    # what a rule ignores is not its own
+    (("sync a:/app", "sync b:/app !x"), "b/x", "+a/x", "web sync /app/x <- /p/a/x"),
+    (("sync a:/app !x", "sync b:/app"), "a/x", "-b/x", "web delete /app/x <- b/x"),
+    # a rule inside another, a file onto a file
+    (("sync .:/app", "sync lib:/app/src"), "lib/x", "+src/x", ""),
+    (
+        ("sync .:/app", "sync lib:/app/src"),
+        "src/x",
+        "+lib/x",
+        "web sync /app/lib/x <- /p/lib/x\nweb sync /app/src/x <- /p/lib/x",
+    ),
+    (("sync src:/app", "sync one.json:/app/x"), "one.json", "+src/x", ""),
+    (("sync src:/app", "sync one.json:/app/x"), "src/x", "-one.json", "web sync /app/x <- /p/src/x"),
+    (
+        ("sync src:/app", "sync one.json:/app/"),
+        "src/one.json",
+        "-one.json",
+        "web sync /app/one.json <- /p/src/one.json",
+    ),
+    (("sync src:/app", "sync one.json:/app/"), "one.json", "+src/one.json", ""),
+    (("sync lib:/app", "sync src:/app/"), "src/ src/a", "+lib/src", "web sync /app/src <- /p/lib/src"),
+    # folders: one that another rule has, too, stays
+    (A_B, "b/d/", "-a/d/ -a/d/x", "web delete /app/d/x <- a/d/x"),
+    (A_B, "a/d/", "-b/d/ -b/d/x", "web delete /app/d/x <- b/d/x"),
+    (A_B, "a/d/ a/d/x", "-b/d/ -b/d/x", "web sync /app/d/x <- /p/a/d/x"),
+    (A_B, "a/d", "-b/d/", "web delete /app/d/ <- b/d\nweb sync /app/d <- /p/a/d"),
+    (A_B, "a/d/", "-b/d", "web delete /app/d <- b/d\nweb sync /app/d <- /p/a/d"),
+    (A_B, "a/d", "-b/d +b/d/", "web delete /app/d <- b/d\nweb sync /app/d <- /p/b/d"),
+    # rules that copy nothing have no part in it, and still do what they do
+    (("sync a:/app", "restart b"), "b/x", "+a/x", "web sync /app/x <- /p/a/x"),
+    (("sync+restart a:/app", "sync b:/app"), "b/x", "+a/x", "web restart <- a/x"),
+    (("web: sync a:/app", "api: sync b:/app"), "b/x", "+a/x", "web sync /app/x <- /p/a/x"),
+]
+
+
+@pytest.mark.parametrize(("rules", "others", "changed", "expected"), MEETINGS)
+def test_rules_that_meet(rules: Sequence[str], others: str, changed: str, expected: str) -> None:
+    """Each row holds: the last rule wins, whichever of the files was changed last."""
+    found = changes(changed)
+    states = dict(map(state, others.split())) | dict(found.present)
+    assert str(plan(found, bound(*rules), directory="/p", states=states)) == expected
+
+
+def test_meeting_rules_are_known_as_such() -> None:
+    """Only rules of one service that copy, one's target at or below the other's."""
+    found = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
+    assert [rule.overlaps for rule in found] == [True, True, False, False, False]
+
+
 # A container as the plan's reader would keep it: what lies where, and whether it is a folder.
 _PATHS = ("a", "a/x", "a/x/1", "a/y", "b", "b.log", "c", "c/z", "c/z.log")
 _STEP = st.dictionaries(st.sampled_from(_PATHS), st.sampled_from(["", "", "/", "@", "|", "gone"]), max_size=4)
 
 
-def _settle(disk: Manifest, step: dict[str, str]) -> set[str]:
+def _settle(disk: Manifest, step: dict[str, str], top: str = "/p/src") -> set[str]:
     """The disk after a step, whole: nothing lies below what is no folder. The paths that changed."""
     touched = set()
     for name in sorted(step):
-        path, sign = f"/p/src/{name}", step[name]
+        path, sign = f"{top}/{name}", step[name]
         parent = path.rpartition("/")[0]
-        if parent != "/p/src" and disk.get(parent, FILE).kind is not Kind.DIR:
+        if parent != top and disk.get(parent, FILE).kind is not Kind.DIR:
             continue
         if sign != "/":
             for below in [known for known in disk if known.startswith(f"{path}/")]:
@@ -291,10 +364,10 @@ def _settle(disk: Manifest, step: dict[str, str]) -> set[str]:
     return touched
 
 
-def _run(container: dict[str, Kind], before: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
+def _run(container: dict[str, Kind], disk: Manifest, found: Changes, rules: Sequence[BoundRule]) -> None:
     """Carry out the plan as apply does: a folder goes only when empty, a put over another kind is an error."""
-    kinds = {path: state.kind for path, state in found.present}
-    for service in plan(found, rules, directory="/p").services:
+    kinds = {path: state.kind for path, state in disk.items()}
+    for service in plan(found, rules, directory="/p", states=disk).services:
         for delete in service.deletes:
             held = [path for path in container if path.startswith(f"{delete.target}/")]
             if not delete.directory or not held:
@@ -319,7 +392,7 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
     for step in steps:
         touched = _settle(disk, step)
         found = diff(manifest, {path: disk.get(path) for path in touched})
-        _run(container, manifest, found, rules)
+        _run(container, disk, found, rules)
         apply(manifest, found)
         assert manifest == disk
         expected = {
@@ -328,3 +401,55 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
             if state.kind is not Kind.OTHER and not path.endswith(".log")
         }
         assert container == expected
+
+
+# Folders are folders wherever they are, so that no rule has a file where another has a folder.
+_MEETING = ("/d/", "/d/x", "/d/y.log", "/e/", "/x", "/y.log")
+_MEETING_STEP = st.dictionaries(
+    st.sampled_from([f"{top}{name}" for top in ("a", "b", "c") for name in _MEETING] + ["a/", "b/"]),
+    st.booleans(),
+    max_size=6,
+)
+_MEETING_RULES = st.lists(
+    st.sampled_from(["sync a:/app", "sync b:/app !**/*.log", "sync c:/app/d", "sync .:/app", "sync c/x:/app/x"]),
+    min_size=2,
+    max_size=4,
+    unique=True,
+)
+
+
+@given(_MEETING_RULES, st.lists(_MEETING_STEP, max_size=6))
+def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], steps: list[dict[str, bool]]) -> None:
+    """After any steps the container holds what the rules put into a fresh one: each place by its last rule."""
+    rules = bound(*texts)
+    disk: Manifest = {f"/p/{top}": STATES["/"] for top in "abc"}
+    manifest = dict(disk)
+    container: dict[str, str] = {}
+    _put(container, initial(disk, rules), disk)
+    for step in steps:
+        signs = {
+            name.rstrip("/"): ("/" if name.endswith("/") else "") if there else "gone" for name, there in step.items()
+        }
+        touched = _settle(disk, signs, top="/p")
+        found = diff(manifest, {path: disk.get(path) for path in touched})
+        for service in plan(found, rules, directory="/p", states=disk).services:
+            for delete in service.deletes:
+                if not delete.directory or not any(path.startswith(f"{delete.target}/") for path in container):
+                    assert container.pop(delete.target, None) or delete.target == "/app/d"
+            _put(container, service.syncs, disk)
+        apply(manifest, found)
+        fresh: dict[str, str] = {}
+        _put(fresh, initial(disk, rules), disk)
+        container.pop("/app/d", None)  # stays once it was some rule's own folder, see `_concerns`
+        fresh.pop("/app/d", None)
+        assert container == fresh
+
+
+def _put(container: dict[str, str], syncs: Sequence[Sync], disk: Manifest) -> None:
+    """By target the file that lies there, or "/" for a folder."""
+    for sync in syncs:
+        container[sync.target] = "/" if disk[sync.source].kind is Kind.DIR else sync.source
+        folder = sync.target.rpartition("/")[0]
+        while folder != "/app":
+            assert container.setdefault(folder, "/") == "/"
+            folder = folder.rpartition("/")[0]

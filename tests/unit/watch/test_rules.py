@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.errors import ConfigError
-from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
+from devenv.model.project import Action, Build, Mount, Project, Service, WatchRule
 from devenv.watch.patterns import Patterns
 from devenv.watch.rules import (
     EDITOR_TEMP,
     BoundRule,
     bind,
-    faults,
     prune,
     relative_to,
     roots,
@@ -309,49 +308,6 @@ def test_a_bad_pattern_says_where_it_stands(lists: dict[str, str], where: str) -
         bound(**lists)  # type: ignore[arg-type] # rows are keyword arguments
     assert raised.value.message.startswith(where)
     assert raised.value.hint
-
-
-@pytest.mark.parametrize(
-    ("rule", "build", "expected"),
-    [
-        (WatchRule("/p", Action.SYNC, "/app"), None, []),
-        (WatchRule("/p", Action.RESTART), None, []),
-        (WatchRule("/p", Action.REBUILD), Build("/p"), []),
-        (WatchRule("/p", Action.SYNC_EXEC, "/app", exec=Hook(("x",))), None, []),
-        (WatchRule("/p", Action.SYNC), None, ["the `sync` rule for /p has no `target`"]),
-        (WatchRule("/p", Action.SYNC_RESTART, ""), None, ["the `sync+restart` rule for /p has no `target`"]),
-        (WatchRule("/p", Action.SYNC, "app"), None, ["the `target` app is not absolute"]),
-        (
-            WatchRule("/p", Action.SYNC_EXEC, "/app", exec=Hook(())),
-            None,
-            ["the `sync+exec` rule for /p has no command"],
-        ),
-        (
-            WatchRule("/p", Action.SYNC_EXEC),
-            None,
-            ["the `sync+exec` rule for /p has no `target`", "the `sync+exec` rule for /p has no command"],
-        ),
-        (
-            WatchRule("/p", Action.REBUILD),
-            None,
-            ["service `web` has nothing to rebuild: it has no `build` section"],
-        ),
-        (
-            WatchRule("/p", Action.RESTART, ignore=("[",), include=("a\\",)),
-            None,
-            [
-                "`ignore`: bad pattern `[`: `[` is not complete",
-                "`include`: bad pattern `a\\`: `\\` is not complete",
-            ],
-        ),
-    ],
-)
-def test_faults(rule: WatchRule, build: Build | None, expected: list[str]) -> None:
-    """Each rule that cannot work is told, with its index and a hint."""
-    fine = WatchRule("/p", Action.RESTART)
-    found = faults(Service("web", build=build, watch=(fine, rule)))
-    assert [(index, message) for index, message, _ in found] == [(1, message) for message in expected]
-    assert all(hint.endswith(".") for _, _, hint in found)
 
 
 IDLE = bound("/p/idle", volumes=(Mount("bind", "/app", "/p/idle"),))
