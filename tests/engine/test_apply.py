@@ -265,3 +265,25 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], shell_les
     assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
     assert await target.differing([Sync(source(tmp_path, "f"), "/srv/deep/f")], ["/srv/deep"]) == []
     await target.close()
+
+
+async def test_a_new_folder_of_many_files_appears_as_a_whole(api: Engine, box: str, tmp_path: Path) -> None:
+    """With its owner and what is deeper in it, nothing beside it; what the container has already is filled."""
+    target = await reach(api, box)
+    names = [f"f{i}" for i in range(20)] + [f"deep/er/g{i}" for i in range(20)]
+    syncs = [Sync(source(tmp_path, name, name), f"/srv/new/{name}") for name in names]
+    sh(box, "mkdir -p /srv/there/deep; echo own > /srv/there/deep/own")
+    for folder in ("new", "there"):
+        moved = [Sync(s.source, s.target.replace("/srv/new", f"/srv/{folder}")) for s in syncs]
+        outcome = await target.deliver((), moved)
+        assert (outcome.files, outcome.failed) == (40, {})
+        assert sh(box, f"cd /srv/{folder}; find . -type f | wc -l; cat f3 deep/er/g7").split("\n", 1) == [
+            "40" if folder == "new" else "41",
+            "f3deep/er/g7",
+        ]
+    owner = docker.inspect(box)["Config"]["User"].partition(":")[0]
+    assert set(sh(box, "stat -c '%u %a' /srv/new /srv/new/deep /srv/new/deep/er").splitlines()) == {f"{owner} 755"}
+    assert sh(box, "ls -A /srv /srv/new; cat /srv/there/deep/own").split() == [
+        "/srv:", "new", "there", "/srv/new:", "deep", *sorted(f"f{i}" for i in range(20)), "own",
+    ]  # fmt: skip
+    await target.close()

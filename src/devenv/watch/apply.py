@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 import secrets
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -20,9 +19,8 @@ from devenv.watch import archive, reconcile
 from devenv.watch.archive import Archive, Found, Item
 from devenv.watch.puts import Puts
 from devenv.watch.shell import BrokenShellError, Shell, quoted
+from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, to_ask, together
 
-BULK = 12  # from so many files in one folder on, one staging folder and one `mv` beat a rename each
-MV_ARGUMENTS = 500
 READ_BACK_AT_ONCE = 8
 STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
 NO_SHELL = "cannot be deleted: its image has no shell"
@@ -136,37 +134,50 @@ class Target:
     # --- sync -------------------------------------------------------------------------------------------------
 
     async def _sync(self, shell: Shell | None, syncs: Sequence[Sync], outcome: Outcome) -> None:
-        if shell is not None:
-            made = {s.target for s in syncs if s.folder}
-            syncs = [s for s in syncs if not s.folder]
-            self._folders.difference_update(s.target for s in syncs)
-            staged = _staging(syncs)
-            stages = {parent for path in staged.values() if (parent := posixpath.dirname(path)).endswith("~")}
-            self._stage(stages | {path for path in staged.values() if posixpath.dirname(path) not in stages})
-            await self._make_folders(shell, made, syncs, staged)
-            outcome.files += len(made)
-        else:
-            stages = set()
+        files = {s.target: s for s in syncs if shell is None or not s.folder}
+        if shell is None:
             await self._put_folders(syncs)
-            staged = {s.target: s.target for s in syncs}
-        await self._put_all(shell, {staged[s.target]: s for s in syncs}, outcome)
-        if shell is not None:
-            await self._sweep(shell, stages)
-            self._puts.note(gone=self.strays)
-            self.strays.clear()
-        outcome.atomic = shell is not None or not self.container.running
+            await self._put_all(files, outcome, lambda part: self._placed(part, outcome))
+            outcome.atomic = not self.container.running
+            return
+        self._folders.difference_update(files)
+        staging = stage(files, await self._missing_trees(shell, files), lambda: f"{STAGE}{next(_NUMBERS)}~")
+        self.strays |= staging.strays
+        self._puts.note(staged=staging.strays)
+        await self._make_folders(shell, {p for t in (*staging.trees.values(), *files) for p in parents(t)}, staging)
+        staged = {place: files[target] for target, place in staging.places.items()}
+        filled: set[str] = set()
 
-    def _stage(self, places: set[str]) -> None:
-        self.strays |= places
-        self._puts.note(staged=places)
+        async def rename(part: Archive) -> None:
+            filled.update(filter(None, (staging.tree_of(item.path) for item in part.items)))
+            await self._rename(shell, part, staging, staged, outcome)
 
-    async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome) -> None:
-        """Each staged path filled and renamed; the next archive is read while the engine takes the last one."""
+        await self._put_all(staged, outcome, rename)
+        await self._rename_trees(shell, staging, filled, staged, outcome)
+        made = {s.target for s in syncs if s.folder}
+        await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))}, None)
+        outcome.files += len(made)
+        self._puts.note(gone=self.strays)
+        self.strays.clear()
+
+    async def _missing_trees(self, shell: Shell, targets: Collection[str]) -> set[str]:
+        """The topmost folders that the container lacks and many of the targets are in."""
+        missing: set[str] = set()
+        while asked := to_ask(targets, self._folders, missing):
+            lacking = await _run(shell, [b"[ -d " + quoted(folder) + b" ]" for folder in asked])
+            missing.update(asked[index] for index in lacking)
+            self._folders.update(set(asked) - missing)
+        return missing
+
+    async def _put_all(
+        self, sources: Mapping[str, Sync], outcome: Outcome, then: Callable[[Archive], Awaitable[None]]
+    ) -> None:
+        """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
         items = [Item(sync.source, path) for path, sync in sources.items()]
         parts = archive.build(items, uid=self._uid, gid=self._gid)
         if archive.is_small(items):
             for small in parts:
-                await self._put_part(shell, small, sources, outcome)
+                await self._put_part(small, sources, outcome, then)
             return
         upcoming: list[Archive | None] = [await anyio.to_thread.run_sync(next, parts, None)]
 
@@ -177,24 +188,46 @@ class Target:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(read)
-                    await self._put_part(shell, part, sources, outcome)
+                    await self._put_part(part, sources, outcome, then)
             except BaseExceptionGroup as group:
                 raise first(group) from None
 
     async def _put_part(
-        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome
+        self,
+        part: Archive,
+        sources: Mapping[str, Sync],
+        outcome: Outcome,
+        then: Callable[[Archive], Awaitable[None]],
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
-        if part.items:
-            await self._put(shell, part, sources, outcome)
+        if not part.items:
+            return
+        try:
+            await self._engine.put(self.container.id, part.data)
+        except CallError as error:
+            if error.status == NOT_FOUND:  # the container itself: `/` is always there
+                raise
+            if len(part.items) == 1:
+                outcome.failed[sources[part.items[0].path].target] = error.reason
+                return
+            for item in part.items:  # one bad entry fails a whole archive: alone, each shows whether it is the one
+                parts = archive.build([item], uid=self._uid, gid=self._gid)
+                alone = await anyio.to_thread.run_sync(next, parts)
+                await self._put_part(alone, sources, outcome, then)
+            return
+        outcome.bytes += part.size
+        await then(part)
+
+    async def _placed(self, part: Archive, outcome: Outcome) -> None:
+        outcome.files += len(part.items)
 
     async def _put_folders(self, syncs: Sequence[Sync]) -> None:
         """Missing parents with the service's owner, without a shell: those that the engine implies are root's."""
         if not self._uid and not self._gid:
             return
         missing: dict[str, None] = {}
-        for folder in sorted({p for s in syncs for p in _parents(s.target)} - self._folders):
+        for folder in sorted({p for s in syncs for p in parents(s.target)} - self._folders):
             inside = posixpath.dirname(folder) in missing
             if inside or not await self._engine.exists(self.container.id, folder):
                 missing[folder] = None
@@ -203,64 +236,52 @@ class Target:
         if missing:
             await self._engine.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
 
-    async def _put(self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> None:
-        try:
-            await self._engine.put(self.container.id, part.data)
-        except CallError as error:
-            if error.status == NOT_FOUND:  # the container itself: `/` is always there
-                raise
-            if len(part.items) > 1:
-                await self._put_one_by_one(shell, part, sources, outcome)
-            else:
-                outcome.failed[sources[part.items[0].path].target] = error.reason
-            return
-        failed: dict[str, str] = {}
-        if shell is not None:
-            failed = await self._rename(shell, part, sources)
-        outcome.failed.update(failed)
-        outcome.files += len(part.items) - len(failed)
-        outcome.bytes += part.size
-
-    async def _put_one_by_one(
-        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome
-    ) -> None:
-        """One bad entry fails a whole archive: alone, each shows whether it is the bad one."""
-        for item in part.items:
-            parts = archive.build([item], uid=self._uid, gid=self._gid)
-            alone = await anyio.to_thread.run_sync(next, parts)
-            await self._put_part(shell, alone, sources, outcome)
-
-    async def _make_folders(
-        self, shell: Shell, made: Iterable[str], syncs: Sequence[Sync], staged: Mapping[str, str]
-    ) -> None:
-        """New folders and missing parents with the service's owner: those that the engine implies are root's."""
-        new = {p for folder in made for p in (folder, *_parents(folder))}
-        parents = (new | {p for s in syncs for p in _parents(s.target)}) - self._folders
+    async def _make_folders(self, shell: Shell, folders: set[str], staging: Staging | None) -> None:
+        """Missing folders with the service's owner, those of whole new trees in their staging."""
+        trees = staging.trees if staging else {}
         owner = b"%d:%d" % (self._uid, self._gid)
-        wanted = sorted(parents)
-        staging = sorted({posixpath.dirname(p) for p in staged.values()} - parents - self._folders)
-        orders = [b"d " + quoted(folder) + b" " + owner for folder in wanted]
-        orders += [b"mkdir -- " + quoted(folder) for folder in staging if folder.endswith("~")]
-        failures = await _run(shell, orders) if orders else {}
+        wanted = sorted(
+            f for f in folders - self._folders if not any(t == f or f.startswith(f"{t}/") for t in trees.values())
+        )
+        failures = await _run(shell, [b"d " + quoted(folder) + b" " + owner for folder in wanted])
         self._folders.update(f for i, f in enumerate(wanted) if i not in failures)
+        if staging and trees and (self._uid or self._gid):
+            above = {a for p in staging.places.values() if staging.tree_of(p) for a in parents(p)}
+            inside = sorted(a for a in above if a in trees or staging.tree_of(a))
+            await self._engine.put(self.container.id, archive.folders(inside, uid=self._uid, gid=self._gid))
 
-    async def _rename(self, shell: Shell, part: Archive, sources: Mapping[str, Sync]) -> dict[str, str]:
-        bulk: dict[str, list[Item]] = defaultdict(list)
-        for item in part.items:
-            bulk[posixpath.dirname(item.path)].append(item)
-        folders = [folder for folder in bulk if folder.endswith("~")]
-        single = [item for folder, group in bulk.items() if folder not in folders for item in group]
-        groups = [
-            bulk[folder][start : start + MV_ARGUMENTS]
-            for folder in folders
-            for start in range(0, len(bulk[folder]), MV_ARGUMENTS)
-        ]
-        failures = await _run(shell, [_together(group) for group in groups])
+    async def _rename(
+        self, shell: Shell, part: Archive, staging: Staging, staged: Mapping[str, Sync], outcome: Outcome
+    ) -> None:
+        outcome.files += len(part.items)
+        places = [item.path for item in part.items if staging.tree_of(item.path) is None]
+        bulk = groups(staging, places)
+        failures = await _run(shell, [together(group, quoted) for group in bulk])
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
-        single += [item for index in failures for item in groups[index]]
-        orders = [_alone(item, sources[item.path].target, is_link=item.path in part.links) for item in single]
+        single = [p for p in places if posixpath.dirname(p) not in staging.folders]
+        single += [place for index in failures for place in bulk[index]]
+        orders = [_alone(place, staged[place].target, is_link=place in part.links) for place in single]
+        if stages := {posixpath.dirname(group[0]) for group in bulk}:
+            orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
         failures = await _run(shell, orders)
-        return {sources[single[i].path].target: text or "rename failed" for i, text in failures.items()}
+        outcome.failed.update((staged[single[i]].target, text or "rename failed") for i, text in failures.items())
+        outcome.files -= len(failures)
+
+    async def _rename_trees(
+        self, shell: Shell, staging: Staging, filled: set[str], staged: Mapping[str, Sync], outcome: Outcome
+    ) -> None:
+        whole = sorted(filled)
+        orders = [b"t " + quoted(place) + b" " + quoted(staging.trees[place]) for place in whole]
+        failures = await _run(shell, orders)
+        for place, sync in staged.items() if filled else ():
+            tree = staging.tree_of(place)
+            if tree is None or tree not in filled:
+                continue
+            if (index := whole.index(tree)) in failures:
+                outcome.failed[sync.target] = failures[index] or "rename failed"
+                outcome.files -= 1
+            else:
+                self._folders.update(parents(sync.target))
 
     # --- read back ---------------------------------------------------------------------------------------------
 
@@ -293,43 +314,11 @@ async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
         raise EngineError("the shell in the container has ended") from error
 
 
-def _together(group: Sequence[Item]) -> bytes:
-    folder = posixpath.dirname(group[0].path)
-    names = b" ".join(quoted(posixpath.basename(item.path)) for item in group)
-    return b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names
-
-
-def _alone(item: Item, target: str, *, is_link: bool) -> bytes:
+def _alone(place: str, target: str, *, is_link: bool) -> bytes:
     """Nothing where the entry has moved already, as part of a group that failed later on."""
-    staged = quoted(item.path)
+    staged = quoted(place)
     verb = b"l " if is_link else b"m "
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + verb + staged + b" " + quoted(target)
-
-
-def _staging(syncs: Sequence[Sync]) -> dict[str, str]:
-    """Where each target is put first: a name beside it, or, from many in one folder on, a folder beside them.
-
-    The names end in `~`, which the watchers of dev servers skip.
-    """
-    by_folder: dict[str, list[str]] = defaultdict(list)
-    for sync in syncs:
-        by_folder[posixpath.dirname(sync.target)].append(sync.target)
-    staged: dict[str, str] = {}
-    for folder, targets in by_folder.items():
-        base = folder.rstrip("/")
-        if len(targets) >= BULK:
-            stage = f"{base}/{STAGE}{next(_NUMBERS)}~"
-            staged.update({t: f"{stage}/{posixpath.basename(t)}" for t in targets})
-        else:
-            staged.update({t: f"{base}/{STAGE}{next(_NUMBERS)}~" for t in targets})
-    return staged
-
-
-def _parents(path: str) -> Iterable[str]:
-    folder = posixpath.dirname(path)
-    while folder not in ("/", ""):
-        yield folder
-        folder = posixpath.dirname(folder)
 
 
 def _named(delete: Delete) -> str:
