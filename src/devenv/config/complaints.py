@@ -145,9 +145,12 @@ class _Reader:
         return self.error_at(f"`{value}` is not a port mapping", at, hint=hint)
 
     def healthcheck(self, _: re.Match[str]) -> ConfigError:
-        tests = ((source, yamlcore.strings(test)) for source, _, test in self.services("healthcheck", "test"))
-        starts = ((source, test[0]) for source, test in tests if test)
-        wrong = (_line(source, word) for source, word in starts if word.value not in ("CMD", "CMD-SHELL", "NONE"))
+        wrong = (
+            _line(source, test)
+            for source, _, test in self.services("healthcheck", "test")
+            if isinstance(test, yaml.SequenceNode)
+            and [word.value for word in yamlcore.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
+        )
         message = "healthcheck.test must begin with CMD, CMD-SHELL or NONE, or be one line of text"
         return self.error_at(message, next(wrong, None) or place(self.sources, ("services",)))
 
@@ -240,66 +243,64 @@ class _Say(NamedTuple):
 
     said: str
     message: str
-    at: str = ""
+    at: str = "{path}"
     hint: str | None = None
     under: tuple[str, ...] = ()
 
     def error(self, reader: _Reader, match: re.Match[str]) -> ConfigError:
-        told = {key: value or "" for key, value in match.groupdict().items()}
-        path = reader.path(self.at.format_map(told))
-        file, shown = told.get("file", ""), reader.shown(told.get("file", ""))
-        words = told | {"file": shown, "path": dotted(reader.path(told.get("path", "")))}
+        told = {"path": "", "file": "", **{key: value or "" for key, value in match.groupdict().items()}}
+        path, shown = reader.path(self.at.format_map(told)), reader.shown(told["file"])
+        words = told | {"file": shown, "path": dotted(reader.path(told["path"]))}
         message, hint = self.message.format_map(words), self.hint and self.hint.format_map(words)
-        if path or (self.at and not file):
+        if path:
             return reader.error(message, reader.naming(path, told["name"]) if "name" in told else path, hint=hint)
         own: Place = (None if self.under else shown or None, None)
-        places = (at for named, at in reader.named(self.under) if named == os.path.normpath(file))
+        places = (at for named, at in reader.named(self.under) if named == os.path.normpath(told["file"]))
         return reader.error_at(message, next(places, own), hint=hint)
 
 
+_P = r"(?P<path>\S+)"
+_S = r'service "(?P<service>.*)"'
+_IN_ENV_FILE = r"(?:failed to read (?P<file>.*?): )?"
 _ENV_READ = r"(?:failed to read .*?: )?(?:read|open) (?P<file>.*): "
+_UNKNOWN = r"(?P<path>\S*)\s+[Aa]dditional propert(?:y|ies) '?(?P<key>[^']*?)'?(?: is|,.*)? not allowed"
 _NO_PORT = (
     r"[Ii]nvalid (?:hostPort|containerPort|proto|range)[^:]*: (.*)"
     r"|[Ii]nvalid (?:ip|IP) address:? (\S+?)(?:: .*)?\Z"
     r"|No port specified: (.*)<empty>"
 )
-_UNKNOWN = r"(?P<path>\S*)\s+[Aa]dditional propert(?:y|ies) '?(?P<key>[^']*?)'?(?: is|,.*)? not allowed"
 
 # Tried first, in this order.
 _LOOKED_INTO: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]], ...] = (
     (_UNKNOWN, _Reader.unknown_key),
-    (r"(?P<path>\S+) (?:\S+ must be|value must be) one of(?: the following:)? (?P<values>.*)", _Reader.wrong_choice),
+    (rf"{_P} (?:\S+ must be|value must be) one of(?: the following:)? (?P<values>.*)", _Reader.wrong_choice),
     (r"services\.(?P<service>.+)\.develop\.watch(?:: |\.\[\]\.)(?P<key>target|path)\b", _Reader.watch_rule),
-    (r'service "(?P<service>.*)" depends on undefined service "?(?P<name>[^"]+)"?', _Reader.depends),
-    (r".*interpolating (?P<path>\S+): failed to cast to expected type", _Reader.wrong_type),
-    (r"(?:failed to read (?P<file>.*?): )?line (?P<line>\d+): (?P<what>.*)", _Reader.env_file),
+    (rf'{_S} depends on undefined service "?(?P<name>[^"]+)"?', _Reader.depends),
+    (rf".*interpolating {_P}: failed to cast to expected type", _Reader.wrong_type),
+    (rf"{_IN_ENV_FILE}line (?P<line>\d+): (?P<what>.*)", _Reader.env_file),
     (_NO_PORT, _Reader.port),
     (r"healthcheck\.test must start", _Reader.healthcheck),
 )
 _PLAIN = (
     _Say(r"services must be a mapping", "`services` must be a mapping of names to services", "services"),
-    _Say(r"(?P<path>\S+) must be an? (?:array|list)", "{path} must be a list", "{path}"),
-    _Say(r"(?P<path>\S+) must be (?P<kind>.*)", "{path} must be {kind}", "{path}"),
+    _Say(rf"{_P} must be an? (?:array|list)", "{path} must be a list"),
+    _Say(rf"{_P} must be (?P<kind>.*)", "{path} must be {kind}"),
+    _Say(rf"{_P} missing property '(?P<key>\w+)'", "{path}: the key `{key}` is missing"),
+    _Say(rf"{_P} (?P<key>\w+) is required", "{path}: the key `{key}` is missing"),
+    _Say(rf"{_P} '(?P<value>.*)' does not match pattern", "{path}: `{value}` is not one of its values"),
+    _Say(rf"service ports {_P} is missing a target port", "{path} names no container port"),
+    _Say(r"(?:error decoding )?'(?P<path>services\S+)':? (?:time: )?(?P<what>.*)", "{path}: {what}"),
+    _Say(rf"{_S} has neither an image", "`{service}` has neither `image` nor `build`", "services.{service}"),
     _Say(
-        r"(?P<path>[^\s:]+) (?:missing property ')?(?P<key>\w+)(?:'| is required)",
-        "{path}: the key `{key}` is missing",
-        "{path}",
-    ),
-    _Say(
-        r'service "(?P<service>.*)" refers to undefined (?P<kind>\w+) (?P<name>[^\s:]+)',
+        rf"{_S} refers to undefined (?P<kind>\w+) (?P<name>[^\s:]+)",
         "`{service}` uses the {kind} `{name}`, which is not defined",
         "services.{service}.{kind}s",
         "Define it at the top level, under `{kind}s:`.",
     ),
     _Say(
-        r'service "(?P<service>.*)" has neither an image nor a build context',
-        "`{service}` has neither `image` nor `build`",
-        "services.{service}",
-    ),
-    _Say(
-        r"(?P<path>\S+) '(?P<value>.*)' does not match pattern",
-        "{path}: `{value}` is not one of its values",
-        "{path}",
+        rf'cannot extend {_S} in .*?: service "(?P<base>.*)" not found(?P<where> in .*)?',
+        "`{service}` extends the service `{base}`, which does not exist{where}",
+        "services.{service}.extends",
     ),
     _Say(
         r"services\.scale: can't set container_name and (?P<service>\S+) as",
@@ -307,28 +308,25 @@ _PLAIN = (
         "services.{service}.container_name",
     ),
     _Say(
-        r"[Nn]on-string key in (?P<path>\S+): (?P<key>.*)",
-        "the key `{key}` must be text",
-        "{path}.{key}",
-        "Put it in quotes.",
-    ),
-    _Say(
         r"dependency cycle detected: (?P<cycle>(?P<service>\S+) -> .*)",
         "services wait for each other in a circle: {cycle}",
         "services.{service}.depends_on",
     ),
     _Say(
-        r"(?:.*interpolating (?P<path>\S+): |failed to read (?P<file>.*?): )?"
-        r"required variable (?P<variable>\w+) is missing a value(?P<why>.*)",
-        "the variable {variable} has no value{why}",
-        "{path}",
-        "Set {variable} in your shell or in the file .env beside the compose file.",
+        rf"[Nn]on-string key in {_P}: (?P<key>.*)",
+        "the key `{key}` must be text",
+        "{path}.{key}",
+        "Put it in quotes.",
+    ),
+    _Say(
+        rf"(?:.*interpolating {_P}: |{_IN_ENV_FILE})required variable (?P<key>\w+) is missing a value(?P<why>.*)",
+        "the variable {key} has no value{why}",
+        hint="Set {key} in your shell or in the file .env beside the compose file.",
     ),
     _Say(
         r"invalid interpolation format for (?P<path>\S+?)\.?\Z",
         "{path}: a `$` that begins no variable",
-        "{path}",
-        "A variable is written ${{NAME}}; a plain dollar sign is written $$.",
+        hint="A variable is written ${{NAME}}; a plain dollar sign is written $$.",
     ),
     _Say(
         r"env file (?P<file>.*) not found",
@@ -342,13 +340,6 @@ _PLAIN = (
         r"(?:open|stat|lstat) (?P<file>.*): no such file or directory",
         "the file {file} does not exist",
         under=("include", "extends"),
-    ),
-    _Say(r"service ports (?P<path>\S+) is missing a target port", "{path} names no container port", "{path}"),
-    _Say(r"(?:error decoding )?'(?P<path>services\S+)':? (?:time: )?(?P<what>.*)", "{path}: {what}", "{path}"),
-    _Say(
-        r'cannot extend service "(?P<service>.*)" in .*?: service "(?P<base>.*)" not found(?P<where> in .*)?',
-        "`{service}` extends the service `{base}`, which does not exist{where}",
-        "services.{service}.extends",
     ),
     _Say(
         r'invalid project name "(?P<project>.*)":',
