@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from devenv.concurrent import each
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
-from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
+from devenv.model.events import Emit, Executed, Notice, Problem, Restarted, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Exec, Restart, ServicePlan
 from devenv.model.project import Action, Hook, Project
@@ -84,12 +84,14 @@ class Lane:
     flood_until: float = 0.0
     rests_from: float = 0.0
     is_acting: bool = False
+    env_files: set[str] = field(default_factory=set)  # those that were told of
 
     def begin(self, before: Lane | None) -> None:
         """The host is known now; `before` is the lane whose rules held until now."""
         self.done = {path: state for path, state in self.site.now.items() if self.wants(path)}
         if before is not None:
             self._inherit(before)
+        self._tell_env_files(changes.Changes(present=tuple(self.done.items())))
 
     def notice(self, paths: Iterable[str]) -> None:
         """These host paths have changed."""
@@ -124,6 +126,7 @@ class Lane:
                     del self.done[path]
                 else:
                     self.done[path] = old
+        self.env_files = before.env_files
         self.owed_execs, self.owed_restart = before.owed_execs, before.owed_restart
 
     @property
@@ -196,7 +199,8 @@ class Lane:
         found = changes.diff(self.done, {p: self.site.now.get(p) for p in paths})
         for path in planner.skipped(found, bound):
             self._tell({path: "neither a file, a folder nor a link: not synced"})
-        plan = planner.plan(found, bound, directory=self.site.project.directory)
+        self._tell_env_files(found)
+        plan = planner.plan(found, bound, directory=self.site.project.directory, states=self.site.now)
         return found, plan.services[0] if plan else None
 
     async def _until_rest(self, paths: set[str]) -> None:
@@ -239,8 +243,9 @@ class Lane:
             self.owed_recreation = _left_to_recreation(outcome, step) or self.owed_recreation
         bad = self._bad_paths(step, outcome)
         if lost:  # what one container did not get is not done: otherwise nothing would differ the next time
-            bad = {p for p, _ in (*found.present, *found.gone)}
+            bad |= {p for p, _ in (*found.present, *found.gone)}
         changes.apply(self.done, _without(found, bad))
+        self._doubt({p: self.done[p] for p in bad if p in self.done})  # a file that another one gave its place back
         if lost or len(self.targets) > 1:
             self._doubt({p: s for p, s in (*found.gone, *found.present) if p in bad})
         if outcome.files or outcome.deleted:
@@ -308,6 +313,14 @@ class Lane:
             shown = rules.relative_to(first, self.site.project.directory) or first
             more = f" (+{len(others)} more)" if others else ""
             self.site.emit(Problem(f"{shown}{more}: {reason}", None, self.service, first))
+
+    def _tell_env_files(self, found: changes.Changes) -> None:
+        for path in planner.env_files(found, self.rules):
+            if path not in self.env_files:
+                self.env_files.add(path)
+                shown = rules.relative_to(path, self.site.project.directory) or path
+                hint = "to keep it out: add `ignore: [.env]` to the rule, or .env to .dockerignore"
+                self.site.emit(Notice(f"{shown} is copied into {self.service}", hint))
 
     def _synced(self, step: ServicePlan, outcome: Outcome, found: changes.Changes, began: float) -> Synced:
         now = time.time()
