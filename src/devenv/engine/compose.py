@@ -100,7 +100,7 @@ _HINTS = (
         "Correct `command` or `entrypoint` of {service}: its image has no such program.",
     ),
     (r"unable to find (?:user|group)", "Correct `user` of {service}: its image knows no such name."),
-    (r"\bmount|bind source", "Correct `volumes` of {service}; a file mounts on a file, a folder on a folder."),
+    (r"\bmount|bind source", "Correct `volumes` of {service}: a file mounts on a file, a folder on a folder."),
     (r"network \S+ not found", "Create it (docker network create), or take `external` from the network."),
     (r"volume \S+ not found", "Create it (docker volume create), or take `external` from the volume."),
     (r"\AError response from daemon", "Correct {service} in the compose file: these are the engine's own words."),

@@ -62,19 +62,11 @@ async def import_archive(archive: str, image: str, changes: Sequence[str]) -> No
 
 async def build(context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
     """`image` is built from the folder `context`, without a network and without asking a registry."""
-    done = await process.run(
-        [
-            "docker",
-            "build",
-            "--progress=plain",
-            "--network=none",
-            *(f"--build-arg={name}={value}" for name, value in args.items()),
-            *(f"--label={name}={value}" for name, value in labels.items()),
-            f"--tag={image}",
-            context,
-        ],
-        env={"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
-    )
+    argv = ["docker", "build", "--progress=plain", "--network=none", f"--tag={image}", context]
+    argv += (f"--build-arg={name}={value}" for name, value in args.items())
+    argv += (f"--label={name}={value}" for name, value in labels.items())
+    settings = {"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    done = await process.run(argv, env=settings)
     if done.returncode:
         raise EngineError(f"`docker build` failed: {last_line(done.error_text)}")
 

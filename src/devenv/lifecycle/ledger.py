@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -112,9 +112,7 @@ class Run:
         `cleaning` tells others that it is held only to clean up, so that waiting is worth it. Raises StateError
         (exit 3) with the pid of the run that holds it after `wait` seconds.
         """
-        descriptor = os.open(
-            os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         deadline = time.monotonic() + wait
         try:
             while True:
@@ -133,16 +131,13 @@ class Run:
 
     def holder(self) -> int | None:
         """The pid that wrote itself into the lock; it holds it only as long as `lock` fails."""
-        with (
-            contextlib.suppress(OSError, ValueError),
-            open(os.path.join(self.path, "lock"), encoding="ascii") as file,
-        ):
+        with contextlib.suppress(OSError, ValueError), open(self._lock, encoding="ascii") as file:
             return int(file.read().removesuffix(CLEANING))
         return None
 
     def is_cleaned(self) -> bool:
         """Whether somebody holds the project now, and only to clean up after an earlier run."""
-        with contextlib.suppress(OSError), open(os.path.join(self.path, "lock"), encoding="ascii") as file:
+        with contextlib.suppress(OSError), open(self._lock, encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -150,7 +145,7 @@ class Run:
         return False
 
     def _held(self) -> StateError:
-        since = time.strftime("%H:%M:%S", time.localtime(os.stat(os.path.join(self.path, "lock")).st_mtime))
+        since = time.strftime("%H:%M:%S", time.localtime(os.stat(self._lock).st_mtime))
         return StateError(
             f"this project is already up: devenv runs as pid {self.holder()} since {since}",
             hint="devenv down   (ends that run and cleans up)",
@@ -188,6 +183,10 @@ class Run:
                 os.unlink(path)
 
     @property
+    def _lock(self) -> str:
+        return os.path.join(self.path, "lock")
+
+    @property
     def _file(self) -> str:
         return os.path.join(self.path, "ledger.json")
 
@@ -197,20 +196,22 @@ def take_over(ledger: Ledger, scene: Scene) -> Ledger:
 
     Volumes of a kept run were handed to the user: they count as there before.
     """
-    handed = tuple(v.name for v in scene.volumes if v.name not in ledger.creates)
+    handed = (v.name for v in scene.volumes if v.name not in ledger.creates)
+    containers = (c.id for c in scene.containers if not c.ours)
+    networks = (n.id for n in scene.networks if not n.ours)
     return replace(
         ledger,
         pid=os.getpid(),
         began=time.time(),
         phase="up",
-        before_volumes=tuple(dict.fromkeys((*ledger.before_volumes, *handed))),
-        before_containers=tuple(
-            dict.fromkeys((*ledger.before_containers, *(c.id for c in scene.containers if not c.ours)))
-        ),
-        before_networks=tuple(
-            dict.fromkeys((*ledger.before_networks, *(n.id for n in scene.networks if not n.ours)))
-        ),
+        before_volumes=_both(ledger.before_volumes, handed),
+        before_containers=_both(ledger.before_containers, containers),
+        before_networks=_both(ledger.before_networks, networks),
     )
+
+
+def _both(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _decode(data: dict[str, Any]) -> Ledger:
