@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
-from devenv.watch.patterns import Patterns
-from devenv.watch.rules import BACKSLASH, container_path, is_bind_mounted, mount_over, relative_to
+from devenv.watch.patterns import BACKSLASH, Patterns
+from devenv.watch.rules import container_path, is_bind_mounted, mount_over, relative_to
 
 SYSTEM = ("/proc", "/sys", "/dev")
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 
+BACKSLASH = "A character that is meant as it is takes a backslash before it: `\\[`."
 _STAR, _DEEP, _ALL, _SLASH = "*", "**", ".*", "/"
 _NAMES = "(?:[^/]*/)*?"
 _BELOW = "(?:/.*)?"
@@ -33,12 +34,17 @@ _MOST_INNER = 6
 
 
 def dockerignore_lines(text: str) -> tuple[str, ...]:
-    """The patterns of a .dockerignore file, as written, without empty lines and comments.
+    """The lines of a .dockerignore file, stripped; one that is a comment is empty.
 
     A comment has its `#` at the very start of the line.
     """
-    lines = (line for line in text.removeprefix("\ufeff").split("\n") if not line.startswith("#"))
-    return tuple(stripped for line in lines if (stripped := line.strip()))
+    lines = text.removeprefix("\ufeff").split("\n")
+    return tuple("" if line.startswith("#") else line.strip() for line in lines)
+
+
+def place_of(pattern: str, lines: Sequence[str]) -> int:
+    """The index of the last line that was read as this pattern; ValueError where none was."""
+    return max(index for index, line in enumerate(lines) if _clean(line) == pattern)
 
 
 @dataclass(frozen=True)

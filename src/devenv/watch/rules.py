@@ -18,7 +18,7 @@ from functools import cached_property
 
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Mount, Project, Service, WatchRule
-from devenv.watch.patterns import Patterns
+from devenv.watch.patterns import BACKSLASH, Patterns
 
 EDITOR_TEMP = (
     "**/.devenv-*~",  # our own files on their way to the container
@@ -40,7 +40,6 @@ EDITOR_TEMP = (
 )
 NOTHING = Patterns()
 _GIT = "**/.git"
-BACKSLASH = "A character that is meant as it is takes a backslash before it: `\\[`."
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,20 @@ class BoundRule:
             return relative is not None
         return not self._ignores(path, relative) and (self.included is None or self.included.matches(relative))
 
+    def decision(self, path: str) -> tuple[str, str]:
+        """The list that decides whether the rule is for a path, and the pattern in it; "" where none does.
+
+        The list is `include`, `ignore`, `.dockerignore`, `built-in` (editors' files, .git) or `own file` (a compose
+        file or a Dockerfile); an `include` without a pattern is one that does not name the path.
+        """
+        relative = relative_to(path, self.rule.path)
+        if not relative:
+            return "", ""
+        named, pattern = self._said(path, relative)
+        if self.included is not None and not self._ignores(path, relative):
+            return "include", self.included.deciding(relative) or ""
+        return named, pattern
+
     def prunes(self, directory: str) -> bool:
         """Whether no path below the directory can match, so that it needs no watch and no walk."""
         relative = relative_to(directory, self.rule.path)
@@ -117,6 +130,18 @@ class BoundRule:
             return True
         hidden = path in self.own_files or self._is_dockerignored(path)
         return self.ignored.matches(relative, default=hidden)
+
+    def _said(self, path: str, relative: str) -> tuple[str, str]:
+        """What was said last about the path, by whatever hides or takes back."""
+        if self.never.matches(relative):
+            return "built-in", self.never.deciding(relative) or ""
+        if pattern := self.ignored.deciding(relative):
+            return "ignore", pattern
+        if path in self.own_files:
+            return "own file", ""
+        in_context = relative_to(path, self.context) if self.context else None
+        pattern = self.dockerignore.deciding(in_context) if in_context else None
+        return (".dockerignore", pattern) if pattern else ("", "")
 
     def _is_dockerignored(self, path: str) -> bool:
         relative = relative_to(path, self.context) if self.context else None

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
+from devenv.errors import ConfigError
 from devenv.model.project import Build, Project
 from devenv.watch.changes import FileState, Kind
-from devenv.watch.patterns import dockerignore_lines
+from devenv.watch.patterns import BACKSLASH, Patterns, dockerignore_lines
 
 Prune = Callable[[str], bool]
 Enter = Callable[[str], object]
@@ -139,18 +140,28 @@ def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
 
     `<Dockerfile>.dockerignore` wins over `.dockerignore`, both beside the context (Dockerfile reference).
     """
-    return {s.name: _ignore_lines(s.build) for s in project.services if s.build is not None}
+    return {s.name: tuple(filter(None, dockerignore(s.build)[1])) for s in project.services if s.build is not None}
 
 
-def _ignore_lines(build: Build) -> tuple[str, ...]:
+def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
+    """The `.dockerignore` that a build reads, if there is one, and its lines. Blocking.
+
+    Raises ConfigError with file and line for what is no pattern.
+    """
     dockerfile = os.path.join(build.context, build.dockerfile)
     for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                return dockerignore_lines(file.read())
+                lines = dockerignore_lines(file.read())
         except OSError:
             continue
-    return ()
+        for number, line in enumerate(lines, 1):
+            try:
+                Patterns.parse([line])
+            except ValueError as error:
+                raise ConfigError(str(error), hint=BACKSLASH, file=path, line=number) from None
+        return path, lines
+    return None, ()
 
 
 def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:

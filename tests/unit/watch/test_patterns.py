@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.watch.patterns import Patterns, dockerignore_lines
+from devenv.watch.patterns import Patterns, dockerignore_lines, place_of
 
 # One row a rule: the patterns, a path, and whether it is matched.
 ROWS = [
@@ -261,9 +261,17 @@ def test_outcomes_below_go_on_from_an_earlier_list() -> None:
 
 
 def test_the_lines_of_a_dockerignore() -> None:
-    """Byte order mark, comments and empty lines go; a `#` further in does not."""
+    """Byte order mark and comments go, the numbers of the lines stay; a `#` further in is a pattern."""
     text = "\ufeff# first\r\n\n  a b  \r\n #not\n#yes\n!x\n*.md"
-    assert dockerignore_lines(text) == ("a b", "#not", "!x", "*.md")
+    assert dockerignore_lines(text) == ("", "", "a b", "#not", "", "!x", "*.md")
+
+
+def test_the_place_of_a_pattern() -> None:
+    """The last line that says it, however it is written there."""
+    lines = ("a", "", "./b/", "!/b", "b", "a/../c/")
+    assert [place_of(pattern, lines) for pattern in ("a", "b", "!b", "c")] == [0, 4, 3, 5]
+    with pytest.raises(ValueError, match="empty"):
+        place_of("d", lines)
 
 
 def test_equal_lists_are_equal() -> None:

@@ -206,6 +206,44 @@ def test_nothing_that_matches_is_pruned(lists: dict[str, str], context: str, dir
     assert not (rule.prunes(directory) and rule.matches(f"{directory}/{below}"))
 
 
+@given(
+    lists=st.fixed_dictionaries({"ignore": _LIST, "include": _LIST, "dockerignore": _LIST}),
+    context=st.sampled_from(["/p", "/p/src", "/p/src/in", "/other"]),
+    path=st.one_of(st.sampled_from(["/p/src", "/p/compose.yml"]), _BELOW.map("/p/src/{}".format)),
+)
+def test_the_decision_is_why(lists: dict[str, str], context: str, path: str) -> None:
+    """A path matches exactly where the list and the pattern that are said to decide mean so."""
+    rule = bound(**lists, context=context)  # type: ignore[arg-type] # lists are keyword arguments
+    named, pattern = rule.decision(path)
+    taken = pattern.startswith("!") is not (named == "include")
+    speaks_for = not named or (bool(pattern) and taken)
+    assert rule.matches(path) is (speaks_for and path != "/p/compose.yml")
+
+
+@pytest.mark.parametrize(
+    ("lists", "path", "decision"),
+    [
+        ({}, "/p/src/a", ("", "")),
+        ({}, "/p/src", ("", "")),
+        ({"ignore": "*.md !a.md"}, "/p/src/a.md", ("ignore", "!a.md")),
+        ({"ignore": "*.md !a.md"}, "/p/src/b.md", ("ignore", "*.md")),
+        ({"ignore": "*.md", "include": "*.md"}, "/p/src/b.md", ("ignore", "*.md")),
+        ({"include": "*.md"}, "/p/src/b.md", ("include", "*.md")),
+        ({"include": "*.md"}, "/p/src/b.js", ("include", "")),
+        ({"dockerignore": "**/dist/"}, "/p/src/dist/a", (".dockerignore", "**/dist")),
+        ({"dockerignore": "**/dist/", "ignore": "!dist"}, "/p/src/dist/a", ("ignore", "!dist")),
+        ({}, "/p/src/a~", ("built-in", "**/*~")),
+        ({}, "/p/src/.git/HEAD", ("built-in", "**/.git")),
+        ({"ignore": "!.git"}, "/p/src/.git/HEAD", ("ignore", "!.git")),
+        ({"path": "/p"}, "/p/compose.yml", ("own file", "")),
+        ({"path": "/p", "ignore": "!compose.yml"}, "/p/compose.yml", ("ignore", "!compose.yml")),
+    ],
+)
+def test_decision(lists: dict[str, str], path: str, decision: tuple[str, str]) -> None:
+    """The list that decides, and the pattern in it as it was understood."""
+    assert bound(**lists).decision(path) == decision  # type: ignore[arg-type] # rows are keyword arguments
+
+
 @pytest.mark.parametrize(
     ("path", "target", "changed", "expected"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.errors import ConfigError
 from devenv.model.project import Build, Project, Service
 from devenv.watch import changes, scan
 from devenv.watch.changes import Kind
@@ -137,6 +138,14 @@ def test_dockerignores(tmp_path: Path) -> None:
     )
     found = scan.dockerignores(Project("p", str(tmp_path), (), services))
     assert found == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}
+
+
+def test_a_bad_pattern_of_a_dockerignore(tmp_path: Path) -> None:
+    """The error has the file and the line, comments and empty lines counted."""
+    (tmp_path / ".dockerignore").write_text("# no\n\nnode_modules\n[\n")
+    with pytest.raises(ConfigError, match="bad pattern") as caught:
+        scan.dockerignore(Build(str(tmp_path)))
+    assert caught.value.where == f"{tmp_path}/.dockerignore:4"
 
 
 def test_a_folder_that_became_a_link(tree: Path) -> None:
