@@ -46,7 +46,6 @@ class Loaded:
 
     project: Project
     model: dict[str, Any] = field(repr=False)
-    compose_version: str
     warnings: tuple[str, ...] = ()
     places: Mapping[tuple[str, int], Place] = field(default_factory=dict)
 
@@ -68,7 +67,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     project = _project(model, paths, sources, warnings)
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
-    return Loaded(project, model, resolved.version, warnings, places)
+    return Loaded(project, model, warnings, places)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:

@@ -32,10 +32,6 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "deletes": ("recreate",),
 }
 
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:h|ms|m|s|us|µs|ns))+\Z")
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?)(h|ms|m|s|us|µs|ns)")
-
 _NAME_LIMIT = 255  # of the engine
 _HIGHEST_PORT = 65535
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -72,15 +68,6 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -
         volumes=_resources(root.at("volumes", {})),
         settings=_settings(root.at("x-devenv", {})),
     )
-
-
-def seconds(text: str) -> float | None:
-    """A Compose duration (`1m30s`, `500ms`) in seconds, or None where it is none."""
-    if text == "0":
-        return 0.0
-    if not _DURATION.match(text):
-        return None
-    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
 def is_image(reference: str) -> bool:
@@ -241,7 +228,6 @@ def _service(name: str, service: _Cursor) -> Service:
         read_only=service.at("read_only").flag(),
         has_healthcheck=_has_healthcheck(service.at("healthcheck", {})),
         restart=service.optional("restart", _Cursor.text),
-        stop_grace_period=_duration(service.at("stop_grace_period", "10s")),
         scale=scale.whole(),
     )
 
@@ -324,10 +310,3 @@ def _hook(hook: _Cursor) -> Hook:
         environment=hook.at("environment", {}).pairs(),
         privileged=hook.at("privileged").flag(),
     )
-
-
-def _duration(cursor: _Cursor) -> float:
-    value = seconds(cursor.scalar())
-    if value is None:
-        raise cursor.wrong("must be a duration such as 10s or 1m30s")
-    return value

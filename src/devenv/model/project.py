@@ -127,7 +127,6 @@ class Service:
     read_only: bool = False
     has_healthcheck: bool = False
     restart: str | None = None
-    stop_grace_period: float = 10.0
     scale: int = 1
 
 

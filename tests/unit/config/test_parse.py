@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.config import yamlcore
-from devenv.config.parse import ShapeError, dotted, is_image, parse, seconds
+from devenv.config.parse import ShapeError, dotted, is_image, parse
 from devenv.model.project import (
     Action,
     Build,
@@ -113,7 +113,6 @@ def test_the_whole_project() -> None:
         tmpfs=("/t1", "/t2"),
         has_healthcheck=True,
         restart="no",
-        stop_grace_period=90.0,
         scale=3,
     )
     assert read(MODEL) == Project(
@@ -135,10 +134,6 @@ def test_the_whole_project() -> None:
         ("services: {a: {ports: [1]}}", "services.a.ports[0]: must be a mapping | None"),
         ("services: {a: {ports: [{}]}}", "services.a.ports[0].target: is missing | None"),
         ("services: {a: {scale: true}}", "services.a.scale: must be a whole number | None"),
-        (
-            "services: {a: {stop_grace_period: 5}}",
-            "services.a.stop_grace_period: must be a duration such as 10s or 1m30s | None",
-        ),
         (
             "services: {a: {depends_on: {b: {condition: healthy}}}}",
             (
@@ -194,29 +189,6 @@ def test_a_model_without_a_name() -> None:
     """The name is what everything is labelled with."""
     with pytest.raises(ShapeError, match="name: is missing"):
         read("services: {}")
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("10s", 10.0),
-        ("1m30s", 90.0),
-        ("1h1ms", 3600.001),
-        ("500ms", 0.5),
-        ("1.5s", 1.5),
-        ("0", 0.0),
-        ("0s", 0.0),
-        ("250us", 0.00025),
-        ("", None),
-        ("10", None),
-        ("s", None),
-        ("10s ", None),
-        ("-1s", None),
-    ],
-)
-def test_durations(text: str, value: float | None) -> None:
-    """Compose's durations in seconds; anything else is none."""
-    assert seconds(text) == (value if value is None else pytest.approx(value))
 
 
 @pytest.mark.parametrize(
