@@ -46,8 +46,6 @@ CASES = {
     "ARG built on another": ("ARG V=22\nARG IMAGE=node:${V}-slim\nFROM ${IMAGE}\n", ["3 base node:22-slim"]),
     "a build arg wins": ("ARG MAJOR=1\nFROM node:$MAJOR\n", ["2 base node:20"]),
     "a build arg that is not declared": ("FROM node:${MAJOR:-18}\n", ["1 base node:18"]),
-    "default of an expansion": ("FROM ${BASE:-node:22}\n", ["1 base node:22"]),
-    "alternative of an expansion": ("ARG SLIM=1\nFROM node:22${SLIM:+-slim}\n", ["2 base node:22-slim"]),
     "unknown variable": ("FROM ${NOWHERE}\nRUN x", []),
     "an ARG of a stage is not known to FROM": ("FROM a\nARG V=1\nFROM b:${V}\n", []),
     "an ARG of a stage, in a mount": (

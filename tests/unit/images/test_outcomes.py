@@ -22,7 +22,6 @@ FRONTEND_SILENT = "  docker/dockerfile:1 (backend/Dockerfile:1): docker.io does 
         (f"{HUB}dial tcp: lookup registry.test on 10.0.0.53:53: no such host", "its name is not found (DNS)"),
         (f"{HUB}dial tcp: lookup registry.test on [::1]:53: server misbehaving", "its name is not found (DNS)"),
         (f"{HUB}dial tcp: lookup registry.test: Temporary failure in name resolution", "its name is not found (DNS)"),
-        (f"{HUB}dial tcp: lookup registry.test: i/o timeout", "no answer in time"),
         (f"{HUB}dial tcp 192.0.2.1:443: i/o timeout", "no answer in time"),
         (f"{HUB}net/http: TLS handshake timeout", "no answer in time"),
         (f"{HUB}context deadline exceeded", "no answer in time"),
@@ -64,7 +63,6 @@ def test_no_registry_answers(text: str, cause: str) -> None:
             f"{DAEMON}manifest for node:99 not found: manifest unknown: manifest unknown",
             "there is no such image or tag",
         ),
-        (f"{DAEMON}manifest unknown", "there is no such image or tag"),
         ("no such manifest: docker.io/library/node:99", "there is no such image or tag"),
         (
             f"{DAEMON}pull access denied for x/y, repository does not exist or may require 'docker login': denied: x",

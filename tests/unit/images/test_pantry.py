@@ -162,14 +162,6 @@ def test_no_stand_ins_without_consent(world: World, project: Project) -> None:
     assert world.made == []
 
 
-def test_a_refusal_is_no_reason_for_a_stand_in(world: World, project: Project) -> None:
-    """A registry that says no ends the run, also with consent."""
-    world.here, world.refuse = {"node:22"}, {"mysql:9": DENIED}
-    with pytest.raises(EngineError, match=r"mysql:9 .service db.: access is denied"):
-        run(world, project, stand_ins=True)
-    assert world.made == []
-
-
 def test_pull_policies(world: World, tmp_path: Path) -> None:
     """`always` renews, and keeps what is here if no registry answers; `never` never asks."""
     project = a_project(
