@@ -1,8 +1,16 @@
-"""A tree that is watched: what the corridor knows of the host, kept up to date as the corridor does it."""
+"""A tree that is watched: what the corridor knows of the host, kept up to date as the corridor does it.
+
+As a script, `watched.py ROOT WATCHER IGNORED UID`: it answers each line on standard input, once all is known, with
+what is wrong, what was said, and what it holds; so tests can stop it, limit it, or run it as somebody else.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
@@ -91,3 +99,40 @@ async def watching(
             await tasks.start(watched.run)
         yield watched
         tasks.cancel_scope.cancel()
+
+
+def kernel_watches() -> int:
+    """How many inotify watches this process has, as the kernel counts."""
+    count = 0
+    for number in os.listdir("/proc/self/fdinfo"):
+        with contextlib.suppress(OSError):
+            count += Path(f"/proc/self/fdinfo/{number}").read_text().count("inotify wd:")
+    return count
+
+
+async def _answer(root: str, watcher: str, ignored: str, uid: str) -> None:
+    if int(uid):  # only now: the interpreter may lie where this user must not look
+        os.setgroups([])
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+    begun = time.monotonic()
+    async with watching(
+        Path(root), watcher=watcher, prune=lambda folder: os.path.basename(folder) == ignored
+    ) as site:
+        print(json.dumps({"seconds": time.monotonic() - begun}), flush=True)  # noqa: T201 - for the test
+        while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+            with anyio.move_on_after(float(line)):
+                while site.wrong():  # noqa: ASYNC110 - the world tells no event
+                    await anyio.sleep(0.05)
+            answer = {
+                "wrong": [os.fsencode(path).decode("ascii", "backslashreplace") for path in site.wrong()],
+                "said": site.said,
+                "watches": kernel_watches(),
+                "known": len(site.known),
+                "told": len(site.told),
+            }
+            print(json.dumps(answer), flush=True)  # noqa: T201 - for the test
+
+
+if __name__ == "__main__":
+    anyio.run(lambda: _answer(*sys.argv[1:]))

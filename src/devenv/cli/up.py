@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ def up(
     quiet: Quiet = False,
     verbose: Verbose = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running; `down` ends it.")] = False,
+    watcher: Annotated[
+        Literal["auto", "inotify", "watchfiles", "poll"],
+        typer.Option(help="How saves are noticed; poll where a file system tells of none."),
+    ] = "auto",
     no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not sync saved files.")] = False,
     no_logs: Annotated[bool, typer.Option("--no-logs", help="Do not show the services' logs.")] = False,
     no_build: Annotated[bool, typer.Option("--no-build", help="Use the images as they are.")] = False,
@@ -50,6 +54,7 @@ def up(
         services=tuple(services or ()),
         detach=detach,
         watch=not no_watch,
+        watcher=watcher,
         logs=not no_logs,
         build=not no_build,
         keep=keep,

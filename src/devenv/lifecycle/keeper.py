@@ -28,6 +28,7 @@ class Keeper:
     ending: Ending
     mark: str
     puts: str
+    watcher: str = "auto"
     _corridor: Corridor | None = None
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _over: anyio.Event | None = None
@@ -48,6 +49,7 @@ class Keeper:
             ending=self.ending,
             mark=self.mark,
             puts=self.puts,
+            watcher=self.watcher,
             before=before,
         )
         self._scope = anyio.CancelScope()

@@ -16,6 +16,7 @@ class Options:
     services: tuple[str, ...] = ()
     detach: bool = False
     watch: bool = True
+    watcher: str = "auto"
     logs: bool = True
     build: bool = True
     keep: bool = False

@@ -57,7 +57,8 @@ class Running:
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
         self._puts = os.path.join(self.run.path, "puts")
-        self.keeper = Keeper(self.engine, self.emit, self.rebuild, self.recreate, self._restarting, mark, self._puts)
+        acts = (self.rebuild, self.recreate, self._restarting)
+        self.keeper = Keeper(self.engine, self.emit, *acts, mark, self._puts, self.options.watcher)
         self.observer = Observer(
             self.engine,
             self.stage.project,
@@ -175,8 +176,9 @@ class Running:
     async def _drop_images(self, old: Iterable[Container], scene: Scene) -> None:
         """Images that only replaced containers needed and that have no name any more."""
         for image in {c.image for c in old} - {c.image for c in scene.containers}:
-            if not await self.engine.image_tags(image):
-                await self.engine.remove_image(image)
+            with contextlib.suppress(EngineError):  # an image too many is no reason to call it failed
+                if not await self.engine.image_tags(image):
+                    await self.engine.remove_image(image)
 
     @contextlib.asynccontextmanager
     async def _ending(self, containers: Iterable[Container]) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from devenv.errors import ConfigError
@@ -22,6 +22,7 @@ MODES = tuple(range(0o1000))  # one number for all files of a mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
 FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
+FEW = 8  # folders that are compared with each path at once
 GLANCE = 64  # paths between two looks at the clock
 
 
@@ -224,9 +225,12 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
     return unseen
 
 
-def _in(folders: Container[str]) -> Callable[[str], bool]:
+def _in(folders: set[str]) -> Callable[[str], bool]:
     """Whether a path is one of the folders or lies in one: the same few steps, however many folders there are."""
     verdicts: dict[str, bool] = {}
+    if len(folders) <= FEW:
+        prefixes = tuple(f"{folder}/" for folder in folders)
+        return lambda path: path in folders or path.startswith(prefixes)
 
     def inside(path: str) -> bool:
         above = path[: path.rfind("/")]

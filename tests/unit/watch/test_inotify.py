@@ -17,7 +17,7 @@ import pytest
 
 from devenv.watch import inotify, scan, source
 from devenv.watch.inotify import Batch, Inotify
-from support.watched import watching
+from support.watched import kernel_watches, watching
 
 pytestmark = [
     pytest.mark.anyio,
@@ -42,16 +42,6 @@ def watches() -> Iterator[Inotify]:
 def folders(root: Path) -> int:
     """How many there are, the root included."""
     return 1 + sum(path.is_dir() and not path.is_symlink() for path in root.rglob("*"))
-
-
-def kernel_watches() -> int:
-    """How many watches this process has, as the kernel counts."""
-    count = 0
-    for number in os.listdir("/proc/self/fdinfo"):
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/self/fdinfo/{number}").read_text()
-            count += text.count("inotify wd:")
-    return count
 
 
 async def test_ignored_folders_and_links_cost_no_watch(tmp_path: Path) -> None:

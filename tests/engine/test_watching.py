@@ -1,0 +1,212 @@
+"""Watching under hard conditions: stopped, short of watches, without rights, on a file system without events.
+
+The watcher is a process of its own, so that it can be stopped, limited, and run as somebody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import watched
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux"),
+]
+
+
+NOBODY = 65534
+
+
+class Child:
+    """The watcher in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.seconds = self._line()["seconds"]
+
+    def _line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the watcher died"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def ask(self, seconds: float = 20.0) -> dict[str, Any]:
+        """What it has to say once it knows all, at the latest after so many seconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return self._line()
+
+
+@contextlib.contextmanager
+def child(root: Path, *before: str, watcher: str = "auto", user: int = 0) -> Iterator[Child]:
+    """A watcher on the root; `before` is what its command begins with."""
+    argv = [*before, sys.executable, watched.__file__, str(root), watcher, "ignored", str(user)]
+    # Its own session: only so `unshare` ends with what it started.
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield Child(process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder that everybody may enter."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "root"
+        folder.mkdir()
+        yield folder
+
+
+def limited(name: str, value: int) -> tuple[str, ...]:
+    """The beginning of a command that runs under another limit of inotify."""
+    return ("unshare", "-Ur", "sh", "-c", f'echo {value} >/proc/sys/user/{name} && exec "$@"', "sh")
+
+
+def test_stopped_while_20_000_files_change(root: Path) -> None:
+    """More than the kernel's queue holds is made, changed and deleted: all is known, said once, and all goes on."""
+    rng = random.Random(1)
+    for index in range(200):
+        (root / f"d{index}").mkdir()
+        (root / f"d{index}/old").write_text("x")
+    with child(root) as site:
+        for lap in (1, 2):
+            os.kill(site.process.pid, signal.SIGSTOP)
+            for index in range(10000):
+                (root / f"d{index % 200}/f{lap}-{index}").write_text("x")
+            for index in range(200):
+                shutil.rmtree(root / f"d{index}") if rng.random() < 0.2 else (root / f"d{index}/old").write_text("xx")
+                (root / f"d{index}").mkdir(exist_ok=True)
+            os.kill(site.process.pid, signal.SIGCONT)
+            found = site.ask(30)
+            assert found["wrong"] == []
+            assert [said.count("events lost") for said in found["said"]] == [1] * lap
+        (root / "d3/one more").write_text("x")
+        assert site.ask(1)["wrong"] == []
+        assert site.ask(0)["watches"] == 202
+
+
+@pytest.mark.parametrize("limit", [("max_inotify_watches", 60), ("max_inotify_instances", 0)])
+def test_too_few_watches_at_the_start_or_later(root: Path, limit: tuple[str, int]) -> None:
+    """40 folders can be watched, 120 cannot: said once with the command to type, and nothing is missed."""
+    for index in range(40):
+        (root / f"d{index}").mkdir()
+    with child(root, *limited(*limit)) as site:
+        for index in range(80):
+            (root / f"e{index}").mkdir()
+        assert site.ask()["wrong"] == []
+        for index in range(80):
+            (root / f"e{index}/f").write_text("x")
+        found = site.ask()
+        assert found["wrong"] == []
+        assert len(found["said"]) == 1
+        assert "sudo sysctl fs.inotify.max_user_watches" in found["said"][0]
+    with child(root, *limited(*limit)) as site:
+        (root / "e79/g").write_text("x")
+        found = site.ask()
+        assert (found["wrong"], len(found["said"])) == ([], 1 if limit[1] else len(found["said"]))
+
+
+def test_without_rights(root: Path) -> None:
+    """A file and a folder that may not be read hold nothing up, and are seen once they may."""
+    for name in ("open", "shut", "ignored"):
+        (root / name / "deep").mkdir(parents=True)
+        (root / name / "deep/f").write_text("x")
+    (root / "secret").write_text("x")
+    for name in ("secret", "shut", "ignored"):
+        (root / name).chmod(0)
+    for path in (root, *root.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    with child(root, user=NOBODY) as site:
+        (root / "open/deep/f").write_text("xx")
+        found = site.ask(5)
+        assert (found["wrong"], found["said"]) == ([], [])
+        before = found["known"]
+        (root / "secret").chmod(0o644)
+        (root / "shut").chmod(0o755)
+        found = site.ask(2)
+        assert (found["wrong"], found["known"]) == ([], before + 2)
+        (root / "shut/deep/f").write_text("seen")
+        assert site.ask(2)["wrong"] == []
+        assert site.ask(0)["watches"] == 5 + 1
+
+
+def test_an_ignored_tree_costs_nothing(root: Path) -> None:
+    """5,000 ignored folders, one of them closed to us: not one watch, no error, and what happens there is no news."""
+    (root / "src").mkdir()
+    for index in range(5000):
+        (root / f"ignored/{index // 100}/{index}").mkdir(parents=True)
+    (root / "ignored/1/100").chmod(0)
+    with child(root, user=NOBODY) as site:
+        for index in range(50):
+            (root / f"ignored/{index}/new").mkdir()
+        found = site.ask(5)
+        assert (found["wrong"], found["said"], found["watches"], found["told"]) == ([], [], 3, 0)
+
+
+@pytest.fixture
+def overlay(root: Path) -> Iterator[tuple[Path, Path]]:
+    """A tree, and where it can be changed without an event, as on the disk of another machine."""
+    upper = root / "upper"
+    for name in ("lower", "upper", "work", "merged"):
+        (root / name).mkdir()
+    (root / "lower/d").mkdir()
+    (root / "lower/d/f").write_text("x")
+    options = f"lowerdir={root}/lower,upperdir={upper},workdir={root}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, root / "merged"], check=True)
+    yield root / "merged", upper
+    subprocess.run(["umount", root / "merged"], check=True)
+
+
+def test_a_file_system_that_tells_nothing(overlay: tuple[Path, Path]) -> None:
+    """Edits that no event tells of are found within the interval; events would have found none of them."""
+    merged, upper = overlay
+    (merged / "d/f").write_text("copied up")
+    (merged / "e").mkdir()
+    with child(merged, watcher="poll") as site:
+        waits = []
+        for index in range(10):
+            (upper / "d/f").write_text(f"edit {index}")
+            (upper / f"e/new{index}").write_text("x")
+            began = time.monotonic()
+            assert site.ask(5)["wrong"] == []
+            waits.append(time.monotonic() - began)
+        assert max(waits) < 2
+
+
+def test_looking_at_everything_is_cheap(root: Path) -> None:
+    """5,000 files looked at every second: some hundredths of a core."""
+    for index in range(5000):
+        folder = root / f"d{index // 10}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"f{index}").write_text("x")
+    with child(root, watcher="poll") as site:
+        time.sleep(2)  # at first all folders are listed
+        before = site.cpu()
+        time.sleep(4)
+        assert (site.cpu() - before) / 4 < 0.08  # 0.04 are aimed at; machines differ
