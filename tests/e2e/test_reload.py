@@ -80,8 +80,8 @@ class Site:
             assert expected["problem"] in told["message"], told
         elif expected:
             told = self.run.wait_for("reloaded", since=since, timeout=20)
-            empty = dict.fromkeys(("recreated", "added", "scaled", "removed"), [])
-            assert {key: told[key] for key in (*empty, "rules")} == {**empty, "rules": False, **expected}, told
+            empty: dict[str, Any] = {"recreated": [], "added": [], "scaled": [], "removed": [], "rules": False}
+            assert {key: told[key] for key in empty} == empty | expected, told
             assert told["files"], told
         else:
             time.sleep(0.8)
@@ -216,3 +216,79 @@ def test_twenty_five_edits(stack: Stack, up: Up) -> None:
             site.after(mended)
     assert site.run.stop() == 130
     assert stack.leftovers() == {}
+
+
+def test_rules_change_while_files_do(stack: Stack, up: Up) -> None:
+    """Other rules, targets and .dockerignore lines hold without a new container; nothing saved in between is lost."""
+    watch: list[dict[str, Any]] = [{**SYNC, "ignore": ["*.ignored"]}, {"action": "restart", "path": "./conf"}]
+    services = {"web": built_service("RUN mkdir /src", develop={"watch": watch}), "db": idle_service()}
+    for number in range(40):
+        stack.write(f"src/{number}", "first")
+    stack.write(".dockerignore", "**/*.secret\n")
+    stack.write("conf", "1")
+    stack.compose_file(services)
+    run = up.ready(stack)
+    ids = {*stack.containers()}
+    for turn in range(3):
+        watch[0]["ignore"] = ["*.ignored", f"{turn}.never"]
+        stack.compose_file(services)
+        for number in range(40):
+            stack.write(f"src/{turn}.{number}", "new")
+            stack.write(f"src/{number}", f"turn {turn}")
+        for number in range(turn, 40, 4):
+            (stack.folder / f"src/{number}").unlink()
+        stack.write("src/a.ignored", "x")
+        stack.write("src/a.secret", "x")
+    wanted = {path.name for path in (stack.folder / "src").iterdir()} - {"a.ignored", "a.secret"}
+    engine.until(
+        lambda: wanted ^ {*stack.execute("web", "ls", "/src").split()}, lambda differ: not differ, timeout=10
+    )
+    since = run.mark()
+    stack.write(".dockerignore", "nothing\n")
+    assert run.wait_for("reloaded", since=since)["files"] == [".dockerignore"]
+    engine.until(lambda: stack.read("web", "/src/a.secret"), lambda text: text == "x", timeout=10)
+    watch[0]["target"] = "/other"
+    began = engine.inspect(stack.container("web"))["State"]["StartedAt"]
+    stack.write("conf", "2")  # a restart that is owed when the rules change
+    stack.compose_file(services)
+    engine.until(lambda: stack.read("web", "/other/2.1"), lambda text: text == "new", timeout=10)
+    engine.until(lambda: engine.inspect(stack.container("web"))["State"]["StartedAt"], lambda at: at > began)
+    assert {*stack.containers()} == ids
+    assert run.all("problem") == []
+    assert run.stop() == 130
+
+
+def test_an_image_a_volume_and_a_network_come_and_go(stack: Stack, up: Up) -> None:
+    """A changed build is built and run, what is new is ours to remove, and a build that fails harms nobody."""
+    services: dict[str, Any] = {"web": built_service("RUN echo 1 > /version"), "db": idle_service()}
+    stack.compose_file(services)
+    run = up.ready(stack)
+    first = {name: stack.container(name) for name in services}
+    services["web"] = built_service("RUN false")
+    stack.compose_file(services)
+    assert "RUN false" in run.wait_for("problem")["message"]
+    assert {name: stack.container(name) for name in services} == first
+    services["web"] = built_service("RUN echo 2 > /version", volumes=["data:/data"], networks=["inner"])
+    stack.compose_file(services, volumes={"data": {}}, networks={"inner": {}})
+    assert run.wait_for("reloaded")["recreated"] == ["web"]
+    assert stack.read("web", "/version") == "2\n"
+    assert engine.volumes(stack.name) == [f"{stack.name}_data"]
+    second = stack.container("web")
+    model = {"name": stack.name, "services": services, "networks": {"inner": {}}, "volumes": {"data": {}}}
+    stack.write("compose.yml", yaml.safe_dump(model | {"volumes": {"data": {"labels": {"a": "b"}}}}, sort_keys=False))
+    assert "volume" in run.wait_for("problem", message=lambda said: said.startswith("compose.yml:"))["message"]
+    assert (stack.container("web"), stack.container("db")) == (second, first["db"])
+    assert run.stop() == 130
+    assert stack.leftovers() == {}
+
+
+def test_without_watching_nothing_is_picked_up(stack: Stack, up: Up) -> None:
+    """`--no-watch` leaves everything as it was when it began, edits of compose.yml too."""
+    stack.compose_file({"web": idle_service()})
+    run = up.ready(stack, "--no-watch")
+    web = stack.container("web")
+    stack.compose_file({"web": idle_service(environment={"A": "1"})})
+    time.sleep(1)
+    assert stack.container("web") == web
+    assert run.all("reloaded") == []
+    assert run.stop() == 130
