@@ -94,6 +94,15 @@ class Stack:
         """The text of a file in the service's only container; None where there is none."""
         return engine.read(self.container(service), path)
 
+    def read_all(self, service: str, path: str) -> set[str | None]:
+        """What the service's containers have in that file, each different answer once."""
+        return {engine.read(container, path) for container in self.containers(service)}
+
+    def execute_in_all(self, service: str, *argv: str) -> None:
+        """A command run in every container of the service."""
+        for container in self.containers(service):
+            engine.execute(container, *argv)
+
     def execute(self, service: str, *argv: str) -> str:
         """What a command prints in the service's only container."""
         return engine.execute(self.container(service), *argv)

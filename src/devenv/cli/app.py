@@ -8,6 +8,8 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.images import images
+from devenv.cli.rules import config, explain
+from devenv.cli.sync import sync
 from devenv.cli.up import down, up
 from devenv.errors import DevenvError
 
@@ -25,10 +27,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 BUG = 70
-COMMANDS = frozenset({"up", "down", "images"})
+COMMANDS = frozenset({"up", "down", "images", "sync", "explain", "config"})
 app.command("up")(up)
 app.command("down")(down)
 app.command("images")(images)
+app.command("explain")(explain)
+app.command("config")(config)
+app.command("sync")(sync)
 
 
 @app.callback(help=HELP)
@@ -42,7 +47,7 @@ def shared(
 def run(arguments: list[str]) -> int:
     """The exit code; errors of ours are said, in JSON too where that was asked for."""
     before, verb, after = options.split(arguments)
-    if verb is not None and verb not in COMMANDS:
+    if verb is not None and not _is_ours(before, verb, after):
         return _pass_through(before, verb, after)
     try:
         app(args=[*([verb] if verb else []), *before, *after], prog_name="devenv")
@@ -57,6 +62,10 @@ def run(arguments: list[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
+    return verb in COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
 def _crash(error: Exception) -> DevenvError:

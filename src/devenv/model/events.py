@@ -77,6 +77,17 @@ class Synced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Compared(Event):
+    """A container was read back: how many `files` it is to hold, and the container paths that are `different`."""
+
+    event: ClassVar[str] = "compared"
+    service: str
+    container: str
+    files: int
+    different: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt(Event):
     """A service runs on a new image."""
 

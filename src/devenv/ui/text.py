@@ -80,13 +80,15 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
             return _rest(event)
 
 
-def _rest(event: e.Event) -> str | None:
+def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
     match event:
         case e.Problem(message, hint, service):
             said = f"problem{f' in {service}' if service else ''}: {clean_lines(message)}"
             return f"{said}\n  hint: {hint}" if hint else said
         case e.Notice(message, hint):
             return f"{message}\n  hint: {hint}" if hint else message
+        case e.Compared():
+            return _compared(event)
         case e.Stopping(reason, containers):
             how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
             return f"stopping {_count(containers, 'container')}{how.get(reason, '')}" if containers else None
@@ -146,6 +148,13 @@ def _synced(event: e.Synced) -> str:
     verb = "removed from" if only_gone else "→"
     tail = "" if event.atomic else ", not atomic: the image has no shell"
     return f"{what} {verb} {event.service} ({_took(event.ms)}{tail})"
+
+
+def _compared(event: e.Compared) -> str:
+    if not event.different:
+        return f"{event.container} equals the source tree: {_count(event.files, 'file')}, no difference"
+    lines = [f"  {clean(path)}" for path in event.different]
+    return "\n".join([f"{event.container} differs in {_count(len(lines), 'path')}:", *lines])
 
 
 def _reloaded(event: e.Reloaded) -> str:
