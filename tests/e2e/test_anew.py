@@ -1,0 +1,106 @@
+"""Containers that begin anew, by us or by anything else, hold what the tree holds; nobody else waits for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support import engine
+from support.stack import Stack, built_service, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+UP_TO_DATE = 2.0  # seconds from the command that made a container anew until it holds what is on the host
+
+
+def rule(path: str, action: str = "sync") -> dict[str, Any]:
+    """A watch rule whose target is named like its folder."""
+    return {"path": f"./{path}", "action": action, **({"target": f"/{path}"} if "sync" in action else {})}
+
+
+def test_what_is_saved_during_a_build(stack: Stack, up: Up) -> None:
+    """A build that is slow holds up no other service, and what is saved meanwhile is in the new container.
+
+    What asks for another build during a build gets one.
+    """
+    stack.write("version", "1")
+    stack.write("src/a", "before")
+    web = built_service(
+        "COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 3",
+        develop={"watch": [rule("version", "rebuild"), rule("src")]},
+    )
+    stack.compose_file({"web": web, "side": idle_service(develop={"watch": [rule("src")]})})
+    run = up.ready(stack)
+    stack.write("version", "2")
+    run.wait_for("step", name="rebuild", state="begin")
+    time.sleep(0.5)
+    stack.write("src/a", "during")
+    stack.write("version", "3")
+    engine.until(lambda: stack.read("side", "/src/a"), lambda text: text == "during", timeout=2)
+    assert not run.all("rebuilt"), "the build was over before the save"
+    engine.until(lambda: len(run.all("rebuilt", service="web")), lambda count: count == 2)
+    assert (stack.read("web", "/version"), stack.read("web", "/src/a")) == ("3", "during")
+    assert run.all("problem") == []
+    assert run.stop() == 130
+
+
+def test_others_make_containers_anew(stack: Stack, up: Up) -> None:
+    """Recreated, scaled and restarted by plain Docker, every container is up to date within two seconds."""
+    for number in range(20):
+        stack.write(f"src/{number}", str(number))
+    stack.compose_file({"web": built_service("RUN mkdir /src", develop={"watch": [rule("src")]})})
+    run = up.ready(stack)
+
+    def took(command: Callable[[], object]) -> float:
+        command()
+        began = time.monotonic()
+        wanted = {str(number) for number in range(20)}
+        for container in stack.containers("web"):
+            engine.until(lambda c=container: {*engine.execute(c, "ls", "/src").split()}, wanted.__eq__, timeout=10)  # type: ignore[misc]
+        return time.monotonic() - began
+
+    def restart() -> None:
+        stack.execute("web", "sh", "-c", "rm /src/*")
+        engine.docker("restart", stack.container("web"))
+
+    figures = {
+        "restarted": took(restart),
+        "recreated": took(lambda: stack.compose("up", "-d", "--force-recreate", "web")),
+        "scaled": took(lambda: stack.compose("up", "-d", "--scale", "web=3", "web")),
+    }
+    assert len(stack.containers("web")) == 3
+    assert max(figures.values()) < UP_TO_DATE, figures
+    stack.write("src/0", "from now on, too")
+    for container in stack.containers("web"):
+        engine.until(lambda c=container: engine.read(c, "/src/0"), "from now on, too".__eq__, timeout=5)  # type: ignore[misc]
+    assert run.all("problem") == []
+
+
+def test_a_restart_waits_only_where_it_would_do_harm(stack: Stack, up: Up) -> None:
+    """While Compose waits for a service to be healthy, others restart at once; that one waits until nobody looks."""
+    healthy = {"test": ["CMD", "test", "-e", "/tmp/ready"], "interval": "0.2s", "retries": 100}
+    stack.write("web.conf", "1")
+    stack.write("slow.conf", "1")
+    stack.compose_file(
+        {
+            "web": idle_service(develop={"watch": [rule("web.conf", "restart")]}),
+            "slow": idle_service(develop={"watch": [rule("slow.conf", "restart")]}, healthcheck=healthy),
+            "late": idle_service(depends_on={"slow": {"condition": "service_healthy"}}),
+        }
+    )
+    run = up(stack)
+    run.wait_for("service", service="web", state="started")
+    run.wait_for("service", service="slow", state="starting")
+    stack.write("slow.conf", "2")
+    stack.write("web.conf", "2")
+    run.wait_for("restarted", service="web", timeout=5)
+    assert not run.all("restarted", service="slow")
+    stack.execute("slow", "touch", "/tmp/ready")
+    run.wait_for("ready")
+    run.wait_for("restarted", service="slow")
+    assert run.all("problem") == []
+    assert run.stop() == 130
