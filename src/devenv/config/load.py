@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 
+from devenv.concurrent import each
 from devenv.config import sanitise, yamlcore
 from devenv.config.parse import ShapeError, parse
 from devenv.config.sources import Place, Source, everything, find, load_source, logical, place, read, rule_place
@@ -60,10 +61,11 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     """
     paths = find(selection.directory, selection.files)
     sources = read(paths, base=selection.directory)
-    resolved = await _Resolver(selection, sources).resolve()
-    model = _model(resolved.output)
-    sanitise.restore(model, lambda needed: version_tuple(resolved.version) >= version_tuple(needed))
-    warnings = _warnings(resolved.errors, sources)
+    resolver = _Resolver(selection, sources)
+    resolved = await resolver.resolve()
+    model = _model(resolved.text)
+    sanitise.restore(model, resolver.knows)
+    warnings = _warnings(resolved.error_text, sources)
     project = _project(model, paths, sources, warnings)
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
@@ -76,15 +78,6 @@ def where(selection: Selection, path: Sequence[str | int]) -> Place:
 
 
 @dataclass(slots=True)
-class _Resolved:
-    """What Compose made of the files."""
-
-    output: str = field(repr=False)
-    errors: str
-    version: str
-
-
-@dataclass(slots=True)
 class _Resolver:
     """One run of `docker compose config`, beside which the version is asked for."""
 
@@ -92,45 +85,32 @@ class _Resolver:
     sources: tuple[Source, ...]
     version: str = ""
     known: anyio.Event = field(default_factory=anyio.Event)
-    error: DevenvError | None = None
-    done: process.Completed | None = None
 
-    async def resolve(self) -> _Resolved:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._version)
-            tasks.start_soon(self._config)
-        if self.error:
-            raise self.error
-        assert self.done is not None  # noqa: S101 - without an error there is a result
-        if self.done.returncode:
-            raise self._failure(self.done.error_text)
-        return _Resolved(self.done.text, self.done.error_text, self.version)
-
-    async def _version(self) -> None:
-        with self._keeping_error():
-            done = await process.run(["docker", "compose", "version", "--short"])
-            self.version = done.text.strip().removeprefix("v")
-        self.known.set()
-
-    async def _config(self) -> None:
-        with self._keeping_error():
-            async with self._arguments() as (files, stdin):
-                self.done = await process.run(
-                    self._argv(files), stdin=stdin, env=_ENVIRONMENT, cwd=logical(self.selection.directory)
-                )
-
-    @contextlib.contextmanager
-    def _keeping_error(self) -> Iterator[None]:
-        """Errors stay bare: a task group would wrap them."""
+    async def resolve(self) -> process.Completed:
+        """What Compose printed; its version is known by then."""
         try:
-            yield
+            _, done = await each(lambda work: work(), (self._version, self._config))
         except EngineError as error:
-            hint = (
-                "Debian: apt install docker.io docker-cli docker-compose. Elsewhere: Docker Desktop or Docker Engine."
-            )
-            self.error = EngineError(error.message, hint=error.hint or hint)
-        except DevenvError as error:
-            self.error = error
+            install = "Debian: apt install docker.io docker-cli docker-compose. Elsewhere: Docker Desktop or Engine."
+            raise EngineError(error.message, hint=error.hint or install) from None
+        if done.returncode:
+            raise self._failure(done.error_text)
+        return done
+
+    def knows(self, needed: str) -> bool:
+        """Whether this Compose is at least of the version."""
+        return version_tuple(self.version) >= version_tuple(needed)
+
+    async def _version(self) -> process.Completed:
+        done = await process.run(["docker", "compose", "version", "--short"])
+        self.version = done.text.strip().removeprefix("v")
+        self.known.set()
+        return done
+
+    async def _config(self) -> process.Completed:
+        async with self._arguments() as (files, stdin):
+            folder = logical(self.selection.directory)
+            return await process.run(self._argv(files), stdin=stdin, env=_ENVIRONMENT, cwd=folder)
 
     def _argv(self, files: Sequence[str]) -> list[str]:
         argv = ["docker", "compose", "--project-directory", self.sources[0].folder]
@@ -152,7 +132,7 @@ class _Resolver:
             return
         if newer:
             await self.known.wait()
-        if not newer or version_tuple(self.version) >= sanitise.KNOWS_ALL:
+        if not newer or self.knows(sanitise.KNOWS_ALL):
             yield [source.path for source in self.sources], None
             return
         import tempfile  # noqa: PLC0415 - hardly ever needed
@@ -182,7 +162,7 @@ class _Resolver:
         for source, found in extended:
             for key, line in sanitise.newer_keys(found):
                 needed = sanitise.NEWER_KEYS[key]
-                if version_tuple(self.version) < version_tuple(needed):
+                if not self.knows(needed):
                     message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
                     hint = f"Here is Compose {self.version}. Update it, or move the rule into {source.shown}."
                     return ConfigError(message, hint=hint, file=found.shown, line=line)

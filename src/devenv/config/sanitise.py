@@ -17,7 +17,7 @@ from devenv.config import yamlcore
 from devenv.config.sources import Source
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
-KNOWS_ALL = (2, 39, 4)
+KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of them
 
 
 class Splice(NamedTuple):

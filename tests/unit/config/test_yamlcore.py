@@ -101,11 +101,11 @@ def test_bytes_that_are_no_text_survive() -> None:
 )
 def test_what_is_ambiguous_or_endless_is_refused_with_its_line(text: bytes, complaint: str) -> None:
     """Each bad file gives one ConfigError that names the line, quickly and without a traceback."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         yamlcore.check(text, file="f")
     assert f"{caught.value.where}: {caught.value}" == complaint
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_bomb_costs_no_memory() -> None:
