@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,10 +87,13 @@ class SocketServer:
         server = await asyncio.start_unix_server(self._accept, self.path)
         ready.set()
         await self._stop.wait()
+        self._loop.remove_reader(server.sockets[0].fileno())
+        await asyncio.sleep(0.01)  # what was accepted just now needs its server for a moment
         server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports end in the next round
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._guarded(reader, writer))
@@ -106,6 +110,28 @@ class SocketServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end."""
         raise NotImplementedError
+
+
+class FakeEngine(SocketServer):
+    """Greets as an engine does; whatever else it is asked, `play` writes the bytes. It records what it was asked."""
+
+    def __init__(
+        self, play: Callable[[Call, asyncio.StreamWriter], Awaitable[None]], versions: object = None
+    ) -> None:
+        super().__init__()
+        self._play = play
+        self._versions = versions or {"ApiVersion": "1.45", "MinAPIVersion": "1.24"}
+        self.calls: list[Call] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection of a client."""
+        async for call in requests(reader):
+            self.calls.append(call)
+            if call.target == "/version":
+                writer.write(answer(200, json.dumps(self._versions).encode()))
+            else:
+                await self._play(call, writer)
+            await writer.drain()
 
 
 class Proxy(SocketServer):

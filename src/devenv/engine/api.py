@@ -15,7 +15,7 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
-from devenv.engine.http import IDLE, Client, Exchange, LostError
+from devenv.engine.http import Client, Exchange, LostError
 from devenv.errors import EngineError
 from devenv.model.observed import (
     DEPENDS_LABEL,
@@ -30,8 +30,9 @@ from devenv.model.observed import (
 
 OLDEST, NEWEST = (1, 41), (1, 52)
 UPGRADE = "upgrade Docker to 20.10 or newer"
-ANSWER_TIMEOUT = 60.0
-ARCHIVE_TIMEOUT = 600.0
+IDLE_TIMEOUT = 30.0
+LONG_TIMEOUT = 600.0  # for what has to go on for so long: archives, commands in containers
+REMOVAL = 60.0  # more than that, for files to be deleted
 EVENTS_PAUSE = 0.5
 QUIET = 10.0
 NOT_FOUND = 404
@@ -39,18 +40,22 @@ CONFLICT = 409
 NOT_MODIFIED = 304
 CANNOT_RUN = (126, 127)
 SESSION_MARK = "DEVENV_SESSION"
-TAR = "application/x-tar"
+ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
 HEADER = struct.Struct(">BxxxL")
 T = TypeVar("T")
 
 
 class CallError(EngineError):
-    """The engine answered with an error; `status` is its HTTP code, `reason` its own words."""
+    """The engine answered with an error; `status` is its HTTP code, `reason` its own words.
+
+    Codes for one and the same thing differ between engines and versions: `absent` goes by both.
+    """
 
     def __init__(self, status: int, reason: str, what: str) -> None:
         super().__init__(f"{what}: {reason}")
         self.status = status
         self.reason = reason
+        self.absent = status == NOT_FOUND or ABSENT.search(reason) is not None
 
 
 class Engine:
@@ -60,6 +65,7 @@ class Engine:
         self._http = http
         self._version = ""
         self.endpoint = endpoint
+        self.idle = IDLE_TIMEOUT
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -75,7 +81,7 @@ class Engine:
             await http.aclose()
 
     async def _greet(self) -> None:
-        newest, oldest = await self._ask("version", "greeting the engine", _versions, timeout=2 * CONNECT_TIMEOUT)
+        newest, oldest = await self._ask("version", "greeting the engine", _versions)
         if newest < OLDEST:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
@@ -91,26 +97,21 @@ class Engine:
         *,
         query: Mapping[str, str] | None = None,
         body: bytes = b"",
-        kind: str = "application/json",
-        timeout: float = ANSWER_TIMEOUT,
-        idle: float = IDLE,
+        extra: float = 0.0,
+        total: float | None = None,
     ) -> bytes:
-        """The body of the answer; `what` names the wish in error texts."""
-        with self._told(what), anyio.fail_after(timeout):
-            async with self._request(method, path, what, query=query, body=body, kind=kind, idle=idle) as answer:
+        """The body of the answer; `what` names the wish in error texts.
+
+        It may take the idle time and `extra` (seconds), or, where `total` is more, so long as it does not pause.
+        """
+        idle = self.idle + extra
+        with self._told(what), anyio.fail_after(total or idle):
+            async with self._request(method, path, what, query=query, body=body, idle=idle) as answer:
                 return await answer.read()
 
-    async def _ask(
-        self,
-        path: str,
-        what: str,
-        read: Callable[[Any], T],
-        query: Mapping[str, str] | None = None,
-        *,
-        timeout: float = ANSWER_TIMEOUT,
-    ) -> T:
+    async def _ask(self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
         """What `read` makes of the JSON that the engine answers."""
-        content = await self._call("GET", path, what, query=query, timeout=timeout)
+        content = await self._call("GET", path, what, query=query)
         with self._told(what):
             return read(json.loads(content))
 
@@ -188,7 +189,7 @@ class Engine:
         try:
             return await self._ask(f"containers/{container_id}/json", "inspecting a container", _container)
         except CallError as error:
-            if error.status == NOT_FOUND:
+            if error.absent:
                 return None
             raise
 
@@ -209,43 +210,31 @@ class Engine:
 
         Not atomic, and a failed call leaves the entries before the bad one in place.
         """
-        await self._call(
-            "PUT",
-            f"containers/{container_id}/archive",
-            "writing into a container",
-            query={"path": "/", "noOverwriteDirNonDir": "1"},
-            body=tar,
-            kind=TAR,
-            timeout=ARCHIVE_TIMEOUT,
-        )
+        query = {"path": "/", "noOverwriteDirNonDir": "1"}
+        what = "writing into a container"
+        await self._call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=LONG_TIMEOUT)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path` in the container, or None where there is no such path.
 
         Entry names begin with the last component of `path`.
         """
+        archive, what = f"containers/{container_id}/archive", f"reading {path} in a container"
         try:
-            return await self._call(
-                "GET",
-                f"containers/{container_id}/archive",
-                f"reading {path} in a container",
-                query={"path": path},
-                timeout=ARCHIVE_TIMEOUT,
-            )
+            return await self._call("GET", archive, what, query={"path": path}, total=LONG_TIMEOUT)
         except CallError as error:
-            if error.status == NOT_FOUND:
+            if error.absent:
                 return None
             raise
 
     async def exists(self, container_id: str, path: str) -> bool:
         """Whether the container has something at `path`."""
+        archive, what = f"containers/{container_id}/archive", f"looking for {path} in a container"
         try:
-            archive = f"containers/{container_id}/archive"
-            await self._call("HEAD", archive, f"looking for {path} in a container", query={"path": path})
+            await self._call("HEAD", archive, what, query={"path": path})
         except CallError as error:
-            if error.status == NOT_FOUND:
-                return False
-            raise
+            # To a HEAD the engine gives no reason.
+            return not error.absent and await self.get(container_id, path) is not None
         return True
 
     # --- exec -----------------------------------------------------------------------------------------------
@@ -272,7 +261,7 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         privileged: bool = False,
         mark: str = "",
-        timeout: float = ARCHIVE_TIMEOUT,
+        timeout: float = LONG_TIMEOUT,
     ) -> tuple[int, str]:
         """The exit code and the output of a command that ran to its end in the container, within so many seconds."""
         what = f"running `{argv[0]}`"
@@ -284,14 +273,20 @@ class Engine:
             "Privileged": privileged,
         }
         output: list[bytes] = []
-        with self._told(what), anyio.fail_after(timeout):
+        code = None
+        with self._told(what), anyio.move_on_after(timeout) as limit:
             async with self._exec(container_id, argv, what, options) as (execution, answer):
                 frames = Frames(answer)
                 while (frame := await frames.next()) is not None:
                     output.append(frame[1])
             code = await self._code(execution, what)
         if code is None:
-            raise EngineError(f"{what}: the connection was lost while it ran")
+            why = (
+                f"not ended after {timeout:.0f} s"
+                if limit.cancelled_caught
+                else "the connection was lost while it ran"
+            )
+            raise EngineError(f"{what}: {why}; it may go on in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
 
     @contextlib.asynccontextmanager
@@ -301,7 +296,9 @@ class Engine:
         wish = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
         made = await self._call("POST", f"containers/{container_id}/exec", what, body=json.dumps(wish).encode())
         start = f"exec/{json.loads(made)['Id']}/start"
-        async with self._request("POST", start, what, body=b'{"Detach": false}', upgrade=True) as answer:
+        async with self._request(
+            "POST", start, what, body=b'{"Detach": false}', idle=self.idle, upgrade=True
+        ) as answer:
             yield start, answer
 
     async def _code(self, execution: str, what: str) -> int | None:
@@ -348,7 +345,7 @@ class Engine:
         """Nothing comes from afar: is somebody still there? A dead network ends no connection by itself."""
         if not self.endpoint.local:
             try:
-                await self._call("GET", "_ping", "listening to the engine", timeout=CONNECT_TIMEOUT)
+                await self._call("GET", "_ping", "listening to the engine", total=CONNECT_TIMEOUT)
             except EngineError:
                 await self._http.aclose()
                 raise
@@ -357,47 +354,32 @@ class Engine:
 
     async def restart(self, container: Container) -> None:
         """The container's process begun anew, by its own grace period."""
-        await self._call(
-            "POST",
-            f"containers/{container.id}/restart",
-            f"restarting {container.name}",
-            query={"t": f"{container.stop_timeout:.0f}"},
-            timeout=container.stop_timeout + ANSWER_TIMEOUT,
-            idle=container.stop_timeout + IDLE,
-        )
+        seconds, what = container.stop_timeout, f"restarting {container.name}"
+        query = {"t": f"{seconds:.0f}"}
+        await self._call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
         """The container stopped, killed after its grace period (seconds); nothing where it has ended or gone."""
-        seconds = container.stop_timeout if grace is None else grace
+        seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
+        query = {"t": f"{seconds:.0f}"}
         with _gone_is_fine():
-            await self._call(
-                "POST",
-                f"containers/{container.id}/stop",
-                f"stopping {container.name}",
-                query={"t": f"{seconds:.0f}"},
-                timeout=seconds + ANSWER_TIMEOUT,
-                idle=seconds + IDLE,
-            )
+            await self._call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
 
     async def remove_container(self, container_id: str) -> None:
         """The container and its anonymous volumes gone, running or not."""
-        with _gone_is_fine():
-            await self._call(
-                "DELETE",
-                f"containers/{container_id}",
-                "removing a container",
-                query={"force": "1", "v": "1"},
-            )
+        await self._remove(f"containers/{container_id}", "removing a container", {"force": "1", "v": "1"})
 
     async def remove_network(self, network_id: str) -> None:
         """The network gone. Raises CallError where a foreign container still uses it."""
-        with _gone_is_fine():
-            await self._call("DELETE", f"networks/{network_id}", "removing a network")
+        await self._remove(f"networks/{network_id}", "removing a network")
 
     async def remove_volume(self, name: str) -> None:
         """The volume gone. Raises CallError where a container still uses it."""
+        await self._remove(f"volumes/{quote(name, safe='')}", f"removing the volume {name}")
+
+    async def _remove(self, path: str, what: str, query: Mapping[str, str] | None = None) -> None:
         with _gone_is_fine():
-            await self._call("DELETE", f"volumes/{quote(name, safe='')}", f"removing the volume {name}")
+            await self._call("DELETE", path, what, query=query, extra=REMOVAL)
 
     async def remove_image(self, image_id: str) -> None:
         """The untagged image gone; kept, without a word, where anything still needs it."""
@@ -496,7 +478,7 @@ def _gone_is_fine() -> Any:
         yield
     except CallError as error:
         in_progress = error.status == CONFLICT and "already in progress" in error.reason
-        if error.status != NOT_FOUND and not in_progress:
+        if not error.absent and not in_progress:
             raise
 
 

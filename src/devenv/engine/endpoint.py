@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
-from anyio.abc import ByteStream, Process
-from anyio.streams.stapled import StapledByteStream
+from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from devenv.engine import process
 from devenv.errors import EngineError
@@ -63,7 +64,20 @@ def _current_context() -> str | None:
     return None
 
 
-async def dial(endpoint: Endpoint) -> ByteStream:
+class Connection(Protocol):
+    """Bytes to an engine and back."""
+
+    async def send(self, data: bytes) -> None:
+        """All of it sent."""
+
+    async def receive(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+
+    async def aclose(self) -> None:
+        """The connection ended; who waits on it meets anyio.ClosedResourceError."""
+
+
+async def dial(endpoint: Endpoint) -> Connection:
     """A connection to the engine. Raises OSError where there is none, TimeoutError after five seconds.
 
     Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which follows
@@ -72,23 +86,54 @@ async def dial(endpoint: Endpoint) -> ByteStream:
     """
     with anyio.fail_after(CONNECT_TIMEOUT):
         if endpoint.socket is not None:
-            return await anyio.connect_unix(endpoint.socket)
+            return _Socket(await anyio.connect_unix(endpoint.socket))
         where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
         argv = ["docker", *where, "system", "dial-stdio"]
         return _Child(await anyio.open_process(argv, stderr=subprocess.DEVNULL, start_new_session=True))
 
 
-class _Child(StapledByteStream):
+class _Socket:
+    """A socket without a stream in between: anyio's has an error on standard error where a cancel meets new data."""
+
+    def __init__(self, stream: UNIXSocketStream) -> None:
+        self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
+
+    async def send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._socket)
+
+    async def receive(self, size: int) -> bytes:
+        while True:
+            await anyio.wait_readable(self._socket)  # even where there is something: a flood must let others run
+            with contextlib.suppress(BlockingIOError):
+                return self._socket.recv(size)
+
+    async def aclose(self) -> None:
+        anyio.notify_closing(self._socket)
+        self._socket.close()
+
+
+class _Child:
     """A child's input and output as one connection, which ends with it."""
 
     def __init__(self, child: Process) -> None:
         assert child.stdin is not None  # noqa: S101 - a pipe by default
         assert child.stdout is not None  # noqa: S101 - a pipe by default
-        super().__init__(child.stdin, child.stdout)
-        self._child = child
+        self._child, self._in, self._out = child, child.stdin, child.stdout
+
+    async def send(self, data: bytes) -> None:
+        await self._in.send(data)
+
+    async def receive(self, size: int) -> bytes:
+        with contextlib.suppress(anyio.EndOfStream):
+            return await self._out.receive(size)
+        return b""
 
     async def aclose(self) -> None:
-        """The connection ended, and the child."""
         with anyio.CancelScope(shield=True):
             with contextlib.suppress(ProcessLookupError):
                 self._child.terminate()

@@ -8,15 +8,17 @@ from typing import Self
 
 import anyio
 import h11
-from anyio.abc import ByteStream
 
-IDLE = 30.0
+from devenv.engine.endpoint import Connection
+
 CHUNK = 65536
 PIECE = 1 << 20
 KEPT = 8
+HEAD_TIMEOUT = 30.0
+TAR = "application/x-tar"
 SWITCHING = 101
 
-Dial = Callable[[], Awaitable[ByteStream]]
+Dial = Callable[[], Awaitable[Connection]]
 
 
 class LostError(ConnectionError):
@@ -30,11 +32,11 @@ class GarbledError(ValueError):
 class Exchange:
     """One connection, and the call that is on it: `status`, then the answer's body."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.status = 0
-        self._stream = stream
+        self._connection = connection
         self._http = h11.Connection(h11.CLIENT)
-        self._idle: float | None = IDLE
+        self._idle: float | None = None
         self._ended = False
         self._left = b""
 
@@ -51,7 +53,7 @@ class Exchange:
             await self.send(b"".join(parts) if len(body) < PIECE else parts)
         except LostError:
             self._http.send_failed()
-        with anyio.fail_after(IDLE if idle is None else idle):
+        with anyio.fail_after(idle or HEAD_TIMEOUT):
             answer = await self._event()
             while isinstance(answer, h11.InformationalResponse) and answer.status_code != SWITCHING:
                 answer = await self._event()
@@ -67,13 +69,12 @@ class Exchange:
             for part in [data] if isinstance(data, bytes) else data:
                 for start in range(0, len(part), PIECE):
                     with anyio.fail_after(self._idle):
-                        await self._stream.send(part if len(part) <= PIECE else part[start : start + PIECE])
+                        await self._connection.send(part if len(part) <= PIECE else part[start : start + PIECE])
 
     async def receive(self) -> bytes:
         """What comes next on the connection, nothing at its end. Raises LostError where it broke."""
-        with _lost(), contextlib.suppress(anyio.EndOfStream), anyio.fail_after(self._idle):
-            return await self._stream.receive(CHUNK)
-        return b""
+        with _lost(), anyio.fail_after(self._idle):
+            return await self._connection.receive(CHUNK)
 
     async def chunk(self) -> bytes:
         """What comes next of the body, or on the upgraded connection; nothing at the end.
@@ -114,7 +115,7 @@ class Exchange:
 
     async def aclose(self) -> None:
         """The connection ended."""
-        await anyio.aclose_forcefully(self._stream)
+        await self._connection.aclose()
 
 
 class Client:
@@ -132,15 +133,18 @@ class Client:
         target: str,
         *,
         body: bytes = b"",
-        kind: str = "application/json",
-        idle: float | None = IDLE,
+        idle: float | None,
         upgrade: bool = False,
     ) -> AsyncIterator[Exchange]:
         """The answer to a call, its body still to be read. `idle` is in seconds; None for streams that may be silent.
 
         Raises LostError, TimeoutError or GarbledError.
         """
-        headers = [("Host", "docker"), ("Content-Type", kind), ("Content-Length", str(len(body)))]
+        headers = [
+            ("Host", "docker"),
+            ("Content-Type", TAR if method == "PUT" else "application/json"),
+            ("Content-Length", str(len(body))),
+        ]
         headers += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
         head = h11.Request(method=method, target=target, headers=headers)
         # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
@@ -152,7 +156,7 @@ class Client:
             try:
                 await exchange.ask(head, body, idle)
             except LostError:
-                if kept is None:
+                if kept is None or exchange not in self._open:
                     raise
                 await self._end(exchange)
                 exchange = await self._connect()
@@ -176,9 +180,11 @@ class Client:
 
     async def aclose(self) -> None:
         """Every connection ended, and with it every call that is still on one."""
-        for exchange in (*self._kept, *self._open):
-            await exchange.aclose()
+        exchanges = (*self._kept, *self._open)
         self._kept.clear()
+        self._open.clear()
+        for exchange in exchanges:
+            await exchange.aclose()
 
 
 @contextlib.contextmanager

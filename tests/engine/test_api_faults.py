@@ -1,0 +1,505 @@
+"""The engine's client where things go wrong: engines that are silent, slow, old, full, cut off, or talk nonsense.
+
+Most of it runs against bytes on a socket; what needs the real engine goes through a recording proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import tarfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.engine import api as room
+from devenv.engine.api import CallError, Engine
+from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint
+from devenv.errors import EngineError
+from devenv.model.observed import Container
+from support import engine as docker
+from support.proxy import Call, FakeEngine, Proxy, answer
+from support.stack import IDLE, unique_name
+
+pytestmark = pytest.mark.anyio
+Play = Callable[[Call, asyncio.StreamWriter], Awaitable[None]]
+Wish = Callable[[Engine], Awaitable[object]]
+BOX = Container(id="box", name="box", service="web", state="running", ours=True)
+SCRIPT = [part.replace("$$", "$") for part in IDLE]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As devenv runs."""
+    return "asyncio"
+
+
+def tar(path: str = "tmp/file", size: int = 200) -> bytes:
+    """An archive of one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(b"x" * size))
+    return out.getvalue()
+
+
+@contextlib.asynccontextmanager
+async def engine_of(play: Play, **options: Any) -> AsyncIterator[tuple[Engine, FakeEngine]]:
+    """A client, and the fake that it talks to; impatient, so that the tests are not slow."""
+    with FakeEngine(play, **options) as fake:
+        async with Engine.connect(Endpoint(fake.host)) as engine:
+            engine.idle = 0.4
+            yield engine, fake
+
+
+def says(status: int, body: object = b"", *, close: bool = False) -> Play:
+    """Always the same answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def play(_: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(status, data, close=close))
+
+    return play
+
+
+async def session(engine: Engine) -> None:
+    async with engine.session("box", ["sh"], user="0", mark="m") as opened:
+        await opened.receive()
+
+
+WISHES: dict[str, Wish] = {
+    "inspect": lambda e: e.inspect("box"),
+    "scene": lambda e: e.scene("p"),
+    "names": lambda e: e.names(),
+    "put": lambda e: e.put("box", tar()),
+    "large put": lambda e: e.put("box", tar(size=8_000_000)),
+    "get": lambda e: e.get("box", "/etc"),
+    "exists": lambda e: e.exists("box", "/etc"),
+    "execute": lambda e: e.execute("box", ["true"]),
+    "session": session,
+    "restart": lambda e: e.restart(BOX),
+    "stop": lambda e: e.stop(BOX),
+    "remove": lambda e: e.remove_container("box"),
+}
+
+
+# --- deadlines ----------------------------------------------------------------------------------------------------
+
+
+async def silent(call: Call, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def trickle(call: Call, writer: asyncio.StreamWriter) -> None:
+    for byte in answer(200, b'{"message": "slow", "rest": "' + b"x" * 100 + b'"}'):
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.1)
+
+
+async def half_a_head(call: Call, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 O")
+    writer.close()
+
+
+async def half_a_body(call: Call, writer: asyncio.StreamWriter) -> None:
+    writer.write(answer(200, b"x" * 100)[:-50])
+    writer.close()
+
+
+async def nothing(call: Call, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def garbage(call: Call, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n" * 3)
+    writer.close()
+
+
+@pytest.mark.parametrize("play", [silent, trickle, half_a_head, nothing, garbage], ids=lambda play: play.__name__)
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an error for people, never with a wait for ever and never with an exception of a library."""
+    monkeypatch.setattr(room, "REMOVAL", 0.1)
+    monkeypatch.setitem(globals(), "BOX", replace(BOX, stop_timeout=0.1))
+    async with engine_of(play) as (engine, _):
+        began = time.monotonic()
+        with anyio.fail_after(5), pytest.raises(EngineError) as caught:
+            await wish(engine)
+        assert time.monotonic() - began < 2
+        assert caught.value.hint
+        assert engine.endpoint.host in caught.value.message
+
+
+def test_the_deadlines_that_users_meet() -> None:
+    """Five seconds to connect, thirty of silence."""
+    assert (CONNECT_TIMEOUT, room.IDLE_TIMEOUT) == (5, 30)
+
+
+async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While bytes come the idle time does not count; there is an end to that, too."""
+
+    async def slow(call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(200, b"x" * 10)[:-10])
+        for _ in range(10):
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+
+    async with engine_of(slow) as (engine, _):
+        assert await engine.get("box", "/") == b"x" * 10
+        monkeypatch.setattr(room, "LONG_TIMEOUT", 0.6)
+        with pytest.raises(EngineError, match="does not answer"):
+            await engine.get("box", "/")
+
+
+async def test_a_slow_stop_has_its_grace_period() -> None:
+    """What takes long because it was asked to is no silence."""
+
+    async def slow(call: Call, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.8)
+        writer.write(answer(204))
+
+    async with engine_of(slow) as (engine, _):
+        await engine.stop(BOX, 1)
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_a_cancel_is_answered_at_once(wish: Wish) -> None:
+    """However deep it waits: Ctrl-C must not wait with it."""
+    async with engine_of(silent) as (engine, _):
+        engine.idle = 30
+        began = time.monotonic()
+        with anyio.move_on_after(0.2) as scope:
+            await wish(engine)
+        assert scope.cancelled_caught
+        assert time.monotonic() - began < 0.7
+
+
+async def test_nobody_listens() -> None:
+    """The error says where, and the hint how to start an engine."""
+    with pytest.raises(EngineError, match=r"cannot reach the Docker engine at unix:///no/such\.sock") as caught:
+        async with Engine.connect(Endpoint("unix:///no/such.sock")):
+            pass
+    assert caught.value.hint
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 30_000_000])
+async def test_an_early_refusal_is_read(size: int) -> None:
+    """An engine that refuses while we still send, and hangs up: its own words are what is told, not a broken pipe."""
+    reason = "write /data/x: no space left on device"
+    with FakeEngine(says(200)) as fake:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"/version" in head:
+                writer.write(answer(200, b'{"ApiVersion": "1.45"}', close=True))
+            else:
+                await reader.readexactly(10)
+                writer.write(answer(500, json.dumps({"message": reason}).encode(), close=True))
+            await writer.drain()
+
+        fake.serve = serve  # type: ignore[method-assign]
+        async with Engine.connect(Endpoint(fake.host)) as engine:
+            with pytest.raises(CallError, match="no space left on device") as caught:
+                await engine.put("box", b"x" * size)
+    assert (caught.value.status, caught.value.reason) == (500, reason)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{", b"[]", b"null", b"3", b'{"Id": 4}', b"\xff\xfe"])
+@pytest.mark.parametrize("wish", ["inspect", "scene", "names", "execute"])
+async def test_nonsense_with_a_good_status(wish: str, body: bytes) -> None:
+    """HTML, cut or wrong JSON: an error that says so (or nothing found), no traceback."""
+    async with engine_of(says(200, body)) as (engine, _):
+        with contextlib.suppress(EngineError):
+            assert await WISHES[wish](engine) is not None
+
+
+async def test_a_redirect_is_no_success() -> None:
+    """Nothing that the engine would say to a good request."""
+    async with engine_of(says(301)) as (engine, _):
+        with pytest.raises(CallError):
+            await engine.put("box", tar())
+
+
+@pytest.mark.parametrize(("status", "reason"), [
+    (404, "No such container: box"),
+    (404, "Could not find the file /x in container box"),
+    (500, "lstat /etc/passwd/x: not a directory"),
+    (400, "lstat /x: no such file or directory"),
+    (500, "No such container: box"),
+])  # fmt: skip
+async def test_what_is_not_there(status: int, reason: str) -> None:
+    """Recognised by the code or by the words: engines and versions differ in the code."""
+    async with engine_of(says(status, {"message": reason})) as (engine, _):
+        assert await engine.inspect("box") is None
+        assert await engine.get("box", "/x") is None
+        assert not await engine.exists("box", "/x")
+        await engine.remove_container("box")
+        await engine.stop(BOX)
+
+
+async def test_a_stop_of_what_has_ended() -> None:
+    """304 is the engine's word for it."""
+    async with engine_of(says(304)) as (engine, _):
+        await engine.stop(BOX)
+
+
+@pytest.mark.parametrize("reason", [
+    "container rootfs is marked read-only",
+    "mounted volume is marked read-only",
+    "write /data/x: no space left on device",
+    "archive/tar: invalid tar header",
+])  # fmt: skip
+@pytest.mark.parametrize("status", [400, 403, 500])
+async def test_a_refused_put_keeps_the_engines_words(status: int, reason: str) -> None:
+    """Whatever the code: the reason is for the user, and it is no lost engine."""
+    async with engine_of(says(status, {"message": reason})) as (engine, _):
+        with pytest.raises(CallError) as caught:
+            await engine.put("box", tar())
+    assert (caught.value.reason, caught.value.absent) == (reason, False)
+
+
+@pytest.mark.parametrize("status", [409, 500])
+@pytest.mark.parametrize("reason", ["Container box is paused, unpause it first", "container box is not running"])
+async def test_a_refused_exec_keeps_the_engines_words(status: int, reason: str) -> None:
+    """Paused or stopped: an error to try again after, not an image without a shell."""
+    async with engine_of(says(status, {"message": reason})) as (engine, _):
+        for wish in (session, WISHES["execute"]):
+            with pytest.raises(CallError, match="is") as caught:
+                await wish(engine)
+            assert caught.value.reason == reason
+
+
+# --- connections --------------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_the_engine_closed_meanwhile() -> None:
+    """The next call that can be made twice is; one that cannot has a connection of its own."""
+
+    async def once(call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(200, b"{}"))
+        await writer.drain()
+        writer.close()
+
+    async with engine_of(once) as (engine, fake):
+        for _ in range(3):
+            await engine.put("box", tar())
+            await anyio.sleep(0.05)
+            await engine.restart(BOX)
+        made = [call.method for call in fake.calls[1:]]
+        assert made == ["PUT", "POST"] * 3
+
+
+async def test_an_answer_never_goes_to_another_call() -> None:
+    """A call that was given up takes its connection with it."""
+
+    async def late(call: Call, writer: asyncio.StreamWriter) -> None:
+        path = call.query["path"][0]
+        await asyncio.sleep(0.3 if path == "/slow" else 0)
+        writer.write(answer(200, path.encode()))
+
+    async with engine_of(late) as (engine, _):
+        with anyio.move_on_after(0.1):
+            await engine.get("box", "/slow")
+        for i in range(5):
+            assert await engine.get("box", f"/{i}") == f"/{i}".encode()
+            await anyio.sleep(0.1)
+
+
+async def test_connections_are_kept() -> None:
+    """A hundred calls one after the other need one connection."""
+    connections = set()
+
+    async def note(call: Call, writer: asyncio.StreamWriter) -> None:
+        connections.add(id(writer))
+        writer.write(answer(200))
+
+    async with engine_of(note) as (engine, _):
+        for _ in range(100):
+            await engine.put("box", tar())
+    assert len(connections) == 1
+
+
+# --- versions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("newest", "oldest", "spoken"), [
+    ("1.41", "1.12", "1.41"),
+    ("1.44", "1.24", "1.44"),
+    ("1.52", "1.44", "1.52"),
+    ("1.99", "1.44", "1.52"),
+    ("1.99", "1.60", "1.60"),
+    ("1.41", None, "1.41"),
+])  # fmt: skip
+async def test_the_version_is_agreed_on(newest: str, oldest: str | None, spoken: str) -> None:
+    """The newest that both know; an engine that has dropped ours is spoken to in its oldest."""
+    versions = {"ApiVersion": newest, **({"MinAPIVersion": oldest} if oldest else {})}
+    async with engine_of(says(200), versions=versions) as (engine, fake):
+        await engine.put("box", tar())
+        assert fake.calls[-1].path == f"/v{spoken}/containers/box/archive"
+
+
+async def test_an_engine_that_is_too_old() -> None:
+    """One line that says what it speaks and what to do."""
+    with pytest.raises(EngineError, match=r"too old: it speaks API 1\.40, devenv needs 1\.41$") as caught:
+        async with engine_of(says(200), versions={"ApiVersion": "1.40", "MinAPIVersion": "1.12"}):
+            pass
+    assert caught.value.hint == "upgrade Docker to 20.10 or newer"
+
+
+@pytest.mark.parametrize("versions", [{"ApiVersion": ""}, {"ApiVersion": 3}, {"ApiVersion": "a.b"}, []])
+async def test_a_greeting_of_something_else(versions: object) -> None:
+    """What answers there is no engine, and that is what is said."""
+    with pytest.raises(EngineError, match="unexpected answer|too old"):
+        async with engine_of(says(200), versions=versions or "no engine"):
+            pass
+
+
+# --- processes in containers --------------------------------------------------------------------------------------
+
+
+def frames(*said: bytes) -> bytes:
+    """What a process says on stdout, as the engine sends it."""
+    return b"".join(b"\1\0\0\0" + len(one).to_bytes(4, "big") + one for one in said)
+
+
+def runs(stream: bytes, shown: object) -> Play:
+    """An engine that runs one exec: what comes on its stream, then what inspect says of it."""
+
+    async def play(call: Call, writer: asyncio.StreamWriter) -> None:
+        if call.path.endswith("/start"):
+            head = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            for byte in head + stream:
+                writer.write(bytes([byte]))
+                await writer.drain()
+            writer.close()
+        else:
+            writer.write(answer(200, json.dumps({"Id": "e"} if call.path.endswith("/exec") else shown).encode()))
+
+    return play
+
+
+async def test_output_and_exit_code_of_a_command() -> None:
+    """Whole, however it is cut on the way."""
+    async with engine_of(runs(frames(b"one\n", b"", b"two\xff"), {"Running": False, "ExitCode": 3})) as (engine, _):
+        assert await engine.execute("box", ["x"]) == (3, "one\ntwo\\xff")
+
+
+async def test_a_command_whose_connection_is_cut_has_not_succeeded() -> None:
+    """It runs on, with an exit code that nobody knows."""
+    async with engine_of(runs(frames(b"one\n")[:-2], {"Running": True, "ExitCode": None})) as (engine, _):
+        with pytest.raises(EngineError, match="running `x`: the connection was lost"):
+            await engine.execute("box", ["x"])
+
+
+async def test_a_command_that_does_not_end() -> None:
+    """There is a deadline for it, and the error says that it may go on."""
+
+    async def play(call: Call, writer: asyncio.StreamWriter) -> None:
+        if call.path.endswith("/exec"):
+            writer.write(answer(200, b'{"Id": "e"}'))
+        else:
+            writer.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(60)
+
+    async with engine_of(play) as (engine, _):
+        with pytest.raises(EngineError, match="not ended after 1 s; it may go on"):
+            await engine.execute("box", ["x"], timeout=0.6)
+
+
+@pytest.mark.parametrize("code", [126, 127])
+async def test_a_shell_that_is_not_there(code: int) -> None:
+    """The end of the stream, told apart from a lost connection by the exit code."""
+    words = b'OCI runtime exec failed: exec: "sh": executable file not found in $PATH\r\n'
+    async with engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _):
+        async with engine.session("box", ["sh"], user="0", mark="m") as opened:
+            assert await opened.receive() == (1, words)
+            assert await opened.receive() is None
+
+
+@pytest.mark.parametrize(
+    "shown", [{"Running": True}, {"Running": False, "ExitCode": 0}, {"Running": False, "ExitCode": 137}]
+)
+async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
+    """An error to try again after: taken for "no shell" it would cost every later save its atomic rename."""
+    async with engine_of(runs(b"", shown)) as (engine, _):
+        async with engine.session("box", ["sh"], user="0", mark="m") as opened:
+            with pytest.raises(ConnectionAbortedError):
+                await opened.receive()
+
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [-3600, 0, 3600])
+async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a cut it asks for what came since, by the engine's own clock, however wrong that is."""
+    monkeypatch.setattr(room, "EVENTS_PAUSE", 0.01)
+    nano = int((time.time() + skew) * 1e9)
+
+    async def play(call: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for i in range(2):
+            event = json.dumps({"Action": "start", "timeNano": nano + i}).encode() + b"\n"
+            writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+        writer.write(b"ff\r\n{")
+        await writer.drain()
+        writer.close()
+
+    seen: list[dict[str, Any]] = []
+    async with engine_of(play) as (engine, fake):
+        async for event in engine.events("p"):
+            seen.append(event)
+            if len(seen) == 6:
+                break
+        asked = [call.query.get("since", [""])[0] for call in fake.calls[1:]]
+    assert [bool(event) for event in seen] == [False, True, True] * 2
+    assert asked[0] == ""
+    assert float(asked[1]) == pytest.approx(nano / 1e9 - 1, abs=0.01)
+
+
+async def test_a_dead_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Afar, silence is asked about: with no answer every call that waits ends, and the stream begins anew."""
+    monkeypatch.setattr(room, "QUIET", 0.2)
+    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(Endpoint, "local", False)
+
+    async def play(call: Call, writer: asyncio.StreamWriter) -> None:
+        if call.path.endswith("/events"):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        elif call.path.endswith("/_ping"):
+            writer.write(answer(200))
+        else:
+            proxy.frozen = True
+
+    with FakeEngine(play) as fake, Proxy(engine=fake.path) as proxy:
+        async with Engine.connect(Endpoint(proxy.host)) as engine:
+            beginnings: list[float] = []
+
+            async def listen() -> None:
+                async for _ in engine.events("p"):
+                    beginnings.append(time.monotonic())  # noqa: PERF401 - looked at meanwhile
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen)
+                await anyio.sleep(1)
+                assert len(beginnings) == 1, "silence alone is no reason"
+                began = time.monotonic()
+                with pytest.raises(EngineError, match="cannot reach"):
+                    await engine.put("box", tar())
+                assert time.monotonic() - began < 1.5
+                proxy.frozen = False
+                with anyio.fail_after(3):
+                    while len(beginnings) == 1:  # noqa: ASYNC110 - the world tells no event
+                        await anyio.sleep(0.05)
+                tasks.cancel_scope.cancel()
