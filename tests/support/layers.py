@@ -27,6 +27,7 @@ PURE = (
     "watch/faults.py",
     "watch/planner.py",
     "ui/text.py",
+    "ui/rules.py",
 )
 
 PURE_STDLIB = frozenset({

@@ -41,6 +41,20 @@ def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
     return arguments[:index], verb, arguments[index + 1 :]
 
 
+def are_shared(arguments: list[str]) -> bool:
+    """Whether these are but options that every command takes: `config` with any other is Compose's own."""
+    rest = iter(arguments)
+    for argument in rest:
+        name, sign, value = argument.partition("=")
+        if name in WITH_VALUE:
+            value = value if sign else next(rest, "")
+        elif name not in ("-h", "--help"):
+            return False
+        if name == "--output" and value not in tuple(Output):
+            return False  # Compose's own --output names a file
+    return True
+
+
 def wanted_output(arguments: list[str]) -> Output:
     """The format that a command line asks for, also where it was not understood as a whole."""
     pairs = itertools.pairwise(arguments)

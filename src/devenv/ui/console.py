@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from devenv.errors import ConfigError, DevenvError
@@ -57,6 +57,14 @@ class Console:
     def data(self, value: Any) -> None:
         """One JSON value on a line of stdout."""
         self._write(sys.stdout, json.dumps(value, ensure_ascii=True))
+
+    def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """What a question of its own is answered with: one JSON object, or lines."""
+        if self._json:
+            self.data({"v": JSON_VERSION, **value})
+        else:
+            for line in lines:
+                self.line(line)
 
     def line(self, line: str) -> None:
         """One line of data on stdout."""

@@ -49,6 +49,14 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         ("-f a.yml --profile x logs -f web", "docker compose -f a.yml --profile x logs -f web"),
         ("-q --output json -v -p n top", "docker compose -p n top"),
         ("--output=json stats", "docker compose stats"),
+        # one argument that is not ours, and `config` is Compose's
+        ("config --services", "docker compose config --services"),
+        ("config web", "docker compose config web"),
+        ("config -q", "docker compose config -q"),
+        ("-q config", "docker compose config"),
+        ("--profile x config --output file.yml", "docker compose --profile x config --output file.yml"),
+        ("config --output=file.yml", "docker compose config --output=file.yml"),
+        ("config --format json", "docker compose config --format json"),
     ],
 )
 def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected: str) -> None:
@@ -71,6 +79,12 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a command without a way down of its own."""
     fail(monkeypatch, KeyboardInterrupt())
     assert app.run(["down"]) == 130
+
+
+@pytest.mark.parametrize("line", ["", "-f a.yml -p n --profile x --output json", "--output=text", "-h", "--file=a"])
+def test_options_of_all_commands_are_shared(line: str) -> None:
+    """With nothing but these, `config` is ours."""
+    assert options.are_shared(line.split())
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

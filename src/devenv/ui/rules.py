@@ -1,0 +1,83 @@
+"""What the watch rules say -> lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.ui.text import clean
+
+KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
+GIT = "**/.git"
+
+
+def explained(paths: Sequence[Explained]) -> list[str]:
+    """A block a path: what each rule would do with it, and why not, with the rule's place."""
+    rows = [verdict for path in paths for verdict in path.verdicts]
+    services = max((len(verdict.service) for verdict in rows), default=0)
+    said = max((len(_says(verdict)) for verdict in rows), default=0)
+    lines = []
+    for path in paths:
+        lines.append(f"{path.path}{KINDS.get(path.kind, '')}")
+        lines += [f"  {v.service:<{services}}  {_says(v):<{said}}  {v.place}" for v in path.verdicts]
+        if not path.verdicts:
+            lines.append("  no rule is for it")
+    return [clean(line) for line in lines]
+
+
+def shown(project: Shown) -> list[str]:
+    """The project, then each service with its rules."""
+    lines = [f"{project.project} in {project.directory}", f"  files: {', '.join(project.files)}"]
+    lines += [f"  x-devenv: {key}: {value}" for key, value in project.settings.items()]
+    rows = [rule for service in project.services for rule in service.rules]
+    actions = max((len(rule.action) for rule in rows), default=0)
+    ways = max((len(_way(rule)) for rule in rows), default=0)
+    for service in project.services:
+        lines += _service(service, actions, ways)
+    if none := [service.service for service in project.services if not service.rules]:
+        lines.append(f"no rules: {', '.join(none)}")
+    return [clean(line) for line in (*lines, *(f"warning: {warning}" for warning in project.warnings))]
+
+
+def _service(service: ShownService, actions: int, ways: int) -> Iterator[str]:
+    if not service.rules:
+        return
+    yield f"{service.service}{f', with {service.dockerignore}' if service.dockerignore else ''}"
+    for rule in service.rules:
+        yield f"  {rule.action:<{actions}}  {_way(rule):<{ways}}  {rule.place}"
+        details = {"ignore": rule.ignore, "include": rule.include, "exec": rule.exec and (" ".join(rule.exec),)}
+        for key, values in details.items():
+            if values:
+                yield f"  {'':<{actions}}  {key}: {', '.join(values)}"
+        if rule.initial_sync:
+            yield f"  {'':<{actions}}  initial_sync: true"
+        if rule.note:
+            yield f"  {'':<{actions}}  {rule.note}"
+
+
+def _way(rule: ShownRule) -> str:
+    return f"{rule.path} -> {rule.target}" if rule.target else rule.path
+
+
+def _says(verdict: Verdict) -> str:
+    if not verdict.matches:
+        return f"nothing: {_against(verdict)}"
+    if not verdict.effects:
+        return f"nothing: {verdict.reason}"
+    words = {"sync": f"sync to {verdict.target}", "exec": "run its command"}
+    does = ", then ".join(words.get(effect, effect) for effect in verdict.effects)
+    return f"{does} ({_list(verdict)})" if verdict.pattern else does
+
+
+def _against(verdict: Verdict) -> str:
+    if verdict.decided_by == "built-in":
+        what = "git's own" if verdict.pattern == GIT else "a temporary file"
+        return f"{what} (`{verdict.pattern}`, built in)"
+    if verdict.decided_by == "own file":
+        return "a compose file or Dockerfile is not copied"
+    return f"ignored ({_list(verdict)})" if verdict.pattern else "`include` does not name it"
+
+
+def _list(verdict: Verdict) -> str:
+    where = verdict.file if verdict.decided_by == ".dockerignore" else f"`{verdict.decided_by}`"
+    return f"`{verdict.pattern}` in {where}"

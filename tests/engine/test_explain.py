@@ -1,0 +1,127 @@
+"""`devenv explain` and `devenv config` on projects that Compose resolves, with no engine to be found."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.cli import app
+
+pytestmark = pytest.mark.engine  # the Compose plugin is enough
+
+COMPOSE = """\
+x-devenv: {ports: as-written}
+services:
+  web:
+    build: {context: web}
+    volumes: [./conf:/app/conf]
+    develop:
+      watch:
+        - {action: sync, path: ./web, target: /app, ignore: "*.md"}
+        - {action: sync+restart, path: ./lib, target: /app/lib, include: ["**/*.js"]}
+        - {action: rebuild, path: ./web/package.json}
+        - {action: sync+exec, path: ./conf, target: /app/conf, exec: {command: reload}}
+  api:
+    image: api
+    develop: {watch: [{action: restart, path: .}]}
+  off:
+    image: off
+    profiles: [off]
+    develop: {watch: [{action: restart, path: .}]}
+  db: {image: db}
+"""
+
+
+@pytest.fixture
+def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project above, this process in it, and no engine."""
+    for key, value in {**compose_env, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PWD": str(tmp_path)}.items():
+        monkeypatch.setenv(key, value)
+    for file in ("web/a.js", "web/lib/y.js", "web/package.json", "lib/x.js", "lib/y.js", "conf/c"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("x")
+    (tmp_path / "compose.yml").write_text(COMPOSE)
+    (tmp_path / "web/.dockerignore").write_text("# comment\n\nnode_modules/\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
+    """What the command printed, having ended well."""
+    assert app.run(list(line)) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    return out
+
+
+def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, ...]]:
+    """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` restarts in any case."""
+    answer = json.loads(said(capfd, "explain", path, "--output", "json"))
+    assert answer["v"] == 1
+    (found,) = answer["paths"]
+    assert found["path"] == path
+    assert [v["effects"] for v in found["verdicts"] if v["service"] == "api" and v["matches"]] in ([["restart"]], [])
+    return [
+        (v["place"].rpartition(":")[2], v["decided_by"], v["pattern"], v["target"], *v["effects"], v["reason"])
+        for v in found["verdicts"]
+        if v["service"] == "web"
+    ]
+
+
+def test_each_kind_of_answer(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where it lands, what follows, or which pattern of which file is against it."""
+    assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
+    assert explained(capfd, "web/new/not-there") == [("8", "", "", "/app/new/not-there", "sync", "")]
+    assert explained(capfd, "web/a.md") == [("8", "ignore", "*.md", None, "")]
+    assert explained(capfd, "web/node_modules/x") == [("8", ".dockerignore", "node_modules/", None, "")]
+    assert explained(capfd, "web/a~") == [("8", "built-in", "**/*~", None, "")]
+    assert explained(capfd, "lib/x.js") == [("9", "include", "**/*.js", "/app/lib/x.js", "sync", "restart", "")]
+    assert explained(capfd, "lib/x.css") == [("9", "include", "", None, "")]
+    assert explained(capfd, "conf/c") == [("11", "", "", "/app/conf/c", "exec", "")]
+    assert explained(capfd, "elsewhere") == []
+
+
+def test_rules_that_meet_each_other(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A rebuild leaves nothing to a sync, and a later rule's file hides an earlier one's."""
+    assert explained(capfd, "web/package.json") == [
+        ("8", "", "", "/app/package.json", "the rebuild brings it"),
+        ("10", "", "", None, "rebuild", ""),
+    ]
+    assert explained(capfd, "web/lib/y.js") == [("8", "", "", "/app/lib/y.js", "another rule's file is there")]
+    (project / "lib/y.js").unlink()
+    assert explained(capfd, "web/lib/y.js") == [("8", "", "", "/app/lib/y.js", "sync", "")]
+
+
+def test_paths_are_relative_to_here(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """From a folder below, upward, absolute, and through a link to the project; one block each."""
+    (project / "link").symlink_to("web")
+    os.chdir(project / "web")
+    os.environ["PWD"] = str(project / "web")
+    lines = said(capfd, "explain", "a.js", "../lib/x.js", f"{project}/link/a.js", "lib").splitlines()
+    blocks = [line for line in lines if not line.startswith(" ")]
+    assert blocks == ["a.js", "../lib/x.js", f"{project}/link/a.js", "lib (a folder: what is saved in it)"]
+    landed = [line.split("sync to ")[1].split()[0].strip(",") for line in lines if "sync to" in line]
+    assert landed == ["/app/a.js", "/app/lib/x.js", "/app/a.js", "/app/lib"]
+
+
+def test_config(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every service of the chosen profiles, with rules as Compose understood them and where they are."""
+    answer = json.loads(said(capfd, "config", "--output", "json"))
+    assert answer["v"] == 1
+    assert answer["settings"] == {"ports": "as-written"}
+    assert answer["files"] == ["compose.yml"]
+    services = {service["service"]: service for service in answer["services"]}
+    assert sorted(services) == ["api", "db", "web"]
+    assert services["web"]["dockerignore"] == "web/.dockerignore"
+    assert services["web"]["rules"][0] == {
+        "action": "sync", "path": "web", "target": "/app", "ignore": ["*.md"], "include": [], "initial_sync": False,
+        "exec": [], "place": "compose.yml:8", "note": "",
+    }  # fmt: skip
+    assert services["web"]["rules"][3]["note"] == "a bind mount has the files already"
+    assert services["api"]["rules"][0]["path"] == "."
+    assert "off" in said(capfd, "--profile", "off", "config")
+    assert "no rules: db" in said(capfd, "config", "-f", "compose.yml")
