@@ -10,11 +10,15 @@ from devenv.model.project import Hook
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """Put the host file, link or empty folder `source` at `target` (absolute in the container)."""
+    """Put the host file, link or empty folder `source` at `target` (absolute in the container).
+
+    `root` is the path of the rule: no link between it and the source is followed.
+    """
 
     source: str
     target: str
     folder: bool = False
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.watch import archive, reconcile
 from devenv.watch.archive import Archive, Found, Item
+from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import BrokenShellError, Shell, quoted
 from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, to_ask, together
@@ -173,7 +174,7 @@ class Target:
         self, sources: Mapping[str, Sync], outcome: Outcome, then: Callable[[Archive], Awaitable[None]]
     ) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
-        items = [Item(sync.source, path) for path, sync in sources.items()]
+        items = [Item(sync.source, path, sync.root) for path, sync in sources.items()]
         parts = archive.build(items, uid=self._uid, gid=self._gid)
         if archive.is_small(items):
             for small in parts:
@@ -302,9 +303,7 @@ class Target:
 
         await each(read, tops)
         self._folders.update(path for path, entry in found.items() if entry.kind == b"d")
-        return await anyio.to_thread.run_sync(
-            lambda: [s for s in syncs if archive.expected(s.source) != found.get(s.target)]
-        )
+        return await anyio.to_thread.run_sync(_other, syncs, found)
 
 
 async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
@@ -312,6 +311,12 @@ async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
         return await shell.run(orders) if orders else {}
     except (BrokenShellError, ConnectionError, TimeoutError) as error:
         raise EngineError("the shell in the container has ended") from error
+
+
+def _other(syncs: Iterable[Sync], found: Mapping[str, Found]) -> list[Sync]:
+    with Opened() as opened:
+        items = ((s, Item(s.source, s.target, s.root)) for s in syncs)
+        return [s for s, item in items if archive.expected(item, opened) != found.get(s.target)]
 
 
 def _alone(place: str, target: str, *, is_link: bool) -> bytes:

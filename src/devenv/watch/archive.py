@@ -12,9 +12,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from devenv.watch.opened import Opened
+
 READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNK_FILES = 1000
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 SMALL_FILES = 8
 SMALL_BYTES = 64 * 1024
 PERMISSIONS = 0o777
@@ -22,10 +25,14 @@ PERMISSIONS = 0o777
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One host path and the absolute container path under which the archive carries it."""
+    """One host path and the absolute container path under which the archive carries it.
+
+    The folders between `root`, which is above the source or the source itself, and the source are no links.
+    """
 
     source: str
     path: str
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class Found:
     content: str
 
 
+FOLDER = Found(b"d", PERMISSIONS, "")  # its mode is the container's own affair
+
+
 def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
     """Archives of at most 8 MiB or 1,000 entries each (a larger file has its own), one after the other. Blocking.
 
@@ -60,18 +70,19 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
     pending: list[tuple[Item, tarfile.TarInfo, bytes]] = []
     failed: list[tuple[Item, str]] = []
     weight = 0
-    for item in items:
-        try:
-            info, content = _read(item)
-        except OSError as error:
-            failed.append((item, error.strerror or str(error)))
-            continue
-        info.uid, info.gid = uid, gid
-        if pending and (weight + len(content) > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
-            yield _pack(pending, weight, ())
-            pending, weight = [], 0
-        pending.append((item, info, content))
-        weight += len(content)
+    with Opened() as opened:
+        for item in items:
+            try:
+                info, content = _read(item, opened)
+            except OSError as error:
+                failed.append((item, error.strerror or str(error)))
+                continue
+            info.uid, info.gid = uid, gid
+            if pending and (weight + len(content) > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
+                yield _pack(pending, weight, ())
+                pending, weight = [], 0
+            pending.append((item, info, content))
+            weight += len(content)
     if pending or failed:
         yield _pack(pending, weight, tuple(failed))
 
@@ -109,19 +120,19 @@ def entries(tar: bytes, parent: str) -> dict[str, Found]:
             elif info.issym():
                 found[path] = Found(b"l", PERMISSIONS, info.linkname)
             elif info.isdir():
-                found[path] = Found(b"d", info.mode & PERMISSIONS, "")
+                found[path] = FOLDER
     return found
 
 
-def expected(source: str) -> Found | None:
+def expected(item: Item, opened: Opened) -> Found | None:
     """What the host path should look like when it is read back; None where it cannot be read. Blocking."""
     try:
-        info, content = _read(Item(source, "/x"))
+        info, content = _read(item, opened)
     except OSError:
         return None
     if info.issym():
         return Found(b"l", PERMISSIONS, info.linkname)
-    return Found(b"d", info.mode, "") if info.isdir() else Found(b"f", info.mode, digest(content))
+    return FOLDER if info.isdir() else Found(b"f", info.mode, digest(content))
 
 
 def digest(content: bytes) -> str:
@@ -142,22 +153,22 @@ def _pack(
     return Archive(buffer.getvalue(), tuple(item for item, _, _ in pending), weight, failed, links)
 
 
-def _read(item: Item) -> tuple[tarfile.TarInfo, bytes]:
-    found = os.lstat(item.source)
+def _read(item: Item, opened: Opened) -> tuple[tarfile.TarInfo, bytes]:
+    folder, name = opened.place(item.source, item.root)
+    found = os.lstat(name, dir_fd=folder)
     if stat.S_ISLNK(found.st_mode):
         info = _info(item, found, tarfile.SYMTYPE)
-        info.linkname = os.readlink(item.source)
+        info.linkname = os.readlink(name, dir_fd=folder)
         return info, b""
     if stat.S_ISDIR(found.st_mode):
         return _info(item, found, tarfile.DIRTYPE), b""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "neither a file nor a folder nor a link")
-    return _read_file(item)
+    return _read_file(item, os.open(name, READ, dir_fd=folder))
 
 
-def _read_file(item: Item) -> tuple[tarfile.TarInfo, bytes]:
+def _read_file(item: Item, descriptor: int) -> tuple[tarfile.TarInfo, bytes]:
     """The content between two equal looks at size and times, so that it was once the file's content."""
-    descriptor = os.open(item.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)

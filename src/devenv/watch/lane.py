@@ -297,7 +297,8 @@ class Lane:
         if causes:
             gone = {p for p in self.done if p not in self.site.now}
             bad |= {p for p in gone for r in self.rules if r.matches(p) and r.target_for(p) in causes}
-        for path in tuple(self.told):
+        tried = {*(s.source for s in step.syncs), *(d.target for d in step.deletes)}
+        for path in tried & self.told.keys():
             if path not in bad and path not in causes:
                 del self.told[path]
         return bad
@@ -397,7 +398,7 @@ class Lane:
             bad = {s.source for s in missing if s.target in outcome.failed}
             self.failed |= bad
             self._doubt({p: s for p, s in self.done.items() if p in bad})
-            self._tell(outcome.failed)
+            self._tell({target: reason for target, reason in outcome.failed.items() if reason != GONE})
             for path, state in reconcile.stale(record.placed, self.rules, self.site.now).items():
                 self.done[path] = state.doubtful()
                 self.waiting.add(path, gone=True)
@@ -408,6 +409,11 @@ class Lane:
             self.wake.set()
         if container.running:
             await target.open_shell()
+            hooks = [bound.rule.exec for bound in self.rules if bound.rule.exec]
+            for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
+                await self.site.engine.end_leftovers(
+                    container.id, user=user, privileged=privileged, mark=self.site.mark
+                )
         return outcome.files
 
     def _initial_rules(self) -> tuple[BoundRule, ...]:

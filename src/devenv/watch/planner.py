@@ -153,7 +153,7 @@ def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileSt
         for path in rule.sources_for(target):
             state = states.get(path)
             if state and _concerns(rule, path, state) and not rule.is_mounted(target):
-                yield _Owner(rule.index, Sync(path, target, state.kind is Kind.DIR), state.kind)
+                yield _Owner(rule.index, Sync(path, target, state.kind is Kind.DIR, rule.rule.path), state.kind)
 
 
 def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, Kind]]:
@@ -171,7 +171,7 @@ def _comes_back(owner: _Owner, losses: Iterable[tuple[int, Kind]]) -> bool:
 def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
     """By target: where two rules meet, the last one wins."""
     return {
-        target: (Sync(path, target, one.present[path] is Kind.DIR), one.present[path])
+        target: (Sync(path, target, one.present[path] is Kind.DIR, one.rule.rule.path), one.present[path])
         for one in hits
         if one.rule.copies
         for path in one.copied

@@ -13,6 +13,7 @@ import pytest
 
 from devenv.watch import archive
 from devenv.watch.archive import Item
+from devenv.watch.opened import Opened
 
 
 def built(*items: Item) -> archive.Archive:
@@ -25,6 +26,12 @@ def members(data: bytes) -> dict[str, tarfile.TarInfo]:
     """What is in a tar."""
     with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
         return {info.name: info for info in tar}
+
+
+def expected(path: Path) -> archive.Found | None:
+    """What the path should look like in a container."""
+    with Opened() as opened:
+        return archive.expected(Item(str(path), "/x"), opened)
 
 
 def test_a_file_as_it_is(tmp_path: Path) -> None:
@@ -186,13 +193,13 @@ def test_read_back_equals_what_was_sent(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     names = ("f", "l", "d")
     found = archive.entries(built(*(Item(str(tmp_path / n), f"/srv/{n}") for n in names)).data, "/")
-    assert found == {f"/srv/{n}": archive.expected(str(tmp_path / n)) for n in names}
-    before = archive.expected(str(tmp_path / "f"))
+    assert found == {f"/srv/{n}": expected(tmp_path / n) for n in names}
+    before = expected(tmp_path / "f")
     (tmp_path / "f").chmod(0o600)
-    chmodded = archive.expected(str(tmp_path / "f"))
+    chmodded = expected(tmp_path / "f")
     (tmp_path / "f").write_bytes(b"y")
-    assert len({before, chmodded, archive.expected(str(tmp_path / "f"))}) == 3
-    assert archive.expected(str(tmp_path / "gone")) is None
+    assert len({before, chmodded, expected(tmp_path / "f")}) == 3
+    assert expected(tmp_path / "gone") is None
 
 
 def test_the_first_file_of_nothing() -> None:
@@ -205,3 +212,31 @@ def built_empty() -> bytes:
     buffer = io.BytesIO()
     tarfile.open(fileobj=buffer, mode="w").close()
     return buffer.getvalue()
+
+
+def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path) -> None:
+    """Whatever the link leads to; the folder above the rule's root may be one."""
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "deep/secret").write_text("canary")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/link").symlink_to(outside)
+    root = str(tmp_path / "src")
+    found = built(Item(f"{root}/link/deep/secret", "/x", root))
+    assert (found.items, len(found.failed), b"canary" in found.data) == ((), 1, False)
+    (tmp_path / "home").symlink_to(outside)
+    root = str(tmp_path / "home")
+    assert built(Item(f"{root}/deep/secret", "/x", f"{root}/deep")).size == len("canary")
+
+
+def test_more_folders_than_descriptors(tmp_path: Path) -> None:
+    """Folders are closed in time, and all at the end."""
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    items = []
+    for i in range(300):
+        path = tmp_path / f"d{i}/e/f"
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+        items.append(Item(str(path), f"/{i}", str(tmp_path)))
+    assert sum(len(part.items) for part in archive.build(items, uid=0, gid=0)) == 300
+    assert (len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0) == before
