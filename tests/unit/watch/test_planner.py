@@ -262,6 +262,22 @@ def test_initial_is_all_that_the_rules_copy() -> None:
     assert initial(states, bound("sync src:/app", volumes=BIND)) == ()
 
 
+def test_initial_asks_for_whole_paths() -> None:
+    """`ignore` and `include` mean the path below the rule, not the name alone; temporary files stay out."""
+    words = "src/ src/a/ src/a/b src/b src/a/c.js src/c.js src/.git/ src/.git/HEAD src/a~ src/.env.development"
+    states = dict(map(state, words.split()))
+
+    def targets(text: str) -> list[str]:
+        return [sync.target for sync in initial(states, bound(text))]
+
+    everything = ["/app/.env.development", "/app/a/b", "/app/a/c.js", "/app/b", "/app/c.js"]
+    assert targets("sync+exec src:/app") == everything
+    assert targets("sync+restart src:/app !a/b") == [path for path in everything if path != "/app/a/b"]
+    assert targets("sync src:/app !b") == [path for path in everything if path != "/app/b"]
+    assert targets("sync src:/app =*.js") == ["/app/c.js"]
+    assert targets("sync src:/app =**/*.js") == ["/app/a/c.js", "/app/c.js"]
+
+
 def test_skipped_are_pipes_that_would_have_been_copied() -> None:
     """Not the ignored ones, and none for rules that copy nothing."""
     found = changes("+src/a| +src/b +lib/c| +src/d.log| -src/e|")

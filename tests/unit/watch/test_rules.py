@@ -66,6 +66,10 @@ def bound(
         ({"include": "lib"}, "/p/src/lib/a/b", True),
         ({"include": "lib !lib/a"}, "/p/src/lib/a/b", False),
         ({"include": "."}, "/p/src/a", True),
+        ({"include": "*"}, "/p/src/a", True),
+        ({"include": "*"}, "/p/src/a/b", True),
+        ({"include": "/lib"}, "/p/src/lib/a", True),
+        ({"include": "/lib"}, "/p/src/a/lib", False),
         # .dockerignore, relative to the context
         ({"dockerignore": "src/*.md"}, "/p/src/a.md", False),
         ({"dockerignore": "*.md"}, "/p/src/a.md", True),
