@@ -283,7 +283,7 @@ _LOOKED_INTO: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]],
 )
 _PLAIN = (
     _Say(r"services must be a mapping", "`services` must be a mapping of names to services", "services"),
-    _Say(rf"{_P} must be an? (?:array|list)", "{path} must be a list"),
+    _Say(rf"{_P} must be an? (?:array|list)\Z", "{path} must be a list"),
     _Say(rf"{_P} must be (?P<kind>.*)", "{path} must be {kind}"),
     _Say(rf"{_P} missing property '(?P<key>\w+)'", "{path}: the key `{key}` is missing"),
     _Say(rf"{_P} (?P<key>\w+) is required", "{path}: the key `{key}` is missing"),

@@ -78,6 +78,10 @@ def sources(text: str = FILE) -> list[Source]:
             "compose.yml:6: services.web.ports must be a list | None",
         ),
         (
+            "validating -: services.web.ports must be a list or a mapping",
+            "compose.yml:6: services.web.ports must be a list or a mapping | None",
+        ),
+        (
             "validating -: services.web.develop.watch.0.action value must be one of 'rebuild', 'sync'",
             "compose.yml:16: services.web.develop.watch[0].action: `sync` is not one of rebuild, sync | None",
         ),
