@@ -364,8 +364,8 @@ def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_en
         stack.write(path, "22")
     for path in shown:
         site.arrives("web", path, "22")
-    shutil.rmtree(stack.folder / "src")
-    shutil.rmtree(stack.folder / "only")
+    for path in (*(stack.folder / "src").iterdir(), *(stack.folder / "only").iterdir()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     engine.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
     assert not site.run.all("problem"), site.run.report()
     assert site.run.stop() == 130
@@ -400,3 +400,47 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     stack.write("src/a", "after")
     site.equal("web", "src")
     assert site.run.stop() == 130
+
+
+def test_a_source_folder_that_is_away_deletes_nothing(stack: Stack, up: Up) -> None:
+    """Moved away, or another folder in its place: nothing goes, new files come; back again, all is equal."""
+    for number in range(20):
+        stack.write(f"src/f{number}", str(number))
+    stack.compose_file({"web": watching(rule("./src"))})
+    site = Site(stack, up.ready(stack))
+    site.equal("web", "src")
+    site.host("src").rename(site.host("away"))
+    said = "src is not there as it was: nothing is deleted in containers until it is back"
+    site.run.wait_for("notice", message=said)
+    site.write("src/other", "1")
+    site.arrives("web", "src/other", "1")
+    assert files(stack, "/src") == {"other", *(f"f{number}" for number in range(20))}
+    shutil.rmtree(site.host("src"))
+    site.host("away/f3").unlink()
+    site.host("away").rename(site.host("src"))
+    site.equal("web", "src")
+    site.write("src/f4", "after")
+    site.equal("web", "src")
+    assert site.run.stop() == 130
+
+
+def test_what_changed_while_nobody_watched(stack: Stack, up: Up) -> None:
+    """In a container of plain compose: after a kill -9 the next run deletes what the one before put there."""
+    stack.write("src/a", "1")
+    stack.write("src/deep/b", "1")
+    stack.compose_file({"web": watching(rule("./src"))})
+    assert stack.compose("up", "-d").returncode == 0
+    site = Site(stack, up.ready(stack))
+    site.write("src/late", "1")
+    site.arrives("web", "src/late", "1")
+    stack.execute("web", "sh", "-c", "echo own > /src/deep/own; echo own > /src/own")
+    site.run.kill()
+    shutil.rmtree(site.host("src/deep"))
+    site.host("src/late").unlink()
+    site.write("src/a", "2")
+    site.write("src/new", "1")
+    again = Site(stack, up.ready(stack))
+    engine.until(lambda: files(stack, "/src"), lambda found: found == {"a", "new", "own", "deep/own"}, timeout=10)
+    again.arrives("web", "src/a", "2")
+    assert again.run.stop() == 130
+    assert stack.containers("web"), "what plain compose started stays"
