@@ -91,7 +91,7 @@ def differing(
     """
     found: set[str] = set()
     end = time.thread_time() + seconds
-    while paths and time.thread_time() < end:
+    while paths:
         for _ in range(min(GLANCE, len(paths))):
             path = paths.pop()
             before = known.get(path)
@@ -109,6 +109,8 @@ def differing(
                 found.update(_new_in(path, known))
                 if now.st_mtime_ns < time.time_ns() - FRESH_NS:
                     listed[path] = now.st_mtime_ns
+        if time.thread_time() >= end:
+            break
     return found
 
 

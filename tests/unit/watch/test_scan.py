@@ -161,3 +161,94 @@ def test_a_folder_that_became_a_link(tree: Path) -> None:
         link = fresh[f"{tree}/a/b"]
         assert link is not None
         assert link.kind is Kind.LINK
+
+
+def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:
+    """What comes while the tree is walked is either found or told of: each folder is announced before its listing."""
+
+    def enter(folder: str) -> None:
+        entered.append(folder)
+        Path(folder, "late").touch()
+
+    entered: list[str] = []
+    found = scan.scan([str(tree)], modules, enter)
+    assert sorted(entered) == sorted([str(tree), f"{tree}/a", f"{tree}/a/b"])
+    assert {path for path in found if path.endswith("/late")} == {f"{folder}/late" for folder in entered}
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_look_at_many_folders_at_once(tmp_path: Path, count: int) -> None:
+    """Whether few or many folders went, what was known in them is gone, and in no other."""
+    for index in range(count):
+        (tmp_path / f"d{index}/s").mkdir(parents=True)
+        (tmp_path / f"d{index}/s/f").write_text("x")
+        (tmp_path / f"d{index}x").write_text("x")
+    known = scan.scan([str(tmp_path)], never)
+    gone = [f"{tmp_path}/d{index}" for index in range(0, count, 2)]
+    for folder in gone:
+        Path(folder).rename(tmp_path.parent / f"{tmp_path.name}-{Path(folder).name}")
+    fresh = scan.look(gone, known, never)
+    assert fresh == {path + below: None for path in gone for below in ("", "/s", "/s/f")}
+
+
+def test_differing(tree: Path) -> None:
+    """Changed, gone and new paths are named; what is as known is not, and unchanged folders are listed but once."""
+    known = dict(scan.scan([str(tree)], modules))
+    listed: dict[str, int] = {}
+
+    def differs() -> str:
+        return names(dict.fromkeys(scan.differing([*known], known, modules, listed, 9.0)), tree)
+
+    assert differs() == ""
+    (tree / "a/b/f").write_text("y")
+    (tree / "a/g").unlink()
+    (tree / "new/deep").mkdir(parents=True)
+    (tree / "link").unlink()
+    (tree / "link").symlink_to("elsewhere")
+    (tree / "node_modules/m/y").touch()
+    assert differs() == "a/b/f a/g link new"
+    known.update({p: s for p, s in scan.look([f"{tree}/new"], known, modules).items() if s})
+    os.utime(tree / "new/deep", (1, 1))
+    assert differs() == "a/b/f a/g link"
+    assert listed == {f"{tree}/new/deep": 10**9}, "a folder that changed just now is not to be trusted"
+
+
+def test_differing_in_slices(tree: Path) -> None:
+    """It takes no more time than it is given, and goes on from where it was."""
+    for index in range(500):
+        (tree / f"f{index}").write_text("x")
+    known = dict(scan.scan([str(tree)], modules))
+    todo, slices = [*known], 0
+    while todo:
+        before = len(todo)
+        assert not scan.differing(todo, known, modules, {}, 1e-9)
+        assert 0 < before - len(todo) <= scan.GLANCE
+        slices += 1
+    assert slices > 5
+
+
+MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda rw
+30 22 0:5 / /mnt/c rw,noatime - 9p drvfs rw,aname=drvfs
+31 22 0:6 / /home/me/with\040blank rw - fuse.sshfs me@there: rw
+32 22 0:7 / /home/me/project/data rw - nfs4 server:/data rw
+33 22 0:8 / /ntfs rw - fuseblk /dev/sdb1 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        ("/home/me/src", None),
+        ("/mnt/c/work", "9p"),
+        ("/mnt/cat", None),
+        ("/home/me/with blank", "fuse.sshfs"),
+        ("/home/me/project", "nfs4"),
+        ("/home/me/project/src", None),
+        ("/ntfs/x", None),
+    ],
+)
+def test_silent_file_systems(tmp_path: Path, root: str, kind: str | None) -> None:
+    """Those of other machines and of the host of a virtual one, above or below the root; a disk is none."""
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    assert scan.silent([root], str(tmp_path / "mountinfo")) == kind
+    assert scan.silent([root], str(tmp_path / "no such file")) is None
