@@ -1,0 +1,80 @@
+"""python -m benchmarks: run the rows of docs/performance.md, tell each figure, write JSON and plots."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import report, rows_edits, rows_idle, rows_site, rows_trees
+from benchmarks.bench import QUICK, Bench, Scale
+from benchmarks.contenders import contenders
+
+STAGES = (
+    ((1, 2, 3, 4), rows_edits.run),
+    ((5, 6), rows_trees.run),
+    ((7,), rows_site.run),
+    ((8, 9), rows_idle.run),
+)
+ALL = frozenset(row for rows, _ in STAGES for row in rows)
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="devenv beside `docker compose watch`.")
+    parser.add_argument("--rows", type=_rows, default=ALL, help="which of the rows 1 to 9, e.g. 1,3")
+    parser.add_argument("--rounds", type=int, help="saves in row 1")
+    parser.add_argument("--quick", action="store_true", help="only see that each row works")
+    parser.add_argument("--newer-compose", metavar="FOLDER", help="DOCKER_CONFIG of another Compose")
+    parser.add_argument("--json", metavar="FILE", type=Path)
+    parser.add_argument("--plots", metavar="FOLDER", type=Path, help="needs matplotlib")
+    return parser.parse_args()
+
+
+def _rows(text: str) -> frozenset[int]:
+    return frozenset(int(part) for part in text.split(","))
+
+
+def main() -> int:
+    """Run the stages, telling each figure as it comes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
+    chosen = options()
+    if os.geteuid() or not sys.platform.startswith("linux"):
+        print("the benchmarks look into containers through /proc: Linux, as root", file=sys.stderr)
+        return 2
+    scale = QUICK if chosen.quick else Scale()
+    if chosen.rounds:
+        scale = replace(scale, saves=chosen.rounds)
+    found = contenders(chosen.newer_compose)
+    columns = report.labels(found)
+    widths = [44, *[14] * len(columns), 16, 34, 8]
+
+    def line(cells: list[str]) -> None:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip(), flush=True)
+
+    line(report.heads(columns))
+    bench = Bench(found, scale, chosen.rows, lambda figure: line(report.cells(figure, columns)))
+    for rows, run in STAGES:
+        if bench.wants(*rows):
+            run(bench)
+    result = {
+        "machine": report.machine(),
+        "contenders": columns,
+        "figures": [figure.fields() for figure in bench.figures],
+        "series": bench.series,
+    }
+    if chosen.json:
+        chosen.json.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    if chosen.plots:
+        from benchmarks import plots  # noqa: PLC0415 - matplotlib is only there for those who draw
+
+        plots.draw(json.loads(json.dumps(result)), chosen.plots)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
