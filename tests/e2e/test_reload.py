@@ -292,3 +292,23 @@ def test_without_watching_nothing_is_picked_up(stack: Stack, up: Up) -> None:
     assert stack.container("web") == web
     assert run.all("reloaded") == []
     assert run.stop() == 130
+
+
+def test_a_rebuild_that_other_rules_interrupt(stack: Stack, up: Up) -> None:
+    """What a build was for when the rules changed is not forgotten: the next rules build it."""
+    watch: list[dict[str, Any]] = [dict(SYNC), {"action": "rebuild", "path": "./version"}]
+    web = built_service("COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 3", develop={"watch": watch})
+    stack.write("version", "1")
+    stack.write("src/a", "1")
+    stack.compose_file({"web": web})
+    run = up.ready(stack)
+    stack.write("version", "2")
+    run.wait_for("step", name="rebuild", state="begin")
+    watch[0]["target"] = "/other"
+    stack.compose_file({"web": web})
+    assert run.wait_for("reloaded")["recreated"] == []
+    assert not run.all("rebuilt"), "the build was over before the rules changed"
+    run.wait_for("rebuilt", service="web")
+    assert (stack.read("web", "/version"), stack.read("web", "/other/a")) == ("2", "1")
+    assert run.all("problem") == []
+    assert run.stop() == 130
