@@ -1,0 +1,73 @@
+"""What the tests on a real engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devenv.model.project import WatchRule
+from support.boxes import Boxes, Image, built
+from support.proxy import Proxy
+from support.rig import Rig, engine_socket
+from support.stack import unique_name
+
+ImageOf = Callable[[str], Image]
+
+
+@pytest.fixture(scope="session")
+def image_of(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageOf]:
+    """An image by its kind: `debian`, `busybox`, or `scratch`; made once, gone at the end."""
+    made: dict[str, Image] = {}
+    with ExitStack() as stack:
+
+        def get(kind: str) -> Image:
+            if kind not in made:
+                made[kind] = stack.enter_context(built(kind, tmp_path_factory.mktemp("image") / kind))
+            return made[kind]
+
+        yield get
+
+
+class NewRig:
+    """Makes rigs whose containers are gone at the end, each with a container that runs already."""
+
+    def __init__(self, image_of: ImageOf, folder: Path, stack: ExitStack) -> None:
+        self._image_of = image_of
+        self._folder = folder
+        self._stack = stack
+
+    def __call__(
+        self,
+        kind: str = "busybox",
+        user: int = 1000,
+        *options: str,
+        command: Sequence[str] = (),
+        through: Proxy | None = None,
+        more_rules: Callable[[Path], Sequence[WatchRule]] = lambda _: (),
+    ) -> Rig:
+        """A rig that is not running yet."""
+        image = self._image_of(kind)
+        if command:
+            image = replace(image, command=tuple(command))
+        boxes = Boxes(image, unique_name("rig"), f"--user={user}:{user}", *options)
+        self._stack.callback(boxes.remove)
+        boxes.start()
+        return Rig(self._folder, boxes, owner=(user, user), through=through, more_rules=more_rules)
+
+
+@pytest.fixture
+def new_rig(image_of: ImageOf, tmp_path: Path) -> Iterator[NewRig]:
+    """Makes rigs: `new_rig(kind, user, *docker_options) -> Rig`."""
+    with ExitStack() as stack:
+        yield NewRig(image_of, tmp_path, stack)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy before the engine; what it spoils is the same every time."""
+    with Proxy(engine=engine_socket(), seed=13, stall=1) as one:
+        yield one

@@ -1,0 +1,378 @@
+"""From the host to the container exactly: kinds, links, names, modes, whole files, in order, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devenv.model.events import Executed, Restarted, Synced
+from devenv.model.project import Action, Hook, WatchRule
+from support import engine
+from support.deeds import Deeds
+from support.proxy import Proxy
+from support.rig import OWN, TARGET, Rig, in_container
+
+if TYPE_CHECKING:
+    from engine.conftest import NewRig
+
+pytestmark = pytest.mark.engine
+
+CANARY = b"canary-%s" % os.urandom(8).hex().encode()
+EVERY_IMAGE = pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
+ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
+
+
+def save(path: Path, text: str) -> None:
+    """A file replaced as editors do it: one change, whole."""
+    beside = path.with_name("saved~")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def become(path: Path, kind: str, text: str) -> None:
+    """Make the path that kind of thing, whatever it is now."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if kind == "file":
+        path.write_text(text)
+    elif kind == "link":
+        path.symlink_to("pointed-at")
+    elif kind in ("folder", "full"):
+        path.mkdir()
+    if kind == "full":
+        (path / "deep").mkdir()
+        (path / "deep/inside").write_text(text)
+        (path / "beside").symlink_to("deep")
+
+
+@EVERY_IMAGE
+@ROUNDS
+def test_whatever_takes_the_place_of_whatever(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
+    """Nothing, file, link, empty and full folder, each after each other, at once and in haste: equal."""
+    kinds = ("nothing", "file", "link", "folder", "full")
+    pairs = [*permutations(kinds, 2), ("full", "full")]
+    rig = new_rig(kind, user)
+    rig.path("pointed-at").mkdir()
+    rig.path("pointed-at/stays").write_text("x")
+    with rig.running():
+        for one in range(rounds):
+            for before, _ in pairs:
+                for number, (then, _) in enumerate(pairs):
+                    if then == before or one % 2:
+                        become(rig.path(f"flip{number}"), then, f"before {one}")
+                if one % 2:
+                    break
+            rig.settle()
+            for number, (_, after) in enumerate(pairs):
+                become(rig.path(f"flip{number}"), after, f"after {one}")
+            rig.settle()
+    assert rig.problems == []
+
+
+@EVERY_IMAGE
+@ROUNDS
+def test_links_are_copied_and_never_followed(
+    new_rig: NewRig, proxy: Proxy, tmp_path: Path, kind: str, user: int, rounds: int
+) -> None:
+    """Absolute, dangling, upwards, in a circle, to a file or folder outside: what they lead to is never sent."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(CANARY)
+    rig = new_rig(kind, user, through=proxy)
+    texts = {"absolute": "/etc/passwd", "dangling": "nowhere", "up": "../..", "one": "other", "other": "one"}
+    with rig.running():
+        for name, text in {**texts, "file": str(outside / "secret"), "folder": str(outside)}.items():
+            rig.path(name).symlink_to(text)
+        rig.settle()
+        for one in range(10 * rounds):
+            place = rig.path(f"place{one % 5}")
+            become(place, "nothing", "")
+            place.mkdir()
+            (place / "secret").write_text(f"harmless {one}")
+            time.sleep(random.Random(one).choice([0, 0.002, 0.005, 0.01]))
+            become(place, "nothing", "")
+            place.symlink_to(outside if one % 2 else outside / "secret")
+        rig.settle()
+    assert sum(call.method == "PUT" for call in proxy.calls) > 5
+    assert not [call.target for call in proxy.calls if CANARY in call.body]
+
+
+def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) -> None:
+    """Uncompressed, below `/`, folders never over anything else, owners in the tar alone."""
+    rig = new_rig(through=proxy)
+    with rig.running():
+        for number in range(40):
+            rig.path(f"{number % 3}").mkdir(exist_ok=True)
+            rig.path(f"{number % 3}/{number}").write_text("x")
+        rig.settle()
+    puts = [call for call in proxy.calls if call.method == "PUT"]
+    assert puts
+    assert [call.query for call in puts] == [{"noOverwriteDirNonDir": ["1"], "path": ["/"]}] * len(puts)
+    assert {call.body[257:262] for call in puts} == {b"ustar"}
+
+
+@pytest.mark.parametrize(("kind", "user"), [("debian", 0), pytest.param("busybox", 1000, marks=pytest.mark.long)])
+def test_a_reader_never_misses_a_file_that_is_replaced(new_rig: NewRig, kind: str, user: int) -> None:
+    """4 MiB saved a hundred times while the container reads them: never absent, never short."""
+    rig = new_rig(kind, user)
+    size = 4 << 20
+    rig.path("big").write_bytes(bytes(size))
+    (box,) = rig.boxes.ids
+    look = f's=$(wc -c < {TARGET}/big 2>&1); n=$((n+1)); [ "$s" = {size} ] || echo bad $s'
+    loop = f"n=0; while [ ! -e {TARGET}/made-here-stop ]; do {look}; done; echo looks $n"
+    with rig.running():
+        rig.settle()
+        reader = subprocess.Popen(["docker", "exec", box, "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
+        for number in range(100):
+            since = len(rig.told(Synced))
+            rig.path("new").write_bytes(bytes([number]) * size)
+            rig.path("new").rename(rig.path("big"))
+            engine.until(lambda known=since: len(rig.told(Synced)) > known, timeout=10)  # type: ignore[misc]
+        engine.execute(box, "touch", f"{TARGET}/made-here-stop", user="0")
+        said = reader.communicate(timeout=20)[0].split("\n")
+        assert said[0].startswith("looks"), said[:5]
+        assert int(said[0].split()[1]) > 100
+        rig.settle()
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+def test_what_is_written_all_the_time_is_never_sent_torn(new_rig: NewRig, seconds: int) -> None:
+    """Files whose every byte is the same, rewritten in one call 200 times a second: the container sees no mixture."""
+    rig = new_rig("debian", 0)
+    sizes = (1, 4096, 100_000, 1_000_000)
+    for size in sizes:
+        rig.path(f"f{size}").write_bytes(b"a" * size)
+    (box,) = rig.boxes.ids
+    letters = "fold -w 100 $f | sort -u | cut -c 1 | sort -u | wc -l"
+    look = f"for f in f*; do n=$((n+1)); [ $({letters}) = 1 ] || echo bad $f; done"
+    loop = f"cd {TARGET}; n=0; while [ ! -e made-here-stop ]; do {look}; done; echo looks $n"
+    writer = (
+        "import os, sys, time\n"
+        "files = [(os.open(f'f{s}', os.O_WRONLY), s) for s in map(int, sys.argv[2:])]\n"
+        "end = time.monotonic() + float(sys.argv[1]); n = 0\n"
+        "while time.monotonic() < end:\n"
+        "    n += 1; file, size = files[n % len(files)]\n"
+        "    os.pwrite(file, bytes([97 + n % 26]) * size, 0); time.sleep(0.005)\n"
+    )
+    with rig.running():
+        rig.settle()
+        reader = subprocess.Popen(["docker", "exec", box, "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
+        argv = [sys.executable, "-c", writer, str(seconds), *map(str, sizes)]
+        subprocess.run(argv, cwd=rig.source, check=True)
+        rig.settle()
+        engine.execute(box, "touch", f"{TARGET}/made-here-stop")
+        said = reader.communicate(timeout=20)[0].split("\n")
+        assert said[0].startswith("looks"), said[:5]
+
+
+@EVERY_IMAGE
+@pytest.mark.parametrize("operations", [150, pytest.param(1000, marks=pytest.mark.long)])
+def test_what_the_container_made_is_never_removed(
+    new_rig: NewRig, tmp_path: Path, kind: str, user: int, operations: int
+) -> None:
+    """Its own files in synced folders survive whatever the host does to the folders; the rest is equal."""
+    rig = new_rig(kind, user)
+    deeds = Deeds(rig.source, tmp_path / "outside", CANARY)
+    chance = random.Random(18)
+    planted: list[str] = []
+    with rig.running():
+        for number in range(operations):
+            names = chance.choices([b"a", b"b", b"c"], k=chance.randint(1, 3))
+            one, other = chance.randrange(99), chance.randrange(99)
+            choices: list[tuple[Callable[..., None], tuple[object, ...]]] = [
+                (deeds.burst, (names, 3)),
+                (deeds.remove, (one,)),
+                (deeds.rename, (one, names)),
+                (deeds.move_out, (one,)),
+                (deeds.move_in, (names,)),
+                (deeds.flip, (one, other)),
+            ]
+            deed, args = chance.choice(choices)
+            deeds.do(deed, *args)
+            if number % 15 == 0:
+                rig.settle()
+                planted += plant(rig, number)
+        rig.settle()
+        (box,) = rig.boxes.ids
+        found = {os.fsdecode(path) for path in in_container(box)[0]}
+    assert len(planted) >= 10
+    assert set(planted) <= found
+
+
+def plant(rig: Rig, number: int) -> list[str]:
+    """A file of the container's own in up to two of its folders."""
+    (box,) = rig.boxes.ids
+    folders = sorted(os.fsdecode(path) for path, entry in in_container(box)[0].items() if entry.kind == "folder")
+    chosen = random.Random(number).sample(folders, min(2, len(folders)))
+    made = [f"{folder}/{OWN.decode()}-{number}" for folder in chosen]
+    for path in made:
+        engine.execute(box, "touch", f"{TARGET}/{path}", user="0")
+    return made
+
+
+@pytest.mark.parametrize("files", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> None:
+    """Branches that differ in every file, back and forth, some of it cut short: equal, with one restart at most."""
+    restarts = WatchRule("", Action.RESTART)
+    rig = new_rig(more_rules=lambda source: [WatchRule(str(source), restarts.action)])
+
+    def git(*argv: str) -> list[str]:
+        return ["git", f"--git-dir={tmp_path / 'git'}", f"--work-tree={rig.source}", "-c", "user.name=x",
+                "-c", "user.email=x", "-c", "gc.auto=0", *argv]  # fmt: skip
+
+    def run(*argv: str) -> None:
+        subprocess.run(git(*argv), check=True, capture_output=True)
+
+    run("init", "-b", "one")
+    for branch in ("one", "two"):
+        for number in range(files):
+            name = f"{number % 37}/{branch if number % 5 == 0 else 'both'}{number % 3}/{number}"
+            rig.path(name).parent.mkdir(parents=True, exist_ok=True)
+            rig.path(name).write_text(f"{branch} {number}")
+        run("add", "-A")
+        run("commit", "-m", branch)
+        if branch == "one":
+            run("checkout", "-b", "two")
+            run("rm", "-rq", ".")
+    chance = random.Random(19)
+    with rig.running():
+        rig.settle()
+        for number in range(6):
+            cut = chance.random() < 0.4
+            child = subprocess.Popen(git("checkout", "-f", "one" if number % 2 == 0 else "two"),
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            if cut:
+                time.sleep(chance.random() * 0.1)
+                child.kill()
+            child.wait(60)
+            (tmp_path / "git/index.lock").unlink(missing_ok=True)
+            time.sleep(chance.choice([0, 0.3]))
+        assert rig.settle() < 10
+        since = len(rig.told(Restarted))
+        run("checkout", "-f", "one")
+        rig.settle()
+        engine.until(lambda: len(rig.told(Restarted)) > since, timeout=10)
+        time.sleep(1.5)
+        assert len(rig.told(Restarted)) == since + 1
+        rig.settle()
+
+
+@EVERY_IMAGE
+def test_one_bad_path_stops_no_other(new_rig: NewRig, kind: str, user: int) -> None:
+    """A folder of the container in the way, and a place that is read-only: the rest arrives, each is told of once."""
+    rig = new_rig(kind, user, f"--tmpfs={TARGET}/sealed:ro")
+    (box,) = rig.boxes.ids
+    engine.execute(box, "mkdir", "-p", f"{TARGET}/f7/made-here", user="0")
+    engine.execute(box, "chown", f"{user}:{user}", TARGET, user="0")
+    with rig.running():
+        rig.path("sealed").mkdir()
+        rig.path("sealed/inside").write_text("x")
+        for number in range(100):
+            rig.path(f"f{number}").write_text(str(number))
+        engine.until(
+            lambda: sum(
+                path.startswith(b"f") for path, entry in in_container(box)[0].items() if entry.kind == "file"
+            ),
+            lambda arrived: arrived == 99,
+            timeout=10,
+        )
+        engine.until(lambda: len(rig.problems) >= 2, timeout=5)
+        rig.path("f1").write_text("later")
+        engine.until(lambda: engine.read(box, f"{TARGET}/f1"), lambda text: text == "later", timeout=5)
+        time.sleep(1.5)
+        assert sorted(str(problem.path) for problem in rig.problems) == [
+            str(rig.path("f7")),
+            str(rig.path("sealed/inside")),
+        ], rig.problems
+        shutil.rmtree(rig.path("sealed"))
+        engine.execute(box, "rm", "-r", f"{TARGET}/f7", user="0")
+        rig.settle()
+
+
+@EVERY_IMAGE
+def test_modes_and_links_of_files(new_rig: NewRig, kind: str, user: int) -> None:
+    """Permissions, not the right to be root; empty files and folders; a sparse file; both names of a hard link."""
+    rig = new_rig(kind, user)
+    with rig.running():
+        for mode in (0o755, 0o600, 0o444, 0o000, 0o4755, 0o2755, 0o1777):
+            rig.path(f"{mode:o}").write_text("x")
+            rig.path(f"{mode:o}").chmod(mode)
+        rig.path("empty file").touch()
+        rig.path("empty/folder").mkdir(parents=True)
+        with rig.path("sparse").open("wb") as file:
+            file.seek(64 << 20)
+            file.write(b"end")
+        rig.path("first").write_text("one file")
+        os.link(rig.path("first"), rig.path("second"))
+        rig.settle()
+        (box,) = rig.boxes.ids
+        special = engine.execute(box, "sh", "-c", f"cd {TARGET}; for f in 4755 2755 1777; do [ -u $f ] || [ -g $f ] || [ -k $f ] && echo $f; done; true")  # fmt: skip  # noqa: E501 - one line of shell
+        assert special == ""
+        with rig.path("second").open("a") as file:
+            file.write(" with two names")
+        rig.settle()
+        rig.path("first").chmod(0o640)
+        rig.settle()
+        rig.path("first").unlink()
+        rig.settle()
+
+
+def test_what_is_neither_file_folder_nor_link(new_rig: NewRig) -> None:
+    """Pipes, sockets and devices are told of once each and never opened; what takes their place arrives."""
+    rig = new_rig()
+    with rig.running():
+        os.mkfifo(rig.path("pipe"))
+        os.mknod(rig.path("socket"), 0o140600)
+        rig.path("after").write_text("not held up")
+        rig.settle(5)
+        for _ in range(3):
+            os.utime(rig.path("pipe"))
+            rig.path("after").write_text("again")
+            rig.settle(5)
+        assert sorted(str(problem.path) for problem in rig.problems) == [
+            str(rig.path("pipe")),
+            str(rig.path("socket")),
+        ]
+        rig.path("pipe").unlink()
+        rig.path("pipe").write_text("a file by now")
+        rig.settle(5)
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_a_file_is_there_before_what_follows_from_it(new_rig: NewRig, rounds: int) -> None:
+    """A command, and a restarted process, see the file that started them; each is done once a save."""
+    hook = Hook(("cat", f"{TARGET}/gen"))
+    rules: Callable[[Path], Sequence[WatchRule]] = lambda source: [  # noqa: E731 - one value
+        WatchRule(str(source / "gen"), Action.SYNC_EXEC, f"{TARGET}/gen", exec=hook),
+        WatchRule(str(source / "conf"), Action.SYNC_RESTART, f"{TARGET}/conf"),
+    ]
+    said = f"cat {TARGET}/conf; exec sleep 100000"
+    rig = new_rig(command=("sh", "-c", said), more_rules=rules)
+    (box,) = rig.boxes.ids
+    with rig.running():
+        rig.settle()
+        for number in range(rounds):
+            save(rig.path("gen"), f"gen {number}")
+            engine.until(lambda want=number: len(rig.told(Executed)) == want + 1, timeout=10)  # type: ignore[misc]
+            assert rig.told(Executed)[-1].output == f"gen {number}"
+            save(rig.path("conf"), f"conf {number}\n")
+            engine.until(lambda want=number: len(rig.told(Restarted)) == want + 1, timeout=20)  # type: ignore[misc]
+            engine.until(
+                lambda: engine.docker("logs", "--tail=1", box),
+                lambda last, want=number: last == f"conf {want}",  # type: ignore[misc]
+                timeout=5,
+            )
+        time.sleep(0.5)
+        assert (len(rig.told(Executed)), len(rig.told(Restarted))) == (rounds, rounds)

@@ -1,0 +1,193 @@
+"""Whatever breaks meanwhile, containers, calls, disks, the engine, ourselves: equal soon after it is over."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import engine
+from support.proxy import FAULTS, Proxy
+from support.rig import LIMIT, TARGET, Rig, in_container
+
+if TYPE_CHECKING:
+    from engine.conftest import NewRig
+
+pytestmark = pytest.mark.engine
+
+SOON = 5.0  # seconds from the end of a fault until all is equal
+EATER = f"until [ -e {TARGET}/made-here-eat ]; do sleep 0.1; done; rm {TARGET}/made-here-eat; exec tail /dev/zero"
+
+
+def edit(rig: Rig, number: int) -> None:
+    """One of a few files saved, another one gone, one moved."""
+    names = [f"{folder}/{name}" for folder in "abc" for name in "xyz"]
+    rig.path(names[number % 9]).parent.mkdir(exist_ok=True)
+    rig.path(names[number % 9]).write_text(f"edit {number}")
+    rig.path(names[(number * 5 + 1) % 9]).unlink(missing_ok=True)
+    here, there = rig.path(names[(number * 7 + 2) % 9]), rig.path(names[(number * 2 + 3) % 9])
+    if here.exists() and there.parent.exists():
+        here.rename(there)
+
+
+@pytest.mark.parametrize(
+    "faults", [FAULTS, *(pytest.param((one,), marks=pytest.mark.long) for one in FAULTS)], ids="-".join
+)
+@pytest.mark.parametrize(
+    ("kind", "user", "edits"),
+    [("debian", 0, 120), ("busybox", 1000, 120), pytest.param("debian", 1000, 500, marks=pytest.mark.long)],
+)
+def test_calls_that_fail_lose_nothing(
+    new_rig: NewRig, proxy: Proxy, kind: str, user: int, edits: int, faults: tuple[str, ...]
+) -> None:
+    """A fifth of all calls answered with an error, cut, torn or held; the shell cut now and then: all arrives."""
+    rig = new_rig(kind, user, through=proxy)
+    chance = random.Random(20)
+    with rig.running():
+        proxy.chaos(20, faults)
+        for number in range(edits):
+            edit(rig, number)
+            time.sleep(chance.choice([0.01, 0.1]))
+            if number % 40 == 20:
+                proxy.drop("/exec/")
+        proxy.calm()
+        assert rig.settle(LIMIT) < LIMIT
+    assert sum(call.fault is not None for call in proxy.calls) > 3
+
+
+def test_an_engine_that_cannot_be_reached_for_a_while(new_rig: NewRig, proxy: Proxy) -> None:
+    """Every connection gone and refused, then frozen: what was saved meanwhile is there soon after."""
+    rig = new_rig(through=proxy)
+    with rig.running():
+        edit(rig, 0)
+        rig.settle()
+        proxy.away = True
+        proxy.drop()
+        for number in range(1, 30):
+            edit(rig, number)
+            time.sleep(0.1)
+        proxy.away = False
+        assert rig.settle() < 2 * SOON
+    assert len(rig.problems) < 5, rig.problems
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
+def test_replicas_come_and_go(new_rig: NewRig, rounds: int) -> None:
+    """One to three and back, made anew, ended for want of memory: each is equal within seconds of its start."""
+    rig = new_rig("busybox", 1000, "--memory=16m", command=("sh", "-c", EATER))
+    boxes = rig.boxes
+    with rig.running():
+        for number in range(rounds):
+            edit(rig, 4 * number)
+            boxes.begin_start()
+            edit(rig, 4 * number + 1)
+            boxes.begin_start()
+            boxes.wait()
+            edit(rig, 4 * number + 2)
+            rig.settle(SOON)
+            assert len(boxes.ids) == 3
+            first, second, third = boxes.ids
+            engine.docker("rm", "-f", first)
+            engine.execute(second, "touch", f"{TARGET}/made-here-eat", user="0")
+            edit(rig, 4 * number + 3)
+            engine.until(lambda one=second: engine.inspect(one)["State"]["OOMKilled"], timeout=20)  # type: ignore[misc]
+            shutil.rmtree(rig.path("b"), ignore_errors=True)
+            engine.docker("start", second)
+            rig.settle(SOON)
+            engine.docker("rm", "-f", third)
+
+
+def test_a_restart_amid_edits(new_rig: NewRig) -> None:
+    """The process killed, started, restarted, its container made anew, with files saved and deleted all along."""
+    rig = new_rig("debian", 0)
+    with rig.running():
+        for number, verbs in enumerate(
+            [("kill", "start"), ("restart",), ("stop", "start"), ("restart", "kill", "start")]
+        ):
+            (box,) = rig.boxes.ids
+            for verb in verbs:
+                rig.boxes.begin(verb, box)
+                for step in range(10):
+                    edit(rig, 100 * number + step)
+                    time.sleep(0.02)
+            rig.boxes.wait()
+            rig.settle(SOON)
+        engine.docker("rm", "-f", box)
+        edit(rig, 1000)
+        rig.boxes.start()
+        edit(rig, 1001)
+        rig.settle(SOON)
+
+
+def test_a_pause_amid_edits(new_rig: NewRig) -> None:
+    """What is saved and deleted while a container is paused is there soon after; the other replica never waits."""
+    rig = new_rig("debian", 1000)
+    other = rig.boxes.start()
+    with rig.running():
+        for number in range(20):
+            edit(rig, number)
+        rig.settle()
+        paused = next(one for one in rig.boxes.ids if one != other)
+        engine.docker("pause", paused)
+        began = time.monotonic()
+        for number in range(20, 40):
+            edit(rig, number)
+            time.sleep(0.05)
+        rig.path("now").write_text("now")
+        engine.until(lambda: b"now" in in_container(other)[0], timeout=2)
+        time.sleep(max(0.0, 5 - (time.monotonic() - began)))
+        engine.docker("unpause", paused)
+        rig.settle(SOON)
+
+
+def test_a_full_disk(new_rig: NewRig) -> None:
+    """What does not fit is told of once, by name and reason; the rest arrives; it is repaired once there is space."""
+    volume = f"type=volume,target={TARGET},volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs"
+    rig = new_rig("debian", 0, f"--mount={volume},volume-opt=o=size=1m")
+    (box,) = rig.boxes.ids
+    with rig.running():
+        rig.path("fits").write_bytes(b"1" * 400_000)
+        rig.settle()
+        engine.execute(box, "sh", "-c", f"head -c 300000 /dev/zero > {TARGET}/made-here")
+        rig.path("too big").write_bytes(b"2" * 500_000)
+        rig.path("small").write_text("3")
+        engine.until(lambda: engine.read(box, f"{TARGET}/small"), lambda text: text == "3", timeout=5)
+        engine.until(lambda: rig.problems, timeout=5)
+        rig.path("small").write_text("4")
+        engine.until(lambda: engine.read(box, f"{TARGET}/small"), lambda text: text == "4", timeout=5)
+        time.sleep(6)  # long enough for retries to have become rare
+        told = [problem for problem in rig.problems if problem.path == str(rig.path("too big"))]
+        assert len(told) == 1, rig.problems
+        assert "no space left" in told[0].message
+        assert in_container(box)[0][b"fits"].content == b"1" * 400_000
+        engine.execute(box, "rm", f"{TARGET}/made-here")
+        rig.settle(SOON)
+
+
+@pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
+def test_a_devenv_that_begins_again(new_rig: NewRig, kind: str, user: int) -> None:
+    """Ended without a word and started again: edits, deletes and flips of the time between are found, and no more."""
+    rig = new_rig(kind, user)
+    (box,) = rig.boxes.ids
+    with rig.running():
+        for number in range(30):
+            edit(rig, number)
+            rig.path(f"f{number}").write_text(str(number))
+        rig.path("folder/deep").mkdir(parents=True)
+        rig.path("folder/deep/file").write_text("x")
+        rig.settle()
+        engine.execute(box, "touch", f"{TARGET}/made-here", f"{TARGET}/folder/made-here", user="0")
+    for number in range(30, 90):
+        edit(rig, number)
+    for number in range(10):
+        rig.path(f"f{number}").unlink()
+    rig.path("f10").unlink()
+    rig.path("f10").mkdir()
+    shutil.rmtree(rig.path("folder"))
+    with rig.running():
+        rig.settle(SOON)
+        assert {b"made-here", b"folder/made-here"} <= in_container(box)[0].keys()
+    assert rig.problems == []

@@ -1,0 +1,273 @@
+"""Whatever happens to files and containers, in whatever order: equal in the end. A hypothesis state machine.
+
+`DEVENV_TEST_SEED=N` replays the long run of that seed. Nothing shrinks: what time it is decides, too, so a failure
+shows all that was done instead.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from support import deeds, engine
+from support.boxes import Boxes, Image
+from support.deeds import Deeds
+from support.proxy import Proxy
+from support.rig import Rig, engine_socket
+from support.stack import unique_name
+
+pytestmark = pytest.mark.engine
+
+CANARY = b"canary-%s" % os.urandom(8).hex().encode()
+NUMBERS = st.integers(0, 99)
+SIZES = st.sampled_from([0, 1, 40, 5000, 300_000])
+PATHS = st.lists(st.sampled_from((*deeds.NAMES[:3] * 3, *deeds.NAMES)), min_size=1, max_size=3)
+MODES = st.sampled_from(deeds.MODES)
+FAULTS = st.sampled_from(["restart", "recreate", "more", "fewer", "pause", "kill", "start"])
+STEPS = 50
+
+
+class Machine(RuleBasedStateMachine):
+    """One source tree and one service of one to three containers; the class says on which image, and as whom."""
+
+    image: ClassVar[Image]
+    user: ClassVar[tuple[int, int]]
+    folder: ClassVar[Path]
+    number: ClassVar[int] = 0
+    operations: ClassVar[int] = 0
+    settled: ClassVar[list[float]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        cls = type(self)
+        cls.number += 1
+        folder = self.folder / str(self.number)
+        folder.mkdir()
+        user = "{}:{}".format(*self.user)
+        self.boxes = Boxes(self.image, unique_name("machine"), "--user", user)
+        self.stack = ExitStack()
+        self.stack.callback(self.boxes.remove)
+        self.proxy = self.stack.enter_context(Proxy(engine=engine_socket(), seed=self.number, stall=1))
+        self.rig = Rig(folder, self.boxes, owner=self.user, through=self.proxy)
+        self.deeds = Deeds(self.rig.source, folder / "outside", CANARY)
+        self.boxes.start()
+        self.stack.enter_context(self.rig.running())
+
+    def teardown(self) -> None:
+        """Equal once more; nothing that a link leads to ever went to the engine."""
+        with self.stack:
+            self.settle()
+            assert not any(CANARY in call.body for call in self.proxy.calls)
+            type(self).settled += self.rig.rounds
+
+    def _do(self, deed: Callable[..., None], *args: object) -> None:
+        type(self).operations += 1
+        self.deeds.do(deed, *args)
+
+    @property
+    def can_delete(self) -> bool:
+        """Whether the image has a shell."""
+        return self.image.has_shell
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    @rule(names=PATHS, size=SIZES)
+    def create(self, names: list[bytes], size: int) -> None:  # noqa: D102 - Deeds tells of each
+        self._do(self.deeds.create, names, size)
+
+    @rule(names=PATHS, count=st.sampled_from([5, 40]))
+    def burst(self, names: list[bytes], count: int) -> None:  # noqa: D102
+        self._do(self.deeds.burst, names, count)
+
+    @rule(number=NUMBERS, size=SIZES)
+    def append(self, number: int, size: int) -> None:  # noqa: D102
+        self._do(self.deeds.append, number, size)
+
+    @rule(number=NUMBERS, size=SIZES)
+    def truncate(self, number: int, size: int) -> None:  # noqa: D102
+        self._do(self.deeds.truncate, number, size)
+
+    @rule(number=NUMBERS, size=SIZES)
+    def save(self, number: int, size: int) -> None:  # noqa: D102
+        self._do(self.deeds.save, number, size)
+
+    @rule(number=NUMBERS)
+    def disguise(self, number: int) -> None:  # noqa: D102
+        self._do(self.deeds.disguise, number)
+
+    @rule(number=NUMBERS, mode=MODES)
+    def chmod(self, number: int, mode: int) -> None:  # noqa: D102
+        self._do(self.deeds.chmod, number, mode)
+
+    @rule(number=NUMBERS)
+    def touch(self, number: int) -> None:  # noqa: D102
+        self._do(self.deeds.touch, number)
+
+    @rule(number=NUMBERS, names=PATHS)
+    def hard_link(self, number: int, names: list[bytes]) -> None:  # noqa: D102
+        self._do(self.deeds.hard_link, number, names)
+
+    @rule(names=PATHS, to=NUMBERS)
+    def symlink(self, names: list[bytes], to: int) -> None:  # noqa: D102
+        self._do(self.deeds.symlink, names, to)
+
+    @rule(names=PATHS)
+    def mkdir(self, names: list[bytes]) -> None:  # noqa: D102
+        self._do(self.deeds.mkdir, names)
+
+    @rule(names=PATHS)
+    def move_in(self, names: list[bytes]) -> None:  # noqa: D102
+        self._do(self.deeds.move_in, names)
+
+    @rule(names=PATHS, size=SIZES)
+    def ignored(self, names: list[bytes], size: int) -> None:  # noqa: D102
+        self._do(self.deeds.ignored, names, size & ~1 | (self.can_delete and self.operations % 2))
+
+    @precondition(lambda self: self.can_delete)
+    @rule(number=NUMBERS, names=PATHS)
+    def rename(self, number: int, names: list[bytes]) -> None:  # noqa: D102
+        self._do(self.deeds.rename, number, names)
+
+    @precondition(lambda self: self.can_delete)
+    @rule(one=NUMBERS, other=NUMBERS)
+    def swap(self, one: int, other: int) -> None:  # noqa: D102
+        self._do(self.deeds.swap, one, other)
+
+    @precondition(lambda self: self.can_delete)
+    @rule(number=NUMBERS)
+    def remove(self, number: int) -> None:  # noqa: D102
+        self._do(self.deeds.remove, number)
+
+    @precondition(lambda self: self.can_delete)
+    @rule(number=NUMBERS, kind=NUMBERS)
+    def flip(self, number: int, kind: int) -> None:  # noqa: D102
+        self._do(self.deeds.flip, number, kind)
+
+    @precondition(lambda self: self.can_delete)
+    @rule(number=NUMBERS)
+    def move_out(self, number: int) -> None:  # noqa: D102
+        self._do(self.deeds.move_out, number)
+
+    # --- everything else -------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.003, 0.02, 0.1]))
+    def breathe(self, seconds: float) -> None:
+        """Time for what was done last to be on its way."""
+        type(self).operations += 1
+        time.sleep(seconds)
+
+    @rule(kind=FAULTS, number=NUMBERS)
+    def container(self, kind: str, number: int) -> None:
+        """Something done to a container, beside what is done to files next."""
+        type(self).operations += 1
+        self.boxes.wait()
+        ids = self.boxes.ids
+        one = ids[number % len(ids)] if ids else ""
+        self.deeds.done.append(f"container {kind} {one[:6]} of {len(ids)}")
+        if not one or (kind == "more" and len(ids) < 3):
+            self.boxes.begin_start()
+        elif kind == "fewer" and len(ids) > 1:
+            self.boxes.begin("rm", "-f", one)
+        elif kind == "recreate":
+            engine.docker("rm", "-f", one)
+            self.boxes.begin_start()
+        elif kind in ("restart", "pause", "kill", "start"):
+            self.boxes.begin("unpause" if engine.inspect(one)["State"]["Paused"] else kind, one)
+
+    @rule(percent=st.sampled_from([0, 10, 30]))
+    def network(self, percent: int) -> None:
+        """From now on so many of all calls fail, in one way or another."""
+        type(self).operations += 1
+        self.deeds.done.append(f"{percent} % of the calls fail")
+        self.proxy.chaos(percent)
+
+    @rule(part=st.sampled_from(["/exec/", "/events", ""]))
+    def cut(self, part: str) -> None:
+        """What is open to the engine now ends: the shells, the stream of events, or all."""
+        type(self).operations += 1
+        self.deeds.done.append(f"{self.proxy.drop(part)} connections cut: {part or 'all'}")
+
+    @rule()
+    def settle(self) -> None:
+        """The faults over: every container is what the host is, before long."""
+        type(self).operations += 1
+        self.proxy.calm()
+        self.boxes.all_running()
+        self.deeds.done.append("settle")
+        try:
+            self.rig.settle()
+        except AssertionError as error:
+            error.add_note("done before:\n" + "\n".join(self.deeds.done))
+            raise
+
+
+def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, number: int | None = None) -> str:
+    """What was run, in one line; AssertionError where anything differs. Without a number always the same."""
+
+    class Here(Machine):
+        """On that image, as that user."""
+
+    machine: type[Machine] = Here
+    machine.image, machine.user, machine.folder, machine.settled = image, user, folder, []
+    if number is not None:
+        machine = seed(number)(machine)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=number is None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    slowest = max(machine.settled)
+    return (
+        f"{machine.operations} operations, 0 mismatches at {len(machine.settled)} settles (slowest {slowest:.1f} s)"
+    )
+
+
+KINDS = [("debian", (0, 0), 8), ("busybox", (1000, 1000), 8), ("scratch", (1000, 1000), 4)]
+
+
+@pytest.mark.parametrize(("kind", "user", "examples"), KINDS, ids=[kind for kind, _, _ in KINDS])
+def test_equal_in_the_end(
+    image_of: Callable[[str], Image],
+    kind: str,
+    user: tuple[int, int],
+    examples: int,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Files edited in every way while containers come, go, stop and start, and calls fail: no difference ever."""
+    record_property("machine", run(image_of(kind), user, tmp_path, examples))
+
+
+@pytest.mark.long
+def test_equal_in_the_end_twenty_thousand_times(
+    image_of: Callable[[str], Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """400 runs of 50 operations, on every kind of image as root and as another user, from a seed that is told."""
+    number = int(os.environ.get("DEVENV_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    kinds = [(kind, user) for kind in ("debian", "busybox", "scratch") for user in ((0, 0), (1000, 1000))]
+    shares = {"debian": 80, "busybox": 80, "scratch": 40}
+    for kind, user in kinds:
+        with capsys.disabled():
+            print(f"\nstate machine on {kind} as {user[0]}, DEVENV_TEST_SEED={number}", flush=True)  # noqa: T201
+        folder = tmp_path / f"{kind}-{user[0]}"
+        folder.mkdir()
+        said = run(image_of(kind), user, folder, shares[kind], number=number)
+        with capsys.disabled():
+            print(said, flush=True)  # noqa: T201 - the campaign's result

@@ -1,0 +1,114 @@
+"""Containers of three kinds of image, started without Compose and told apart by its labels only."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import engine
+from support.stack import IDLE, unique_name
+
+SERVICE_LABEL = "com.docker.compose.service"
+APPLETS = ("sh", "cat", "chmod", "chown", "kill", "ls", "mkdir", "mv", "rm", "rmdir", "sleep", "stat", "touch", "wc")
+SHELL = tuple(part.replace("$$", "$") for part in IDLE)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, what runs in it, and whether it has a shell: without one nothing can be deleted."""
+
+    name: str
+    command: tuple[str, ...]
+    has_shell: bool = True
+
+
+def static_busybox() -> str | None:
+    """The path of a busybox that needs no library, where one is installed."""
+    found = shutil.which("busybox")
+    linked = subprocess.run(["ldd", found], capture_output=True, check=False).returncode == 0 if found else True
+    return None if linked else found
+
+
+@contextmanager
+def built(kind: str, folder: Path) -> Iterator[Image]:
+    """The image of that kind, gone afterwards: `debian`, `busybox`, or `scratch` that holds one program alone."""
+    if kind == "debian":
+        yield Image(engine.BASE_IMAGE, SHELL)
+        return
+    program = static_busybox()
+    assert program is not None, "no static busybox is installed (Debian: apt-get install busybox-static)"
+    name = unique_name(kind)
+    applets = APPLETS if kind == "busybox" else ("sleep",)
+    (folder / "bin").mkdir(parents=True)
+    if kind == "busybox":
+        shutil.copy(program, folder / "bin/busybox")
+        for applet in applets:
+            (folder / "bin" / applet).symlink_to("busybox")
+    else:
+        shutil.copy(program, folder / "bin/sleep")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY bin /bin\n")
+    engine.docker("build", "-q", "-t", name, str(folder))
+    yield Image(name, SHELL if kind == "busybox" else ("/bin/sleep", "86400"), has_shell=kind == "busybox")
+    engine.succeeds("rmi", "-f", name)
+
+
+class Boxes:
+    """The containers of one service of one project, as anybody might start and end them."""
+
+    def __init__(self, image: Image, project: str, *options: str, service: str = "app") -> None:
+        self.image = image
+        self.project = project
+        self.service = service
+        self._options = options
+        self._doing: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def ids(self) -> list[str]:
+        """All containers, running or not, the newest first."""
+        return engine.containers(self.project, self.service)
+
+    def start(self) -> str:
+        """The id of one more container."""
+        return engine.docker(*self._run())
+
+    def _run(self) -> list[str]:
+        labels = {engine.PROJECT_LABEL: self.project, SERVICE_LABEL: self.service}
+        named = [f"--label={key}={value}" for key, value in labels.items()]
+        name = f"--name={unique_name('box')}"
+        return ["run", "-d", "--stop-timeout=1", name, *named, *self._options, self.image.name, *self.image.command]
+
+    def begin(self, *argv: str) -> None:
+        """A docker command on its way, beside whatever the test does; the one before it has ended."""
+        self.wait()
+        self._doing.append(subprocess.Popen(["docker", *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def begin_start(self) -> None:
+        """One more container on its way."""
+        self.begin(*self._run())
+
+    def wait(self) -> None:
+        """Returns when no docker command that was begun goes on."""
+        for child in self._doing:
+            child.wait(60)
+        self._doing.clear()
+
+    def all_running(self) -> list[str]:
+        """The ids, at least one, once everything runs again that was paused or had ended."""
+        self.wait()
+        ids = self.ids or [self.start()]
+        for one in ids:
+            state = engine.inspect(one)["State"]
+            if state["Paused"]:
+                engine.docker("unpause", one)
+            elif not state["Running"]:
+                engine.docker("start", one)
+        return ids
+
+    def remove(self) -> None:
+        """No container left."""
+        self.wait()
+        engine.remove_project(self.project)

@@ -1,0 +1,216 @@
+"""What people and their tools do to files, on bytes paths, and as rough as they do it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from support.rig import IGNORED, short
+
+NAMES = (
+    b"a",
+    b"b",
+    b"c",
+    b"two words",
+    b"-rf",
+    b"new\nline",
+    b"\xff\xfe",
+    "übung-日本".encode(),
+    b"it's $(id) \\ *",
+    b"x" * 255,
+)
+MODES = (0o644, 0o600, 0o755, 0o444, 0o777, 0o4755)
+LINKS = (b"a", b"..", b"../../..", b"nowhere", b"/etc/hostname", b"b/c")
+
+
+class Deeds:
+    """Things done below `root`, which never changes itself; what cannot be done at the moment is not done.
+
+    `outside` lies beside it, on the same file system, and holds a file that nothing may ever copy.
+    """
+
+    def __init__(self, root: Path, outside: Path, canary: bytes) -> None:
+        self.root = os.fsencode(root)
+        self.outside = os.fsencode(outside)
+        self.canary = os.path.join(self.outside, b"canary")
+        self.done: list[str] = []
+        outside.mkdir()
+        Path(os.fsdecode(self.canary)).write_bytes(canary)
+        self._numbers = iter(range(10**9))
+
+    def do(self, deed: Callable[..., None], *args: object) -> None:
+        """The deed, as far as it was possible."""
+        said = f"{deed.__name__}{short(args)}"
+        try:
+            deed(*args)
+        except (OSError, shutil.Error) as error:
+            said += f" -> {type(error).__name__}"
+        self.done.append(said)
+
+    def _at(self, names: Sequence[bytes]) -> bytes:
+        return os.path.join(self.root, *names)
+
+    def _all(self, *kinds: Callable[[int], bool]) -> list[bytes]:
+        found = []
+        for place, folders, files in os.walk(self.root):
+            for name in (*folders, *files):
+                path = os.path.join(place, name)
+                with contextlib.suppress(OSError):
+                    mode = os.lstat(path).st_mode
+                    if not kinds or any(kind(mode) for kind in kinds):
+                        found.append(path)
+        return sorted(found)
+
+    def _one(self, number: int, *kinds: Callable[[int], bool]) -> bytes:
+        found = self._all(*kinds)
+        if not found:
+            raise FileNotFoundError
+        return found[number % len(found)]
+
+    def _parent(self, path: bytes) -> bytes:
+        above = os.path.dirname(path)
+        while above != self.root:
+            if os.path.islink(above):
+                raise FileExistsError  # what lies behind a link is not ours
+            above = os.path.dirname(above)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def _text(self, size: int) -> bytes:
+        return (b"%d " % next(self._numbers)).ljust(size, b".")
+
+    # --- content -------------------------------------------------------------------------------------------------
+
+    def create(self, names: Sequence[bytes], size: int) -> None:
+        """A file that is written in place."""
+        path = self._parent(self._at(names))
+        if os.path.islink(path):
+            raise FileExistsError
+        with open(path, "wb") as file:
+            file.write(self._text(size))
+
+    def burst(self, names: Sequence[bytes], count: int) -> None:
+        """Many files in one folder."""
+        for number in range(count):
+            self.create((*names, b"burst%d" % number), number)
+
+    def append(self, number: int, size: int) -> None:
+        """A file with more at its end."""
+        with open(self._one(number, stat.S_ISREG), "ab") as file:
+            file.write(self._text(size))
+
+    def truncate(self, number: int, size: int) -> None:
+        """A file cut or stretched."""
+        os.truncate(self._one(number, stat.S_ISREG), size)
+
+    def save(self, number: int, size: int) -> None:
+        """A file replaced as editors do: a new one beside it, renamed over it."""
+        path = self._one(number, stat.S_ISREG)
+        beside = os.path.join(os.path.dirname(path), b".save.tmp")
+        with open(beside, "wb") as file:
+            file.write(self._text(size))
+        os.rename(beside, path)
+
+    def disguise(self, number: int) -> None:
+        """Other bytes of the same length, and the old time put back."""
+        path = self._one(number, stat.S_ISREG)
+        was = os.stat(path)
+        with open(path, "r+b") as file:
+            file.write(self._text(0)[: was.st_size])
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+    # --- metadata ------------------------------------------------------------------------------------------------
+
+    def chmod(self, number: int, mode: int) -> None:
+        """A file with other permissions."""
+        os.chmod(self._one(number, stat.S_ISREG), mode)
+
+    def touch(self, number: int) -> None:
+        """A new time and nothing else."""
+        os.utime(self._one(number, stat.S_ISREG, stat.S_ISDIR))
+
+    # --- names ---------------------------------------------------------------------------------------------------
+
+    def rename(self, number: int, names: Sequence[bytes]) -> None:
+        """Anything under another name, perhaps over something else."""
+        os.rename(self._one(number), self._parent(self._at(names)))
+
+    def swap(self, one: int, other: int) -> None:
+        """Two things in each other's place."""
+        first, second = self._one(one), self._one(other)
+        aside = os.path.join(self.root, b"aside")
+        os.rename(first, aside)
+        try:
+            os.rename(second, first)
+            os.rename(aside, second)
+        finally:
+            if os.path.lexists(aside) and not os.path.lexists(first):
+                os.rename(aside, first)
+
+    def hard_link(self, number: int, names: Sequence[bytes]) -> None:
+        """A file under two names."""
+        os.link(self._one(number, stat.S_ISREG), self._parent(self._at(names)))
+
+    def symlink(self, names: Sequence[bytes], to: int) -> None:
+        """A link that is absolute, dangling, upwards, a cycle, or leads to what nothing may copy."""
+        path = self._parent(self._at(names))
+        texts = (*LINKS, os.path.basename(path), self.canary, self.outside)
+        os.symlink(texts[to % len(texts)], path)
+
+    # --- folders -------------------------------------------------------------------------------------------------
+
+    def mkdir(self, names: Sequence[bytes]) -> None:
+        """An empty folder."""
+        os.mkdir(self._parent(self._at(names)))
+
+    def remove(self, number: int) -> None:
+        """A file, a link, or a folder with all that it holds, gone."""
+        path = self._one(number)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def flip(self, number: int, kind: int) -> None:
+        """A path that becomes something else: file, link, empty folder, folder with files."""
+        path = self._one(number)
+        self.remove(number)
+        if kind % 4 == 0:
+            with open(path, "wb") as file:
+                file.write(self._text(9))
+        elif kind % 4 == 1:
+            os.symlink(LINKS[number % len(LINKS)], path)
+        else:
+            os.mkdir(path)
+            if kind % 4 == 3:
+                self.burst([os.path.relpath(path, self.root), b"inner"], 2)
+
+    def move_out(self, number: int) -> None:
+        """A folder out of the tree."""
+        path = self._one(number, stat.S_ISDIR)
+        os.rename(path, os.path.join(self.outside, b"moved%d" % next(self._numbers)))
+
+    def move_in(self, names: Sequence[bytes]) -> None:
+        """A folder into the tree: one that went out, or a new one."""
+        moved = sorted(name for name in os.listdir(self.outside) if name.startswith(b"moved"))
+        if not moved:
+            moved = [b"moved"]
+            os.makedirs(os.path.join(self.outside, b"moved/deep/er"))
+            with open(os.path.join(self.outside, b"moved/deep/er/file"), "wb") as file:
+                file.write(self._text(50))
+        os.rename(os.path.join(self.outside, moved[-1]), self._parent(self._at(names)))
+
+    # --- what is nobody's business -------------------------------------------------------------------------------
+
+    def ignored(self, names: Sequence[bytes], size: int) -> None:
+        """A file that every rule ignores; every other time one that was synced, under such a name."""
+        path = self._parent(self._at((*names[:-1], names[-1][:200] + IGNORED.encode())))
+        if size % 2 and self._at(names) in self._all(stat.S_ISREG):
+            os.rename(self._at(names), path)
+        else:
+            with open(path, "wb") as file:
+                file.write(self._text(size))
