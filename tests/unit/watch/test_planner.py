@@ -351,6 +351,14 @@ def test_rules_that_meet(rules: Sequence[str], others: str, changed: str, expect
     assert str(plan(found, bound(*rules), directory="/p", states=states)) == expected
 
 
+def test_nothing_comes_back_into_a_bind_mount() -> None:
+    """What lies there is the host's own."""
+    rules = bound(*A_B, volumes=(Mount("bind", "/app/conf", "/elsewhere"),))
+    states = dict(map(state, ("a/conf/x", "a/y")))
+    found = plan(changes("-b/conf/x -b/y"), rules, directory="/p", states=states)
+    assert str(found) == "web sync /app/y <- /p/a/y"
+
+
 def test_meeting_rules_are_known_as_such() -> None:
     """Only rules of one service that copy, one's target at or below the other's."""
     found = bound("sync a:/app", "sync b:/app/b", "sync c:/app-c", "restart a", "api: sync a:/app")
