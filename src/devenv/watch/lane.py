@@ -35,6 +35,7 @@ FIRST_RETRY = 0.25
 LAST_RETRY = 10.0
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
+HINTS = {"a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash"}
 REST = 0.05  # seconds without a change until a command, a restart or a rebuild follows
 FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
 
@@ -313,7 +314,7 @@ class Lane:
         for reason, (first, *others) in paths.items():
             shown = rules.relative_to(first, self.site.project.directory) or first
             more = f" (+{len(others)} more)" if others else ""
-            self.site.emit(Problem(f"{shown}{more}: {reason}", None, self.service, first))
+            self.site.emit(Problem(f"{shown}{more}: {reason}", HINTS.get(reason), self.service, first))
 
     def _tell_env_files(self, found: changes.Changes) -> None:
         for path in planner.env_files(found, self.rules):
@@ -401,7 +402,7 @@ class Lane:
             self._tell({target: reason for target, reason in outcome.failed.items() if reason != GONE})
             for path, state in reconcile.stale(record.placed, self.rules, self.site.now).items():
                 self.done[path] = state.doubtful()
-                self.waiting.add(path, gone=True)
+                self._wait(path)
             self.targets[container.id] = target
             self.retry = FIRST_RETRY
             if self.failed:

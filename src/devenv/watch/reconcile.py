@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.plan import Sync
 from devenv.watch.changes import FileState, Kind
-from devenv.watch.rules import BoundRule
+from devenv.watch.rules import BoundRule, relative_to
 
+FILE = FileState(Kind.FILE, -1, 0, 0, 0, 0)
+FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
 READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
 
 
@@ -36,13 +38,20 @@ def named(syncs: Iterable[Sync]) -> frozenset[str]:
 def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:
     """By host path, what the container was once given and the host has no more; with a state of its kind.
 
-    What no rule is for any more stays: it is nobody's to delete.
+    With files go the folders that they were in. What no rule is for any more stays: it is nobody's to delete.
     """
     found: dict[str, FileState] = {}
     for target in placed:
-        kind = Kind.DIR if target.endswith("/") else Kind.FILE
+        is_folder = target.endswith("/")
         sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(target.rstrip("/")))
-        hosts = [path for rule, path in sources if rule.matches(path)]
-        if hosts and not any(path in now for path in hosts):
-            found[hosts[-1]] = FileState(kind, -1, 0, 0, 0, 0)
+        hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
+        if hosts and not any(path in now and not (is_folder and not _is_folder(path, now)) for _, path in hosts):
+            root, path = hosts[-1]
+            found[path] = FOLDER if is_folder else FILE
+            while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
+                found[path] = FOLDER
     return found
+
+
+def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
+    return path in now and now[path].kind is Kind.DIR

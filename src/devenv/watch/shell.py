@@ -19,13 +19,13 @@ ORDER_EXTRA = 64  # what is sent around each order
 NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done ) >/dev/null"
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
-# m: move a staged entry over its target, never into it. l: the same for a link. d: a folder with the service's
-# owner. g: many staged entries of one folder at once. t: a whole new folder. r, rd: remove a file, an empty folder.
+# o: no folder is in the way. m: move a staged entry over its target, never into it. l: the same for a link. d: a
+# folder with the service's owner. g: many staged entries of one folder at once. t: a whole new folder. r, rd: remove
+# a file, an empty folder.
 PRELUDE = b"""exec 2>&1
-m() { [ ! -d "$2" ] || if [ -h "$2" ]; then rm -f -- "$2"; else rmdir -- "$2"; fi || { rm -f -- "$1"; return 1; }
-mv -f -- "$1" "$2" || { rm -f -- "$1"; return 1; }; }
-l() { { { [ ! -d "$2" ] || [ -h "$2" ] || rmdir -- "$2"; } && rm -f -- "$2" && mv -f -- "$1" "$2"; } ||
-{ rm -f -- "$1"; return 1; }; }
+o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
+m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
+l() { { o "$1" "$2" && rm -f -- "$2" && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
 d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
 t() { { [ ! -e "$2" ] && [ ! -h "$2" ] && mv -- "$1" "$2"; } || { rm -rf -- "$1"; return 1; }; }

@@ -46,3 +46,17 @@ def test_what_another_rule_still_puts_there_is_not_stale() -> None:
 def test_folders_are_named_with_a_slash() -> None:
     """As the journal tells folders from files."""
     assert reconcile.named([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
+
+
+def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
+    """Those between the rule's root and the file that are no folders any more."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    now = {"/p/src/a": FileState(Kind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
+    found = reconcile.stale({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
+    assert {path: state.kind for path, state in found.items()} == {
+        "/p/src/a/b/c/f": Kind.FILE,
+        "/p/src/a/b/c": Kind.DIR,
+        "/p/src/a/b": Kind.DIR,
+        "/p/src/flip/g": Kind.FILE,
+        "/p/src/flip": Kind.DIR,
+    }
