@@ -36,7 +36,13 @@ class Site:
 
     def __post_init__(self) -> None:
         self.services = {
-            "web": idle_service(env_file="web.env", environment={}, develop={"watch": [dict(SYNC)]}),
+            "seed": {**idle_service(), "command": ["true"]},
+            "web": idle_service(
+                env_file="web.env",
+                environment={},
+                depends_on={"seed": {"condition": "service_completed_successfully"}},
+                develop={"watch": [dict(SYNC)]},
+            ),
             "api": idle_service(extends={"file": "base.yml", "service": "base"}, environment={}),
             "db": idle_service(environment={"WORD": "${WORD}"}),
         }
@@ -210,10 +216,12 @@ def test_twenty_five_edits(stack: Stack, up: Up) -> None:
     site = Site(stack, up, random.Random(63))
     edits = [*EDITS, *site.chance.choices(EDITS, k=25 - len(EDITS))]
     site.chance.shuffle(edits)
+    seeded = engine.inspect(stack.container("seed"))["State"]
     for edit in edits:
         site.after(edit)
         if edit is broken:
             site.after(mended)
+    assert engine.inspect(stack.container("seed"))["State"] == seeded, "what had ended was begun again"
     assert site.run.stop() == 130
     assert stack.leftovers() == {}
 

@@ -29,7 +29,7 @@ class Difference:
 def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Difference:
     """What differs between the services of two run models; whoever shares a touched one's namespace is touched."""
     changed = {name for name in after if name not in before or _container(before[name]) != _container(after[name])}
-    while more := {name for name in after if changed & set(_shares(after[name]))} - changed:
+    while more := {name for name in after if changed & set(shares(after[name]))} - changed:
         changed |= more
     touched = sorted(changed)
     return Difference(
@@ -51,15 +51,7 @@ def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
     return None
 
 
-def _container(service: Model) -> dict[str, Any]:
-    return {key: value for key, value in service.items() if key not in _ELSEWHERE}
-
-
-def _image(service: Model | None) -> tuple[Any, ...] | None:
-    return None if service is None else tuple(service.get(key) for key in _IMAGE)
-
-
-def _shares(service: Model) -> Iterator[str]:
+def shares(service: Model) -> Iterator[str]:
     """The services whose containers Compose names in this one's own: a new id there is a new container here."""
     for key in _SHARING:
         kind, _, name = str(service.get(key) or "").partition(":")
@@ -67,3 +59,11 @@ def _shares(service: Model) -> Iterator[str]:
             yield name
     for entry in service.get("volumes_from") or ():
         yield str(entry).partition(":")[0]
+
+
+def _container(service: Model) -> dict[str, Any]:
+    return {key: value for key, value in service.items() if key not in _ELSEWHERE}
+
+
+def _image(service: Model | None) -> tuple[Any, ...] | None:
+    return None if service is None else tuple(service.get(key) for key in _IMAGE)

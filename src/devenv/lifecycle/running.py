@@ -157,18 +157,19 @@ class Running:
 
     async def _remake(self, services: Sequence[str], *, force: bool = False) -> Scene:
         """These services created where they are missing or changed, synced and started; all that is there then."""
-        making, failure = self.stage.making, None
+        failure = None
         try:
-            await making.create(services, force=force)
+            await self.stage.making.create(services, force=force)
         except EngineError as error:
             failure = error  # what has been made anew before it has to run all the same
         scene = await self.engine.scene(self.stage.project.name)
-        there = [c for c in scene.containers if c.service in services]
+        there = {c.service for c in scene.containers if c.service in services}
         try:
-            await each(self._first_sync, [c for c in there if not c.running])
+            await each(self._first_sync, [c for c in scene.containers if c.service in services and not c.running])
         finally:
             if there:
-                await making.start(sorted({c.service for c in there}))
+                running = {c.service for c in scene.containers if c.running}
+                await self.stage.starting(there, running).start(sorted(there))
         if failure is not None:
             raise failure
         return scene

@@ -13,6 +13,7 @@ from devenv.config.runmodel import Choices, Found, PortChange
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.errors import UsageError
+from devenv.lifecycle.difference import shares
 from devenv.lifecycle.order import closure
 from devenv.model.observed import Scene
 from devenv.model.project import Project
@@ -83,6 +84,12 @@ class Stage:
     def making(self) -> Compose:
         """Compose without what somebody else started: it would replace that where it differs."""
         return self._compose(self.own)
+
+    def starting(self, names: Iterable[str], running: Iterable[str]) -> Compose:
+        """Compose for a start of these: it would start what they need, too, and what has ended is to stay so."""
+        needed = {*names, *running}
+        needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
+        return self._compose(self.own & needed)
 
     def _compose(self, names: frozenset[str]) -> Compose:
         return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)))
