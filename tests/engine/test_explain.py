@@ -108,6 +108,22 @@ def test_paths_are_relative_to_here(project: Path, capfd: pytest.CaptureFixture[
     assert landed == ["/app/a.js", "/app/lib/x.js", "/app/a.js", "/app/lib"]
 
 
+def test_a_project_behind_a_link(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose resolves the link in rule paths only; here everything keeps the name that the shell has for it."""
+    link = project.with_name(f"{project.name}-link")
+    link.symlink_to(project)
+    monkeypatch.chdir(link)
+    monkeypatch.setenv("PWD", str(link))
+    assert explained(capfd, "web/node_modules/x") == [("8", ".dockerignore", "node_modules/", None, "")]
+    assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
+    assert explained(capfd, "conf/c") == [("11", "", "", "/app/conf/c", "exec", "")]
+    answer = json.loads(said(capfd, "config", "--output", "json"))
+    assert "outside the project" not in str(answer["warnings"])
+    assert answer["services"][-1]["rules"][0]["path"] == "web"
+
+
 def test_config(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Every service of the chosen profiles, with rules as Compose understood them and where they are."""
     answer = json.loads(said(capfd, "config", "--output", "json"))

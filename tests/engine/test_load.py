@@ -118,6 +118,29 @@ def test_rules_that_watch_too_much_or_elsewhere(project: Path, monkeypatch: pyte
     )
 
 
+def test_paths_start_where_they_are_written(project: Path) -> None:
+    """A rule from an extended file is relative to that file; all rules are kept in order, with their places."""
+    head = "services:\n  web:\n    image: a\n    develop:\n      watch:\n        - {action: restart, path: "
+    write(project, "sub/base.yml", f"{head}./src/}}\n")
+    write(
+        project,
+        "compose.yml",
+        f"{head}src}}\n        - {{action: restart, path: src}}\n    extends: {{file: sub/base.yml, service: web}}\n",
+    )
+    write(project, "compose.override.yml", f"{head}./}}\n")
+    for folder in ("src", "sub/src"):
+        (project / folder).mkdir(parents=True)
+    result = loaded(project)
+    paths = [os.path.normpath(rule.path) for rule in result.project.service("web").watch]
+    assert paths == [str(project / path) for path in ("sub/src", "src", "src", ".")]
+    assert [result.places["web", index] for index in range(1, 4)] == [
+        ("compose.yml", 6),
+        ("compose.yml", 7),
+        ("compose.override.yml", 6),
+    ]
+    assert result.warnings == ()
+
+
 def test_a_target_that_no_file_can_reach(project: Path) -> None:
     """`tmpfs`, `read_only` and read-only mounts of the service count, as Compose resolves them."""
     head = "services:\n  web:\n    image: a\n"

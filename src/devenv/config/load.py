@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -66,7 +66,7 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     model = _model(resolved.text)
     sanitise.restore(model, resolver.knows)
     warnings = _warnings(resolved.error_text, sources)
-    project = _project(model, paths, sources, warnings)
+    project = _respelled(_project(model, paths, sources, warnings))
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
     return Loaded(project, model, warnings, places)
@@ -230,6 +230,40 @@ def _no_services(sources: Sequence[Source]) -> ConfigError:
         file=file,
         line=line,
     )
+
+
+def _respelled(project: Project) -> Project:
+    """Rule paths in the folders' own spelling: Compose resolves the first link on the way, there and nowhere else."""
+    services = [
+        replace(
+            service,
+            watch=tuple(
+                replace(
+                    rule,
+                    path=_spelled(rule.path, project.directory, *([service.build.context] if service.build else [])),
+                )
+                for rule in service.watch
+            ),
+        )
+        for service in project.services
+    ]
+    return replace(project, services=tuple(services))
+
+
+def _spelled(path: str, *folders: str) -> str:
+    linked = [folder for folder in folders if os.path.realpath(folder) != folder and not _is_in(path, folder)]
+    above = path if linked else "/"
+    while above != os.path.dirname(above):
+        for folder in linked:
+            with contextlib.suppress(OSError):
+                if os.path.samefile(above, folder):
+                    return os.path.normpath(os.path.join(folder, os.path.relpath(path, above)))
+        above = os.path.dirname(above)
+    return path
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _places(project: Project, sources: Sequence[Source]) -> dict[tuple[str, int], Place]:

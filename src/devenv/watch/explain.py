@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devenv.config.load import Loaded, Selection, load
@@ -73,33 +73,35 @@ class _Explaining:
     rules: tuple[BoundRule, ...]
 
     def of(self, asked: str) -> Explained:
-        path = self._resolved(asked)
+        path = os.path.normpath(os.path.join(self.here, asked))
         state = scan.state(path)
-        covering = [rule for rule in self.rules if relative_to(path, rule.rule.path) is not None]
-        plan = self._plan(path, state, covering)
-        verdicts = tuple(self._verdict(rule, path, state, plan.get(rule.service)) for rule in covering)
+        named = {rule: name for rule in self.rules if (name := self._name(path, rule))}
+        plan = self._plan(named, state)
+        verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
         return Explained(asked, state.kind.value if state else "absent", verdicts)
 
-    def _resolved(self, asked: str) -> str:
-        """The path as the rules would name it: what lies behind a link has another name to them."""
-        path = os.path.normpath(os.path.join(self.here, asked))
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        known = (p for p in (real, path) if any(relative_to(p, rule.rule.path) is not None for rule in self.rules))
-        return next(known, path)
+    def _name(self, path: str, rule: BoundRule) -> str | None:
+        """The path as events would name it to the rule, None where it is none of its; links are not followed."""
+        directory = self.loaded.project.directory
+        folder = os.path.realpath(os.path.dirname(path))
+        below = relative_to(folder, os.path.realpath(directory))
+        real = os.path.join(folder if below is None else os.path.join(directory, below), os.path.basename(path))
+        return next((name for name in (real, path) if relative_to(name, rule.rule.path) is not None), None)
 
-    def _plan(self, path: str, state: FileState | None, rules: Sequence[BoundRule]) -> dict[str, ServicePlan]:
-        """What would be done for a file at the path, or in the folder that is there."""
+    def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
+        """What would be done for a file of these names, or in the folder that is there."""
         seen = UNSEEN if state is None or state.kind is Kind.DIR else state
+        present = dict.fromkeys(named.values(), seen)
         rivals = {
             source: lying
-            for target in (rule.target_for(path) for rule in rules if rule.overlaps)
+            for target in (rule.target_for(name) for rule, name in named.items() if rule.overlaps)
             for other in self.rules
             if other.overlaps
             for source in other.sources_for(target)
             if (lying := scan.state(source))
         }
-        change = Changes(present=((path, seen),))
-        plan = planner.plan(change, self.rules, directory="/", states=rivals | {path: seen})
+        change = Changes(present=tuple(present.items()))
+        plan = planner.plan(change, self.rules, directory="/", states=rivals | present)
         return {step.service: step for step in plan.services}
 
     def _verdict(self, rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> Verdict:
