@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support import engine
+from support.boxes import Boxes, built
+from support.dockerd import dockerd
 from support.proxy import FAULTS, Proxy
 from support.rig import LIMIT, TARGET, Rig, in_container
+from support.stack import unique_name
 
 if TYPE_CHECKING:
     from engine.conftest import NewRig
@@ -165,6 +171,33 @@ def test_a_full_disk(new_rig: NewRig) -> None:
         assert in_container(box)[0][b"fits"].content == b"1" * 400_000
         engine.execute(box, "rm", f"{TARGET}/made-here")
         rig.settle(SOON)
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.long)])
+def test_an_engine_that_ends_and_comes_back(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """Killed or ended, with files saved and deleted all along: equal soon after it answers and the container runs."""
+    if os.getuid() != 0:
+        pytest.skip("an engine of its own needs root")
+    with dockerd(tmp_path_factory.mktemp("engine")) as own:
+        monkeypatch.setenv("DOCKER_HOST", own.host)
+        with built("busybox", tmp_path / "image") as image:
+            boxes = Boxes(image, unique_name("engine"))
+            boxes.start()
+            rig = Rig(tmp_path, boxes)
+            with rig.running():
+                for number in range(rounds):
+                    edit(rig, 10 * number)
+                    own.end(signal.SIGKILL if number % 2 == 0 else signal.SIGTERM)
+                    for step in range(1, 6):
+                        edit(rig, 10 * number + step)
+                    own.start()
+                    edit(rig, 10 * number + 6)
+                    boxes.all_running()
+                    rig.settle(2 * SOON)
+            assert len(rig.problems) <= 3 * rounds, rig.problems
+            boxes.remove()
 
 
 @pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])

@@ -55,6 +55,7 @@ class Machine(RuleBasedStateMachine):
         folder.mkdir()
         user = "{}:{}".format(*self.user)
         self.boxes = Boxes(self.image, unique_name("machine"), "--user", user)
+        self.failed = False
         self.stack = ExitStack()
         self.stack.callback(self.boxes.remove)
         self.proxy = self.stack.enter_context(Proxy(engine=engine_socket(), seed=self.number, stall=1))
@@ -66,7 +67,8 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Equal once more; nothing that a link leads to ever went to the engine."""
         with self.stack:
-            self.settle()
+            if not self.failed:
+                self.settle()
             assert not any(CANARY in call.body for call in self.proxy.calls)
             type(self).settled += self.rig.rounds
 
@@ -207,6 +209,7 @@ class Machine(RuleBasedStateMachine):
         try:
             self.rig.settle()
         except AssertionError as error:
+            self.failed = True
             error.add_note("done before:\n" + "\n".join(self.deeds.done))
             raise
 

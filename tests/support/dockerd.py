@@ -1,0 +1,107 @@
+"""A Docker engine of one's own: it may be ended, and be another version. Needs root and Linux.
+
+As a script it runs a command with such an engine and the images named: `dockerd.py FOLDER IMAGE,IMAGE COMMAND...`.
+Its networks lie in a network namespace, so that its firewall rules and bridges meet nobody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+START_SECONDS = 60
+
+
+class Dockerd:
+    """An engine with everything that it owns below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._network = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+
+    def start(self) -> None:
+        """The engine answers when this returns."""
+        argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
+                f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root"]  # fmt: skip
+        inside = [
+            "nsenter",
+            f"--net=/proc/{self._network.pid}/ns/net",
+            "sh",
+            "-c",
+            'ip link set lo up; exec "$@"',
+            "sh",
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([*inside, *argv], stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError((self.folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        """Whether it can be asked."""
+        return (
+            subprocess.run(["docker", "-H", self.host, "version"], capture_output=True, check=False).returncode == 0
+        )
+
+    def end(self, sign: int = signal.SIGTERM) -> None:
+        """The engine ended; by SIGKILL its containers only end with its next start."""
+        if self._process is not None:
+            self._process.send_signal(sign)
+            self._process.wait(60)
+            self._process = None
+
+    def remove(self) -> None:
+        """Nothing of it left: no process, no mount, no file."""
+        if self._process is not None:
+            listed = subprocess.run(
+                ["docker", "-H", self.host, "ps", "-aq"], capture_output=True, text=True, check=False
+            )
+            subprocess.run(
+                ["docker", "-H", self.host, "rm", "-f", *listed.stdout.split()], capture_output=True, check=False
+            )
+        self.end()
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((self.folder / "exec/containerd/containerd.pid").read_text()), signal.SIGTERM)
+        self._network.kill()
+        self._network.wait()
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for mount in sorted((m for m in mounts if m.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def dockerd(folder: Path) -> Iterator[Dockerd]:
+    """A running engine, gone afterwards."""
+    one = Dockerd(folder)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.remove()
+
+
+def main(folder: str, images: str, *command: str) -> int:
+    """The exit code of the command, whose engine has these images of the one in use now."""
+    with dockerd(Path(folder)) as one:
+        with subprocess.Popen(["docker", "save", *images.split(",")], stdout=subprocess.PIPE) as saved:
+            subprocess.run(
+                ["docker", "-H", one.host, "load", "-q"], stdin=saved.stdout, stdout=sys.stderr, check=True
+            )
+        return subprocess.run(command, env={**os.environ, "DOCKER_HOST": one.host}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
