@@ -15,15 +15,15 @@ from benchmarks.figures import Figure
 class Scale:
     """How much is done: rounds of each kind, seconds of each wait, and sizes."""
 
-    saves: int = 25
-    lone_saves: int = 300  # devenv's alone, for a 99th percentile
+    saves: int = 20
+    lone_saves: int = 200  # devenv's alone, for a 99th percentile
     load_seconds: float = 12.0
-    bursts: tuple[tuple[int, int], ...] = ((100, 5), (500, 5), (2_000, 3), (10_000, 2))  # files, rounds
+    bursts: tuple[tuple[int, int], ...] = ((100, 3), (500, 3), (2_000, 3), (10_000, 1))  # files, rounds
     deletes: int = 3
-    switches: int = 3
-    edits: int = 20
+    switches: int = 2
+    edits: int = 15
     idle_seconds: float = 20.0
-    starts: int = 3
+    starts: int = 2
 
 
 QUICK = Scale(

@@ -61,16 +61,17 @@ def _standing(contender: Contender, watcher: Watcher) -> float:
 
 def _idle(watcher: Watcher, seconds: float) -> tuple[float, float]:
     """Percent of a core, and MB, of the watching process and its descendants."""
-    pids = watcher.pids()
-    before = sum(map(_ticks, pids))
+    before = _ticks(watcher)
     until(lambda: False, seconds, rest=1.0)
-    used = (sum(map(_ticks, pids)) - before) / os.sysconf("SC_CLK_TCK")
-    return 100 * used / seconds, sum(map(_resident, pids)) / 1e6
+    after = _ticks(watcher)
+    used = sum(ticks - before.get(pid, 0) for pid, ticks in after.items()) / os.sysconf("SC_CLK_TCK")
+    return 100 * used / seconds, sum(map(_resident, after)) / 1e6
 
 
-def _ticks(pid: int) -> int:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return int(user) + int(system)
+def _ticks(watcher: Watcher) -> dict[int, int]:
+    """What each of the processes has used up to now."""
+    times = {pid: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in watcher.pids()}
+    return {pid: int(user) + int(system) for pid, (user, system) in times.items()}
 
 
 def _resident(pid: int) -> int:

@@ -1,0 +1,50 @@
+"""What the benchmarks believe of a container: which files differ, and when all of them have arrived."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from benchmarks import trees
+from benchmarks.waiting import until, until_all
+
+
+def test_names_are_spread_evenly() -> None:
+    """So many files are in so many folders, and no two have the same name."""
+    names = trees.names(1_000, 10)
+
+    assert len(set(names)) == 1_000
+    assert {len([name for name in names if name.startswith(f"d{i:03}/")]) for i in range(10)} == {100}
+
+
+def test_every_difference_is_counted(tmp_path: Path) -> None:
+    """One file is missing, one is too many, one has another content of the same size, one has become a link."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        trees.write(folder, ["a/same", "a/other", "b/link"], b"0")
+    trees.write(source, ["a/missing", ".git/index"], b"0")
+    trees.write(target, ["c/stray"], b"0")
+    (target / "a/other").write_bytes(b"a/other1")
+    (target / "b/link").unlink()
+    (target / "b/link").symlink_to(source / "b/link")
+
+    assert trees.differences(source, source) == 0
+    assert trees.differences(source, target) == 4
+
+
+def test_all_have_arrived_when_the_last_one_has(tmp_path: Path) -> None:
+    """The time ends with the last item, not before, and is None where one never comes."""
+    files = [tmp_path / str(i) for i in range(3)]
+    began = time.perf_counter()
+    for file in files:
+        file.touch()
+
+    assert until_all(files, Path.exists, 5, began=began) is not None
+    assert until_all([*files, tmp_path / "never"], Path.exists, 0.05, began=time.perf_counter()) is None
+    assert until_all([*files, tmp_path / "never"], Path.exists, 60, began=time.perf_counter(), stall=0.05) is None
+
+
+def test_what_is_never_seen_is_given_up() -> None:
+    """After the cap, waiting is over."""
+    assert until(lambda: False, 0.02) is None
+    assert until(lambda: True, 0) is not None
