@@ -11,7 +11,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,15 +23,12 @@ from devenv.engine.api import CallError, Engine
 from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.errors import EngineError
 from devenv.model.observed import Container
-from support import engine as docker
 from support.proxy import Call, FakeEngine, Proxy, answer
-from support.stack import IDLE, unique_name
 
 pytestmark = pytest.mark.anyio
 Play = Callable[[Call, asyncio.StreamWriter], Awaitable[None]]
 Wish = Callable[[Engine], Awaitable[object]]
 BOX = Container(id="box", name="box", service="web", state="running", ours=True)
-SCRIPT = [part.replace("$$", "$") for part in IDLE]
 
 
 @pytest.fixture
@@ -359,7 +356,7 @@ async def test_an_engine_that_is_too_old() -> None:
 @pytest.mark.parametrize("versions", [{"ApiVersion": ""}, {"ApiVersion": 3}, {"ApiVersion": "a.b"}, []])
 async def test_a_greeting_of_something_else(versions: object) -> None:
     """What answers there is no engine, and that is what is said."""
-    with pytest.raises(EngineError, match="unexpected answer|too old"):
+    with pytest.raises(EngineError, match=r"unexpected answer|too old"):
         async with engine_of(says(200), versions=versions or "no engine"):
             pass
 
@@ -421,10 +418,12 @@ async def test_a_command_that_does_not_end() -> None:
 async def test_a_shell_that_is_not_there(code: int) -> None:
     """The end of the stream, told apart from a lost connection by the exit code."""
     words = b'OCI runtime exec failed: exec: "sh": executable file not found in $PATH\r\n'
-    async with engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _):
-        async with engine.session("box", ["sh"], user="0", mark="m") as opened:
-            assert await opened.receive() == (1, words)
-            assert await opened.receive() is None
+    async with (
+        engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _),
+        engine.session("box", ["sh"], user="0", mark="m") as opened,
+    ):
+        assert await opened.receive() == (1, words)
+        assert await opened.receive() is None
 
 
 @pytest.mark.parametrize(
@@ -432,10 +431,12 @@ async def test_a_shell_that_is_not_there(code: int) -> None:
 )
 async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
     """An error to try again after: taken for "no shell" it would cost every later save its atomic rename."""
-    async with engine_of(runs(b"", shown)) as (engine, _):
-        async with engine.session("box", ["sh"], user="0", mark="m") as opened:
-            with pytest.raises(ConnectionAbortedError):
-                await opened.receive()
+    async with (
+        engine_of(runs(b"", shown)) as (engine, _),
+        engine.session("box", ["sh"], user="0", mark="m") as opened,
+    ):
+        with pytest.raises(ConnectionAbortedError):
+            await opened.receive()
 
 
 # --- events -------------------------------------------------------------------------------------------------------

@@ -40,7 +40,18 @@ CONFLICT = 409
 NOT_MODIFIED = 304
 CANNOT_RUN = (126, 127)
 SESSION_MARK = "DEVENV_SESSION"
+COMMAND_MARK = "DEVENV_COMMAND"
 ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
+# A command began as an exec has no parent in the container and a session of its own: what it started on purpose to
+# go on by itself (a reload, a daemon) has outlived it, and is left alone.
+LEFTOVERS = """
+stat() { read -r line 2>/dev/null <"/proc/$1/stat" && { set -- ${line##*) }; parent=$2 session=$4; }; }
+found=$(grep -lF "$1=" /proc/[0-9]*/environ 2>/dev/null)
+for file in $(grep -LF "$1=$2" $found /dev/null 2>/dev/null); do
+pid=${file#/proc/}; pid=${pid%/environ}; stat "$pid" && [ "$parent" = 0 ] && roots="$roots $pid "; done
+[ -z "$roots" ] || for file in /proc/[0-9]*; do stat "${file#/proc/}" &&
+case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
+"""
 HEADER = struct.Struct(">BxxxL")
 T = TypeVar("T")
 
@@ -265,7 +276,7 @@ class Engine:
     ) -> tuple[int, str]:
         """The exit code and the output of a command that ran to its end in the container, within so many seconds."""
         what = f"running `{argv[0]}`"
-        variables = {**(environment or {}), SESSION_MARK: mark}
+        variables = {**(environment or {}), COMMAND_MARK: mark}
         options = {
             "User": user,
             "WorkingDir": working_dir or "",
@@ -288,6 +299,15 @@ class Engine:
             )
             raise EngineError(f"{what}: {why}; it may go on in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
+
+    async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:
+        """Commands of this user that an earlier run began, and died before they ended, killed.
+
+        The engine itself lets a command go on when its client has gone.
+        """
+        argv = ["sh", "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
+        with contextlib.suppress(CallError):
+            await self.execute(container_id, argv, user=user, privileged=privileged, mark=mark)
 
     @contextlib.asynccontextmanager
     async def _exec(

@@ -1,0 +1,340 @@
+"""The engine's client on a real engine: what it sends, what it says of refusals, what it misses, what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import signal
+import tarfile
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+
+from devenv.engine import api as room
+from devenv.engine.api import CallError, Engine
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import EngineError
+from support import engine as docker
+from support.cli import StartDevenv
+from support.proxy import Proxy
+from support.stack import IDLE, Stack, free_port, idle_service, unique_name
+
+pytestmark = [pytest.mark.anyio, pytest.mark.engine]
+SCRIPT = [part.replace("$$", "$") for part in IDLE]
+COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As devenv runs."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def api(engine: str) -> AsyncIterator[Engine]:
+    """The engine through devenv's own room."""
+    async with Engine.connect() as found:
+        yield found
+
+
+@pytest.fixture
+def boxes(base_image: str) -> Iterator[list[str]]:
+    """Containers that are removed at the end."""
+    made: list[str] = []
+    yield made
+    for name in made:
+        docker.succeeds("rm", "-fv", name)
+
+
+def start(boxes: list[str], *options: str) -> str:
+    """The id of a new running container."""
+    boxes.append(unique_name("api"))
+    return docker.docker("run", "-d", f"--name={boxes[-1]}", *options, docker.BASE_IMAGE, *SCRIPT)
+
+
+def tar(path: str = "tmp/file", size: int = 200) -> bytes:
+    """An archive of one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(b"x" * size))
+    return out.getvalue()
+
+
+# --- what is sent -------------------------------------------------------------------------------------------------
+
+
+def test_every_put_is_a_plain_tar_with_the_right_words(stack: Stack, devenv: StartDevenv) -> None:
+    """Of a whole run: uncompressed, at the root, never a folder in the place of a file or the host's owner ids."""
+    stack.compose_file({
+        "web": idle_service(user="1000", develop={"watch": [{"path": "src", "target": "/app", "action": "sync"}]})
+    })  # fmt: skip
+    for i in range(30):
+        stack.write(f"src/deep/{i}.txt", str(i))
+    with Proxy() as proxy:
+        run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
+        run.wait_for("ready")
+        mark = run.mark()
+        stack.write("src/new.txt", "new")
+        run.wait_for("synced", since=mark)
+        (stack.folder / "src/link").symlink_to("new.txt")
+        docker.until(lambda: docker.succeeds("exec", stack.container("web"), "test", "-h", "/app/link"))
+        assert run.stop() == 130
+        puts = [call for call in proxy.calls if call.method == "PUT"]
+    assert len(puts) >= 3
+    for put in puts:
+        assert put.status == 200
+        assert put.query == {"path": ["/"], "noOverwriteDirNonDir": ["1"]}
+        assert not put.body.startswith(COMPRESSED)
+        assert not put.headers.get("content-encoding")
+        with tarfile.open(fileobj=io.BytesIO(put.body), mode="r:") as archive:
+            assert {(entry.uid, entry.gid) for entry in archive} == {(1000, 0)}
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(engine: str) -> Iterator[str]:
+    """A volume of one megabyte."""
+    name = unique_name("full")
+    options = ("--opt=type=tmpfs", "--opt=device=tmpfs", "--opt=o=size=1m")
+    docker.docker("volume", "create", *options, name)
+    yield name
+    docker.succeeds("volume", "rm", "-f", name)
+
+
+@pytest.mark.parametrize("size", [2_000_000, 60_000_000])
+async def test_a_full_disk(api: Engine, full: str, boxes: list[str], size: int) -> None:
+    """The engine's own words, though it hangs up while we send; the next put, of what fits, works."""
+    box = start(boxes, f"--volume={full}:/data")
+    with pytest.raises(CallError, match="no space left on device"):
+        await api.put(box, tar("data/big", size))
+    docker.execute(box, "rm", "-f", "/data/big")
+    await api.put(box, tar("data/small"))
+
+
+@pytest.mark.parametrize("content", [tar("x"), tar("x", 60_000_000)], ids=["small", "large"])
+async def test_a_read_only_container(api: Engine, boxes: list[str], content: bytes) -> None:
+    """As the engine says it."""
+    with pytest.raises(CallError, match="read-only") as caught:
+        await api.put(start(boxes, "--read-only"), content)
+    assert not caught.value.absent
+
+
+@pytest.mark.parametrize("content", [b"garbage" * 1000, b"garbage" * 5_000_000], ids=["small", "large"])
+async def test_no_archive_at_all(api: Engine, boxes: list[str], content: bytes) -> None:
+    """As the engine says it."""
+    with pytest.raises(CallError, match="invalid tar header"):
+        await api.put(start(boxes), content)
+
+
+async def test_a_container_that_goes_while_it_is_written_to(api: Engine, boxes: list[str]) -> None:
+    """Gone, or a failed call: an EngineError with words, never a broken pipe."""
+    box = start(boxes)
+    removal = asyncio.get_running_loop().run_in_executor(None, docker.docker, "rm", "-f", box)
+    said: list[str] = []
+    with anyio.fail_after(60):
+        while not said:
+            try:
+                await api.put(box, tar(size=30_000_000))
+            except EngineError as error:
+                said.append(error.message)
+    await removal
+    assert "roken pipe" not in said[0]
+    assert "cannot reach" not in said[0]
+    with pytest.raises(CallError) as caught_after:
+        await api.put(box, tar())
+    assert caught_after.value.absent
+
+
+async def test_what_is_not_there(api: Engine, boxes: list[str]) -> None:
+    """No path, a path below a file, no container: nothing, not an error."""
+    box = start(boxes)
+    for path in ("/no/such", "/etc/passwd/below"):
+        assert await api.get(box, path) is None
+        assert not await api.exists(box, path)
+    assert await api.exists(box, "/etc/passwd")
+    assert await api.inspect("nobody") is None
+
+
+async def test_commands_in_what_does_not_run(api: Engine, boxes: list[str]) -> None:
+    """Paused or stopped: the engine's own words; a put still works."""
+    box = start(boxes)
+    docker.docker("pause", box)
+    with pytest.raises(CallError, match="is paused"):
+        await api.execute(box, ["true"])
+    await api.put(box, tar())
+    docker.docker("unpause", box)
+    docker.docker("kill", box)
+    with pytest.raises(CallError, match="is not running"):
+        await api.execute(box, ["true"])
+    await api.put(box, tar())
+
+
+async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[str]) -> None:
+    """The engine locks a container while it reads a body: bodies are whole before they are sent, and of a few MB."""
+    box = start(boxes)
+    slowest = 0.0
+    parts = [tar(f"tmp/{i}", 8_000_000) for i in range(25)]
+    async with Engine.connect() as other, anyio.create_task_group() as tasks:
+
+        async def look() -> None:
+            nonlocal slowest
+            while True:
+                began = time.monotonic()
+                await other.inspect(box)
+                slowest = max(slowest, time.monotonic() - began)
+                await anyio.sleep(0.02)
+
+        tasks.start_soon(look)
+        for part in parts:
+            await api.put(box, part)
+        tasks.cancel_scope.cancel()
+    assert 0 < slowest < 0.5
+
+
+# --- what is missed -----------------------------------------------------------------------------------------------
+
+
+async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is cut twenty times while containers start and die: every event comes, at least once."""
+    monkeypatch.setattr(room, "EVENTS_PAUSE", 0.2)
+    project, rounds = unique_name("events"), 20
+    made = await anyio.to_thread.run_sync(start, boxes, f"--label={docker.PROJECT_LABEL}={project}")
+    seen: set[tuple[str, int]] = set()
+    beginnings = 0
+    with Proxy() as proxy:
+        async with Engine.connect(Endpoint(proxy.host)) as engine, anyio.create_task_group() as tasks:
+
+            async def listen() -> None:
+                nonlocal beginnings
+                async for event in engine.events(project):
+                    beginnings += not event
+                    seen.update({(event["Action"], event["timeNano"])} if event else ())
+
+            tasks.start_soon(listen)
+            began = time.time() - 1
+            for i in range(rounds):
+                await anyio.to_thread.run_sync(docker.docker, "kill" if i % 2 == 0 else "start", made)
+                assert proxy.drop("/events") == 1 or i
+                await anyio.sleep(0.05 * (i % 8))
+            await anyio.sleep(1)
+            tasks.cancel_scope.cancel()
+    said = docker.docker(
+        "events", f"--since={began:.3f}", f"--until={time.time():.3f}", f"--filter=container={made}",
+        "--format={{json .}}",
+    )  # fmt: skip
+    happened = {(event["Action"], event["timeNano"]) for event in map(json.loads, said.splitlines())}
+    assert {"kill", "die", "start"} <= {action for action, _ in happened}
+    assert happened <= seen
+    assert beginnings > 5
+
+
+async def test_a_network_that_swallows_all(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine behind tcp: what waits ends soon after the network went dead, and works again when it is back."""
+    monkeypatch.setattr(room, "QUIET", 0.5)
+    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 1.0)
+    box = await anyio.to_thread.run_sync(start, boxes)
+    with Proxy() as proxy:
+        port = free_port()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_unix_connection(proxy.path)
+            with contextlib.suppress(OSError):
+                await asyncio.wait(
+                    [asyncio.ensure_future(pump(reader, back)), asyncio.ensure_future(pump(there, writer))],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            for end in (writer, back):
+                end.transport.abort()
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while chunk := await source.read(65536):
+                    sink.write(chunk)
+                    await sink.drain()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        far = Endpoint(f"tcp://127.0.0.1:{port}")
+        async with server, Engine.connect(far) as engine, anyio.create_task_group() as tasks:
+
+            async def listen() -> None:
+                async for _ in engine.events("nobody"):
+                    pass
+
+            tasks.start_soon(listen)
+            await anyio.sleep(0.5)
+            await engine.put(box, tar())
+            proxy.frozen = True
+            began = time.monotonic()
+            with pytest.raises(EngineError):
+                await engine.put(box, tar())
+            assert time.monotonic() - began < 5
+            proxy.frozen = False
+            await engine.put(box, tar())
+            tasks.cancel_scope.cancel()
+
+
+# --- what is left -------------------------------------------------------------------------------------------------
+
+
+def waiting(box: str) -> list[str]:
+    """The numbers of the `sleep 77x` that run in the container."""
+    return sorted(re.findall(r"^\d+ +sleep (77\d)", docker.docker("top", box, "-o", "pid,args"), re.MULTILINE))
+
+
+def shells(box: str) -> int:
+    """How many run in the container."""
+    return len(re.findall(r" sh$", docker.docker("top", box, "-o", "pid,comm"), re.MULTILINE))
+
+
+async def test_leftovers_of_a_dead_client(api: Engine, boxes: list[str]) -> None:
+    """A user's commands of an earlier run end, whole; this run's, others' and what was left on purpose go on."""
+    box = start(boxes)
+    commands = [
+        ("0", "dead", "sleep 771; sleep 1"),
+        ("1000", "dead", "sleep 772; sleep 1"),
+        ("0", "alive", "sleep 773"),
+        ("0", "dead", "sleep 774 >/dev/null 2>&1 & exit"),
+    ]
+    for user, mark, script in commands:
+        docker.docker("exec", "-d", "-u", user, "-e", f"DEVENV_COMMAND={mark}", box, "sh", "-c", script)
+    docker.docker("exec", "-d", box, "sleep", "775")
+    docker.until(lambda: waiting(box), lambda found: len(found) == 5)
+    await api.end_leftovers(box, user="0", privileged=False, mark="alive")
+    assert waiting(box) == ["772", "773", "774", "775"]
+    await api.end_leftovers(box, user="1000", privileged=False, mark="alive")
+    assert waiting(box) == ["773", "774", "775"]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_nothing_is_left_after_kills(stack: Stack, devenv: StartDevenv, kills: int) -> None:
+    """Killed in the middle of a long command: it goes on, and the next run ends it; shells end by themselves."""
+    watch = {"path": "src", "target": "/app", "action": "sync+exec", "exec": {"command": "sleep 777", "user": "1000"}}
+    stack.compose_file({"web": idle_service(develop={"watch": [watch]})})
+    stack.write("src/a", "0")
+    assert stack.compose("up", "-d").returncode == 0
+    box = stack.container("web")
+    before = shells(box)
+    for i in range(kills):
+        run = devenv("up", "--no-logs", cwd=stack.folder, env=stack.env)
+        run.wait_for("ready")
+        docker.until(lambda: waiting(box), lambda found: not found, timeout=10)
+        stack.write("src/a", str(i))
+        docker.until(lambda: waiting(box), timeout=10)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        run.survivors()
+        assert waiting(box) == ["777"]
+    run = devenv("up", "--no-logs", cwd=stack.folder, env=stack.env)
+    run.wait_for("ready")
+    docker.until(lambda: waiting(box), lambda found: not found, timeout=10)
+    assert run.stop() == 130
+    docker.until(lambda: shells(box), lambda found: found == before, timeout=5)
