@@ -33,27 +33,26 @@ def run(bench: Bench) -> None:
                 with watching(contender, folder) as watcher:
                     _measure(bench, watcher, found)
     if bench.wants(5):
-        _add(bench, 5, "branch switch, 5,000 of 20,000 files", "s", found["switch"], Wish(3))
-        _add(bench, 5, "files that differ after the switch", "", found["switch differences"], Wish(0))
-        _add(bench, 5, "restarts by one switch, at most", "", found["restarts"], Wish(1))
+        _add(bench, 5, "branch switch, 5,000 of 20,000 files", "switch", found, 3)
+        bench.add(Figure(5, "restarts by one switch, at most", "", found["restarts"], wish=Wish(1)))
     if bench.wants(6):
-        _add(bench, 6, "20,000 files modified while stopped", "s", found["overflow"], Wish(5))
-        _add(bench, 6, "files that differ afterwards", "", found["overflow differences"], Wish(0))
+        _add(bench, 6, "20,000 files modified while stopped", "overflow", found, 5)
+
+
+def _add(bench: Bench, row: int, what: str, key: str, found: Values, wished: float) -> None:
+    bench.add(Figure(row, what, "s", found[key], tuple(found[f"{key} unfinished"]), Wish(wished)))
+    bench.add(Figure(row, f"{what}: differences", "", found[f"{key} differences"], wish=Wish(0)))
 
 
 def _measure(bench: Bench, watcher: Watcher, found: Values) -> None:
     watcher.prove()
     if not watcher.contender.is_devenv:  # it brings new containers up to date by itself
         engine.put(watcher.container(), "/", engine.tar(watcher.source, "app"))
+        engine.put(watcher.container("worker"), "/", engine.tar(watcher.source / "d000", "app/d000"))
     if bench.wants(5):
         _switches(watcher, bench.scale.switches, found)
     if bench.wants(6):
         _overflow(watcher, found)
-
-
-def _add(bench: Bench, row: int, what: str, unit: str, values: dict[str, float], wish: Wish) -> None:
-    beyond = tuple(key for key, value in values.items() if unit == "s" and value >= CAP)
-    bench.add(Figure(row, what, unit, values, beyond, wish))
 
 
 def _names() -> list[str]:
@@ -113,7 +112,9 @@ def _switches(watcher: Watcher, rounds: int, found: Values) -> None:
         since, began = time.time(), time.perf_counter()
         trees.git(watcher.folder, "switch", "-q", branch)
         taken = until_all(_expected(target, branch), _as_expected, CAP, began=began)
-        seconds.append(CAP if taken is None else taken)
+        seconds.append(taken.seconds)
+        if not taken.complete:
+            found["switch unfinished"][watcher.key] = 1
         time.sleep(CALM)
         differences += trees.differences(watcher.source, target)
         differences += trees.differences(watcher.source / "d000", watcher.target("worker") / "d000")
@@ -135,6 +136,8 @@ def _overflow(watcher: Watcher, found: Values) -> None:
     began = time.perf_counter()
     expected = [(str(target / name), len(name) + len(STOPPED)) for name in names]
     taken = until_all(expected, lambda item: trees.has_size(*item), CAP, began=began)
-    found["overflow"][watcher.key] = CAP if taken is None else taken
+    found["overflow"][watcher.key] = taken.seconds
+    if not taken.complete:
+        found["overflow unfinished"][watcher.key] = 1
     time.sleep(CALM)
     found["overflow differences"][watcher.key] = trees.differences(watcher.source, target)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+LOOKS = 50
 
 
 def until(seen: Callable[[], bool], cap: float, *, rest: float = 0.0002, began: float | None = None) -> float | None:
@@ -19,22 +21,33 @@ def until(seen: Callable[[], bool], cap: float, *, rest: float = 0.0002, began: 
     return time.perf_counter() - began
 
 
-def until_all(
-    items: Sequence[T], seen: Callable[[T], bool], cap: float, *, began: float, stall: float = 10.0
-) -> float | None:
-    """Seconds from `began` until each item was seen once, or None after `cap`, or when none came for `stall`.
+class Waited(NamedTuple):
+    """How long it was waited, in seconds, and whether all was seen by then."""
 
-    In order, so that each look costs one question; whatever comes in another order is there when it is its turn.
+    seconds: float
+    complete: bool
+
+
+def until_all(
+    items: Iterable[T], seen: Callable[[T], bool], cap: float, *, began: float, stall: float = 10.0
+) -> Waited:
+    """From `began` until each item was seen once; given up after `cap` seconds, or when none came for `stall`.
+
+    A look asks for few of those that were not there before: asking for all would take the time that they need.
     """
     moved = time.perf_counter()
-    at = 0
-    while at < len(items):
-        if seen(items[at]):
-            at += 1
-            moved = time.perf_counter()
-            continue
+    missing = deque(items)
+    while missing:
+        misses = 0
+        while missing and misses < LOOKS:
+            if seen(missing[0]):
+                missing.popleft()
+                moved = time.perf_counter()
+            else:
+                missing.rotate(-1)
+                misses += 1
         now = time.perf_counter()
-        if now - began > cap or now - max(moved, began) > stall:
-            return None
-        time.sleep(0.001)
-    return time.perf_counter() - began
+        if missing and (now - began > cap or now - moved > stall):
+            return Waited(now - began, complete=False)
+        time.sleep(0.001 if missing else 0)
+    return Waited(time.perf_counter() - began, complete=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 from benchmarks import trees
@@ -32,16 +33,31 @@ def test_every_difference_is_counted(tmp_path: Path) -> None:
     assert trees.differences(source, target) == 4
 
 
-def test_all_have_arrived_when_the_last_one_has(tmp_path: Path) -> None:
-    """The time ends with the last item, not before, and is None where one never comes."""
-    files = [tmp_path / str(i) for i in range(3)]
-    began = time.perf_counter()
-    for file in files:
-        file.touch()
+def test_all_have_arrived_when_the_last_one_has() -> None:
+    """In whatever order they come, it is over when every one was seen, and not before."""
+    asked: Counter[int] = Counter()
 
-    assert until_all(files, Path.exists, 5, began=began) is not None
-    assert until_all([*files, tmp_path / "never"], Path.exists, 0.05, began=time.perf_counter()) is None
-    assert until_all([*files, tmp_path / "never"], Path.exists, 60, began=time.perf_counter(), stall=0.05) is None
+    def seen(item: int) -> bool:
+        asked[item] += 1
+        return asked[item] > 200 - item  # the last one comes first
+
+    waited = until_all(range(200), seen, 60, began=time.perf_counter())
+
+    assert waited.complete
+    assert asked == {item: 201 - item for item in range(200)}
+
+
+def test_waiting_is_given_up(tmp_path: Path) -> None:
+    """After the cap, or when nothing came for a while, with the time that was waited."""
+    (tmp_path / "there").touch()
+    files = [tmp_path / "there", tmp_path / "never"]
+
+    capped = until_all(files, Path.exists, 0.05, began=time.perf_counter())
+    stalled = until_all(files, Path.exists, 60, began=time.perf_counter(), stall=0.05)
+
+    assert not capped.complete
+    assert not stalled.complete
+    assert 0.05 <= stalled.seconds < 30
 
 
 def test_what_is_never_seen_is_given_up() -> None:
