@@ -67,26 +67,29 @@ class Reload:
 
     async def _look(self) -> None:
         now = await anyio.to_thread.run_sync(_contents, self._files)
-        if now == self._seen:
+        if now == self._seen and not self._told:
             return
         changed = [path for path in now if path in self._seen and now[path] != self._seen[path]]
         try:
             loaded = await load.load(self.selection, faults=faults.faults)
-            if now != await anyio.to_thread.run_sync(_contents, self._files):
-                self._stirred.set()  # what was read may be half of it
+            if await self._moved_on(now):
                 return
+            done = await self.act(loaded, self._shown(changed))
         except DevenvError as error:
-            self._tell(error)
+            if not await self._moved_on(now):
+                self._tell(error)  # any event tries again: a port may be free, an image there by then
         else:
-            await self._act(loaded, self._shown(changed))
-        self._seen = now
+            self._seen = now
+            self._accept(loaded, done=done)
 
-    async def _act(self, loaded: Loaded, files: tuple[str, ...]) -> None:
-        try:
-            done = await self.act(loaded, files)
-        except DevenvError as error:
-            self._tell(error)
-            return
+    async def _moved_on(self, before: Mapping[str, bytes | None]) -> bool:
+        """Whether the files say something else already: what was read may be half of it, and is looked at again."""
+        if before != await anyio.to_thread.run_sync(_contents, self._files):
+            self._stirred.set()
+            return True
+        return False
+
+    def _accept(self, loaded: Loaded, *, done: bool) -> None:
         if self._told and not done:
             self.emit(Notice("the project's files are valid again, and nothing has to change"))
         self._told.clear()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
+from devenv.engine.compose import Compose
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.images import pantry
 from devenv.lifecycle import difference
@@ -26,7 +27,7 @@ from devenv.lifecycle.health import Observer
 from devenv.lifecycle.keeper import Keeper
 from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
-from devenv.lifecycle.order import awaited
+from devenv.lifecycle.order import BAD, awaited
 from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.model.events import Emit, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
@@ -100,17 +101,21 @@ class Running:
         self._rises = True
         try:
             async with self.compose_turn:
-                await self.stage.compose.start(sorted(self.stage.names))
-        except EngineError as error:
-            raise await self._explained(error) from error
+                await self._start(self.stage.compose, self.stage.names)
         finally:
             self._rises = False
 
-    async def _explained(self, error: EngineError) -> DevenvError:
+    async def _start(self, compose: Compose, names: Collection[str]) -> None:
+        try:
+            await compose.start(sorted(names))
+        except EngineError as error:
+            raise await self._explained(error, names) from error
+
+    async def _explained(self, error: EngineError, names: Collection[str]) -> DevenvError:
         """What Compose could not start, in the words of the service that failed."""
         self.observer.scene = await self.engine.scene(self.stage.project.name)
         for standing in self.observer.standings():
-            if standing.phase.value in ("unhealthy", "exited"):
+            if standing.service in names and standing.phase in BAD:
                 return await self.observer.failure(standing)
         return error
 
@@ -169,7 +174,7 @@ class Running:
         finally:
             if there:
                 running = {c.service for c in scene.containers if c.running}
-                await self.stage.starting(there, running).start(sorted(there))
+                await self._start(self.stage.starting(there, running), there)
         if failure is not None:
             raise failure
         return scene
@@ -228,21 +233,22 @@ class Running:
             for service in change.touched:
                 await turns.enter_async_context(self._turns[service])
             after = await self._prepared(after, change)
-            began_anew = rules_now != self._rules
+            event = Reloaded(files, rules=rules_now != self._rules)
             removed = [c for c in self.ledger.containers(scene) if c.service in change.gone]
             old = [c for c in scene.containers if c.service in change.touched]
             async with self._ending([*old, *removed]):
                 self._enter(after)
                 now = await self._apply(tasks, change, removed, rules_now)
+        event = replace(event, seconds=round(time.monotonic() - began, 2))
+        self.emit(_told(event, change, removed, scene, now))
         await self._drop_images(old, now)
-        seconds = round(time.monotonic() - began, 2)
-        self.emit(_told(Reloaded(files, rules=began_anew, seconds=seconds), change, removed, scene, now))
         return True
 
     async def _prepared(self, after: Stage, change: Difference) -> Stage:
         """Ports free and images there, before anything that runs is touched."""
-        mine = set(self.stage.wanted_ports(self.stage.own))
-        await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
+        if self.engine.endpoint.local:
+            mine = set(self.stage.wanted_ports(self.stage.own))
+            await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
         if not change.images:
             return after
         after = await provided(after, change.images, self.options, self.emit)
@@ -266,20 +272,13 @@ class Running:
         try:
             if rules_now != self._rules:
                 await self._keep(tasks, rules_now)
-            scene = await self._remade(change.touched)
+                self.observer.serve_again()
+            if change.touched:
+                await self._remake(change.touched)
         finally:
             self.keeper.open()
-            self.observer.serve_again()
         self._made = dict(self.stage.services)
-        return scene
-
-    async def _remade(self, services: Sequence[str]) -> Scene:
-        if not services:
-            return await self.engine.scene(self.stage.project.name)
-        try:
-            return await self._remake(services)
-        except EngineError as error:
-            raise await self._explained(error) from error
+        return await self.engine.scene(self.stage.project.name)
 
     async def _remove(self, container: Container) -> None:
         await self.engine.stop(container)

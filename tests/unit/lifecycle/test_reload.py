@@ -155,7 +155,7 @@ async def test_what_is_saved_while_it_is_read_is_read_again(follower: Follower) 
 
 
 async def test_what_cannot_be_in_force_is_told(follower: Follower) -> None:
-    """An error of whoever acts is a problem of one line too, and the next save is tried again."""
+    """An error of whoever acts is a problem of one line too; the next save, or a touch, tries again."""
     follower.refusal = "no image"
     follower.write("web.env", "A=2\n")
     await follower.until(2)
@@ -166,3 +166,10 @@ async def test_what_cannot_be_in_force_is_told(follower: Follower) -> None:
     await follower.until(4)
     assert follower.told() == ["no image"]
     assert follower.acted == [("web.env",)]
+    follower.refusal = "no port"
+    follower.write("web.env", "A=5\n")
+    await follower.until(5)
+    follower.refusal = None
+    (follower.folder / "web.env").touch()
+    await follower.until(6)
+    assert follower.acted == [("web.env",)] * 2

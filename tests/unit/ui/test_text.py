@@ -51,6 +51,16 @@ def test_clean(line: str, expected: str) -> None:
         (e.Synced("web", 1, 0, 3, 1.0, ("a\x1b[2Jb\nc",)), "abc → web (1 ms)"),
         (e.Restarted("web", "a.js", 120.0), "web restarted in 120 ms (a.js changed)"),
         (e.Rebuilt("web", "package.json", 4.56), "web rebuilt in 4.6 s (package.json changed)"),
+        (
+            e.Reloaded(("compose.yml", ".env"), recreated=("web",), added=("worker",), rules=True, seconds=1.23),
+            "compose.yml, .env changed: web recreated, worker added (1.2 s)",
+        ),
+        (
+            e.Reloaded(("a.yml",), scaled=("api",), removed=("db",)),
+            "a.yml changed: api scaled, db removed (0.0 s)",
+        ),
+        (e.Reloaded((".dockerignore",), rules=True), ".dockerignore changed: new watch rules (0.0 s)"),
+        (e.Reloaded(("compose.yml",)), "compose.yml changed: all runs as before (0.0 s)"),
         (e.Executed("web", "npm ci", 1, "one\n\x1b[31mtwo\n", 5.0), "web ran `npm ci`: exit code 1, two"),
         (e.Problem("x \x1b[31mfailed", "do y", "web"), "problem in web: x failed\n  hint: do y"),
         (e.Notice("so it is"), "so it is"),
