@@ -122,7 +122,7 @@ async def _answer(root: str, watcher: str, ignored: str, uid: str) -> None:
         print(json.dumps({"seconds": time.monotonic() - begun}), flush=True)  # noqa: T201 - for the test
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
             with anyio.move_on_after(float(line)):
-                while await anyio.to_thread.run_sync(site.wrong):
+                while await anyio.to_thread.run_sync(site.wrong):  # noqa: ASYNC110 - the world tells no event
                     await anyio.sleep(0.05)
             answer = {
                 "wrong": [os.fsencode(path).decode("ascii", "backslashreplace") for path in site.wrong()],
