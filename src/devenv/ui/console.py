@@ -114,7 +114,7 @@ class Console:
             case e.ServiceState(_, "absent" | "created" | "starting") if _terminal(sys.stdout):
                 self._say_who_is_late()
             case _:
-                if isinstance(event, (e.Ready, e.Rebuilt, e.Problem, e.Stopping)):
+                if isinstance(event, (e.Ready, e.Rebuilt, e.Reloaded, e.Problem, e.Stopping)):
                     self.close()
                 if isinstance(event, e.ServiceState):
                     self._say_who_is_late()
@@ -159,7 +159,7 @@ class Console:
                 mark, rest = said[:1], said[1:].replace(service, f"{service:<{self._width}}", 1)
                 colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
                 return f"{self._paint(mark, colour)}{rest}"
-            case e.Synced() | e.Restarted() | e.Rebuilt() | e.Executed():
+            case e.Synced() | e.Restarted() | e.Rebuilt() | e.Reloaded() | e.Executed():
                 return f"{self._paint('↻', 36)} {said}"
             case _:
                 return said
