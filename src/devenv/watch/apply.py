@@ -24,6 +24,7 @@ from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, 
 
 READ_BACK_AT_ONCE = 8
 STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
+Then = Callable[[Archive], Awaitable[None]]
 NO_SHELL = "cannot be deleted: its image has no shell"
 _NUMBERS = itertools.count()
 
@@ -138,14 +139,16 @@ class Target:
         files = {s.target: s for s in syncs if shell is None or not s.folder}
         if shell is None:
             await self._put_folders(syncs)
-            await self._put_all(files, outcome, lambda part: self._placed(part, outcome))
+            await self._put_all(None, files, outcome, lambda part: self._placed(part, outcome))
             outcome.atomic = not self.container.running
             return
         self._folders.difference_update(files)
         staging = stage(files, await self._missing_trees(shell, files), lambda: f"{STAGE}{next(_NUMBERS)}~")
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
-        await self._make_folders(shell, {p for t in (*staging.trees.values(), *files) for p in parents(t)}, staging)
+        above = {p for t in files if staging.tree_of(staging.places[t]) is None for p in parents(t)}
+        await self._make_folders(shell, above | {p for tree in staging.trees.values() for p in parents(tree)})
+        await self._own_trees(staging)
         staged = {place: files[target] for target, place in staging.places.items()}
         filled: set[str] = set()
 
@@ -153,11 +156,12 @@ class Target:
             filled.update(filter(None, (staging.tree_of(item.path) for item in part.items)))
             await self._rename(shell, part, staging, staged, outcome)
 
-        await self._put_all(staged, outcome, rename)
+        await self._put_all(shell, staged, outcome, rename)
         await self._rename_trees(shell, staging, filled, staged, outcome)
         made = {s.target for s in syncs if s.folder}
-        await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))}, None)
-        outcome.files += len(made)
+        failed = await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))})
+        outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
+        outcome.files += len(made - failed.keys())
         self._puts.note(gone=self.strays)
         self.strays.clear()
 
@@ -170,15 +174,13 @@ class Target:
             self._folders.update(set(asked) - missing)
         return missing
 
-    async def _put_all(
-        self, sources: Mapping[str, Sync], outcome: Outcome, then: Callable[[Archive], Awaitable[None]]
-    ) -> None:
+    async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
-        items = [Item(sync.source, path, sync.root) for path, sync in sources.items()]
+        items = [Item(sync.source, path, sync.root, sync.folder) for path, sync in sources.items()]
         parts = archive.build(items, uid=self._uid, gid=self._gid)
         if archive.is_small(items):
             for small in parts:
-                await self._put_part(small, sources, outcome, then)
+                await self._put_part(shell, small, sources, outcome, then)
             return
         upcoming: list[Archive | None] = [await anyio.to_thread.run_sync(next, parts, None)]
 
@@ -189,16 +191,12 @@ class Target:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(read)
-                    await self._put_part(part, sources, outcome, then)
+                    await self._put_part(shell, part, sources, outcome, then)
             except BaseExceptionGroup as group:
                 raise first(group) from None
 
     async def _put_part(
-        self,
-        part: Archive,
-        sources: Mapping[str, Sync],
-        outcome: Outcome,
-        then: Callable[[Archive], Awaitable[None]],
+        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome, then: Then
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
@@ -209,13 +207,15 @@ class Target:
         except CallError as error:
             if error.status == NOT_FOUND:  # the container itself: `/` is always there
                 raise
+            if shell is not None:  # what was put by half may take the space that the others need
+                await _run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])
             if len(part.items) == 1:
                 outcome.failed[sources[part.items[0].path].target] = error.reason
                 return
             for item in part.items:  # one bad entry fails a whole archive: alone, each shows whether it is the one
                 parts = archive.build([item], uid=self._uid, gid=self._gid)
                 alone = await anyio.to_thread.run_sync(next, parts)
-                await self._put_part(alone, sources, outcome, then)
+                await self._put_part(shell, alone, sources, outcome, then)
             return
         outcome.bytes += part.size
         await then(part)
@@ -237,18 +237,19 @@ class Target:
         if missing:
             await self._engine.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
 
-    async def _make_folders(self, shell: Shell, folders: set[str], staging: Staging | None) -> None:
-        """Missing folders with the service's owner, those of whole new trees in their staging."""
-        trees = staging.trees if staging else {}
+    async def _make_folders(self, shell: Shell, folders: Iterable[str]) -> dict[str, str]:
+        """Missing folders with the service's owner; which failed, and why."""
+        wanted = sorted(set(folders) - self._folders)
         owner = b"%d:%d" % (self._uid, self._gid)
-        wanted = sorted(
-            f for f in folders - self._folders if not any(t == f or f.startswith(f"{t}/") for t in trees.values())
-        )
         failures = await _run(shell, [b"d " + quoted(folder) + b" " + owner for folder in wanted])
         self._folders.update(f for i, f in enumerate(wanted) if i not in failures)
-        if staging and trees and (self._uid or self._gid):
-            above = {a for p in staging.places.values() if staging.tree_of(p) for a in parents(p)}
-            inside = sorted(a for a in above if a in trees or staging.tree_of(a))
+        return {wanted[index]: text for index, text in failures.items()}
+
+    async def _own_trees(self, staging: Staging) -> None:
+        """The folders of whole new trees, before the engine implies them as root's."""
+        if staging.trees and (self._uid or self._gid):
+            above = {a for place in staging.places.values() for a in parents(place)}
+            inside = sorted(a for a in above if a in staging.trees or staging.tree_of(a))
             await self._engine.put(self.container.id, archive.folders(inside, uid=self._uid, gid=self._gid))
 
     async def _rename(
@@ -315,7 +316,7 @@ async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
 
 def _other(syncs: Iterable[Sync], found: Mapping[str, Found]) -> list[Sync]:
     with Opened() as opened:
-        items = ((s, Item(s.source, s.target, s.root)) for s in syncs)
+        items = ((s, Item(s.source, s.target, s.root, s.folder)) for s in syncs)
         return [s for s, item in items if archive.expected(item, opened) != found.get(s.target)]
 
 

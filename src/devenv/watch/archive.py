@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -18,6 +19,7 @@ READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNK_FILES = 1000
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+GONE = os.strerror(errno.ENOENT)
 SMALL_FILES = 8
 SMALL_BYTES = 64 * 1024
 PERMISSIONS = 0o777
@@ -27,12 +29,14 @@ PERMISSIONS = 0o777
 class Item:
     """One host path and the absolute container path under which the archive carries it.
 
-    The folders between `root`, which is above the source or the source itself, and the source are no links.
+    The folders between `root`, which is above the source or the source itself, and the source are no links. `folder`
+    says what the source is expected to be.
     """
 
     source: str
     path: str
     root: str = ""
+    folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,10 @@ def _read(item: Item, opened: Opened) -> tuple[tarfile.TarInfo, bytes]:
         info = _info(item, found, tarfile.SYMTYPE)
         info.linkname = os.readlink(name, dir_fd=folder)
         return info, b""
-    if stat.S_ISDIR(found.st_mode):
+    if item.folder and stat.S_ISDIR(found.st_mode):
         return _info(item, found, tarfile.DIRTYPE), b""
+    if item.folder or stat.S_ISDIR(found.st_mode):
+        raise FileNotFoundError(errno.ENOENT, GONE)  # what was planned is not there any more
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "neither a file nor a folder nor a link")
     return _read_file(item, os.open(name, READ, dir_fd=folder))

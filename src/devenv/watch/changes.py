@@ -29,12 +29,12 @@ class FileState:
     link: str | None = None
 
     def is_same(self, other: FileState) -> bool:
-        """Whether nothing has to be done. A folder's size and times only tell of what it holds."""
-        if self.kind is not other.kind:
+        """Whether nothing has to be done: a folder's own mode, size and times are the container's affair."""
+        if self.kind is not other.kind or (self.mode < 0) is not (other.mode < 0):
             return False
         if self.kind is Kind.FILE:
             return self == other
-        return self.link == other.link if self.kind is Kind.LINK else self.mode == other.mode
+        return self.link == other.link
 
     def doubtful(self) -> FileState:
         """A state of this kind that is the same as none that the host can show."""

@@ -32,11 +32,11 @@ Rebuild = Callable[[str, str], Awaitable[None]]
 Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
 
 FIRST_RETRY = 0.25
-LAST_RETRY = 10.0
+LAST_RETRY = 4.0
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
 HINTS = {"a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash"}
-REST = 0.05  # seconds without a change until a command, a restart or a rebuild follows
+REST = 0.12  # seconds without a change until a command, a restart or a rebuild follows
 FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
 
 
@@ -45,7 +45,7 @@ class Site:
     """What all lanes of a corridor share. `now` is the host as last seen, changed in place by its owner.
 
     `rebuild` and `recreate` replace a service's containers (name, cause); `ending` is held while they may end;
-    `puts` is the folder of the journals.
+    `puts` is the folder of the journals; `is_calm` tells whether no look at the host is due.
     """
 
     engine: Engine
@@ -56,6 +56,7 @@ class Site:
     ending: Ending
     mark: str
     puts: str
+    is_calm: Callable[[], bool]
     now: dict[str, FileState] = field(default_factory=dict)
 
 
@@ -159,8 +160,14 @@ class Lane:
             while self.is_open and self.waiting:
                 self._put_off(await self.advance())
             if self._owes and anyio.current_time() >= self.rests_from:
-                self.is_acting = True
-                tasks.start_soon(self._act)
+                self._act_when_calm(tasks)
+
+    def _act_when_calm(self, tasks: TaskGroup) -> None:
+        if self.site.is_calm():
+            self.is_acting = True
+            tasks.start_soon(self._act)
+        else:
+            self.rests_from = anyio.current_time() + REST
 
     def _put_off(self, failed: set[str]) -> None:
         """What failed waits for its time; what is saved meanwhile does not wait with it."""
@@ -288,11 +295,12 @@ class Lane:
     def _bad_paths(self, step: ServicePlan, outcome: Outcome) -> set[str]:
         bad = {s.source for s in step.syncs if s.target in outcome.failed}
         causes = {d.target: d for d in step.deletes if d.target in outcome.failed}
-        reasons = {target: outcome.failed[target] for target in causes}
+        synced = {s.target for s in step.syncs}
+        reasons = {target: outcome.failed[target] for target in causes if target not in synced}
         for sync in step.syncs:
             # A temporary file that was gone before it could be read is no problem of anybody's.
             reason = outcome.failed.get(sync.target, GONE)
-            if reason != GONE and sync.target not in causes and os.path.lexists(sync.source):
+            if reason != GONE and os.path.lexists(sync.source):
                 reasons[sync.source] = reason
         self._tell(reasons)
         if causes:
@@ -394,14 +402,19 @@ class Lane:
             # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
             self._doubt({p: self.site.now[p] for p in (*self.waiting, *self.failed) if p in self.site.now})
             syncs = planner.initial(self.site.now, self._initial_rules())
+            stale = reconcile.stale(record.placed, self.rules, self.site.now)
             missing = await target.differing(syncs, reconcile.tops(syncs, self.rules)) if syncs else []
+            missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
             outcome = await target.deliver((), missing, reconcile.named(syncs) - record.placed)
             bad = {s.source for s in missing if s.target in outcome.failed}
             self.failed |= bad
             self._doubt({p: s for p, s in self.done.items() if p in bad})
             self._tell({target: reason for target, reason in outcome.failed.items() if reason != GONE})
-            for path, state in reconcile.stale(record.placed, self.rules, self.site.now).items():
-                self.done[path] = state.doubtful()
+            for sync in after:
+                self.done.pop(sync.source, None)
+                self._wait(sync.source)
+            for path, state in stale.items():
+                self.done[path] = state
                 self._wait(path)
             self.targets[container.id] = target
             self.retry = FIRST_RETRY

@@ -45,11 +45,13 @@ class Corridor:
         watcher: str = Watcher.AUTO,
         before: Corridor | None = None,
     ) -> None:
-        self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts)
+        self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_calm)
         self._rules = tuple(bound)
         self._before: dict[str, Lane] = dict(before.lanes) if before is not None else {}
         self._guarded = tuple({r.rule.path for r in self._rules})
         self._held: frozenset[str] = frozenset()
+        self._raw: set[str] = set()  # told, and not looked at yet
+        self._is_looking = True
         self._source = Source(rules.roots(self._rules), self._prunes, self._say, self._site.now, watcher)
         services = dict.fromkeys(r.service for r in self._rules)
         self.lanes: dict[str, Lane] = {
@@ -68,33 +70,34 @@ class Corridor:
             task_status.started()
 
     async def _listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        raw: set[str] = set()
         arrived = anyio.Event()
-        looking = True
 
         def tell(paths: Collection[str]) -> None:
-            if not looking and not raw and _is_quick(paths, self._site.now):
+            if self._is_calm() and _is_quick(paths, self._site.now):
                 self._take(scan.look(paths, self._site.now, self._prunes, self._source.enter))
             else:
-                raw.update(paths)
+                self._raw.update(paths)
                 arrived.set()
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._source.watch, tell)
             # The watcher stands: what is looked at from now on misses nothing.
-            arrived, raw = anyio.Event(), set()
+            arrived, self._raw = anyio.Event(), set()
             roots = rules.roots(self._rules)
             self._site.now.update(await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter))
             for lane in self.lanes.values():
                 lane.begin(self._before.pop(lane.service, None))
             task_status.started()
             while True:
-                looking = False
+                self._is_looking = False
                 await arrived.wait()
-                looking = True
+                self._is_looking = True
                 arrived = anyio.Event()
-                paths, raw = raw, set()
+                paths, self._raw = self._raw, set()
                 await self._look(paths)
+
+    def _is_calm(self) -> bool:
+        return not self._is_looking and not self._raw
 
     def _prunes(self, folder: str) -> bool:
         return rules.prune(self._rules, folder)
@@ -124,6 +127,7 @@ class Corridor:
         fresh, self._held = guard.hold(now, fresh, self._guarded, self._held)
         found = changes.diff(now, fresh)
         changes.apply(now, found)
+        now.update((root, state) for root in self._guarded if (state := fresh.get(root)))  # which folder it is by now
         touched = dict.fromkeys(path for path, _ in (*found.gone, *found.present))
         for lane in self.lanes.values():
             lane.notice(touched)

@@ -38,14 +38,15 @@ def named(syncs: Iterable[Sync]) -> frozenset[str]:
 def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:
     """By host path, what the container was once given and the host has no more; with a state of its kind.
 
-    With files go the folders that they were in. What no rule is for any more stays: it is nobody's to delete.
+    With files go the folders that they were in; a file that is a folder now goes, too. What no rule is for any more
+    stays: it is nobody's to delete.
     """
     found: dict[str, FileState] = {}
     for target in placed:
         is_folder = target.endswith("/")
         sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(target.rstrip("/")))
         hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
-        if hosts and not any(path in now and not (is_folder and not _is_folder(path, now)) for _, path in hosts):
+        if hosts and not any(path in now and _is_folder(path, now) is is_folder for _, path in hosts):
             root, path = hosts[-1]
             found[path] = FOLDER if is_folder else FILE
             while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
@@ -55,3 +56,13 @@ def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str,
 
 def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
     return path in now and now[path].kind is Kind.DIR
+
+
+def parted(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
+    """The syncs that can be done at once, and those at or below host paths that have to go first."""
+    at_once: list[Sync] = []
+    after: list[Sync] = []
+    for sync in syncs:
+        is_after = any(relative_to(sync.source, path) is not None for path in flipped)
+        (after if is_after else at_once).append(sync)
+    return at_once, after

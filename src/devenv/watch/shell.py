@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
@@ -14,6 +14,7 @@ from devenv.engine.api import CallError, Engine, Session
 from devenv.errors import EngineError
 
 ANSWER_SECONDS = 60.0
+LATE_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
 BATCH_BYTES = 64 * 1024
 ORDER_EXTRA = 64  # what is sent around each order
 NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done ) >/dev/null"
@@ -42,8 +43,11 @@ class BrokenShellError(ConnectionError):
 class Shell:
     """Runs short orders one after the other, and tells which of them failed and why."""
 
-    def __init__(self, session: Session, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, session: Session, stack: contextlib.AsyncExitStack, paused: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._session = session
+        self._is_paused = paused
         self._stack = stack
         self._mark = secrets.token_hex(8)
         self._turn = anyio.Lock()
@@ -57,9 +61,14 @@ class Shell:
         Raises EngineError where that cannot be told now: the container has gone, or is paused.
         """
         stack = contextlib.AsyncExitStack()
+
+        async def is_paused() -> bool:
+            now = await engine.inspect(container_id)
+            return now is None or now.state == "paused"
+
         try:
             session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark))
-            shell = cls(session, stack)
+            shell = cls(session, stack, is_paused)
             await session.send(PRELUDE)
             failures = await shell.run([NEEDED])
         except BaseException as error:
@@ -103,7 +112,12 @@ class Shell:
         while True:
             line, found, rest = self._buffer.partition(b"\n")
             if not found:
-                message = await self._session.receive()
+                with anyio.move_on_after(LATE_SECONDS) as late:
+                    message = await self._session.receive()
+                if late.cancelled_caught:
+                    if await self._is_paused():
+                        raise EngineError("the container is paused")
+                    continue
                 if message is None:
                     raise BrokenShellError
                 self._buffer += message[1]

@@ -31,7 +31,7 @@ def members(data: bytes) -> dict[str, tarfile.TarInfo]:
 def expected(path: Path) -> archive.Found | None:
     """What the path should look like in a container."""
     with Opened() as opened:
-        return archive.expected(Item(str(path), "/x"), opened)
+        return archive.expected(Item(str(path), "/x", folder=path.is_dir()), opened)
 
 
 def test_a_file_as_it_is(tmp_path: Path) -> None:
@@ -64,10 +64,19 @@ def test_links_and_folders(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "loose").symlink_to("/no/such")
-    found = members(built(*(Item(str(tmp_path / n), f"/{n}") for n in ("folder", "link", "loose"))).data)
+    names = ("folder", "link", "loose")
+    found = members(built(*(Item(str(tmp_path / n), f"/{n}", folder=n == "folder") for n in names)).data)
     assert found["folder"].isdir()
     assert (found["link"].linkname, found["loose"].linkname) == ("folder", "/no/such")
     assert found["link"].issym()
+
+
+def test_what_is_of_another_kind_than_planned_is_not_there(tmp_path: Path) -> None:
+    """A file that has become a folder, and the other way round: the next look tells of it."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("x")
+    items = (Item(str(tmp_path / "d"), "/d"), Item(str(tmp_path / "f"), "/f", folder=True))
+    assert [reason for _, reason in built(*items).failed] == [archive.GONE] * 2
 
 
 def test_special_bits_stay_at_home(tmp_path: Path) -> None:
@@ -192,7 +201,8 @@ def test_read_back_equals_what_was_sent(tmp_path: Path) -> None:
     (tmp_path / "l").symlink_to("f")
     (tmp_path / "d").mkdir()
     names = ("f", "l", "d")
-    found = archive.entries(built(*(Item(str(tmp_path / n), f"/srv/{n}") for n in names)).data, "/")
+    sent = built(*(Item(str(tmp_path / n), f"/srv/{n}", folder=n == "d") for n in names))
+    found = archive.entries(sent.data, "/")
     assert found == {f"/srv/{n}": expected(tmp_path / n) for n in names}
     before = expected(tmp_path / "f")
     (tmp_path / "f").chmod(0o600)
