@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import re
 import signal
+import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -21,6 +25,7 @@ from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
 from support import engine as docker
 from support.cli import StartDevenv
+from support.dockerd import dockerd
 from support.proxy import Proxy
 from support.stack import IDLE, Stack, free_port, idle_service, unique_name
 
@@ -198,6 +203,37 @@ async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[s
             await api.put(box, part)
         tasks.cancel_scope.cancel()
     assert 0 < slowest < 0.5
+
+
+@pytest.mark.long
+def test_owners_on_an_engine_that_remaps_users(
+    stack: Stack, devenv: StartDevenv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a host id that the containers do not have arrive as the container's user."""
+    if os.getuid() != 0:
+        pytest.skip("an engine of its own needs root")
+    develop = {"watch": [{"path": "src", "target": "/app", "action": "sync"}]}
+    users = {"root": ("0:0", "0"), "number": ("33:33", "33"), "name": ("www-data", "33")}
+    stack.compose_file({
+        name: idle_service(user=user, network_mode="none", develop=develop) for name, (user, _) in users.items()
+    })  # fmt: skip
+    for path in (stack.write("src/deep/a", "a"), stack.write("src/b", "b")):
+        os.chown(path, 1_516_583_083, 1_516_583_083)
+    image = subprocess.run(["docker", "save", docker.BASE_IMAGE], capture_output=True, check=True).stdout
+    folder = Path(tempfile.mkdtemp(prefix="devenv-test-"))
+    folder.chmod(0o711)  # the remapped root has to get there
+    with dockerd(folder, remapped=300_000) as own:
+        monkeypatch.setenv("DOCKER_HOST", own.host)
+        subprocess.run(["docker", "load", "-q"], input=image, capture_output=True, check=True)
+        run = devenv("up", cwd=stack.folder, env=stack.env)
+        run.wait_for("ready")
+        os.chown(stack.write("src/c", "c"), 1_516_583_083, 1_516_583_083)
+        for name, (_, uid) in users.items():
+            run.wait_for("synced", service=name, paths=["src/c"])
+            paths = ("/app", "/app/deep", "/app/deep/a", "/app/b", "/app/c")
+            assert stack.execute(name, "stat", "-c", "%u:%g", *paths).split() == [f"{uid}:{uid}"] * 5
+        assert run.stop() == 130
+    assert not run.all("problem")
 
 
 # --- what is missed -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,14 @@ START_SECONDS = 60
 
 
 class Dockerd:
-    """An engine with everything that it owns below `folder`."""
+    """An engine with everything that it owns below `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    With `remapped`, root in its containers is that uid of the host.
+    """
+
+    def __init__(self, folder: Path, remapped: int | None = None) -> None:
         self.folder = folder
+        self._remapped = remapped
         self.host = f"unix://{folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,14 +38,13 @@ class Dockerd:
         """The engine answers when this returns."""
         argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                 f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root"]  # fmt: skip
-        inside = [
-            "nsenter",
-            f"--net=/proc/{self._network.pid}/ns/net",
-            "sh",
-            "-c",
-            'ip link set lo up; exec "$@"',
-            "sh",
-        ]
+        inside = ["nsenter", f"--net=/proc/{self._network.pid}/ns/net"]
+        setup = "ip link set lo up"
+        if self._remapped is not None:
+            argv.append("--userns-remap=dvtremap")
+            inside += ["unshare", "--mount", "--propagation=private"]
+            setup += self._accounts(self._remapped)
+        inside += ["sh", "-c", f'{setup}; exec "$@"', "sh"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*inside, *argv], stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
@@ -48,6 +52,21 @@ class Dockerd:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError((self.folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.2)
+
+    def _accounts(self, first: int) -> str:
+        """Orders that give this engine alone a user with subordinate ids."""
+        added = {
+            "passwd": "dvtremap:x:64999:64999::/:/usr/sbin/nologin\n",
+            "group": "dvtremap:x:64999:\n",
+            "subuid": f"dvtremap:{first}:65536\n",
+            "subgid": f"dvtremap:{first}:65536\n",
+        }
+        orders = ""
+        for name, line in added.items():
+            own = self.folder / name
+            own.write_text(Path("/etc", name).read_text(encoding="utf-8") + line, encoding="utf-8")
+            orders += f"; mount --bind {shlex.quote(str(own))} /etc/{name}"
+        return orders
 
     def answers(self) -> bool:
         """Whether it can be asked."""
@@ -83,9 +102,9 @@ class Dockerd:
 
 
 @contextlib.contextmanager
-def dockerd(folder: Path) -> Iterator[Dockerd]:
+def dockerd(folder: Path, remapped: int | None = None) -> Iterator[Dockerd]:
     """A running engine, gone afterwards."""
-    one = Dockerd(folder)
+    one = Dockerd(folder, remapped)
     try:
         one.start()
         yield one
