@@ -134,6 +134,20 @@ async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypat
         assert engine.endpoint.host in caught.value.message
 
 
+async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has begun yet, so nobody waits half a minute to hear that nothing will."""
+    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 0.2)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    with FakeEngine(silent) as fake:
+        fake.serve = serve  # type: ignore[method-assign]
+        with anyio.fail_after(2), pytest.raises(EngineError, match=r"greeting the engine: .* does not answer"):
+            async with Engine.connect(Endpoint(fake.host)):
+                pass
+
+
 def test_the_deadlines_that_users_meet() -> None:
     """Five seconds to connect, thirty of silence."""
     assert (CONNECT_TIMEOUT, room.IDLE_TIMEOUT) == (5, 30)
@@ -389,6 +403,20 @@ async def test_output_and_exit_code_of_a_command() -> None:
     """Whole, however it is cut on the way."""
     async with engine_of(runs(frames(b"one\n", b"", b"two\xff"), {"Running": False, "ExitCode": 3})) as (engine, _):
         assert await engine.execute("box", ["x"]) == (3, "one\ntwo\\xff")
+
+
+async def test_an_exit_that_is_noted_late() -> None:
+    """The stream may end a moment before the engine knows the exit code."""
+    shown: dict[str, object] = {"Running": True}
+    play = runs(frames(b"one\n"), shown)
+
+    async def late(call: Call, writer: asyncio.StreamWriter) -> None:
+        await play(call, writer)
+        if call.method == "GET":
+            shown.update(Running=False, ExitCode=4)
+
+    async with engine_of(late) as (engine, _):
+        assert await engine.execute("box", ["x"]) == (4, "one\n")
 
 
 async def test_a_command_whose_connection_is_cut_has_not_succeeded() -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -39,6 +39,7 @@ NOT_FOUND = 404
 CONFLICT = 409
 NOT_MODIFIED = 304
 CANNOT_RUN = (126, 127)
+EXIT_PAUSES = (0.0, 0.05, 0.2, 0.5)
 SESSION_MARK = "DEVENV_SESSION"
 COMMAND_MARK = "DEVENV_COMMAND"
 ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
@@ -76,7 +77,7 @@ class Engine:
         self._http = http
         self._version = ""
         self.endpoint = endpoint
-        self.idle = IDLE_TIMEOUT
+        self.idle = 2 * CONNECT_TIMEOUT
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -97,6 +98,7 @@ class Engine:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
         self._version = f"/v{_dotted(max(min(newest, NEWEST), oldest))}"
+        self.idle = IDLE_TIMEOUT
 
     # --- one question, one answer ---------------------------------------------------------------------------
 
@@ -238,6 +240,18 @@ class Engine:
                 return None
             raise
 
+    async def save(self, container_id: str, path: str, file: BinaryIO) -> None:
+        """The tar of `path` in the container written into the file; nothing where there is no such path."""
+        archive, what = f"containers/{container_id}/archive", f"reading {path} in a container"
+        try:
+            with self._told(what), anyio.fail_after(LONG_TIMEOUT):
+                async with self._request("GET", archive, what, query={"path": path}, idle=self.idle) as answer:
+                    while chunk := await answer.chunk():
+                        file.write(chunk)
+        except CallError as error:
+            if not error.absent:
+                raise
+
     async def exists(self, container_id: str, path: str) -> bool:
         """Whether the container has something at `path`."""
         archive, what = f"containers/{container_id}/archive", f"looking for {path} in a container"
@@ -292,11 +306,8 @@ class Engine:
                     output.append(frame[1])
             code = await self._code(execution, what)
         if code is None:
-            why = (
-                f"not ended after {timeout:.0f} s"
-                if limit.cancelled_caught
-                else "the connection was lost while it ran"
-            )
+            lost = "the connection was lost while it ran"
+            why = f"not ended after {timeout:.0f} s" if limit.cancelled_caught else lost
             raise EngineError(f"{what}: {why}; it may go on in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
 
@@ -315,16 +326,19 @@ class Engine:
     ) -> AsyncIterator[tuple[str, Exchange]]:
         wish = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
         made = await self._call("POST", f"containers/{container_id}/exec", what, body=json.dumps(wish).encode())
-        start = f"exec/{json.loads(made)['Id']}/start"
-        async with self._request(
-            "POST", start, what, body=b'{"Detach": false}', idle=self.idle, upgrade=True
-        ) as answer:
-            yield start, answer
+        execution = f"exec/{json.loads(made)['Id']}"
+        start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self.idle, "upgrade": True}
+        async with self._request("POST", f"{execution}/start", what, **start) as answer:
+            yield execution, answer
 
     async def _code(self, execution: str, what: str) -> int | None:
-        """The exit code of an exec; None while it runs."""
-        path = f"{execution.removesuffix('start')}json"
-        return await self._ask(path, what, lambda shown: None if shown["Running"] else int(shown["ExitCode"] or 0))
+        """The exit code of an exec whose stream has ended; None where it runs nevertheless."""
+        for pause in EXIT_PAUSES:  # the engine notes an exit a moment after the stream's end
+            await anyio.sleep(pause)
+            shown = await self._ask(f"{execution}/json", what, dict)
+            if not shown.get("Running"):
+                return int(shown.get("ExitCode") or 0)
+        return None
 
     # --- streams --------------------------------------------------------------------------------------------
 
