@@ -13,11 +13,12 @@ from benchmarks import engine, trees
 from benchmarks.bench import Bench
 from benchmarks.contenders import Contender, Watcher, scratch, watching
 from benchmarks.figures import Figure, Wish
-from benchmarks.waiting import until
 
 SIZES = (0, 5_000, 20_000, 50_000)
 PER_FOLDER = 10
-CALM = 5.0  # seconds after the start, before idling is measured
+CALM = 5.0  # seconds after the start, before idling is measured; and of a second look, until nothing goes on
+CALM_TICKS = 10
+CALM_LOOKS = 12
 LEAST = 0.001  # seconds: the clock of a start says no less
 
 
@@ -38,7 +39,7 @@ def run(bench: Bench) -> None:
                         if contender.is_devenv:
                             first[size].append(watcher.step("sync"))
                         if number == 0 and size == SIZES[-1] and bench.wants(8):
-                            time.sleep(CALM)
+                            _calm(watcher)
                             idle[contender.key] = _idle(watcher, bench.scale.idle_seconds)
     if bench.wants(8):
         cpu, memory = ({key: value[i] for key, value in idle.items()} for i in (0, 1))
@@ -59,13 +60,26 @@ def _standing(contender: Contender, watcher: Watcher) -> float:
     return watcher.step("create") if contender.is_devenv else watcher.seconds
 
 
+def _calm(watcher: Watcher) -> None:
+    """Returns when what belongs to the start is over, or after a minute."""
+    for _ in range(CALM_LOOKS):
+        before = _ticks(watcher)
+        time.sleep(CALM)
+        if _used(before, _ticks(watcher)) < CALM_TICKS:
+            return
+
+
 def _idle(watcher: Watcher, seconds: float) -> tuple[float, float]:
     """Percent of a core, and MB, of the watching process and its descendants."""
     before = _ticks(watcher)
-    until(lambda: False, seconds, rest=1.0)
+    time.sleep(seconds)
     after = _ticks(watcher)
-    used = sum(ticks - before.get(pid, 0) for pid, ticks in after.items()) / os.sysconf("SC_CLK_TCK")
+    used = _used(before, after) / os.sysconf("SC_CLK_TCK")
     return 100 * used / seconds, sum(map(_resident, after)) / 1e6
+
+
+def _used(before: dict[int, int], after: dict[int, int]) -> int:
+    return sum(ticks - before.get(pid, 0) for pid, ticks in after.items())
 
 
 def _ticks(watcher: Watcher) -> dict[int, int]:
