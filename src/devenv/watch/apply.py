@@ -5,24 +5,25 @@ from __future__ import annotations
 import itertools
 import posixpath
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import anyio
 
-from devenv.concurrent import each, first
+from devenv.concurrent import first
 from devenv.engine.api import NOT_FOUND, CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.watch import archive, reconcile
-from devenv.watch.archive import Archive, Found, Item
+from devenv.watch.archive import Archive, Item
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import BrokenShellError, Shell, quoted
 from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, to_ask, together
 
-READ_BACK_AT_ONCE = 8
 STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
 NO_SHELL = "cannot be deleted: its image has no shell"
@@ -38,6 +39,24 @@ class Outcome:
     bytes: int = 0
     atomic: bool = True
     failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, more: Outcome) -> None:
+        """What happened afterwards, in the same container."""
+        self.files += more.files
+        self.deleted += more.deleted
+        self.bytes += more.bytes
+        self._also(more)
+
+    def merge(self, other: Outcome) -> None:
+        """What happened in a replica. They count once: a file has arrived when it is in all of them."""
+        self.files = max(self.files, other.files)
+        self.deleted = max(self.deleted, other.deleted)
+        self.bytes = max(self.bytes, other.bytes)
+        self._also(other)
+
+    def _also(self, other: Outcome) -> None:
+        self.atomic = self.atomic and other.atomic
+        self.failed.update(other.failed)
 
 
 class Target:
@@ -176,7 +195,7 @@ class Target:
 
     async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
-        items = [Item(sync.source, path, sync.root, sync.folder) for path, sync in sources.items()]
+        items = [_item(sync, path) for path, sync in sources.items()]
         parts = archive.build(items, uid=self._uid, gid=self._gid)
         if archive.is_small(items):
             for small in parts:
@@ -292,19 +311,30 @@ class Target:
 
         `tops` are the container paths to read back: they cover every target.
         """
-        found: dict[str, Found] = {}
-        limit = anyio.CapacityLimiter(READ_BACK_AT_ONCE)
+        wanted = {s.target: s for s in syncs}
+        for path in tops:
+            with tempfile.TemporaryFile() as tar:
+                await self._engine.save(self.container.id, path, tar)
+                tar.seek(0)
+                await anyio.to_thread.run_sync(self._compare, tar, posixpath.dirname(path.rstrip("/")), wanted)
+        return list(wanted.values())
 
-        async def read(path: str) -> None:
-            async with limit:
-                tar = await self._engine.get(self.container.id, path)
-            if tar is not None:
-                parent = posixpath.dirname(path.rstrip("/"))
-                found.update(await anyio.to_thread.run_sync(archive.entries, tar, parent))
+    def _compare(self, tar: BinaryIO, parent: str, wanted: dict[str, Sync]) -> None:
+        """Leaves in `wanted` what the tar does not hold as the host does."""
+        if not tar.read(1):
+            return
+        tar.seek(0)
+        with Opened() as opened:
+            for path, found in archive.entries(tar, parent):
+                if found == archive.FOLDER:
+                    self._folders.add(path)
+                sync = wanted.get(path)
+                if sync is not None and archive.expected(_item(sync, path), opened) == found:
+                    del wanted[path]
 
-        await each(read, tops)
-        self._folders.update(path for path, entry in found.items() if entry.kind == b"d")
-        return await anyio.to_thread.run_sync(_other, syncs, found)
+
+def _item(sync: Sync, path: str) -> Item:
+    return Item(sync.source, path, sync.root, sync.folder)
 
 
 async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
@@ -312,12 +342,6 @@ async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
         return await shell.run(orders) if orders else {}
     except (BrokenShellError, ConnectionError, TimeoutError) as error:
         raise EngineError("the shell in the container has ended") from error
-
-
-def _other(syncs: Iterable[Sync], found: Mapping[str, Found]) -> list[Sync]:
-    with Opened() as opened:
-        items = ((s, Item(s.source, s.target, s.root, s.folder)) for s in syncs)
-        return [s for s, item in items if archive.expected(item, opened) != found.get(s.target)]
 
 
 def _alone(place: str, target: str, *, is_link: bool) -> bytes:

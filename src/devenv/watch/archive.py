@@ -12,12 +12,14 @@ import tarfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import IO, BinaryIO
 
 from devenv.watch.opened import Opened
 
 READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNK_FILES = 1000
+DIGEST_BYTES = 16
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 GONE = os.strerror(errno.ENOENT)
 SMALL_FILES = 8
@@ -112,20 +114,29 @@ def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
     return buffer.getvalue()
 
 
-def entries(tar: bytes, parent: str) -> dict[str, Found]:
-    """What a tar from the container holds, by absolute container path; `parent` is where its names begin."""
-    found: dict[str, Found] = {}
-    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+def entries(tar: BinaryIO, parent: str) -> Iterator[tuple[str, Found]]:
+    """What a tar from the container holds, one after the other, by absolute container path. Blocking.
+
+    `parent` is where its names begin.
+    """
+    with tarfile.open(fileobj=tar, mode="r|", errors="surrogateescape") as archive:
         for info in archive:
             path = "/" + os.path.normpath(f"{parent}/{info.name}").lstrip("/")  # normpath leaves `//` as it is
             if info.isfile():
                 file = archive.extractfile(info)
-                found[path] = Found(b"f", info.mode & PERMISSIONS, digest(file.read() if file else b""))
+                yield path, Found(b"f", info.mode & PERMISSIONS, _digest_of(file) if file else digest(b""))
             elif info.issym():
-                found[path] = Found(b"l", PERMISSIONS, info.linkname)
+                yield path, Found(b"l", PERMISSIONS, info.linkname)
             elif info.isdir():
-                found[path] = FOLDER
-    return found
+                yield path, FOLDER
+            archive.members = []  # type: ignore[attr-defined] # it would remember every one, and is not in the stubs
+
+
+def _digest_of(file: IO[bytes]) -> str:
+    found = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    while piece := file.read(CHUNK_BYTES):
+        found.update(piece)
+    return found.hexdigest()
 
 
 def expected(item: Item, opened: Opened) -> Found | None:
@@ -141,7 +152,7 @@ def expected(item: Item, opened: Opened) -> Found | None:
 
 def digest(content: bytes) -> str:
     """A fingerprint that tells two contents apart."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _pack(

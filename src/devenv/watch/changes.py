@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+FEW = 16
 
 
 class Kind(StrEnum):
@@ -74,8 +76,9 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             present[path] = state
     folders = {path for path, state in gone.items() if state.kind is Kind.DIR}
     if folders:
+        is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})
         for path, old in before.items():
-            if _is_below(path, folders):
+            if is_inside(path):
                 gone[path] = old
                 if (state := now.get(path)) is not None:
                     present[path] = state
@@ -88,6 +91,14 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
         manifest.pop(path, None)
     manifest.update(changes.present)
     return manifest
+
+
+def _inside(folders: set[str]) -> Callable[[str], bool]:
+    """Whether a path is below one of the folders; a whole manifest is asked, so it has to be quick."""
+    if len(folders) <= FEW:
+        prefixes = tuple(f"{folder}/" for folder in folders)
+        return lambda path: path.startswith(prefixes)
+    return lambda path: _is_below(path, folders)
 
 
 def _is_below(path: str, folders: Container[str]) -> bool:

@@ -35,6 +35,7 @@ FIRST_RETRY = 0.25
 LAST_RETRY = 4.0
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
+AT_ONCE = 2000  # files of a first sync
 HINTS = {"a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash"}
 REST = 0.12  # seconds without a change until a command, a restart or a rebuild follows
 FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
@@ -86,6 +87,7 @@ class Lane:
     flood_until: float = 0.0
     rests_from: float = 0.0
     is_acting: bool = False
+    prepared: set[str] = field(default_factory=set)  # containers that were made, and wait for their start
     env_files: set[str] = field(default_factory=set)  # those that were told of
 
     def begin(self, before: Lane | None) -> None:
@@ -265,12 +267,12 @@ class Lane:
 
     async def _deliver(self, step: ServicePlan, fresh: Collection[str]) -> tuple[Outcome, bool]:
         """What happened in all containers of the service, and whether any of them could not be asked."""
-        outcomes: list[Outcome] = []
+        merged = Outcome()
         lost: list[str] = []
 
         async def one(target: Target) -> None:
             try:
-                outcomes.append(await target.deliver(step.deletes, step.syncs, fresh))
+                merged.merge(await target.deliver(step.deletes, step.syncs, fresh))
             except EngineError as error:
                 now = await self._now_of(target)
                 if now is not None:
@@ -280,7 +282,7 @@ class Lane:
         await each(one, self.targets.values())
         for message in filter(None, lost):
             self._tell({self.service: message})
-        return _merged(outcomes), bool(lost)
+        return merged, bool(lost)
 
     async def _now_of(self, target: Target) -> Container | None:
         """The container as far as it can be told, or None where it has gone."""
@@ -403,9 +405,17 @@ class Lane:
             self._doubt({p: self.site.now[p] for p in (*self.waiting, *self.failed) if p in self.site.now})
             syncs = planner.initial(self.site.now, self._initial_rules())
             stale = reconcile.stale(record.placed, self.rules, self.site.now)
-            missing = await target.differing(syncs, reconcile.tops(syncs, self.rules)) if syncs else []
+            # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
+            is_first = container.running and container.id in self.prepared
+            missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
+            self.prepared = (self.prepared - {container.id}) | (
+                {container.id} if container.state == "created" else set()
+            )
             missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
-            outcome = await target.deliver((), missing, reconcile.named(syncs) - record.placed)
+            puts.note(placed=reconcile.named(syncs) - record.placed)
+            outcome = Outcome()
+            for at in range(0, len(missing), AT_ONCE):
+                outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
             bad = {s.source for s in missing if s.target in outcome.failed}
             self.failed |= bad
             self._doubt({p: s for p, s in self.done.items() if p in bad})
@@ -449,18 +459,6 @@ class Lane:
         for path, state in states.items():
             old = self.done.get(path, state)
             self.done[path] = (old if state.kind is Kind.DIR else state).doubtful()
-
-
-def _merged(outcomes: Iterable[Outcome]) -> Outcome:
-    """Replicas count once: a file has arrived when it is in all of them."""
-    merged = Outcome()
-    for outcome in outcomes:
-        merged.files = max(merged.files, outcome.files)
-        merged.deleted = max(merged.deleted, outcome.deleted)
-        merged.bytes = max(merged.bytes, outcome.bytes)
-        merged.atomic = merged.atomic and outcome.atomic
-        merged.failed.update(outcome.failed)
-    return merged
 
 
 def _left_to_recreation(outcome: Outcome, step: ServicePlan) -> str:

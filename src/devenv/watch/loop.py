@@ -51,6 +51,7 @@ class Corridor:
         self._guarded = tuple({r.rule.path for r in self._rules})
         self._held: frozenset[str] = frozenset()
         self._raw: set[str] = set()  # told, and not looked at yet
+        self._arrived = anyio.Event()
         self._is_looking = True
         self._source = Source(rules.roots(self._rules), self._prunes, self._say, self._site.now, watcher)
         services = dict.fromkeys(r.service for r in self._rules)
@@ -70,19 +71,17 @@ class Corridor:
             task_status.started()
 
     async def _listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        arrived = anyio.Event()
-
         def tell(paths: Collection[str]) -> None:
             if self._is_calm() and _is_quick(paths, self._site.now):
                 self._take(scan.look(paths, self._site.now, self._prunes, self._source.enter))
             else:
                 self._raw.update(paths)
-                arrived.set()
+                self._arrived.set()
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._source.watch, tell)
             # The watcher stands: what is looked at from now on misses nothing.
-            arrived, self._raw = anyio.Event(), set()
+            self._arrived, self._raw = anyio.Event(), set()
             roots = rules.roots(self._rules)
             self._site.now.update(await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter))
             for lane in self.lanes.values():
@@ -90,9 +89,9 @@ class Corridor:
             task_status.started()
             while True:
                 self._is_looking = False
-                await arrived.wait()
+                await self._arrived.wait()
                 self._is_looking = True
-                arrived = anyio.Event()
+                self._arrived = anyio.Event()
                 paths, self._raw = self._raw, set()
                 await self._look(paths)
 
@@ -115,7 +114,8 @@ class Corridor:
         while True:
             await anyio.sleep(HELD_LOOK)
             if self._held:
-                await self._look(self._held)
+                self._raw |= self._held
+                self._arrived.set()
             for root in sorted(self._held - told):
                 shown = rules.relative_to(root, self._site.project.directory) or root
                 self._say(f"{shown} is not there as it was: nothing is deleted in containers until it is back", "")
