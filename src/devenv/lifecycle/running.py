@@ -168,13 +168,13 @@ class Running:
         except EngineError as error:
             failure = error  # what has been made anew before it has to run all the same
         scene = await self.engine.scene(self.stage.project.name)
-        there = {c.service for c in scene.containers if c.service in services}
+        new = [c for c in scene.containers if c.service in services and c.state == "created"]
         try:
-            await each(self._first_sync, [c for c in scene.containers if c.service in services and not c.running])
+            await each(self._first_sync, new)
         finally:
-            if there:
+            if begun := {c.service for c in new}:
                 running = {c.service for c in scene.containers if c.running}
-                await self._start(self.stage.starting(there, running), there)
+                await self._start(self.stage.starting(begun, running), begun)
         if failure is not None:
             raise failure
         return scene
