@@ -160,10 +160,17 @@ async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.Mo
         writer.write(answer(200, b"x" * 10)[:-10])
         for _ in range(10):
             writer.write(b"x")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
 
+    pause = 0.1
     async with engine_of(slow) as (engine, _):
         assert await engine.get("box", "/") == b"x" * 10
+        pause = 1.0
+        began = time.monotonic()
+        with pytest.raises(EngineError, match="does not answer"):
+            await engine.get("box", "/")
+        assert time.monotonic() - began < 0.9
+        pause = 0.1
         monkeypatch.setattr(room, "LONG_TIMEOUT", 0.6)
         with pytest.raises(EngineError, match="does not answer"):
             await engine.get("box", "/")
@@ -308,6 +315,22 @@ async def test_a_connection_that_the_engine_closed_meanwhile() -> None:
             await engine.restart(BOX)
         made = [call.method for call in fake.calls[1:]]
         assert made == ["PUT", "POST"] * 3
+
+
+async def test_what_cannot_be_done_twice_is_not() -> None:
+    """An engine that does as it is told and then hangs up is not told again."""
+
+    async def hangs_up(call: Call, writer: asyncio.StreamWriter) -> None:
+        if call.method == "POST":
+            writer.close()
+        else:
+            writer.write(answer(200))
+
+    async with engine_of(hangs_up) as (engine, fake):
+        await engine.put("box", tar())
+        with pytest.raises(EngineError, match="cannot reach"):
+            await engine.restart(BOX)
+        assert [call.method for call in fake.calls[1:]] == ["PUT", "POST"]
 
 
 async def test_an_answer_never_goes_to_another_call() -> None:

@@ -339,15 +339,16 @@ async def test_leftovers_of_a_dead_client(api: Engine, boxes: list[str]) -> None
         ("1000", "dead", "sleep 772; sleep 1"),
         ("0", "alive", "sleep 773"),
         ("0", "dead", "sleep 774 >/dev/null 2>&1 & exit"),
+        ("0", "dead", "setsid sleep 776 >/dev/null 2>&1 & exit"),
     ]
     for user, mark, script in commands:
         docker.docker("exec", "-d", "-u", user, "-e", f"DEVENV_COMMAND={mark}", box, "sh", "-c", script)
     docker.docker("exec", "-d", box, "sleep", "775")
-    docker.until(lambda: waiting(box), lambda found: len(found) == 5)
+    docker.until(lambda: waiting(box), lambda found: len(found) == 6)
     await api.end_leftovers(box, user="0", privileged=False, mark="alive")
-    assert waiting(box) == ["772", "773", "774", "775"]
+    assert waiting(box) == ["772", "773", "774", "775", "776"]
     await api.end_leftovers(box, user="1000", privileged=False, mark="alive")
-    assert waiting(box) == ["773", "774", "775"]
+    assert waiting(box) == ["773", "774", "775", "776"]
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
