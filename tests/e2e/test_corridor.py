@@ -364,8 +364,8 @@ def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_en
         stack.write(path, "22")
     for path in shown:
         site.arrives("web", path, "22")
-    for path in (*(stack.folder / "src").iterdir(), *(stack.folder / "only").iterdir()):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for entry in (*(stack.folder / "src").iterdir(), *(stack.folder / "only").iterdir()):
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     engine.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
     assert not site.run.all("problem"), site.run.report()
     assert site.run.stop() == 130

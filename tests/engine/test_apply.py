@@ -150,7 +150,11 @@ async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     plain = source(tmp_path, "plain")
     link, folder = str(tmp_path / "link"), str(tmp_path / "empty")
-    kinds = {"link": Sync(link, "/srv/k"), "file": Sync(plain, "/srv/k"), "folder": Sync(folder, "/srv/k", folder=True)}
+    kinds = {
+        "link": Sync(link, "/srv/k"),
+        "file": Sync(plain, "/srv/k"),
+        "folder": Sync(folder, "/srv/k", folder=True),
+    }
     looks = {"link": "symbolic link", "file": "regular file", "folder": "directory"}
     assert (await target.deliver((), [Sync(source(tmp_path, "inner"), "/srv/real/inner")])).failed == {}
     before = ""
