@@ -18,7 +18,7 @@ import pytest
 from devenv.model.events import Executed, Restarted, Synced
 from devenv.model.project import Action, Hook, WatchRule
 from support import engine
-from support.deeds import Deeds
+from support.deeds import Deeds, become
 from support.proxy import Proxy
 from support.rig import OWN, TARGET, Rig, in_container
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.engine
 
 CANARY = b"canary-%s" % os.urandom(8).hex().encode()
 EVERY_IMAGE = pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
+SOON = 5.0  # seconds
 ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
 
 
@@ -37,24 +38,6 @@ def save(path: Path, text: str) -> None:
     beside = path.with_name("saved~")
     beside.write_text(text)
     beside.rename(path)
-
-
-def become(path: Path, kind: str, text: str) -> None:
-    """Make the path that kind of thing, whatever it is now."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    if kind == "file":
-        path.write_text(text)
-    elif kind == "link":
-        path.symlink_to("pointed-at")
-    elif kind in ("folder", "full"):
-        path.mkdir()
-    if kind == "full":
-        (path / "deep").mkdir()
-        (path / "deep/inside").write_text(text)
-        (path / "beside").symlink_to("deep")
 
 
 @EVERY_IMAGE
@@ -177,6 +160,22 @@ def test_what_is_written_all_the_time_is_never_sent_torn(new_rig: NewRig, second
         assert said[0].startswith("looks"), said[:5]
 
 
+def test_an_edit_in_disguise_arrives(new_rig: NewRig) -> None:
+    """Other bytes of the same length with the old time put back, in place and by a rename from elsewhere."""
+    rig = new_rig()
+    rig.path("one").write_text("before")
+    rig.path("two").write_text("before")
+    with rig.running():
+        rig.settle()
+        for name in ("one", "two"):
+            was = rig.path(name).stat()
+            beside = rig.path("two~") if name == "two" else rig.path(name)
+            beside.write_text("behind")
+            os.utime(beside, ns=(was.st_atime_ns, was.st_mtime_ns))
+            beside.rename(rig.path(name))
+            rig.settle(SOON)
+
+
 @EVERY_IMAGE
 @pytest.mark.parametrize("operations", [150, pytest.param(1000, marks=pytest.mark.long)])
 def test_what_the_container_made_is_never_removed(
@@ -270,9 +269,9 @@ def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> No
 
 
 @EVERY_IMAGE
-def test_one_bad_path_stops_no_other(new_rig: NewRig, kind: str, user: int) -> None:
+def test_one_bad_path_stops_no_other(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
     """A folder of the container in the way, and a place that is read-only: the rest arrives, each is told of once."""
-    rig = new_rig(kind, user, f"--tmpfs={TARGET}/sealed:ro")
+    rig = new_rig(kind, user, f"--volume={tmp_path / 'sealed'}:{TARGET}/sealed:ro")
     (box,) = rig.boxes.ids
     engine.execute(box, "mkdir", "-p", f"{TARGET}/f7/made-here", user="0")
     engine.execute(box, "chown", f"{user}:{user}", TARGET, user="0")
@@ -292,10 +291,8 @@ def test_one_bad_path_stops_no_other(new_rig: NewRig, kind: str, user: int) -> N
         rig.path("f1").write_text("later")
         engine.until(lambda: engine.read(box, f"{TARGET}/f1"), lambda text: text == "later", timeout=5)
         time.sleep(1.5)
-        assert sorted(str(problem.path) for problem in rig.problems) == [
-            str(rig.path("f7")),
-            str(rig.path("sealed/inside")),
-        ], rig.problems
+        told = sorted(str(problem.path).rpartition("/")[2] for problem in rig.problems)
+        assert told == ["f7", "inside"], rig.problems
         shutil.rmtree(rig.path("sealed"))
         engine.execute(box, "rm", "-r", f"{TARGET}/f7", user="0")
         rig.settle()
@@ -312,7 +309,7 @@ def test_modes_and_links_of_files(new_rig: NewRig, kind: str, user: int) -> None
         rig.path("empty file").touch()
         rig.path("empty/folder").mkdir(parents=True)
         with rig.path("sparse").open("wb") as file:
-            file.seek(64 << 20)
+            file.seek(16 << 20)
             file.write(b"end")
         rig.path("first").write_text("one file")
         os.link(rig.path("first"), rig.path("second"))

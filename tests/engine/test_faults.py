@@ -14,6 +14,7 @@ import pytest
 
 from support import engine
 from support.boxes import Boxes, built
+from support.deeds import become
 from support.dockerd import dockerd
 from support.proxy import FAULTS, Proxy
 from support.rig import LIMIT, TARGET, Rig, in_container
@@ -125,6 +126,35 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
         edit(rig, 1000)
         rig.boxes.start()
         edit(rig, 1001)
+        rig.settle(SOON)
+
+
+@pytest.mark.parametrize(("end", "begin"), [("kill", "start"), ("pause", "unpause")])
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_changes_its_kind_while_a_container_does_not_run(
+    new_rig: NewRig, end: str, begin: str, others: int
+) -> None:
+    """Folders with files, empty ones, files and links flip or go meanwhile; nothing of before is in the way later."""
+    rig = new_rig("busybox", 1000)
+    (box,) = rig.boxes.ids
+    for _ in range(others):
+        rig.boxes.start()
+    for number in range(4):
+        rig.path(f"full{number}/deep").mkdir(parents=True)
+        rig.path(f"full{number}/deep/inside").write_text("x")
+        rig.path(f"empty{number}").mkdir()
+        rig.path(f"file{number}").write_text("x")
+        rig.path(f"link{number}").symlink_to("nowhere")
+    with rig.running():
+        rig.settle()
+        engine.docker(end, box)
+        for name in ("full", "empty", "file", "link"):
+            become(rig.path(f"{name}0"), "nothing", "")
+            become(rig.path(f"{name}1"), "file", "y")
+            become(rig.path(f"{name}2"), "link", "y")
+            become(rig.path(f"{name}3"), "full", "y")
+        time.sleep(0.5)
+        engine.docker(begin, box)
         rig.settle(SOON)
 
 

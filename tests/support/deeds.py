@@ -214,3 +214,21 @@ class Deeds:
         else:
             with open(path, "wb") as file:
                 file.write(self._text(size))
+
+
+def become(path: Path, kind: str, text: str) -> None:
+    """Make the path that kind of thing, whatever it is now."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if kind == "file":
+        path.write_text(text)
+    elif kind == "link":
+        path.symlink_to("pointed-at")
+    elif kind in ("folder", "full"):
+        path.mkdir()
+    if kind == "full":
+        (path / "deep").mkdir()
+        (path / "deep/inside").write_text(text)
+        (path / "beside").symlink_to("deep")

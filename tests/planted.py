@@ -1,0 +1,204 @@
+"""Breaks the corridor on purpose, one line at a time in a copy of the tree, and looks whether a test notices.
+
+    .venv/bin/python tests/planted.py [NUMBER...]
+
+Prints a table; exit code 1 where a bug stays unnoticed, 2 where a line to break is not there any more or the tests
+are red without any bug.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: T201 - a script: its table is what it is for
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXACT = "tests/engine/test_exact.py::test_"
+FAULTS = "tests/engine/test_faults.py::test_"
+UNIT = "tests/unit/watch/test_"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`old` becomes `new` in a file of src/devenv/watch; `test` is what turns red."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+    def plant(self, tree: Path) -> str:
+        """The file as it was. LookupError where the line is not there exactly once."""
+        path = tree / "src/devenv/watch" / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise LookupError(f"{text.count(self.old)} times in {self.file}: {self.old}")
+        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
+        return text
+
+
+BUGS = (
+    Bug(
+        "lost events are not noticed",
+        "inotify.py",
+        "batch.lost = batch.lost or bool(mask & IN_Q_OVERFLOW)",
+        "batch.lost = False",
+        f"{UNIT}inotify.py",
+    ),
+    Bug(
+        "what failed is not tried again",
+        "lane.py",
+        "            self.failed |= failed\n",
+        "",
+        f"{FAULTS}calls_that_fail_lose_nothing",
+    ),
+    Bug(
+        "a failed path is held for ever",
+        "lane.py",
+        "for path in self.failed:",
+        "for path in ():",
+        f"{FAULTS}a_full_disk",
+    ),
+    Bug(
+        "a link is followed",
+        "archive.py",
+        "found = os.lstat(name, dir_fd=folder)",
+        "found = os.stat(name, dir_fd=folder)",
+        f"{EXACT}links_are_copied_and_never_followed",
+    ),
+    Bug(
+        "only times are compared",
+        "changes.py",
+        "return self == other",
+        "return self.mtime_ns == other.mtime_ns",
+        f"{EXACT}an_edit_in_disguise_arrives",
+    ),
+    Bug(
+        "a file is sent as it is found, half written or not",
+        "archive.py",
+        "if same and len(content) == after.st_size:",
+        "if content:",
+        f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
+    ),
+    Bug(
+        "a new folder is not walked",
+        "scan.py",
+        "unseen |= _walk(path, prune, enter, fresh)",
+        "pass",
+        f"{EXACT}whatever_takes_the_place_of_whatever",
+    ),
+    Bug(
+        "the journal of what was put is forgotten",
+        "puts.py",
+        "if not data or self.path is None:",
+        "if True:",
+        f"{FAULTS}a_devenv_that_begins_again",
+    ),
+    Bug(
+        "what is gone is not deleted before the rest is sent",
+        "apply.py",
+        "            if deletes:\n                await self._delete(shell, deletes, outcome)\n",
+        "",
+        f"{EXACT}whatever_takes_the_place_of_whatever",
+    ),
+    Bug(
+        "one replica is forgotten",
+        "lane.py",
+        "await each(one, self.targets.values())\n        for message",
+        "await each(one, [*self.targets.values()][:1])\n        for message",
+        f"{FAULTS}replicas_come_and_go",
+    ),
+    Bug(
+        "a new container is taken to hold everything",
+        "lane.py",
+        "if syncs else []",
+        "if not syncs else []",
+        f"{FAULTS}a_restart_amid_edits",
+    ),
+    Bug(
+        "files are put in their places at once",
+        "staging.py",
+        'places.update((target, f"{base}/{name()}") for target in inside)\n            continue',
+        "places.update((target, target) for target in inside)\n            continue",
+        f"{EXACT}a_reader_never_misses_a_file_that_is_replaced",
+    ),
+    Bug(
+        "folders of the container are removed with all that is in them",
+        "shell.py",
+        'rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }',
+        'rd() { [ ! -d "$1" ] || [ -h "$1" ] || rm -rf -- "$1"; }',
+        f"{EXACT}what_the_container_made_is_never_removed",
+    ),
+    Bug(
+        "files belong to root",
+        "archive.py",
+        "info.uid, info.gid = uid, gid\n        if pending",
+        "info.uid, info.gid = 0, 0\n        if pending",
+        f"{EXACT}whatever_takes_the_place_of_whatever",
+    ),
+    Bug(
+        "the same problem is told again and again",
+        "lane.py",
+        "if self.told.get(path) != reason:",
+        "if reason:",
+        f"{EXACT}one_bad_path_stops_no_other",
+    ),
+)
+
+
+def red(tree: Path, *tests: str) -> tuple[bool, str]:
+    """Whether any of the tests fails in the tree, and the end of what pytest said."""
+    argv = ["-m", "pytest", "-qx", "-m", "not long", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(
+        [sys.executable, *argv],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": f"{tree}/src", "DEVENV_TEST_TREE": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        raise LookupError(f"the tests do not run: {done.stdout[-2000:]}{done.stderr[-500:]}")
+    return done.returncode == 1, done.stdout[-1500:]
+
+
+def main(numbers: list[str]) -> int:
+    """The exit code."""
+    bugs = [BUGS[int(number) - 1] for number in numbers] or list(BUGS)
+    unnoticed = 0
+    with tempfile.TemporaryDirectory(prefix="devenv-planted-") as folder:
+        tree = Path(folder) / "tree"
+        for part in ("src", "tests", "templates"):
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        try:
+            is_red, said = red(tree, *dict.fromkeys(bug.test for bug in bugs))
+            if is_red:
+                print(f"the tests are red without any bug: {said}", file=sys.stderr)
+                return 2
+            for bug in bugs:
+                was = bug.plant(tree)
+                began = time.monotonic()
+                noticed, _ = red(tree, bug.test)
+                (tree / "src/devenv/watch" / bug.file).write_text(was, encoding="utf-8")
+                unnoticed += not noticed
+                sign = "red  " if noticed else "GREEN"
+                print(
+                    f"{sign} {bug.what:62} {bug.test.rpartition('/')[2]} {time.monotonic() - began:.0f} s", flush=True
+                )
+        except LookupError as error:
+            print(error, file=sys.stderr)
+            return 2
+    print(f"{len(bugs) - unnoticed} of {len(bugs)} noticed")
+    return int(unnoticed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
