@@ -47,11 +47,18 @@ def address(container: str) -> str:
     return docker("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
 
 
-def starts(container: str, since: float) -> int:
-    """How often the container was started since then (seconds since the epoch)."""
-    window = (f"--since={since:.3f}", f"--until={time.time():.3f}")
-    listed = docker("events", *window, "--filter=event=start", f"--filter=container={container}", "--format={{.ID}}")
-    return len(listed.split())
+@contextlib.contextmanager
+def counting_starts(container: str) -> Iterator[list[str]]:
+    """A list that has, afterwards, a line for each start of the container; the engine forgets events soon."""
+    started: list[str] = []
+    argv = ["docker", "events", "--filter=event=start", f"--filter=container={container}", "--format={{.ID}}"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            time.sleep(0.3)  # until it listens
+            yield started
+        finally:
+            child.terminate()
+            started += child.communicate()[0].split()
 
 
 def tar(folder: Path, name: str) -> bytes:

@@ -109,16 +109,17 @@ def _switches(watcher: Watcher, rounds: int, found: Values) -> None:
     for number in range(rounds):
         branch = ("other", "main")[number % 2]
         time.sleep(CALM)
-        since, began = time.time(), time.perf_counter()
-        trees.git(watcher.folder, "switch", "-q", branch)
-        taken = until_all(_expected(target, branch), _as_expected, CAP, began=began)
+        with engine.counting_starts(worker) as started:
+            began = time.perf_counter()
+            trees.git(watcher.folder, "switch", "-q", branch)
+            taken = until_all(_expected(target, branch), _as_expected, CAP, began=began)
+            time.sleep(CALM)
         seconds.append(taken.seconds)
         if not taken.complete:
             found["switch unfinished"][watcher.key] = 1
-        time.sleep(CALM)
         differences += trees.differences(watcher.source, target)
         differences += trees.differences(watcher.source / "d000", watcher.target("worker") / "d000")
-        restarts = max(restarts, engine.starts(worker, since))
+        restarts = max(restarts, len(started))
     found["switch"][watcher.key] = statistics.median(seconds)
     found["switch differences"][watcher.key] = differences
     found["restarts"][watcher.key] = restarts
