@@ -65,6 +65,29 @@ def test_calls_that_fail_lose_nothing(
     assert sum(call.fault is not None for call in proxy.calls) > 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "user", "rounds"),
+    [("debian", 0, 5), ("busybox", 1000, 5), pytest.param("busybox", 0, 100, marks=pytest.mark.long)],
+)
+def test_kinds_change_while_connections_are_cut(
+    new_rig: NewRig, proxy: Proxy, kind: str, user: int, rounds: int
+) -> None:
+    """Files and folders take each other's place while shells and calls are cut, in two replicas: equal soon after."""
+    rig = new_rig(kind, user, through=proxy)
+    rig.boxes.start()
+    with rig.running():
+        for number in range(rounds):
+            chance = random.Random(number)
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                what = chance.choice(["nothing", "file", "full", "full", "folder"])
+                become(rig.path(f"t{chance.randrange(4)}"), what, str(number))
+                time.sleep(chance.choice([0, 0.002, 0.01, 0.05]))
+                if chance.random() < 0.1:
+                    proxy.drop(chance.choice(["/exec/", ""]))
+            rig.settle(2 * SOON)
+
+
 def test_an_engine_that_cannot_be_reached_for_a_while(new_rig: NewRig, proxy: Proxy) -> None:
     """Every connection gone and refused, then frozen: what was saved meanwhile is there soon after."""
     rig = new_rig(through=proxy)
