@@ -194,11 +194,16 @@ async def test_a_source_that_is_gone_stops_nothing(api: Engine, box: str, tmp_pa
 
 async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) -> None:
     """The shell in the container ends with the target."""
+
+    def shells() -> int:
+        return sum(line.split()[1:] == ["sh"] for line in docker.docker("top", box, "-o", "pid,args").splitlines())
+
+    before = shells()
     target = await reach(api, box)
     await target.deliver((), [Sync(source(tmp_path, "f"), "/srv/f")])
-    before = len(docker.docker("top", box, "-o", "pid").splitlines())
+    docker.until(lambda: shells() == before + 1, timeout=5)
     await target.close()
-    docker.until(lambda: len(docker.docker("top", box, "-o", "pid").splitlines()) == before - 1, timeout=5)
+    docker.until(lambda: shells() == before, timeout=5)
 
 
 async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import posixpath
 import secrets
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ from devenv.watch import archive, reconcile
 from devenv.watch.archive import Archive, Item
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
-from devenv.watch.shell import BrokenShellError, Shell, quoted
+from devenv.watch.shell import Shell, quoted
 from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, to_ask, together
 
 STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
@@ -281,6 +282,8 @@ class Target:
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single = [p for p in places if posixpath.dirname(p) not in staging.folders]
         single += [place for index in failures for place in bulk[index]]
+        late = await _quick(shell, [(place, staged[place].target) for place in single])
+        single = [single[index] for index in late]
         orders = [_alone(place, staged[place].target, is_link=place in part.links) for place in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
@@ -337,10 +340,21 @@ def _item(sync: Sync, path: str) -> Item:
     return Item(sync.source, path, sync.root, sync.folder)
 
 
+async def _quick(shell: Shell, pairs: Sequence[tuple[str, str]]) -> list[int]:
+    with _ended():
+        return await shell.rename(pairs) if pairs else []
+
+
 async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
-    try:
+    with _ended():
         return await shell.run(orders) if orders else {}
-    except (BrokenShellError, ConnectionError, TimeoutError) as error:
+
+
+@contextlib.contextmanager
+def _ended() -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, TimeoutError) as error:
         raise EngineError("the shell in the container has ended") from error
 
 

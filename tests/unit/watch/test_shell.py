@@ -18,6 +18,7 @@ import pytest
 
 from devenv.engine.api import CallError
 from devenv.errors import EngineError
+from devenv.model.observed import Container
 from devenv.watch import shell as shells
 from devenv.watch.shell import BrokenShellError, Shell, quoted
 
@@ -68,6 +69,9 @@ class LocalEngine:
         self.argv = argv
         self.error = error
         self.children: list[anyio.abc.Process] = []
+
+    async def inspect(self, number: str) -> Container:
+        return Container(id=number, name=number, service="web", state="running", ours=True)
 
     @contextlib.asynccontextmanager
     async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
@@ -322,3 +326,34 @@ async def test_a_cancelled_open_leaves_nothing() -> None:
 def test_broken_is_a_connection_error() -> None:
     """Callers that know nothing of shells catch it too."""
     assert issubclass(BrokenShellError, ConnectionError)
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="renames take a process each without perl")
+@pytest.mark.parametrize("name", NAMES)
+async def test_quick_renames(shell: Shell, folder: bytes, name: bytes) -> None:
+    """Over a file and a link, whatever the name; what cannot be is left to the orders, which go on as before."""
+    os.mkdir(folder + b"/real")
+    os.mkdir(folder + b"/full")
+    os.symlink(b"real", folder + b"/link")
+    write(folder + b"/" + name)
+    places = [os.fsdecode(write(folder + b"/s%d~" % i)) for i in range(3)]
+    targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full")]
+    assert await shell.rename(list(zip(places, targets, strict=True))) == [2]
+    assert read(folder + b"/" + name) == read(folder + b"/link") == b"new"
+    assert await shell.run([b"false", b"r " + q(folder + b"/link")]) == {0: ""}
+    assert await shell.rename([(places[2], targets[1])]) == []
+    assert sorted(os.listdir(folder)) == sorted([name, b"link", b"real", b"full"])
+
+
+async def test_many_renames_and_those_without_perl_are_left_to_orders(folder: bytes, tmp_path: Path) -> None:
+    """Nothing is lost where there is no quick way."""
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
+    plain = await Shell.open(engine, "c", "m")
+    assert plain is not None
+    pairs = [(os.fsdecode(folder + b"/a~"), os.fsdecode(folder + b"/a"))]
+    assert await plain.rename(pairs) == [0]
+    assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
+    await plain.close()
+    assert read(folder + b"/a") == b"new"
