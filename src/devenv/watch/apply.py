@@ -14,7 +14,7 @@ from typing import BinaryIO
 import anyio
 
 from devenv.concurrent import first
-from devenv.engine.api import NOT_FOUND, CallError, Engine
+from devenv.engine.api import CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
@@ -225,7 +225,7 @@ class Target:
         try:
             await self._engine.put(self.container.id, part.data)
         except CallError as error:
-            if error.status == NOT_FOUND:  # the container itself: `/` is always there
+            if error.absent and "container" in error.reason.lower():
                 raise
             if shell is not None:  # what was put by half may take the space that the others need
                 await _run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])

@@ -32,11 +32,16 @@ class FileState:
 
     def is_same(self, other: FileState) -> bool:
         """Whether nothing has to be done: a folder's own mode, size and times are the container's affair."""
-        if self.kind is not other.kind or (self.mode < 0) is not (other.mode < 0):
+        if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
             return False
         if self.kind is Kind.FILE:
             return self == other
         return self.link == other.link
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether nobody knows what there is in the container."""
+        return self.mode < 0
 
     def doubtful(self) -> FileState:
         """A state of this kind that is the same as none that the host can show."""
@@ -74,6 +79,8 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             gone[path] = old
         if state is not None and (old is None or not state.is_same(old)):
             present[path] = state
+            if old is not None and old.is_doubtful and state.kind is not Kind.DIR:
+                gone[path] = replace(old, kind=Kind.DIR)  # a folder may be in the way there
     folders = {path for path, state in gone.items() if state.kind is Kind.DIR}
     if folders:
         is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})

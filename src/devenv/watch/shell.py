@@ -22,7 +22,7 @@ NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
 # o: no folder is in the way. m: move a staged entry over its target, never into it. l: the same for a link. d: a
 # folder with the service's owner. g: many staged entries of one folder at once. t: a whole new folder. r, rd: remove
-# a file, an empty folder.
+# a file, an empty folder; a folder that holds something is not ours to remove.
 PRELUDE = b"""exec 2>&1
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
@@ -31,7 +31,8 @@ d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
 t() { { [ ! -e "$2" ] && [ ! -h "$2" ] && mv -- "$1" "$2"; } || { rm -rf -- "$1"; return 1; }; }
 r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
-if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p"; else rm -f -- "$p"; fi || return 1; done; }
+if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p" 2>/dev/null || :
+elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1; fi; done; }
 rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }
 """
 
@@ -82,17 +83,18 @@ class Shell:
         try:
             session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark))
             shell = cls(session, stack, is_paused)
-            await session.send(PRELUDE)
+            with contextlib.suppress(ConnectionError):
+                await session.send(PRELUDE)
             failures = await shell.run([NEEDED])
             if not failures:
                 await shell.hurry()
         except BaseException as error:
             await _close(stack)
-            if isinstance(error, (ConnectionAbortedError, TimeoutError)):
-                raise EngineError("the shell in the container does not answer") from error
             refused = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
-            if refused or isinstance(error, ConnectionError):
+            if refused or isinstance(error, BrokenShellError):
                 return None
+            if isinstance(error, (ConnectionError, TimeoutError)):
+                raise EngineError("the shell in the container does not answer") from error
             raise
         if failures:
             await _close(stack)
@@ -135,7 +137,8 @@ class Shell:
     async def _exchange(self, data: bytes) -> dict[int, str]:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                await self._session.send(data)
+                with contextlib.suppress(ConnectionError):  # why it is gone is said where its answer is read
+                    await self._session.send(data)
                 return await self._answer(self._mark.encode())
         except BaseException:
             # Cancelled or cut off in the middle: nobody can tell any more whose answer comes next.

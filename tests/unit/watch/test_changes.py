@@ -41,6 +41,9 @@ def text(changes: Changes) -> str:
         ({"/a": DIR}, {"/a": replace(DIR, size=8192, mtime_ns=11, ctime_ns=21, inode=80)}, ""),
         ({"/a": DIR}, {"/a": replace(DIR, mode=0o700)}, ""),
         ({"/a": DIR.doubtful()}, {"/a": DIR}, "+/a:dir"),
+        ({"/a": FILE.doubtful()}, {"/a": FILE}, "-/a:dir +/a:file"),
+        ({"/a": FILE.doubtful()}, {"/a": DIR}, "-/a:file +/a:dir"),
+        ({"/a": FILE.doubtful()}, {"/a": None}, "-/a:file"),
         ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11, inode=90)}, ""),
         ({"/a": LINK}, {"/a": replace(LINK, link="from")}, "+/a:link"),
         # new and gone, in order
