@@ -50,7 +50,7 @@ BUGS = (
         "inotify.py",
         "batch.lost = batch.lost or bool(mask & IN_Q_OVERFLOW)",
         "batch.lost = False",
-        f"{UNIT}inotify.py",
+        f"{UNIT}inotify.py::test_lost_events_mean_look_at_everything",
     ),
     Bug(
         "what failed is not tried again",
@@ -85,14 +85,14 @@ BUGS = (
         "archive.py",
         "if same and len(content) == after.st_size:",
         "if content:",
-        f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
+        f"{UNIT}archive.py::test_no_torn_reads",
     ),
     Bug(
         "a new folder is not walked",
         "scan.py",
         "unseen |= _walk(path, prune, enter, fresh)",
         "pass",
-        f"{EXACT}whatever_takes_the_place_of_whatever",
+        f"{UNIT}scan.py::test_look",
     ),
     Bug(
         "the journal of what was put is forgotten",
@@ -139,8 +139,8 @@ BUGS = (
     Bug(
         "files belong to root",
         "archive.py",
-        "info.uid, info.gid = uid, gid\n        if pending",
-        "info.uid, info.gid = 0, 0\n        if pending",
+        "info.uid, info.gid = uid, gid\n            if pending",
+        "info.uid, info.gid = 0, 0\n            if pending",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
     Bug(

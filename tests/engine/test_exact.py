@@ -43,7 +43,7 @@ def save(path: Path, text: str) -> None:
 @EVERY_IMAGE
 @ROUNDS
 def test_whatever_takes_the_place_of_whatever(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
-    """Nothing, file, link, empty and full folder, each after each other, at once and in haste: equal."""
+    """Nothing, file, link, empty and full folder, each after each other, all at once: equal."""
     kinds = ("nothing", "file", "link", "folder", "full")
     pairs = [*permutations(kinds, 2), ("full", "full")]
     rig = new_rig(kind, user)
@@ -51,17 +51,30 @@ def test_whatever_takes_the_place_of_whatever(new_rig: NewRig, kind: str, user: 
     rig.path("pointed-at/stays").write_text("x")
     with rig.running():
         for one in range(rounds):
-            for before, _ in pairs:
-                for number, (then, _) in enumerate(pairs):
-                    if then == before or one % 2:
-                        become(rig.path(f"flip{number}"), then, f"before {one}")
-                if one % 2:
-                    break
+            for number, (before, _) in enumerate(pairs):
+                become(rig.path(f"flip{number}"), before, f"before {one}")
             rig.settle()
             for number, (_, after) in enumerate(pairs):
                 become(rig.path(f"flip{number}"), after, f"after {one}")
             rig.settle()
     assert rig.problems == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "rounds"),
+    [("busybox", 1000, 30), *(pytest.param(kind, 0, 500, marks=pytest.mark.long) for kind in ("debian", "busybox"))],
+)
+def test_what_changes_faster_than_it_is_sent(new_rig: NewRig, kind: str, user: int, rounds: int) -> None:
+    """A few names that are this and that within milliseconds: equal, once they rest, to what they became last."""
+    rig = new_rig(kind, user)
+    with rig.running():
+        for number in range(rounds):
+            chance = random.Random(number)
+            for step in range(40):
+                what = chance.choice(["nothing", "file", "link", "folder", "full"])
+                become(rig.path(f"t{chance.randrange(6)}"), what, str(step))
+                time.sleep(chance.choice([0, 0, 0, 0.001, 0.004]))
+            rig.settle(2 * SOON)
 
 
 @EVERY_IMAGE
