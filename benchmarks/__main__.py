@@ -62,7 +62,7 @@ def main() -> int:
         if bench.wants(*rows):
             run(bench)
     result = {
-        "machine": report.machine(),
+        "machine": report.machine("quick" if chosen.quick else "full"),
         "contenders": columns,
         "figures": [figure.fields() for figure in bench.figures],
         "series": bench.series,

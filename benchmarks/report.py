@@ -21,13 +21,15 @@ RESULT = ROOT / "benchmarks/result.json"
 MARKS = ("<!-- figures: made from benchmarks/result.json -->", "<!-- end of figures -->")
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on."""
+def machine(run: str) -> dict[str, str]:
+    """What the figures depend on; `run` says whether it was a full or a quick one."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     git = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
+        "run": run,
+        "load": f"{os.getloadavg()[2]:.1f}",
         "cpu": models[0].partition(":")[2].strip() if models else platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": platform.release(),
@@ -75,7 +77,9 @@ def cells(figure: Figure, labels: dict[str, str]) -> list[str]:
 def ratio_text(figure: Figure, key: str) -> str:
     """How many times ours, with the sign that says so."""
     ratio = figure.ratio(key)
-    return "–" if ratio is None else f"{'> ' if key in figure.beyond else ''}{float(f'{ratio:.2g}'):,g}×"
+    if ratio is None or (key in figure.beyond and ratio < 1):  # what was given up earlier than ours was done
+        return "–"
+    return f"{'> ' if key in figure.beyond else ''}{float(f'{ratio:.2g}'):,g}×"
 
 
 def labels(contenders: list[Contender]) -> dict[str, str]:
@@ -97,7 +101,8 @@ def markdown(result: dict[str, Any]) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     on = result["machine"]
     where = (
-        f"Measured on {on['date']}: {on['cpu']}, {on['cores']} cores, Linux {on['kernel']}, Engine {on['engine']}, "
+        f"Measured on {on['date']} ({on['run']} run, load {on['load']}): {on['cpu']}, {on['cores']} cores, "
+        f"Linux {on['kernel']}, Engine {on['engine']}, "
         f"Python {on['python']}, devenv at `{on['devenv']}`."
     )
     return f"{MARKS[0]}\n{where}\n\n{table}\n{MARKS[1]}"

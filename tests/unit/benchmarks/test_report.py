@@ -1,0 +1,112 @@
+"""The figures of the benchmarks: how they are judged and told, and that the page says what was measured."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from benchmarks import report
+from benchmarks.figures import FLOOR, Figure, Wish, paired, quantile
+
+LABELS = {"devenv": "devenv", "compose": "Compose 1", "newer": "Compose 2", FLOOR: "floor"}
+
+
+def figure(**more: Any) -> Figure:
+    """A row where devenv takes 10 ms, the others 500 and 300, and the engine itself 5."""
+    values = {"devenv": 10.0, "compose": 500.0, "newer": 300.0, FLOOR: 5.0}
+    return Figure(1, "a save", "ms", **{"values": values, **more})
+
+
+@pytest.mark.parametrize(
+    ("wish", "reached"),
+    [
+        (Wish(), None),
+        (Wish(most=10), True),
+        (Wish(most=9.9), False),
+        (Wish(faster={"compose": 50, "newer": 30}), True),
+        (Wish(faster={"compose": 50, "newer": 31}), False),
+        (Wish(of_floor=2), True),
+        (Wish(of_floor=1.9), False),
+        (Wish(most=20, of_floor=1.9), False),
+    ],
+)
+def test_a_wish_is_reached_or_not(wish: Wish, reached: bool | None) -> None:
+    """Each part of a wish can fail it, and no wish says nothing."""
+    assert figure(wish=wish).reached() is reached
+
+
+def test_giving_up_reaches_nothing() -> None:
+    """Where devenv was given up on, the wish is not reached, whatever the cap was."""
+    assert figure(wish=Wish(most=50), beyond=("devenv",)).reached() is False
+
+
+def test_the_ratio_of_the_rounds_goes_before_that_of_the_values() -> None:
+    """A ratio that was measured pair by pair is the one that is told and judged."""
+    measured = figure(ratios={"compose": 40.0}, wish=Wish(faster={"compose": 50}))
+
+    assert (measured.ratio("compose"), measured.ratio("newer")) == (40.0, 30.0)
+    assert measured.reached() is False
+
+
+def test_nothing_is_no_divisor() -> None:
+    """Without a value of devenv's own, or with none at all, there is no ratio."""
+    assert figure(values={"devenv": 0, "compose": 3}).ratio("compose") is None
+    assert figure(values={"compose": 3}).ratio("compose") is None
+
+
+def test_neighbours_are_compared() -> None:
+    """The paired ratio is the median over rounds: one slow minute for both changes nothing."""
+    assert paired([500, 5000, 510], [10, 100, 10]) == 50
+
+
+def test_a_quantile_is_one_of_the_values() -> None:
+    """The 99th percentile of few values is the largest."""
+    assert quantile([3, 1, 2], 0.99) == 3
+    assert quantile(range(100), 0.5) == 50
+
+
+def test_a_line_says_all() -> None:
+    """What, a value for each, how many times ours, what was wished, and whether it was reached."""
+    wish = Wish(most=10, faster={"compose": 50.0}, of_floor=2.5)
+    line = report.cells(figure(wish=wish, beyond=("newer",)), LABELS)
+
+    assert line == [
+        *("a save", "10 ms", "500 ms", "> 300 ms", "5 ms", "50× / > 30×"),
+        *("≤ 10 ms, 50× Compose 1, ≤ 2.5× floor", "yes"),
+    ]
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    """A contender without a value has a dash, and so has its ratio."""
+    line = report.cells(figure(values={"devenv": 1.0}), LABELS)
+
+    assert line[1:6] == ["1 ms", "–", "–", "–", "– / –"]
+
+
+def test_giving_up_sooner_is_not_being_faster() -> None:
+    """A contender that was given up before devenv was done has no ratio."""
+    line = report.cells(figure(values={"devenv": 20.0, "compose": 13.0}, beyond=("compose",)), LABELS)
+
+    assert line[2:6] == ["> 13 ms", "–", "–", "– / –"]
+
+
+def test_a_figure_survives_its_json() -> None:
+    """What is read back says the same line."""
+    before = figure(wish=Wish(most=10, faster={"compose": 50.0}), beyond=("newer",), ratios={"compose": 40.0})
+
+    assert Figure.read(json.loads(json.dumps(before.fields()))) == before
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """The figures of docs/performance.md are those of the committed results, to the letter."""
+    page = report.PAGE.read_text(encoding="utf-8")
+    result = json.loads(report.RESULT.read_text(encoding="utf-8"))
+
+    assert report.put_into(page, report.markdown(result)) == page
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    """No figures are lost silently where the marks are gone."""
+    with pytest.raises(ValueError, match="no <!-- figures"):
+        report.put_into("# Performance\n", "figures")
