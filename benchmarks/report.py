@@ -32,7 +32,7 @@ def machine(run: str) -> dict[str, str]:
         "load": f"{os.getloadavg()[2]:.1f}",
         "cpu": models[0].partition(":")[2].strip() if models else platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "engine": engine.docker("version", "--format={{.Server.Version}}"),
         "python": platform.python_version(),
         "devenv": git.stdout.strip(),
