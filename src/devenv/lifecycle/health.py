@@ -198,6 +198,8 @@ class Observer:
         if self.logs and container.key not in self._logged:
             self._logged.add(container.key)
             tasks.start_soon(self._follow, container, self._end_of_last_life(container))
+        if container.state == "paused":
+            self._served.pop(container.id, None)  # when it goes on, it is looked at as if it began
         if not container.running:
             self._ended[container.id] = container.finished_at
         if container.running and self._served.get(container.id) != container.key:

@@ -23,9 +23,9 @@ from devenv.watch.archive import Archive, Item
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import Shell, quoted
-from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, parents, stage, to_ask, together
+from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, name, parents, plain, stage, to_ask, together
 
-STAGE = f".devenv-{secrets.token_hex(3)}-"  # another devenv process may stage in the same folder
+RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
 NO_SHELL = "cannot be deleted: its image has no shell"
 _NUMBERS = itertools.count()
@@ -111,6 +111,7 @@ class Target:
                 await self._delete(shell, deletes, outcome)
             if syncs:
                 await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
+            outcome.failed = {target: plain(reason, target) for target, reason in outcome.failed.items()}
             return outcome
 
     async def _open(self) -> Shell | None:
@@ -163,7 +164,7 @@ class Target:
             outcome.atomic = not self.container.running
             return
         self._folders.difference_update(files)
-        staging = stage(files, await self._missing_trees(shell, files), lambda: f"{STAGE}{next(_NUMBERS)}~")
+        staging = stage(files, await self._missing_trees(shell, files), lambda: name(RUN, next(_NUMBERS)))
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
         above = {p for t in files if staging.tree_of(staging.places[t]) is None for p in parents(t)}

@@ -419,7 +419,8 @@ class Lane:
             bad = {s.source for s in missing if s.target in outcome.failed}
             self.failed |= bad
             self._doubt({p: s for p, s in self.done.items() if p in bad})
-            self._tell({target: reason for target, reason in outcome.failed.items() if reason != GONE})
+            reasons = {s.source: outcome.failed.get(s.target, GONE) for s in missing}
+            self._tell({path: reason for path, reason in reasons.items() if reason != GONE})
             for sync in after:
                 self.done.pop(sync.source, None)
                 self._wait(sync.source)

@@ -7,10 +7,12 @@ one `mv` beat a rename each; a folder that the container lacks is renamed as a w
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
 MV_ARGUMENTS = 500
 
@@ -36,6 +38,16 @@ class Staging:
     def tree_of(self, place: str) -> str | None:
         """The staging folder of a whole new folder that the staged path is in."""
         return next((above for above in parents(place) if above in self.trees), None) if self.trees else None
+
+
+def name(run: str, number: int) -> str:
+    """The name of a staging place of this run."""
+    return f".devenv-{run}-{number}~"
+
+
+def plain(reason: str, target: str) -> str:
+    """What went wrong, said of the target instead of the place where it was staged."""
+    return STAGED.sub(lambda found: "" if found[1] else posixpath.basename(target), reason)
 
 
 def stage(targets: Iterable[str], missing: Collection[str], name: Callable[[], str]) -> Staging:

@@ -55,3 +55,10 @@ def test_a_group_is_as_long_as_a_command_line_takes() -> None:
     groups = staging.groups(found, found.places.values())
     assert [len(group) for group in groups] == [staging.MV_ARGUMENTS, 1]
     assert staging.together(groups[1], quoted) == b"g '/c/.1~' '/c' 'f500'"
+
+
+def test_reasons_name_the_target() -> None:
+    """Not the place where it was put first, whose number is another one at each try."""
+    single, inside = staging.name("a1b2c3", 7), f"{staging.name('a1b2c3', 8)}/f"
+    assert staging.plain(f"write /app/{single}: no space left", "/app/f") == "write /app/f: no space left"
+    assert staging.plain(f"write /app/{inside}: no space left", "/app/f") == "write /app/f: no space left"
