@@ -85,7 +85,7 @@ BUGS = (
         "archive.py",
         "if same and len(content) == after.st_size:",
         "if content:",
-        f"{UNIT}archive.py::test_no_torn_reads",
+        f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
     ),
     Bug(
         "a new folder is not walked",
@@ -118,8 +118,8 @@ BUGS = (
     Bug(
         "a new container is taken to hold everything",
         "lane.py",
-        "if syncs else []",
-        "if not syncs else []",
+        "[] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))",
+        "[]",
         f"{FAULTS}a_restart_amid_edits",
     ),
     Bug(
