@@ -23,7 +23,7 @@ from devenv.watch.archive import Archive, Item
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import Shell, quoted
-from devenv.watch.staging import MV_ARGUMENTS, Staging, groups, name, parents, plain, stage, to_ask, together
+from devenv.watch.staging import Staging, chunked, groups, name, parents, plain, stage, to_ask, together
 
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
@@ -138,9 +138,12 @@ class Target:
             return
         files = [d.target for d in deletes if not d.directory]
         folders = [d.target for d in deletes if d.directory]
-        chunks = [files[i : i + MV_ARGUMENTS] for i in range(0, len(files), MV_ARGUMENTS)]
+        # What was taken for a file may have been a folder, whose content goes only now.
+        above = {parent for delete in deletes for parent in parents(delete.target)}
+        folders += [file for file in files if file in above]
+        chunks = chunked(files)
         orders = [b"r " + b" ".join(map(quoted, chunk)) for chunk in chunks]
-        orders += [b"rd " + quoted(folder) for folder in folders]
+        orders += [b"rmdir -- " + b" ".join(map(quoted, chunk)) + b" 2>/dev/null || :" for chunk in chunked(folders)]
         failures = await _run(shell, orders)
         for index, text in failures.items():
             outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))

@@ -21,8 +21,8 @@ NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done 
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
 # o: no folder is in the way. m: move a staged entry over its target, never into it. l: the same for a link. d: a
-# folder with the service's owner. g: many staged entries of one folder at once. t: a whole new folder. r, rd: remove
-# a file, an empty folder; a folder that holds something is not ours to remove.
+# folder with the service's owner. g: many staged entries of one folder at once. t: a whole new folder. r: remove
+# files, and what turns out to be an empty folder; one that holds something is not ours to remove.
 PRELUDE = b"""exec 2>&1
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
@@ -33,7 +33,6 @@ t() { { [ ! -e "$2" ] && [ ! -h "$2" ] && mv -- "$1" "$2"; } || { rm -rf -- "$1"
 r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
 if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p" 2>/dev/null || :
 elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1; fi; done; }
-rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }
 """
 
 

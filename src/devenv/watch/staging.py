@@ -98,7 +98,12 @@ def groups(staging: Staging, places: Iterable[str]) -> list[list[str]]:
     for place in places:
         if (folder := posixpath.dirname(place)) in staging.folders:
             found[folder].append(place)
-    return [all_[at : at + MV_ARGUMENTS] for all_ in found.values() for at in range(0, len(all_), MV_ARGUMENTS)]
+    return [chunk for inside in found.values() for chunk in chunked(inside)]
+
+
+def chunked(paths: list[str]) -> list[list[str]]:
+    """The paths in pieces that a command line takes."""
+    return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
 
 def together(group: Sequence[str], quoted: Callable[[str], bytes]) -> bytes:

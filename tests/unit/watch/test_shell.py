@@ -137,16 +137,21 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
-    """`d` makes what is not there, with its owner; `rd` removes what is empty, and only that."""
+    """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
     target = folder + b"/" + name
     owner = b"%d:%d" % (os.getuid(), os.getgid())
     order = b"d " + q(target) + b" " + owner
     assert await shell.run([order, order]) == {}
     assert os.path.isdir(target)
     write(target + b"/x")
-    assert await shell.run([b"rd " + q(target)]) == {}
+    assert await shell.run([b"r " + q(target)]) == {}
     assert os.path.isdir(target)
-    assert await shell.run([b"r " + q(target + b"/x"), b"rd " + q(target), b"rd " + q(target)]) == {}
+    assert (
+        await shell.run(
+            [b"r " + q(target + b"/x") + b" " + q(target + b"/x/below"), b"r " + q(target), b"r " + q(target)]
+        )
+        == {}
+    )
     assert not os.path.exists(target)
 
 
