@@ -57,6 +57,7 @@ def test_calls_that_fail_lose_nothing(
         proxy.chaos(20, faults)
         for number in range(edits):
             edit(rig, number)
+            rig.path(f"once{number}").write_text("x")  # no later edit makes good for it
             time.sleep(chance.choice([0.01, 0.1]))
             if number % 40 == 20:
                 proxy.drop("/exec/")
