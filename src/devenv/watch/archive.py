@@ -22,6 +22,8 @@ CHUNK_FILES = 1000
 DIGEST_BYTES = 16
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 GONE = os.strerror(errno.ENOENT)
+LONGEST_REST = 0.01  # seconds between two reads of a large file
+REST_A_BYTE = 5e-9
 SMALL_FILES = 8
 SMALL_BYTES = 64 * 1024
 PERMISSIONS = 0o777
@@ -185,19 +187,29 @@ def _read(item: Item, opened: Opened) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def _read_file(item: Item, descriptor: int) -> tuple[tarfile.TarInfo, bytes]:
-    """The content between two equal looks at size and times, so that it was once the file's content."""
+    """The content between two equal looks at size and times, so that it was once the file's content.
+
+    In the middle of one long write the times say nothing, so a large file has to be the same twice.
+    """
     with open(descriptor, "rb") as file:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)
             file.seek(0)
             content = file.read()
+            is_whole = len(content) <= SMALL_BYTES or _is_again(file, content)
             after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-            if same and len(content) == after.st_size:
+            if is_whole and same and len(content) == after.st_size:
                 info = _info(item, after, tarfile.REGTYPE)
                 info.size = len(content)
                 return info, content
     raise OSError(0, "it is being written all the time")
+
+
+def _is_again(file: IO[bytes], content: bytes) -> bool:
+    time.sleep(min(LONGEST_REST, len(content) * REST_A_BYTE))
+    file.seek(0)
+    return file.read() == content
 
 
 def _info(item: Item, found: os.stat_result, kind: bytes) -> tarfile.TarInfo:

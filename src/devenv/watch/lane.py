@@ -46,7 +46,7 @@ class Site:
     """What all lanes of a corridor share. `now` is the host as last seen, changed in place by its owner.
 
     `rebuild` and `recreate` replace a service's containers (name, cause); `ending` is held while they may end;
-    `puts` is the folder of the journals; `is_calm` tells whether no look at the host is due.
+    `puts` is the folder of the journals; `is_at_rest` tells whether no look at the host is due, nor git at work.
     """
 
     engine: Engine
@@ -57,7 +57,7 @@ class Site:
     ending: Ending
     mark: str
     puts: str
-    is_calm: Callable[[], bool]
+    is_at_rest: Callable[[], bool]
     now: dict[str, FileState] = field(default_factory=dict)
 
 
@@ -165,7 +165,7 @@ class Lane:
                 self._act_when_calm(tasks)
 
     def _act_when_calm(self, tasks: TaskGroup) -> None:
-        if self.site.is_calm():
+        if self.site.is_at_rest():
             self.is_acting = True
             tasks.start_soon(self._act)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
@@ -21,6 +22,7 @@ from devenv.watch.source import Source, Watcher
 from devenv.watch.waiting import FEW
 
 HELD_LOOK = 1.0  # seconds
+GIT_PATIENCE = 30.0  # seconds: a lock that is older was left by a git that died
 
 
 class Corridor:
@@ -45,7 +47,7 @@ class Corridor:
         watcher: str = Watcher.AUTO,
         before: Corridor | None = None,
     ) -> None:
-        self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_calm)
+        self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_at_rest)
         self._rules = tuple(bound)
         self._before: dict[str, Lane] = dict(before.lanes) if before is not None else {}
         self._guarded = tuple({r.rule.path for r in self._rules})
@@ -53,6 +55,7 @@ class Corridor:
         self._raw: set[str] = set()  # told, and not looked at yet
         self._arrived = anyio.Event()
         self._is_looking = True
+        self._git_lock = scan.git_lock(project.directory)
         self._source = Source(rules.roots(self._rules), self._prunes, self._say, self._site.now, watcher)
         services = dict.fromkeys(r.service for r in self._rules)
         self.lanes: dict[str, Lane] = {
@@ -97,6 +100,17 @@ class Corridor:
 
     def _is_calm(self) -> bool:
         return not self._is_looking and not self._raw
+
+    def _is_at_rest(self) -> bool:
+        return self._is_calm() and not self._is_git_at_work()
+
+    def _is_git_at_work(self) -> bool:
+        if self._git_lock is None:
+            return False
+        try:
+            return time.time() - os.lstat(self._git_lock).st_mtime < GIT_PATIENCE
+        except OSError:
+            return False
 
     def _prunes(self, folder: str) -> bool:
         return rules.prune(self._rules, folder)

@@ -138,6 +138,19 @@ def below(path: str, roots: Iterable[str]) -> bool:
     return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
 
 
+def git_lock(folder: str) -> str | None:
+    """The file that is there as long as git changes the work tree that the folder is in; None outside of one."""
+    while folder != os.path.dirname(folder):
+        path = os.path.join(folder, ".git")
+        if os.path.isdir(path):
+            return os.path.join(path, "index.lock")
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+            elsewhere = file.readline().removeprefix("gitdir:").strip()
+            return os.path.join(folder, elsewhere, "index.lock")
+        folder = os.path.dirname(folder)
+    return None
+
+
 def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
     """For each built service the lines of the `.dockerignore` that its build reads. Blocking.
 

@@ -252,3 +252,14 @@ def test_silent_file_systems(tmp_path: Path, root: str, kind: str | None) -> Non
     (tmp_path / "mountinfo").write_text(MOUNTS)
     assert scan.silent([root], str(tmp_path / "mountinfo")) == kind
     assert scan.silent([root], str(tmp_path / "no such file")) is None
+
+
+def test_the_lock_of_git(tmp_path: Path) -> None:
+    """Of the work tree that the folder is in, also where that is one of several; none elsewhere."""
+    deep = tmp_path / "repo/sub/project"
+    deep.mkdir(parents=True)
+    (tmp_path / "repo/.git").mkdir()
+    assert scan.git_lock(str(deep)) == str(tmp_path / "repo/.git/index.lock")
+    (tmp_path / "repo/sub/.git").write_text("gitdir: /elsewhere/worktrees/sub\n")
+    assert scan.git_lock(str(deep)) == "/elsewhere/worktrees/sub/index.lock"
+    assert scan.git_lock("/") is None
