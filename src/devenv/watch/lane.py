@@ -246,9 +246,11 @@ class Lane:
 
     async def _carry_out(self, step: ServicePlan, found: changes.Changes) -> set[str]:
         began = time.time()
-        self._stir(len(found.present) + len(found.gone))
+        paths, clock = len(found.present) + len(found.gone), anyio.current_time()
+        self._stir(paths)
         fresh = {s.target for s in step.syncs if s.source not in self.done}
         outcome, lost = await self._deliver(step, fresh)
+        self.waiting.took(paths, anyio.current_time() - clock)
         if self.site.project.settings.deletes_recreate:
             self.owed_recreation = _left_to_recreation(outcome, step) or self.owed_recreation
         bad = self._bad_paths(step, outcome)

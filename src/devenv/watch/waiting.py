@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-SLICE = 400  # paths at once: what is saved in the middle of a flood waits for no more than two slices
+SLICE = 400  # paths at once, until it is known how long they take
+SMALLEST, LARGEST = 40, 2000
+SLICE_SECONDS = 0.12  # what is saved in the middle of a flood waits for no more than two slices
 FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
 EXPRESS = 64
 
@@ -16,6 +18,12 @@ class Waiting:
         self._gone: dict[str, None] = {}
         self._folders: dict[str, dict[str, None]] = {}
         self._count = 0
+        self._slice = SLICE
+
+    def took(self, paths: int, seconds: float) -> None:
+        """So long a slice took: the next ones are as large as lets nobody wait."""
+        if paths >= SMALLEST:
+            self._slice = max(SMALLEST, min(LARGEST, int(paths * SLICE_SECONDS / seconds)))
 
     def __len__(self) -> int:
         return len(self._gone) + self._count
@@ -43,16 +51,16 @@ class Waiting:
         All that went goes at once, since a folder is only removed when it is empty; and with a path go the folders
         above it that wait, since they may have been files.
         """
-        if len(self) <= SLICE:
+        if len(self) <= self._slice:
             return self.take_all()
         taken = set(self._gone)
         self._gone.clear()
         small = [paths for paths in reversed(self._folders.values()) if len(paths) <= FEW]
         for path in [path for paths in small for path in paths][:EXPRESS]:
             taken |= self._with_parents(path)
-        while self._folders and len(taken) < SLICE:
+        while self._folders and len(taken) < self._slice:
             oldest = next(iter(self._folders.values()))
-            for path in [*oldest][: SLICE - len(taken)]:
+            for path in [*oldest][: self._slice - len(taken)]:
                 taken |= self._with_parents(path)
         return taken
 

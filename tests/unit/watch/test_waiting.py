@@ -76,3 +76,13 @@ def test_every_path_is_taken_exactly_once_after_its_last_change() -> None:
         assert len(waiting) == len(expected)
     assert set(waiting) == expected == waiting.take_all()
     assert not waiting
+
+
+def test_slices_are_as_large_as_lets_nobody_wait() -> None:
+    """Slow containers get smaller ones, quick ones larger, within bounds; a single save says nothing."""
+    waiting = Waiting()
+    flood(waiting, 20 * SLICE, 10)
+    for seconds, size in ((2.0, 40), (0.06, 80), (0.001, 2000), (2000.0, 40)):
+        waiting.took(40, seconds)
+        waiting.took(1, 5.0)
+        assert len(waiting.take()) == size
