@@ -248,7 +248,7 @@ class Lane:
         began = time.time()
         paths, clock = len(found.present) + len(found.gone), anyio.current_time()
         self._stir(paths)
-        fresh = {s.target for s in step.syncs if s.source not in self.done}
+        fresh = {s.target for s in step.syncs if (old := self.done.get(s.source)) is None or old.is_doubtful}
         outcome, lost = await self._deliver(step, fresh)
         self.waiting.took(paths, anyio.current_time() - clock)
         if self.site.project.settings.deletes_recreate:
@@ -404,7 +404,8 @@ class Lane:
             target = await Target.reach(self.site.engine, container, self.site.mark, puts)
             target.strays |= record.staged
             # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
-            self._doubt({p: self.site.now[p] for p in (*self.waiting, *self.failed) if p in self.site.now})
+            now, done = self.site.now, self.done
+            self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
             syncs = planner.initial(self.site.now, self._initial_rules())
             stale = reconcile.stale(record.placed, self.rules, self.site.now)
             # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
