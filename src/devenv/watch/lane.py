@@ -216,8 +216,8 @@ class Lane:
     async def _until_rest(self, paths: set[str]) -> None:
         """Returns when nothing more comes; what came is in `paths`."""
         self._stir(len(paths))
-        while anyio.current_time() < self.rests_from:
-            await anyio.sleep_until(self.rests_from)
+        while (now := anyio.current_time()) < self.rests_from or not self.site.is_at_rest():
+            await anyio.sleep_until(max(self.rests_from, now + REST))
             if self.waiting:
                 more = self.waiting.take_all()
                 paths |= more
