@@ -17,7 +17,7 @@ from support.boxes import Boxes, built
 from support.deeds import become
 from support.dockerd import dockerd
 from support.proxy import FAULTS, Proxy
-from support.rig import LIMIT, TARGET, Rig, in_container
+from support.rig import TARGET, Rig, in_container
 from support.stack import unique_name
 
 if TYPE_CHECKING:
@@ -40,8 +40,13 @@ def edit(rig: Rig, number: int) -> None:
         here.rename(there)
 
 
+OFTEN = tuple(
+    fault for fault in FAULTS if fault != "404"
+)  # a container that is not found is looked for half a minute later
+
+
 @pytest.mark.parametrize(
-    "faults", [FAULTS, *(pytest.param((one,), marks=pytest.mark.long) for one in FAULTS)], ids="-".join
+    "faults", [OFTEN, *(pytest.param((one,), marks=pytest.mark.long) for one in FAULTS)], ids="-".join
 )
 @pytest.mark.parametrize(
     ("kind", "user", "edits"),
@@ -62,7 +67,7 @@ def test_calls_that_fail_lose_nothing(
             if number % 40 == 20:
                 proxy.drop("/exec/")
         proxy.calm()
-        assert rig.settle(LIMIT) < LIMIT
+        rig.settle()
     assert sum(call.fault is not None for call in proxy.calls) > 3
 
 
