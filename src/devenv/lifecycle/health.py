@@ -82,9 +82,10 @@ class Observer:
             tasks.start_soon(self._listen)
             while True:
                 changed = self._changed
+                is_sure = False
                 with contextlib.suppress(EngineError):
-                    await self._look(tasks)
-                with anyio.move_on_after(LOOK_EVERY if not self._settled() else 30 * LOOK_EVERY):
+                    is_sure = await self._look(tasks)
+                with anyio.move_on_after(30 * LOOK_EVERY if is_sure and self._settled() else LOOK_EVERY):
                     await changed.wait()
 
     async def until_ready(self) -> None:
@@ -173,7 +174,8 @@ class Observer:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def _look(self, tasks: TaskGroup) -> None:
+    async def _look(self, tasks: TaskGroup) -> bool:
+        """Whether no container was missing: one answer can be wrong, and is worth another look."""
         replaced = set(self._replaced)
         self.scene = await self.engine.scene(self.project.name)
         replaced &= self._replaced
@@ -182,7 +184,8 @@ class Observer:
         for container in self.scene.containers:
             if container.service in self.names:
                 await self._meet(container, tasks)
-        for gone in set(self._served) - {c.id for c in self.scene.containers}:
+        missing = set(self._served) - {c.id for c in self.scene.containers}
+        for gone in missing:
             del self._served[gone]
             await self.on_gone(gone)
         for standing in self.standings():
@@ -191,6 +194,7 @@ class Observer:
                 self.emit(ServiceState(standing.service, standing.phase.value, standing.detail))
         self._moved.set()
         self._moved = anyio.Event()
+        return not missing
 
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":
