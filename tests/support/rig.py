@@ -182,7 +182,7 @@ class Rig:
     @contextlib.asynccontextmanager
     async def _corridor(self) -> AsyncIterator[None]:
         host = f"unix://{engine_socket()}" if self._through is None else self._through.host
-        async with Engine.connect(Endpoint(host)) as engine, anyio.create_task_group() as tasks:
+        async with Engine.connect(Endpoint(host)) as engine:
             corridor = Corridor(
                 engine,
                 self.project,
@@ -210,13 +210,13 @@ class Rig:
                 except Exception as error:  # noqa: BLE001 - told with the differences
                     self.ended = first(error)
 
-            await tasks.start(run)
-            corridor.open()
-            tasks.start_soon(observer.run)
-            yield
-            with anyio.CancelScope(shield=True), anyio.move_on_after(10):
-                await corridor.close()
-            tasks.cancel_scope.cancel()
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(run)
+                corridor.open()
+                tasks.start_soon(observer.run)
+                yield
+                tasks.cancel_scope.cancel()
+            await corridor.close()
 
     async def _rebuild(self, service: str, cause: str) -> None:
         raise AssertionError(f"no rule rebuilds, and {cause} is to rebuild {service}")
