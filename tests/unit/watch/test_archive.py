@@ -163,7 +163,7 @@ def test_no_torn_reads(tmp_path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
         while not stop.is_set():
             os.write(descriptor, record)
-            stop.wait(0.0005)
+            stop.wait(0.02)
         os.close(descriptor)
 
     writer = threading.Thread(target=write)
