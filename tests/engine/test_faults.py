@@ -158,6 +158,23 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
         rig.settle(SOON)
 
 
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, rounds: int) -> None:
+    """A container killed a few milliseconds after many files were saved: none of what was staged is left."""
+    rig = new_rig("busybox", 1000)
+    (box,) = rig.boxes.ids
+    rig.path("many").mkdir()
+    with rig.running():
+        for number in range(rounds):
+            for file in range(40):
+                rig.path(f"many/{file}").write_text(f"{number} {file}")
+                rig.path(f"{file % 5}").write_text(f"{number} {file}")
+            time.sleep(random.Random(number).uniform(0, 0.05))
+            engine.docker("kill", box)
+            engine.docker("start", box)
+            rig.settle(SOON)
+
+
 @pytest.mark.parametrize(("end", "begin"), [("kill", "start"), ("pause", "unpause")])
 @pytest.mark.parametrize("others", [0, 1])
 def test_what_changes_its_kind_while_a_container_does_not_run(
