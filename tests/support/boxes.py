@@ -52,8 +52,10 @@ def built(kind: str, folder: Path) -> Iterator[Image]:
         shutil.copy(program, folder / "bin/sleep")
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY bin /bin\n")
     engine.docker("build", "-q", "-t", name, str(folder))
-    yield Image(name, SHELL if kind == "busybox" else ("/bin/sleep", "86400"), has_shell=kind == "busybox")
-    engine.succeeds("rmi", "-f", name)
+    try:
+        yield Image(name, SHELL if kind == "busybox" else ("/bin/sleep", "86400"), has_shell=kind == "busybox")
+    finally:
+        engine.succeeds("rmi", "-f", name)
 
 
 class Boxes:
