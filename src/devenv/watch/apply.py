@@ -71,6 +71,7 @@ class Target:
         self._puts = puts
         self._shell: Shell | None = None
         self._shell_tried = False
+        self._is_closed = False
         self._folders: set[str] = {"/"}
         self._turn = anyio.Lock()
         self.strays: set[str] = set()  # what was put beside its place, and would stay there if the shell ended now
@@ -81,7 +82,8 @@ class Target:
         return cls(engine, container, await _owner(engine, container), mark, puts)
 
     async def close(self) -> None:
-        """The shell closed; the container itself is not touched."""
+        """The shell closed, for good; the container itself is not touched."""
+        self._is_closed = True
         if self._shell is not None:
             await self._shell.close()
 
@@ -120,15 +122,21 @@ class Target:
         if self._shell is not None and self._shell.broken:
             await self._shell.close()
             self._shell, self._shell_tried = None, False
-        if not self._shell_tried:
+        if not self._shell_tried and not self._is_closed:
             self._shell = await Shell.open(self._engine, self.container.id, self._mark)
             self._shell_tried = True
+        if self._is_closed:
+            await self.close()
+            raise EngineError("")  # nothing to tell: another target serves the container by now
         return self._shell
 
     async def open_shell(self) -> None:
-        """The shell opened ahead of the first save, which is then as fast as the second."""
+        """The shell opened ahead of the first save, which is then as fast as the second; no staged file is left."""
         async with self._turn:
-            await self._open()
+            if self._is_closed:
+                return
+            if (shell := await self._open()) is not None:
+                await self._sweep(shell, set(self.strays))
 
     # --- delete -----------------------------------------------------------------------------------------------
 
