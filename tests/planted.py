@@ -83,7 +83,7 @@ BUGS = (
     Bug(
         "a file is sent as it is found, half written or not",
         "archive.py",
-        "if same and len(content) == after.st_size:",
+        "if is_whole and same and len(content) == after.st_size:",
         "if content:",
         f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
     ),
@@ -131,9 +131,9 @@ BUGS = (
     ),
     Bug(
         "folders of the container are removed with all that is in them",
-        "shell.py",
-        'rd() { [ ! -d "$1" ] || [ -h "$1" ] || rmdir -- "$1" 2>/dev/null || :; }',
-        'rd() { [ ! -d "$1" ] || [ -h "$1" ] || rm -rf -- "$1"; }',
+        "apply.py",
+        'b"rmdir -- " + b" ".join(map(quoted, chunk))',
+        'b"rm -rf -- " + b" ".join(map(quoted, chunk))',
         f"{EXACT}what_the_container_made_is_never_removed",
     ),
     Bug(
