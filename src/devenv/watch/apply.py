@@ -87,22 +87,19 @@ class Target:
         if self._shell is not None:
             await self._shell.close()
 
-    async def deliver(
-        self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] | None = None
-    ) -> Outcome:
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()) -> Outcome:
         """Deletes, then syncs, in this container. A failed path is in the outcome and stops nothing.
 
-        `fresh` are the targets that the journal may lack (None: all). In a container that does not run nothing is
+        `fresh` are the targets that the journal may lack. In a container that does not run nothing is
         deleted: the journal remembers, and its start brings it up to date. Raises EngineError where the engine
         cannot be reached, or the container has gone.
         """
         async with self._turn:
             outcome = Outcome()
-            names = reconcile.named(syncs)
-            self._puts.note(placed=names if fresh is None else (n for n in names if n.rstrip("/") in fresh))
+            self._puts.note(placed=reconcile.named(s for s in syncs if s.target in fresh))
             shell = await self._open()
             if shell is not None:
-                await self._sweep(shell, self.strays)
+                await self._sweep(shell)
             elif not self.container.running:
                 deletes = ()
             else:
@@ -136,7 +133,7 @@ class Target:
             if self._is_closed:
                 return
             if (shell := await self._open()) is not None:
-                await self._sweep(shell, set(self.strays))
+                await self._sweep(shell)
 
     # --- delete -----------------------------------------------------------------------------------------------
 
@@ -159,11 +156,13 @@ class Target:
         self._puts.note(gone=(_named(d) for d in deletes if d.target not in outcome.failed))
         self._folders.difference_update(d.target for d in deletes)
 
-    async def _sweep(self, shell: Shell, places: set[str]) -> None:
-        if places:
-            await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(places)])
-            self._puts.note(gone=places)
-            self.strays -= places
+    async def _sweep(self, shell: Shell) -> None:
+        await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(self.strays)])
+        self._forget_strays()
+
+    def _forget_strays(self) -> None:
+        self._puts.note(gone=self.strays)
+        self.strays.clear()
 
     # --- sync -------------------------------------------------------------------------------------------------
 
@@ -194,8 +193,7 @@ class Target:
         failed = await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))})
         outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         outcome.files += len(made - failed.keys())
-        self._puts.note(gone=self.strays)
-        self.strays.clear()
+        self._forget_strays()
 
     async def _missing_trees(self, shell: Shell, targets: Collection[str]) -> set[str]:
         """The topmost folders that the container lacks and many of the targets are in."""

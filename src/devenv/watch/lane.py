@@ -132,6 +132,7 @@ class Lane:
                     self.done[path] = old
         self.env_files = before.env_files
         self.owed_execs, self.owed_restart = before.owed_execs, before.owed_restart
+        self.owed_recreation = before.owed_recreation
 
     @property
     def _owes(self) -> bool:
@@ -411,9 +412,9 @@ class Lane:
             # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
             is_first = container.running and container.id in self.prepared
             missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
-            self.prepared = (self.prepared - {container.id}) | (
-                {container.id} if container.state == "created" else set()
-            )
+            self.prepared.discard(container.id)
+            if container.state == "created":
+                self.prepared.add(container.id)
             missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
             puts.note(placed=reconcile.named(syncs) - record.placed)
             outcome = Outcome()
