@@ -88,3 +88,18 @@ def test_mistakes(stack: Stack) -> None:
     assert sync(stack, "db").all("notice")
     stack.compose("down", "-t", "0")
     assert sync(stack).all("notice", hint="devenv up")
+
+
+def test_a_container_that_does_not_run_is_not_called_equal(stack: Stack) -> None:
+    """Files go into it; what has gone cannot be deleted there, and that is said and is no success."""
+    sync(stack)
+    assert stack.compose("stop", "-t", "0", "web").returncode == 0
+    stack.write("src/a", "new\n")
+    assert sync(stack, "--verify").all("compared", different=[])
+    (stack.folder / "src/deep/b").unlink()
+    run = sync(stack, "--verify", code=1)
+    assert run.all("problem", hint="docker compose start web, then: devenv sync"), run.report()
+    assert run.all("compared", different=["/app/src/deep/b"])
+    assert stack.compose("start", "web").returncode == 0
+    assert sync(stack, "--verify").all("compared", different=[])
+    assert stack.read_all("web", "/app/src/a") == {"new\n"}

@@ -96,12 +96,13 @@ class _Once:
                 for line in str(plan).splitlines():
                     self.emit(Notice(line))
                 return True
-            fresh = reconcile.named(syncs) - record.placed
+            puts.note(placed=reconcile.named(syncs) - record.placed)
             began = time.monotonic()
-            outcome = await target.deliver(deletes, missing, {name.rstrip("/") for name in fresh})
-            puts.note(placed=fresh)
+            outcome = await target.deliver(deletes, missing)
             self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
-            return not outcome.failed and (not self.options.verify or await self._equals(target, syncs, deletes))
+            is_done = not outcome.failed and (container.running or not deletes)
+            is_equal = not self.options.verify or await self._equals(target, syncs, deletes, bound)
+            return is_done and is_equal
         finally:
             await target.close()
 
@@ -117,18 +118,23 @@ class _Once:
     ) -> None:
         for path, reason in outcome.failed.items():
             self.emit(Problem(f"{path}: {reason}", None, container.service, path))
+        if deletes and not container.running:
+            hint = f"docker compose start {container.service}, then: devenv sync"
+            message = f"{container.name} does not run: {len(deletes)} paths that have gone stay in it"
+            self.emit(Problem(message, hint, container.service))
         if outcome.files or outcome.deleted:
             paths = [os.path.relpath(s.source, self.project.directory) for s in syncs] + [d.cause for d in deletes]
             counts = (outcome.files, outcome.deleted, outcome.bytes, round(ms, 1))
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
-    async def _equals(self, target: Target, syncs: Sequence[Sync], deletes: Sequence[Delete]) -> bool:
+    async def _equals(
+        self, target: Target, syncs: Sequence[Sync], deletes: Sequence[Delete], bound: Sequence[BoundRule]
+    ) -> bool:
         """Whether a second look finds nothing; what it finds is told."""
-        different = [s.target for s in await target.differing(syncs, reconcile.tops(syncs, self.bound))]
-        if target.container.running:
-            there = [await self.engine.exists(target.container.id, d.target) for d in deletes if not d.directory]
-            different += [d.target for d, is_there in zip(deletes, there, strict=False) if is_there]
         container = target.container
+        different = [s.target for s in await target.differing(syncs, reconcile.tops(syncs, bound))]
+        files = [d.target for d in deletes if not d.directory]
+        different += [path for path in files if await self.engine.exists(container.id, path)]
         self.emit(Compared(container.service, container.name, len(syncs), tuple(different)))
         return not different
 
