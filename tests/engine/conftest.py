@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from devenv.engine.api import Engine
 from devenv.model.project import WatchRule
+from support import engine as docker
 from support.boxes import Boxes, Image, built, static_busybox
 from support.proxy import Proxy
 from support.rig import Rig, engine_socket
 from support.stack import unique_name
 
 ImageOf = Callable[[str], Image]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As devenv runs."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def api(engine: str) -> AsyncIterator[Engine]:
+    """The engine through devenv's own room."""
+    async with Engine.connect() as found:
+        yield found
+
+
+@pytest.fixture
+def boxes(base_image: str) -> Iterator[list[str]]:
+    """Containers that are removed at the end."""
+    made: list[str] = []
+    yield made
+    for name in made:
+        docker.succeeds("rm", "-fv", name)
 
 
 @pytest.fixture(scope="session")

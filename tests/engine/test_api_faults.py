@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
-import tarfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -24,27 +22,12 @@ from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from support.proxy import Call, FakeEngine, Proxy, answer
+from support.trees import tar
 
 pytestmark = pytest.mark.anyio
 Play = Callable[[Call, asyncio.StreamWriter], Awaitable[None]]
 Wish = Callable[[Engine], Awaitable[object]]
 BOX = Container(id="box", name="box", service="web", state="running", ours=True)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """As devenv runs."""
-    return "asyncio"
-
-
-def tar(path: str = "tmp/file", size: int = 200) -> bytes:
-    """An archive of one file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        entry = tarfile.TarInfo(path)
-        entry.size = size
-        archive.addfile(entry, io.BytesIO(b"x" * size))
-    return out.getvalue()
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -28,48 +28,17 @@ from support.cli import StartDevenv
 from support.dockerd import dockerd
 from support.proxy import Proxy
 from support.stack import IDLE, Stack, free_port, idle_service, unique_name
+from support.trees import tar
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 SCRIPT = [part.replace("$$", "$") for part in IDLE]
 COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """As devenv runs."""
-    return "asyncio"
-
-
-@pytest.fixture
-async def api(engine: str) -> AsyncIterator[Engine]:
-    """The engine through devenv's own room."""
-    async with Engine.connect() as found:
-        yield found
-
-
-@pytest.fixture
-def boxes(base_image: str) -> Iterator[list[str]]:
-    """Containers that are removed at the end."""
-    made: list[str] = []
-    yield made
-    for name in made:
-        docker.succeeds("rm", "-fv", name)
-
-
 def start(boxes: list[str], *options: str) -> str:
     """The id of a new running container."""
     boxes.append(unique_name("api"))
     return docker.docker("run", "-d", f"--name={boxes[-1]}", *options, docker.BASE_IMAGE, *SCRIPT)
-
-
-def tar(path: str = "tmp/file", size: int = 200) -> bytes:
-    """An archive of one file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        entry = tarfile.TarInfo(path)
-        entry.size = size
-        archive.addfile(entry, io.BytesIO(b"x" * size))
-    return out.getvalue()
 
 
 # --- what is sent -------------------------------------------------------------------------------------------------

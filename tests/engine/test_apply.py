@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,28 +20,6 @@ from support.stack import IDLE, unique_name
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 SCRIPT = [part.replace("$$", "$") for part in IDLE]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """As devenv runs."""
-    return "asyncio"
-
-
-@pytest.fixture
-async def api(engine: str) -> AsyncIterator[Engine]:
-    """The engine through devenv's own room."""
-    async with Engine.connect() as found:
-        yield found
-
-
-@pytest.fixture
-def boxes(base_image: str) -> Iterator[list[str]]:
-    """Containers that are removed at the end."""
-    made: list[str] = []
-    yield made
-    for name in made:
-        docker.succeeds("rm", "-fv", name)
 
 
 @pytest.fixture(params=["root", "1000"])

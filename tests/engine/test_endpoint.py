@@ -20,12 +20,6 @@ from support.stack import IDLE, free_port, unique_name
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """As devenv runs."""
-    return "asyncio"
-
-
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while chunk := await source.read(65536):

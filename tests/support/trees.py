@@ -65,3 +65,13 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
         return Entry("folder", 0, "")
     file = archive.extractfile(member)
     return Entry("file", member.mode & 0o777, file.read().decode() if file else "")
+
+
+def tar(path: str = "tmp/file", size: int = 200) -> bytes:
+    """An archive of one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(b"x" * size))
+    return out.getvalue()
