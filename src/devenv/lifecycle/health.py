@@ -21,6 +21,7 @@ from devenv.model.project import Project
 ENDED = (Phase.COMPLETED, Phase.EXITED)
 LOOK_EVERY = 1.0
 LAST_LINES = 12
+LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
 OVER_AFTER = 3.0
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
@@ -45,7 +46,7 @@ class Observer:
     _moved: anyio.Event = field(default_factory=anyio.Event)
     _told: dict[str, Standing] = field(default_factory=dict)
     _served: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _logged: set[tuple[str, str]] = field(default_factory=set)
+    _logged: dict[tuple[str, str], anyio.Event] = field(default_factory=dict)  # set when all of it is told
     _ended: dict[str, str] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
     _replaced: set[str] = field(default_factory=set)
@@ -142,6 +143,8 @@ class Observer:
         for container in self.scene.of(standing.service):
             last = self.engine.logs(container, tail=str(LAST_LINES), follow=False)
             text += [f"  {line}" async for _, line in last]
+        with anyio.move_on_after(LAST_WORDS):
+            await self._hear_out(standing.service)
         return DevenvError("\n".join(text))
 
     def _will_try_again(self, standing: Standing) -> bool:
@@ -200,7 +203,7 @@ class Observer:
         if container.state == "created":
             return
         if self.logs and container.key not in self._logged:
-            self._logged.add(container.key)
+            self._logged[container.key] = anyio.Event()
             tasks.start_soon(self._follow, container, self._end_of_last_life(container))
         if container.state == "paused":
             self._served.pop(container.id, None)  # when it goes on, it is looked at as if it began
@@ -219,9 +222,19 @@ class Observer:
             return container.finished_at
         return self._ended.get(container.id, "")
 
+    async def _hear_out(self, service: str) -> None:
+        """All that the service's ended containers said is told: a run that ends because of them waits for it."""
+        for container in self.scene.of(service):
+            if self.logs and not container.running:
+                if container.key not in self._logged:
+                    self._logged[container.key] = anyio.Event()
+                    await self._follow(container, self._end_of_last_life(container))
+                await self._logged[container.key].wait()
+
     async def _follow(self, container: Container, since: str) -> None:
         async for stream, line in self.engine.logs(container, since=_timestamp(since)):
             self.emit(Log(container.service, line, stream))
+        self._logged[container.key].set()
 
 
 def _seconds(timestamp: str) -> float:
