@@ -139,8 +139,8 @@ BUGS = (
     Bug(
         "files belong to root",
         "archive.py",
-        "info.uid, info.gid = uid, gid\n            if pending",
-        "info.uid, info.gid = 0, 0\n            if pending",
+        "entry = _read(item, opened, uid, gid)",
+        "entry = _read(item, opened)",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
     Bug(

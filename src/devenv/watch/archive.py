@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
+from devenv.watch import tar
 from devenv.watch.opened import Opened
+from devenv.watch.tar import Entry
 
 READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -27,6 +29,7 @@ REST_A_BYTE = 5e-9
 SMALL_FILES = 8
 SMALL_BYTES = 64 * 1024
 PERMISSIONS = 0o777
+NEW_FOLDER = 0o755
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +78,22 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
     Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
     again; one that never rests is reported in `failed` and not sent torn.
     """
-    pending: list[tuple[Item, tarfile.TarInfo, bytes]] = []
+    pending: list[tuple[Item, Entry]] = []
     failed: list[tuple[Item, str]] = []
     weight = 0
     with Opened() as opened:
         for item in items:
             try:
-                info, content = _read(item, opened)
+                entry = _read(item, opened, uid, gid)
             except OSError as error:
                 failed.append((item, error.strerror or str(error)))
                 continue
-            info.uid, info.gid = uid, gid
-            if pending and (weight + len(content) > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
+            size = len(entry.content)
+            if pending and (weight + size > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
                 yield _pack(pending, weight, ())
                 pending, weight = [], 0
-            pending.append((item, info, content))
-            weight += len(content)
+            pending.append((item, entry))
+            weight += size
     if pending or failed:
         yield _pack(pending, weight, tuple(failed))
 
@@ -106,27 +109,21 @@ def is_small(items: Sequence[Item]) -> bool:
 
 def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
     """A tar of folders with their owner, for container paths where nothing is yet."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", encoding="utf-8", errors="surrogateescape") as tar:
-        for path in paths:
-            info = tarfile.TarInfo(path.lstrip("/"))
-            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
-            info.uid, info.gid = uid, gid
-            tar.addfile(info)
-    return buffer.getvalue()
+    now = time.time_ns()
+    return tar.packed(Entry(_name(path), tar.FOLDER, NEW_FOLDER, now, uid, gid) for path in paths)
 
 
-def entries(tar: BinaryIO, parent: str) -> Iterator[tuple[str, Found]]:
+def entries(file: BinaryIO, parent: str) -> Iterator[tuple[str, Found]]:
     """What a tar from the container holds, one after the other, by absolute container path. Blocking.
 
     `parent` is where its names begin.
     """
-    with tarfile.open(fileobj=tar, mode="r|", errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as archive:
         for info in archive:
             path = "/" + os.path.normpath(f"{parent}/{info.name}").lstrip("/")  # normpath leaves `//` as it is
             if info.isfile():
-                file = archive.extractfile(info)
-                yield path, Found(b"f", info.mode & PERMISSIONS, _digest_of(file) if file else digest(b""))
+                inside = archive.extractfile(info)
+                yield path, Found(b"f", info.mode & PERMISSIONS, _digest_of(inside) if inside else digest(b""))
             elif info.issym():
                 yield path, Found(b"l", PERMISSIONS, info.linkname)
             elif info.isdir():
@@ -144,12 +141,12 @@ def _digest_of(file: IO[bytes]) -> str:
 def expected(item: Item, opened: Opened) -> Found | None:
     """What the host path should look like when it is read back; None where it cannot be read. Blocking."""
     try:
-        info, content = _read(item, opened)
+        entry = _read(item, opened)
     except OSError:
         return None
-    if info.issym():
-        return Found(b"l", PERMISSIONS, info.linkname)
-    return FOLDER if info.isdir() else Found(b"f", info.mode, digest(content))
+    if entry.kind == tar.LINK:
+        return Found(b"l", PERMISSIONS, os.fsdecode(entry.link))
+    return FOLDER if entry.kind == tar.FOLDER else Found(b"f", entry.mode, digest(entry.content))
 
 
 def digest(content: bytes) -> str:
@@ -157,36 +154,36 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
 
 
-def _pack(
-    pending: list[tuple[Item, tarfile.TarInfo, bytes]], weight: int, failed: tuple[tuple[Item, str], ...]
-) -> Archive:
-    buffer = io.BytesIO()
-    with tarfile.open(
-        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
-    ) as tar:
-        for _, info, content in pending:
-            tar.addfile(info, io.BytesIO(content))
-    links = frozenset(item.path for item, info, _ in pending if info.issym())
-    return Archive(buffer.getvalue(), tuple(item for item, _, _ in pending), weight, failed, links)
+def _pack(pending: list[tuple[Item, Entry]], weight: int, failed: tuple[tuple[Item, str], ...]) -> Archive:
+    data = tar.packed(entry for _, entry in pending)
+    links = frozenset(item.path for item, entry in pending if entry.kind == tar.LINK)
+    return Archive(data, tuple(item for item, _ in pending), weight, failed, links)
 
 
-def _read(item: Item, opened: Opened) -> tuple[tarfile.TarInfo, bytes]:
+def _read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry:
     folder, name = opened.place(item.source, item.root)
     found = os.lstat(name, dir_fd=folder)
+    content = link = b""
     if stat.S_ISLNK(found.st_mode):
-        info = _info(item, found, tarfile.SYMTYPE)
-        info.linkname = os.readlink(name, dir_fd=folder)
-        return info, b""
-    if item.folder and stat.S_ISDIR(found.st_mode):
-        return _info(item, found, tarfile.DIRTYPE), b""
-    if item.folder or stat.S_ISDIR(found.st_mode):
+        kind, link = tar.LINK, os.fsencode(os.readlink(name, dir_fd=folder))
+    elif item.folder and stat.S_ISDIR(found.st_mode):
+        kind = tar.FOLDER
+    elif item.folder or stat.S_ISDIR(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, GONE)  # what was planned is not there any more
-    if not stat.S_ISREG(found.st_mode):
+    elif stat.S_ISREG(found.st_mode):
+        kind = tar.FILE
+        found, content = _read_file(os.open(name, READ, dir_fd=folder))
+    else:
         raise OSError(0, "neither a file nor a folder nor a link")
-    return _read_file(item, os.open(name, READ, dir_fd=folder))
+    mode = found.st_mode & PERMISSIONS
+    return Entry(_name(item.path), kind, mode, found.st_mtime_ns, uid, gid, content, link)
 
 
-def _read_file(item: Item, descriptor: int) -> tuple[tarfile.TarInfo, bytes]:
+def _name(path: str) -> bytes:
+    return os.fsencode(path.lstrip("/"))
+
+
+def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
     """The content between two equal looks at size and times, so that it was once the file's content.
 
     In the middle of one long write the times say nothing, so a large file has to be the same twice.
@@ -200,9 +197,7 @@ def _read_file(item: Item, descriptor: int) -> tuple[tarfile.TarInfo, bytes]:
             after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if is_whole and same and len(content) == after.st_size:
-                info = _info(item, after, tarfile.REGTYPE)
-                info.size = len(content)
-                return info, content
+                return after, content
     raise OSError(0, "it is being written all the time")
 
 
@@ -212,19 +207,9 @@ def _is_again(file: IO[bytes], content: bytes) -> bool:
     return file.read() == content
 
 
-def _info(item: Item, found: os.stat_result, kind: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(item.path.lstrip("/"))
-    info.type = kind
-    info.mode = found.st_mode & PERMISSIONS
-    info.mtime = found.st_mtime_ns // 10**9
-    # Dev servers compare times to the nanosecond: two saves within one second must differ.
-    info.pax_headers = {"mtime": f"{found.st_mtime_ns // 10**9}.{found.st_mtime_ns % 10**9:09d}"}
-    return info
-
-
-def first_file(tar: bytes) -> bytes:
+def first_file(data: bytes) -> bytes:
     """The content of the first plain file in a tar, empty where there is none."""
-    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as archive:
         for info in archive:
             file = archive.extractfile(info) if info.isfile() else None
             if file is not None:
