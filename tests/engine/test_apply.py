@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +16,9 @@ from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
 from support import engine as docker
 from support.stack import IDLE, unique_name
+
+if TYPE_CHECKING:
+    from engine.conftest import ImageOf
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 SCRIPT = [part.replace("$$", "$") for part in IDLE]
@@ -223,29 +225,10 @@ async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path
         await target.close()
 
 
-@pytest.fixture
-def shell_less(base_image: str, tmp_path: Path) -> Iterator[str]:
-    """An image that holds one static program and nothing else."""
-    busybox = shutil.which("busybox")
-    if (
-        busybox is None
-        or "statically"
-        not in subprocess.run(["file", "-L", busybox], capture_output=True, text=True, check=False).stdout
-    ):
-        pytest.skip("no static busybox is installed")
-    context = tmp_path / "image"
-    context.mkdir()
-    shutil.copy(busybox, context / "sleep")
-    (context / "Dockerfile").write_text("FROM scratch\nCOPY sleep /only/sleep\n")
-    name = unique_name("shell-less")
-    docker.docker("build", "-q", "-t", name, str(context))
-    yield name
-    docker.succeeds("rmi", name)
-
-
-async def test_an_image_without_a_shell(api: Engine, boxes: list[str], shell_less: str, tmp_path: Path) -> None:
+async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path) -> None:
     """Files arrive, not atomically; a delete is a failure that says why."""
-    box = start(boxes, image=shell_less, argv=["/only/sleep", "600"])
+    image = image_of("scratch")
+    box = start(boxes, image=image.name, argv=[*image.command])
     target = await reach(api, box)
     outcome = await target.deliver([Delete("/srv/x", "x")], [Sync(source(tmp_path, "f"), "/srv/deep/f")])
     assert (outcome.files, outcome.atomic) == (1, False)
@@ -254,8 +237,8 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], shell_les
     await target.close()
 
 
-async def test_a_new_folder_of_many_files_appears_as_a_whole(api: Engine, box: str, tmp_path: Path) -> None:
-    """With its owner and what is deeper in it, nothing beside it; what the container has already is filled."""
+async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) -> None:
+    """With their owner and what is deeper in them, nothing beside them; what the container has already is filled."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(20)] + [f"deep/er/g{i}" for i in range(20)]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/new/{name}") for name in names]

@@ -158,10 +158,11 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
         rig.settle(SOON)
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=pytest.mark.long)])
-def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, rounds: int) -> None:
+@pytest.mark.parametrize("kind", ["busybox", "debian"])
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, kind: str, rounds: int) -> None:
     """A container killed a few milliseconds after many files were saved: none of what was staged is left."""
-    rig = new_rig("busybox", 1000)
+    rig = new_rig(kind, 1000)
     (box,) = rig.boxes.ids
     rig.path("many").mkdir()
     with rig.running():
@@ -176,12 +177,12 @@ def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, rounds: int) ->
 
 
 @pytest.mark.parametrize(("end", "begin"), [("kill", "start"), ("pause", "unpause")])
-@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize(("kind", "others"), [("busybox", 0), ("busybox", 1), ("debian", 1)])
 def test_what_changes_its_kind_while_a_container_does_not_run(
-    new_rig: NewRig, end: str, begin: str, others: int
+    new_rig: NewRig, end: str, begin: str, kind: str, others: int
 ) -> None:
     """Folders with files, empty ones, files and links flip or go meanwhile; nothing of before is in the way later."""
-    rig = new_rig("busybox", 1000)
+    rig = new_rig(kind, 1000)
     (box,) = rig.boxes.ids
     for _ in range(others):
         rig.boxes.start()

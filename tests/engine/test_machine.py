@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
         with self.stack:
             self.settle()
             if self.failure is None:
-                assert not any(CANARY in call.body for call in self.proxy.calls)
+                assert not any(CANARY in call.body or CANARY in call.stream for call in self.proxy.calls)
                 type(self).settled += self.rig.rounds
 
     def _counts(self) -> bool:

@@ -19,7 +19,7 @@ import random
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +38,7 @@ class Call:
     target: str
     headers: dict[str, str]
     body: bytes = b""
+    stream: bytearray = field(default_factory=bytearray)  # what was sent once the connection was upgraded
     fault: str | None = None
     status: int | None = None
 
@@ -191,7 +192,7 @@ class Proxy(SocketServer):
                 await back.drain()
                 if "upgrade" in call.headers:
                     break
-            await self._pump(reader, back)
+            await self._pump(reader, back, call.stream)
             if back.can_write_eof():
                 back.write_eof()
             await answers
@@ -235,8 +236,9 @@ class Proxy(SocketServer):
                     break
         writer.transport.abort() if link.left is not None else writer.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: bytearray) -> None:
         while chunk := await source.read(CHUNK):
+            seen += chunk
             await self._thaw()
             sink.write(chunk)
             await sink.drain()

@@ -216,9 +216,10 @@ class Observer:
     def _end_of_last_life(self, container: Container) -> str:
         """When the process before this one ended. Nothing where it is the first, or the first that we see.
 
-        StartedAt would be too late: what a process prints at once is older than it.
+        StartedAt would be too late: what a process prints at once is older than it, and so is its end, if it ends
+        at once.
         """
-        if _seconds(container.finished_at) < _seconds(container.started_at):
+        if container.running and _seconds(container.finished_at) < _seconds(container.started_at):
             return container.finished_at
         return self._ended.get(container.id, "")
 

@@ -18,12 +18,12 @@ from devenv.engine.api import CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
-from devenv.watch import archive, reconcile
+from devenv.watch import archive, hand, reconcile, tar
 from devenv.watch.archive import Archive, Item
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import Shell, quoted
-from devenv.watch.staging import Staging, chunked, groups, name, parents, plain, stage, to_ask, together
+from devenv.watch.staging import Staging, chunked, groups, name, parents, plain, stage, together
 
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
@@ -146,6 +146,9 @@ class Target:
         # What was taken for a file may have been a folder, whose content goes only now.
         above = {parent for delete in deletes for parent in parents(delete.target)}
         folders += [file for file in files if file in above]
+        if shell.has_hand:  # a folder that is not empty is no failure
+            deeds = [*map(hand.remove, files), *map(hand.remove_empty, folders)]
+            files, folders = [files[index] for index in await _do(shell, deeds)], []
         chunks = chunked(files)
         orders = [b"r " + b" ".join(map(quoted, chunk)) for chunk in chunks]
         orders += [b"rmdir -- " + b" ".join(map(quoted, chunk)) + b" 2>/dev/null || :" for chunk in chunked(folders)]
@@ -174,35 +177,17 @@ class Target:
             outcome.atomic = not self.container.running
             return
         self._folders.difference_update(files)
-        staging = stage(files, await self._missing_trees(shell, files), lambda: name(RUN, next(_NUMBERS)))
+        staging = stage(files, lambda: name(RUN, next(_NUMBERS)), alone=shell.has_hand)
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
-        above = {p for t in files if staging.tree_of(staging.places[t]) is None for p in parents(t)}
-        await self._make_folders(shell, above | {p for tree in staging.trees.values() for p in parents(tree)})
-        await self._own_trees(staging)
+        await self._make_folders(shell, {above for target in files for above in parents(target)})
         staged = {place: files[target] for target, place in staging.places.items()}
-        filled: set[str] = set()
-
-        async def rename(part: Archive) -> None:
-            filled.update(filter(None, (staging.tree_of(item.path) for item in part.items)))
-            await self._rename(shell, part, staging, staged, outcome)
-
-        await self._put_all(shell, staged, outcome, rename)
-        await self._rename_trees(shell, staging, filled, staged, outcome)
+        await self._put_all(shell, staged, outcome, lambda part: self._rename(shell, part, staging, staged, outcome))
         made = {s.target for s in syncs if s.folder}
         failed = await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))})
         outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         outcome.files += len(made - failed.keys())
         self._forget_strays()
-
-    async def _missing_trees(self, shell: Shell, targets: Collection[str]) -> set[str]:
-        """The topmost folders that the container lacks and many of the targets are in."""
-        missing: set[str] = set()
-        while asked := to_ask(targets, self._folders, missing):
-            lacking = await _run(shell, [b"[ -d " + quoted(folder) + b" ]" for folder in asked])
-            missing.update(asked[index] for index in lacking)
-            self._folders.update(set(asked) - missing)
-        return missing
 
     async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
@@ -230,7 +215,9 @@ class Target:
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
-        if not part.items:
+        if shell is not None and shell.has_hand:
+            part = await self._by_hand(shell, part, sources, outcome)
+        if not part.read:
             return
         try:
             await self._engine.put(self.container.id, part.data)
@@ -249,6 +236,18 @@ class Target:
             return
         outcome.bytes += part.size
         await then(part)
+
+    async def _by_hand(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
+        """What is still to be put by the archive request: links, large files, and what could not be done."""
+        small = [one for one in part.read if one[1].kind == tar.FILE and len(one[1].content) <= hand.MOST_BYTES]
+        deeds = [hand.put(entry, item.path, sources[item.path].target) for item, entry in small]
+        left = await _do(shell, deeds)
+        done = dict(small)
+        for index in left:
+            del done[small[index][0]]
+        outcome.files += len(done)
+        outcome.bytes += sum(len(entry.content) for entry in done.values())
+        return Archive(tuple(one for one in part.read if one[0] not in done))
 
     async def _placed(self, part: Archive, outcome: Outcome) -> None:
         outcome.files += len(part.items)
@@ -270,52 +269,31 @@ class Target:
     async def _make_folders(self, shell: Shell, folders: Iterable[str]) -> dict[str, str]:
         """Missing folders with the service's owner; which failed, and why."""
         wanted = sorted(set(folders) - self._folders)
+        left = [wanted[i] for i in await _do(shell, [hand.folder(path, self._uid, self._gid) for path in wanted])]
         owner = b"%d:%d" % (self._uid, self._gid)
-        failures = await _run(shell, [b"d " + quoted(folder) + b" " + owner for folder in wanted])
-        self._folders.update(f for i, f in enumerate(wanted) if i not in failures)
-        return {wanted[index]: text for index, text in failures.items()}
-
-    async def _own_trees(self, staging: Staging) -> None:
-        """The folders of whole new trees, before the engine implies them as root's."""
-        if staging.trees and (self._uid or self._gid):
-            above = {a for place in staging.places.values() for a in parents(place)}
-            inside = sorted(a for a in above if a in staging.trees or staging.tree_of(a))
-            await self._engine.put(self.container.id, archive.folders(inside, uid=self._uid, gid=self._gid))
+        failures = await _run(shell, [b"d " + quoted(folder) + b" " + owner for folder in left])
+        failed = {left[index]: text for index, text in failures.items()}
+        self._folders.update(folder for folder in wanted if folder not in failed)
+        return failed
 
     async def _rename(
         self, shell: Shell, part: Archive, staging: Staging, staged: Mapping[str, Sync], outcome: Outcome
     ) -> None:
         outcome.files += len(part.items)
-        places = [item.path for item in part.items if staging.tree_of(item.path) is None]
+        places = [item.path for item in part.items]
         bulk = groups(staging, places)
         failures = await _run(shell, [together(group, quoted) for group in bulk])
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single = [p for p in places if posixpath.dirname(p) not in staging.folders]
         single += [place for index in failures for place in bulk[index]]
-        late = await _quick(shell, [(place, staged[place].target) for place in single])
-        single = [single[index] for index in late]
+        left = await _do(shell, [hand.rename(place, staged[place].target) for place in single])
+        single = [single[index] for index in left]
         orders = [_alone(place, staged[place].target, is_link=place in part.links) for place in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
         failures = await _run(shell, orders)
         outcome.failed.update((staged[single[i]].target, text or "rename failed") for i, text in failures.items())
         outcome.files -= len(failures)
-
-    async def _rename_trees(
-        self, shell: Shell, staging: Staging, filled: set[str], staged: Mapping[str, Sync], outcome: Outcome
-    ) -> None:
-        whole = sorted(filled)
-        orders = [b"t " + quoted(place) + b" " + quoted(staging.trees[place]) for place in whole]
-        failures = await _run(shell, orders)
-        for place, sync in staged.items() if filled else ():
-            tree = staging.tree_of(place)
-            if tree is None or tree not in filled:
-                continue
-            if (index := whole.index(tree)) in failures:
-                outcome.failed[sync.target] = failures[index] or "rename failed"
-                outcome.files -= 1
-            else:
-                self._folders.update(parents(sync.target))
 
     # --- read back ---------------------------------------------------------------------------------------------
 
@@ -350,9 +328,9 @@ def _item(sync: Sync, path: str) -> Item:
     return Item(sync.source, path, sync.root, sync.folder)
 
 
-async def _quick(shell: Shell, pairs: Sequence[tuple[str, str]]) -> list[int]:
+async def _do(shell: Shell, deeds: Sequence[bytes]) -> list[int]:
     with _ended():
-        return await shell.rename(pairs) if pairs else []
+        return await shell.do(deeds) if deeds else []
 
 
 async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:

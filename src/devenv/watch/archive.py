@@ -48,16 +48,30 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Tar bytes, what is inside, and which sources could not be read as one consistent whole.
+    """What was read, and which sources could not be read as one consistent whole."""
 
-    `links` are the paths of the symbolic links in it.
-    """
+    read: tuple[tuple[Item, Entry], ...]
+    failed: tuple[tuple[Item, str], ...] = ()
 
-    data: bytes
-    items: tuple[Item, ...]
-    size: int
-    failed: tuple[tuple[Item, str], ...]
-    links: frozenset[str]
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What is inside."""
+        return tuple(item for item, _ in self.read)
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return sum(len(entry.content) for _, entry in self.read)
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The paths of the symbolic links."""
+        return frozenset(item.path for item, entry in self.read if entry.kind == tar.LINK)
+
+    @property
+    def data(self) -> bytes:
+        """The tar."""
+        return tar.packed(entry for _, entry in self.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +104,12 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
                 continue
             size = len(entry.content)
             if pending and (weight + size > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
-                yield _pack(pending, weight, ())
+                yield Archive(tuple(pending))
                 pending, weight = [], 0
             pending.append((item, entry))
             weight += size
     if pending or failed:
-        yield _pack(pending, weight, tuple(failed))
+        yield Archive(tuple(pending), tuple(failed))
 
 
 def is_small(items: Sequence[Item]) -> bool:
@@ -152,12 +166,6 @@ def expected(item: Item, opened: Opened) -> Found | None:
 def digest(content: bytes) -> str:
     """A fingerprint that tells two contents apart."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
-
-
-def _pack(pending: list[tuple[Item, Entry]], weight: int, failed: tuple[tuple[Item, str], ...]) -> Archive:
-    data = tar.packed(entry for _, entry in pending)
-    links = frozenset(item.path for item, entry in pending if entry.kind == tar.LINK)
-    return Archive(data, tuple(item for item, _ in pending), weight, failed, links)
 
 
 def _read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry:

@@ -24,7 +24,7 @@ from devenv.model.project import Action, Hook, Project
 from devenv.watch import changes, planner, reconcile, rules
 from devenv.watch.apply import NO_SHELL, Outcome, Target
 from devenv.watch.changes import FileState, Kind
-from devenv.watch.puts import Puts
+from devenv.watch.puts import Puts, Record
 from devenv.watch.rules import BoundRule
 from devenv.watch.waiting import FEW, Waiting
 
@@ -404,45 +404,56 @@ class Lane:
             record = await anyio.to_thread.run_sync(puts.read)
             target = await Target.reach(self.site.engine, container, self.site.mark, puts)
             target.strays |= record.staged
-            # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
-            now, done = self.site.now, self.done
-            self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
-            syncs = planner.initial(self.site.now, self._initial_rules())
-            stale = reconcile.stale(record.placed, self.rules, self.site.now)
-            # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
-            is_first = container.running and container.id in self.prepared
-            missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
-            self.prepared.discard(container.id)
-            if container.state == "created":
-                self.prepared.add(container.id)
-            missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
-            puts.note(placed=reconcile.named(syncs) - record.placed)
-            outcome = Outcome()
-            for at in range(0, len(missing), AT_ONCE):
-                outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
-            bad = {s.source for s in missing if s.target in outcome.failed}
-            self.failed |= bad
-            self._doubt({p: s for p, s in self.done.items() if p in bad})
-            reasons = {s.source: outcome.failed.get(s.target, GONE) for s in missing}
-            self._tell({path: reason for path, reason in reasons.items() if reason != GONE})
-            for sync in after:
-                self.done.pop(sync.source, None)
-                self._wait(sync.source)
-            for path, state in stale.items():
-                self.done[path] = state
-                self._wait(path)
+            try:
+                files = await self._bring_up_to_date(target, puts, record)
+            except BaseException:
+                await target.close()
+                raise
             self.targets[container.id] = target
             self.retry = FIRST_RETRY
             if self.failed:
                 self.retry_at = anyio.current_time() + self.retry
             self.wake.set()
         if container.running:
-            await target.open_shell()
             hooks = [bound.rule.exec for bound in self.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
                 await self.site.engine.end_leftovers(
                     container.id, user=user, privileged=privileged, mark=self.site.mark
                 )
+        return files
+
+    async def _bring_up_to_date(self, target: Target, puts: Puts, record: Record) -> int:
+        """What a container lacks is put into it; what it has too much waits. The number of files it lacked."""
+        container = target.container
+        if container.running:
+            await target.open_shell()  # ends what an earlier one was sent and has not done yet
+        # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
+        now, done = self.site.now, self.done
+        self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
+        syncs = planner.initial(self.site.now, self._initial_rules())
+        stale = reconcile.stale(record.placed, self.rules, self.site.now)
+        # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
+        is_first = container.running and container.id in self.prepared
+        missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
+        self.prepared.discard(container.id)
+        if container.state == "created":
+            self.prepared.add(container.id)
+        missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
+        puts.note(placed=reconcile.named(syncs) - record.placed)
+        outcome = Outcome()
+        for at in range(0, len(missing), AT_ONCE):
+            outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
+        bad = {s.source for s in missing if s.target in outcome.failed}
+        self.failed |= bad
+        self._doubt({p: s for p, s in self.done.items() if p in bad})
+        reasons = {s.source: outcome.failed.get(s.target, GONE) for s in missing}
+        self._tell({path: reason for path, reason in reasons.items() if reason != GONE})
+        for sync in after:
+            self.done.pop(sync.source, None)
+            self._wait(sync.source)
+        for path, state in stale.items():
+            self.done[path] = state
+            self._wait(path)
         return outcome.files
 
     def _initial_rules(self) -> tuple[BoundRule, ...]:

@@ -10,42 +10,37 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from devenv.engine.api import CallError, Engine, Session
+from devenv.concurrent import first
+from devenv.engine.api import SESSION_MARK, CallError, Engine, Session
 from devenv.errors import EngineError
+from devenv.watch import hand
 
 ANSWER_SECONDS = 60.0
 LATE_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
-BATCH_BYTES = 64 * 1024
+BATCH_BYTES = 64 * 1024  # more orders could fill the pipe both ways while nobody reads
+HAND_BYTES = 2 << 20  # of deeds, which are answered together at their end
 ORDER_EXTRA = 64  # what is sent around each order
 NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done ) >/dev/null"
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
 # o: no folder is in the way. m: move a staged entry over its target, never into it. l: the same for a link. d: a
-# folder with the service's owner. g: many staged entries of one folder at once. t: a whole new folder. r: remove
-# files, and what turns out to be an empty folder; one that holds something is not ours to remove.
+# folder with the service's owner. g: many staged entries of one folder at once. r: remove files, and what
+# turns out to be an empty folder; one that holds something is not ours to remove.
 PRELUDE = b"""exec 2>&1
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
 l() { { o "$1" "$2" && rm -f -- "$2" && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
 d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
-t() { { [ ! -e "$2" ] && [ ! -h "$2" ] && mv -- "$1" "$2"; } || { rm -rf -- "$1"; return 1; }; }
 r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
 if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p" 2>/dev/null || :
 elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1; fi; done; }
 """
 
 
-# A process for each rename is a third of what a save costs. Where there is perl (in Debian's and Ubuntu's images), it
-# renames by itself what comes after a byte 1 (from, to, number; nothing: the end), and hands all else on to a shell.
-SWIFT = b"""if command -v perl >/dev/null; then exec perl -e '$| = 1; my $m = shift;
-$SIG{CHLD} = sub { exit 1 }; open(S, "|-", "sh") || exit 1; my $o = select(S); $| = 1; select($o);
-print "\\n$m end\\n"; while (<STDIN>) {
-if (!/^\\x01(?:([0-9a-f]+) ([0-9a-f]+) (\\d+))?$/) { print S $_ } elsif (!defined $1) { print "\\n$m end\\n" }
-elsif (!rename(pack("H*", $1), pack("H*", $2))) { print "\\n$m $3\\n" } }' %b
-else printf '\\n%%s 0\\n\\n%%s end\\n' %b %b; fi
-"""
-SWIFT_MOST = 32  # renames at once; more go folder by folder
+# What an earlier shell of this run was sent and has not done yet would undo what comes now.
+PREDECESSORS = b"""for f in $(grep -lF %s /proc/[0-9]*/environ 2>/dev/null); do
+f=${f#/proc/}; f=${f%%/environ}; [ "$f" = $$ ] || kill -9 "$f" 2>/dev/null; done; :"""
 
 
 class BrokenShellError(ConnectionError):
@@ -64,7 +59,7 @@ class Shell:
         self._mark = secrets.token_hex(8)
         self._turn = anyio.Lock()
         self._buffer = b""
-        self._is_swift = False
+        self.has_hand = False
         self.broken = False
 
     @classmethod
@@ -84,9 +79,9 @@ class Shell:
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
                 await session.send(PRELUDE)
-            failures = await shell.run([NEEDED])
+            failures = await shell.run([NEEDED, PREDECESSORS % quoted(f"{SESSION_MARK}={mark}")])
             if not failures:
-                await shell.hurry()
+                await shell._hand_over()
         except BaseException as error:
             await _close(stack)
             refused = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
@@ -100,29 +95,31 @@ class Shell:
             return None
         return shell
 
-    async def hurry(self) -> None:
-        """From now on renames take no process each, where the image has what it takes."""
-        mark = self._mark.encode()
-        self._is_swift = not await self._exchange(SWIFT % (mark, mark, mark))
-        if self._is_swift:
+    async def _hand_over(self) -> None:
+        """From now on deeds are done without a process each, where the image has what that takes."""
+        self.has_hand = not await self._exchange(hand.start(self._mark))
+        if self.has_hand:
             await self._session.send(PRELUDE)
 
-    async def rename(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
-        """Which of these renames (from, to) are still to be done by orders: all where they cannot be quick.
+    async def do(self, deeds: Sequence[bytes]) -> list[int]:
+        """Which of these deeds (see `hand`) are still to be done by orders: all where the image has no perl.
 
         Raises BrokenShellError where the shell has ended.
         """
-        if not self._is_swift or len(pairs) > SWIFT_MOST:
-            return list(range(len(pairs)))
-        lines = [b"\x01%s %s %d\n" % (_hex(old), _hex(new), index) for index, (old, new) in enumerate(pairs)]
+        if not self.has_hand:
+            return list(range(len(deeds)))
+        failed: list[int] = []
         async with self._turn:
-            return sorted(await self._exchange(b"".join(lines) + b"\x01\n"))
+            for start, stop in _batches(deeds, HAND_BYTES):
+                answer = await self._exchange(b"".join(deeds[start:stop]) + hand.END)
+                failed += [start + index for index in sorted(answer)]
+        return failed
 
     async def run(self, orders: Sequence[bytes]) -> dict[int, str]:
         """Which orders failed, by index, with what they printed. Raises BrokenShellError where it has ended."""
         failures: dict[int, str] = {}
         async with self._turn:
-            for start, stop in _batches(orders):
+            for start, stop in _batches(orders, BATCH_BYTES):
                 answer = await self._ask(orders[start:stop])
                 failures.update({start + index: text for index, text in answer.items()})
         return failures
@@ -136,15 +133,31 @@ class Shell:
     async def _exchange(self, data: bytes) -> dict[int, str]:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                with contextlib.suppress(ConnectionError):  # why it is gone is said where its answer is read
-                    await self._session.send(data)
-                return await self._answer(self._mark.encode())
+                if len(data) > BATCH_BYTES:
+                    return await self._exchange_much(data)
+                await self._send(data)
+                return await self._answer()
         except BaseException:
             # Cancelled or cut off in the middle: nobody can tell any more whose answer comes next.
             self.broken = True
             raise
 
-    async def _answer(self, mark: bytes) -> dict[int, str]:
+    async def _exchange_much(self, data: bytes) -> dict[int, str]:
+        """What is more than a pipe holds may be taken late, or never: then it is the answer that tells."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send, data)
+                answer = await self._answer()
+        except BaseExceptionGroup as group:
+            raise first(group) from None
+        return answer
+
+    async def _send(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # why it is gone is said where its answer is read
+            await self._session.send(data)
+
+    async def _answer(self) -> dict[int, str]:
+        mark = self._mark.encode()
         failures: dict[int, str] = {}
         said: list[bytes] = []
         while True:
@@ -181,16 +194,12 @@ def quoted(path: str) -> bytes:
     return b"'" + os.fsencode(path).replace(b"'", b"'\\''") + b"'"
 
 
-def _hex(path: str) -> bytes:
-    return os.fsencode(path).hex().encode()
-
-
-def _batches(orders: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Index ranges of at most 64 KiB of orders: more could fill the pipe both ways while nobody reads."""
+def _batches(orders: Sequence[bytes], most: int) -> list[tuple[int, int]]:
+    """Index ranges of at most so many bytes of orders."""
     ranges: list[tuple[int, int]] = []
     start = size = 0
     for index, order in enumerate(orders):
-        if index > start and size + len(order) + ORDER_EXTRA > BATCH_BYTES:
+        if index > start and size + len(order) + ORDER_EXTRA > most:
             ranges.append((start, index))
             start, size = index, 0
         size += len(order) + ORDER_EXTRA

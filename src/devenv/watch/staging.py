@@ -1,15 +1,15 @@
 """Where files are put before they are in place, and the orders that move them there at once.
 
 A name ends in `~`, which the watchers of dev servers skip. From many files in one folder on, one staging folder and
-one `mv` beat a rename each; a folder that the container lacks is renamed as a whole, with all that is in it.
+one `mv` beat a rename each, unless a rename takes no process.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
@@ -19,25 +19,16 @@ MV_ARGUMENTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """`places`: target -> where it is put first.
-
-    `folders`: staging folder -> the folder that its entries move into; `trees`: -> the new folder that it becomes.
-    """
+    """`places`: target -> where it is put first. `folders`: staging folder -> where its entries move to."""
 
     places: Mapping[str, str]
     folders: Mapping[str, str]
-    trees: Mapping[str, str]
 
     @property
     def strays(self) -> frozenset[str]:
         """What would be left if all ended now."""
-        inside = {*self.folders, *self.trees}
-        single = {p for p in self.places.values() if not any(above in inside for above in parents(p))}
-        return frozenset(inside | single)
-
-    def tree_of(self, place: str) -> str | None:
-        """The staging folder of a whole new folder that the staged path is in."""
-        return next((above for above in parents(place) if above in self.trees), None) if self.trees else None
+        single = (p for p in self.places.values() if not self.folders or posixpath.dirname(p) not in self.folders)
+        return frozenset((*self.folders, *single))
 
 
 def name(run: str, number: int) -> str:
@@ -50,38 +41,22 @@ def plain(reason: str, target: str) -> str:
     return STAGED.sub(lambda found: "" if found[1] else posixpath.basename(target), reason)
 
 
-def stage(targets: Iterable[str], missing: Collection[str], name: Callable[[], str]) -> Staging:
-    """A place for every target; `missing` are the folders to come as a whole, `name` gives names for the staging."""
-    trees = {f"{posixpath.dirname(tree).rstrip('/')}/{name()}": tree for tree in missing}
-    stages = {tree: staging for staging, tree in trees.items()}
+def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> Staging:
+    """A place for every target, each for itself or many of one folder together; `name` gives names for them."""
     by_folder: dict[str, list[str]] = defaultdict(list)
-    places: dict[str, str] = {}
     for target in targets:
-        tree = next((above for above in parents(target) if above in stages), None) if stages else None
-        if tree is None:
-            by_folder[posixpath.dirname(target)].append(target)
-        else:
-            places[target] = stages[tree] + target[len(tree) :]
+        by_folder[posixpath.dirname(target)].append(target)
+    places: dict[str, str] = {}
     folders: dict[str, str] = {}
     for folder, inside in by_folder.items():
         base = folder.rstrip("/")
-        if len(inside) < BULK:
+        if alone or len(inside) < BULK:
             places.update((target, f"{base}/{name()}") for target in inside)
             continue
         staging = f"{base}/{name()}"
         folders[staging] = folder
         places.update((target, f"{staging}/{posixpath.basename(target)}") for target in inside)
-    return Staging(places, folders, trees)
-
-
-def to_ask(targets: Iterable[str], there: Collection[str], missing: Collection[str]) -> list[str]:
-    """The topmost folders of which nobody knows whether the container has them, where many files are for one."""
-    counts: Counter[str] = Counter()
-    for target in targets:
-        above = [folder for folder in parents(target) if folder not in there]
-        if above and not any(folder in missing for folder in above):
-            counts[above[-1]] += 1
-    return [folder for folder, count in counts.items() if count >= BULK]
+    return Staging(places, folders)
 
 
 def parents(path: str) -> Iterator[str]:

@@ -31,6 +31,7 @@ class FakeEngine:
         self.containers = containers
         self.said: dict[str, list[str]] = {}
         self.health = ""
+        self.asked: list[str] = []
         self.down = False
         self._send, self._receive = anyio.create_memory_object_stream[dict[str, Any]](100)
 
@@ -52,6 +53,7 @@ class FakeEngine:
         self, found: Container, *, since: str = "", tail: str = "all", follow: bool = True
     ) -> AsyncIterator[tuple[str, str]]:
         assert follow or not since
+        self.asked.append(since)
         for line in self.said.get(found.name, [])[0 if tail == "all" else -int(tail) :]:
             yield "stdout", line
 
@@ -304,3 +306,39 @@ async def test_log_lines_are_told_with_their_service() -> None:
         tasks.cancel_scope.cancel()
     engine.close()
     assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "one"), Log("web", "two")]
+
+
+@pytest.mark.parametrize(
+    ("state", "finished", "asked"),
+    [
+        ("running", "2026-01-01T00:00:10.5Z", "1767225610.5"),  # its life before
+        ("running", "0001-01-01T00:00:00Z", ""),
+        ("exited", "2026-01-01T00:00:10.5Z", ""),  # it ended so soon that the engine noted its start later
+        ("exited", "2026-01-01T00:00:12Z", ""),
+    ],
+)
+async def test_log_lines_are_those_since_the_end_of_the_life_before(state: str, finished: str, asked: str) -> None:
+    """All that a process said is told, also where it ended before its start was noted; nothing is told twice."""
+    web = container("web", state, started="2026-01-01T00:00:11Z", finished_at=finished)
+    engine = FakeEngine(web)
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: engine.asked)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert engine.asked == [asked]
+
+
+async def test_an_error_waits_for_what_the_failed_service_said() -> None:
+    """Its last lines are told as its log before the run ends because of it."""
+    engine = FakeEngine(container("web", "exited", exit_code=3))
+    engine.said = {"web": ["why"]}
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        with pytest.raises(DevenvError, match="why"):
+            await told.observer.until_ready()
+        assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "why")]
+        tasks.cancel_scope.cancel()
+    engine.close()

@@ -19,8 +19,10 @@ import pytest
 from devenv.engine.api import CallError
 from devenv.errors import EngineError
 from devenv.model.observed import Container
+from devenv.watch import hand, tar
 from devenv.watch import shell as shells
 from devenv.watch.shell import BrokenShellError, Shell, quoted
+from devenv.watch.tar import NANO, Entry
 
 pytestmark = pytest.mark.anyio
 
@@ -333,32 +335,91 @@ def test_broken_is_a_connection_error() -> None:
     assert issubclass(BrokenShellError, ConnectionError)
 
 
-@pytest.mark.skipif(shutil.which("perl") is None, reason="renames take a process each without perl")
+@pytest.fixture
+def by_hand(shell: Shell) -> Shell:
+    """A shell that has found perl."""
+    assert shell.has_hand
+    return shell
+
+
+def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_000_123_456_789) -> Entry:
+    """A file of this user."""
+    return Entry(b"f", tar.FILE, mode, mtime_ns, os.getuid(), os.getgid(), content)
+
+
 @pytest.mark.parametrize("name", NAMES)
-async def test_quick_renames(shell: Shell, folder: bytes, name: bytes) -> None:
-    """Over a file and a link, whatever the name; what cannot be is left to the orders, which go on as before."""
-    os.mkdir(folder + b"/real")
-    os.mkdir(folder + b"/full")
+async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -> None:
+    """Put over a file and a link, rename, remove; what cannot be leaves nothing beside it; orders go on as before."""
+    for made in (b"/real", b"/full", b"/full/x"):
+        os.mkdir(folder + made)
     os.symlink(b"real", folder + b"/link")
-    write(folder + b"/" + name)
-    places = [os.fsdecode(write(folder + b"/s%d~" % i)) for i in range(3)]
-    targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full")]
-    assert await shell.rename(list(zip(places, targets, strict=True))) == [2]
+    write(folder + b"/" + name, b"old")
+    targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full", b"missing/f")]
+    places = [os.path.join(os.path.dirname(target), f".{i}~") for i, target in enumerate(targets)]
+    deeds = [hand.put(entry(), place, target) for place, target in zip(places, targets, strict=True)]
+    assert await by_hand.do(deeds) == [2, 3]
     assert read(folder + b"/" + name) == read(folder + b"/link") == b"new"
-    assert await shell.run([b"false", b"r " + q(folder + b"/link")]) == {0: ""}
-    assert await shell.rename([(places[2], targets[1])]) == []
     assert sorted(os.listdir(folder)) == sorted([name, b"link", b"real", b"full"])
+    assert await by_hand.run([b"false", b"r " + q(folder + b"/link")]) == {0: ""}
+    assert await by_hand.do([hand.rename(targets[0], targets[1]), hand.rename(targets[0], targets[1])]) == [1]
+    assert await by_hand.do([hand.remove(path) for path in (*targets, os.fsdecode(folder + b"/real"))]) == []
+    assert (os.listdir(folder), os.listdir(folder + b"/full")) == ([b"full"], [b"x"])
 
 
-async def test_many_renames_and_those_without_perl_are_left_to_orders(folder: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, 1_700_000_000, 4_102_444_800])
+@pytest.mark.parametrize("content", [b"", b"\x01r 2f\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
+async def test_what_is_put_is_as_it_was(by_hand: Shell, folder: bytes, content: bytes, seconds: int) -> None:
+    """Whatever bytes it holds, also those of a deed: content, mode, and the time to the nanosecond."""
+    path = os.fsdecode(folder + b"/f")
+    for mode in (0o600, 0o755, 0o444):
+        sent = entry(content, mode, seconds * NANO + 123_456_789)
+        assert await by_hand.do([hand.put(sent, f"{path}~", path)]) == []
+        found = os.stat(path)
+        assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (mode, sent.mtime_ns)
+        assert read(folder + b"/f") == content
+
+
+async def test_folders_by_hand(by_hand: Shell, folder: bytes) -> None:
+    """Made with an owner where they are not there; removed where they are empty, and left alone where not."""
+    old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
+    os.mkdir(old, 0o700)
+    write(os.fsencode(file))
+    made = [hand.folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
+    assert await by_hand.do(made) == [3, 4]
+    assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (new, deep)} == {(1234, 1235)}
+    assert (os.stat(old).st_uid, stat.S_IMODE(os.stat(old).st_mode)) == (os.getuid(), 0o700)
+    assert await by_hand.do([hand.remove_empty(path) for path in (new, old, file)]) == []
+    assert sorted(os.listdir(folder)) == [b"file", b"new"]
+    assert await by_hand.do([hand.remove_empty(path) for path in (deep, new)]) == []
+    assert os.listdir(folder) == [b"file"]
+
+
+async def test_more_deeds_than_a_pipe_holds(by_hand: Shell, folder: bytes) -> None:
+    """Some thousand, of which every third cannot be: known by their places, over several answers."""
+    path = os.fsdecode(folder)
+    targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
+    failed = await by_hand.do([hand.put(entry(b"x" * 900), f"{target}~", target) for target in targets])
+    assert failed == [i for i in range(6000) if i % 3]
+    assert len(os.listdir(path)) == 2000
+
+
+async def test_a_hand_that_ends(by_hand: Shell, folder: bytes) -> None:
+    """In the middle of much that is sent: it says so."""
+    by_hand._session.child.kill()  # type: ignore[attr-defined] # the local one
+    with pytest.raises(BrokenShellError):
+        await by_hand.do([hand.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f")] * 9)
+    assert by_hand.broken
+
+
+async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path) -> None:
     """Nothing is lost where there is no quick way."""
     for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
     plain = await Shell.open(engine, "c", "m")
     assert plain is not None
-    pairs = [(os.fsdecode(folder + b"/a~"), os.fsdecode(folder + b"/a"))]
-    assert await plain.rename(pairs) == [0]
+    assert not plain.has_hand
+    assert await plain.do([hand.rename("/a", "/b"), hand.remove("/a")]) == [0, 1]
     assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
     await plain.close()
     assert read(folder + b"/a") == b"new"

@@ -22,7 +22,7 @@ def many(folder: str, count: int = staging.BULK) -> list[str]:
 
 def test_few_are_put_beside_their_places_and_many_into_a_folder_beside_them() -> None:
     """Never elsewhere: a rename must not leave the file system."""
-    found = staging.stage(["/a/x", "/b", *many("/c")], (), names())
+    found = staging.stage(["/a/x", "/b", *many("/c")], names(), alone=False)
     assert found.places["/a/x"] == "/a/.1~"
     assert found.places["/b"] == "/.2~"
     assert found.places["/c/f00"] == "/c/.3~/f00"
@@ -30,28 +30,17 @@ def test_few_are_put_beside_their_places_and_many_into_a_folder_beside_them() ->
     assert found.strays == {"/a/.1~", "/.2~", "/c/.3~"}
 
 
-def test_a_new_folder_is_put_as_a_whole_beside_itself() -> None:
-    """With what is deeper in it; its files are in no group."""
-    found = staging.stage(["/a/new/x", "/a/new/deep/y", "/a/z"], ["/a/new"], names())
-    assert found.trees == {"/a/.1~": "/a/new"}
-    assert found.places == {"/a/new/x": "/a/.1~/x", "/a/new/deep/y": "/a/.1~/deep/y", "/a/z": "/a/.2~"}
-    assert [found.tree_of(p) for p in found.places.values()] == ["/a/.1~", "/a/.1~", None]
-    assert found.strays == {"/a/.1~", "/a/.2~"}
+def test_each_is_put_for_itself_where_a_rename_is_cheap() -> None:
+    """However many there are in a folder."""
+    found = staging.stage(many("/c"), names(), alone=True)
+    assert found.places == {target: f"/c/.{number}~" for number, target in enumerate(many("/c"), 1)}
+    assert (found.folders, found.strays) == ({}, frozenset(found.places.values()))
     assert staging.groups(found, found.places.values()) == []
-
-
-def test_only_topmost_unknown_folders_of_many_files_are_asked_for() -> None:
-    """One question instead of one a folder, and none where little is to be won."""
-    targets = [*many("/a/b/c"), "/a/few/x"]
-    assert staging.to_ask(targets, {"/"}, ()) == ["/a"]
-    assert staging.to_ask(targets, {"/a"}, ()) == ["/a/b"]
-    assert staging.to_ask(targets, {"/a"}, {"/a/b"}) == []
-    assert staging.to_ask(targets, {"/a", "/a/b", "/a/b/c"}, ()) == []
 
 
 def test_a_group_is_as_long_as_a_command_line_takes() -> None:
     """More become several orders."""
-    found = staging.stage(many("/c", staging.MV_ARGUMENTS + 1), (), names())
+    found = staging.stage(many("/c", staging.MV_ARGUMENTS + 1), names(), alone=False)
     groups = staging.groups(found, found.places.values())
     assert [len(group) for group in groups] == [staging.MV_ARGUMENTS, 1]
     assert staging.together(groups[1], quoted) == b"g '/c/.1~' '/c' 'f500'"
