@@ -31,6 +31,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only see that each row works")
     parser.add_argument("--newer-compose", metavar="FOLDER", help="DOCKER_CONFIG of another Compose")
     parser.add_argument("--json", metavar="FILE", type=Path)
+    parser.add_argument("--add-to", metavar="FILE", type=Path, help="as --json; rows that are not measured stay")
     parser.add_argument("--plots", metavar="FOLDER", type=Path, help="needs matplotlib")
     return parser.parse_args()
 
@@ -67,8 +68,9 @@ def main() -> int:
         "figures": [figure.fields() for figure in bench.figures],
         "series": bench.series,
     }
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    for file in filter(None, (chosen.json, chosen.add_to)):
+        written = report.added(json.loads(file.read_text()), result) if file == chosen.add_to else result
+        file.write_text(json.dumps(written) + "\n", encoding="utf-8")
     if chosen.plots:
         from benchmarks import plots  # noqa: PLC0415 - matplotlib is only there for those who draw
 

@@ -108,6 +108,14 @@ def markdown(result: dict[str, Any]) -> str:
     return f"{MARKS[0]}\n{where}\n\n{table}\n{MARKS[1]}"
 
 
+def added(before: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The result with those rows of an earlier one that it does not have."""
+    rows = {figure["row"] for figure in result["figures"]}
+    kept = [figure for figure in before["figures"] if figure["row"] not in rows]
+    figures = sorted([*kept, *result["figures"]], key=lambda figure: int(figure["row"]))
+    return {**result, "figures": figures, "series": {**before["series"], **result["series"]}}
+
+
 def put_into(page: str, part: str) -> str:
     """The page with its figures replaced. Raises ValueError where it has no place for them."""
     before, _, rest = page.partition(MARKS[0])

@@ -180,7 +180,8 @@ class Target:
         staging = stage(files, lambda: name(RUN, next(_NUMBERS)), alone=shell.has_hand)
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
-        await self._make_folders(shell, {above for target in files for above in parents(target)})
+        folders = {posixpath.dirname(target) for target in files}
+        await self._make_folders(shell, {above for folder in folders for above in (folder, *parents(folder))})
         staged = {place: files[target] for target, place in staging.places.items()}
         await self._put_all(shell, staged, outcome, lambda part: self._rename(shell, part, staging, staged, outcome))
         made = {s.target for s in syncs if s.folder}
@@ -192,7 +193,8 @@ class Target:
     async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
         items = [_item(sync, path) for path, sync in sources.items()]
-        parts = archive.build(items, uid=self._uid, gid=self._gid)
+        most = hand.MOST_FILES if shell is not None and shell.has_hand else archive.CHUNK_FILES
+        parts = archive.build(items, uid=self._uid, gid=self._gid, most=most)
         if archive.is_small(items):
             for small in parts:
                 await self._put_part(shell, small, sources, outcome, then)

@@ -86,8 +86,8 @@ class Found:
 FOLDER = Found(b"d", PERMISSIONS, "")  # its mode is the container's own affair
 
 
-def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
-    """Archives of at most 8 MiB or 1,000 entries each (a larger file has its own), one after the other. Blocking.
+def build(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES) -> Iterator[Archive]:
+    """Archives of at most 8 MiB or `most` entries each (a larger file has its own), one after the other. Blocking.
 
     Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
     again; one that never rests is reported in `failed` and not sent torn.
@@ -103,7 +103,7 @@ def build(items: Iterable[Item], *, uid: int, gid: int) -> Iterator[Archive]:
                 failed.append((item, error.strerror or str(error)))
                 continue
             size = len(entry.content)
-            if pending and (weight + size > CHUNK_BYTES or len(pending) >= CHUNK_FILES):
+            if pending and (weight + size > CHUNK_BYTES or len(pending) >= most):
                 yield Archive(tuple(pending))
                 pending, weight = [], 0
             pending.append((item, entry))

@@ -12,6 +12,7 @@ import os
 from devenv.watch.tar import NANO, Entry
 
 END = b"\x01\n"
+MOST_FILES = 200  # at once: the next ones are read while these are put
 MOST_BYTES = 1 << 20  # a larger file goes by the archive request, which needs no memory in the container
 
 # A line that begins with a byte 1 is a deed, every other one goes to the shell. p: put beside, then rename (its

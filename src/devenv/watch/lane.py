@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
+from devenv import memory
 from devenv.concurrent import each
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
@@ -36,6 +37,7 @@ LAST_RETRY = 4.0
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
 AT_ONCE = 2000  # files of a first sync
+LARGE = 5000  # files of a tree that is worth it to tidy up after a first sync
 HINTS = {"a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash"}
 REST = 0.12  # seconds without a change until a command, a restart or a rebuild follows
 FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
@@ -342,8 +344,8 @@ class Lane:
         saved = max((s.ctime_ns / 1e9 for _, s in found.present), default=began)
         if not 0 <= now - saved <= LAST_RETRY:
             saved = began
-        paths = [os.path.relpath(s.source, self.site.project.directory) for s in step.syncs]
-        paths += [d.cause for d in step.deletes]
+        paths = [os.path.relpath(s.source, self.site.project.directory) for s in step.syncs[:SHOWN_PATHS]]
+        paths += [d.cause for d in step.deletes[:SHOWN_PATHS]]
         return Synced(
             service=self.service,
             files=outcome.files,
@@ -414,6 +416,8 @@ class Lane:
             if self.failed:
                 self.retry_at = anyio.current_time() + self.retry
             self.wake.set()
+        if len(self.done) > LARGE:
+            memory.settle()
         if container.running:
             hooks = [bound.rule.exec for bound in self.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:

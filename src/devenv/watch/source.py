@@ -31,7 +31,7 @@ STEP_MS = 5
 DEBOUNCE_MS = 100
 RETRY_SECONDS = 1.0
 SLICE = 0.003  # seconds of CPU at a time, so that no save waits for a look at everything
-SLOW = (10.0, 1 / 450)  # all is looked at once in so many seconds, and for no more than this share of a core
+SLOW = (10.0, 1 / 600)  # all is looked at once in so many seconds, and for no more than this share of a core
 FAST = (1.0, 1 / 25)
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024"
 LONGER_QUEUE = "if it happens often: sudo sysctl fs.inotify.max_queued_events=131072"

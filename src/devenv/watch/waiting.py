@@ -55,13 +55,14 @@ class Waiting:
             return self.take_all()
         taken = set(self._gone)
         self._gone.clear()
+        above: set[str] = set()  # folders that were looked for
         small = [paths for paths in reversed(self._folders.values()) if len(paths) <= FEW]
         for path in [path for paths in small for path in paths][:EXPRESS]:
-            taken |= self._with_parents(path)
+            self._move(path, taken, above)
         while self._folders and len(taken) < self._slice:
             oldest = next(iter(self._folders.values()))
             for path in [*oldest][: self._slice - len(taken)]:
-                taken |= self._with_parents(path)
+                self._move(path, taken, above)
         return taken
 
     def take_all(self) -> set[str]:
@@ -72,14 +73,18 @@ class Waiting:
         self._count = 0
         return taken
 
-    def _with_parents(self, path: str) -> set[str]:
-        taken = set()
-        while path:
-            if path in self:
-                self._discard(path)
-                taken.add(path)
-            path = _folder(path)
-        return taken
+    def _move(self, path: str, taken: set[str], above: set[str]) -> None:
+        self._pick(path, taken)
+        folder = _folder(path)
+        while folder and folder not in above:
+            above.add(folder)
+            self._pick(folder, taken)
+            folder = _folder(folder)
+
+    def _pick(self, path: str, taken: set[str]) -> None:
+        if path in self:
+            self._discard(path)
+            taken.add(path)
 
     def _discard(self, path: str) -> None:
         self._gone.pop(path, None)

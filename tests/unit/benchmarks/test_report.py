@@ -110,3 +110,14 @@ def test_a_page_without_a_place_is_refused() -> None:
     """No figures are lost silently where the marks are gone."""
     with pytest.raises(ValueError, match="no <!-- figures"):
         report.put_into("# Performance\n", "figures")
+
+
+def test_rows_that_were_not_measured_stay() -> None:
+    """A later run of some rows takes their place alone, and says when and where."""
+    before = {"figures": [{"row": 1, "n": 1}, {"row": 7, "n": 1}], "series": {"saves": 1, "site": 1}, "machine": 1}
+    later = {"figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}], "series": {"saves": 2}, "machine": 2}
+    assert report.added(before, later) == {
+        "figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}, {"row": 7, "n": 1}],
+        "series": {"saves": 2, "site": 1},
+        "machine": 2,
+    }

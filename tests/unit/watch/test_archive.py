@@ -124,13 +124,12 @@ def test_only_failures_and_nothing(tmp_path: Path) -> None:
 def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither too heavy nor too many; what is too heavy alone goes alone; order is kept."""
     monkeypatch.setattr(archive, "CHUNK_BYTES", 100)
-    monkeypatch.setattr(archive, "CHUNK_FILES", 3)
     sizes = [10, 10, 10, 10, 95, 500, 1]
     items = []
     for index, size in enumerate(sizes):
         (tmp_path / str(index)).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / str(index)), f"/{index}"))
-    found = list(archive.build(items, uid=0, gid=0))
+    found = list(archive.build(items, uid=0, gid=0, most=3))
     assert [[item.path for item in part.items] for part in found] == [
         ["/0", "/1", "/2"],
         ["/3"],
@@ -141,12 +140,11 @@ def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pyte
     assert [part.size for part in found] == [30, 10, 95, 500, 1]
 
 
-def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> None:
     """A large tree is never in memory as a whole."""
-    monkeypatch.setattr(archive, "CHUNK_FILES", 1)
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(b"old")
-    parts = archive.build([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0)
+    parts = archive.build([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0, most=1)
     next(parts)
     (tmp_path / "c").write_bytes(b"newer")
     assert [archive.first_file(part.data) for part in parts] == [b"old", b"newer"]
