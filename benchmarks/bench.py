@@ -18,7 +18,7 @@ class Scale:
     saves: int = 20
     lone_saves: int = 200  # devenv's alone, for a 99th percentile
     load_seconds: float = 12.0
-    bursts: tuple[tuple[int, int], ...] = ((100, 3), (500, 3), (2_000, 3), (10_000, 1))  # files, rounds
+    bursts: tuple[tuple[int, int], ...] = ((100, 3), (500, 3), (2_000, 3), (10_000, 3))  # files, rounds
     deletes: int = 3
     switches: int = 2
     edits: int = 15

@@ -196,23 +196,31 @@ def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
 
     In the middle of one long write the times say nothing, so a large file has to be the same twice.
     """
-    with open(descriptor, "rb") as file:
+    try:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)
-            file.seek(0)
-            content = file.read()
-            is_whole = len(content) <= SMALL_BYTES or _is_again(file, content)
+            content = _content(descriptor, before.st_size)
+            is_whole = len(content) <= SMALL_BYTES or _is_again(descriptor, content)
             after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if is_whole and same and len(content) == after.st_size:
                 return after, content
+    finally:
+        os.close(descriptor)
     raise OSError(0, "it is being written all the time")
 
 
-def _is_again(file: IO[bytes], content: bytes) -> bool:
+def _content(descriptor: int, size: int) -> bytes:
+    """All that is in a file that is thought to be so large; of a larger one so much that it shows."""
+    content = os.pread(descriptor, size + 1, 0)
+    while len(content) < size and (more := os.pread(descriptor, size, len(content))):
+        content += more  # one call reads 2 GiB at most
+    return content
+
+
+def _is_again(descriptor: int, content: bytes) -> bool:
     time.sleep(min(LONGEST_REST, len(content) * REST_A_BYTE))
-    file.seek(0)
-    return file.read() == content
+    return _content(descriptor, len(content)) == content
 
 
 def first_file(data: bytes) -> bytes:
