@@ -144,6 +144,13 @@ BUGS = (
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
     Bug(
+        "an earlier shell goes on",
+        "shell.py",
+        '[ "$f" = $$ ] || kill -9 "$f" 2>/dev/null',
+        ":",
+        "tests/engine/test_apply.py::test_what_an_earlier_shell_was_sent_undoes_nothing",
+    ),
+    Bug(
         "the same problem is told again and again",
         "lane.py",
         "if self.told.get(path) != reason:",

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from devenv.engine.api import Engine
@@ -257,3 +258,21 @@ async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) 
         "/srv:", "new", "there", "/srv/new:", "deep", *sorted(f"f{i}" for i in range(20)), "own",
     ]  # fmt: skip
     await target.close()
+
+
+async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """Held up and cut off in the middle of a save, it does not do it later, over a newer one."""
+    box = start(boxes)
+    perls = "for c in /proc/[0-9]*/comm; do [ $(cat $c) != perl ] || { p=${c%/comm}; kill -$1 ${p#/proc/}; }; done"
+    target = await reach(api, box)
+    await target.deliver((), [Sync(source(tmp_path, "f", "old"), "/srv/f")])
+    sh(box, f"set -- STOP; {perls}")
+    with anyio.move_on_after(0.3):
+        await target.deliver((), [Sync(source(tmp_path, "f", "late"), "/srv/f")])
+    newer = await reach(api, box)
+    await newer.deliver((), [Sync(source(tmp_path, "f", "new"), "/srv/f")])
+    sh(box, f"set -- CONT; {perls}")
+    await anyio.sleep(0.3)
+    assert sh(box, "cat /srv/f; ls -A /srv") == "newf"
+    for one in (target, newer):
+        await one.close()
