@@ -36,7 +36,10 @@ class FileState:
             return False
         if self.kind is Kind.FILE:
             return self == other
-        return self.link == other.link
+        if self.kind is Kind.LINK:
+            # The same link made anew is news: what was read in between was something else.
+            return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
+        return True
 
     @property
     def is_doubtful(self) -> bool:

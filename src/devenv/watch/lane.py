@@ -20,7 +20,7 @@ from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.model.events import Emit, Executed, Notice, Problem, Restarted, Synced
 from devenv.model.observed import Container
-from devenv.model.plan import Exec, Restart, ServicePlan
+from devenv.model.plan import Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Hook, Project
 from devenv.watch import changes, planner, reconcile, rules
 from devenv.watch.apply import NO_SHELL, Outcome, Target
@@ -260,6 +260,7 @@ class Lane:
         if lost:  # what one container did not get is not done: otherwise nothing would differ the next time
             bad |= {p for p, _ in (*found.present, *found.gone)}
         changes.apply(self.done, _without(found, bad))
+        self._know_folders(step.syncs)
         self._doubt({p: self.done[p] for p in bad if p in self.done})  # a file that another one gave its place back
         if lost or len(self.targets) > 1:
             self._doubt({p: s for p, s in (*found.gone, *found.present) if p in bad})
@@ -298,6 +299,18 @@ class Lane:
         if now is not None and now.key == target.container.key:
             target.container = now  # it may have ended meanwhile: then files go in without a shell
         return now
+
+    def _know_folders(self, syncs: Iterable[Sync]) -> None:
+        """The folders that files came with, also where they had vanished again before anybody saw them."""
+        seen: set[str] = set()
+        for sync in syncs:
+            folder = sync.source.rpartition("/")[0]
+            while folder not in seen and folder not in self.done and rules.relative_to(folder, sync.root):
+                seen.add(folder)
+                if self.wants(folder):
+                    self.done[folder] = self.site.now.get(folder, reconcile.FOLDER)
+                    self._wait(folder)
+                folder = folder.rpartition("/")[0]
 
     def _bad_paths(self, step: ServicePlan, outcome: Outcome) -> set[str]:
         bad = {s.source for s in step.syncs if s.target in outcome.failed}
@@ -431,13 +444,14 @@ class Lane:
         container = target.container
         if container.running:
             await target.open_shell()  # ends what an earlier one was sent and has not done yet
-        # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
-        now, done = self.site.now, self.done
-        self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
         syncs = planner.initial(self.site.now, self._initial_rules())
         stale = reconcile.stale(record.placed, self.rules, self.site.now)
         # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
         is_first = container.running and container.id in self.prepared
+        if not is_first:
+            # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
+            now, done = self.site.now, self.done
+            self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
         missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
         self.prepared.discard(container.id)
         if container.state == "created":
@@ -447,6 +461,7 @@ class Lane:
         outcome = Outcome()
         for at in range(0, len(missing), AT_ONCE):
             outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
+        self._know_folders(missing)
         bad = {s.source for s in missing if s.target in outcome.failed}
         self.failed |= bad
         self._doubt({p: s for p, s in self.done.items() if p in bad})

@@ -44,7 +44,9 @@ def text(changes: Changes) -> str:
         ({"/a": FILE.doubtful()}, {"/a": FILE}, "-/a:dir +/a:file"),
         ({"/a": FILE.doubtful()}, {"/a": DIR}, "-/a:file +/a:dir"),
         ({"/a": FILE.doubtful()}, {"/a": None}, "-/a:file"),
-        ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11, inode=90)}, ""),
+        ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11)}, ""),
+        ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # what was read in between was something else
+        ({"/a": LINK}, {"/a": replace(LINK, ctime_ns=90)}, "+/a:link"),
         ({"/a": LINK}, {"/a": replace(LINK, link="from")}, "+/a:link"),
         # new and gone, in order
         ({}, {"/b": FILE, "/a/x": FILE, "/a": DIR}, "+/a:dir +/a/x:file +/b:file"),

@@ -148,3 +148,16 @@ async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(si
     await site.look()
     told = [one.message for one in site.said if isinstance(one, Problem)]
     assert told == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
+
+
+async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> None:
+    """It vanished while its file was on the way, which made it in the container: there it is removed, too."""
+    one = FakeTarget("one")
+    await site.adopt(one)
+    site.folder.joinpath("a/b").mkdir(parents=True)
+    site.folder.joinpath("a/b/inside").write_text("x")
+    await site.notice()
+    del site.corridor._site.now[str(site.folder / "a/b")]
+    await site.lane.advance()
+    await site.lane.advance()
+    assert "/src/a/b" in one.deleted
