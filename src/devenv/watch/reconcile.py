@@ -31,8 +31,21 @@ def tops(syncs: Sequence[Sync], bound: Sequence[BoundRule]) -> frozenset[str]:
 
 
 def named(syncs: Iterable[Sync]) -> frozenset[str]:
-    """The targets as the journal of what was put names them: folders with a `/` at their end."""
-    return frozenset(f"{s.target}/" if s.folder else s.target for s in syncs)
+    """The targets as the journal of what was put names them, folders with a `/` at their end; those they bring along.
+
+    A file brings the folders that it is in, below its rule's own.
+    """
+    found: set[str] = set()
+    for sync in syncs:
+        found.add(f"{sync.target}/" if sync.folder else sync.target)
+        folder = sync.target
+        inside = relative_to(sync.source, sync.root) if sync.root else None
+        for _ in range((inside or "").count("/")):
+            folder = folder.rpartition("/")[0]
+            if f"{folder}/" in found:
+                break
+            found.add(f"{folder}/")
+    return frozenset(found)
 
 
 def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:

@@ -46,6 +46,8 @@ def test_what_another_rule_still_puts_there_is_not_stale() -> None:
 def test_folders_are_named_with_a_slash() -> None:
     """As the journal tells folders from files."""
     assert reconcile.named([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
+    deep = [Sync(f"/p/b/c/{name}", f"/to/b/c/{name}", root="/p") for name in "xy"]
+    assert reconcile.named(deep) == {"/to/b/", "/to/b/c/", "/to/b/c/x", "/to/b/c/y"}
 
 
 def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
