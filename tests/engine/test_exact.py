@@ -33,7 +33,7 @@ pytestmark = pytest.mark.engine
 CANARY = b"canary-%s" % os.urandom(8).hex().encode()
 EVERY_IMAGE = pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
 SOON = 5.0  # seconds
-PUT_BY_HAND = re.compile(rb"\x01p (\w+) [^\n]* (\d+)\n")
+PUT_BY_HAND = re.compile(rb"p ([0-9a-f]{8,}) [0-9a-f]{8,} \d+ \d+ \d+ -?\d+ \d+ (\d+)\n")
 ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
 
 
@@ -286,7 +286,7 @@ def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> No
     run("init", "-b", "one")
     for branch in ("one", "two"):
         for number in range(files):
-            name = f"{number % 37}/{branch if number % 5 == 0 else 'both'}{number % 3}/{number}"
+            name = f"{number % 37}/{branch if number % 5 == 0 else 'both'}{number % 3}/n{number}"
             rig.path(name).parent.mkdir(parents=True, exist_ok=True)
             rig.path(name).write_text(f"{branch} {number}")
         run("add", "-A")

@@ -13,7 +13,23 @@ from support import engine
 from support.stack import IDLE, unique_name
 
 SERVICE_LABEL = "com.docker.compose.service"
-APPLETS = ("sh", "cat", "chmod", "chown", "kill", "ls", "mkdir", "mv", "rm", "rmdir", "sleep", "stat", "touch", "wc")
+APPLETS = (
+    "sh",
+    "cat",
+    "chmod",
+    "chown",
+    "grep",
+    "kill",
+    "ls",
+    "mkdir",
+    "mv",
+    "rm",
+    "rmdir",
+    "sleep",
+    "stat",
+    "touch",
+    "wc",
+)
 SHELL = tuple(part.replace("$$", "$") for part in IDLE)
 
 

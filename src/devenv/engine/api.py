@@ -272,7 +272,7 @@ class Engine:
         what = "opening a shell in a container"
         async with contextlib.AsyncExitStack() as stack:
             with self._told(what):
-                options = {"AttachStdin": True, "User": user, "Env": [f"{SESSION_MARK}={mark}"]}
+                options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": [f"{SESSION_MARK}={mark}"]}
                 execution, answer = await stack.enter_async_context(self._exec(container_id, argv, what, options))
             yield Session(answer, lambda: self._code(execution, what))
 

@@ -29,7 +29,7 @@ from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD, awaited
 from devenv.lifecycle.stage import Stage, chosen, look
-from devenv.model.events import Emit, Rebuilt, Reloaded, Removed, Restarted, Step
+from devenv.model.events import Emit, Notice, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Settings
 from devenv.preflight.ports import require_free
@@ -151,13 +151,13 @@ class Running:
         """The service's containers made anew from the image that is there, the tree's files in them."""
         began = time.monotonic()
         async with self._turns[service]:
-            await self._replace(service, force=True)
+            await self._replace(service)
         self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
 
-    async def _replace(self, service: str, *, force: bool = False) -> None:
+    async def _replace(self, service: str) -> None:
         old = self.observer.scene.of(service)
         async with self._ending(old):
-            scene = await self._remake((service,), force=force)
+            scene = await self._remake((service,), force=True)
         await self._drop_images(old, scene)
 
     async def _remake(self, services: Sequence[str], *, force: bool = False) -> Scene:
@@ -225,7 +225,9 @@ class Running:
             found=await look(self.engine, scene),
         )
         rules_now = await self._rules_of(after)
-        change = difference.between(self._made, after.services)
+        theirs = after.found.foreign_services
+        change = difference.between({n: s for n, s in self._made.items() if n not in theirs}, after.services)
+        self._tell_of_theirs(loaded, theirs)
         if not change and rules_now == self._rules:
             self._enter(after)
             return False
@@ -243,6 +245,16 @@ class Running:
         self.emit(_told(event, change, removed, scene, now))
         await self._drop_images(old, now)
         return True
+
+    def _tell_of_theirs(self, loaded: Loaded, theirs: Iterable[str]) -> None:
+        """What others have started or replaced meanwhile stays as it is, whatever the files say of it now."""
+        before, now = self.stage.loaded.model["services"], loaded.model["services"]
+        for name in sorted(theirs):
+            if before.get(name) != now.get(name):
+                said = f"{name} stays as it is: not devenv, but plain Compose or Docker made a container of it"
+                self.emit(
+                    Notice(said, f"docker compose up -d {name}" if name in now else f"docker compose rm -sf {name}")
+                )
 
     async def _prepared(self, after: Stage, change: Difference) -> Stage:
         """Ports free and images there, before anything that runs is touched."""

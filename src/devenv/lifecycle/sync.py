@@ -61,7 +61,7 @@ async def sync(options: Options, emit: Emit) -> int:
             emit(Notice("no container of a service with sync rules is there", "devenv up"))
             return 0
         now = await anyio.to_thread.run_sync(scan.scan, rules.roots(bound), lambda folder: rules.prune(bound, folder))
-        held = frozenset(r.rule.path for r in bound if _is_away(r.rule.path, now))
+        held = frozenset(root for root in rules.roots(bound) if _is_away(root, now))
         for path in sorted(held):
             shown = rules.relative_to(path, project.directory) or path
             emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
@@ -108,7 +108,8 @@ class _Once:
 
     def _deletes(self, placed: Collection[str], bound: Sequence[BoundRule]) -> tuple[Delete, ...]:
         """What the journal says the container was given, and the host has no more."""
-        stale = reconcile.stale(placed, [r for r in bound if r.rule.path not in self.held], self.now)
+        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
+        stale = reconcile.stale(placed, there, self.now)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)

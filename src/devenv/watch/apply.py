@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import posixpath
+import re
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from devenv.watch.staging import Staging, chunked, groups, name, parents, plain,
 
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
+NO_CONTAINER = re.compile("(?i)no such container")
 NO_SHELL = "cannot be deleted: its image has no shell"
 _NUMBERS = itertools.count()
 
@@ -108,6 +110,8 @@ class Target:
                 deletes = [d for d in deletes if d.directory or d.target not in put]
             if deletes:
                 await self._delete(shell, deletes, outcome)
+                # What makes room for a file is not gone.
+                outcome.deleted = len({d.target for d in deletes} - {s.target for s in syncs} - outcome.failed.keys())
             if syncs:
                 await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
             outcome.failed = {target: plain(reason, target) for target, reason in outcome.failed.items()}
@@ -155,17 +159,17 @@ class Target:
         failures = await _run(shell, orders)
         for index, text in failures.items():
             outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
-        outcome.deleted += len(deletes) - len(outcome.failed)
         self._puts.note(gone=(_named(d) for d in deletes if d.target not in outcome.failed))
         self._folders.difference_update(d.target for d in deletes)
 
     async def _sweep(self, shell: Shell) -> None:
-        await _run(shell, [b"rm -rf -- " + quoted(place) for place in sorted(self.strays)])
-        self._forget_strays()
+        places = sorted(self.strays)
+        failures = await _run(shell, [b"rm -rf -- " + quoted(place) for place in places])
+        self._forget_strays({places[index] for index in failures})
 
-    def _forget_strays(self) -> None:
-        self._puts.note(gone=self.strays)
-        self.strays.clear()
+    def _forget_strays(self, left: Collection[str] = ()) -> None:
+        self._puts.note(gone=self.strays.difference(left))
+        self.strays.intersection_update(left)
 
     # --- sync -------------------------------------------------------------------------------------------------
 
@@ -188,7 +192,8 @@ class Target:
         failed = await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))})
         outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         outcome.files += len(made - failed.keys())
-        self._forget_strays()
+        failed_at = (place for target, place in staging.places.items() if target in outcome.failed)
+        self._forget_strays({left for place in failed_at for left in (place, posixpath.dirname(place))})
 
     async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
@@ -224,7 +229,7 @@ class Target:
         try:
             await self._engine.put(self.container.id, part.data)
         except CallError as error:
-            if error.absent and "container" in error.reason.lower():
+            if NO_CONTAINER.search(error.reason):
                 raise
             if shell is not None:  # what was put by half may take the space that the others need
                 await _run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])
@@ -249,6 +254,10 @@ class Target:
             del done[small[index][0]]
         outcome.files += len(done)
         outcome.bytes += sum(len(entry.content) for entry in done.values())
+        if left:  # a folder that was there may have gone: the engine would make it root's
+            above = {a for index in left for a in parents(sources[small[index][0].path].target)}
+            self._folders -= above
+            await self._make_folders(shell, above)
         return Archive(tuple(one for one in part.read if one[0] not in done))
 
     async def _placed(self, part: Archive, outcome: Outcome) -> None:
@@ -287,10 +296,11 @@ class Target:
         failures = await _run(shell, [together(group, quoted) for group in bulk])
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single = [p for p in places if posixpath.dirname(p) not in staging.folders]
-        single += [place for index in failures for place in bulk[index]]
+        grouped = {place for index in failures for place in bulk[index]}
+        single += grouped
         left = await _do(shell, [hand.rename(place, staged[place].target) for place in single])
         single = [single[index] for index in left]
-        orders = [_alone(place, staged[place].target, is_link=place in part.links) for place in single]
+        orders = [_order(place, staged[place].target, part, is_late=place in grouped) for place in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
         failures = await _run(shell, orders)
@@ -348,11 +358,11 @@ def _ended() -> Iterator[None]:
         raise EngineError("the shell in the container has ended") from error
 
 
-def _alone(place: str, target: str, *, is_link: bool) -> bytes:
-    """Nothing where the entry has moved already, as part of a group that failed later on."""
+def _order(place: str, target: str, part: Archive, *, is_late: bool) -> bytes:
+    """The rename of a staged entry. What was part of a group that failed may have moved already."""
     staged = quoted(place)
-    verb = b"l " if is_link else b"m "
-    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + verb + staged + b" " + quoted(target)
+    order = (b"l " if place in part.links else b"m ") + staged + b" " + quoted(target)
+    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
 
 
 def _named(delete: Delete) -> str:

@@ -24,7 +24,7 @@ CHUNK_FILES = 1000
 DIGEST_BYTES = 16
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 GONE = os.strerror(errno.ENOENT)
-LONGEST_REST = 0.01  # seconds between two reads of a large file
+REST = 0.004, 0.01  # seconds between two reads of a large file: its writer may have lost its turn in the middle
 REST_A_BYTE = 5e-9
 SMALL_FILES = 8
 SMALL_BYTES = 64 * 1024
@@ -194,13 +194,15 @@ def _name(path: str) -> bytes:
 def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
     """The content between two equal looks at size and times, so that it was once the file's content.
 
-    In the middle of one long write the times say nothing, so a large file has to be the same twice.
+    In the middle of one write the times say nothing, so it has to be the same twice, a large file after a rest.
     """
     try:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)
             content = _content(descriptor, before.st_size)
-            is_whole = len(content) <= SMALL_BYTES or _is_again(descriptor, content)
+            if len(content) > SMALL_BYTES:
+                time.sleep(min(max(REST[0], len(content) * REST_A_BYTE), REST[1]))
+            is_whole = _content(descriptor, len(content)) == content
             after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if is_whole and same and len(content) == after.st_size:
@@ -216,11 +218,6 @@ def _content(descriptor: int, size: int) -> bytes:
     while len(content) < size and (more := os.pread(descriptor, size, len(content))):
         content += more  # one call reads 2 GiB at most
     return content
-
-
-def _is_again(descriptor: int, content: bytes) -> bool:
-    time.sleep(min(LONGEST_REST, len(content) * REST_A_BYTE))
-    return _content(descriptor, len(content)) == content
 
 
 def first_file(data: bytes) -> bytes:

@@ -84,7 +84,7 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             present[path] = state
             if old is not None and old.is_doubtful and state.kind is not Kind.DIR:
                 gone[path] = replace(old, kind=Kind.DIR)  # a folder may be in the way there
-    folders = {path for path, state in gone.items() if state.kind is Kind.DIR}
+    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
     if folders:
         is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})
         for path, old in before.items():
@@ -93,6 +93,11 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
                 if (state := now.get(path)) is not None:
                     present[path] = state
     return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=_deepest_first)))
+
+
+def _may_be_folder(old: FileState, now: FileState | None) -> bool:
+    """Whether it may be a folder in the container while the host has none there."""
+    return old.is_doubtful and (now is None or now.kind is not Kind.DIR)
 
 
 def apply(manifest: Manifest, changes: Changes) -> Manifest:

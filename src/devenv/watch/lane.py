@@ -83,6 +83,7 @@ class Lane:
     retry: float = FIRST_RETRY
     retry_at: float = math.inf
     told: dict[str, str] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # containers that could not be asked the last time
     owed_execs: dict[Hook, Exec] = field(default_factory=dict)
     owed_restart: Restart | None = None
     owed_recreation: str = ""  # its cause
@@ -275,17 +276,20 @@ class Lane:
         """What happened in all containers of the service, and whether any of them could not be asked."""
         merged = Outcome()
         lost: list[str] = []
+        lost_now: set[str] = set()
 
         async def one(target: Target) -> None:
             try:
                 merged.merge(await target.deliver(step.deletes, step.syncs, fresh))
             except EngineError as error:
                 now = await self._now_of(target)
-                if now is not None:
-                    # Begun anew it is about to be adopted: nothing to tell.
-                    lost.append("" if now.key != target.container.key else error.message)
+                # Gone, or begun anew and about to be adopted: nothing to tell. Nor is one broken call worth a line.
+                is_there = now is not None and now.key == target.container.key
+                lost.append(error.message if is_there and target.container.id in self.lost else "")
+                lost_now.add(target.container.id)
 
         await each(one, self.targets.values())
+        self.lost = lost_now
         for message in filter(None, lost):
             self._tell({self.service: message})
         return merged, bool(lost)
@@ -308,7 +312,7 @@ class Lane:
             while folder not in seen and folder not in self.done and rules.relative_to(folder, sync.root):
                 seen.add(folder)
                 if self.wants(folder):
-                    self.done[folder] = self.site.now.get(folder, reconcile.FOLDER)
+                    self.done[folder] = reconcile.FOLDER
                     self._wait(folder)
                 folder = folder.rpartition("/")[0]
 
@@ -358,7 +362,8 @@ class Lane:
         if not 0 <= now - saved <= LAST_RETRY:
             saved = began
         paths = [os.path.relpath(s.source, self.site.project.directory) for s in step.syncs[:SHOWN_PATHS]]
-        paths += [d.cause for d in step.deletes[:SHOWN_PATHS]]
+        put = {s.target for s in step.syncs}
+        paths += [d.cause for d in step.deletes if d.target not in put][:SHOWN_PATHS]
         return Synced(
             service=self.service,
             files=outcome.files,
@@ -453,9 +458,6 @@ class Lane:
             now, done = self.site.now, self.done
             self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
         missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
-        self.prepared.discard(container.id)
-        if container.state == "created":
-            self.prepared.add(container.id)
         missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
         puts.note(placed=reconcile.named(syncs) - record.placed)
         outcome = Outcome()
@@ -473,6 +475,9 @@ class Lane:
         for path, state in stale.items():
             self.done[path] = state
             self._wait(path)
+        self.prepared.discard(container.id)
+        if container.state == "created":
+            self.prepared.add(container.id)
         return outcome.files
 
     def _initial_rules(self) -> tuple[BoundRule, ...]:

@@ -50,7 +50,7 @@ class Corridor:
         self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_at_rest)
         self._rules = tuple(bound)
         self._before: dict[str, Lane] = dict(before.lanes) if before is not None else {}
-        self._guarded = tuple({r.rule.path for r in self._rules})
+        self._guarded = rules.roots(r for r in self._rules if r.copies)
         self._held: frozenset[str] = frozenset()
         self._raw: set[str] = set()  # told, and not looked at yet
         self._arrived = anyio.Event()

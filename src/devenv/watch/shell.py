@@ -16,6 +16,7 @@ from devenv.errors import EngineError
 from devenv.watch import hand
 
 ANSWER_SECONDS = 60.0
+START_SECONDS = 5.0
 LATE_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
 BATCH_BYTES = 64 * 1024  # more orders could fill the pipe both ways while nobody reads
 HAND_BYTES = 2 << 20  # of deeds, which are answered together at their end
@@ -30,11 +31,12 @@ PRELUDE = b"""exec 2>&1
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
 l() { { o "$1" "$2" && rm -f -- "$2" && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
-d() { [ -d "$1" ] || { mkdir -- "$1" && chown "$2" -- "$1"; }; }
+d() { [ -d "$1" ] || { mkdir -- "$1" && { chown "$2" -- "$1" || { rmdir -- "$1"; return 1; }; }; }; }
 g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
 r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
 if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p" 2>/dev/null || :
-elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1; fi; done; }
+elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1
+elif [ -d "${p%/*}" ] && [ ! -x "${p%/*}" ]; then echo "its folder cannot be looked into"; return 1; fi; done; }
 """
 
 
@@ -63,27 +65,33 @@ class Shell:
         self.broken = False
 
     @classmethod
-    async def open(cls, engine: Engine, container_id: str, mark: str) -> Shell | None:
+    async def open(cls, engine: Engine, container_id: str, mark: str, *, by_hand: bool = True) -> Shell | None:
         """A shell as root in a running container, or None where the image has no `sh`, `mv` or `rm`.
 
-        Raises EngineError where that cannot be told now: the container has gone, or is paused.
+        `by_hand`: with the image's perl before it, where it has one that works. Raises EngineError where that cannot
+        be told now: the container has gone, or is paused.
         """
         stack = contextlib.AsyncExitStack()
+        mark_here = f"{mark}/{container_id}."
 
         async def is_paused() -> bool:
             now = await engine.inspect(container_id)
             return now is None or now.state == "paused"
 
+        is_handing_over = False
         try:
-            session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark))
+            session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark_here))
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
                 await session.send(PRELUDE)
-            failures = await shell.run([NEEDED, PREDECESSORS % quoted(f"{SESSION_MARK}={mark}")])
-            if not failures:
+            failures = await shell.run([NEEDED, PREDECESSORS % quoted(f"{SESSION_MARK}={mark_here}")])
+            is_handing_over = by_hand and not failures
+            if is_handing_over:
                 await shell._hand_over()
         except BaseException as error:
             await _close(stack)
+            if is_handing_over and isinstance(error, (ConnectionError, TimeoutError)):
+                return await cls.open(engine, container_id, mark, by_hand=False)
             refused = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
             if refused or isinstance(error, BrokenShellError):
                 return None
@@ -97,9 +105,11 @@ class Shell:
 
     async def _hand_over(self) -> None:
         """From now on deeds are done without a process each, where the image has what that takes."""
-        self.has_hand = not await self._exchange(hand.start(self._mark))
-        if self.has_hand:
-            await self._session.send(PRELUDE)
+        with anyio.fail_after(START_SECONDS):
+            has_hand = not await self._exchange(hand.start(self._mark))
+        if has_hand:
+            await self._session.send(hand.orders(PRELUDE))
+        self.has_hand = has_hand
 
     async def do(self, deeds: Sequence[bytes]) -> list[int]:
         """Which of these deeds (see `hand`) are still to be done by orders: all where the image has no perl.
@@ -111,7 +121,7 @@ class Shell:
         failed: list[int] = []
         async with self._turn:
             for start, stop in _batches(deeds, HAND_BYTES):
-                answer = await self._exchange(b"".join(deeds[start:stop]) + hand.END)
+                answer = await self._exchange(hand.deeds(deeds[start:stop]))
                 failed += [start + index for index in sorted(answer)]
         return failed
 
@@ -127,8 +137,9 @@ class Shell:
     async def _ask(self, orders: Sequence[bytes]) -> dict[int, str]:
         mark = self._mark.encode()
         lines = [order + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, order in enumerate(orders)]
-        lines.append(b"printf '\\n%s end\\n' " + mark + b"\n")
-        return await self._exchange(b"\n".join(lines))
+        lines.append(b"printf '\\n%s end\\n' " + mark)
+        text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # whole or not at all, wherever the connection is cut
+        return await self._exchange(hand.orders(text) if self.has_hand else text)
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
         try:

@@ -44,6 +44,10 @@ def text(changes: Changes) -> str:
         ({"/a": FILE.doubtful()}, {"/a": FILE}, "-/a:dir +/a:file"),
         ({"/a": FILE.doubtful()}, {"/a": DIR}, "-/a:file +/a:dir"),
         ({"/a": FILE.doubtful()}, {"/a": None}, "-/a:file"),
+        # it may be a folder in the container: what is known below it goes along, and stays where the host has one
+        ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": None}, "-/a/b:file -/a:file"),
+        ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": LINK}, "-/a/b:file -/a:dir +/a:link"),
+        ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": DIR}, "-/a:file +/a:dir"),
         ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11)}, ""),
         ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # what was read in between was something else
         ({"/a": LINK}, {"/a": replace(LINK, ctime_ns=90)}, "+/a:link"),

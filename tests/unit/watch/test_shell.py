@@ -367,7 +367,7 @@ async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1_700_000_000, 4_102_444_800])
-@pytest.mark.parametrize("content", [b"", b"\x01r 2f\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
+@pytest.mark.parametrize("content", [b"", b"r 2f\nd 3\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
 async def test_what_is_put_is_as_it_was(by_hand: Shell, folder: bytes, content: bytes, seconds: int) -> None:
     """Whatever bytes it holds, also those of a deed: content, mode, and the time to the nanosecond."""
     path = os.fsdecode(folder + b"/f")
@@ -423,3 +423,74 @@ async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path)
     assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
     await plain.close()
     assert read(folder + b"/a") == b"new"
+
+
+@pytest.mark.parametrize("text", [b"\n\x01r 2f", b"\nd 3\nr 2f\n", b"} ; {"])
+async def test_orders_may_hold_what_looks_like_something_else(by_hand: Shell, folder: bytes, text: bytes) -> None:
+    """They are counted, not searched for deeds."""
+    name = folder + b"/a" + text.replace(b"/", b"") + b"z"
+    assert await by_hand.run([b"m " + q(write(folder + b"/s~")) + b" " + q(name)]) == {}
+    assert read(name) == b"new"
+
+
+@pytest.mark.parametrize("kind", ["deeds", "orders"])
+async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
+    """Wherever the connection is cut: neither half a name nor half of what belongs together."""
+    mine, other = folder + b"/it's/mine", folder + b"/it"
+    whole = hand.deeds([hand.remove(os.fsdecode(other)), hand.remove(os.fsdecode(mine))])
+    if kind == "orders":
+        whole = hand.orders(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
+    for size in range(len(whole)):
+        write(other)
+        engine = LocalEngine(["sh"])
+        shell = await opened(engine)
+        assert shell.has_hand
+        await shell._session.send(whole[:size])
+        await shell.close()
+        assert os.path.exists(other), whole[:size]
+
+
+async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: bytes, tmp_path: Path) -> None:
+    """A name that is cut off in the middle of its quotes may be another one."""
+    sent: list[bytes] = []
+    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_hand=False)  # type: ignore[arg-type]
+    assert found is not None
+    send = found._session.send
+
+    async def cut(data: bytes) -> None:
+        sent.append(data)
+        await send(data[: data.index(b"it'") + 3])
+
+    found._session.send = cut  # type: ignore[method-assign]
+    write(folder + b"/it")
+    with anyio.move_on_after(0.2):
+        await found.run([b"rm -rf -- " + q(folder + b"/it's/mine")])
+    await found.close()
+    assert sent
+    assert os.path.exists(folder + b"/it")
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1", "exit 127", "echo 42; exit 0", "if [ \"$2\" = 'print 42' ]; then echo 42; else exit 3; fi"]
+)
+async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -> None:
+    """A stub, or one that ends: the shell goes on without it."""
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    (tmp_path / "perl").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "perl").chmod(0o755)
+    plain = await opened(LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"]))
+    assert not plain.has_hand
+    assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
+    await plain.close()
+
+
+@pytest.mark.parametrize("variable", ["PERL_UNICODE=SDA", "PERL5OPT=-CSD", "PERLIO=:utf8", "PERL5OPT=-MNo::Such"])
+async def test_what_the_image_tells_its_perl_is_not_for_ours(folder: bytes, variable: str) -> None:
+    """Bytes stay bytes."""
+    shell = await opened(LocalEngine([str(shutil.which("env")), variable, "sh"]))
+    assert shell.has_hand
+    path = os.fsdecode(folder + b"/\xff")
+    assert await shell.do([hand.put(entry(b"\xff\x00\xc3"), f"{path}~", path)]) == []
+    assert read(folder + b"/\xff") == b"\xff\x00\xc3"
+    await shell.close()
