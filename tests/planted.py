@@ -111,8 +111,8 @@ BUGS = (
     Bug(
         "one replica is forgotten",
         "lane.py",
-        "await each(one, self.targets.values())\n        for message",
-        "await each(one, [*self.targets.values()][:1])\n        for message",
+        "await each(one, self.targets.values())\n        self.lost",
+        "await each(one, [*self.targets.values()][:1])\n        self.lost",
         f"{FAULTS}replicas_come_and_go",
     ),
     Bug(
