@@ -110,6 +110,21 @@ def test_links_are_copied_and_never_followed(
     assert not [call.target for call in proxy.calls if CANARY in call.body or CANARY in call.stream]
 
 
+@EVERY_IMAGE
+def test_a_link_to_itself_gives_way(new_rig: NewRig, tmp_path: Path, kind: str, user: int) -> None:
+    """Somebody in the container put one in the place of a file: the next save replaces it."""
+    rig = new_rig(kind, user)
+    (box,) = rig.boxes.ids
+    rig.path("f").write_text("1")
+    (tmp_path / "f").symlink_to("f")
+    with rig.running():
+        rig.settle()
+        engine.execute(box, "rm", f"{TARGET}/f", user="0")
+        engine.docker("cp", str(tmp_path / "f"), f"{box}:{TARGET}/f")
+        rig.path("f").write_text("2")
+        rig.settle(SOON)
+
+
 def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) -> None:
     """Uncompressed, below `/`, folders never over anything else, owners in the tar alone."""
     rig = new_rig(through=proxy)
