@@ -235,6 +235,11 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of:
     assert (outcome.files, outcome.atomic) == (1, False)
     assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
     assert await target.differing([Sync(source(tmp_path, "f"), "/srv/deep/f")], ["/srv/deep"]) == []
+    newer = Sync(source(tmp_path, "f", "newer"), "/srv/deep/f")
+    outcome = await target.deliver([Delete("/srv/deep/f", "f", directory=True)], [newer])  # nobody knew what it was
+    assert (outcome.failed, await target.differing([newer], ["/srv/deep"])) == ({}, [])
+    outcome = await target.deliver([Delete("/srv/deep", "f", directory=True)], [Sync(newer.source, "/srv/deep")])
+    assert outcome.failed == {"/srv/deep": "cannot be deleted: its image has no shell"}
     await target.close()
 
 

@@ -98,6 +98,7 @@ class Target:
         """
         async with self._turn:
             outcome = Outcome()
+            folders: set[str] = set()
             self._puts.note(placed=reconcile.named(s for s in syncs if s.target in fresh))
             shell = await self._open()
             if shell is not None:
@@ -105,15 +106,17 @@ class Target:
             elif not self.container.running:
                 deletes = ()
             else:
-                # The engine puts a file in the place of a link, and a link in that of a file, by itself.
+                # The engine puts one thing in the place of another by itself, unless it is a folder.
                 put = {s.target for s in syncs}
-                deletes = [d for d in deletes if d.directory or d.target not in put]
+                folders = {d.target for d in deletes if d.directory and d.target in put}
+                deletes = [d for d in deletes if d.target not in put]
             if deletes:
                 await self._delete(shell, deletes, outcome)
                 # What makes room for a file is not gone.
                 outcome.deleted = len({d.target for d in deletes} - {s.target for s in syncs} - outcome.failed.keys())
             if syncs:
                 await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
+            outcome.failed.update(dict.fromkeys(folders & outcome.failed.keys(), NO_SHELL))
             outcome.failed = {target: plain(reason, target) for target, reason in outcome.failed.items()}
             return outcome
 
