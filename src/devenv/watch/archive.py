@@ -1,4 +1,4 @@
-"""A plan's files as one uncompressed tar per container owner, complete in memory before any request opens."""
+"""A plan's files read whole, before anything is sent; and what a tar from a container holds."""
 
 from __future__ import annotations
 
