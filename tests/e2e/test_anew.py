@@ -104,3 +104,17 @@ def test_a_restart_waits_only_where_it_would_do_harm(stack: Stack, up: Up) -> No
     run.wait_for("restarted", service="slow")
     assert run.all("problem") == []
     assert run.stop() == 130
+
+
+def test_a_rebuild_that_makes_the_same_image(stack: Stack, up: Up) -> None:
+    """The container is replaced all the same, and has what was saved."""
+    rules = [{"action": "rebuild", "path": "./src/pkg"}, {"action": "sync", "path": "./src", "target": "/src"}]
+    stack.write("src/pkg", "one")
+    stack.compose_file({"web": built_service("WORKDIR /src", develop={"watch": rules})})
+    run = up.ready(stack)
+    before = stack.compose("ps", "-q").stdout
+    stack.write("src/pkg", "two")
+    run.wait_for("rebuilt", service="web")
+    assert stack.compose("ps", "-q").stdout != before
+    assert stack.read("web", "/src/pkg") == "two"
+    assert run.stop() == 130

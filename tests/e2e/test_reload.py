@@ -319,3 +319,18 @@ def test_a_rebuild_that_other_rules_interrupt(stack: Stack, up: Up) -> None:
     assert (stack.read("web", "/version"), stack.read("web", "/other/a")) == ("2", "1")
     assert run.all("problem") == []
     assert run.stop() == 130
+
+
+def test_what_plain_compose_scaled_stays_as_it_is(stack: Stack, up: Up) -> None:
+    """Its service is neither removed nor made anew when the file changes, and a line says so."""
+    stack.compose_file({"web": idle_service()})
+    run = up.ready(stack)
+    assert stack.compose("up", "-d", "--no-recreate", "--scale", "web=2", "web").returncode == 0
+    before = set(stack.compose("ps", "-q").stdout.split())
+    stack.compose_file({"web": idle_service(environment={"Q": "1"})})
+    run.wait_for("notice", message=lambda text: "web stays as it is" in text)
+    time.sleep(1)
+    assert set(stack.compose("ps", "-q").stdout.split()) == before
+    assert len(before) == 2
+    assert run.stop() == 130
+    stack.compose("down")

@@ -125,6 +125,18 @@ def test_a_link_to_itself_gives_way(new_rig: NewRig, tmp_path: Path, kind: str, 
         rig.settle(SOON)
 
 
+def test_what_is_deleted_where_another_rule_begins(new_rig: NewRig) -> None:
+    """A folder inside of the rule's that another rule names as its own: it goes like any other."""
+    rig = new_rig(more_rules=lambda source: [WatchRule(str(source / "conf"), Action.RESTART)])
+    rig.path("conf").mkdir()
+    rig.path("conf/k").write_text("k")
+    with rig.running():
+        rig.settle()
+        rig.path("conf/k").unlink()
+        rig.path("conf").rmdir()
+        rig.settle(SOON)
+
+
 def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) -> None:
     """Uncompressed, below `/`, folders never over anything else, owners in the tar alone."""
     rig = new_rig(through=proxy)

@@ -1,8 +1,8 @@
 """What the image's own perl does in a container by itself: a file put, renamed or removed without a process.
 
 A file goes to an open perl with its content by the connection that is there: the whole way of a save then takes less
-than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image made from Debian or Ubuntu. What it cannot do is done by orders to the shell
-that it hands everything else on to.
+than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image
+made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
 """
 
 from __future__ import annotations
