@@ -303,7 +303,8 @@ class Target:
         single += grouped
         left = await _do(shell, [hand.rename(place, staged[place].target) for place in single])
         single = [single[index] for index in left]
-        orders = [_order(place, staged[place].target, part, is_late=place in grouped) for place in single]
+        links = part.links
+        orders = [_order(p, staged[p].target, is_link=p in links, is_late=p in grouped) for p in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
         failures = await _run(shell, orders)
@@ -361,10 +362,10 @@ def _ended() -> Iterator[None]:
         raise EngineError("the shell in the container has ended") from error
 
 
-def _order(place: str, target: str, part: Archive, *, is_late: bool) -> bytes:
+def _order(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
     """The rename of a staged entry. What was part of a group that failed may have moved already."""
     staged = quoted(place)
-    order = (b"l " if place in part.links else b"m ") + staged + b" " + quoted(target)
+    order = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
 
 

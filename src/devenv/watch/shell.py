@@ -25,9 +25,9 @@ NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done 
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 
 # o: no folder is in the way. m: move a staged entry over its target, never into it. n: its last step, since busybox's
-# mv does not replace a link to itself. l: the same for a link. d: a
-# folder with the service's owner. g: many staged entries of one folder at once. r: remove files, and what
-# turns out to be an empty folder; one that holds something is not ours to remove.
+# mv does not replace a link to itself. l: the same for a link. d: a folder with the service's owner. g: many staged
+# entries of one folder at once. r: remove files, and what turns out to be an empty folder; one that holds something
+# is not ours to remove.
 PRELUDE = b"""exec 2>&1
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && n "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
