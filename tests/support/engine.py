@@ -33,7 +33,7 @@ def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None =
         check=False,
     )
     if done.returncode:
-        raise DockerError(f"docker {' '.join(args)}: {done.stderr.strip()}")
+        raise DockerError(f"docker {' '.join(args)}: {done.returncode} {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip("\n")
 
 
