@@ -84,13 +84,13 @@ def test_down_ends_a_detached_run(stack: Stack, up: Up, devenv: StartDevenv) -> 
     assert stack.leftovers() == {}
 
 
-def test_a_run_that_ends_by_itself_keeps_its_volumes(stack: Stack, up: Up) -> None:
-    """When the last service has ended, so does the run: nobody asked for its volume to go, so it stays, listed."""
+def test_a_run_that_ends_by_itself_leaves_nothing(stack: Stack, up: Up) -> None:
+    """When the last service has ended, so does the run, its volume saved."""
     stack.compose_file({"db": idle_service(command=["sleep", "0.5"], **DATA)}, volumes={"data": {}})
     run = up(stack)
     assert run.wait() == 0, run.report()
-    assert run.wait_for("kept")["name"] == f"{stack.name}_data"
-    assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
+    assert run.wait_for("stopped")["saved"].keys() == {"data"}
+    assert stack.leftovers() == {}
 
 
 def test_keep_leaves_everything_and_recreates_nothing(stack: Stack, up: Up, devenv: StartDevenv) -> None:

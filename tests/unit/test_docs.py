@@ -31,7 +31,9 @@ def section(command: str) -> str:
 def options(command: str) -> set[str]:
     """Every spelling of every option that the command takes."""
     group: Any = typer.main.get_command(app)
-    spellings = {spelling for parameter in group.commands[command].params for spelling in parameter.opts}
+    found = group.commands[command]
+    parameters = [p for one in getattr(found, "commands", {"": found}).values() for p in one.params]
+    spellings = {spelling for parameter in parameters for spelling in parameter.opts}
     return {spelling for spelling in spellings if spelling.startswith("-")}
 
 
@@ -73,10 +75,10 @@ def test_no_event_is_described_that_is_not_there() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    """Each key of `x-devenv` has its row, with the values that it takes."""
-    rows = {f"| `{key}` | {', '.join(f'`{value}`' for value in values)} |" for key, values in SETTINGS.items()}
+    """Each key of `x-devenv` has its row, with the values that it takes, where only some can be."""
+    rows = [f"\n| `{key}` | {', '.join(f'`{value}`' for value in values)}" for key, values in SETTINGS.items()]
 
-    assert rows <= set(re.findall(r"^\| `[a-z_]+` \| `[^|]+` \|", COMMANDS_TEXT, re.MULTILINE))
+    assert [row for row in rows if row not in COMMANDS_TEXT] == []
 
 
 def test_every_exit_code_is_described() -> None:

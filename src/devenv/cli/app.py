@@ -9,8 +9,9 @@ import typer
 from devenv.cli import options
 from devenv.cli.images import images
 from devenv.cli.rules import config, explain
+from devenv.cli.snapshot import snapshot
 from devenv.cli.sync import sync
-from devenv.cli.up import down, up
+from devenv.cli.up import down, gc, up
 from devenv.errors import DevenvError
 
 HELP = """A development environment for any Compose project: up, in sync with your editor, gone without a trace.
@@ -27,13 +28,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 BUG = 70
-COMMANDS = frozenset({"up", "down", "images", "sync", "explain", "config"})
+COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot"})
+FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
 app.command("up")(up)
 app.command("down")(down)
+app.command("gc")(gc)
 app.command("images")(images)
 app.command("explain")(explain)
 app.command("config")(config)
 app.command("sync")(sync)
+app.add_typer(snapshot, name="snapshot", help="Save, list and restore the content of volumes.")
 
 
 @app.callback(help=HELP)
@@ -47,6 +51,10 @@ def shared(
 def run(arguments: list[str]) -> int:
     """The exit code; errors of ours are said, in JSON too where that was asked for."""
     before, verb, after = options.split(arguments)
+    if verb is not None and verb not in FINISHERS and not {"-h", "--help"} & {*after}:
+        _tell_of_dead_runs()
+    if verb == "snapshot" and after:
+        before, after = [after[0], *before], after[1:]  # common options are those of its own command
     if verb is not None and not _is_ours(before, verb, after):
         return _pass_through(before, verb, after)
     try:
@@ -62,6 +70,18 @@ def run(arguments: list[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _tell_of_dead_runs() -> None:
+    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - only where a command runs
+
+    if any(Run.dead(("up",))):
+        import anyio  # noqa: PLC0415 - rarely needed
+
+        from devenv.lifecycle.gc import left  # noqa: PLC0415 - as above
+
+        if found := anyio.run(left):
+            options.console().aside(f"left by a dead run: {found}; devenv gc")
 
 
 def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""`devenv up` and `devenv down`."""
+"""`devenv up`, and what ends it: `devenv down`, `devenv gc`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, Verbose
+from devenv.errors import UsageError
 
 Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
 Ports = Annotated[
@@ -34,6 +35,7 @@ def up(
     no_build: Annotated[bool, typer.Option("--no-build", help="Use the images as they are.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="On exit, leave everything running.")] = False,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="On exit, leave the named volumes.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty volumes; what was saved stays.")] = False,
     port: Ports = None,
     lan: Annotated[bool, typer.Option("--lan", help="Publish ports to the network, not only here.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait until all is healthy.")] = 300.0,
@@ -59,6 +61,7 @@ def up(
         build=not no_build,
         keep=keep,
         keep_volumes=keep_volumes,
+        fresh=fresh,
         ports=tuple(port_change(text) for text in port or ()),
         lan=lan,
         timeout=timeout,
@@ -79,12 +82,32 @@ def down(
     output: Format = Output.TEXT,
     quiet: Quiet = False,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Leave the named volumes.")] = False,
+    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without a snapshot.")] = False,
 ) -> None:
-    """End what devenv began in this project: containers, networks, and the volumes that it created."""
+    """End what devenv began in this project: containers, networks, and, once they are saved, its volumes."""
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.lifecycle.down import down as workflow  # noqa: PLC0415 - as above
+    from devenv.lifecycle.ledger import Wish  # noqa: PLC0415 - as above
+
+    if keep_volumes and volumes:
+        raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
+    wish = Wish.KEEP if keep_volumes else Wish.DROP if volumes else Wish.SAVE
 
     window = options.console(output, quiet=quiet)
     chosen = options.selection(file, project_name, profile)
-    raise typer.Exit(anyio.run(lambda: workflow(chosen, window.emit, keep_volumes=keep_volumes)))
+    raise typer.Exit(anyio.run(lambda: workflow(chosen, window.emit, wish)))
+
+
+def gc(
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is left, and leave it.")] = False,
+) -> None:
+    """End what dead runs left, of every project; their volumes are saved as ever."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.lifecycle.gc import gc as workflow  # noqa: PLC0415 - as above
+
+    window = options.console(output, quiet=quiet)
+    raise typer.Exit(anyio.run(lambda: workflow(window.emit, dry_run=dry_run)))

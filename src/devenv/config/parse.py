@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "ports": ("as-written",),
     "initial_sync": ("spec",),
     "deletes": ("recreate",),
+    "keep": (),
 }
 
 _NAME_LIMIT = 255  # of the engine
@@ -57,7 +58,7 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -
 
     Compose prints every `$` doubled, so that its output can be read again; the project holds plain ones.
     """
-    root = _Cursor(_undoubled(dict(model)))
+    root = _Cursor(undoubled(dict(model)))
     services = root.at("services", {})
     return Project(
         name=root.at("name").text(),
@@ -66,7 +67,7 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -
         services=tuple(_service(name, cursor) for name, cursor in services.entries()),
         networks=_resources(root.at("networks", {})),
         volumes=_resources(root.at("volumes", {})),
-        settings=_settings(root.at("x-devenv", {})),
+        settings=_settings(root.at("x-devenv", {}), volumes=root.at("volumes", {}).mapping()),
     )
 
 
@@ -81,13 +82,14 @@ def dotted(path: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _undoubled(value: Any) -> Any:
+def undoubled(value: Any) -> Any:
+    """A part of the model with plain `$`."""
     if isinstance(value, str):
         return value.replace("$$", "$")
     if isinstance(value, list):
-        return [_undoubled(item) for item in value]
+        return [undoubled(item) for item in value]
     if isinstance(value, dict):
-        return {_undoubled(key): _undoubled(item) for key, item in value.items()}
+        return {undoubled(key): undoubled(item) for key, item in value.items()}
     return value
 
 
@@ -179,7 +181,7 @@ class _Cursor:
         return self.value
 
 
-def _settings(block: _Cursor) -> Settings:
+def _settings(block: _Cursor, volumes: Mapping[str, Any]) -> Settings:
     for key, cursor in block.entries():
         if key not in SETTINGS and not key.startswith("x-"):
             raise cursor.wrong("unknown key", hint=_nearest(key, tuple(SETTINGS)))
@@ -187,7 +189,15 @@ def _settings(block: _Cursor) -> Settings:
         ports_as_written=_setting(block, "ports") is not None,
         initial_sync_spec=_setting(block, "initial_sync") is not None,
         deletes_recreate=_setting(block, "deletes") is not None,
+        keep=tuple(_volume_key(entry, volumes) for entry in block.at("keep").sequence()),
     )
+
+
+def _volume_key(entry: _Cursor, volumes: Mapping[str, Any]) -> str:
+    key = entry.text()
+    if key not in volumes:
+        raise entry.wrong(f"there is no volume `{key}`", hint=_nearest(key, tuple(volumes)))
+    return key
 
 
 def _setting(block: _Cursor, key: str) -> str | None:

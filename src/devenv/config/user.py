@@ -14,9 +14,15 @@ from devenv.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
-    """`stand_ins`: where no registry answers, stand-in images may be made from packages."""
+    """`stand_ins`: where no registry answers, stand-in images may be made from packages.
+
+    In bytes: `snapshot_limit`, how much one volume may hold to be saved; `snapshots_total`, how much all saved ones
+    may take.
+    """
 
     stand_ins: bool = False
+    snapshot_limit: int = 2 * 10**9
+    snapshots_total: int = 10 * 10**9
 
 
 def user_settings() -> UserSettings:
@@ -37,14 +43,23 @@ def user_settings() -> UserSettings:
     return UserSettings(**{key: _value(key, value, path) for key, value in data.items()})
 
 
-def _value(key: str, value: Any, path: str) -> bool:
+def _value(key: str, value: Any, path: str) -> Any:
     known = [field.name for field in fields(UserSettings)]
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1)
         raise ConfigError(f"unknown key `{key}`", hint=f"Did you mean `{(close or known)[0]}`?", file=path)
+    if key in ("snapshot_limit", "snapshots_total"):
+        return _size(key, value, path)
     if not isinstance(value, bool):
         raise ConfigError(f"`{key}` is true or false", file=path)
     return value
+
+
+def _size(key: str, value: Any, path: str) -> int:
+    size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B", value) if isinstance(value, str) else None
+    if size is None:
+        raise ConfigError(f"`{key}` is a size", hint=f'{key} = "4 GB"', file=path)
+    return int(float(size[1]) * {"M": 10**6, "G": 10**9}[size[2]])
 
 
 def _path() -> str:

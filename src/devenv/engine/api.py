@@ -8,25 +8,28 @@ import os
 import re
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
 
 from devenv.concurrent import each
 from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
-from devenv.engine.http import Client, Exchange, LostError
+from devenv.engine.http import Body, Client, Exchange, LostError
 from devenv.errors import EngineError
 from devenv.model.observed import (
     DEPENDS_LABEL,
+    HOLDS_LABEL,
     OUR_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
+    VOLUME_LABEL,
     Container,
     Network,
     Scene,
     Volume,
 )
+from devenv.model.snapshot import database
 
 OLDEST, NEWEST = (1, 41), (1, 52)
 UPGRADE = "upgrade Docker to 20.10 or newer"
@@ -54,7 +57,15 @@ pid=${file#/proc/}; pid=${pid%/environ}; stat "$pid" && [ "$parent" = 0 ] && roo
 case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
 """
 HEADER = struct.Struct(">BxxxL")
+SLOWEST = 1e6  # bytes a second that an archive must make at least
 T = TypeVar("T")
+
+
+class Writable(Protocol):
+    """What takes bytes."""
+
+    def write(self, chunk: bytes, /) -> object:
+        """Take them all."""
 
 
 class CallError(EngineError):
@@ -109,7 +120,7 @@ class Engine:
         what: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: Body = b"",
         extra: float = 0.0,
         total: float | None = None,
     ) -> bytes:
@@ -169,7 +180,7 @@ class Engine:
             networks=tuple(
                 Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
             ),
-            volumes=tuple(Volume(v["Name"], (v.get("Labels") or {}).get(PROJECT_LABEL)) for v in volumes),
+            volumes=tuple(_volume(v) for v in volumes),
         )
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -218,14 +229,15 @@ class Engine:
 
     # --- archive --------------------------------------------------------------------------------------------
 
-    async def put(self, container_id: str, tar: bytes) -> None:
-        """Extract an uncompressed tar at the container's root. Raises CallError with the engine's reason.
+    async def put(self, container_id: str, tar: Body) -> None:
+        """Extract a tar (a compressed one, too) at the container's root. Raises CallError with the engine's reason.
 
         Not atomic, and a failed call leaves the entries before the bad one in place.
         """
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         what = "writing into a container"
-        await self._call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=LONG_TIMEOUT)
+        total = LONG_TIMEOUT + len(tar) / SLOWEST
+        await self._call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path` in the container, or None where there is no such path.
@@ -240,11 +252,11 @@ class Engine:
                 return None
             raise
 
-    async def save(self, container_id: str, path: str, file: BinaryIO) -> None:
+    async def save(self, container_id: str, path: str, file: Writable, *, total: float | None = LONG_TIMEOUT) -> None:
         """The tar of `path` in the container written into the file; nothing where there is no such path."""
         archive, what = f"containers/{container_id}/archive", f"reading {path} in a container"
         try:
-            with self._told(what), anyio.fail_after(LONG_TIMEOUT):
+            with self._told(what), anyio.fail_after(total):
                 async with self._request("GET", archive, what, query={"path": path}, idle=self.idle) as answer:
                     while chunk := await answer.chunk():
                         file.write(chunk)
@@ -399,6 +411,20 @@ class Engine:
         with _gone_is_fine():
             await self._call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
 
+    async def pause(self, container_id: str, *, on: bool) -> None:
+        """The container's processes frozen, or going on again."""
+        verb = "pause" if on else "unpause"
+        await self._call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
+
+    async def create_container(self, wish: Mapping[str, Any]) -> str:
+        """The id of a container made as the Engine API's ContainerCreate says, not started."""
+        body = json.dumps(wish).encode()
+        return str(json.loads(await self._call("POST", "containers/create", "creating a container", body=body))["Id"])
+
+    async def create_volume(self, wish: Mapping[str, Any]) -> None:
+        """A volume made as the Engine API's VolumeCreateOptions say."""
+        await self._call("POST", "volumes/create", "creating a volume", body=json.dumps(wish).encode())
+
     async def remove_container(self, container_id: str) -> None:
         """The container and its anonymous volumes gone, running or not."""
         await self._remove(f"containers/{container_id}", "removing a container", {"force": "1", "v": "1"})
@@ -419,6 +445,18 @@ class Engine:
         """The untagged image gone; kept, without a word, where anything still needs it."""
         with contextlib.suppress(CallError):
             await self._call("DELETE", f"images/{image_id}", "removing an image")
+
+    async def images(self) -> tuple[str, ...]:
+        """The ids of all images."""
+        return tuple(str(image["Id"]) for image in await self._list("images/json", "listing images"))
+
+    async def image_variables(self, reference: str) -> dict[str, str]:
+        """The environment that an image brings; nothing where it is not there."""
+        try:
+            path = f"images/{quote(reference)}/json"
+            return await self._ask(path, "inspecting an image", lambda shown: _variables(shown["Config"].get("Env")))
+        except CallError:
+            return {}
 
     async def image_tags(self, image_id: str) -> tuple[str, ...]:
         """The names that an image goes by; none where it is dangling or gone."""
@@ -537,7 +575,20 @@ def _container(shown: dict[str, Any]) -> Container:
         stop_timeout=float(config.get("StopTimeout") or 10),
         depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
         ports=_ports((shown.get("NetworkSettings") or {}).get("Ports") or {}),
+        volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
+        holds=labels.get(HOLDS_LABEL, ""),
+        database=database(_variables(config.get("Env")), config.get("Image") or ""),
     )
+
+
+def _volume(shown: dict[str, Any]) -> Volume:
+    labels = shown.get("Labels") or {}
+    elsewhere = "device" in (shown.get("Options") or {}) and (shown["Options"].get("type") != "tmpfs")
+    return Volume(shown["Name"], labels.get(PROJECT_LABEL), labels.get(VOLUME_LABEL, ""), elsewhere)
+
+
+def _variables(listed: Sequence[str] | None) -> dict[str, str]:
+    return dict(one.partition("=")[::2] for one in listed or ())
 
 
 def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:

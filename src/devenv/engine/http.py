@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import mmap
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Self
 
 import anyio
@@ -18,6 +19,7 @@ HEAD_TIMEOUT = 30.0
 TAR = "application/x-tar"
 SWITCHING = 101
 
+Body = bytes | mmap.mmap
 Dial = Callable[[], Awaitable[Connection]]
 
 
@@ -40,14 +42,14 @@ class Exchange:
         self._ended = False
         self._left = b""
 
-    async def ask(self, head: h11.Request, body: bytes, idle: float | None) -> Self:
+    async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
         """The head of the answer, which must come whole within the idle time once the body is out.
 
         An engine that refuses early closes the connection while we still send: its answer is read all the same.
         """
         self._idle = idle
-        parts = self._http.send_with_data_passthrough(head) or []
-        for event in (h11.Data(data=body), h11.EndOfMessage()):
+        parts: list[Body] = []
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):  # type: ignore[arg-type] # anything with a length
             parts += self._http.send_with_data_passthrough(event) or []
         try:
             await self.send(b"".join(parts) if len(body) < PIECE else parts)
@@ -63,13 +65,14 @@ class Exchange:
             self._left, self._idle = self._http.trailing_data[0], None
         return self
 
-    async def send(self, data: bytes | list[bytes]) -> None:
+    async def send(self, data: bytes | Sequence[Body]) -> None:
         """Bytes on their way, in pieces that each have the idle time. Raises LostError where nobody takes them."""
         with _lost():
             for part in [data] if isinstance(data, bytes) else data:
                 for start in range(0, len(part), PIECE):
                     with anyio.fail_after(self._idle):
-                        await self._connection.send(part if len(part) <= PIECE else part[start : start + PIECE])
+                        whole = isinstance(part, bytes) and len(part) <= PIECE
+                        await self._connection.send(bytes(part) if whole else part[start : start + PIECE])
 
     async def receive(self) -> bytes:
         """What comes next on the connection, nothing at its end. Raises LostError where it broke."""
@@ -132,7 +135,7 @@ class Client:
         method: str,
         target: str,
         *,
-        body: bytes = b"",
+        body: Body = b"",
         idle: float | None,
         upgrade: bool = False,
     ) -> AsyncIterator[Exchange]:

@@ -49,7 +49,11 @@ def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
 async def _finish(run: Run, endpoint: Endpoint) -> int:
     from devenv.engine import process  # noqa: PLC0415 - as above
     from devenv.engine.api import Engine  # noqa: PLC0415 - as above
+    from devenv.lifecycle.snapshots import vault  # noqa: PLC0415 - as above
     from devenv.lifecycle.teardown import Teardown  # noqa: PLC0415 - as above
+
+    def say(event: object) -> None:
+        print(event, flush=True)  # noqa: T201 - its own log, not the terminal
 
     ledger = run.read()
     if ledger is None or ledger.phase != "up":
@@ -60,9 +64,8 @@ async def _finish(run: Run, endpoint: Endpoint) -> int:
             engine,
             run,
             ledger,
-            lambda event: print(event, flush=True),  # noqa: T201 - its own log, not the terminal
-            remove_volumes=False,
-            keep_reason="devenv died before it could end the run",
+            say,
+            vault(engine, say, ledger.project, ledger.directory),
             quiet_sweeps=4,
         )
         return 1 if (await down.run_down("the devenv process died")).survivors else 0

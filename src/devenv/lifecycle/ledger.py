@@ -8,15 +8,25 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from devenv.errors import StateError
-from devenv.model.observed import Container, Network, Scene
+from devenv.model.observed import Container, Network, Scene, Volume
 
 VERSION = 1
+EMPTY = ("", "")
 CLEANING = " cleaning"
+
+
+class Wish(StrEnum):
+    """What becomes of the named volumes that a run created: saved and removed, left in place, or just removed."""
+
+    SAVE = "save"
+    KEEP = "keep"
+    DROP = "drop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,11 @@ class Ledger:
     """One project on one engine, from the first create until everything is gone.
 
     `before_*` is what existed when the ledger began (ids, for volumes names); `creates` names the volumes
-    that did not. `phase` is up (a devenv process holds it), detached or kept.
+    that did not. `phase` is up (a devenv process holds it), detached, kept, or left (all has ended, and volumes
+    that could not be saved are still there).
+
+    Of the volumes in `creates`: `keeps` are to stay, `restoring` are being filled and hold nothing yet that no
+    snapshot holds, `unsettled` began empty and their services have not been well yet.
     """
 
     project: str
@@ -38,6 +52,9 @@ class Ledger:
     before_networks: tuple[str, ...] = ()
     before_volumes: tuple[str, ...] = ()
     creates: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    restoring: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
     def containers(self, scene: Scene) -> tuple[Container, ...]:
         """The containers that are ours to end."""
@@ -47,10 +64,14 @@ class Ledger:
         """The networks that are ours to end."""
         return tuple(n for n in scene.networks if n.ours and n.id not in self.before_networks)
 
-    def volumes(self, scene: Scene) -> tuple[str, ...]:
+    def volumes(self, scene: Scene) -> tuple[Volume, ...]:
         """The named volumes that this run created, as far as they are there."""
-        there = {v.name for v in scene.volumes if v.project == self.project}
-        return tuple(v for v in self.creates if v in there and v not in self.before_volumes)
+        mine = {name for name in self.creates if name not in self.before_volumes}
+        return tuple(v for v in scene.volumes if v.name in mine and v.project == self.project)
+
+    def without(self, volume: str) -> Ledger:
+        """The volume is no longer this run's."""
+        return replace(self, creates=tuple(v for v in self.creates if v != volume))
 
 
 def begin(scene: Scene, *, project: str, directory: str, endpoint: str, context: str | None) -> Ledger:
@@ -104,6 +125,60 @@ class Run:
     def log(self) -> str:
         """Where the guardian says what it did."""
         return os.path.join(self.path, "guardian.log")
+
+    @classmethod
+    def dead(cls, phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
+        """Runs in these phases that no process holds, on every engine; unreadable ones are passed over."""
+        folder = os.path.join(state_folder(), "runs")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            run = cls.__new__(cls)
+            run.path = os.path.join(folder, name)
+            with contextlib.suppress(StateError):
+                ledger = run.read()
+                if ledger is not None and ledger.phase in phases and not run.is_held():
+                    yield run, ledger
+
+    def pin(self, snapshots: Mapping[str, tuple[str, str]]) -> None:
+        """Keys of volumes -> (id, volume) of the snapshots that the next `up` is to restore, or EMPTY."""
+        if snapshots:
+            with open(f"{self._pins}.new", "w", encoding="utf-8") as file:
+                json.dump(dict(snapshots), file)
+            os.replace(f"{self._pins}.new", self._pins)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._pins)
+
+    def pins(self) -> dict[str, tuple[str, str]]:
+        """What `pin` was told."""
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(self._pins, encoding="utf-8") as file:
+            return {key: tuple(pin) for key, pin in json.load(file).items()}
+        return {}
+
+    def ask(self, wish: Wish) -> None:
+        """The run that holds the project finds this when it is asked to end."""
+        with open(self._wish, "w", encoding="ascii") as file:
+            file.write(wish.value)
+
+    def asked(self) -> Wish | None:
+        """What somebody asked of the run that is about to end, once."""
+        try:
+            with open(self._wish, encoding="ascii") as file:
+                wish = Wish(file.read())
+        except (OSError, ValueError):
+            return None
+        os.unlink(self._wish)
+        return wish
+
+    def is_held(self) -> bool:
+        """Whether a process holds the project now."""
+        try:
+            with open(self._lock, encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     @contextlib.contextmanager
     def lock(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
@@ -178,13 +253,21 @@ class Run:
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""
-        for path in (self._file, self.children):
+        for path in (self._file, self.children, self._wish):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
     @property
     def _lock(self) -> str:
         return os.path.join(self.path, "lock")
+
+    @property
+    def _pins(self) -> str:
+        return os.path.join(self.path, "pins.json")
+
+    @property
+    def _wish(self) -> str:
+        return os.path.join(self.path, "wish")
 
     @property
     def _file(self) -> str:

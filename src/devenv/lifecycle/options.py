@@ -21,6 +21,7 @@ class Options:
     build: bool = True
     keep: bool = False
     keep_volumes: bool = False
+    fresh: bool = False
     ports: tuple[PortChange, ...] = ()
     lan: bool = False
     timeout: float = 300.0

@@ -27,8 +27,10 @@ from devenv.lifecycle.health import Observer
 from devenv.lifecycle.keeper import Keeper
 from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
-from devenv.lifecycle.order import BAD, awaited
+from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
+from devenv.lifecycle.snapshots import Vault
 from devenv.lifecycle.stage import Stage, chosen, look
+from devenv.lifecycle.stock import Stock
 from devenv.model.events import Emit, Notice, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Settings
@@ -36,6 +38,8 @@ from devenv.preflight.ports import require_free
 from devenv.watch import puts, rules, scan
 from devenv.watch.rules import BoundRule
 
+SETTLE_LOOK = 0.5
+SETTLE_AFTER = 10.0
 Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 
@@ -49,11 +53,14 @@ class Running:
     run: Run
     ledger: Ledger
     stage: Stage
+    vault: Vault
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
     _made: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> as Compose made it
     _rules: Rules | None = None
     _rises: bool = False
+    _settles: bool = False
+    _well: dict[str, float] = field(default_factory=dict)  # service -> since when
 
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
@@ -72,11 +79,53 @@ class Running:
 
     # --- the way up ----------------------------------------------------------------------------------------------
 
-    def note(self) -> None:
-        """The volumes that a create will make are on disk, in the ledger, when this returns."""
-        creates = dict.fromkeys((*self.ledger.creates, *self.stage.new_volumes))
-        self.ledger = replace(self.ledger, creates=tuple(creates))
+    async def volumes(self, tasks: TaskGroup) -> None:
+        """New volumes are in the ledger, on disk, and those that were saved hold again what they held.
+
+        Raises DevenvError where one cannot be restored: the way down removes what there is of it.
+        """
+        stocked = Stock(self.stage, self.vault, self.run, self.emit)
+        saved = {} if self.options.fresh else await stocked.saved()
+        new = [name for name in self.stage.new_volumes if name not in self.ledger.creates]
+        self.ledger = replace(
+            self.ledger,
+            creates=(*self.ledger.creates, *new),
+            keeps=stocked.keeps,
+            restoring=tuple(saved),
+            unsettled=tuple(dict.fromkeys((*self.ledger.unsettled, *(n for n in new if n not in saved)))),
+        )
         self.run.write(self.ledger)
+        if saved:
+            await stocked.restore(saved)
+            self.ledger = replace(self.ledger, restoring=())
+            self.run.write(self.ledger)
+            self.stage = self.stage.with_volumes(saved)
+        self.run.pin({})
+        if self.ledger.unsettled and not self._settles:
+            self._settles = True
+            tasks.start_soon(self._settle)
+
+    async def _settle(self) -> None:
+        while self.ledger.unsettled:
+            await anyio.sleep(SETTLE_LOOK)
+            self.settle()
+        self._settles = False
+
+    def settle(self) -> None:
+        """Volumes that began empty are noted as settled where the services that use them are well.
+
+        A database without a health check may still be making its first files: it has to run for a while.
+        """
+        scene, now = self.observer.scene, time.monotonic()
+        well = {s.service: s.phase for s in self.observer.standings() if s.phase in GOOD}
+        self._well = {name: self._well.get(name, now) for name in well}
+        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in scene.of(n))}
+        sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
+        users = {v.name: self.stage.mounted.get(v.key, ()) for v in self.stage.project.volumes}
+        left = tuple(name for name in self.ledger.unsettled if not sure.issuperset(users.get(name, ())))
+        if left != self.ledger.unsettled:
+            self.ledger = replace(self.ledger, unsettled=left)
+            self.run.write(self.ledger)
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
@@ -277,7 +326,7 @@ class Running:
     ) -> Scene:
         for service in change.touched:
             self._made.pop(service, None)  # until it is known to be made
-        self.note()
+        await self.volumes(tasks)
         await each(self._remove, removed)
         for service in change.gone:
             self._made.pop(service, None)

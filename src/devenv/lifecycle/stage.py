@@ -55,6 +55,24 @@ class Stage:
         """Real names of the volumes that a create would make."""
         return tuple(v.name for v in self.project.volumes if not v.external and v.name not in self.found.volumes)
 
+    @property
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        """Keys of the project's volumes -> those of our services that mount them."""
+        found: dict[str, list[str]] = {}
+        for service in self.project.services:
+            for key in {m.source for m in service.volumes if m.type == "volume" and m.source}:
+                if service.name in self.own:
+                    found.setdefault(key, []).append(service.name)
+        return {key: tuple(names) for key, names in found.items()}
+
+    def image(self, service: str) -> str:
+        """What the service's containers are made of; Compose names what it builds after project and service."""
+        return str(self.services[service].get("image") or f"{self.project.name}-{service}")
+
+    def with_volumes(self, names: Iterable[str]) -> Stage:
+        """The stage with these volumes there."""
+        return replace(self, found=replace(self.found, volumes=self.found.volumes | set(names)))
+
     def only(self, names: Iterable[str]) -> Project:
         """The project with these services alone."""
         chosen_ones = frozenset(names)

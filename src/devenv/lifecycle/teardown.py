@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import anyio
 
 from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
-from devenv.errors import EngineError
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
 from devenv.lifecycle.order import stop_waves
+from devenv.lifecycle.snapshots import Vault
 from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
-from devenv.model.observed import Container, Network, Scene
+from devenv.model.observed import Container, Network, Scene, Volume
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
 STUCK_SWEEPS = 3
 NETWORK_TRIES = 10
 IN_USE = "something that is not ours uses it"
+REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 
 
 @dataclass
@@ -32,11 +35,13 @@ class Teardown:
     run: Run
     ledger: Ledger
     emit: Emit
-    remove_volumes: bool
-    keep_reason: str = ""
+    vault: Vault
+    wish: Wish = Wish.SAVE
     quiet_sweeps: int = 1
     hurry: anyio.Event = field(default_factory=anyio.Event)
     _removed: set[tuple[str, str]] = field(default_factory=set)
+    _saved: dict[str, int] = field(default_factory=dict)
+    _users: dict[str, Container] = field(default_factory=dict)
     _trouble: dict[str, str] = field(default_factory=dict)
 
     async def run_down(self, reason: str) -> Stopped:
@@ -48,12 +53,14 @@ class Teardown:
         await self._volumes(scene)
         survivors = self._survivors(await self.engine.scene(self.ledger.project))
         for name in survivors:
-            hint = f"docker rm -f -v {name.removeprefix('container ')}" if name.startswith("container ") else None
-            self.emit(Problem(f"{name} could not be removed: {self._trouble.get(name, 'still there')}", hint))
-        if not survivors:
+            kind, _, its = name.partition(" ")
+            self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", REMOVE[kind].format(its)))
+        if survivors:
+            self.run.write(replace(self.ledger, phase="left"))
+        else:
             self.run.clear()
         counts = Counter(kind for kind, _ in sorted(self._removed))
-        stopped = Stopped(tuple(survivors), time.monotonic() - began, dict(counts))
+        stopped = Stopped(tuple(survivors), time.monotonic() - began, dict(counts), self._saved)
         self.emit(stopped)
         return stopped
 
@@ -75,6 +82,7 @@ class Teardown:
             if quiet or stuck:
                 await anyio.sleep(SWEEP_PAUSE)
             seen = there
+            self._users |= {c.id: c for c in containers}
             for wave in stop_waves(containers):
                 await each(self._end, wave)
             await each(self._network, networks)
@@ -93,6 +101,12 @@ class Teardown:
 
     async def _stop(self, container: Container) -> None:
         """Stopped by its own grace period; where that fails or takes too long for a hurry, the removal kills."""
+        with contextlib.suppress(EngineError):
+            await self._unhurried(lambda: self.engine.stop(container))
+
+    async def _unhurried(self, work: Callable[[], Awaitable[object]]) -> bool:
+        """Whether the work came to its end before somebody was in a hurry."""
+        is_done, failure = False, None
         async with anyio.create_task_group() as tasks:
 
             async def hurried() -> None:
@@ -100,11 +114,16 @@ class Teardown:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(hurried)
-            # Caught inside the group, which would wrap it.
-            with contextlib.suppress(EngineError):
+            try:  # inside the group, which would wrap what is raised
                 if not self.hurry.is_set():
-                    await self.engine.stop(container)
+                    await work()
+                    is_done = True
+            except (DevenvError, OSError) as error:
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return is_done
 
     async def _network(self, network: Network) -> None:
         for _ in range(NETWORK_TRIES):
@@ -119,26 +138,51 @@ class Teardown:
                 return
             await anyio.sleep(0.1)
         # Others have joined it, so it is theirs from now on: it leaves the ledger.
-        self.emit(Kept("network", network.name, IN_USE, f"docker network rm {network.name}"))
+        self.emit(Kept("network", network.name, IN_USE, REMOVE["network"].format(network.name)))
         self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
         self.run.write(self.ledger)
 
     async def _volumes(self, scene: Scene) -> None:
-        for name in self.ledger.volumes(scene):
-            if not self.remove_volumes:
-                self._keep(name, self.keep_reason)
-                continue
-            try:
-                await self.engine.remove_volume(name)
-                self._gone("volume", name)
-            except EngineError as error:
-                reason = _reason(error)
-                self._keep(name, IN_USE if "in use" in reason else reason)
+        await each(self._volume, self.ledger.volumes(scene))
+
+    async def _volume(self, volume: Volume) -> None:
+        """Gone, once its content is safe; where it cannot be made safe, it stays and is left."""
+        name = f"volume {volume.name}"
+        if self.wish is Wish.KEEP or volume.name in self.ledger.keeps:
+            reason = "x-devenv.keep" if volume.name in self.ledger.keeps else "--keep-volumes"
+            self._keep(volume.name, reason)
+            return
+        try:
+            if not self._is_safe(volume) and not await self._unhurried(lambda: self._save(volume)):
+                self._trouble[name] = "no time for a snapshot; `devenv up` goes on with it"
+                return
+            await self.engine.remove_volume(volume.name)
+            self._gone("volume", volume.name)
+            if self.wish is Wish.DROP:
+                self.run.pin({**self.run.pins(), volume.key: EMPTY})
+        except EngineError as error:
+            reason = _reason(error)
+            if "in use" in reason:
+                self._keep(volume.name, IN_USE)
+            self._trouble[name] = reason
+        except (DevenvError, OSError) as error:
+            why = error.message if isinstance(error, DevenvError) else str(error.strerror)
+            self._trouble[name] = f"no snapshot could be made of it: {why}"
+
+    def _is_safe(self, volume: Volume) -> bool:
+        """Whether no snapshot is needed: none is wanted, the data lies elsewhere, or is but a part of one."""
+        return self.wish is Wish.DROP or volume.elsewhere or volume.name in self.ledger.restoring
+
+    async def _save(self, volume: Volume) -> None:
+        users = [c for c in self._users.values() if volume.name in c.volumes]
+        settled = volume.name not in self.ledger.unsettled
+        snapshot = await self.vault.save(volume, users, settled=settled)
+        self._saved[snapshot.volume] = snapshot.stored
 
     def _keep(self, name: str, reason: str) -> None:
         """A kept volume is the user's from now on: it leaves the ledger."""
-        self.emit(Kept("volume", name, reason, f"docker volume rm {name}"))
-        self.ledger = replace(self.ledger, creates=tuple(v for v in self.ledger.creates if v != name))
+        self.emit(Kept("volume", name, reason, REMOVE["volume"].format(name)))
+        self.ledger = self.ledger.without(name)
         self.run.write(self.ledger)
 
     def _gone(self, kind: str, name: str) -> None:
@@ -150,7 +194,7 @@ class Teardown:
         return [
             *(f"container {c.name}" for c in self.ledger.containers(scene)),
             *(f"network {n.name}" for n in self.ledger.networks(scene)),
-            *(f"volume {v}" for v in self.ledger.volumes(scene)),
+            *(f"volume {v.name}" for v in self.ledger.volumes(scene)),
         ]
 
 

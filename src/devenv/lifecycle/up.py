@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,12 +19,13 @@ from devenv.errors import DevenvError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.guardian import Guardian
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.ledger import Ledger, Run, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
 from devenv.lifecycle.reload import Reload
 from devenv.lifecycle.running import Running, build, provided
 from devenv.lifecycle.signals import Ending
+from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Emit, Kept, Notice, Ready, Step, Stopped
@@ -33,6 +34,7 @@ from devenv.watch import faults
 
 DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
+LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -65,7 +67,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             engine = await stack.enter_async_context(Engine.connect())
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
-            stack.enter_context(run.lock())
+            stack.enter_context(run.lock(wait=LOOKED_AT))
             ascent = Ascent(options, emit, ending, loaded, engine, run, began)
         return ending.exit_code if ascent is None else await ascent.go()
 
@@ -94,7 +96,12 @@ class Ascent:
     guardian: Guardian | None = None
     stage: Stage | None = None
     running: Running | None = None
+    vault: Vault = field(init=False)
     failed: bool = False  # all has ended by itself, and not well
+
+    def __post_init__(self) -> None:
+        project = self.loaded.project
+        self.vault = vault(self.engine, self.emit, project.name, project.directory)
 
     @property
     def steps(self) -> tuple[tuple[str, Callable[[TaskGroup], Awaitable[None]]], ...]:
@@ -103,6 +110,7 @@ class Ascent:
             ("check", self.check),
             ("images", self.images),
             ("build", self.build),
+            ("restore", self.restore),
             ("create", self.create),
             ("sync", self.sync),
             ("start", self.start),
@@ -166,6 +174,11 @@ class Ascent:
             # That run died: what its children still create would come after our look.
             await process.end_recorded(self.run.children, DEAD_GRACE)
         scene = await self.engine.scene(project.name)
+        if await self.vault.mend(scene, () if earlier is None else earlier.restoring):
+            scene = await self.engine.scene(project.name)
+        if self.options.fresh and earlier is not None:
+            await Teardown(self.engine, self.run, earlier, self.emit, self.vault).run_down("--fresh")
+            earlier, scene = None, await self.engine.scene(project.name)
         loopback = endpoint.local and not self.options.lan
         self.stage = Stage(self.loaded, names, await look(self.engine, scene), self.options.ports, loopback)
         if endpoint.local:
@@ -182,6 +195,7 @@ class Ascent:
                 context=endpoint.context,
             )
         )
+        self.run.asked()  # a wish that came too late for the run before
         process.record_children(self.run.children)
 
     async def images(self, _tasks: TaskGroup) -> None:
@@ -195,13 +209,17 @@ class Ascent:
         if self.options.build:
             await build(self.stage, self.stage.built, self.emit)
 
-    async def create(self, tasks: TaskGroup) -> None:
-        """Containers, networks and volumes made, none running yet; the ledger and the guardian come first."""
+    async def restore(self, tasks: TaskGroup) -> None:
+        """Saved volumes hold again what they held; the guardian and the ledger come before anything is made."""
         assert self.stage is not None  # noqa: S101 - an earlier step
         assert self.ledger is not None  # noqa: S101 - an earlier step
         await self._guard()
-        self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage)
-        self.running.note()
+        self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage, self.vault)
+        await self.running.volumes(tasks)
+
+    async def create(self, tasks: TaskGroup) -> None:
+        """Containers, networks and volumes made, none running yet."""
+        assert self.running is not None  # noqa: S101 - the step before
         if not await self.running.create(tasks) and self.options.watch:
             self.emit(_nothing_to_watch())
 
@@ -239,13 +257,14 @@ class Ascent:
     async def _leave(self, error: BaseException | None) -> Stopped | None:
         if self.running is not None:
             await self.running.keeper.end()
+            self.running.settle()
             self.ledger = self.running.ledger
         ended_well = error is None and self.ending.signal is None
         if self.ledger is None or self.guardian is None:
             return None
         stopped = None
         if self.options.detach and ended_well:
-            self.run.write(replace(self.ledger, phase="detached"))
+            self.run.write(replace(self.ledger, phase="detached", unsettled=()))
         elif self.options.keep and error is None:
             self._hand_over(self.ledger)
         else:
@@ -263,17 +282,8 @@ class Ascent:
     async def _down(self, ledger: Ledger, error: BaseException | None) -> Stopped:
         sign = self.ending.signal
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
-        by_choice = error is None and sign is not None and sign.name in ("SIGINT", "SIGTERM")
-        reason = "--keep-volumes" if self.options.keep_volumes else f"the run ended by {said}"
-        down = Teardown(
-            self.engine,
-            self.run,
-            ledger,
-            self.emit,
-            remove_volumes=by_choice and not self.options.keep_volumes,
-            keep_reason=reason,
-            hurry=self.ending.hurry,
-        )
+        wish = self.run.asked() or (Wish.KEEP if self.options.keep_volumes else Wish.SAVE)
+        down = Teardown(self.engine, self.run, ledger, self.emit, self.vault, wish, hurry=self.ending.hurry)
         return await down.run_down(said)
 
 

@@ -182,6 +182,30 @@ class Removed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Saved(Event):
+    """A volume is in a snapshot, verified; `size` and `stored` (compressed) in bytes."""
+
+    event: ClassVar[str] = "saved"
+    volume: str
+    snapshot: str
+    size: int
+    stored: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restored(Event):
+    """A new volume holds what a snapshot does, which is `age` seconds old."""
+
+    event: ClassVar[str] = "restored"
+    volume: str
+    snapshot: str
+    age: float
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Kept(Event):
     """Something was left in place on purpose; `command` removes it."""
 
@@ -194,9 +218,10 @@ class Kept(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
-    """The way down has ended; `survivors` names what could not be removed."""
+    """The way down has ended; `survivors` names what is left, `saved` the volumes in a snapshot and its bytes."""
 
     event: ClassVar[str] = "stopped"
     survivors: tuple[str, ...] = ()
     seconds: float = 0.0
     removed: dict[str, int] = field(default_factory=dict)
+    saved: dict[str, int] = field(default_factory=dict)

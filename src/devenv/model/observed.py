@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+VOLUME_LABEL = "com.docker.compose.volume"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
 OUR_LABEL = "devenv.project"
+HOLDS_LABEL = "devenv.holds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Container:
     stop_timeout: float = 10.0
     depends_on: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
+    volumes: tuple[str, ...] = ()  # real names
+    holds: str = ""  # the volume, where it is a holder: see `snapshots`
+    database: str = ""  # that its image holds, see `snapshot.database`
 
     @property
     def key(self) -> tuple[str, str]:
@@ -57,10 +62,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One named volume; `project` is the Compose project that its label names, if any."""
+    """One named volume; `project` is the Compose project that its label names, if any, `key` its key there.
+
+    `elsewhere`: it is but a way to data that lies somewhere else (a folder of the host, a file server), which a
+    removal of the volume does not touch.
+    """
 
     name: str
     project: str | None = None
+    key: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,7 @@ class Settings:
     """The top-level `x-devenv` block."""
 
     ports_as_written: bool = False
+    keep: tuple[str, ...] = ()  # keys of volumes
     initial_sync_spec: bool = False
     deletes_recreate: bool = False
 

@@ -17,6 +17,7 @@ from devenv.ui import text
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
+CHATTY = ("build", "save")  # steps whose details are said where they replace each other
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
 JSON_VERSION = 1
@@ -69,6 +70,10 @@ class Console:
     def line(self, line: str) -> None:
         """One line of data on stdout."""
         self._write(sys.stdout, line)
+
+    def aside(self, line: str) -> None:
+        """One line for people that is no data."""
+        self._write(sys.stderr, line)
 
     def error(self, error: DevenvError) -> None:
         """What failed, where, and what to type; as an event under `--output json` too."""
@@ -131,7 +136,7 @@ class Console:
             if not self._verbose:
                 return
         said = text.plain(event)
-        if said is not None and (self._verbose or not (isinstance(event, e.Step) and event.name == "build")):
+        if said is not None and (self._verbose or not (isinstance(event, e.Step) and event.name in CHATTY)):
             self._write(sys.stdout, said)
 
     def _say_who_is_late(self) -> None:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from devenv.model import events as e
+from devenv.model.snapshot import ago, shown
 
 ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, clipboard, links
@@ -19,6 +20,8 @@ BEGUN = {
     "check": "checking the machine",
     "images": "looking for the images",
     "build": "building",
+    "restore": "restoring the volumes",
+    "save": "saving the volumes",
     "create": "creating the containers",
     "sync": "bringing the containers up to date",
     "start": "starting",
@@ -92,11 +95,14 @@ def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
         case e.Stopping(reason, containers):
             how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
             return f"stopping {_count(containers, 'container')}{how.get(reason, '')}" if containers else None
+        case e.Restored(volume, _, age, size, seconds):
+            return f"{volume} is as it was {ago(age)} ({shown(size)} restored in {seconds:.1f} s)"
         case e.Kept(kind, name, reason, command):
             return f"kept {kind} {name}: {reason}\n  to remove it: {command}"
-        case e.Stopped(survivors, seconds, removed):
+        case e.Stopped(survivors, seconds, removed, saved):
             gone = ", ".join(_count(n, kind) for kind, n in removed.items())
             took = f"removed {gone} in {seconds:.1f} s" if gone else "nothing was there to remove"
+            took += "".join(f"; {name} is saved ({shown(size)})" for name, size in saved.items())
             return took if survivors else f"{took}; nothing of this run is left"
         case _:
             return None

@@ -171,7 +171,7 @@ def test_the_whole_project() -> None:
             ),
         ),
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
-        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes."),
+        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep."),
         ("x-devenv: {ports: lan}", "x-devenv.ports: `lan` is not one of as-written | Known here: as-written."),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         ("networks: {a: {name: 5}}", "networks.a.name: must be text | None"),

@@ -52,7 +52,7 @@ def begun() -> Ledger:
 def owned(ledger: Ledger, scene: Scene) -> str:
     """What the ledger calls its own, as text."""
     names = [c.name for c in ledger.containers(scene)] + [n.name for n in ledger.networks(scene)]
-    return " ".join([*names, *ledger.volumes(scene)])
+    return " ".join([*names, *(v.name for v in ledger.volumes(scene))])
 
 
 def test_only_what_came_later_and_is_ours_is_owned() -> None:
@@ -78,7 +78,7 @@ def test_take_over_leaves_volumes_that_were_handed_over() -> None:
     taken = ledgers.take_over(kept, AFTER)
     again = replace(taken, creates=("v-new", "v-newer"))
     scene = Scene(AFTER.containers, AFTER.networks, (*AFTER.volumes, Volume("v-newer", "p")))
-    assert again.volumes(scene) == ("v-newer",)
+    assert [v.name for v in again.volumes(scene)] == ["v-newer"]
 
 
 def test_written_and_read_are_the_same(state_home: Path) -> None:

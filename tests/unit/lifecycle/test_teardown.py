@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: D102 - the fakes speak the words of what they stand for
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from devenv.engine.api import CallError
 from devenv.errors import EngineError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle import teardown
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.ledger import EMPTY, Run, Wish
+from devenv.lifecycle.store import TooLargeError
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Event, Kept, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
+from devenv.model.snapshot import Snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +78,27 @@ class FakeEngine:
             self.things = [t for t in self.things if key not in (t.name, getattr(t, "id", None))]
 
 
+class FakeVault:
+    """Saves nothing, in 2 bytes each; `fails` says what the saves raise, the `slow` volume never ends."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self.saved: list[tuple[str, tuple[str, ...], bool]] = []
+        self.fails: dict[str, Exception] = {}
+        self.slow = ""
+        self.begun = anyio.Event()
+
+    async def save(self, volume: Volume, users: Iterable[Container], *, settled: bool) -> Snapshot:
+        self.begun.set()
+        if volume.name == self.slow:
+            await anyio.sleep(60)
+        await self.engine._call("save", volume.name)
+        if volume.name in self.fails:
+            raise self.fails[volume.name]
+        self.saved.append((volume.name, tuple(c.name for c in users), settled))
+        return Snapshot("1", volume.key, volume.name, "p", "/p", "unix:///x", 1.0, 10, 2, "")
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with a state folder of its own, and no long pauses."""
@@ -94,11 +117,12 @@ def down(run: Run) -> Down:
     async def bring(engine: FakeEngine, *before: Container, **more: Any) -> tuple[Stopped, list[Event]]:
         scene = Scene(before)
         ledger = ledgers.begin(scene, project="p", directory="/p", endpoint="unix:///x", context=None)
-        ledger = replace(ledger, creates=more.pop("creates", ()))
+        noted = {key: more.pop(key, ()) for key in ("creates", "keeps", "restoring", "unsettled")}
+        ledger = replace(ledger, **noted)
         run.write(ledger)
         events: list[Event] = []
-        options = {"remove_volumes": True, "keep_reason": "so it was wished", **more}
-        way = Teardown(engine, run, ledger, events.append, **options)  # type: ignore[arg-type]
+        vault = more.pop("vault", None) or FakeVault(engine)
+        way = Teardown(engine, run, ledger, events.append, vault, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
             return await way.run_down("INT"), events
 
@@ -107,6 +131,7 @@ def down(run: Run) -> Down:
 
 DB, API = container("db"), container("api", after=("db",))
 NET = Network("id-net", "net", ours=True)
+DATA = Volume("p_data", "p", "data")
 
 
 def refused(reason: str, status: int = 500) -> CallError:
@@ -116,13 +141,14 @@ def refused(reason: str, status: int = 500) -> CallError:
 
 async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     """Dependents before what they need, then networks, then volumes; nothing is left on disk either."""
-    engine = FakeEngine(DB, API, NET, Volume("data", "p"))
-    stopped, events = await down(engine, creates=("data",))
+    engine = FakeEngine(DB, API, NET, DATA)
+    stopped, events = await down(engine, creates=("p_data",))
     assert engine.calls == [
-        "stop id-api", "remove id-api", "stop id-db", "remove id-db", "remove id-net", "remove data",
+        "stop id-api", "remove id-api", "stop id-db", "remove id-db", "remove id-net", "save p_data", "remove p_data",
     ]  # fmt: skip
     assert stopped.survivors == ()
     assert stopped.removed == {"container": 2, "network": 1, "volume": 1}
+    assert stopped.saved == {"data": 2}
     assert events[0] == Stopping("INT", 2)
     assert events[-1] is stopped
     assert run.read() is None
@@ -163,9 +189,11 @@ async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> Non
     stopped, events = await down(engine)
     assert stopped.survivors == ("container db",)
     (problem,) = [e for e in events if isinstance(e, Problem)]
-    assert problem.message == "container db could not be removed: driver failed to remove root filesystem"
+    assert problem.message == "container db is left: driver failed to remove root filesystem"
     assert problem.hint == "docker rm -f -v db"
-    assert run.read() is not None
+    left = run.read()
+    assert left is not None
+    assert left.phase == "left"
     assert engine.calls.count("remove id-db") <= 5
 
 
@@ -205,38 +233,118 @@ async def test_a_network_in_use_is_tried_again(down: Down) -> None:
 
 async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> None:
     """No answer to one call is a survivor, not the end of the way down."""
-    engine = FakeEngine(NET, Volume("data", "p"))
+    engine = FakeEngine(NET, DATA)
     engine.fails["remove", "id-net"] = [EngineError("the engine did not answer within 60 s")]
-    stopped, _ = await down(engine, creates=("data",))
+    stopped, _ = await down(engine, creates=("p_data",))
     assert stopped.survivors == ("network net",)
     assert stopped.removed == {"volume": 1}
 
 
-async def test_volumes_are_kept_where_that_is_wished(down: Down, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("more", "reason"), [({"wish": Wish.KEEP}, "--keep-volumes"), ({"keeps": ("p_data",)}, "x-devenv.keep")]
+)
+async def test_volumes_are_kept_where_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
     """They are named with the command that removes them, and leave the ledger."""
-    engine = FakeEngine(DB, Volume("data", "p"))
-    stopped, events = await down(engine, creates=("data",), remove_volumes=False)
-    assert [e for e in events if isinstance(e, Kept)] == [
-        Kept("volume", "data", "so it was wished", "docker volume rm data")
-    ]
+    engine = FakeEngine(DB, DATA)
+    stopped, events = await down(engine, creates=("p_data",), **more)
+    kept = [e for e in events if isinstance(e, Kept)]
+    assert kept == [Kept("volume", "p_data", reason, "docker volume rm p_data")]
     assert stopped.survivors == ()
     assert run.read() is None
+    assert engine.things == [DATA]
+
+
+async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -> None:
+    """The containers are gone by then; whether their services were ever well is in the ledger."""
+    user = replace(DB, volumes=("p_data",))
+    engine = FakeEngine(user, API, DATA, Volume("p_new", "p", "new"))
+    vault = FakeVault(engine)
+    await down(engine, vault=vault, creates=("p_data", "p_new"), unsettled=("p_new",))
+    assert sorted(vault.saved) == [("p_data", ("db",), True), ("p_new", (), False)]
+
+
+async def test_without_a_snapshot_where_none_is_wanted(down: Down, run: Run) -> None:
+    """`down --volumes`: gone, and the next `up` begins empty."""
+    engine = FakeEngine(DATA)
+    stopped, _ = await down(engine, creates=("p_data",), wish=Wish.DROP)
+    assert engine.calls == ["remove p_data"]
+    assert stopped.saved == {}
+    assert run.pins() == {"data": EMPTY}
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("volume", "more"),
+    [(replace(DATA, elsewhere=True), {}), (DATA, {"restoring": ("p_data",)})],
+    ids=["data lies elsewhere", "part of a snapshot"],
+)
+async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down, volume: Volume, more: dict[str, Any]) -> None:
+    """A way to a folder of the host, and a volume that was just being filled from a snapshot."""
+    engine = FakeEngine(volume)
+    stopped, _ = await down(engine, creates=("p_data",), **more)
+    assert engine.calls == ["remove p_data"]
+    assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
     [
-        (refused("volume is in use - [abc]", 409), "something that is not ours uses it"),
-        (EngineError("no answer within 60 s"), "no answer within 60 s"),
+        (TooLargeError("larger than 2.0 GB"), "no snapshot could be made of it: larger than 2.0 GB"),
+        (OSError(28, "No space left on device"), "no snapshot could be made of it: No space left on device"),
+        (refused("input/output error"), "input/output error"),
     ],
 )
-async def test_a_volume_that_cannot_go_is_kept(down: Down, error: Exception, reason: str) -> None:
-    """It is the user's from then on; the other volumes go."""
-    engine = FakeEngine(Volume("data", "p"), Volume("more", "p"))
-    engine.fails["remove", "data"] = [error]
-    stopped, events = await down(engine, creates=("data", "more"))
-    assert [e.reason for e in events if isinstance(e, Kept)] == [reason]
+async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
+    """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
+    engine = FakeEngine(DATA, Volume("p_more", "p", "more"))
+    vault = FakeVault(engine)
+    vault.fails["p_data"] = error
+    stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert (problem.message, problem.hint) == (f"volume p_data is left: {why}", "docker volume rm p_data")
+    assert stopped.survivors == ("volume p_data",)
     assert stopped.removed == {"volume": 1}
+    assert engine.things == [DATA]
+    left = run.read()
+    assert left is not None
+    assert (left.phase, left.creates) == ("left", ("p_data", "p_more"))
+
+
+async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
+    """Set while one is being saved: it stays where it is, and the next `up` goes on with it."""
+    engine, hurry = FakeEngine(DATA), anyio.Event()
+    vault = FakeVault(engine)
+    vault.slow = "p_data"
+
+    async def press() -> None:
+        await vault.begun.wait()
+        hurry.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(press)
+        stopped, events = await down(engine, vault=vault, creates=("p_data",), hurry=hurry)
+    assert stopped.survivors == ("volume p_data",)
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: no time for a snapshot; `devenv up` goes on with it"
+
+
+async def test_a_volume_that_others_use_is_theirs(down: Down, run: Run) -> None:
+    """It is the user's from then on; the other volumes go."""
+    engine = FakeEngine(DATA, Volume("p_more", "p", "more"))
+    engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
+    stopped, events = await down(engine, creates=("p_data", "p_more"))
+    assert [e.reason for e in events if isinstance(e, Kept)] == ["something that is not ours uses it"]
+    assert stopped.removed == {"volume": 1}
+    assert run.read() is None
+
+
+async def test_a_volume_that_the_engine_does_not_remove_is_a_survivor(down: Down) -> None:
+    """Saved, but still there."""
+    engine = FakeEngine(DATA)
+    engine.fails["remove", "p_data"] = [EngineError("no answer within 60 s")]
+    stopped, events = await down(engine, creates=("p_data",))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: no answer within 60 s"
+    assert stopped.survivors == ("volume p_data",)
 
 
 async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:

@@ -1,0 +1,62 @@
+"""`devenv gc`: what dead runs left, of every project and engine, ended as they would have ended it themselves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+
+from devenv.engine.api import Engine
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.down import finish
+from devenv.lifecycle.ledger import Ledger, Run, Wish
+from devenv.lifecycle.store import Store
+from devenv.model.events import Emit, Notice, Problem
+
+
+async def gc(emit: Emit, *, dry_run: bool) -> int:
+    """0 when nothing of any dead run is left, 1 where something could not be ended. Live runs are not touched."""
+    left, found = False, False
+    for run, ledger in Run.dead(("up", "left")):
+        found = True
+        try:
+            left |= not await _finished(run, ledger, emit, dry_run=dry_run)
+        except DevenvError as error:
+            emit(Problem(f"{ledger.project}: {error.message}", error.hint))
+            left = True
+    if not dry_run:
+        Store.at_home().tidy()
+    if not found:
+        emit(Notice("no dead run left anything"))
+    return int(left)
+
+
+async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
+    async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+        if dry_run:
+            emit(Notice(f"{ledger.project}: {await _remains(engine, ledger) or 'nothing'} of a dead run"))
+            return True
+        emit(Notice(f"ending what a dead run left of {ledger.project}"))
+        with run.lock(cleaning=True):
+            return not (await finish(engine, run, emit, Wish.SAVE, "gc")).survivors
+
+
+async def left() -> str:
+    """What runs that died left on engines that answer, in a few words; empty where nothing is."""
+    said = []
+    for _, ledger in Run.dead(("up",)):
+        with contextlib.suppress(EngineError):
+            async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+                remains = await _remains(engine, ledger)
+                said += [f"{remains} of {ledger.project}"] if remains else []
+    return "; ".join(said)
+
+
+async def _remains(engine: Engine, ledger: Ledger) -> str:
+    scene = await engine.scene(ledger.project)
+    counts = Counter(
+        container=len(ledger.containers(scene)),
+        network=len(ledger.networks(scene)),
+        volume=len(ledger.volumes(scene)),
+    )
+    return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)

@@ -1,0 +1,201 @@
+"""`devenv snapshot`: volumes saved in use; snapshots chosen for the next `up`, moved and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import IO
+
+import anyio
+
+from devenv.concurrent import first
+from devenv.config import load
+from devenv.config.load import Selection
+from devenv.engine.api import Engine
+from devenv.errors import EngineError, RefusedError, StateError, UsageError
+from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.signals import Ending
+from devenv.lifecycle.snapshots import vault
+from devenv.lifecycle.store import Store
+from devenv.model import snapshot as snapshots
+from devenv.model.events import Emit, Notice
+from devenv.model.observed import Container, Scene
+from devenv.model.project import Project, Resource
+from devenv.model.snapshot import Snapshot, ago, shown
+
+STREAM = "-"
+LIST = "devenv snapshot list"
+
+
+async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Emit) -> int:
+    """The project's volumes (all, or these) saved as one set; the exit code, that of a signal if one came.
+
+    Containers that use them are paused meanwhile, so that all are of one moment. Raises UsageError for a volume
+    that is not there, DevenvError or OSError where one cannot be saved.
+    """
+    project = (await load.load(selection)).project
+    ending = Ending()
+    try:
+        async with anyio.create_task_group() as tasks, Engine.connect() as engine:
+            await tasks.start(ending.listen)
+            with ending.scope():
+                await _save(engine, project, wanted, title, emit)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return ending.exit_code
+
+
+async def _save(engine: Engine, project: Project, wanted: Sequence[str], title: str, emit: Emit) -> None:
+    scene = await engine.scene(project.name)
+    there = {v.key or v.name: v for v in scene.volumes}
+    if missing := [name for name in wanted if name not in there]:
+        raise UsageError(f"there is no volume {', '.join(missing)}", hint=_known(there))
+    if not there:
+        raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
+    chosen = [there[name] for name in wanted or sorted(there)]
+    keeper = vault(engine, emit, project.name, project.directory)
+    keeper = replace(keeper, limit=keeper.total)  # who asks for one knows how large it is
+    names = {v.name for v in chosen}
+    async with _still(engine, [c for c in scene.containers if names & {*c.volumes}]):
+        for volume in chosen:
+            users = [c for c in scene.containers if volume.name in c.volumes]
+            one = await keeper.save(volume, users, settled=True, automatic=False, title=title)
+            size = f"{shown(one.size)}, {shown(one.stored)} stored"
+            emit(Notice(f"saved {one.volume} as {title or one.id} ({size})"))
+
+
+@contextlib.asynccontextmanager
+async def _still(engine: Engine, containers: Iterable[Container]) -> AsyncIterator[None]:
+    paused = []
+    try:
+        for container in containers:
+            if container.state == "running":
+                paused.append(container.id)
+                await engine.pause(container.id, on=True)
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            for container_id in paused:
+                with contextlib.suppress(EngineError):  # it has ended meanwhile
+                    await engine.pause(container_id, on=False)
+
+
+async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
+    """The next `up` begins with that set (without a name the newest one), of this project or of another one.
+
+    Raises UsageError where there is none, StateError and RefusedError where a volume is there already.
+    """
+    project = (await load.load(selection)).project
+    store = Store.at_home()
+    found = _chosen(store.all(), name, other or project.name, by_name=bool(other))
+    volumes = {v.key: v for v in project.volumes if not v.external}
+    usable = {s.volume: s for s in found if s.volume in (wanted or volumes)}
+    if missing := [key for key in wanted if key not in usable or key not in volumes]:
+        raise UsageError(f"{found[0].id} has no volume {', '.join(missing)} of this project", hint=LIST)
+    if not usable:
+        raise UsageError(f"{found[0].id} has no volume of this project", hint=_known(volumes))
+    async with Engine.connect() as engine:
+        run = Run(engine.endpoint.host, project.name)
+        _require_absent([volumes[key] for key in usable], await engine.scene(project.name), run)
+    for one in usable.values():
+        await anyio.to_thread.run_sync(store.check, one)
+    run.pin({**run.pins(), **{key: (s.id, s.volume) for key, s in usable.items()}})
+    for key, one in usable.items():
+        emit(Notice(f"the next `devenv up` begins with {key} as it was {ago(time.time() - one.created)} ({one.id})"))
+    return 0
+
+
+def _require_absent(volumes: Iterable[Resource], scene: Scene, run: Run) -> None:
+    ledger = run.read()
+    mine = () if ledger is None else ledger.creates
+    there = {v.name for v in scene.volumes}
+    for volume in volumes:
+        if volume.name in there and volume.name in mine:
+            raise StateError(f"{volume.key} is in use", hint="devenv down   (saves it), then once more")
+        if volume.name in there:
+            keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
+            raise RefusedError(f"{volume.key} is there already, and devenv did not make it", hint=keep)
+
+
+def _chosen(stored: Sequence[Snapshot], name: str, project: str, *, by_name: bool) -> tuple[Snapshot, ...]:
+    """The named set (of that project only, where it was asked `by_name`), or the newest one of the project."""
+    of_project = [s for s in stored if s.project == project]
+    if name:
+        return _named(of_project if by_name else stored, name)
+    newest = max((s for s in of_project if s.settled), key=lambda s: s.created, default=None)
+    if newest is None:
+        raise UsageError(f"there is no snapshot of {project}", hint=LIST)
+    return _named(of_project, newest.id)
+
+
+def _named(stored: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
+    if found := snapshots.named(stored, name):
+        return found
+    raise UsageError(f"there is no snapshot {name}", hint=LIST)
+
+
+def listed(projects: Collection[str]) -> list[Snapshot]:
+    """The snapshots of these projects, of all where none is named, the newest first."""
+    return [s for s in reversed(Store.at_home().all()) if not projects or s.project in projects]
+
+
+def remove(names: Sequence[str], emit: Emit) -> int:
+    """These sets gone. Raises UsageError, with all still there, where one of them does not exist."""
+    store = Store.at_home()
+    stored = store.all()
+    for one in [s for name in names for s in _named(stored, name)]:
+        store.remove(one)
+        emit(Notice(f"removed the snapshot {one.id} of {one.project}/{one.volume}"))
+    return 0
+
+
+def export(name: str, path: str, emit: Emit) -> int:
+    """The set written to a file that was not there, or to standard output for `-`. Raises UsageError, StateError."""
+    store = Store.at_home()
+    found = _named(store.all(), name)
+    if path == STREAM:
+        store.pack(found, sys.stdout.buffer)
+        return 0
+    try:
+        with _new(path) as file:
+            store.pack(found, file)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    emit(Notice(f"{path} holds {', '.join(s.volume for s in found)}", f"devenv snapshot import {path}"))
+    return 0
+
+
+@contextlib.contextmanager
+def _new(path: str) -> Iterator[IO[bytes]]:
+    try:
+        file = open(path, "xb")  # noqa: SIM115 - closed below
+    except FileExistsError:
+        raise UsageError(f"{path} is there already", hint="Name a file that is not.") from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def take_in(path: str, emit: Emit) -> int:
+    """The snapshots of an exported file, or of standard input for `-`. Raises UsageError, StateError."""
+    store = Store.at_home()
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
+            taken = store.unpack(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    for one in taken:
+        emit(Notice(f"took in {one.id}: {one.project}/{one.volume}", f"devenv snapshot restore {one.id}"))
+    return 0
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"one of: {', '.join(sorted(names))}" if names else LIST

@@ -1,0 +1,309 @@
+"""Where snapshots lie: an archive and a note beside it, which is written last and makes it count."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import IO, BinaryIO
+from urllib.parse import quote
+
+from devenv.errors import DevenvError, StateError
+from devenv.lifecycle.ledger import state_folder
+from devenv.model.snapshot import Snapshot, expendable, shown
+
+CHUNK = 1 << 20
+FASTEST = 1
+GZIP = 31  # zlib's window bits for a gzip header around the best window
+TAR_END = bytes(1024)
+PART = ".part"
+OLD_PART = 24 * 3600.0
+
+
+class TooLargeError(DevenvError):
+    """The volume holds more than a snapshot may."""
+
+
+class UnverifiedError(DevenvError):
+    """What was stored is not what was read."""
+
+
+class Draft(io.RawIOBase):
+    """An archive being written: takes a tar, stores it compressed, and counts until it is verified."""
+
+    def __init__(self, file: BinaryIO, limit: int) -> None:
+        super().__init__()
+        self._file = file
+        self._limit = limit
+        self._zip = zlib.compressobj(FASTEST, wbits=GZIP)
+        self._raw = hashlib.sha256()
+        self._stored = hashlib.sha256()
+        self._tail = b""
+        self.size = 0
+        self.stored = 0
+        self.is_given_up = False
+
+    def write(self, chunk: bytes) -> int:  # type: ignore[override]
+        """Raises TooLargeError beyond the limit, OSError where the disk is full."""
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise TooLargeError(f"larger than {shown(self._limit)}")
+        self._raw.update(chunk)
+        self._tail = (self._tail + chunk)[-len(TAR_END) :]
+        self._out(self._zip.compress(chunk))
+        return len(chunk)
+
+    def finish(self, path: str) -> str:
+        """All of it on disk and read back; the digest of what is stored. Raises UnverifiedError, OSError."""
+        self._out(self._zip.flush())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if self._tail != TAR_END:
+            raise UnverifiedError("the engine's archive ends too early")
+        with _Reader(path, self) as reader:
+            try:
+                with tarfile.open(fileobj=reader, mode="r|") as archive:
+                    for _ in archive:
+                        pass
+                while reader.read(CHUNK):
+                    pass
+            except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                raise UnverifiedError(f"what was stored cannot be read back: {error}") from error
+            if (reader.raw.digest(), reader.stored.digest()) != (self._raw.digest(), self._stored.digest()):
+                raise UnverifiedError("what was stored reads back different")
+        return self._stored.hexdigest()
+
+    def _out(self, packed: bytes) -> None:
+        self._file.write(packed)
+        self._stored.update(packed)
+        self.stored += len(packed)
+
+
+class _Reader(io.RawIOBase):
+    """A stored archive unpacked, with the digests of both its forms so far."""
+
+    def __init__(self, path: str, draft: Draft) -> None:
+        super().__init__()
+        self._draft = draft
+        self._file = open(path, "rb")  # noqa: SIM115 - closed with us
+        self._zip = zlib.decompressobj(GZIP)
+        self._left = b""
+        self.raw = hashlib.sha256()
+        self.stored = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._left and (packed := self._zip.unconsumed_tail or self._packed()):
+            self._left = self._zip.decompress(packed, CHUNK)
+            self.raw.update(self._left)
+        chunk = self._left[:size] if size >= 0 else self._left
+        self._left = self._left[len(chunk) :]
+        return chunk
+
+    def _packed(self) -> bytes:
+        if self._draft.is_given_up:
+            raise EOFError("nobody waits for it")
+        packed = self._file.read(CHUNK)
+        self.stored.update(packed)
+        return packed
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All snapshots of this user, in one folder that is private to them."""
+
+    path: str
+
+    @classmethod
+    def at_home(cls) -> Store:
+        """The store in the state folder. Raises StateError where that cannot be used."""
+        path = os.path.join(state_folder(), "snapshots")
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return cls(path)
+
+    def all(self) -> tuple[Snapshot, ...]:
+        """Every snapshot that counts, the oldest first; what cannot be understood does not."""
+        found = list[Snapshot]()
+        for folder in _entries(self.path):
+            for name in _entries(os.path.join(self.path, folder)):
+                if name.endswith(".json"):
+                    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                        snapshot = _read(note := os.path.join(self.path, folder, name))
+                        found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
+        return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
+
+    def archive(self, snapshot: Snapshot) -> str:
+        """The path of its archive."""
+        return self._beside(snapshot.id, snapshot.volume, ".tar.gz")
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Raises StateError where the archive is not the one that was stored."""
+        digest = hashlib.sha256()
+        try:
+            with open(self.archive(snapshot), "rb") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume}: {error.strerror}") from error
+        if digest.hexdigest() != snapshot.digest:
+            hint = f"devenv snapshot list   (another one?), or: devenv snapshot rm {snapshot.id}"
+            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk", hint=hint)
+
+    def new_id(self) -> str:
+        """An id that no set has: the time, and if need be a number."""
+        stem = time.strftime("%Y%m%d-%H%M%S")
+        there = set(_entries(self.path))
+        return next(name for n in range(len(there) + 1) if (name := f"{stem}-{n + 1}" if n else stem) not in there)
+
+    @contextlib.contextmanager
+    def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
+        """An archive to write and its path; gone afterwards, unless `commit` has taken it."""
+        os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
+        path = self._beside(set_id, volume, PART)
+        try:
+            with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                draft = Draft(file, limit)
+                try:
+                    yield draft, path
+                finally:
+                    draft.is_given_up = True
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(self.path, set_id))
+
+    def commit(self, snapshot: Snapshot, path: str) -> None:
+        """The archive at `path`, which is on disk and verified, counts from now on. Raises OSError."""
+        os.replace(path, self.archive(snapshot))
+        note = self._beside(snapshot.id, snapshot.volume, ".json")
+        with open(os.open(f"{note}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+            json.dump(asdict(snapshot), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{note}.new", note)
+        for folder in (os.path.dirname(note), self.path):
+            _sync_folder(folder)
+
+    def remove(self, snapshot: Snapshot) -> None:
+        """The snapshot gone: its note first, so that no half of it counts."""
+        for end in (".json", ".tar.gz"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._beside(snapshot.id, snapshot.volume, end))
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(self.path, snapshot.id))
+
+    def make_room(self, total: int) -> tuple[Snapshot, ...]:
+        """The automatic ones that had to go for the others to fit, oldest first."""
+        everything = self.all()
+        there = {s.directory for s in everything if os.path.isdir(s.directory)}
+        gone = expendable(everything, total=total, there=there)
+        for one in gone:
+            self.remove(one)
+        return gone
+
+    def tidy(self) -> None:
+        """What interrupted work left, and nobody can be at any more, is gone."""
+        for folder in _entries(self.path):
+            inside = os.path.join(self.path, folder)
+            notes = {n.removesuffix(".json") for n in _entries(inside) if n.endswith(".json")}
+            for name in _entries(inside):
+                if not name.endswith(".json") and name.removesuffix(".tar.gz") not in notes:
+                    with contextlib.suppress(OSError):
+                        if time.time() - os.lstat(os.path.join(inside, name)).st_mtime > OLD_PART:
+                            os.unlink(os.path.join(inside, name))
+            with contextlib.suppress(OSError):
+                os.rmdir(inside)
+
+    # --- out and in ---------------------------------------------------------------------------------------------
+
+    def pack(self, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
+        """These snapshots as one tar: a note and an archive each."""
+        with tarfile.open(fileobj=out, mode="w|") as tar:
+            for snapshot in snapshots:
+                self.check(snapshot)
+                for end in (".json", ".tar.gz"):
+                    path = self._beside(snapshot.id, snapshot.volume, end)
+                    tar.add(path, arcname=os.path.basename(path), recursive=False)
+
+    def unpack(self, source: IO[bytes]) -> tuple[Snapshot, ...]:
+        """The snapshots of a packed tar, under an id of their own. Raises StateError where it is none, or damaged."""
+        set_id, found = self.new_id(), list[Snapshot]()
+        try:
+            with tempfile.TemporaryDirectory(dir=self.path, prefix=".in") as scratch:
+                notes = _spread(source, scratch)
+                for note, archive in notes:
+                    given = _read(note)
+                    snapshot = Snapshot(**{**asdict(given), "id": set_id, "automatic": False})
+                    os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
+                    part = self._beside(set_id, snapshot.volume, PART)
+                    os.replace(archive, part)
+                    self.commit(snapshot, part)
+                    found.append(snapshot)
+                    self.check(snapshot)
+        except (tarfile.TarError, OSError, ValueError, TypeError, KeyError, StateError) as error:
+            for one in found:
+                self.remove(one)
+            raise StateError(f"not an exported snapshot, or damaged: {error}") from error
+        return tuple(found)
+
+    def _beside(self, set_id: str, volume: str, end: str) -> str:
+        return os.path.join(self.path, set_id, f"{quote(volume, safe='')}{end}")
+
+
+def _spread(source: IO[bytes], scratch: str) -> list[tuple[str, str]]:
+    """(note, archive) of each snapshot in the tar, written to names of our own."""
+    halves: dict[str, dict[str, str]] = {}
+    with tarfile.open(fileobj=source, mode="r|*") as tar:
+        for number, member in enumerate(tar):
+            stem, dot, end = member.name.rpartition(".json" if member.name.endswith(".json") else ".tar.gz")
+            content = tar.extractfile(member) if member.isfile() and dot and not end else None
+            if content is None:
+                raise ValueError(f"unexpected entry {member.name!r}")
+            path = os.path.join(scratch, str(number))
+            with open(path, "wb") as file:
+                while chunk := content.read(CHUNK):
+                    file.write(chunk)
+                os.fsync(file.fileno())
+            halves.setdefault(stem, {})[dot] = path
+    if not halves or any(len(half) != 2 for half in halves.values()):  # noqa: PLR2004 - two halves
+        raise ValueError("a note or an archive is missing")
+    return [(half[".json"], half[".tar.gz"]) for half in halves.values()]
+
+
+def _read(path: str) -> Snapshot:
+    with open(path, encoding="utf-8") as file:
+        data = json.load(file)
+    snapshot = Snapshot(**{field.name: data[field.name] for field in fields(Snapshot)})
+    if not all(isinstance(getattr(snapshot, f.name), _KINDS[str(f.type)]) for f in fields(Snapshot)):
+        raise ValueError("a field of another kind")
+    return snapshot
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool}
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,324 @@
+"""What a volume held is there again: after every end of a run, by name, from another project; or the volume stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from support import cli, engine
+from support.cli import Devenv, StartDevenv
+from support.stack import NewStack, Stack, built_service, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+DATA = {"volumes": ["data:/data"]}
+# What a volume can hold and an archive carries: owners, modes, links, odd names, times, sparse and large files.
+TREE = r"""
+cd /data; umask 022
+mkdir -p deep/er empty; chmod 2770 empty; chown 999:33 empty
+echo text >deep/er/file; chown 1000:1001 deep/er/file; chmod 640 deep/er/file
+echo run >setuid; chmod 4755 setuid
+ln deep/er/file hard; ln -s deep/er/file soft; ln -s nowhere/at/all dangling
+mkfifo pipe
+printf b >"$(printf 'byte-\377name')"; printf n >'new
+line'; printf s >'  spaces "quoted" '
+head -c 300 /dev/zero | tr '\0' 'n' | xargs -0 -I{} mkdir -p "$(printf '%0240d' 1)/$(printf '%0240d' 2)"
+truncate -s 64M sparse; printf end >>sparse
+head -c 20000000 /dev/urandom >large
+touch -d '1999-12-31 23:59:59' deep/er/file
+touch -d '2001-01-01' deep
+"""
+# Each path with its kind, mode, owner, size, time, links, target, and the content's sum.
+SHOW = (
+    r"cd /data; (find . -exec stat -c '%N %F %a %u:%g %Y %h' {} +; find . -type f -exec sha256sum {} +)"
+    r" | LC_ALL=C sort | cat -v"
+)
+
+
+def shown(stack: Stack) -> str:
+    """What is in the volume of the only service."""
+    return stack.execute("db", "sh", "-c", SHOW)
+
+
+def write(stack: Stack, text: str) -> None:
+    """The marker of a test in the volume."""
+    stack.execute("db", "sh", "-c", f"echo {text} >/data/marker")
+
+
+def marker(stack: Stack) -> str | None:
+    """What the last test step wrote there."""
+    found = stack.read("db", "/data/marker")
+    return found and found.strip()
+
+
+def of(stack: Stack, state: dict[str, str], *args: str) -> CompletedProcess[str]:
+    """A devenv command that ends by itself, in the stack's folder."""
+    return cli.run(*args, cwd=stack.folder, env={**stack.env, **state})
+
+
+def listed(stack: Stack, state: dict[str, str]) -> list[dict[str, object]]:
+    """What `snapshot list` says."""
+    return [json.loads(line) for line in of(stack, state, "snapshot", "list", "--output", "json").stdout.splitlines()]
+
+
+@pytest.fixture
+def db(stack: Stack) -> Stack:
+    """A stack of one service with a volume."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {"labels": {"mine": "yes"}}})
+    return stack
+
+
+def test_all_is_there_again_to_the_last_bit(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """After Ctrl-C nothing is left and the next `up` has all of it; `--fresh` has nothing, and loses nothing."""
+    run = up.ready(db)
+    db.execute("db", "sh", "-c", TREE)
+    before = shown(db)
+    assert len(before.splitlines()) >= 25
+    assert run.stop() == 130
+    assert db.leftovers() == {}
+    assert run.wait_for("stopped")["saved"].keys() == {"data"}
+    again = up.ready(db)
+    assert again.wait_for("restored")["volume"] == "data"
+    assert shown(db) == before
+    labels = engine.inspect(f"{db.name}_data")["Labels"]
+    assert labels["mine"] == "yes"
+    assert labels["com.docker.compose.volume"] == "data"
+    assert again.stop() == 130
+    fresh = up.ready(db, "--fresh")
+    assert db.execute("db", "ls", "-A", "/data") == ""
+    assert not fresh.all("restored")
+    assert fresh.stop() == 130
+    assert len(listed(db, state_env)) == 3
+    assert db.leftovers() == {}
+
+
+def test_mysql_goes_on_with_its_rows(stack: Stack, up: Up) -> None:
+    """A real database, ended by Ctrl-C: its rows are there again, and it does not begin anew."""
+    check = {"test": ["CMD", "mysqladmin", "-ppw", "ping"], "interval": "1s", "retries": 60}
+    service = {
+        "image": "mysql:9",
+        "environment": {"MYSQL_ROOT_PASSWORD": "pw", "MYSQL_DATABASE": "app"},
+        "volumes": ["data:/var/lib/mysql"],
+        "healthcheck": check,
+    }
+    stack.compose_file({"db": service}, volumes={"data": {}})
+    sql = ["mysql", "-ppw", "app", "-Ne"]
+    run = up.ready(stack, "--stand-ins")
+    stack.execute("db", *sql, "CREATE TABLE t (n INT); INSERT INTO t VALUES (41), (42)")
+    assert run.stop() == 130, run.report()
+    saved = run.wait_for("saved")
+    assert saved["stored"] < saved["size"] / 5
+    again = up.ready(stack, "--stand-ins")
+    assert stack.execute("db", *sql, "SELECT sum(n) FROM t").split() == ["83"]
+    assert again.stop() == 130
+    assert stack.leftovers() == {}
+
+
+def test_down_removes_keeps_or_saves_as_it_is_told(
+    db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]
+) -> None:
+    """`down` saves; `down -v` does not, and the next `up` begins empty; `--keep-volumes` leaves the volume there."""
+    assert up(db, "-d").wait() == 0
+    write(db, "first")
+    assert devenv("down", cwd=db.folder, env=db.env).wait() == 0
+    assert db.leftovers() == {}
+    run = up.ready(db)
+    assert marker(db) == "first"
+    write(db, "second")
+    down = devenv("down", "-v", cwd=db.folder, env=db.env)
+    assert (down.wait(), run.wait()) == (0, 130), run.report()
+    assert not run.all("saved")
+    assert db.leftovers() == {}
+    empty = up.ready(db)
+    assert marker(db) is None
+    assert any("starts empty" in one["message"] for one in empty.all("notice"))
+    write(db, "third")
+    down = devenv("down", "--keep-volumes", cwd=db.folder, env=db.env)
+    assert (down.wait(), empty.wait()) == (0, 130)
+    assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
+    assert empty.wait_for("kept")["reason"] == "--keep-volumes"
+    last = up.ready(db)
+    assert marker(db) == "third"
+    assert last.stop() == 130
+    assert db.leftovers() == {"volumes": [f"{db.name}_data"]}, "a volume that was kept is the user's"
+    assert len(listed(db, state_env)) == 1
+
+
+def test_the_file_can_name_volumes_to_keep(stack: Stack, up: Up) -> None:
+    """`x-devenv.keep`: that one stays, the other is saved and goes."""
+    service = idle_service(volumes=["data:/data", "more:/more"])
+    stack.compose_file({"db": service}, volumes={"data": {}, "more": {}}, **{"x-devenv": {"keep": ["data"]}})
+    run = up.ready(stack)
+    assert run.stop() == 130
+    assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
+    assert run.wait_for("kept")["command"] == f"docker volume rm {stack.name}_data"
+    assert run.wait_for("stopped")["saved"].keys() == {"more"}
+
+
+def test_in_a_hurry_the_volume_stays(db: Stack, up: Up) -> None:
+    """A second Ctrl-C while it is being saved: it is left where it is, said, and the next `up` goes on with it."""
+    run = up.ready(db)
+    db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
+    run.send_signal(signal.SIGINT)
+    run.wait_for("step", name="save", state="detail")
+    assert run.stop() == 130
+    assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
+    assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
+    assert "`devenv up` goes on with it" in run.wait_for("problem")["message"]
+    again = up.ready(db)
+    assert marker(db) == "here"
+    db.execute("db", "rm", "/data/large")
+    assert again.stop() == 130
+    assert db.leftovers() == {}
+
+
+def test_what_is_too_large_stays(db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """The limit is the user's; `down` says so with exit code 1 and the command, and is right when it is raised."""
+    settings = Path(state_env["XDG_CONFIG_HOME"], "devenv-compose/config.toml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text('snapshot_limit = "1 MB"\n')
+    assert up(db, "-d").wait() == 0
+    db.execute("db", "sh", "-c", "head -c 3000000 /dev/urandom >/data/large")
+    down = devenv("down", cwd=db.folder, env=db.env)
+    assert down.wait() == 1
+    problem = down.wait_for("problem")
+    assert problem["message"].endswith("no snapshot could be made of it: larger than 1.0 MB")
+    assert problem["hint"] == f"docker volume rm {db.name}_data"
+    assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
+    settings.write_text('snapshot_limit = "10 MB"\n')
+    assert devenv("down", cwd=db.folder, env=db.env).wait() == 0
+    assert db.leftovers() == {}
+
+
+def test_another_major_version_is_not_given_old_data(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """It begins empty and says why; asked for by name it is refused; the old version has the data again."""
+
+    def version(text: str) -> None:
+        well = {"test": ["CMD", "true"], "interval": "1s"}  # without one, a database is not trusted at once
+        service = built_service(f"ENV MYSQL_VERSION={text}", healthcheck=well, **DATA)
+        db.compose_file({"db": service}, volumes={"data": {}})
+
+    version("8.4.3")
+    run = up.ready(db)
+    write(db, "eight")
+    assert run.stop() == 130
+    version("9.1.0")
+    newer = up.ready(db)
+    assert marker(db) is None
+    (notice,) = [one for one in newer.all("notice") if "last saved" in one["message"]]
+    assert "by mysql 8; db is mysql 9 and could not read it: it starts empty" in notice["message"]
+    assert newer.stop() == 130
+    eight = next(one["id"] for one in listed(db, state_env) if one["database"] == "mysql 8")
+    assert of(db, state_env, "snapshot", "restore", str(eight)).returncode == 0
+    refused = up(db)
+    assert refused.wait() == 6
+    assert "was written by mysql 8, and db is mysql 9" in refused.wait_for("error")["message"]
+    assert db.leftovers() == {}
+    version("8.4.3")
+    older = up.ready(db)
+    assert marker(db) == "eight"
+    assert older.stop() == 130
+
+
+def test_what_was_never_up_is_not_restored_by_itself(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Its first start was broken off: saved, said, and there when it is asked for."""
+    sick = {"test": ["CMD", "test", "-e", "/data/well"], "interval": "1s", "start_period": "60s"}
+    db.compose_file({"db": idle_service(healthcheck=sick, **DATA)}, volumes={"data": {}})
+    run = up(db)
+    run.wait_for("service", service="db", state="starting")
+    write(db, "half")
+    assert run.stop() == 130
+    (half,) = listed(db, state_env)
+    again = up(db)
+    again.wait_for("service", service="db", state="starting")
+    assert marker(db) is None
+    (notice,) = [one for one in again.all("notice") if "last saved" in one["message"]]
+    assert "before db was up for the first time: it starts empty" in notice["message"]
+    assert again.stop() == 130
+    assert of(db, state_env, "snapshot", "restore", str(half["id"])).returncode == 0
+    last = up(db)
+    last.wait_for("service", service="db", state="starting")
+    assert marker(db) == "half"
+    assert last.stop() == 130
+
+
+def test_by_name_and_across_projects(
+    db: Stack, new_stack: NewStack, up: Up, state_env: dict[str, str], tmp_path: Path
+) -> None:
+    """Saved while it runs, restored by name, cloned into another project, exported, removed and taken in again."""
+    run = up.ready(db)
+    write(db, "seed")
+    saved = of(db, state_env, "snapshot", "save", "--name", "good")
+    assert (saved.returncode, saved.stdout[:18]) == (0, "saved data as good"), saved.stderr
+    assert engine.inspect(db.container("db"))["State"]["Status"] == "running"
+    write(db, "later")
+    busy = of(db, state_env, "snapshot", "restore", "good")
+    assert (busy.returncode, "devenv down" in busy.stderr) == (3, True), busy.stderr
+    assert run.stop() == 130
+    other = new_stack(folder="other")
+    other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    clone = of(other, state_env, "snapshot", "restore", "--from", db.name)
+    assert clone.returncode == 0, clone.stderr
+    second = up.ready(other)
+    assert marker(other) == "later", "the newest one of that project"
+    assert second.stop() == 130
+    assert of(db, state_env, "snapshot", "restore", "good").returncode == 0
+    again = up.ready(db)
+    assert marker(db) == "seed"
+    assert again.stop() == 130
+    file = str(tmp_path / "good.tar")
+    assert of(db, state_env, "snapshot", "export", "good", file).returncode == 0
+    assert of(db, state_env, "snapshot", "export", "good", file).returncode == 2, "never over a file that is there"
+    assert of(db, state_env, "snapshot", "rm", "good").returncode == 0
+    assert "good" not in [one["title"] for one in listed(db, state_env)]
+    assert of(db, state_env, "snapshot", "import", file).returncode == 0
+    assert "good" in [one["title"] for one in listed(db, state_env)]
+    table = of(db, state_env, "snapshot", "list", db.name).stdout
+    assert table.startswith("ID ")
+    assert other.name not in table
+
+
+def test_a_volume_that_others_made_is_not_replaced(db: Stack, state_env: dict[str, str]) -> None:
+    """Plain Compose's volume can be saved, but nothing is restored over it."""
+    assert db.compose("up", "-d").returncode == 0
+    write(db, "mine")
+    assert of(db, state_env, "snapshot", "save", "data").returncode == 0
+    refused = of(db, state_env, "snapshot", "restore")
+    assert refused.returncode == 6
+    assert f"docker volume rm {db.name}_data" in refused.stderr
+    assert of(db, state_env, "snapshot", "save", "dada").stderr.startswith("error: there is no volume dada")
+    assert of(db, state_env, "snapshot", "rm", "nothing").returncode == 2
+    assert marker(db) == "mine"
+
+
+def test_gc_ends_what_a_dead_run_left(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """With its guardian dead too: other commands say so in one line, `gc` ends and saves, then all is quiet."""
+    run = up.ready(db)
+    write(db, "orphan")
+    kill_all(run)
+    said = of(db, state_env, "images")
+    assert said.stderr == f"left by a dead run: 1 container, 1 network, 1 volume of {db.name}; devenv gc\n"
+    there = db.leftovers()
+    dry = of(db, state_env, "gc", "--dry-run")
+    assert (dry.returncode, db.leftovers()) == (0, there)
+    assert f"{db.name}: 1 container, 1 network, 1 volume of a dead run" in dry.stdout
+    assert of(db, state_env, "gc").returncode == 0
+    assert db.leftovers() == {}
+    assert of(db, state_env, "gc").stdout == "no dead run left anything\n"
+    assert of(db, state_env, "images").stderr == ""
+    again = up.ready(db)
+    assert marker(db) == "orphan"
+    assert again.stop() == 130
+
+
+def kill_all(run: Devenv) -> None:
+    """The run, its children and its guardian dead at once."""
+    for pid in {run.process.pid, *run.survivors(timeout=0)}:
+        os.kill(pid, signal.SIGKILL)
+    run.process.wait(10)

@@ -1,0 +1,149 @@
+"""Which snapshot is meant, which may go, and what an image says of its database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devenv.model import snapshot as snapshots
+from devenv.model.snapshot import KEPT_EACH, Snapshot, ago, database, expendable, fits, named, newest, shown
+
+ONE = Snapshot("1", "data", "p_data", "p", "/p", "unix:///x", created=1.0, size=100, stored=10, digest="d")
+PLACE = ONE.place
+
+
+def made(at: float, **more: object) -> Snapshot:
+    """A snapshot of that moment."""
+    return replace(ONE, id=f"at-{at:g}", created=at, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("variables", "reference", "found"),
+    [
+        ({"MYSQL_VERSION": "9.2.0-1.el9"}, "whatever", "mysql 9"),
+        ({"MYSQL_MAJOR": "8.4"}, "x", "mysql 8"),
+        ({"PG_MAJOR": "17", "PG_VERSION": "17.2-1.pgdg120+1"}, "x", "postgres 17"),
+        ({"MARIADB_VERSION": "1:11.4.2+maria~ubu2404"}, "x", "mariadb 11"),
+        ({"MONGO_VERSION": "8.0.1"}, "x", "mongo 8"),
+        ({}, "mysql:9.1", "mysql 9"),
+        ({}, "registry:5000/library/postgres:16-alpine@sha256:00", "postgres 16"),
+        ({}, "mysql", ""),
+        ({}, "mysql:latest", ""),
+        ({}, "node:22", ""),
+        ({"PG_MAJOR": "odd"}, "node:22", ""),
+    ],
+)
+def test_what_database_an_image_holds(variables: dict[str, str], reference: str, found: str) -> None:
+    """By the variable of the official image, else by name and tag; nothing where neither says it."""
+    assert database(variables, reference) == found
+
+
+@pytest.mark.parametrize(
+    ("written_by", "wanted", "answer"),
+    [("mysql 9", "mysql 9", True), ("mysql 9", "mysql 8", False), ("mysql 9", "mariadb 11", False),
+     ("", "mysql 9", True), ("mysql 9", "", True)],
+)  # fmt: skip
+def test_a_database_reads_only_its_own_version(written_by: str, wanted: str, answer: bool) -> None:
+    """What is not known is tried."""
+    assert fits(replace(ONE, database=written_by), wanted) is answer
+
+
+def test_the_next_run_goes_on_with_the_newest_that_was_well() -> None:
+    """Of the same volume, project, folder and engine, and readable."""
+    others = [
+        made(9, settled=False), made(8, database="mysql 8"), made(7, project="q"), made(7, directory="/q"),
+        made(7, endpoint="tcp://x"), made(7, volume="more"),
+    ]  # fmt: skip
+    assert newest([made(2), made(3, database="mysql 9"), *others, made(1)], PLACE, "mysql 9") == made(
+        3, database="mysql 9"
+    )
+    assert newest(others, PLACE, "mysql 9") is None
+
+
+def test_a_set_goes_by_its_id_or_by_its_name() -> None:
+    """Of several sets with one name the last one is meant."""
+    pair = [replace(made(2, title="seed"), volume=v) for v in ("a", "b")]
+    stored = [made(1, title="seed"), *pair, made(3)]
+    assert named(stored, "seed") == tuple(pair)
+    assert named(stored, "at-1") == (stored[0],)
+    assert named(stored, "none") == ()
+
+
+def test_the_oldest_automatic_ones_go_first() -> None:
+    """Those by hand and the newest settled one stay, however full the store is."""
+    stored = [made(1, automatic=False), made(2), made(3), made(4), made(5, settled=False)]
+    assert expendable(stored, total=30, there={"/p"}) == (made(2), made(3))
+    assert expendable(stored, total=50, there={"/p"}) == ()
+    assert set(expendable(stored, total=0, there={"/p"})) == {made(2), made(3), made(5, settled=False)}
+
+
+def test_of_each_volume_a_few_are_enough() -> None:
+    """Also where there is room for all."""
+    stored = [made(n) for n in range(1, 10)]
+    gone = expendable(stored, total=10**9, there={"/p"})
+    assert sorted(s.created for s in gone) == [1, 2, 3, 4]
+    assert len(stored) - len(gone) == KEPT_EACH
+
+
+def test_where_the_project_is_gone_its_last_one_may_go() -> None:
+    """But only after all that later ones replace."""
+    stored = [made(1, directory="/gone"), made(2), made(3)]
+    assert expendable(stored, total=20, there={"/p"}) == (made(2),)
+    assert expendable(stored, total=10, there={"/p"}) == (made(2), made(1, directory="/gone"))
+
+
+@given(
+    st.lists(
+        st.builds(
+            made,
+            st.floats(1, 100),
+            automatic=st.booleans(),
+            settled=st.booleans(),
+            volume=st.sampled_from("ab"),
+            stored=st.integers(0, 50),
+            directory=st.sampled_from(["/p", "/gone"]),
+        ),
+        max_size=30,
+        unique_by=lambda s: (s.created, s.volume),
+    ),
+    st.integers(0, 500),
+)
+def test_nothing_that_is_needed_is_given_up(stored: list[Snapshot], total: int) -> None:
+    """Never one by hand, never what the next run of a project that is there would go on with, nothing twice."""
+    gone = expendable(stored, total=total, there={"/p"})
+    assert len(set(gone)) == len(gone)
+    assert all(s.automatic for s in gone)
+    left = [s for s in stored if s not in gone]
+    for place in {s.place for s in stored if s.directory == "/p"}:
+        assert newest(left, place, "") == newest(stored, place, "")
+    if sum(s.stored for s in left) > total:
+        needed = {newest(left, s.place, "") for s in left if s.directory == "/p"}
+        assert all(not s.automatic or s in needed for s in left)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 B"), (999, "999 B"), (2300, "2.3 KB"), (45_600, "46 KB"), (5_200_000, "5.2 MB"),
+     (2e9, "2.0 GB"), (3e13, "30000.0 GB")],
+)  # fmt: skip
+def test_sizes_in_words(size: float, words: str) -> None:
+    """Two digits, or all of them."""
+    assert shown(size) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "3 s ago"), (59, "59 s ago"), (200, "3 min ago"), (7200, "2 h ago"), (200_000, "2 days ago")],
+)
+def test_times_in_words(seconds: float, words: str) -> None:
+    """In the unit that people would use."""
+    assert ago(seconds) == words
+
+
+def test_the_place_is_what_the_next_run_asks_for() -> None:
+    """Engine, folder, project, volume."""
+    assert PLACE == ("unix:///x", "/p", "p", "data")
+    assert snapshots.FAMILIES.keys() == {"postgres", "mysql", "mariadb", "mongo"}
