@@ -226,6 +226,23 @@ def test_another_major_version_is_not_given_old_data(db: Stack, up: Up, state_en
     assert older.stop() == 130
 
 
+def test_a_folder_that_was_moved_is_told_where_its_data_is(db: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """It might be another project of the same name: so nothing is restored unasked."""
+    run = up.ready(db)
+    write(db, "here")
+    assert run.stop() == 130
+    db.folder = db.folder.rename(db.folder.with_name("moved"))
+    moved = up.ready(db)
+    assert marker(db) is None
+    (notice,) = [one for one in moved.all("notice") if "starts empty" in one["message"]]
+    assert moved.stop() == 130
+    command = notice["hint"].partition(" && devenv ")[2].split()
+    assert of(db, state_env, *command).returncode == 0
+    again = up.ready(db)
+    assert marker(db) == "here"
+    assert again.stop() == 130
+
+
 def test_what_was_never_up_is_not_restored_by_itself(db: Stack, up: Up, state_env: dict[str, str]) -> None:
     """Its first start was broken off: saved, said, and there when it is asked for."""
     sick = {"test": ["CMD", "test", "-e", "/data/well"], "interval": "1s", "start_period": "60s"}

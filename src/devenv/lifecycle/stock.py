@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +82,17 @@ class Stock:
         last = max((s for s in stored if s.place == place), key=lambda s: s.created, default=None)
         if last is not None and last != chosen:
             self._tell(last, chosen, volume.key, users[0], wanted)
+        if last is None:
+            self._tell_of_moved(stored, place)
         return chosen
+
+    def _tell_of_moved(self, stored: tuple[Snapshot, ...], place: tuple[str, str, str, str]) -> None:
+        """The folder may have another name now, or be another project: a person knows."""
+        for one in reversed(stored):
+            if (one.endpoint, one.project, one.volume) == (place[0], *place[2:]) and not os.path.isdir(one.directory):
+                said = f"{one.volume} starts empty; it was saved {ago(time.time() - one.created)} for {one.directory}"
+                self.emit(Notice(f"{said}, which is gone", f"devenv down && devenv snapshot restore {one.id}"))
+                return
 
     def _tell(self, last: Snapshot, chosen: Snapshot | None, key: str, service: str, wanted: str) -> None:
         """Why not the last one."""
