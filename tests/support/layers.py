@@ -17,6 +17,7 @@ PURE = (
     "images/references.py",
     "lifecycle/difference.py",
     "lifecycle/order.py",
+    "lifecycle/timings.py",
     "watch/changes.py",
     "watch/guard.py",
     "watch/reconcile.py",
@@ -30,6 +31,7 @@ PURE = (
     "watch/planner.py",
     "ui/text.py",
     "ui/rules.py",
+    "ui/waterfall.py",
 )
 
 PURE_STDLIB = frozenset({

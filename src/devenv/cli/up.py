@@ -43,6 +43,7 @@ def up(
     stand_ins: Annotated[
         bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
     ] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Show where the time until ready went.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
@@ -67,6 +68,7 @@ def up(
         timeout=timeout,
         open=open_,
         stand_ins=stand_ins,
+        timings=timings,
     )
     window = options.console(output, quiet=quiet, verbose=verbose)
     try:

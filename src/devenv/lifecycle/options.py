@@ -27,3 +27,4 @@ class Options:
     timeout: float = 300.0
     open: bool = False
     stand_ins: bool = False
+    timings: bool = False

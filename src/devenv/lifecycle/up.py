@@ -28,6 +28,7 @@ from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.lifecycle.teardown import Teardown
+from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Ready, Step, Stopped
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
@@ -56,6 +57,8 @@ async def up(options: Options, emit: Emit) -> int:
 
 async def _up(options: Options, emit: Emit, ending: Ending) -> int:
     began = time.monotonic()
+    record = Record(emit, time.monotonic) if options.timings else None
+    emit = record.emit if record else emit
     async with contextlib.AsyncExitStack() as stack:
         ascent = None
         with ending.scope():
@@ -68,7 +71,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
             stack.enter_context(run.lock(wait=LOOKED_AT))
-            ascent = Ascent(options, emit, ending, loaded, engine, run, began)
+            ascent = Ascent(options, emit, ending, loaded, engine, run, began, record)
         return ending.exit_code if ascent is None else await ascent.go()
 
 
@@ -92,6 +95,7 @@ class Ascent:
     engine: Engine
     run: Run
     began: float
+    record: Record | None = None
     ledger: Ledger | None = None
     guardian: Guardian | None = None
     stage: Stage | None = None
@@ -145,6 +149,8 @@ class Ascent:
         containers = [c for c in self.running.observer.scene.containers if c.service in names]
         urls = await addresses(containers, self.engine.endpoint.host)
         self.emit(Ready(self.loaded.project.name, urls, time.monotonic() - self.began))
+        if self.record is not None:
+            self.record.tell(self.loaded.project)
         if self.options.open and urls:
             import webbrowser  # noqa: PLC0415 - only for those who ask
 

@@ -63,6 +63,29 @@ class Ready(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the way up, in seconds from its beginning; `after` is the service that it waited for.
+
+    `critical`: the rest waited for it, so all would have been up sooner without it.
+    """
+
+    name: str
+    start: float
+    end: float
+    critical: bool = False
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings(Event):
+    """Where the `seconds` until ready went; pieces of a step (`build web dev`) begin with its name."""
+
+    event: ClassVar[str] = "timings"
+    seconds: float
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Synced(Event):
     """Files arrived in (or went from) every container of a service; `ms` counts from the save."""
 

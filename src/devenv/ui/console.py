@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from devenv.errors import ConfigError, DevenvError
 from devenv.model import events as e
-from devenv.ui import text
+from devenv.ui import text, waterfall
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
@@ -118,6 +118,9 @@ class Console:
                 self._progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if _terminal(sys.stdout):
                 self._say_who_is_late()
+            case e.Timings():
+                for line in waterfall.lines(event, shutil.get_terminal_size().columns):
+                    self.line(line)
             case _:
                 if isinstance(event, (e.Ready, e.Rebuilt, e.Reloaded, e.Problem, e.Stopping)):
                     self.close()
