@@ -44,8 +44,10 @@ class Record:
 def timings(told: Sequence[Told], project: Project) -> Timings:
     """The spans of a way up that has come to its end, in the order in which they began."""
     spans: list[Span] = []
-    begins = {event.name: at for at, event in told if isinstance(event, Step) and event.state == "begin"}
+    begins: dict[str, float] = {}
     for at, event in told:
+        if isinstance(event, Step) and event.state == "begin":
+            begins[event.name] = at
         if isinstance(event, Step) and event.state == "end" and event.name not in SERVICES:
             parts = _critical(_PARTS[event.name](told) if event.name in _PARTS else [])
             spans += [Span(event.name, begins.get(event.name, 0.0), at, critical=True), *parts]
