@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import anyio
 
+TICK = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -29,6 +30,32 @@ async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]
     except BaseExceptionGroup as group:
         raise first(group) from None
     return [results[index] for index in range(len(things))]
+
+
+async def patiently(seconds: float, work: Callable[[], Awaitable[object]]) -> bool:
+    """Whether the work came to its end within so many seconds in which we were awake; if not, it is cancelled.
+
+    A process that was stopped, or a machine that slept, must not find all its patience gone when it goes on.
+    """
+    is_done = False
+    try:
+        async with anyio.create_task_group() as tasks:
+
+            async def lose_patience() -> None:
+                left = seconds
+                while left > 0:
+                    began, tick = anyio.current_time(), min(TICK, left)
+                    await anyio.sleep(tick)
+                    left -= tick if anyio.current_time() < began + tick + TICK else 0
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(lose_patience)
+            await work()
+            is_done = True
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return is_done
 
 
 def first(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,17 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 def test_every_module_stays_within_its_walls(module: str) -> None:
     """No module imports, starts or prints what the drawing keeps from it."""
     assert list(violations(module, (SOURCE / module).read_text(encoding="utf-8"))) == []
+
+
+WALL_CLOCKS = frozenset({"time.time", "time.time_ns", "datetime.now", "dt.datetime.now", "datetime.datetime.now"})
+ENGINE_CLOCK = re.compile(r"(?i)\b(started|finished)_?at\b|\btime_?nano\b")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
+    """Where the engine's times are read, ours is not: whatever is compared is of one clock, however wrong."""
+    code = (SOURCE / module).read_text(encoding="utf-8")
+    assert not (ENGINE_CLOCK.search(code) and WALL_CLOCKS & {ast.unparse(node) for node in ast.walk(ast.parse(code))})
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
+import anyio.lowlevel
 import pytest
 
-from devenv.concurrent import each, first
+from devenv import concurrent
+from devenv.concurrent import each, first, patiently
 from devenv.errors import EngineError
 
 pytestmark = pytest.mark.anyio
@@ -59,3 +63,37 @@ def test_first_looks_into_nested_groups() -> None:
     error = ValueError("a")
     assert first(error) is error
     assert first(ExceptionGroup("g", [ExceptionGroup("h", [error, KeyError()]), TypeError()])) is error
+
+
+async def test_patience_is_what_it_says() -> None:
+    """Work that ends in time, work that does not, work that fails: its error comes plain."""
+
+    async def fail() -> None:
+        raise EngineError("no")
+
+    with anyio.fail_after(5):
+        assert await patiently(2, anyio.lowlevel.checkpoint)
+        assert not await patiently(0.05, anyio.sleep_forever)
+        with pytest.raises(EngineError, match="no"):
+            await patiently(2, fail)
+
+
+async def test_a_sleep_of_the_machine_takes_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was waited for comes soon after the machine goes on: it is not given up before that."""
+    monkeypatch.setattr(concurrent, "TICK", 0.4)
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+
+    async def work() -> None:
+        await anyio.sleep(0.02)
+        monkeypatch.setattr(loop, "time", lambda: clock() + 100)
+        await anyio.sleep(0.02)
+
+    assert await patiently(0.4, work)
+
+
+async def test_cancelled_from_outside_patience_ends() -> None:
+    """A signal does not wait for it."""
+    with anyio.move_on_after(0.02) as scope:
+        await patiently(60, anyio.sleep_forever)
+    assert scope.cancelled_caught

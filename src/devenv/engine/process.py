@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -149,7 +150,15 @@ def start_time(pid: int) -> str | None:
             state, *fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if state == b"Z" else fields[18].decode()
+    return None if state == b"Z" else f"{fields[18].decode()}@{_boot()}"
+
+
+@functools.cache
+def _boot() -> str:
+    """Linux counts start times from the boot: after another one, they say nothing of what was before."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return ""
 
 
 def _recorded(path: str) -> list[tuple[int, str]]:

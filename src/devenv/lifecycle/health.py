@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
+from devenv.concurrent import patiently
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, optional, standings
@@ -111,13 +112,15 @@ class Observer:
 
         Between the stop and the start of a restart, and while Compose replaces a container, all may have ended.
         """
+
+        async def until_back() -> None:
+            while self._over():
+                await self._moved.wait()
+
         while True:
             while not self._over():
                 await self._moved.wait()
-            with anyio.move_on_after(OVER_AFTER) as quiet:
-                while self._over():
-                    await self._moved.wait()
-            if quiet.cancelled_caught:
+            if not await patiently(OVER_AFTER, until_back):
                 return
 
     def _over(self) -> bool:

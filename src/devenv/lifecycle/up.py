@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.concurrent import first
+from devenv.concurrent import first, patiently
 from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine import process
@@ -249,9 +249,7 @@ class Ascent:
         """Every service is up: started, healthy where it has a health check, ended with 0 where it is to end."""
         assert self.running is not None  # noqa: S101 - an earlier step
         observer = self.running.observer
-        with anyio.move_on_after(self.options.timeout) as scope:
-            await observer.until_ready()
-        if scope.cancelled_caught:
+        if not await patiently(self.options.timeout, observer.until_ready):
             late = [f"{s.service} {s.detail or s.phase}" for s in observer.standings() if s.detail]
             raise DevenvError(
                 f"not healthy after {self.options.timeout:.0f} s: {'; '.join(late)}",

@@ -159,7 +159,7 @@ async def test_an_error_inside_ends_the_child() -> None:
 
 
 async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) -> None:
-    """The record names the child by pid and start time; whoever finds the record ends it, and only it."""
+    """The record names the child by pid, start time and boot; whoever finds the record ends it, and only it."""
     record = tmp_path / "children"
     process.record_children(str(record))
     try:
@@ -168,8 +168,11 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
         process.record_children(None)
     assert len(record.read_text(encoding="ascii").split()) == 2
     with stubborn(tmp_path) as child, subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
+        its_own = process.start_time(other.pid) or ""
+        before_the_boot = f"{its_own.partition('@')[0]}@00000000-0000-0000-0000-000000000000"
         with record.open("a", encoding="ascii") as file:
-            file.write(f"{child.pid} {process.start_time(child.pid)}\n{other.pid} 1\n{child.pid}")
+            file.write(f"{child.pid} {process.start_time(child.pid)}\n{other.pid} 1{its_own}\n")
+            file.write(f"{other.pid} {before_the_boot}\n{child.pid}")
         with anyio.fail_after(5):
             await process.end_recorded(str(record), 0.2)
         assert child.wait(5) == -signal.SIGKILL
@@ -212,8 +215,8 @@ def test_start_time_of_a_process_with_an_odd_name(tmp_path: Path) -> None:
     odd = tmp_path / "a) b (c"
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([odd, "60"]) as child:
-        assert (process.start_time(child.pid) or "x").isdigit()
-        assert int(process.start_time(child.pid) or 0) >= int(process.start_time(os.getpid()) or 0)
+        ticks = [int((process.start_time(pid) or "").partition("@")[0]) for pid in (os.getpid(), child.pid)]
+        assert ticks == sorted(ticks)
         child.kill()
 
 
