@@ -24,6 +24,8 @@ class Scale:
     edits: int = 15
     idle_seconds: float = 20.0
     starts: int = 2
+    stairs: int = 9
+    databases: int = 5
 
 
 QUICK = Scale(
@@ -36,6 +38,8 @@ QUICK = Scale(
     edits=4,
     idle_seconds=5.0,
     starts=1,
+    stairs=2,
+    databases=1,
 )
 
 

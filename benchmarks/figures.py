@@ -12,11 +12,16 @@ FLOOR = "floor"
 
 @dataclass(frozen=True)
 class Wish:
-    """What a figure shall be: at most so much; so many times faster than a contender; so many times the floor."""
+    """What a figure shall be: at most so much; so many times faster than a contender; so many times the floor.
+
+    Or at most so many `times` what the fastest of the others takes, `plus` so much.
+    """
 
     most: float | None = None
     faster: Mapping[str, float] = field(default_factory=dict)
     of_floor: float | None = None
+    times: float | None = None
+    plus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Figure:
             return False
         floor = self.values.get(FLOOR)
         if self.wish.of_floor is not None and floor is not None and ours > self.wish.of_floor * floor:
+            return False
+        others = [value for key, value in self.values.items() if key not in ("devenv", FLOOR)]
+        if self.wish.times is not None and others and ours > self.wish.times * min(others) + self.wish.plus:
             return False
         ratios = {key: self.ratio(key) for key in self.wish.faster}
         return not any(ratio is not None and ratio < self.wish.faster[key] for key, ratio in ratios.items())

@@ -63,6 +63,8 @@ def wished(figure: Figure, labels: dict[str, str]) -> str:
         parts += [f"{plain(wish.faster[key])}× {label}" for key, label in labels.items() if key in wish.faster]
     if wish.of_floor is not None:
         parts.append(f"≤ {plain(wish.of_floor)}× floor")
+    if wish.times is not None:
+        parts.append(f"≤ {plain(wish.times)}× Compose{f' + {plain(wish.plus)} {figure.unit}' if wish.plus else ''}")
     return ", ".join(parts)
 
 

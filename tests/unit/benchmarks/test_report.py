@@ -29,6 +29,8 @@ def figure(**more: Any) -> Figure:
         (Wish(of_floor=2), True),
         (Wish(of_floor=1.9), False),
         (Wish(most=20, of_floor=1.9), False),
+        (Wish(times=0.03, plus=1), True),
+        (Wish(times=0.03), False),
     ],
 )
 def test_a_wish_is_reached_or_not(wish: Wish, reached: bool | None) -> None:

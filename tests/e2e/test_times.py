@@ -1,0 +1,137 @@
+"""Where the time went, and what pauses, reboots and pids that are used again do to a run: nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import engine
+from support.cli import StartDevenv
+from support.stack import Stack, built_service, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+SLOW = "sleep 1; touch /ready; trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
+CHECK = {"test": ["CMD", "test", "-e", "/ready"], "interval": "1s", "start_period": "60s", "start_interval": "200ms"}
+
+
+def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
+    """A slow database is on the critical path, as is what waited for it; what started beside it is not. Bars, too."""
+    stack.compose_file(
+        {
+            "db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK),
+            "side": built_service(f"RUN : {stack.name}"),
+            "web": idle_service(depends_on={"db": {"condition": "service_healthy"}}),
+        }
+    )
+    run = up.ready(stack, "--timings")
+    found = run.wait_for("timings")
+    assert run.stop() == 130
+    spans = {span["name"]: span for span in found["spans"]}
+    critical = {name for name, span in spans.items() if span["critical"]}
+    assert critical >= {"load", "build", "create", "start db", "health db", "start web"}, found
+    assert "start side" in spans.keys() - critical
+    assert any(name.startswith("build ") for name in spans), found
+    assert spans["start web"]["after"] == "db"
+    assert spans["health db"]["end"] - spans["health db"]["start"] > 0.5
+    assert all(0 <= span["start"] <= span["end"] <= found["seconds"] for span in found["spans"])
+    text = up(stack, "--timings", "-d", json_output=False)
+    assert text.wait() == 0
+    line = next(line for line in text.stray if line.startswith("* health db"))
+    assert "█" in line, text.stray
+
+
+def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
+    """A run that is stopped while it waits, and once it is up, goes on: no timeout, no guardian, all files there."""
+    stack.write("src/file", "before")
+    rule = {"path": "./src", "action": "sync", "target": "/app"}
+    stack.compose_file({"db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK, develop={"watch": [rule]})})
+    run = up(stack, "--timeout", "3")
+    run.wait_for("service", service="db", state="starting")
+    pause(run.process.pid, 5)
+    run.wait_for("ready")
+    container = stack.container("db")
+    os.kill(run.process.pid, signal.SIGSTOP)
+    engine.docker("restart", container)
+    stack.write("src/file", "after")
+    stack.write("src/new", "new")
+    time.sleep(4)
+    os.kill(run.process.pid, signal.SIGCONT)
+    engine.until(
+        lambda: (stack.read("db", "/app/file"), stack.read("db", "/app/new")), lambda got: got == ("after", "new")
+    )
+    time.sleep(1)
+    assert run.process.poll() is None, run.report()
+    assert stack.containers() == [container]
+    assert not [*run.all("stopping"), *run.all("problem"), *run.all("error")]
+    assert run.stop() == 130
+    assert stack.leftovers() == {}
+
+
+def pause(pid: int, seconds: float) -> None:
+    """The process stopped for so long."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with devenv."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_after_a_reboot(
+    stack: Stack,
+    up: Up,
+    devenv: StartDevenv,
+    state_env: dict[str, str],
+    stranger: subprocess.Popen[bytes],
+    command: str,
+) -> None:
+    """Of a run from before the boot only what the engine started again is there, and its pids are others' now.
+
+    `up` takes all of it over, `down` removes all of it; neither takes the stranger for devenv.
+    """
+    stack.compose_file(
+        {"web": idle_service(restart="always"), "db": idle_service(volumes=["data:/data"])}, volumes={"data": {}}
+    )
+    run = Up(devenv).ready(stack)
+    stack.execute("db", "sh", "-c", "echo precious >/data/marker")
+    before = set(stack.containers())
+    run.kill()
+    assert set(stack.containers()) == before, "the guardian was there still"
+    engine.docker("kill", stack.container("db"))
+    engine.docker("restart", stack.container("web"))
+    take_pids(Path(state_env["XDG_STATE_HOME"]), stranger.pid)
+    later = devenv(command, cwd=stack.folder, env=stack.env)
+    if command == "up":
+        later.wait_for("ready")
+        assert set(stack.containers()) == before
+        assert stack.read("db", "/data/marker") == "precious\n"
+        assert later.stop() == 130
+    else:
+        assert later.wait() == 0, later.report()
+    assert stack.leftovers() == {}
+    assert stranger.poll() is None
+
+
+def take_pids(state: Path, pid: int) -> None:
+    """Whatever names a process in what the dead run left names this one now."""
+    (folder,) = (state / "devenv-compose/runs").iterdir()
+    ledger = json.loads((folder / "ledger.json").read_text())
+    (folder / "ledger.json").write_text(json.dumps({**ledger, "pid": pid}))
+    (folder / "lock").write_text(str(pid))
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    (folder / "children").write_text(f"{pid} {ticks}@00000000-0000-0000-0000-000000000000\n")
