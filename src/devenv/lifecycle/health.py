@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -51,6 +51,16 @@ class Observer:
     _ended: dict[str, str] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
     _replaced: set[str] = field(default_factory=set)
+    _before: frozenset[tuple[str, str]] = frozenset()
+
+    def begin_with(self, containers: Iterable[Container]) -> None:
+        """What has ended by now (a reboot, a crash) did so before this run: until it starts again, it is to come."""
+        self._before = frozenset(c.key for c in containers if c.state in ("exited", "dead"))
+
+    def see(self, scene: Scene) -> None:
+        """The project as it is now."""
+        seen = (replace(c, state="created") if c.key in self._before else c for c in scene.containers)
+        self.scene = replace(scene, containers=tuple(seen))
 
     def known(self, container: Container) -> None:
         """The container is served already; only a new start of it counts as a start."""
@@ -183,7 +193,7 @@ class Observer:
     async def _look(self, tasks: TaskGroup) -> bool:
         """Whether no container was missing: one answer can be wrong, and is worth another look."""
         replaced = set(self._replaced)
-        self.scene = await self.engine.scene(self.project.name)
+        self.see(await self.engine.scene(self.project.name))
         replaced &= self._replaced
         self._ending -= replaced
         self._replaced -= replaced

@@ -142,6 +142,7 @@ class Running:
         scene = await self.engine.scene(self.stage.project.name)
         puts.forget_others(self._puts, {c.id for c in scene.containers})
         await each(self._first_sync, [c for c in scene.containers if c.service in self.stage.names])
+        self.observer.begin_with(scene.containers)
         tasks.start_soon(self.observer.run)
         self.keeper.open()
 
@@ -162,7 +163,7 @@ class Running:
 
     async def _explained(self, error: EngineError, names: Collection[str]) -> DevenvError:
         """What Compose could not start, in the words of the service that failed."""
-        self.observer.scene = await self.engine.scene(self.stage.project.name)
+        self.observer.see(await self.engine.scene(self.stage.project.name))
         for standing in self.observer.standings():
             if standing.service in names and standing.phase in BAD:
                 return await self.observer.failure(standing)

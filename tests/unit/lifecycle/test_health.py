@@ -231,6 +231,34 @@ async def test_an_optional_dependency_may_fail(also: str) -> None:
     engine.close()
 
 
+@pytest.mark.parametrize("exit_code", [0, 137])
+async def test_what_ended_before_this_run_is_to_come(exit_code: int) -> None:
+    """After a reboot or a crash an ended container is no failure, and no success: it is waited for."""
+    old = container("web", "exited", exit_code=exit_code)
+    engine = FakeEngine(old)
+    told = Told(engine, WEB)
+    told.observer.begin_with([old])
+    is_ready = anyio.Event()
+
+    async def wait() -> None:
+        await told.observer.until_ready()
+        is_ready.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        tasks.start_soon(wait)
+        await told.until(lambda: told.states == [("web", "created")])
+        await anyio.sleep(0.05)
+        assert not is_ready.is_set()
+        await engine.change(container("web", started="t2"))
+        with anyio.fail_after(5):
+            await is_ready.wait()
+        await engine.change(container("web", "exited", started="t2", exit_code=1))
+        await told.until(lambda: told.states[-1] == ("web", "exited"))
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
 async def test_a_restart_is_not_the_end() -> None:
     """Between the stop and the start of its only container the run goes on; it ends when nothing comes back."""
     engine = FakeEngine(container("web"))
