@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 
@@ -15,6 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"devenv {__version__}")  # noqa: T201 - the console costs more than the answer
         return 0
     _open_standard_streams()
+    atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
     from devenv.cli import app  # noqa: PLC0415 - the version must not pay for the app
 
     return app.run(arguments)

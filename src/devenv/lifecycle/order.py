@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,16 +134,16 @@ def _met(condition: Condition, reached: Phase) -> bool:
             return reached is Phase.COMPLETED
 
 
-def stop_waves(containers: Iterable[Container]) -> tuple[tuple[Container, ...], ...]:
-    """The containers in the order of stopping: who depends on others goes first; a wave stops at once.
+def stop_after(containers: Sequence[Container]) -> dict[str, frozenset[str]]:
+    """Container id -> the ids of those that have to stop before it: who depends on its service.
 
-    Dependencies come from the label that Compose wrote at birth, so no file is needed. A cycle is one wave.
+    Dependencies come from the label that Compose wrote at birth, so no file is needed. Those in a cycle, and what
+    they need, wait for none of each other.
     """
-    left = list(containers)
-    waves: list[tuple[Container, ...]] = []
+    users = {c.id: [d for d in containers if c.service in d.depends_on] for c in containers}
+    left, found = list(containers), dict[str, frozenset[str]]()
     while left:
-        needed = {name for c in left for name in c.depends_on}
-        wave = tuple(c for c in left if c.service not in needed) or tuple(left)
-        waves.append(wave)
-        left = [c for c in left if c not in wave]
-    return tuple(waves)
+        free = [c for c in left if not any(user in left for user in users[c.id])]
+        found |= {c.id: frozenset(user.id for user in users[c.id] if user.id in found) for c in free or left}
+        left = [c for c in left if c not in free] if free else []
+    return found

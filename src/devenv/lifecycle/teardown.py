@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -14,7 +14,7 @@ from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
-from devenv.lifecycle.order import stop_waves
+from devenv.lifecycle.order import stop_after
 from devenv.lifecycle.snapshots import Vault
 from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
@@ -83,17 +83,28 @@ class Teardown:
                 await anyio.sleep(SWEEP_PAUSE)
             seen = there
             self._users |= {c.id: c for c in containers}
-            for wave in stop_waves(containers):
-                await each(self._end, wave)
+            await self._containers(containers)
             await each(self._network, networks)
             scene = await self.engine.scene(self.ledger.project)
         return scene
 
-    async def _end(self, container: Container) -> None:
-        name = f"container {container.name}"
-        try:
+    async def _containers(self, containers: Sequence[Container]) -> None:
+        """All of them ended, each as soon as those that need it have stopped."""
+        after, stopped = stop_after(containers), {c.id: anyio.Event() for c in containers}
+
+        async def end(container: Container) -> None:
+            for user in after[container.id]:
+                await stopped[user].wait()
             if container.state not in ("created", "exited", "dead"):
                 await self._stop(container)
+            stopped[container.id].set()
+            await self._remove(container)
+
+        await each(end, containers)
+
+    async def _remove(self, container: Container) -> None:
+        name = f"container {container.name}"
+        try:
             await self.engine.remove_container(container.id)
             self._gone("container", container.name)
         except EngineError as error:

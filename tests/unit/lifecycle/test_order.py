@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.lifecycle.order import Phase, Standing, awaited, closure, phase, standings, stop_waves
+from devenv.lifecycle.order import Phase, Standing, awaited, closure, phase, standings, stop_after
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Condition, Dependency, Project, Service
 
@@ -136,22 +136,27 @@ def test_a_service_of_no_replicas_is_not_waited_for() -> None:
     assert scaled == (Standing("db", Phase.HEALTHY), Standing("off", Phase.STARTED))
 
 
-def waves(*containers: Container) -> list[list[str]]:
-    """The names in each wave."""
-    return [[c.name for c in wave] for wave in stop_waves(containers)]
+def after(*containers: Container) -> dict[str, str]:
+    """Whom each of them waits for."""
+    names = {c.id: c.name for c in containers}
+    return {names[one]: " ".join(sorted(names[o] for o in others)) for one, others in stop_after(containers).items()}
 
 
 def test_dependents_stop_first() -> None:
-    """Replicas share a wave; what nobody needs goes at once."""
+    """Each waits for all replicas of who needs it, and for nobody else."""
     db, api = container("db"), container("api-1", depends_on=("db",))
     second, web = container("api-2", depends_on=("db",)), container("web", depends_on=("api",))
-    assert waves(db, api, second, web, container("alone")) == [["web", "alone"], ["api-1", "api-2"], ["db"]]
+    found = after(db, api, second, web, container("alone"))
+    assert found == {"web": "", "alone": "", "api-1": "web", "api-2": "web", "db": "api-1 api-2"}
 
 
-def test_a_cycle_stops_as_one_wave() -> None:
-    """Containers that need each other still come to an end; labels that name nobody hold nobody."""
-    assert waves(container("a", depends_on=("b",)), container("b", depends_on=("a", "nobody"))) == [["a", "b"]]
-    assert waves() == []
+def test_a_cycle_waits_for_nobody() -> None:
+    """Containers that need each other, or themselves, still come to an end; labels that name nobody hold nobody."""
+    a, b = container("a", depends_on=("b", "needed")), container("b", depends_on=("a", "nobody"))
+    first = container("first", depends_on=("a", "first-not"))
+    assert after(a, b, first, container("needed")) == {"first": "", "a": "first", "b": "", "needed": ""}
+    assert after(container("self", depends_on=("self",))) == {"self": ""}
+    assert after() == {}
 
 
 def test_awaited_are_those_whose_end_would_fail_a_start() -> None:

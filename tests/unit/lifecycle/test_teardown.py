@@ -154,6 +154,30 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     assert run.read() is None
 
 
+async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
+    """A container that takes its time to stop holds up what it needs, and nothing else."""
+    released = anyio.Event()
+
+    class Engine(FakeEngine):
+        async def stop(self, found: Container) -> None:
+            if found.name == "slow":
+                await released.wait()
+            await super().stop(found)
+
+    engine = Engine(DB, API, container("slow", after=("cache",)), container("cache"))
+
+    async def release() -> None:
+        while len(engine.calls) < 4:  # noqa: ASYNC110 - the world tells no event
+            await anyio.sleep(0.001)
+        released.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(release)
+        await down(engine)
+    assert engine.calls[:4] == ["stop id-api", "remove id-api", "stop id-db", "remove id-db"]
+    assert engine.calls[4:] == ["stop id-slow", "remove id-slow", "stop id-cache", "remove id-cache"]
+
+
 async def test_what_is_not_ours_is_not_touched(down: Down) -> None:
     """Foreign containers, networks and volumes, and what was there before, hear nothing."""
     theirs = container("theirs", ours=False)
