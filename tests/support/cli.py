@@ -107,13 +107,13 @@ class Devenv:
     def survivors(self, timeout: float = 10) -> dict[int, str]:
         """Pid -> command of every process that stems from this one and still lives after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while (found := _processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
+        while (found := processes_with(f"{MARKER}={self.marker}")) and time.monotonic() < deadline:
             time.sleep(0.1)
         return found
 
     def kill(self) -> None:
         """End it and everything that stems from it, at once."""
-        for pid in {self.process.pid, *_processes_with(f"{MARKER}={self.marker}")}:
+        for pid in {self.process.pid, *processes_with(f"{MARKER}={self.marker}")}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
@@ -199,7 +199,8 @@ def _matches(event: Event, match: Mapping[str, object]) -> bool:
     )
 
 
-def _processes_with(assignment: str) -> dict[int, str]:
+def processes_with(assignment: str) -> dict[int, str]:
+    """Pid -> command of every living process that has the assignment in its environment."""
     if not sys.platform.startswith("linux"):
         raise AssertionError("survivors are looked for in /proc, which only Linux has")
     found = {}

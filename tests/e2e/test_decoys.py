@@ -1,0 +1,132 @@
+"""Things that look like ours and are not: a run, its death and its clean-up touch none of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
+
+import pytest
+
+from support import engine
+from support.cli import StartDevenv
+from support.engine import BASE_IMAGE, PROJECT_LABEL, docker
+from support.phases import DATA
+from support.stack import Stack, idle_service, unique_name
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+REMOVE = {"volume": ["volume", "rm", "-f"], "network": ["network", "rm"], "container": ["rm", "-fv"]}
+
+
+class Decoys:
+    """Makes them, tells which are missing and, at the end, takes them away."""
+
+    def __init__(self, project: str, stack: ExitStack) -> None:
+        self.project = project
+        self._stack = stack
+        self._made: set[tuple[str, str]] = set()
+
+    def make(self, count: int) -> None:
+        """So many volumes and containers with forged labels, and a network and a container without any of ours.
+
+        What claims to be ours by all its labels and was made during the run would be: those name another project.
+        """
+        other = unique_name("decoy")
+        forged = {"devenv.project": self.project, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
+        for number in range(count):
+            self.one("volume", f"{other}-{number}", forged)
+            self.one("container", f"{other}-{number}", {"devenv.project": self.project, PROJECT_LABEL: other})
+        self.one("network", f"{other}-network", {PROJECT_LABEL: self.project})
+        self.one("container", f"{other}-plain", {PROJECT_LABEL: self.project})
+
+    def one(self, kind: str, name: str, labels: Mapping[str, str] = MappingProxyType({})) -> None:
+        """One thing with these labels."""
+        flags = [f"--label={key}={value}" for key, value in labels.items()]
+        if kind == "container":
+            docker("create", "--name", name, *flags, BASE_IMAGE, "true")
+        else:
+            docker(kind, "create", *flags, name)
+        self._made.add((kind, name))
+        self._stack.callback(engine.succeeds, *REMOVE[kind], name)
+
+    def missing(self) -> set[tuple[str, str]]:
+        """Kind and name of those that are gone."""
+        return self._made - {(kind, name) for (kind, _), (name, _) in engine.Inventory.now().things.items()}
+
+
+@contextmanager
+def decoys(project: str) -> Iterator[Decoys]:
+    """What makes decoys of this project."""
+    with ExitStack() as stack:
+        yield Decoys(project, stack)
+
+
+@pytest.mark.parametrize(("count", "rounds"), [(2, 2), pytest.param(50, 20, marks=pytest.mark.long)])
+def test_decoys_survive(stack: Stack, up: Up, devenv: StartDevenv, count: int, rounds: int) -> None:
+    """Forged labels, made before a run and during it: an end by signal, by kill and by `down` leaves all of them.
+
+    A volume and a network of the name that ours would have are used as they are, and stay too.
+    """
+    stack.compose_file(
+        {"db": idle_service(**DATA), "web": idle_service(volumes=["taken:/taken"], networks=["default", "extra"])},
+        volumes={"data": {}, "taken": {}},
+        networks={"extra": {}},
+    )
+    with decoys(stack.name) as made:
+        made.one("volume", f"{stack.name}_taken")
+        made.one("network", f"{stack.name}_extra")
+        docker("run", "--rm", "-v", f"{stack.name}_taken:/v", BASE_IMAGE, "sh", "-c", "echo mine >/v/marker")
+        made.make(count)
+        for number in range(rounds):
+            run = up.ready(stack)
+            if number == 0:
+                made.make(count)
+            assert stack.read("web", "/taken/marker") == "mine\n"
+            if number % 2:
+                os.killpg(run.process.pid, signal.SIGKILL)
+                engine.until(run.survivors, lambda left: not left)
+            else:
+                assert run.stop() == 130, run.report()
+                assert run.wait_for("stopped")["removed"] == {"container": 2, "network": 1, "volume": 1}
+            assert made.missing() == set()
+            assert not engine.containers(stack.name, "db")
+            assert f"{stack.name}_data" not in engine.volumes(stack.name)
+        assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
+        assert made.missing() == set()
+
+
+def test_a_network_that_others_use(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """It stays, with who uses it and what to type, and the exit code says so; once it is free, `down` removes it."""
+    stack.compose_file({"db": idle_service()})
+    network = f"{stack.name}_default"
+    guest = unique_name("guest")
+    assert up(stack, "-d").wait() == 0
+    docker("run", "-d", "--init", "--name", guest, "--network", network, BASE_IMAGE, "sleep", "600")
+    try:
+        down = devenv("down", cwd=stack.folder, env=stack.env)
+        assert down.wait() == 1, down.report()
+        assert down.wait_for("stopped")["survivors"] == [f"network {network}"]
+        (problem,) = down.all("problem")
+        assert problem["message"] == f"network {network} is left: {guest} uses it"
+        assert problem["hint"] == f"docker network disconnect -f {network} {guest}; docker network rm {network}"
+        assert engine.inspect(guest)["State"]["Running"]
+    finally:
+        docker("rm", "-f", guest)
+    assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
+    assert stack.leftovers() == {}
+
+
+def test_a_container_of_our_name(stack: Stack, up: Up) -> None:
+    """It is not ours to remove: `up` says so, fails, and leaves nothing but it."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    with decoys(stack.name) as made:
+        made.one("container", f"{stack.name}-db-1")
+        run = up(stack)
+        assert run.wait() == 4, run.report()
+        assert "A container that devenv did not create has this name" in run.all("error")[0]["hint"]
+        assert made.missing() == set()
+    assert stack.leftovers() == {}

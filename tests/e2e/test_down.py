@@ -1,0 +1,96 @@
+"""`devenv down` finds what it has to end, whatever became of the files, however often and whenever it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from support import engine
+from support.cli import StartDevenv
+from support.phases import DATA
+from support.stack import Stack, built_service, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+
+def without_web(model: dict[str, dict[str, object]]) -> None:
+    """A service, its volume and its network taken out."""
+    del model["services"]["web"], model["volumes"]["more"], model["networks"]["extra"]
+
+
+def called_otherwise(model: dict[str, object]) -> None:
+    """The project has another name."""
+    model["name"] = f"{model['name']}-new"
+
+
+def broken(model: dict[str, object]) -> None:
+    """Nothing that Compose could read."""
+    model["services"] = "none"
+
+
+def gone(_: dict[str, object]) -> None:
+    """No file at all."""
+
+
+@pytest.mark.parametrize("edit", [without_web, called_otherwise, broken, gone], ids=lambda edit: edit.__name__)
+def test_down_after_an_edit(stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]) -> None:
+    """What a detached run made goes, its volumes saved, even where no file tells of it any more."""
+    services = {
+        "db": idle_service(**DATA),
+        "web": idle_service(volumes=["more:/more"], networks=["default", "extra"]),
+    }
+    file = stack.compose_file(services, volumes={"data": {}, "more": {}}, networks={"extra": {}})
+    env = {**stack.env, "COMPOSE_PROJECT_NAME": None}
+    assert devenv("up", "-d", cwd=stack.folder, env=env).wait() == 0
+    model = yaml.safe_load(file.read_text())
+    edit(model)
+    file.unlink() if edit is gone else file.write_text(yaml.safe_dump(model))
+    down = devenv("down", cwd=stack.folder, env=env)
+    assert down.wait() == 0, down.report()
+    assert {one["volume"] for one in down.all("saved")} == {"data", "more"}
+    assert stack.leftovers() == {}
+
+
+def test_down_again_and_twice_at_once(stack: Stack, up: Up, devenv: StartDevenv) -> None:
+    """Two at once and one more: all succeed, and none complains; so does one while `up` is on its way."""
+    stack.compose_file({"db": idle_service(**DATA), "web": idle_service(depends_on=["db"])}, volumes={"data": {}})
+    run = up(stack)
+    run.wait_for("step", name="create", state="begin")
+    ended = [devenv("down", cwd=stack.folder, env=stack.env) for _ in range(2)]
+    assert run.wait() == 130, run.report()
+    for down in (*ended, devenv("down", cwd=stack.folder, env=stack.env)):
+        assert down.wait() == 0, down.report()
+        assert not down.all("problem"), down.report()
+        assert down.stderr == ""
+    assert stack.leftovers() == {}
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_containers_made_anew_leave_no_volume(stack: Stack, up: Up, rounds: int) -> None:
+    """Anonymous volumes, of the image and of the file, go with their containers, however often these are replaced."""
+    stack.write("version", "0")
+    web = built_service(
+        "VOLUME /of-image\nCOPY version /",
+        volumes=["/of-file"],
+        develop={"watch": [{"path": "./version", "action": "rebuild"}]},
+    )
+    stack.compose_file({"web": web})
+    run = up.ready(stack)
+    anonymous: set[str] = set()
+    for number in range(1, rounds + 1):
+        anonymous |= mounted(stack)
+        since = run.mark()
+        stack.write("version", str(number))
+        run.wait_for("rebuilt", since=since)
+    anonymous |= mounted(stack)
+    assert len(anonymous) >= 2
+    assert run.stop() == 130, run.report()
+    assert anonymous.isdisjoint(engine.docker("volume", "ls", "-q").split())
+
+
+def mounted(stack: Stack) -> set[str]:
+    """The names of the volumes that `web` uses."""
+    return {mount["Name"] for mount in engine.inspect(stack.container("web"))["Mounts"]}

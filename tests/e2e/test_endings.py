@@ -1,0 +1,152 @@
+"""The harder ways to end a run, each at many phases: signals in series, a reader or a terminal that goes away."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import engine
+from support.cli import Devenv, StartDevenv
+from support.phases import DATA, Phases, processes
+from support.stack import Stack, idle_service
+from support.terminal import Terminal
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+INT, TERM, HUP, QUIT = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
+HURRIED = 8.0  # seconds from a second signal; three are promised, on a machine of its own
+SYNC = {"develop": {"watch": [{"path": "./src", "action": "sync", "target": "/app"}]}}
+
+Way = tuple[signal.Signals, ...]
+WAYS: tuple[Way, ...] = ((INT,), (INT, INT), (INT,) * 5, (TERM,), (HUP,), (QUIT,), (TERM, INT))
+PHASES = (
+    Phases.load,
+    Phases.build,
+    Phases.restore,
+    Phases.create,
+    Phases.start,
+    Phases.healthy,
+    Phases.ready,
+    Phases.sync,
+    Phases.rebuild,
+    Phases.saving,
+)
+ALWAYS = [
+    (Phases.create, (INT, INT)),
+    (Phases.ready, (INT,) * 5),
+    (Phases.restore, (QUIT,)),
+    (Phases.saving, (INT, INT)),
+]
+
+
+def cases() -> Iterator[Any]:
+    """A handful always, all of them in the long run."""
+    for phase, way in itertools.product(PHASES, WAYS):
+        name = f"{phase.__name__}-{'-'.join(sign.name for sign in way[:2])}{'-and-more' * (len(way) > 2)}"
+        yield pytest.param(phase, way, id=name, marks=() if (phase, way) in ALWAYS else pytest.mark.long)
+
+
+@pytest.mark.parametrize(("phase", "way"), cases())
+def test_signals_at_any_phase(
+    stack: Stack, up: Up, devenv: StartDevenv, phase: Callable[[Phases], Devenv], way: Way
+) -> None:
+    """One ends it, a second hurries, a third leaves it to the guardian, as QUIT does: nothing is left, nothing lost.
+
+    What there was no time to save is still there and is named; `down` saves it.
+    """
+    phases = Phases(stack, up)
+    run = phase(phases)
+    began = 0.0
+    for sign in way:
+        began = time.monotonic()
+        if run.process.poll() is None:
+            run.send_signal(sign)
+        time.sleep(0.3)
+    code = run.wait()
+    if len(way) == 2:
+        assert time.monotonic() - began < HURRIED
+    first = INT if phase is Phases.saving else way[0]
+    assert code == (-QUIT if way == (QUIT,) else 128 + first), run.report()
+    engine.until(run.survivors, lambda left: not left)
+    engine.until(lambda: processes(phases.word), lambda left: not left, timeout=10)
+    assert stack.leftovers().keys() <= {"volumes"}, run.report()
+    for name in engine.volumes(stack.name):
+        assert [one for one in run.all("problem") if name in one["message"]], run.report()
+        assert run.wait_for("stopped")["survivors"]
+    if engine.volumes(stack.name):
+        down = devenv("down", cwd=stack.folder, env=stack.env)
+        assert down.wait() == 0, down.report()
+        assert down.all("saved")
+    assert stack.leftovers() == {}
+
+
+@contextmanager
+def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterator[Terminal]:
+    """The program on a terminal, in the stack's folder; `devenv up` in it finds one service with a watch rule."""
+    stack.write("src/file", "before")
+    stack.compose_file({"db": idle_service(**DATA, **SYNC)}, volumes={"data": {}})
+    with Terminal(*argv, cwd=stack.folder, env={**state_env, **stack.env, "PS1": "$ "}) as terminal:
+        yield terminal
+        engine.until(terminal.survivors, lambda left: not left)
+    assert stack.leftovers() == {}
+
+
+def test_a_terminal_that_is_closed(stack: Stack, state_env: dict[str, str]) -> None:
+    """The run ends with 129, its volume is saved, and no write to the dead terminal gets in the way."""
+    with on_a_terminal(stack, state_env, sys.executable, "-m", "devenv", "up") as terminal:
+        terminal.until("is up after")
+        terminal.close()
+        assert terminal.process.wait(60) == 128 + HUP
+
+
+def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_path: Path) -> None:
+    """As in `devenv up | head -1`: the run goes on in silence, and ends as well as any."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    environment = {**os.environ, **state_env, **stack.env}
+    argv = [sys.executable, "-m", "devenv", "up", "--verbose"]
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        subprocess.Popen(
+            argv, cwd=stack.folder, env=environment, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        engine.until(lambda: stack.containers() and engine.inspect(stack.container("db"))["State"]["Running"])
+        process.send_signal(INT)
+        assert process.wait(60) == 128 + INT
+    assert (tmp_path / "errors").read_text() == ""
+    assert stack.leftovers() == {}
+
+
+def test_ctrl_z_and_back(stack: Stack, state_env: dict[str, str]) -> None:
+    """A stopped run is not taken for a dead one; in the foreground again, it syncs what was saved meanwhile."""
+    with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
+        shell.type(f"{sys.executable} -m devenv up\n")
+        shell.until("is up after")
+        shell.type("\x1a")
+        shell.until("Stopped")
+        stack.write("src/file", "after")
+        time.sleep(3)  # a guardian that took it for dead would have begun
+        assert stack.read("db", "/app/file") == "before"
+        since = len(shell.said)
+        shell.type("fg\n")
+        shell.until("file.* → db", since=since)
+        assert stack.read("db", "/app/file") == "after"
+        shell.type("\x03")
+        shell.until("stopping 1 container; Ctrl-C again ends them at once")
+        shell.until("nothing of this run is left")
+        shell.type("echo code=$?; exit\n")
+        shell.until("^code=130")

@@ -1,0 +1,100 @@
+"""A state folder without a free byte: nothing is begun that could not be written down, and all is cleaned up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import engine
+from support.cli import Devenv, StartDevenv
+from support.phases import DATA
+from support.stack import Stack, idle_service
+
+pytestmark = pytest.mark.engine
+
+
+class SmallState:
+    """A state folder on a file system of a megabyte."""
+
+    def __init__(self, path: Path) -> None:
+        self.env = {"XDG_STATE_HOME": str(path)}
+        self._filler = path / "filler"
+
+    def fill(self) -> None:
+        """Not a byte is free any more."""
+        with self._filler.open("ab", buffering=0) as file:
+            for size in (4096, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    pass
+
+    def free(self) -> None:
+        """There is space again."""
+        self._filler.unlink()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallState]:
+    """A small state folder, empty."""
+    if os.getuid() != 0:
+        pytest.skip("a small file system takes root")
+    path = tmp_path / "small"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", path], check=True)
+    yield SmallState(path)
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def silent(run: Devenv) -> bool:
+    """Whether nobody was shown a traceback or told of a bug."""
+    said = run.report()
+    return "Traceback" not in said and "this is a bug" not in said
+
+
+def test_nothing_is_begun(stack: Stack, devenv: StartDevenv, small: SmallState) -> None:
+    """What is not written down is not created: one error says what is full, and what to type."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    small.fill()
+    run = devenv("up", cwd=stack.folder, env={**stack.env, **small.env})
+    assert run.wait() == 3, run.report()
+    assert "No space left on device" in run.all("error")[0]["message"]
+    assert silent(run), run.report()
+    assert stack.leftovers() == {}
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["signal", "kill"])
+def test_all_but_the_volume_is_cleaned_up(
+    stack: Stack, devenv: StartDevenv, small: SmallState, *, killed: bool
+) -> None:
+    """Containers and networks go; the volume, of which no snapshot can be written, stays and is listed.
+
+    With space again, `down` saves and removes it.
+    """
+    stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
+    run = devenv("up", cwd=stack.folder, env={**stack.env, **small.env})
+    run.wait_for("ready")
+    stack.execute("db", "sh", "-c", "head -c 300000 /dev/urandom >/data/much")
+    small.fill()
+    if killed:
+        os.killpg(run.process.pid, signal.SIGKILL)
+        engine.until(run.survivors, lambda left: not left)
+    else:
+        assert run.stop() == 130, run.report()
+        assert run.wait_for("stopped")["survivors"] == [f"volume {stack.name}_data"]
+        (problem,) = run.all("problem")
+        assert "no snapshot could be made of it: No space left on device" in problem["message"]
+        assert problem["hint"] == f"docker volume rm {stack.name}_data"
+    assert silent(run), run.report()
+    assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
+    small.free()
+    down = devenv("down", cwd=stack.folder, env={**stack.env, **small.env})
+    assert down.wait() == 0, down.report()
+    assert down.all("saved"), down.report()
+    assert stack.leftovers() == {}

@@ -1,0 +1,34 @@
+"""Killed at any moment, with or without its guardian: nothing is left, and no volume's content is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.cli import StartDevenv
+from support.kills import Campaign, planned
+from support.stack import Stack
+
+pytestmark = pytest.mark.engine
+
+SEED = int(os.environ.get("DEVENV_TEST_SEED", "40"))
+
+
+@pytest.mark.parametrize("rounds", [8, pytest.param(500, marks=pytest.mark.long)])
+def test_a_kill_leaves_nothing_and_loses_nothing(
+    stack: Stack, devenv: StartDevenv, state_env: dict[str, str], rounds: int
+) -> None:
+    """Kill -9 of the process group: all gone by the guardian, or, where that was killed too, by the next command.
+
+    What the volume held is in a verified snapshot afterwards, whole, and a start finds all of it.
+    """
+    campaign = Campaign(stack, devenv, Path(state_env["XDG_STATE_HOME"]))
+    for number in range(rounds):
+        plan = planned(SEED, number)
+        print(f"seed {SEED} round {number}: {plan}", flush=True)  # noqa: T201 - shown where it fails
+        campaign.round(plan)
+    campaign.finish()
+    took = sorted(campaign.took)
+    print(f"seed {SEED}: {rounds} rounds, guardian's time {took[len(took) // 2]:.1f} s, at most {took[-1]:.1f} s")  # noqa: T201

@@ -1,0 +1,110 @@
+"""A proxy before the engine sees what is asked of it: ours from birth, and nothing before it is written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.model.observed import OUR_LABEL, PROJECT_LABEL
+from support.cli import MARKER, StartDevenv, processes_with
+from support.phases import DATA
+from support.proxy import Call, Proxy
+from support.rig import engine_socket
+from support.stack import Stack, idle_service
+
+pytestmark = pytest.mark.engine
+
+CREATE = re.compile(r"/(containers|networks|volumes)/create$")
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class Create:
+    """A create as it was asked for, and what was there at that moment."""
+
+    kind: str
+    wish: dict[str, Any]
+    name: str
+    ledger: dict[str, Any] | None
+    guardians: tuple[int, ...]  # those that stand by
+
+
+class Watchful(Proxy):
+    """Looks around whenever something is about to be created."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(engine=engine_socket())
+        self.creates: list[Create] = []
+        self.marker = ""
+        self._state = state
+        self.chaos(100, ("500",), only=self._look)
+
+    def _look(self, call: Call) -> bool:
+        """Never a reason to fail the call."""
+        if found := CREATE.search(call.path):
+            wish = json.loads(call.body)
+            name = call.query.get("name", [wish.get("Name", "")])[0]
+            self.creates.append(Create(found[1], wish, name, self._ledger(), tuple(self._guardians())))
+        return False
+
+    def _ledger(self) -> dict[str, Any] | None:
+        found = [json.loads(path.read_text()) for path in self._state.glob("devenv-compose/runs/*/ledger.json")]
+        return found[0] if found else None
+
+    def _guardians(self) -> Iterator[int]:
+        for pid, command in processes_with(f"{MARKER}={self.marker}").items():
+            status = Path(f"/proc/{pid}/status").read_text()
+            ignored = int(re.findall(r"^SigIgn:\t(\w+)$", status, re.MULTILINE)[0], 16)
+            if "devenv.lifecycle.guardian" in command and all(ignored >> sign - 1 & 1 for sign in DEAF_TO):
+                yield pid
+
+
+def test_ours_from_birth(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """Each container and network carries our label from its create on, each volume is in the ledger before.
+
+    By then a guardian stands by: deaf to signals, in a session of its own, at home nowhere. A second run, which
+    restores what the first one saved, keeps to it as well.
+    """
+    stack.compose_file(
+        {
+            "db": idle_service(**DATA),
+            "web": idle_service(networks=["default", "extra"], volumes=["/cache"], scale=2, depends_on=["db"]),
+            "once": idle_service(command=["true"], depends_on=["db"]),
+        },
+        volumes={"data": {}},
+        networks={"extra": {}},
+    )
+    with Watchful(Path(state_env["XDG_STATE_HOME"])) as proxy:
+        for _ in range(2):
+            run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
+            proxy.marker = run.marker
+            run.wait_for("ready")
+            for pid in {pid for create in proxy.creates for pid in create.guardians}:
+                if Path(f"/proc/{pid}").exists():
+                    assert os.getsid(pid) == pid
+                    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+                    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 4  # three standard ones and its lifeline
+            assert run.stop() == 130, run.report()
+    assert len([one for one in proxy.creates if one.kind == "containers"]) >= 8 + 2
+    assert {one.name for one in proxy.creates if one.kind == "networks"} == {
+        f"{stack.name}_default",
+        f"{stack.name}_extra",
+    }
+    for create in proxy.creates:
+        assert create.ledger is not None, create
+        assert len(create.guardians) == 1, create
+        if create.kind == "volumes":
+            assert create.name in create.ledger["creates"]
+            assert OUR_LABEL not in (create.wish["Labels"] or {})
+        else:
+            assert create.wish["Labels"][OUR_LABEL] == stack.name, create
+            assert create.wish["Labels"][PROJECT_LABEL] == stack.name, create
+    assert stack.leftovers() == {}

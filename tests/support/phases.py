@@ -1,0 +1,125 @@
+"""The phases of a run, each with a project that has it and a way to get there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from support import engine
+from support.cli import Devenv
+from support.stack import Stack, built_service, idle_service
+from support.upper import Up
+
+DATA = {"volumes": ["data:/data"]}
+
+
+def processes(word: str) -> list[str]:
+    """The command lines, on this machine and in its containers, that hold the word."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if folder.name.isdigit() and word in command and folder.name != str(os.getpid()):
+                found.append(command)
+    return found
+
+
+class Phases:
+    """For each phase of a run: the project that has it, and how to get there."""
+
+    def __init__(self, stack: Stack, up: Up) -> None:
+        self.stack = stack
+        self.up = up
+        self.word = secrets.token_hex(4)
+
+    def _services(self, **services: Any) -> None:
+        self.stack.compose_file(services, volumes={"data": {}})
+
+    def load(self) -> Devenv:
+        """The files are being read."""
+        self._services(db=idle_service(**DATA))
+        run = self.up(self.stack)
+        run.wait_for("step", name="load", state="begin")
+        return run
+
+    def build(self) -> Devenv:
+        """A build step runs."""
+        self._services(db=built_service(f"RUN sleep 60; : {self.word}", **DATA))
+        run = self.up(self.stack)
+        engine.until(lambda: processes(self.word))
+        return run
+
+    def restore(self) -> Devenv:
+        """A volume gets back what a run before left in it."""
+        assert self._filled().stop() == 130
+        run = self.up(self.stack)
+        run.wait_for("step", name="restore", state="detail")
+        return run
+
+    def saving(self) -> Devenv:
+        """It has been ended, and a volume is being saved."""
+        run = self._filled()
+        run.send_signal(signal.SIGINT)
+        run.wait_for("step", name="save", state="detail")
+        return run
+
+    def _filled(self) -> Devenv:
+        run = self.ready()
+        self.stack.execute("db", "sh", "-c", "head -c 60000000 /dev/urandom >/data/much")
+        time.sleep(1)  # by then it is known that `db` is well
+        return run
+
+    def start(self) -> Devenv:
+        """Compose starts the services."""
+        self._services(db=idle_service(**DATA), web=idle_service(depends_on=["db"]))
+        run = self.up(self.stack)
+        run.wait_for("step", name="start", state="begin")
+        return run
+
+    def create(self) -> Devenv:
+        """The first of several containers is there."""
+        self._services(**{f"s{n}": idle_service(**DATA) for n in range(4)})
+        run = self.up(self.stack)
+        engine.until(self.stack.containers)
+        return run
+
+    def healthy(self) -> Devenv:
+        """A health check has not succeeded yet, and a service waits for it."""
+        sick = {"test": ["CMD", "false"], "interval": "1s", "start_period": "60s"}
+        waiting = idle_service(depends_on={"db": {"condition": "service_healthy"}})
+        self._services(db=idle_service(healthcheck=sick, **DATA), web=waiting)
+        run = self.up(self.stack)
+        run.wait_for("service", service="db", state="starting")
+        return run
+
+    def ready(self) -> Devenv:
+        """All is up."""
+        self._services(db=idle_service(**DATA), web=idle_service())
+        return self.up.ready(self.stack)
+
+    def sync(self) -> Devenv:
+        """Many files are on their way into a container."""
+        rule = {"path": "./src", "action": "sync", "target": "/app"}
+        self.stack.write("src/0", "")
+        self._services(db=idle_service(**DATA), web=idle_service(develop={"watch": [rule]}))
+        run = self.up.ready(self.stack)
+        for number in range(2000):
+            self.stack.write(f"src/{number % 7}x/{number}", "x" * 9000)
+        return run
+
+    def rebuild(self) -> Devenv:
+        """The image of a service is built anew while all is up."""
+        rule = {"path": "./seconds", "action": "rebuild"}
+        steps = f"COPY seconds /\nRUN sleep $(cat /seconds); : {self.word}"
+        web = built_service(steps, develop={"watch": [rule]})
+        self.stack.write("seconds", "0")
+        self._services(db=idle_service(**DATA), web=web)
+        run = self.up.ready(self.stack)
+        self.stack.write("seconds", "60")
+        engine.until(lambda: processes(self.word))
+        return run

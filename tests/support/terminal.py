@@ -1,0 +1,81 @@
+"""A program on a terminal of its own, as people run it: typed at, read, and closed under its feet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import secrets
+import select
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support import engine
+from support.cli import MARKER, processes_with
+
+
+class Terminal:
+    """A session of its own, whose leader is the program; gone, with all that stems from it, when it is left."""
+
+    def __init__(self, *argv: str, cwd: Path, env: Mapping[str, str]) -> None:
+        self.marker = secrets.token_hex(8)
+        self.said = ""
+        self._is_closed = False
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *argv],  # it is no group leader here, so it becomes the program itself
+            cwd=cwd,
+            env={**os.environ, **env, MARKER: self.marker},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        for pid in {self.process.pid, *self.survivors()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        self.process.wait(10)
+
+    def type(self, text: str) -> None:
+        """As if somebody typed it; control characters too."""
+        os.write(self._master, text.encode())
+
+    def until(self, pattern: str, *, timeout: float = 60, since: int = 0) -> None:
+        """Returns once the program has said it, from that character on. AssertionError after the time."""
+        wanted = re.compile(pattern, re.MULTILINE)
+        try:
+            engine.until(lambda: wanted.search(self.said, since), timeout=timeout)
+        except AssertionError:
+            raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.said[-4000:]}") from None
+
+    def close(self) -> None:
+        """The terminal gone, as when its window is closed."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._reader.join(10)  # as long as it reads, the kernel keeps the terminal
+            os.close(self._master)
+
+    def survivors(self) -> dict[int, str]:
+        """Pid -> command of everything that stems from it and lives."""
+        return processes_with(f"{MARKER}={self.marker}")
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._is_closed:
+                if select.select([self._master], [], [], 0.05)[0]:
+                    self.said += os.read(self._master, 65536).decode(errors="replace")
