@@ -204,6 +204,14 @@ class Engine:
             if p.get("PublicPort")
         )
 
+    async def network_users(self, network_id: str) -> tuple[str, ...]:
+        """The names of the containers that are connected to it now."""
+        return await self._ask(
+            f"networks/{network_id}",
+            "inspecting a network",
+            lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
+        )
+
     async def _inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
         found = await each(self.inspect, ids)
         return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.service, c.name)))

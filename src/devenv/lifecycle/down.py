@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 import anyio
 
-from devenv.config import load
+from devenv.config import load, sources
 from devenv.config.load import Selection
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.errors import StateError
+from devenv.errors import ConfigError, RefusedError, StateError
 from devenv.lifecycle.ledger import Run, Wish
 from devenv.lifecycle.snapshots import vault
 from devenv.lifecycle.teardown import Teardown
@@ -29,14 +29,46 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
     A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) where it
     does not within a minute.
     """
-    name = selection.project_name or (await load.load(selection)).project.name
     async with Engine.connect() as engine:
+        name = selection.project_name or await _named(selection, engine.endpoint.host)
         run = Run(engine.endpoint.host, name)
         async with _held(run, wish):
             if run.read() is None:
                 emit(Notice(f"nothing of devenv's is up in {name}"))
                 return 0
             return int(bool((await finish(engine, run, emit, wish, "down")).survivors))
+
+
+async def _named(selection: Selection, endpoint: str) -> str:
+    """The project's name by its files, or, where no run goes by that (any more), that of the run that began here.
+
+    Raises StateError where several did, and what is wrong with the files where none did.
+    """
+    name, trouble = "", None
+    try:
+        name = (await load.load(selection)).project.name
+        if (run := Run(endpoint, name)).read() is not None or run.is_held():
+            return name
+    except (ConfigError, RefusedError) as error:
+        trouble = error
+    begun = sorted(_begun(selection, endpoint))
+    if len(begun) > 1:
+        raise StateError(f"several runs began here: {', '.join(begun)}", hint=f"devenv down -p {begun[0]}")
+    if not begun and trouble is not None:
+        raise trouble
+    return begun[0] if begun else name
+
+
+def _begun(selection: Selection, endpoint: str) -> list[str]:
+    """The projects whose runs began where the files lie; where no file is left, in the nearest such folder."""
+    runs = [ledger for _, ledger in Run.every() if ledger.endpoint == endpoint]
+    try:
+        folder = os.path.dirname(sources.find(selection.directory, selection.files)[0])
+    except ConfigError:
+        here = sources.logical(selection.directory)
+        above = [r.directory for r in runs if os.path.commonpath((here, r.directory)) == r.directory]
+        folder = max(above, key=len, default=here)
+    return [r.project for r in runs if r.directory == folder]
 
 
 async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) -> Stopped:

@@ -6,6 +6,7 @@ the run ended by itself and nothing is left to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -53,7 +54,8 @@ async def _finish(run: Run, endpoint: Endpoint) -> int:
     from devenv.lifecycle.teardown import Teardown  # noqa: PLC0415 - as above
 
     def say(event: object) -> None:
-        print(event, flush=True)  # noqa: T201 - its own log, not the terminal
+        with contextlib.suppress(OSError):  # a full disk
+            print(event, flush=True)  # noqa: T201 - its own log, not the terminal
 
     ledger = run.read()
     if ledger is None or ledger.phase != "up":

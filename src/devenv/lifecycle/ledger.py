@@ -127,16 +127,20 @@ class Run:
         return os.path.join(self.path, "guardian.log")
 
     @classmethod
-    def dead(cls, phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
-        """Runs in these phases that no process holds, on every engine; unreadable ones are passed over."""
+    def every(cls) -> Iterator[tuple[Run, Ledger]]:
+        """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
         folder = os.path.join(state_folder(), "runs")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             run = cls.__new__(cls)
             run.path = os.path.join(folder, name)
             with contextlib.suppress(StateError):
-                ledger = run.read()
-                if ledger is not None and ledger.phase in phases and not run.is_held():
+                if (ledger := run.read()) is not None:
                     yield run, ledger
+
+    @classmethod
+    def dead(cls, phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
+        """Those in these phases that no process holds."""
+        return ((run, ledger) for run, ledger in cls.every() if ledger.phase in phases and not run.is_held())
 
     def pin(self, snapshots: Mapping[str, tuple[str, str]]) -> None:
         """Keys of volumes -> (id, volume) of the snapshots that the next `up` is to restore, or EMPTY."""

@@ -19,7 +19,7 @@ from devenv.config.load import Loaded
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
-from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.images import pantry
 from devenv.lifecycle import difference
 from devenv.lifecycle.difference import Difference
@@ -124,8 +124,10 @@ class Running:
         users = {v.name: self.stage.mounted.get(v.key, ()) for v in self.stage.project.volumes}
         left = tuple(name for name in self.ledger.unsettled if not sure.issuperset(users.get(name, ())))
         if left != self.ledger.unsettled:
-            self.ledger = replace(self.ledger, unsettled=left)
-            self.run.write(self.ledger)
+            settled = replace(self.ledger, unsettled=left)
+            with contextlib.suppress(StateError):  # a full disk: the next look tries again
+                self.run.write(settled)
+                self.ledger = settled
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""

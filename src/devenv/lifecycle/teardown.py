@@ -12,7 +12,7 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
-from devenv.errors import DevenvError, EngineError
+from devenv.errors import DevenvError, EngineError, StateError
 from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
 from devenv.lifecycle.order import stop_after
 from devenv.lifecycle.snapshots import Vault
@@ -43,6 +43,7 @@ class Teardown:
     _saved: dict[str, int] = field(default_factory=dict)
     _users: dict[str, Container] = field(default_factory=dict)
     _trouble: dict[str, str] = field(default_factory=dict)
+    _commands: dict[str, str] = field(default_factory=dict)
 
     async def run_down(self, reason: str) -> Stopped:
         """Everything that the ledger names gone, and looked for again; what is left is a survivor."""
@@ -54,9 +55,10 @@ class Teardown:
         survivors = self._survivors(await self.engine.scene(self.ledger.project))
         for name in survivors:
             kind, _, its = name.partition(" ")
-            self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", REMOVE[kind].format(its)))
+            command = self._commands.get(name, REMOVE[kind].format(its))
+            self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", command))
         if survivors:
-            self.run.write(replace(self.ledger, phase="left"))
+            self._write(replace(self.ledger, phase="left"))
         else:
             self.run.clear()
         counts = Counter(kind for kind, _ in sorted(self._removed))
@@ -137,21 +139,23 @@ class Teardown:
         return is_done
 
     async def _network(self, network: Network) -> None:
-        for _ in range(NETWORK_TRIES):
+        name = f"network {network.name}"
+        for _ in range(1 if name in self._trouble else NETWORK_TRIES):
             try:
                 await self.engine.remove_network(network.id)
             except EngineError as error:
-                self._trouble[f"network {network.name}"] = reason = _reason(error)
+                self._trouble[name] = reason = _reason(error)
             else:
                 self._gone("network", network.name)
                 return
             if "active endpoints" not in reason:
                 return
             await anyio.sleep(0.1)
-        # Others have joined it, so it is theirs from now on: it leaves the ledger.
-        self.emit(Kept("network", network.name, IN_USE, REMOVE["network"].format(network.name)))
-        self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
-        self.run.write(self.ledger)
+        with contextlib.suppress(EngineError):
+            if users := await self.engine.network_users(network.id):
+                apart = [f"docker network disconnect -f {network.name} {user}" for user in users]
+                self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
+                self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])
 
     async def _volumes(self, scene: Scene) -> None:
         await each(self._volume, self.ledger.volumes(scene))
@@ -194,7 +198,11 @@ class Teardown:
         """A kept volume is the user's from now on: it leaves the ledger."""
         self.emit(Kept("volume", name, reason, REMOVE["volume"].format(name)))
         self.ledger = self.ledger.without(name)
-        self.run.write(self.ledger)
+        self._write(self.ledger)
+
+    def _write(self, ledger: Ledger) -> None:
+        with contextlib.suppress(StateError):  # a full disk: the ledger that is there names more than is left
+            self.run.write(ledger)
 
     def _gone(self, kind: str, name: str) -> None:
         if (kind, name) not in self._removed:

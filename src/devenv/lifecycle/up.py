@@ -15,7 +15,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.guardian import Guardian
@@ -29,7 +29,8 @@ from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.lifecycle.teardown import Teardown
 from devenv.lifecycle.timings import Record
-from devenv.model.events import Emit, Kept, Notice, Ready, Step, Stopped
+from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
+from devenv.model.observed import Scene
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
 
@@ -272,7 +273,10 @@ class Ascent:
         elif self.options.keep and error is None:
             self._hand_over(self.ledger)
         else:
-            stopped = await self._down(self.ledger, error)
+            try:
+                stopped = await self._down(self.ledger, error)
+            except EngineError as lost:
+                return self._lost(self.ledger, lost)
         self.guardian.dismiss()  # only now: a way down that failed is the guardian's to try again
         return stopped
 
@@ -289,6 +293,16 @@ class Ascent:
         wish = self.run.asked() or (Wish.KEEP if self.options.keep_volumes else Wish.SAVE)
         down = Teardown(self.engine, self.run, ledger, self.emit, self.vault, wish, hurry=self.ending.hurry)
         return await down.run_down(said)
+
+    def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
+        """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""
+        scene = Scene() if self.running is None else self.running.observer.scene
+        left = [f"container {c.name}" for c in ledger.containers(scene)]
+        left += [f"network {n.name}" for n in ledger.networks(scene)]
+        left += [f"volume {name}" for name in ledger.creates]
+        self.emit(Problem(f"{error.message}; left as they are: {', '.join(left)}", "devenv down"))
+        self.emit(stopped := Stopped(tuple(left)))
+        return stopped
 
 
 def _nothing_to_watch() -> Notice:
