@@ -70,7 +70,6 @@ MOMENTS = {
     "down": Moment(None, 2.5, ends="down"),
     "any": Moment(None, 6.0),
 }
-GUARDIANS = ("spared", "spared", "with it", "later")  # what becomes of the guardian
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Plan:
 
     moment: str
     delay: float
-    guardian: str
+    guardian: str  # what becomes of it: spared, killed "with it", or "later"
     lives: float  # of a guardian that is killed later, seconds
     recovery: str
     fresh: bool
@@ -93,7 +92,7 @@ def planned(seed: int, number: int) -> Plan:
     return Plan(
         moment,
         chance.uniform(0, MOMENTS[moment].at_most),
-        chance.choice(GUARDIANS),
+        chance.choice(("with it", "later")) if (number + number // len(MOMENTS)) % 2 else "spared",
         chance.uniform(0, 2.5),
         chance.choice(("down", "up")),
         fresh=chance.random() < 0.05,
