@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +38,9 @@ class Ledger:
     that did not. `phase` is up (a devenv process holds it), detached, kept, or left (all has ended, and volumes
     that could not be saved are still there).
 
+    `anonymous` names those without a name of their own that containers of ours have: one that Compose carried over
+    into a new container does not go with that.
+
     Of the volumes in `creates`: `keeps` are to stay, `restoring` are being filled and hold nothing yet that no
     snapshot holds, `unsettled` began empty and their services have not been well yet.
     """
@@ -55,6 +59,7 @@ class Ledger:
     keeps: tuple[str, ...] = ()
     restoring: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
+    anonymous: tuple[str, ...] = ()
 
     def containers(self, scene: Scene) -> tuple[Container, ...]:
         """The containers that are ours to end."""
@@ -69,13 +74,25 @@ class Ledger:
         mine = {name for name in self.creates if name not in self.before_volumes}
         return tuple(v for v in scene.volumes if v.name in mine and v.project == self.project)
 
+    def noting(self, containers: Iterable[Container]) -> Ledger:
+        """The same with the anonymous volumes of these containers, as far as they were not there before."""
+        found = (name for c in containers for name in c.volumes if is_anonymous(name))
+        return replace(self, anonymous=_both(self.anonymous, (n for n in found if n not in self.before_volumes)))
+
     def without(self, volume: str) -> Ledger:
         """The volume is no longer this run's."""
         return replace(self, creates=tuple(v for v in self.creates if v != volume))
 
 
-def begin(scene: Scene, *, project: str, directory: str, endpoint: str, context: str | None) -> Ledger:
-    """A new ledger: everything that is there now was there before."""
+def is_anonymous(volume: str) -> bool:
+    """Whether it has but the name that the engine gives to a volume without one."""
+    return re.fullmatch("[0-9a-f]{64}", volume) is not None
+
+
+def begin(
+    scene: Scene, volumes: Iterable[str], *, project: str, directory: str, endpoint: str, context: str | None
+) -> Ledger:
+    """A new ledger: everything that is there now was there before, `volumes` on the whole engine."""
     return Ledger(
         project=project,
         directory=directory,
@@ -85,7 +102,7 @@ def begin(scene: Scene, *, project: str, directory: str, endpoint: str, context:
         pid=os.getpid(),
         before_containers=tuple(c.id for c in scene.containers),
         before_networks=tuple(n.id for n in scene.networks),
-        before_volumes=tuple(v.name for v in scene.volumes),
+        before_volumes=_both((v.name for v in scene.volumes), sorted(filter(is_anonymous, volumes))),
     )
 
 

@@ -105,6 +105,12 @@ class Running:
             self._settles = True
             tasks.start_soon(self._settle)
 
+    def _enter_in_ledger(self, ledger: Ledger) -> None:
+        if ledger != self.ledger:
+            with contextlib.suppress(StateError):  # a full disk: whoever ends the run looks at what there is
+                self.run.write(ledger)
+            self.ledger = ledger
+
     async def _settle(self) -> None:
         while self.ledger.unsettled:
             await anyio.sleep(SETTLE_LOOK)
@@ -123,11 +129,7 @@ class Running:
         sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
         users = {v.name: self.stage.mounted.get(v.key, ()) for v in self.stage.project.volumes}
         left = tuple(name for name in self.ledger.unsettled if not sure.issuperset(users.get(name, ())))
-        if left != self.ledger.unsettled:
-            settled = replace(self.ledger, unsettled=left)
-            with contextlib.suppress(StateError):  # a full disk: the next look tries again
-                self.run.write(settled)
-                self.ledger = settled
+        self._enter_in_ledger(replace(self.ledger, unsettled=left))
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
@@ -240,8 +242,12 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def _ending(self, containers: Iterable[Container]) -> AsyncIterator[None]:
-        """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure."""
+        """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure.
+
+        What they leave behind is in the ledger before.
+        """
         async with self.compose_turn:
+            self._enter_in_ledger(self.ledger.noting(containers))
             with self.observer.ending(containers):
                 yield
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -85,10 +85,18 @@ class Teardown:
                 await anyio.sleep(SWEEP_PAUSE)
             seen = there
             self._users |= {c.id: c for c in containers}
+            self._note(containers)
             await self._containers(containers)
             await each(self._network, networks)
             scene = await self.engine.scene(self.ledger.project)
         return scene
+
+    def _note(self, containers: Iterable[Container]) -> None:
+        """Before a container goes, it is on disk which anonymous volumes it has."""
+        noted = self.ledger.noting(containers)
+        if noted != self.ledger:
+            self.ledger = noted
+            self._write(noted)
 
     async def _containers(self, containers: Sequence[Container]) -> None:
         """All of them ended, each as soon as those that need it have stopped."""
@@ -159,6 +167,9 @@ class Teardown:
 
     async def _volumes(self, scene: Scene) -> None:
         await each(self._volume, self.ledger.volumes(scene))
+        for name in self.ledger.anonymous:
+            with contextlib.suppress(CallError):  # in use: it is somebody else's, too
+                await self.engine.remove_volume(name)
 
     async def _volume(self, volume: Volume) -> None:
         """Gone, once its content is safe; where it cannot be made safe, it stays and is left."""

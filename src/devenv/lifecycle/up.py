@@ -196,6 +196,7 @@ class Ascent:
             if earlier is not None
             else ledgers.begin(
                 scene,
+                self.stage.found.volumes,
                 project=project.name,
                 directory=project.directory,
                 endpoint=endpoint.host,

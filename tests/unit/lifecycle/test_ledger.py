@@ -46,7 +46,7 @@ AFTER = Scene(
 
 def begun() -> Ledger:
     """A ledger that began with BEFORE."""
-    return ledgers.begin(BEFORE, project="p", directory="/p", endpoint=ENDPOINT, context=None)
+    return ledgers.begin(BEFORE, (), project="p", directory="/p", endpoint=ENDPOINT, context=None)
 
 
 def owned(ledger: Ledger, scene: Scene) -> str:
@@ -60,6 +60,15 @@ def test_only_what_came_later_and_is_ours_is_owned() -> None:
     ledger = replace(begun(), creates=("v-new", "v-old", "v-other", "v-gone"))
     assert owned(ledger, AFTER) == "new n-new v-new"
     assert owned(ledger, BEFORE) == ""
+
+
+def test_only_new_volumes_without_a_name_are_noted() -> None:
+    """Those that were on the engine before are somebody else's, whoever mounts them now."""
+    old, new = "0" * 64, "f" * 64
+    ledger = ledgers.begin(BEFORE, (old, "named"), project="p", directory="/p", endpoint=ENDPOINT, context=None)
+    user = replace(container("new"), volumes=(old, new, "v-new", "f" * 63))
+    assert ledger.noting([user, user]).anonymous == (new,)
+    assert ledger.noting([user]).noting([container("new")]).anonymous == (new,)
 
 
 def test_take_over_keeps_what_the_earlier_run_created() -> None:

@@ -62,6 +62,10 @@ class FakeEngine:
     async def remove_container(self, container_id: str) -> None:
         await self._call("remove", container_id)
 
+    async def network_users(self, network_id: str) -> tuple[str, ...]:
+        assert network_id == "id-net"
+        return ("a", "b")
+
     async def remove_network(self, network_id: str) -> None:
         await self._call("remove", network_id)
 
@@ -116,7 +120,7 @@ def down(run: Run) -> Down:
 
     async def bring(engine: FakeEngine, *before: Container, **more: Any) -> tuple[Stopped, list[Event]]:
         scene = Scene(before)
-        ledger = ledgers.begin(scene, project="p", directory="/p", endpoint="unix:///x", context=None)
+        ledger = ledgers.begin(scene, (), project="p", directory="/p", endpoint="unix:///x", context=None)
         noted = {key: more.pop(key, ()) for key in ("creates", "keeps", "restoring", "unsettled")}
         ledger = replace(ledger, **noted)
         run.write(ledger)
@@ -263,6 +267,36 @@ async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> Non
     stopped, _ = await down(engine, creates=("p_data",))
     assert stopped.survivors == ("network net",)
     assert stopped.removed == {"volume": 1}
+
+
+async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> None:
+    """They are on disk before their container goes; one that somebody else uses too stays without a word."""
+    mine, shared = "a" * 64, "b" * 64
+    engine = FakeEngine(replace(DB, volumes=(mine, shared)), Volume(mine), Volume(shared))
+    engine.fails["remove", shared] = [refused("volume is in use", 409)]
+    noted: list[tuple[str, ...]] = []
+    real = engine.remove_container
+
+    async def looking(container_id: str) -> None:
+        ledger = run.read()
+        noted.append(ledger.anonymous if ledger else ())
+        await real(container_id)
+
+    engine.remove_container = looking  # type: ignore[method-assign]
+    stopped, _ = await down(engine)
+    assert noted == [(mine, shared)]
+    assert [thing.name for thing in engine.things] == [shared]
+    assert stopped.survivors == ()
+
+
+async def test_a_network_that_others_use_is_left(down: Down) -> None:
+    """It is named with its users, and with what sets it free."""
+    engine = FakeEngine(NET)
+    engine.fails["remove", "id-net"] = [refused("network has active endpoints", 403)]
+    stopped, events = await down(engine)
+    assert stopped.survivors == ("network net",)
+    command = "docker network disconnect -f net a; docker network disconnect -f net b; docker network rm net"
+    assert [e for e in events if isinstance(e, Problem)] == [Problem("network net is left: a, b use it", command)]
 
 
 @pytest.mark.parametrize(
