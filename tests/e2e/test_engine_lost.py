@@ -7,12 +7,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
+from operator import eq
 from pathlib import Path
 
 import pytest
 
 from support import engine
-from support.cli import StartDevenv
+from support.cli import Devenv, StartDevenv
 from support.dockerd import Dockerd, dockerd
 from support.phases import DATA
 from support.stack import Stack, idle_service, unique_name
@@ -67,6 +69,12 @@ def test_an_engine_that_is_gone_at_the_end(there: Stack, own: Dockerd, devenv: S
     assert there.leftovers() == {}
 
 
+def held(run: Devenv, stack: Stack) -> str | None:
+    """What `web` has, as long as the run lives."""
+    assert run.process.poll() is None, run.report()
+    return stack.read("web", "/app/file")
+
+
 @pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDevenv, rounds: int) -> None:
     """Killed or ended amid saves: the run goes on, its services run again, and hold what was saved meanwhile."""
@@ -82,7 +90,10 @@ def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDeve
         there.write("src/file", str(number))
         own.start()
         began = time.monotonic()
-        engine.until(lambda: there.read("web", "/app/file"), str(number).__eq__, timeout=30)
+        try:
+            engine.until(lambda: held(run, there), partial(eq, str(number)))
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{run.report()}") from None
         engine.until(lambda: engine.inspect(there.container("db"))["State"]["Running"], timeout=30)
         took.append(time.monotonic() - began)
         assert run.process.poll() is None, run.report()

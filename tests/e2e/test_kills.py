@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from support import engine
 from support.cli import StartDevenv
 from support.kills import Campaign, planned
-from support.stack import Stack
+from support.stack import Stack, idle_service
+from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
@@ -32,3 +34,17 @@ def test_a_kill_leaves_nothing_and_loses_nothing(
     campaign.finish()
     took = sorted(campaign.took)
     print(f"seed {SEED}: {rounds} rounds, guardian's time {took[len(took) // 2]:.1f} s, at most {took[-1]:.1f} s")  # noqa: T201
+
+
+def test_what_a_dead_run_has_stopped_is_started(stack: Stack, up: Up) -> None:
+    """Killed amid its way down, it leaves containers that have ended: the next `up` waits for them to be up again."""
+    stack.compose_file({"well": idle_service(), "badly": idle_service(init=True, command=["sleep", "infinity"])})
+    run = up(stack, "-d")
+    assert run.wait() == 0, run.report()
+    ids = stack.containers()
+    engine.docker("stop", *ids)
+    assert {engine.inspect(one)["State"]["ExitCode"] for one in ids} == {0, 143}
+    run = up.ready(stack)
+    assert all(engine.inspect(one)["State"]["Running"] for one in ids)
+    assert run.stop() == 130
+    assert stack.leftovers() == {}

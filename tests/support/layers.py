@@ -16,6 +16,7 @@ PURE = (
     "images/outcomes.py",
     "images/references.py",
     "lifecycle/difference.py",
+    "lifecycle/losses.py",
     "lifecycle/order.py",
     "lifecycle/timings.py",
     "watch/changes.py",

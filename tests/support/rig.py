@@ -201,6 +201,7 @@ class Rig:
                 logs=False,
                 on_start=corridor.adopt,
                 on_gone=corridor.drop,
+                on_return=self._left_alone,
             )
 
             async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -220,6 +221,9 @@ class Rig:
 
     async def _rebuild(self, service: str, cause: str) -> None:
         raise AssertionError(f"no rule rebuilds, and {cause} is to rebuild {service}")
+
+    async def _left_alone(self, _containers: Sequence[Container]) -> None:
+        """What an engine took along when it ended is started by the tests."""
 
     @contextlib.asynccontextmanager
     async def _ending(self, _containers: Sequence[Container]) -> AsyncIterator[None]:

@@ -73,15 +73,18 @@ def run(arguments: list[str]) -> int:
 
 
 def _tell_of_dead_runs() -> None:
-    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - only where a command runs
+    import contextlib  # noqa: PLC0415 - only where a command runs
 
-    if any(Run.dead(("up",))):
-        import anyio  # noqa: PLC0415 - rarely needed
+    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
 
-        from devenv.lifecycle.gc import left  # noqa: PLC0415 - as above
+    with contextlib.suppress(DevenvError):  # the state folder cannot be used: whoever needs it says so
+        if any(Run.dead(("up",))):
+            import anyio  # noqa: PLC0415 - rarely needed
 
-        if found := anyio.run(left):
-            options.console().aside(f"left by a dead run: {found}; devenv gc")
+            from devenv.lifecycle.gc import left  # noqa: PLC0415 - as above
+
+            if found := anyio.run(left):
+                options.console().aside(f"left by a dead run: {found}; devenv gc")
 
 
 def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
@@ -89,15 +92,18 @@ def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
 
 
 def _crash(error: Exception) -> DevenvError:
-    """A bug of ours in one line; the traceback lies in the state folder."""
+    """A bug of ours in one line; the traceback lies in the state folder, if there is room for it."""
     import os  # noqa: PLC0415 - only on the way out
     import traceback  # noqa: PLC0415 - as above
 
     from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
 
-    path = os.path.join(state_folder(), "crash.log")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-        traceback.print_exception(error, file=file)
+    try:
+        path = os.path.join(state_folder(), "crash.log")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+            traceback.print_exception(error, file=file)
+    except (DevenvError, OSError):
+        return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")
     return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")
 
 

@@ -172,7 +172,7 @@ def _recorded(path: str) -> list[tuple[int, str]]:
 
 def _note(pid: int) -> None:
     if _record is not None:
-        with open(_record, "a", encoding="ascii") as file:
+        with contextlib.suppress(OSError), open(_record, "a", encoding="ascii") as file:  # a full disk
             file.write(f"{pid} {start_time(pid) or '-'}\n")
 
 

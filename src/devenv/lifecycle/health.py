@@ -12,8 +12,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.concurrent import patiently
-from devenv.engine.api import Engine
+from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.losses import Losses
 from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, optional, standings
 from devenv.model.events import Emit, Log, ServiceState
 from devenv.model.observed import Container, Scene
@@ -28,6 +29,7 @@ TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]
+OnReturn = Callable[[tuple[Container, ...]], Awaitable[None]]
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Observer:
     logs: bool
     on_start: OnStart
     on_gone: OnGone
+    on_return: OnReturn
     scene: Scene = field(default_factory=Scene)
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _moved: anyio.Event = field(default_factory=anyio.Event)
@@ -51,20 +54,26 @@ class Observer:
     _ended: dict[str, str] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
     _replaced: set[str] = field(default_factory=set)
-    _before: frozenset[tuple[str, str]] = frozenset()
-
-    def begin_with(self, containers: Iterable[Container]) -> None:
-        """What has ended by now (a reboot, a crash) did so before this run: until it starts again, it is to come."""
-        self._before = frozenset(c.key for c in containers if c.state in ("exited", "dead"))
-
-    def see(self, scene: Scene) -> None:
-        """The project as it is now."""
-        seen = (replace(c, state="created") if c.key in self._before else c for c in scene.containers)
-        self.scene = replace(scene, containers=tuple(seen))
+    _history: set[tuple[str, str]] = field(default_factory=set)
+    _losses: Losses = field(default_factory=Losses)
 
     def known(self, container: Container) -> None:
         """The container is served already; only a new start of it counts as a start."""
         self._served[container.id] = container.key
+
+    def forget(self, containers: Iterable[Container]) -> None:
+        """How these have ended is history: they count as created until they are started, or all is `begun`."""
+        self._history |= {c.key for c in containers if c.state in ("exited", "dead")}
+
+    def begun(self) -> None:
+        """Whatever is to be started has been: what has ended now, has ended."""
+        self._history.clear()
+        self._poke()
+
+    def look_at(self, scene: Scene) -> None:
+        """From now on that is what is there."""
+        there = (replace(c, state="created") if c.key in self._history else c for c in scene.containers)
+        self.scene = replace(scene, containers=tuple(there))
 
     def follow(self, project: Project, names: frozenset[str]) -> None:
         """From now on it is this project, and these services of it."""
@@ -95,8 +104,13 @@ class Observer:
             while True:
                 changed = self._changed
                 is_sure = False
-                with contextlib.suppress(EngineError):
+                try:
                     is_sure = await self._look(tasks)
+                except CallError:  # it answers, if not as it should
+                    pass
+                except EngineError:
+                    self._losses.lost(self.scene.containers, anyio.current_time())
+                    self._tell_moved()
                 with anyio.move_on_after(30 * LOOK_EVERY if is_sure and self._settled() else LOOK_EVERY):
                     await changed.wait()
 
@@ -135,7 +149,7 @@ class Observer:
 
     def _over(self) -> bool:
         found = self.standings()
-        again = any(c.state == "restarting" for c in self.scene.containers)
+        again = self._losses.is_lost or any(c.state == "restarting" for c in self.scene.containers)
         return bool(found) and not again and all(s.phase in ENDED for s in found)
 
     def standings(self) -> tuple[Standing, ...]:
@@ -186,6 +200,9 @@ class Observer:
             await anyio.sleep(LOOK_EVERY)
             self._poke()
 
+    async def _return(self, fallen: tuple[Container, ...]) -> None:
+        await self.on_return(fallen)
+
     def _poke(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
@@ -193,13 +210,16 @@ class Observer:
     async def _look(self, tasks: TaskGroup) -> bool:
         """Whether no container was missing: one answer can be wrong, and is worth another look."""
         replaced = set(self._replaced)
-        self.see(await self.engine.scene(self.project.name))
+        self.look_at(await self.engine.scene(self.project.name))
         replaced &= self._replaced
         self._ending -= replaced
         self._replaced -= replaced
-        for container in self.scene.containers:
-            if container.service in self.names:
-                await self._meet(container, tasks)
+        mine = [c for c in self.scene.containers if c.service in self.names]
+        if fallen := self._losses.seen([c for c in mine if c.ours], anyio.current_time()):
+            self._ending |= {c.id for c in fallen}
+            tasks.start_soon(self._return, fallen)
+        for container in mine:
+            await self._meet(container, tasks)
         missing = set(self._served) - {c.id for c in self.scene.containers}
         for gone in missing:
             del self._served[gone]
@@ -208,9 +228,12 @@ class Observer:
             if self._told.get(standing.service) != standing:
                 self._told[standing.service] = standing
                 self.emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+        self._tell_moved()
+        return not missing
+
+    def _tell_moved(self) -> None:
         self._moved.set()
         self._moved = anyio.Event()
-        return not missing
 
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":

@@ -131,7 +131,8 @@ class Run:
     def __init__(self, endpoint: str, project: str) -> None:
         key = hashlib.sha256(f"{endpoint}\0{project}".encode()).hexdigest()[:12]
         self.path = os.path.join(state_folder(), "runs", f"{project}-{key}")
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
+        with _written(self.path):
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
 
     @property
     def children(self) -> str:
@@ -219,8 +220,9 @@ class Run:
                     if time.monotonic() >= deadline:
                         raise self._held() from None
                     time.sleep(0.05)
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
+            with _written(self._lock) if not cleaning else contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
             yield
         finally:
             os.close(descriptor)
@@ -262,15 +264,13 @@ class Run:
     def write(self, ledger: Ledger) -> None:
         """The ledger safely on disk before this returns. Raises StateError where it cannot be."""
         temporary = f"{self._file}.new"
-        try:
+        with _written(self._file):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"v": VERSION, **asdict(ledger)}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._file)
-        except OSError as error:
-            raise StateError(f"cannot write {self._file}: {error.strerror}") from error
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""
@@ -293,6 +293,16 @@ class Run:
     @property
     def _file(self) -> str:
         return os.path.join(self.path, "ledger.json")
+
+
+@contextlib.contextmanager
+def _written(path: str) -> Iterator[None]:
+    """Raises StateError where the path cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
+        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error
 
 
 def take_over(ledger: Ledger, scene: Scene) -> Ledger:

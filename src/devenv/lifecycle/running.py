@@ -31,7 +31,7 @@ from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
 from devenv.lifecycle.snapshots import Vault
 from devenv.lifecycle.stage import Stage, chosen, look
 from devenv.lifecycle.stock import Stock
-from devenv.model.events import Emit, Notice, Rebuilt, Reloaded, Removed, Restarted, Step
+from devenv.model.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Settings
 from devenv.preflight.ports import require_free
@@ -75,6 +75,7 @@ class Running:
             logs=self.options.logs and not self.options.detach,
             on_start=self.keeper.adopt,
             on_gone=self.keeper.drop,
+            on_return=self.resume,
         )
 
     # --- the way up ----------------------------------------------------------------------------------------------
@@ -144,9 +145,9 @@ class Running:
     async def sync(self, tasks: TaskGroup) -> None:
         """Every container is as fresh as the tree, and is kept and observed from now on."""
         scene = await self.engine.scene(self.stage.project.name)
+        self.observer.forget(scene.containers)
         puts.forget_others(self._puts, {c.id for c in scene.containers})
         await each(self._first_sync, [c for c in scene.containers if c.service in self.stage.names])
-        self.observer.begin_with(scene.containers)
         tasks.start_soon(self.observer.run)
         self.keeper.open()
 
@@ -158,6 +159,7 @@ class Running:
                 await self._start(self.stage.compose, self.stage.names)
         finally:
             self._rises = False
+            self.observer.begun()
 
     async def _start(self, compose: Compose, names: Collection[str]) -> None:
         try:
@@ -167,7 +169,7 @@ class Running:
 
     async def _explained(self, error: EngineError, names: Collection[str]) -> DevenvError:
         """What Compose could not start, in the words of the service that failed."""
-        self.observer.see(await self.engine.scene(self.stage.project.name))
+        self.observer.look_at(await self.engine.scene(self.stage.project.name))
         for standing in self.observer.standings():
             if standing.service in names and standing.phase in BAD:
                 return await self.observer.failure(standing)
@@ -207,6 +209,18 @@ class Running:
         async with self._turns[service]:
             await self._replace(service)
         self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
+
+    async def resume(self, ended: Sequence[Container]) -> None:
+        """What the engine took along when it ended runs again, now that it is back."""
+        names = sorted({c.service for c in ended})
+        running = {c.service for c in self.observer.scene.containers if c.running}
+        async with self._ending(ended):
+            try:
+                await self._start(self.stage.starting(names, running), names)
+            except DevenvError as error:
+                self.emit(Problem(f"the engine is back, but not all services: {error.message}", error.hint))
+                return
+        self.emit(Notice(f"the engine was away; started again: {', '.join(names)}"))
 
     async def _replace(self, service: str) -> None:
         old = self.observer.scene.of(service)

@@ -73,6 +73,7 @@ class Told:
         self.events: list[Event] = []
         self.started: list[str] = []
         self.gone: list[str] = []
+        self.fallen: list[str] = []
         self.failing = 0
         self.observer = Observer(
             engine,  # type: ignore[arg-type]
@@ -82,6 +83,7 @@ class Told:
             logs=logs,
             on_start=self._start,
             on_gone=self._drop,
+            on_return=self._resume,
         )
 
     async def _start(self, found: Container) -> None:
@@ -92,6 +94,9 @@ class Told:
 
     async def _drop(self, container_id: str) -> None:
         self.gone.append(container_id)
+
+    async def _resume(self, found: tuple[Container, ...]) -> None:
+        self.fallen += [c.name for c in found]
 
     async def until(self, met: Any) -> None:
         with anyio.fail_after(5):
@@ -120,6 +125,52 @@ async def test_each_state_is_told_once() -> None:
         tasks.cancel_scope.cancel()
     engine.close()
     assert told.states == [("db", "starting"), ("db", "healthy")]
+
+
+@pytest.mark.parametrize("code", [0, 143])
+async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> None:
+    """What a run finds ended is about to be started: not up, and no failure; after that it is what it is."""
+    ended = container("web", "exited", exit_code=code)
+    engine = FakeEngine(ended)
+    told = Told(engine, WEB)
+    told.observer.forget([ended, container("db")])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        with anyio.move_on_after(0.05) as early:
+            await told.observer.until_ready()
+        assert early.cancelled_caught
+        await engine.change(container("web", started="t2"))
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        engine.containers = (ended,)
+        told.observer.begun()
+        await told.until(lambda: len(told.states) == 3)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert told.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
+
+
+async def test_what_an_engine_took_along_is_started_again() -> None:
+    """It is handed on once the engine is back, and meanwhile nothing counts as over."""
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        engine.down = True
+        await engine.change(container("web", "exited", exit_code=255))
+        await anyio.sleep(0.05)
+        engine.down = False
+        await engine.change(*engine.containers)
+        await told.until(lambda: told.fallen)
+        with anyio.move_on_after(0.05) as early:
+            await told.observer.until_over()
+        assert early.cancelled_caught
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert told.fallen == ["web"]
+    assert told.states == [("web", "started")]
 
 
 async def test_every_start_is_served_once() -> None:
@@ -237,7 +288,7 @@ async def test_what_ended_before_this_run_is_to_come(exit_code: int) -> None:
     old = container("web", "exited", exit_code=exit_code)
     engine = FakeEngine(old)
     told = Told(engine, WEB)
-    told.observer.begin_with([old])
+    told.observer.forget([old])
     is_ready = anyio.Event()
 
     async def wait() -> None:
