@@ -50,9 +50,7 @@ def test_a_lost_connection_starts_nothing() -> None:
     assert losses.seen((WEB_ENDED, DB_ENDED), 111.0) == (WEB_ENDED, DB_ENDED)
 
 
-@pytest.mark.parametrize(
-    "again", [container("db", start="2"), container("db", "restarting"), container("db", "dead")]
-)
+@pytest.mark.parametrize(("state", "start"), [("running", "2"), ("restarting", "1"), ("dead", "1")])
 def test_what_comes_back_by_itself_is_left_to_itself(state: str, start: str) -> None:
     """By a restart policy, say."""
     losses = lost_after((0.0, (WEB, DB)))
