@@ -420,12 +420,14 @@ class Lane:
         """
         async with self.turn:
             await self.drop(container.id)
+            is_first = container.running and container.id in self.prepared
+            self.prepared.discard(container.id)  # at once: where this fails, all of it has to be looked at
             puts = Puts.of(self.site.puts, container.id)
             record = await anyio.to_thread.run_sync(puts.read)
             target = await Target.reach(self.site.engine, container, self.site.mark, puts)
             target.strays |= record.staged
             try:
-                files = await self._bring_up_to_date(target, puts, record)
+                files = await self._bring_up_to_date(target, puts, record, is_first=is_first)
             except BaseException:
                 await target.close()
                 raise
@@ -444,15 +446,17 @@ class Lane:
                 )
         return files
 
-    async def _bring_up_to_date(self, target: Target, puts: Puts, record: Record) -> int:
-        """What a container lacks is put into it; what it has too much waits. The number of files it lacked."""
+    async def _bring_up_to_date(self, target: Target, puts: Puts, record: Record, *, is_first: bool) -> int:
+        """What a container lacks is put into it; what it has too much waits. The number of files it lacked.
+
+        `is_first`: it was brought up to date before its first process ran, and is so still; what changed meanwhile
+        waits.
+        """
         container = target.container
         if container.running:
             await target.open_shell()  # ends what an earlier one was sent and has not done yet
         syncs = planner.initial(self.site.now, self._initial_rules())
         stale = reconcile.stale(record.placed, self.rules, self.site.now)
-        # What was brought up to date before its first process ran is so still: what changed meanwhile waits.
-        is_first = container.running and container.id in self.prepared
         if not is_first:
             # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
             now, done = self.site.now, self.done
@@ -475,7 +479,6 @@ class Lane:
         for path, state in stale.items():
             self.done[path] = state
             self._wait(path)
-        self.prepared.discard(container.id)
         if container.state == "created":
             self.prepared.add(container.id)
         return outcome.files
