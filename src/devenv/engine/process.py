@@ -20,6 +20,7 @@ INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0
 
 OnLine = Callable[[str], object]
+OnOutput = Callable[[str, str], object]  # a line, and the stream that it came from
 
 _record: str | None = None
 
@@ -91,12 +92,15 @@ async def started(
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
     except PermissionError as error:
         raise EngineError(f"`{argv[0]}` may not be run: permission denied") from error
+    is_over = False
     try:
         _note(process.pid)
         yield process
+        is_over = process.returncode is not None
     finally:
         with anyio.CancelScope(shield=True):
-            await _end(process)
+            if not is_over:
+                await _end(process)
             await process.aclose()
 
 
@@ -177,8 +181,6 @@ def _note(pid: int) -> None:
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is not None:
-        return
     ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
     for sign, grace in ladder:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies

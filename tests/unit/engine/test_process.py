@@ -150,6 +150,26 @@ async def test_a_cancel_reaches_the_childs_children(tmp_path: Path) -> None:
             await anyio.sleep(0.01)
 
 
+async def test_a_cancel_reaches_what_has_outlived_the_child(tmp_path: Path) -> None:
+    """A child that has ended may have left one behind that holds its output, and we wait for that."""
+    script = f"echo $$ >{tmp_path}/sh; sleep 60 & echo $! >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid"
+
+    async def until_over() -> None:
+        while process.start_time(int((tmp_path / "sh").read_text())) is not None:  # noqa: ASYNC110 - not our child
+            await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(process.run, ["sh", "-c", script])
+        with anyio.fail_after(20):
+            while not (tmp_path / "pid").exists():  # noqa: ASYNC110 - a file tells of no event
+                await anyio.sleep(0.01)
+            await until_over()
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(20):
+        while process.start_time(int((tmp_path / "pid").read_text())) is not None:  # noqa: ASYNC110 - as above
+            await anyio.sleep(0.01)
+
+
 async def test_an_error_inside_ends_the_child() -> None:
     """Whatever happens in the block, the child is gone afterwards."""
     with pytest.raises(RuntimeError, match="inside"):
