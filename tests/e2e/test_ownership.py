@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import engine
+from support import cli, engine
 from support.engine import BASE_IMAGE, docker
-from support.stack import NewStack, Stack, idle_service, unique_name
+from support.stack import IDLE, NewStack, Stack, idle_service, unique_name
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -114,15 +114,20 @@ def test_two_projects_do_not_disturb_each_other(new_stack: NewStack, up: Up) -> 
 
 
 def test_a_project_is_up_once(stack: Stack, up: Up) -> None:
-    """A second `up` in the same project ends with 3, names the process that holds it, and disturbs nothing."""
-    stack.compose_file({"web": idle_service()})
+    """A second `up` in the same project ends with 3, names the process that holds it, and disturbs nothing.
+
+    `devenv logs` shows what that one does.
+    """
+    stack.compose_file({"web": idle_service(command=["sh", "-c", f"echo here I am; {IDLE[2]}"])})
     first = up.ready(stack)
     before = stack.containers()
     second = up(stack)
     assert second.wait() == 3
     error = second.all("error")[0]
-    assert f"pid {first.process.pid} " in error["message"]
-    assert error["hint"].startswith("devenv down")
+    assert f"pid {first.process.pid} since " in error["message"]
+    assert error["hint"].startswith("devenv logs ")
+    logs = cli.run("logs", "web", cwd=stack.folder, env=stack.env)
+    assert (logs.returncode, "here I am" in logs.stdout) == (0, True)
     assert stack.containers() == before
     assert first.stop() == 130
     assert stack.leftovers() == {}

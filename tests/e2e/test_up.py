@@ -61,14 +61,26 @@ def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None
 
 
 def test_a_detached_run_is_taken_over_as_it_is(stack: Stack, up: Up, devenv: StartDevenv) -> None:
-    """`up -d` leaves a run that the next `up` takes over without a change; `down` ends that one where it runs."""
-    stack.compose_file({"db": idle_service(**DATA), "tool": idle_service(profiles=["tools"])}, volumes={"data": {}})
+    """`up -d` leaves a run that the next `up` takes over without a change, syncs and watches.
+
+    `down` ends that one where it runs.
+    """
+    watch = [{"path": "./src", "action": "sync", "target": "/src"}]
+    tool = idle_service(profiles=["tools"], develop={"watch": watch})
+    stack.compose_file({"db": idle_service(**DATA), "tool": tool}, volumes={"data": {}})
+    stack.write("src/a", "1")
     detached = up(stack, "-d", "--profile", "tools")
     assert detached.wait() == 0, detached.report()
     assert stack.containers("tool")
     before = keys(stack)
+    stack.write("src/a", "2")
     run = up.ready(stack, "--profile", "tools")
     assert keys(stack) == before
+    assert stack.read("tool", "/src/a") == "2"
+    since = run.mark()
+    stack.write("src/b", "3")
+    run.wait_for("synced", since=since)
+    assert stack.read("tool", "/src/b") == "3"
     assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
     assert run.wait() == 130
     assert stack.leftovers() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ import anyio
 import pytest
 
 from devenv.config.load import Loaded, Selection, load
+from devenv.config.runmodel import Scale
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.project import Action, WatchRule
 from devenv.watch.faults import faults
@@ -272,3 +274,67 @@ def test_the_plugin_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=os.pathsep)
     with pytest.raises(EngineError, match="`docker compose` is not installed"):
         loaded(project)
+
+
+def test_what_reaches_beyond_the_project_has_its_place(project: Path) -> None:
+    """Across merged files, extended services and included files: the entry itself, or what stands for it."""
+    write(
+        project,
+        "compose.yml",
+        "include: [sub/more.yml]\nservices:\n  web:\n    image: a\n    volumes:\n      - ./src:/src\n"
+        "      - type: bind\n        source: /\n        target: /host\n    cap_add: [NET_ADMIN]\n"
+        "  ext:\n    extends: {file: base.yml, service: base}\n",
+    )
+    write(project, "compose.override.yml", "services:\n  web:\n    cap_add:\n      - ALL\n    devices: [/dev/null]\n")
+    write(project, "sub/more.yml", "services:\n  inc:\n    image: a\n    volumes: ['/run/docker.sock:/d.sock:ro']\n")
+    write(project, "base.yml", "services: {base: {image: a, privileged: true}}\n")
+    found = {(one.service, one.path[-1], one.where) for one in loaded(project).dangers}
+    assert found == {
+        ("web", "volumes", "compose.yml:7"),
+        ("web", "cap_add", "compose.override.yml:4"),
+        ("web", "devices", "compose.override.yml:5"),
+        ("inc", "volumes", "sub/more.yml:4"),
+        ("ext", "privileged", "compose.yml:11"),
+    }
+
+
+def test_hooks_know_where_they_are_written(project: Path) -> None:
+    """Of several files too: an older Compose takes the last block, a newer one adds it. A mistake names its line."""
+    write(
+        project,
+        "compose.yml",
+        "services: {web: {image: a}, off: {image: a, profiles: [p]}}\n"
+        "x-devenv:\n  hooks:\n    after_healthy: [echo 1, echo 2]\n    before_down: x\n",
+    )
+    assert [hook.where for hook in loaded(project).project.hooks] == ["compose.yml:4"] * 2 + ["compose.yml:5"]
+    write(
+        project,
+        "compose.override.yml",
+        "x-devenv:\n  hooks:\n    after_healthy:\n      - echo $$HOME\n      - service: off\n        command: it\n",
+    )
+    hooks = {hook.typed: hook.where for hook in loaded(project).project.hooks}
+    assert hooks.pop("echo $HOME") == "compose.override.yml:4"
+    assert hooks.pop("devenv exec off it") == "compose.override.yml:5"
+    assert hooks in ({}, {"echo 1": "compose.yml:4", "echo 2": "compose.yml:4", "x": "compose.yml:5"})
+    write(project, "compose.override.yml", "x-devenv:\n  hooks:\n    after_healthy:\n      - service: wbe\n")
+    expected = r"compose\.override\.yml:[34]: x-devenv\.hooks\.after_healthy\[[02]\]\.service: there is no"
+    assert re.match(expected, error(project))
+
+
+def test_named_services_and_scale(project: Path) -> None:
+    """A named service is in the model whatever its profile, beside COMPOSE_PROFILES; a scale is in it, too."""
+    write(
+        project,
+        "compose.yml",
+        "services:\n  web: {image: a, deploy: {replicas: 2}}\n  tool: {image: a, profiles: [t]}\n"
+        "  other: {image: a, profiles: [o]}\n",
+    )
+    write(project, ".env", "COMPOSE_PROFILES=o\n")
+
+    def names(*services: str, scale: tuple[Scale, ...] = ()) -> dict[str, int]:
+        selection = Selection(str(project), services=services, scale=scale)
+        return {service.name: service.scale for service in anyio.run(load, selection).project.services}
+
+    assert names() == {"other": 1, "web": 2}
+    assert names("tool") == {"other": 1, "tool": 1, "web": 2}
+    assert names("tool", scale=(Scale("web", 3), Scale("tool", 0))) == {"other": 1, "tool": 0, "web": 3}

@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "devenv"
 PURE = (
     "errors.py",
     "model/*.py",
+    "config/dangers.py",
     "config/parse.py",
     "config/runmodel.py",
     "preflight/checks.py",

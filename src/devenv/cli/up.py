@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -44,17 +45,24 @@ def up(
         bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
     ] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Show where the time until ready went.")] = False,
+    scale: Annotated[
+        list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Allow the project's hooks on this machine.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
-    from devenv.config.runmodel import port_change  # noqa: PLC0415 - as above
+    from devenv.config import runmodel  # noqa: PLC0415 - as above
     from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
     chosen = Options(
-        selection=options.selection(file, project_name, profile),
-        services=tuple(services or ()),
+        selection=replace(
+            options.selection(file, project_name, profile),
+            services=tuple(services or ()),
+            scale=tuple(runmodel.scale(text) for text in scale or ()),
+        ),
         detach=detach,
         watch=not no_watch,
         watcher=watcher,
@@ -63,12 +71,13 @@ def up(
         keep=keep,
         keep_volumes=keep_volumes,
         fresh=fresh,
-        ports=tuple(port_change(text) for text in port or ()),
+        ports=tuple(runmodel.port_change(text) for text in port or ()),
         lan=lan,
         timeout=timeout,
         open=open_,
         stand_ins=stand_ins,
         timings=timings,
+        trust=trust,
     )
     window = options.console(output, quiet=quiet, verbose=verbose)
     try:

@@ -12,13 +12,29 @@ from typing import Any
 import anyio
 
 from devenv.concurrent import each
-from devenv.config import sanitise, yamlcore
-from devenv.config.parse import ShapeError, parse
-from devenv.config.sources import Place, Source, everything, find, load_source, logical, place, read, rule_place
+from devenv.config import runmodel, sanitise, yamlcore
+from devenv.config.dangers import Danger, dangers
+from devenv.config.parse import ShapeError, parse, undoubled
+from devenv.config.runmodel import Scale
+from devenv.config.sources import (
+    Place,
+    Source,
+    entries,
+    entry_place,
+    everything,
+    find,
+    load_source,
+    logical,
+    place,
+    profiles_on,
+    read,
+    rule_place,
+    service_names,
+)
 from devenv.engine import process
 from devenv.engine.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
-from devenv.model.project import Project, RuleFault
+from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 
 # The corridor knows what a rule can do; this room knows the line that it is written on.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
@@ -28,17 +44,24 @@ _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which project is meant: the folder where the search begins, and what the command line says."""
+    """Which project is meant: the folder where the search begins, and what the command line says.
+
+    `services` are those that it names, which turns their profiles on; `scale` changes how many containers some have.
+    """
 
     directory: str
     files: tuple[str, ...] = ()
     project_name: str | None = None
     profiles: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    scale: tuple[Scale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A project, the resolved model as Compose printed it, and what Compose and we warn of.
+
+    `dangers`: what of it reaches beyond its own containers.
 
     `places` says of a service's rule, counted from 0, in which file and line it is written.
 
@@ -49,6 +72,7 @@ class Loaded:
     model: dict[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
     places: Mapping[tuple[str, int], Place] = field(default_factory=dict)
+    dangers: tuple[Danger, ...] = ()
 
 
 async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
@@ -65,11 +89,12 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     resolved = await resolver.resolve()
     model = _model(resolved.text)
     sanitise.restore(model, resolver.knows)
+    runmodel.rescale(model.get("services") or {}, selection.scale)
     warnings = _warnings(resolved.error_text, sources)
     project = _respelled(_project(model, paths, sources, warnings))
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
-    return Loaded(project, model, warnings, places)
+    return Loaded(project, model, warnings, places, _dangers(model, sources))
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
@@ -116,8 +141,12 @@ class _Resolver:
         argv = ["docker", "compose", "--project-directory", self.sources[0].folder]
         if self.selection.project_name is not None:
             argv += ["-p", self.selection.project_name]
-        argv += [part for profile in self.selection.profiles for part in ("--profile", profile)]
+        argv += [part for profile in self._profiles for part in ("--profile", profile)]
         return [*argv, *(part for file in files for part in ("-f", file)), "config"]
+
+    @property
+    def _profiles(self) -> tuple[str, ...]:
+        return profiles_on(self.sources, self.selection.services, self.selection.profiles)
 
     @contextlib.asynccontextmanager
     async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
@@ -212,16 +241,39 @@ def _project(
     if not model.get("services"):
         raise _no_services(sources)
     try:
-        return parse(model, directory=sources[0].folder, files=paths)
+        project = parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
     except ShapeError as error:
         file, line = place(sources, error.path)
         told = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
         raise ConfigError(error.message, hint=told or None, file=file, line=line) from None
+    return replace(project, hooks=tuple(_placed(project, sources)))
+
+
+def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook]:
+    """The hooks with where they are written.
+
+    An older Compose takes the block of the last file alone, a newer one puts them together: the last ones count.
+    """
+    for moment in Moment:
+        hooks = [hook for hook in project.hooks if hook.moment is moment]
+        places = entries(sources, ("x-devenv", "hooks", moment))
+        if len(places) < len(hooks):  # nobody has written them as they are: a file that Compose alone reads
+            places = [place(sources, ("x-devenv", "hooks", moment))] * len(hooks)
+        for hook, its in zip(hooks, places[len(places) - len(hooks) :], strict=True):
+            yield replace(hook, where=_shown(its))
+
+
+def _dangers(model: Mapping[str, Any], sources: Sequence[Source]) -> tuple[Danger, ...]:
+    found = dangers(undoubled(model), os.path.expanduser("~"))
+    return tuple(replace(one, where=_shown(entry_place(sources, one.path, one.entry))) for one in found)
+
+
+def _shown(where: Place) -> str:
+    return ":".join(str(part) for part in where if part is not None)
 
 
 def _no_services(sources: Sequence[Source]) -> ConfigError:
-    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
-    written = any(True for node in nodes for _ in yamlcore.items(node))
+    written = service_names(sources)
     profiles = "All services belong to profiles; turn one on with --profile NAME."
     file, line = place(sources, ("services",))
     return ConfigError(

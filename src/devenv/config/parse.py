@@ -5,19 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from devenv.errors import ConfigError
 from devenv.model.project import (
+    SHELL,
     Action,
     Build,
     Condition,
     Dependency,
     Hook,
+    Moment,
     Mount,
     Port,
     Project,
+    ProjectHook,
     Resource,
     Service,
     Settings,
@@ -31,8 +34,10 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "initial_sync": ("spec",),
     "deletes": ("recreate",),
     "keep": (),
+    "hooks": tuple(Moment),
 }
 
+_HOOK_KEYS = ("service", "command", "user", "working_dir", "environment", "privileged")
 _NAME_LIMIT = 255  # of the engine
 _HIGHEST_PORT = 65535
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -53,8 +58,10 @@ class ShapeError(ConfigError):
         self.path = tuple(path)
 
 
-def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -> Project:
+def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
     """The project; raises ShapeError (a ConfigError) that names the path of what is wrong.
+
+    `others`: services that are written, too, but whose profile is not on.
 
     Compose prints every `$` doubled, so that its output can be read again; the project holds plain ones.
     """
@@ -68,6 +75,7 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...]) -
         networks=_resources(root.at("networks", {})),
         volumes=_resources(root.at("volumes", {})),
         settings=_settings(root.at("x-devenv", {}), volumes=root.at("volumes", {}).mapping()),
+        hooks=_hooks(root.at("x-devenv", {}).at("hooks", {}), {*services.mapping(), *others}),
     )
 
 
@@ -202,6 +210,41 @@ def _volume_key(entry: _Cursor, volumes: Mapping[str, Any]) -> str:
 
 def _setting(block: _Cursor, key: str) -> str | None:
     return block.optional(key, lambda value: value.choice(SETTINGS[key]))
+
+
+def _hooks(block: _Cursor, services: Collection[str]) -> tuple[ProjectHook, ...]:
+    for key, cursor in block.entries():
+        if key not in tuple(Moment):
+            raise cursor.wrong("unknown hook", hint=_nearest(key, tuple(Moment)))
+    return tuple(
+        _project_hook(moment, entry, services) for moment in Moment for entry in _one_or_more(block.at(moment))
+    )
+
+
+def _one_or_more(cursor: _Cursor) -> list[_Cursor]:
+    return cursor.sequence() if cursor.value is None or isinstance(cursor.value, list) else [cursor]
+
+
+def _project_hook(moment: Moment, entry: _Cursor, services: Collection[str]) -> ProjectHook:
+    if not entry.value:
+        raise entry.wrong("the command is empty")
+    if isinstance(entry.value, str):
+        return ProjectHook(moment, Hook((*SHELL, entry.value)))
+    if isinstance(entry.value, list):
+        return ProjectHook(moment, Hook(entry.texts()))
+    if not isinstance(entry.value, dict):
+        raise entry.wrong("must be a command: text or a list for the host, or a mapping with `service` and `command`")
+    for key, cursor in entry.entries():
+        if key not in _HOOK_KEYS:
+            raise cursor.wrong("unknown key", hint=_nearest(key, _HOOK_KEYS))
+    service, hook = entry.at("service").text(), _hook(entry)
+    if moment is Moment.BEFORE_UP:
+        raise entry.at("service").wrong("no container runs yet then", hint="Move it to `after_healthy`.")
+    if service not in services:
+        raise entry.at("service").wrong(f"there is no service `{service}`", hint=_nearest(service, sorted(services)))
+    if not hook.command:
+        raise entry.at("command").wrong("the command is empty")
+    return ProjectHook(moment, hook, service)
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

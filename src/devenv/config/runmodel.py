@@ -21,6 +21,7 @@ LABEL = "devenv.project"
 LOOPBACK = "127.0.0.1"
 
 _PORT_CHANGE = re.compile(r"(?P<service>[a-zA-Z0-9._-]+):(?P<published>[0-9]{1,5})=(?P<target>[0-9]{1,5})")
+_SCALE = re.compile(r"(?P<service>[a-zA-Z0-9._-]+)=(?P<containers>[0-9]{1,4})")
 _ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _BINARY = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LONE = re.compile("[\ud800-\udfff]")
@@ -33,6 +34,14 @@ class PortChange:
     service: str
     published: str
     target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The service has so many containers, whatever the file says."""
+
+    service: str
+    containers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,36 @@ def port_change(text: str) -> PortChange:
         hint = "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
         raise UsageError(f"`{text}` is not a port change", hint=hint)
     return PortChange(match["service"], match["published"], int(match["target"]))
+
+
+def scale(text: str) -> Scale:
+    """`SERVICE=N` as written after `--scale`; UsageError where it is not that."""
+    match = _SCALE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"`{text}` is not a number of containers", hint="Write SERVICE=N, such as --scale web=3.")
+    return Scale(match["service"], int(match["containers"]))
+
+
+def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) -> None:
+    """The services of a resolved model changed. Raises UsageError for one that cannot have so many containers."""
+    for change in changes:
+        service = services.get(change.service)
+        if service is None:
+            hint = f"Services here: {', '.join(sorted(services))}."
+            raise UsageError(f"--scale names the service `{change.service}`, which is not there", hint=hint)
+        fixed = [f"the host port {port['published']}" for port in service.get("ports") or () if _is_one(port)]
+        fixed += [f"the name {service['container_name']}"] if "container_name" in service else []
+        if change.containers > 1 and fixed:
+            message = f"`{change.service}` cannot have {change.containers} containers: only one of them can have"
+            raise UsageError(f"{message} {fixed[0]}", hint="Leave it out of the file, and the engine chooses one.")
+        service["scale"] = change.containers
+        if "replicas" in (service.get("deploy") or {}):
+            service["deploy"]["replicas"] = change.containers
+
+
+def _is_one(port: Mapping[str, Any]) -> bool:
+    """Whether it is one port of the host, not a range and not the engine's choice."""
+    return str(port.get("published") or "").isdecimal() and port["published"] != "0"
 
 
 def context_key(reference: str) -> str:

@@ -97,17 +97,53 @@ def rule_place(sources: Sequence[Source], service: str, index: int, total: int) 
 
     Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
     """
-    path: Path = ("services", service, "develop", "watch")
-    own = [
-        (source.shown, item.start_mark.line + 1)
-        for source in everything(sources)
-        if isinstance(rules := yamlcore.at(source.node, path), yaml.SequenceNode)
-        for item in rules.value
-    ]
+    own = entries(sources, ("services", service, "develop", "watch"))
     extended = total - len(own)
     if 0 <= index - extended < len(own):
         return own[index - extended]
     return place(sources, ("services", service, "extends"))
+
+
+def entries(sources: Sequence[Source], path: Path) -> list[Place]:
+    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
+    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
+    return [
+        (file, entry.start_mark.line + 1)
+        for file, node in nodes
+        for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
+    ]
+
+
+def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
+    """The place of the entry of the list at `path` that holds the text between its colons, else of the list."""
+    for source in everything(sources)[::-1]:
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
+            if any(text in str(value.value).split(":") for value in values):
+                return source.shown, entry.start_mark.line + 1
+    return place(sources, path)
+
+
+def service_names(sources: Sequence[Source]) -> frozenset[str]:
+    """The names of all services that are written, whatever their profiles."""
+    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
+    return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+
+
+def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` turns them on.
+
+    What these depend on has to be on by itself. COMPOSE_PROFILES counts where nothing is given, also beside these.
+    """
+    before = given or tuple(name.strip() for name in _setting(sources[0].folder, "COMPOSE_PROFILES").split(","))
+    on: tuple[str, ...] = ()
+    for name in wanted:
+        nodes = (yamlcore.at(source.node, ["services", name, "profiles"]) for source in everything(sources))
+        own = [str(node.value) for found in nodes if found for node in yamlcore.strings(found)]
+        if own and not {*own, "*"} & {*before, *on}:
+            on += tuple(own)
+    return (*filter(None, before), *on) if on else given
 
 
 def logical(directory: str) -> str:
@@ -125,11 +161,12 @@ def logical(directory: str) -> str:
 
 
 def _from_environment(here: str) -> tuple[str, ...]:
-    def setting(key: str) -> str | None:
-        return os.environ.get(key) or _dotenv(here, key)
+    separator = _setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return tuple(name for name in _setting(here, "COMPOSE_FILE").split(separator) if name)
 
-    separator = setting("COMPOSE_PATH_SEPARATOR") or os.pathsep
-    return tuple(name for name in (setting("COMPOSE_FILE") or "").split(separator) if name)
+
+def _setting(folder: str, key: str) -> str:
+    return os.environ.get(key) or _dotenv(folder, key) or ""
 
 
 def _dotenv(folder: str, key: str) -> str | None:

@@ -11,23 +11,28 @@ from typing import Any
 
 from devenv.errors import ConfigError
 
+DANGEROUS = ("show", "refuse")
+
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
     """`stand_ins`: where no registry answers, stand-in images may be made from packages.
+
+    `dangerous`: what of a project reaches beyond its containers is shown ("show") or refused ("refuse").
 
     In bytes: `snapshot_limit`, how much one volume may hold to be saved; `snapshots_total`, how much all saved ones
     may take.
     """
 
     stand_ins: bool = False
+    dangerous: str = "show"
     snapshot_limit: int = 2 * 10**9
     snapshots_total: int = 10 * 10**9
 
 
 def user_settings() -> UserSettings:
     """The settings in the user's file, defaults where there is none. Raises ConfigError for what is wrong in it."""
-    path = _path()
+    path = user_file()
     try:
         with open(path, "rb") as file:
             data = tomllib.load(file)
@@ -50,6 +55,10 @@ def _value(key: str, value: Any, path: str) -> Any:
         raise ConfigError(f"unknown key `{key}`", hint=f"Did you mean `{(close or known)[0]}`?", file=path)
     if key in ("snapshot_limit", "snapshots_total"):
         return _size(key, value, path)
+    if key == "dangerous":
+        if value not in DANGEROUS:
+            raise ConfigError(f"`{key}` is {' or '.join(DANGEROUS)}", hint=f'{key} = "{DANGEROUS[-1]}"', file=path)
+        return value
     if not isinstance(value, bool):
         raise ConfigError(f"`{key}` is true or false", file=path)
     return value
@@ -62,7 +71,8 @@ def _size(key: str, value: Any, path: str) -> int:
     return int(float(size[1]) * {"M": 10**6, "G": 10**9}[size[2]])
 
 
-def _path() -> str:
+def user_file() -> str:
+    """Where that file is, or would be."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):
         base = os.path.join(os.path.expanduser("~"), ".config")

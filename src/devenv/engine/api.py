@@ -16,6 +16,7 @@ import anyio
 from devenv.concurrent import each
 from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.engine.http import Body, Client, Exchange, LostError
+from devenv.engine.process import OnOutput
 from devenv.errors import EngineError
 from devenv.model.observed import (
     DEPENDS_LABEL,
@@ -307,8 +308,12 @@ class Engine:
         privileged: bool = False,
         mark: str = "",
         timeout: float = LONG_TIMEOUT,
+        on_line: OnOutput = lambda _, __: None,
     ) -> tuple[int, str]:
-        """The exit code and the output of a command that ran to its end in the container, within so many seconds."""
+        """The exit code and the output of a command that ran to its end in the container, within so many seconds.
+
+        Each line of its output is handed on as it comes.
+        """
         what = f"running `{argv[0]}`"
         variables = {**(environment or {}), COMMAND_MARK: mark}
         options = {
@@ -322,8 +327,14 @@ class Engine:
         with self._told(what), anyio.move_on_after(timeout) as limit:
             async with self._exec(container_id, argv, what, options) as (execution, answer):
                 frames = Frames(answer)
-                while (frame := await frames.next()) is not None:
-                    output.append(frame[1])
+
+                async def read() -> tuple[int, bytes] | None:
+                    if (frame := await frames.next()) is not None:
+                        output.append(frame[1])
+                    return frame
+
+                async for stream, line in _lines(read):
+                    on_line(line, stream)
             code = await self._code(execution, what)
         if code is None:
             lost = "the connection was lost while it ran"

@@ -13,11 +13,13 @@ from devenv.config import load, sources
 from devenv.config.load import Selection
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.errors import ConfigError, RefusedError, StateError
-from devenv.lifecycle.ledger import Run, Wish
+from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
+from devenv.lifecycle.hooks import Hooks
+from devenv.lifecycle.ledger import Ledger, Run, Wish
 from devenv.lifecycle.snapshots import vault
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Emit, Notice, Stopped
+from devenv.model.project import Project
 
 PATIENCE = 60.0
 DEAD_GRACE = 3.0  # seconds for the children of a run that died
@@ -29,28 +31,32 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
     A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) where it
     does not within a minute.
     """
+    loaded, trouble = None, None
+    try:
+        loaded = await load.load(selection)
+    except (ConfigError, RefusedError) as error:
+        trouble = error
     async with Engine.connect() as engine:
-        name = selection.project_name or await _named(selection, engine.endpoint.host)
-        run = Run(engine.endpoint.host, name)
+        host = engine.endpoint.host
+        name = selection.project_name or _named(selection, host, loaded.project.name if loaded else "", trouble)
+        run = Run(host, name)
         async with _held(run, wish):
-            if run.read() is None:
+            ledger = run.read()
+            if ledger is None:
                 emit(Notice(f"nothing of devenv's is up in {name}"))
                 return 0
+            if loaded and ledger.phase != "up":  # a dead run is removed as it is, here as by the guardian
+                await _before_down(loaded.project, engine, ledger, emit)
             return int(bool((await finish(engine, run, emit, wish, "down")).survivors))
 
 
-async def _named(selection: Selection, endpoint: str) -> str:
-    """The project's name by its files, or, where no run goes by that (any more), that of the run that began here.
+def _named(selection: Selection, endpoint: str, name: str, trouble: DevenvError | None) -> str:
+    """The name that the files give, or, where no run goes by that (any more), that of the run that began here.
 
-    Raises StateError where several did, and what is wrong with the files where none did.
+    Raises StateError where several did, and the trouble with the files where none did.
     """
-    name, trouble = "", None
-    try:
-        name = (await load.load(selection)).project.name
-        if (run := Run(endpoint, name)).read() is not None or run.is_held():
-            return name
-    except (ConfigError, RefusedError) as error:
-        trouble = error
+    if name and ((run := Run(endpoint, name)).read() is not None or run.is_held()):
+        return name
     begun = sorted(_begun(selection, endpoint))
     if len(begun) > 1:
         raise StateError(f"several runs began here: {', '.join(begun)}", hint=f"devenv down -p {begun[0]}")
@@ -80,6 +86,16 @@ async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) 
         await process.end_recorded(run.children, DEAD_GRACE)
     keeper = vault(engine, emit, ledger.project, ledger.directory)
     return await Teardown(engine, run, ledger, emit, keeper, wish).run_down(reason)
+
+
+async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:
+    """The hooks of the project as it is written now, where something of the run still runs.
+
+    A project that is elsewhere, or cannot be read any more, has none: that must not keep anybody from ending it.
+    """
+    running = {c.service for c in ledger.containers(await engine.scene(ledger.project)) if c.running}
+    if running and project.directory == ledger.directory:
+        await Hooks(engine, project, running, emit).before_down(anyio.Event())
 
 
 @contextlib.asynccontextmanager

@@ -246,7 +246,7 @@ class Run:
         since = time.strftime("%H:%M:%S", time.localtime(os.stat(self._lock).st_mtime))
         return StateError(
             f"this project is already up: devenv runs as pid {self.holder()} since {since}",
-            hint="devenv down   (ends that run and cleans up)",
+            hint="devenv logs   (shows it; `devenv down` ends it and cleans up)",
         )
 
     def read(self) -> Ledger | None:

@@ -13,7 +13,6 @@ class Options:
     """The options of `up`; `timeout` (seconds) bounds the wait for healthy."""
 
     selection: Selection
-    services: tuple[str, ...] = ()
     detach: bool = False
     watch: bool = True
     watcher: str = "auto"
@@ -28,3 +27,4 @@ class Options:
     open: bool = False
     stand_ins: bool = False
     timings: bool = False
+    trust: bool = False

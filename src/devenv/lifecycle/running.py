@@ -22,6 +22,7 @@ from devenv.engine.compose import Compose
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.images import pantry
 from devenv.lifecycle import difference
+from devenv.lifecycle.consent import weigh, wishes
 from devenv.lifecycle.difference import Difference
 from devenv.lifecycle.health import Observer
 from devenv.lifecycle.keeper import Keeper
@@ -67,6 +68,7 @@ class Running:
         self._puts = os.path.join(self.run.path, "puts")
         acts = (self.rebuild, self.recreate, self._restarting)
         self.keeper = Keeper(self.engine, self.emit, *acts, mark, self._puts, self.options.watcher)
+        self._dangers = wishes(self.stage.loaded, self.stage.names)
         self.observer = Observer(
             self.engine,
             self.stage.project,
@@ -293,9 +295,10 @@ class Running:
         after = replace(
             self.stage,
             loaded=loaded,
-            names=chosen(loaded.project, self.options.services),
+            names=chosen(loaded.project, self.options.selection.services),
             found=await look(self.engine, scene),
         )
+        self._dangers = weigh(loaded, after.names, self.emit, self._dangers)
         rules_now = await self._rules_of(after)
         theirs = after.found.foreign_services
         change = difference.between({n: s for n, s in self._made.items() if n not in theirs}, after.services)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
 import anyio
 from anyio.abc import TaskStatus
@@ -18,6 +20,7 @@ class Ending:
         self.signal: signal.Signals | None = None
         self.hurry = anyio.Event()
         self._scope: anyio.CancelScope | None = None
+        self._skip: anyio.Event | None = None
 
     def scope(self) -> anyio.CancelScope:
         """A scope that the first signal cancels, also one that came before.
@@ -30,6 +33,13 @@ class Ending:
             self._scope.cancel()
         return self._scope
 
+    @contextlib.contextmanager
+    def skippable(self) -> Iterator[anyio.Event]:
+        """What one may skip and still end gracefully: a signal that comes inside sets the event, and does no more."""
+        self._skip = anyio.Event()
+        yield self._skip
+        self._skip = None
+
     @property
     def exit_code(self) -> int:
         """130, 143 or 129, as a shell expects; 0 where no signal came."""
@@ -40,8 +50,11 @@ class Ending:
         with anyio.open_signal_receiver(*LISTENED) as signals:
             task_status.started()
             async for sign in signals:
-                if self.signal is None:
-                    self.signal = sign
+                first = self.signal is None
+                self.signal = self.signal or sign
+                if self._skip is not None and not self._skip.is_set():
+                    self._skip.set()
+                elif first:
                     if self._scope is not None:
                         self._scope.cancel()
                 elif not self.hurry.is_set():

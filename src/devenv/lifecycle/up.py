@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,10 +16,12 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.errors import DevenvError, EngineError
+from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
+from devenv.lifecycle.consent import require_trust, weigh
 from devenv.lifecycle.guardian import Guardian
+from devenv.lifecycle.hooks import Hooks
 from devenv.lifecycle.ledger import Ledger, Run, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
@@ -31,6 +34,7 @@ from devenv.lifecycle.teardown import Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.observed import Scene
+from devenv.model.project import Moment
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
 
@@ -102,6 +106,7 @@ class Ascent:
     stage: Stage | None = None
     running: Running | None = None
     vault: Vault = field(init=False)
+    entered: bool = False  # what `before_up` has to do is done, so that `before_down` has something to undo
     failed: bool = False  # all has ended by itself, and not well
 
     def __post_init__(self) -> None:
@@ -113,6 +118,7 @@ class Ascent:
         """The way up, in order; each is an event to the outside."""
         return (
             ("check", self.check),
+            *self._hooked(Moment.BEFORE_UP),
             ("images", self.images),
             ("build", self.build),
             ("restore", self.restore),
@@ -120,7 +126,12 @@ class Ascent:
             ("sync", self.sync),
             ("start", self.start),
             ("healthy", self.healthy),
+            *self._hooked(Moment.AFTER_HEALTHY),
         )
+
+    def _hooked(self, moment: Moment) -> Iterator[tuple[str, Callable[[TaskGroup], Awaitable[None]]]]:
+        if any(hook.moment is moment for hook in self.loaded.project.hooks):
+            yield moment.value, partial(self.hook, moment)
 
     async def go(self) -> int:
         """Up, stay, and down again. The error that ended the run, if one did, is raised after the way down."""
@@ -175,7 +186,11 @@ class Ascent:
     async def check(self, _tasks: TaskGroup) -> None:
         """What is there already, whose it is, and whether the ports are free."""
         project, endpoint = self.loaded.project, self.engine.endpoint
-        names = chosen(project, self.options.services)
+        names = chosen(project, self.options.selection.services)
+        if not any(service.scale for service in project.services if service.name in names):
+            raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
+        weigh(self.loaded, names, self.emit)
+        require_trust(project, trust=self.options.trust)
         earlier = self.run.read()
         if earlier is not None and earlier.phase == "up":
             # That run died: what its children still create would come after our look.
@@ -205,6 +220,7 @@ class Ascent:
         )
         self.run.asked()  # a wish that came too late for the run before
         process.record_children(self.run.children)
+        self.entered = not any(hook.moment is Moment.BEFORE_UP for hook in project.hooks)
 
     async def images(self, _tasks: TaskGroup) -> None:
         """Every image that the services and the Dockerfiles need: present, pulled, or made."""
@@ -258,14 +274,28 @@ class Ascent:
                 hint=f"devenv up --timeout {2 * self.options.timeout:.0f}",
             )
 
+    async def hook(self, moment: Moment, _tasks: TaskGroup) -> None:
+        """The commands that `x-devenv.hooks` has for the moment."""
+        await self._hooks().run(moment)
+        self.entered = True
+
+    def _hooks(self) -> Hooks:
+        stage = self.stage if self.running is None else self.running.stage
+        assert stage is not None  # noqa: S101 - an earlier step
+        return Hooks(self.engine, stage.project, stage.names, self.emit)
+
     # --- the way down --------------------------------------------------------------------------------------------
 
     async def _leave(self, error: BaseException | None) -> Stopped | None:
+        ended_well = error is None and self.ending.signal is None
+        stays = (self.options.detach and ended_well) or (self.options.keep and error is None)
+        if self.entered and not stays:
+            with self.ending.skippable() as skip:
+                await self._hooks().before_down(skip, "Ctrl-C skips it")
         if self.running is not None:
             await self.running.keeper.end()
             self.running.settle()
             self.ledger = self.running.ledger
-        ended_well = error is None and self.ending.signal is None
         if self.ledger is None or self.guardian is None:
             return None
         stopped = None

@@ -187,6 +187,17 @@ class Log(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HookLine(Event):
+    """One line that a command of `x-devenv.hooks` printed; `service` is None where it runs on the host."""
+
+    event: ClassVar[str] = "hook"
+    hook: str
+    line: str
+    service: str | None = None
+    stream: str = "stdout"
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping(Event):
     """The way down has begun."""
 

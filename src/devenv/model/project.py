@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -29,15 +30,44 @@ class Condition(StrEnum):
     COMPLETED = "service_completed_successfully"
 
 
+class Moment(StrEnum):
+    """When a command of `x-devenv.hooks` runs."""
+
+    BEFORE_UP = "before_up"
+    AFTER_HEALTHY = "after_healthy"
+    BEFORE_DOWN = "before_down"
+
+
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A command to run in a container (`exec` of a sync+exec rule)."""
+    """A command to run in a container (`exec` of a sync+exec rule), or on the host."""
 
     command: tuple[str, ...]
     user: str | None = None
     working_dir: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
     privileged: bool = False
+
+
+SHELL = ("sh", "-c")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectHook:
+    """One command of `x-devenv.hooks`, on the host where `service` is None; `where` is the place it is written at."""
+
+    moment: Moment
+    hook: Hook
+    service: str | None = None
+    where: str = ""
+
+    @property
+    def typed(self) -> str:
+        """The command as one would type it."""
+        command = self.hook.command
+        if self.service is not None:
+            return f"devenv exec {self.service} {shlex.join(command)}"
+        return command[2] if command[:2] == SHELL else shlex.join(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +190,7 @@ class Project:
     networks: tuple[Resource, ...] = ()
     volumes: tuple[Resource, ...] = ()
     settings: Settings = field(default_factory=Settings)
+    hooks: tuple[ProjectHook, ...] = ()
 
     def service(self, name: str) -> Service:
         """The service of that name; KeyError where there is none."""

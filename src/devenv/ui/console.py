@@ -16,7 +16,7 @@ from devenv.model import events as e
 from devenv.ui import text, waterfall
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
-QUIET_EVENTS = (e.Log, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
+QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
 CHATTY = ("build", "save")  # steps whose details are said where they replace each other
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
@@ -112,7 +112,7 @@ class Console:
             self._states[event.service] = event.state
             self._width = max(self._width, min(len(event.service), WIDEST_PREFIX))
         match event:
-            case e.Log(service, line):
+            case e.Log(service, line) | e.HookLine(service, line):
                 self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
             case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making"):
                 self._progress(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
@@ -28,7 +29,7 @@ def explained(paths: Sequence[Explained]) -> list[str]:
 def shown(project: Shown) -> list[str]:
     """The project, then each service with its rules."""
     lines = [f"{project.project} in {project.directory}", f"  files: {', '.join(project.files)}"]
-    lines += [f"  x-devenv: {key}: {value}" for key, value in project.settings.items()]
+    lines += [f"  x-devenv: {key}: {_value(value)}" for key, value in project.settings.items()]
     rows = [rule for service in project.services for rule in service.rules]
     actions = max((len(rule.action) for rule in rows), default=0)
     ways = max((len(_way(rule)) for rule in rows), default=0)
@@ -53,6 +54,10 @@ def _service(service: ShownService, actions: int, ways: int) -> Iterator[str]:
             yield f"  {'':<{actions}}  initial_sync: true"
         if rule.note:
             yield f"  {'':<{actions}}  {rule.note}"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _way(rule: ShownRule) -> str:

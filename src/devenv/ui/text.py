@@ -18,6 +18,7 @@ MARKS = {"healthy": "●", "started": "●", "completed": "✓", "unhealthy": "�
 BEGUN = {
     "load": "reading the project",
     "check": "checking the machine",
+    "before_up": "running before_up",
     "images": "looking for the images",
     "build": "building",
     "restore": "restoring the volumes",
@@ -26,6 +27,8 @@ BEGUN = {
     "sync": "bringing the containers up to date",
     "start": "starting",
     "healthy": "waiting until all are healthy",
+    "after_healthy": "running after_healthy",
+    "before_down": "running before_down",
 }
 # Steps that another line tells of (`ready`, `rebuilt`) are not here.
 ENDED = {
@@ -55,8 +58,8 @@ def clean_lines(text: str) -> str:
 def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event is what this is
     """One line for people, or None for what only machines want to know. Log lines carry their service first."""
     match event:
-        case e.Log(service, line):
-            return f"{service} | {clean(line)}"
+        case e.Log(source, line) | e.HookLine(source, line):
+            return f"{source} | {clean(line)}"
         case e.Step():
             return _step(event)
         case e.ImageState(reference, state, detail):
@@ -113,8 +116,8 @@ def progress(event: e.Event) -> str | None:
     match event:
         case e.Step("rebuild", "begin", detail):
             return f"rebuilding {detail}"
-        case e.Step(name, "begin"):
-            return BEGUN.get(name)
+        case e.Step(name, "begin", detail):
+            return f"{BEGUN[name]}{f'; {detail}' if detail else ''}" if name in BEGUN else None
         case e.Step("build", "detail", detail):
             found = BUILD_STEP.match(clean(detail))
             return f"building {found[1]}" if found else None
@@ -130,7 +133,7 @@ def _step(event: e.Step) -> str | None:
     if event.state == "detail":
         return f"  {clean(event.detail)}"
     if event.state == "begin":
-        return progress(event) if event.name == "rebuild" else None
+        return progress(event) if event.name in ("rebuild", "before_down") else None
     took = event.seconds or 0.0
     return f"{ENDED[event.name]} ({took:.1f} s)" if event.name in ENDED and took >= 1.0 else None
 

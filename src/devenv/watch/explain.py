@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devenv.config.load import Loaded, Selection, load
+from devenv.config.parse import undoubled
 from devenv.config.sources import logical
 from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
 from devenv.model.plan import ServicePlan
@@ -38,7 +39,7 @@ async def overview(selection: Selection) -> Shown:
         directory=project.directory,
         files=tuple(_short(file, project.directory) for file in project.files),
         services=tuple(_shown(service, loaded, bound) for service in project.services),
-        settings=dict(loaded.model.get("x-devenv") or {}),
+        settings=dict(undoubled(loaded.model.get("x-devenv") or {})),
         warnings=loaded.warnings,
     )
 

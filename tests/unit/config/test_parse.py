@@ -12,9 +12,11 @@ from devenv.model.project import (
     Condition,
     Dependency,
     Hook,
+    Moment,
     Mount,
     Port,
     Project,
+    ProjectHook,
     Resource,
     Service,
     Settings,
@@ -171,9 +173,44 @@ def test_the_whole_project() -> None:
             ),
         ),
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
-        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep."),
+        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep, hooks."),
         ("x-devenv: {ports: lan}", "x-devenv.ports: `lan` is not one of as-written | Known here: as-written."),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
+        (
+            "x-devenv: {hooks: {after_healty: x}}",
+            "x-devenv.hooks.after_healty: unknown hook | Did you mean `after_healthy`?",
+        ),
+        ("x-devenv: {hooks: [x]}", "x-devenv.hooks: must be a mapping | None"),
+        ("x-devenv: {hooks: {before_up: ['']}}", "x-devenv.hooks.before_up[0]: the command is empty | None"),
+        ("x-devenv: {hooks: {before_up: [[]]}}", "x-devenv.hooks.before_up[0]: the command is empty | None"),
+        ("x-devenv: {hooks: {before_up: [[a, 1]]}}", "x-devenv.hooks.before_up[0][1]: must be text | None"),
+        (
+            "x-devenv: {hooks: {before_down: true}}",
+            (
+                "x-devenv.hooks.before_down: must be a command: text or a list for the host, or a mapping with "
+                "`service` and `command` | None"
+            ),
+        ),
+        (
+            "x-devenv: {hooks: {before_down: {servic: a, command: x}}}",
+            "x-devenv.hooks.before_down.servic: unknown key | Did you mean `service`?",
+        ),
+        (
+            "x-devenv: {hooks: {before_down: {command: x}}}",
+            "x-devenv.hooks.before_down.service: is missing | None",
+        ),
+        (
+            "services: {db: {}}\nx-devenv: {hooks: {before_down: {service: dbs, command: x}}}",
+            "x-devenv.hooks.before_down.service: there is no service `dbs` | Did you mean `db`?",
+        ),
+        (
+            "services: {db: {}}\nx-devenv: {hooks: {before_down: {service: db}}}",
+            "x-devenv.hooks.before_down.command: the command is empty | None",
+        ),
+        (
+            "services: {db: {}}\nx-devenv: {hooks: {before_up: {service: db, command: x}}}",
+            "x-devenv.hooks.before_up.service: no container runs yet then | Move it to `after_healthy`.",
+        ),
         ("networks: {a: {name: 5}}", "networks.a.name: must be text | None"),
     ],
 )
@@ -183,6 +220,37 @@ def test_a_wrong_shape_names_its_path(extra: str, complaint: str) -> None:
         read(f"name: x\n{extra}\n")
     assert f"{caught.value} | {caught.value.hint}" == complaint
     assert dotted(caught.value.path) == str(caught.value).split(": ")[0]
+
+
+def test_hooks() -> None:
+    """Text goes to a shell, a list to none, a mapping into a service, also into one whose profile is not on."""
+    hooks = """\
+name: x
+services: {db: {}}
+x-devenv:
+  hooks:
+    before_down: {service: off, command: [a, "b c"]}
+    after_healthy:
+      - {service: db, command: "sh -c 'echo $$A'", user: 1, working_dir: /w, environment: {A: 1}, privileged: true}
+      - echo $$HOME
+      - [make, gen it]
+"""
+    model = yamlcore.construct(hooks, file="m")
+    project = parse(model, directory="/p", files=(), others=["off"])
+    assert project.hooks == (
+        ProjectHook(
+            Moment.AFTER_HEALTHY, Hook(("sh", "-c", "echo $A"), "1", "/w", (("A", "1"),), privileged=True), "db"
+        ),
+        ProjectHook(Moment.AFTER_HEALTHY, Hook(("sh", "-c", "echo $HOME"))),
+        ProjectHook(Moment.AFTER_HEALTHY, Hook(("make", "gen it"))),
+        ProjectHook(Moment.BEFORE_DOWN, Hook(("a", "b c")), "off"),
+    )
+    assert [hook.typed for hook in project.hooks] == [
+        "devenv exec db sh -c 'echo $A'",
+        "echo $HOME",
+        "make 'gen it'",
+        "devenv exec off a 'b c'",
+    ]
 
 
 def test_a_model_without_a_name() -> None:

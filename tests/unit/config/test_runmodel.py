@@ -9,7 +9,18 @@ import pytest
 import yaml
 
 from devenv.config import yamlcore
-from devenv.config.runmodel import Choices, Found, PortChange, context_key, dump, port_change, run_model
+from devenv.config.runmodel import (
+    Choices,
+    Found,
+    PortChange,
+    Scale,
+    context_key,
+    dump,
+    port_change,
+    rescale,
+    run_model,
+    scale,
+)
 from devenv.errors import UsageError
 
 MODEL = """\
@@ -336,3 +347,52 @@ def test_anything_else_is_no_port_change(wrong: str) -> None:
     with pytest.raises(UsageError, match="is not a port change") as caught:
         port_change(wrong)
     assert caught.value.hint == "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
+
+
+def test_a_scale_is_read() -> None:
+    """SERVICE=N."""
+    assert scale("my.web-1=30") == Scale("my.web-1", 30)
+
+
+@pytest.mark.parametrize("wrong", ["", "web", "web=", "web=-1", "web=x", "web=1.5", "a b=1", "web=1\n", "web:1"])
+def test_anything_else_is_no_scale(wrong: str) -> None:
+    """A mistake is a usage error that shows the form."""
+    with pytest.raises(UsageError, match="is not a number of containers") as caught:
+        scale(wrong)
+    assert caught.value.hint == "Write SERVICE=N, such as --scale web=3."
+
+
+def test_a_scale_counts_more_than_the_file() -> None:
+    """Both keys that say it say the same afterwards: Compose refuses two numbers."""
+    services = yaml.safe_load(
+        "{a: {scale: 2}, b: {deploy: {replicas: 4, x: 1}}, d: {},"
+        " c: {deploy: {}, ports: [{target: 1}, {target: 2, published: 8000-8005}, {target: 3, published: '0'}]}}"
+    )
+    rescale(services, (Scale("a", 1), Scale("b", 3), Scale("c", 2), Scale("c", 5)))
+    assert services["a"] == {"scale": 1}
+    assert services["b"] == {"scale": 3, "deploy": {"replicas": 3, "x": 1}}
+    assert (services["c"]["scale"], services["c"]["deploy"]) == (5, {})
+    assert services["d"] == {}
+
+
+@pytest.mark.parametrize(
+    ("service", "complaint"),
+    [
+        ("{ports: [{target: 80, published: '8080'}]}", "only one of them can have the host port 8080"),
+        ("{container_name: w}", "only one of them can have the name w"),
+    ],
+)
+def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
+    """It is said at once, and not by a port that is taken; one container may have it."""
+    services = {"web": yaml.safe_load(service)}
+    rescale(services, (Scale("web", 1), Scale("web", 0)))
+    with pytest.raises(UsageError, match="`web` cannot have 2 containers") as caught:
+        rescale(services, (Scale("web", 2),))
+    assert str(caught.value).endswith(complaint)
+
+
+def test_a_scale_of_nobody() -> None:
+    """A service that is not there is a mistake on the command line, and says what there is."""
+    with pytest.raises(UsageError, match="--scale names the service `wbe`, which is not there") as caught:
+        rescale({"web": {}, "db": {}}, (Scale("wbe", 2),))
+    assert caught.value.hint == "Services here: db, web."

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from devenv.config.sources import everything, find, logical, place, read, rule_place
+from devenv.config.sources import (
+    entry_place,
+    everything,
+    find,
+    logical,
+    place,
+    profiles_on,
+    read,
+    rule_place,
+    service_names,
+)
 from devenv.errors import ConfigError, UsageError
 
 PLAIN = "services:\n  web: {image: a}\n"
@@ -177,3 +187,43 @@ def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: p
     assert logical(str(tmp_path)) == str(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     assert logical(os.getcwd()) == str(tmp_path / "real")
+
+
+def test_the_place_of_an_entry(tmp_path: Path) -> None:
+    """An entry of a list is found by what it holds, wherever Compose has put it, in the last file that has it."""
+    write(
+        tmp_path,
+        compose_yml="services:\n  web:\n    volumes:\n      - a:/a\n      - /:/host:ro\n      - type: bind\n"
+        "        source: /\n        target: /h2\n    cap_add: [X]\n",
+        more_yml="services: {web: {cap_add: [ALL]}}\n",
+    )
+    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
+    volumes = ("services", "web", "volumes")
+    assert entry_place(sources, volumes, "/host") == ("compose.yml", 5)
+    assert entry_place(sources, volumes, "/h2") == ("compose.yml", 6)
+    assert entry_place(sources, volumes, "/not") == ("compose.yml", 3)
+    assert entry_place(sources, ("services", "web", "cap_add"), "ALL") == ("more.yml", 1)
+    assert entry_place(sources, ("services", "web", "privileged"), "") == ("more.yml", 1)
+
+
+def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where none of them is on, and not those of what it depends on; COMPOSE_PROFILES goes on to count."""
+    monkeypatch.delenv("COMPOSE_PROFILES", raising=False)
+    write(
+        tmp_path,
+        compose_yml="services:\n  web: {}\n  tool: {profiles: [a, b], depends_on: [x]}\n  x: {profiles: [c]}\n",
+        more_yml="services: {tool: {}, other: {profiles: [d]}}\n",
+    )
+    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
+    assert service_names(sources) == {"web", "tool", "x", "other"}
+    assert profiles_on(sources, (), ()) == ()
+    assert profiles_on(sources, ("web", "none"), ("z",)) == ("z",)
+    assert profiles_on(sources, ("tool",), ()) == ("a", "b")
+    assert profiles_on(sources, ("tool", "other", "x"), ("z",)) == ("z", "a", "b", "d", "c")
+    assert profiles_on(sources, ("tool",), ("b",)) == ("b",)
+    assert profiles_on(sources, ("tool",), ("*",)) == ("*",)
+    write(tmp_path, _env="COMPOSE_PROFILES=e, f\n")
+    assert profiles_on(sources, (), ()) == ()
+    assert profiles_on(sources, ("tool",), ()) == ("e", "f", "a", "b")
+    monkeypatch.setenv("COMPOSE_PROFILES", "b")
+    assert profiles_on(sources, ("tool",), ()) == ()

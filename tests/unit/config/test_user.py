@@ -31,6 +31,13 @@ def test_consent_is_read(file: Path) -> None:
     assert user_settings() == UserSettings(stand_ins=True)
 
 
+def test_dangers_can_be_refused(file: Path) -> None:
+    """They are shown where nothing else is said."""
+    assert user_settings().dangerous == "show"
+    file.write_text('dangerous = "refuse"\n')
+    assert user_settings() == UserSettings(dangerous="refuse")
+
+
 def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative XDG_CONFIG_HOME is none (XDG Base Directory Specification)."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
@@ -45,6 +52,7 @@ def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.M
     [
         ("a = 1\nstand_ins = maybe\n", "not TOML: Invalid value", 2, None),
         ("stand_in = true\n", "unknown key `stand_in`", None, "Did you mean `stand_ins`?"),
+        ("dangerous = true\n", "`dangerous` is show or refuse", None, 'dangerous = "refuse"'),
         ("stand_ins = 'yes'\n", "`stand_ins` is true or false", None, None),
     ],
 )

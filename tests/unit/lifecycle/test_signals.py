@@ -35,6 +35,25 @@ async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Sign
         tasks.cancel_scope.cancel()
 
 
+async def test_a_signal_skips_what_can_be_skipped() -> None:
+    """Once; what comes after it hurries as ever, also after a run that failed without a signal."""
+    ending = Ending()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(ending.listen)
+        with anyio.fail_after(5), ending.scope():
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep(60)
+        with anyio.fail_after(5), ending.skippable() as skip:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await skip.wait()
+            assert not ending.hurry.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        with anyio.fail_after(5):
+            await ending.hurry.wait()
+        assert ending.signal == signal.SIGINT
+        tasks.cancel_scope.cancel()
+
+
 async def test_without_a_signal_nothing_happens() -> None:
     """A run that ends by itself has exit code 0 and uncancelled scopes."""
     ending = Ending()

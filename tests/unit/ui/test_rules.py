@@ -59,10 +59,12 @@ def test_a_project() -> None:
     sync = ShownRule("sync+exec", "src", "/app", ("a", "*.md"), ("b",), True, ("make", "it"), "c.yml:7", "a note")
     plain = ShownRule("rebuild", "package.json", None, (), (), False, (), "c.yml:9")
     services = (ShownService("web", "web/.dockerignore", (sync, plain)), ShownService("db", None, ()))
-    assert shown(Shown("demo", "/p", ("c.yml", "d.yml"), services, {"ports": "as-written"}, ("c.yml:7: far",))) == [
+    settings = {"ports": "as-written", "hooks": {"before_up": ["ü", 1]}}
+    assert shown(Shown("demo", "/p", ("c.yml", "d.yml"), services, settings, ("c.yml:7: far",))) == [
         "demo in /p",
         "  files: c.yml, d.yml",
         "  x-devenv: ports: as-written",
+        '  x-devenv: hooks: {"before_up": ["ü", 1]}',
         "web, with web/.dockerignore",
         "  sync+exec  src -> /app   c.yml:7",
         "             ignore: a, *.md",

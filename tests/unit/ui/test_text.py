@@ -39,6 +39,10 @@ def test_clean(line: str, expected: str) -> None:
     ("event", "expected"),
     [
         (e.Log("web", "\x1b[31mred"), "web | red"),
+        (e.HookLine("before_up", "\x1b[31mred"), "before_up | red"),
+        (e.HookLine("before_down", "red", "db", "stderr"), "before_down | red"),
+        (e.Step("before_down", "begin", "Ctrl-C skips it"), "running before_down; Ctrl-C skips it"),
+        (e.Step("before_up", "begin"), None),
         (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
         (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
         (e.ServiceState("db", "healthy"), "● db healthy"),
