@@ -62,11 +62,13 @@ def wanted_output(arguments: list[str]) -> Output:
     return Output.JSON if asked else Output.TEXT
 
 
-def selection(files: list[str] | None, name: str | None, profiles: list[str] | None) -> Selection:
+def selection(
+    files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
+) -> Selection:
     """Which project the command line means."""
     from devenv.config.load import Selection  # noqa: PLC0415 - `--help` must not pay for it
 
-    return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()))
+    return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
 def console(output: Output = Output.TEXT, *, quiet: bool = False, verbose: bool = False) -> Console:

@@ -28,6 +28,6 @@ def sync(
     from devenv.lifecycle.sync import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.sync import sync as workflow  # noqa: PLC0415 - as above
 
-    selection = options.selection(file, project_name, profile)
+    selection = options.selection(file, project_name, profile, services)
     chosen = Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
     raise typer.Exit(anyio.run(workflow, chosen, options.console(output, quiet=quiet).emit))

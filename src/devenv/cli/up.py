@@ -59,8 +59,7 @@ def up(
 
     chosen = Options(
         selection=replace(
-            options.selection(file, project_name, profile),
-            services=tuple(services or ()),
+            options.selection(file, project_name, profile, services),
             scale=tuple(runmodel.scale(text) for text in scale or ()),
         ),
         detach=detach,
