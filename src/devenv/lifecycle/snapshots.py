@@ -139,7 +139,8 @@ class Vault:
             },
             "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
         }
-        holder = await self._created(wish, images)
+        with anyio.CancelScope(shield=True):  # given up halfway, it would be there and nobody would know its id
+            holder = await self._created(wish, images)
         try:
             yield holder
         finally:
