@@ -35,7 +35,11 @@ def gone(_: dict[str, object]) -> None:
     """No file at all."""
 
 
-@pytest.mark.parametrize("edit", [without_web, called_otherwise, broken, gone], ids=lambda edit: edit.__name__)
+@pytest.mark.parametrize(
+    "edit",
+    [without_web, called_otherwise, pytest.param(broken, marks=pytest.mark.long), gone],
+    ids=lambda edit: edit.__name__,
+)
 def test_down_after_an_edit(stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]) -> None:
     """What a detached run made goes, its volumes saved, even where no file tells of it any more."""
     services = {

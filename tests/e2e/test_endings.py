@@ -46,7 +46,6 @@ PHASES = (
 ALWAYS = [
     (Phases.create, (INT, INT)),
     (Phases.ready, (INT,) * 5),
-    (Phases.restore, (QUIT,)),
     (Phases.saving, (INT, INT)),
 ]
 

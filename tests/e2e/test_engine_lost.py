@@ -6,18 +6,19 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import eq
 from pathlib import Path
 
 import pytest
 
-from devenv.lifecycle.store import Store
 from support import engine
 from support.cli import Devenv, StartDevenv
 from support.dockerd import Dockerd, dockerd
 from support.phases import DATA
+from support.proxy import Proxy
+from support.rig import engine_socket
 from support.stack import Stack, idle_service, unique_name
 
 pytestmark = pytest.mark.engine
@@ -48,37 +49,55 @@ def there(own: Dockerd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     stack.remove()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
-def test_an_engine_that_is_gone_at_the_end(
-    there: Stack, own: Dockerd, devenv: StartDevenv, state_env: dict[str, str], sign: signal.Signals
+def ended_without(
+    stack: Stack, devenv: StartDevenv, host: str, go: Callable[[], object], come: Callable[[], object]
 ) -> None:
-    """Ctrl-C ends the run within seconds and says what is left; once the engine is back, `down` removes it."""
-    there.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
-    run = devenv("up", cwd=there.folder, env=there.env)
+    """Ctrl-C with the engine gone ends the run within seconds and says what is left; `down` removes it later."""
+    env = {**stack.env, "DOCKER_HOST": host}
+    stack.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
+    run = devenv("up", cwd=stack.folder, env=env)
     run.wait_for("ready")
-    there.execute("db", "sh", "-c", "echo precious >/data/marker")
-    own.end(sign)
+    go()
     began = time.monotonic()
-    code = run.stop(signal.SIGINT)
+    assert run.stop(signal.SIGINT) == 130, run.report()
     assert time.monotonic() - began < 8, run.report()
-    assert code == 130, run.report()
-    (problem,) = [one for one in run.all("problem") if "left as they are" in one["message"]]
-    for name in (f"{there.name}-db-1", f"{there.name}-web-1", f"{there.name}_default", f"{there.name}_data"):
-        assert name in problem["message"], run.report()
-    assert problem["hint"] == "devenv down"
-    assert set(run.wait_for("stopped")["survivors"]) == {
-        f"container {there.name}-db-1",
-        f"container {there.name}-web-1",
-        f"network {there.name}_default",
-        f"volume {there.name}_data",
+    left = {
+        f"container {stack.name}-db-1",
+        f"container {stack.name}-web-1",
+        f"network {stack.name}_default",
+        f"volume {stack.name}_data",
     }
-    own.start()
-    down = devenv("down", cwd=there.folder, env=there.env)
+    assert set(run.wait_for("stopped")["survivors"]) == left
+    (problem,) = [one for one in run.all("problem") if "left as they are" in one["message"]]
+    assert all(name in problem["message"] for name in left), problem
+    assert problem["hint"] == "devenv down"
+    come()
+    down = devenv("down", cwd=stack.folder, env=env)
     assert down.wait() == 0, down.report()
-    assert there.leftovers() == {}
-    # Where the engine came back soon enough, it was the guardian that did it.
-    saved = Store(f"{state_env['XDG_STATE_HOME']}/devenv-compose/snapshots").all()
-    assert [one.project for one in saved] == [there.name]
+    assert stack.leftovers() == {}
+
+
+def test_an_engine_out_of_reach_at_the_end(stack: Stack, devenv: StartDevenv) -> None:
+    """It runs on, but no connection to it does."""
+    with Proxy(engine=engine_socket()) as proxy:
+
+        def go() -> None:
+            proxy.away = True
+            proxy.drop()
+
+        def come() -> None:
+            proxy.away = False
+
+        ended_without(stack, devenv, proxy.host, go, come)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_an_engine_that_is_gone_at_the_end(
+    there: Stack, own: Dockerd, devenv: StartDevenv, sign: signal.Signals
+) -> None:
+    """It has ended, or was killed."""
+    ended_without(there, devenv, own.host, lambda: own.end(sign), own.start)
 
 
 def held(run: Devenv, stack: Stack) -> str | None:
@@ -112,3 +131,28 @@ def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDeve
     print(f"{rounds} rounds, at most {max(took):.1f} s from the engine's answer")  # noqa: T201 - a figure to report
     assert run.stop() == 130, run.report()
     assert there.leftovers() == {}
+
+
+def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
+    """Cut and refused for a while, then silent: the run goes on, starts nothing anew, and syncs what was saved."""
+    stack.write("src/file", "0")
+    stack.compose_file({"web": idle_service(**SYNC)})
+    with Proxy(engine=engine_socket()) as proxy:
+        run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
+        run.wait_for("ready")
+        before = engine.inspect(stack.container("web"))["State"]["StartedAt"]
+        proxy.away = True
+        proxy.drop()
+        stack.write("src/file", "cut")
+        time.sleep(4)  # longer than a run goes on whose services have ended
+        proxy.away = False
+        engine.until(lambda: held(run, stack), partial(eq, "cut"))
+        proxy.frozen = True
+        stack.write("src/file", "silent")
+        time.sleep(4)
+        proxy.frozen = False
+        engine.until(lambda: held(run, stack), partial(eq, "silent"))
+        assert engine.inspect(stack.container("web"))["State"]["StartedAt"] == before
+        assert not [one for one in run.all("notice") if "the engine was away" in one["message"]]
+        assert run.stop() == 130, run.report()
+    assert stack.leftovers() == {}

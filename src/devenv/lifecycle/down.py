@@ -15,7 +15,7 @@ from devenv.engine import process
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
 from devenv.lifecycle.hooks import Hooks
-from devenv.lifecycle.ledger import Ledger, Run, Wish
+from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
 from devenv.lifecycle.snapshots import vault
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Emit, Notice, Stopped
@@ -103,7 +103,7 @@ async def _held(run: Run, wish: Wish) -> AsyncIterator[None]:
     """The project's lock, if need be after the run that holds it was asked to end."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(run.lock(cleaning=True))
+            stack.enter_context(run.lock(wait=LOOKED_AT, cleaning=True))  # by then it is the holder's pid in it
         except StateError:
             holder = run.holder()
             if holder is None:

@@ -20,6 +20,7 @@ from devenv.model.observed import Container, Network, Scene, Volume
 VERSION = 1
 EMPTY = ("", "")
 CLEANING = " cleaning"
+LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
 
 
 class Wish(StrEnum):

@@ -44,6 +44,7 @@ class Teardown:
     _users: dict[str, Container] = field(default_factory=dict)
     _trouble: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, str] = field(default_factory=dict)
+    _theirs: frozenset[str] = frozenset()  # names of the project's other containers
 
     async def run_down(self, reason: str) -> Stopped:
         """Everything that the ledger names gone, and looked for again; what is left is a survivor."""
@@ -87,6 +88,7 @@ class Teardown:
             self._users |= {c.id: c for c in containers}
             self._note(containers)
             await self._containers(containers)
+            self._theirs = frozenset(c.name for c in scene.containers) - {c.name for c in containers}
             await each(self._network, networks)
             scene = await self.engine.scene(self.ledger.project)
         return scene
@@ -160,7 +162,12 @@ class Teardown:
                 return
             await anyio.sleep(0.1)
         with contextlib.suppress(EngineError):
-            if users := await self.engine.network_users(network.id):
+            users = await self.engine.network_users(network.id)
+            if users and self._theirs >= {*users}:  # plain Compose runs the project on: the network is its own now
+                self.emit(Kept("network", network.name, "plain Compose uses it", "docker compose down"))
+                self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
+                self._write(self.ledger)
+            elif users:
                 apart = [f"docker network disconnect -f {network.name} {user}" for user in users]
                 self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
                 self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])

@@ -22,7 +22,7 @@ from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.consent import require_trust, weigh
 from devenv.lifecycle.guardian import Guardian
 from devenv.lifecycle.hooks import Hooks
-from devenv.lifecycle.ledger import Ledger, Run, Wish
+from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
 from devenv.lifecycle.reload import Reload
@@ -40,7 +40,6 @@ from devenv.watch import faults
 
 DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
-LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -273,6 +272,7 @@ class Ascent:
                 f"not healthy after {self.options.timeout:.0f} s: {'; '.join(late)}",
                 hint=f"devenv up --timeout {2 * self.options.timeout:.0f}",
             )
+        self.running.settle()
 
     async def hook(self, moment: Moment, _tasks: TaskGroup) -> None:
         """The commands that `x-devenv.hooks` has for the moment."""
