@@ -24,7 +24,7 @@ CHECK = {"test": ["CMD", "test", "-e", "/ready"], "interval": "1s", "start_perio
 
 
 def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
-    """A slow database is on the critical path, as is what waited for it; what started beside it is not. Bars, too."""
+    """A slow database is on the critical path, as is what waited for it; what started beside it is not."""
     stack.compose_file(
         {
             "db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK),
@@ -43,10 +43,6 @@ def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
     assert spans["start web"]["after"] == "db"
     assert spans["health db"]["end"] - spans["health db"]["start"] > 0.5
     assert all(0 <= span["start"] <= span["end"] <= found["seconds"] for span in found["spans"])
-    text = up(stack, "--timings", "-d", json_output=False)
-    assert text.wait() == 0
-    line = next(line for line in text.stray if line.startswith("* health db"))
-    assert "█" in line, text.stray
 
 
 def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
@@ -54,16 +50,15 @@ def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
     stack.write("src/file", "before")
     rule = {"path": "./src", "action": "sync", "target": "/app"}
     stack.compose_file({"db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK, develop={"watch": [rule]})})
-    run = up(stack, "--timeout", "3")
+    run = up(stack, "--timeout", "2")
     run.wait_for("service", service="db", state="starting")
-    pause(run.process.pid, 5)
+    pause(run.process.pid, 4)
     run.wait_for("ready")
     container = stack.container("db")
     os.kill(run.process.pid, signal.SIGSTOP)
     engine.docker("restart", container)
     stack.write("src/file", "after")
     stack.write("src/new", "new")
-    time.sleep(4)
     os.kill(run.process.pid, signal.SIGCONT)
     engine.until(
         lambda: (stack.read("db", "/app/file"), stack.read("db", "/app/new")), lambda got: got == ("after", "new")

@@ -43,6 +43,22 @@ def test_json(capfd: Capture) -> None:
     assert lines[0]["ts"].endswith("Z")
 
 
+def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each, in as many columns as there are, without a terminal too; as one event for machines."""
+    timings = e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),))
+    widths = []
+    for columns in ("40", "90"):
+        monkeypatch.setenv("COLUMNS", columns)
+        Console(quiet=True).emit(timings)
+        _, bar, most = capfd.readouterr().out.splitlines()
+        assert (bar[:17], most) == ("* load   2.00 s █", "most of it: load 2.0 s")
+        widths.append(len(bar))
+    assert widths == [40, 90]
+    Console(as_json=True).emit(timings)
+    span = {"name": "load", "start": 0.0, "end": 2.0, "critical": True, "after": ""}
+    assert json.loads(capfd.readouterr().out)["spans"] == [span]
+
+
 def test_quiet(capfd: Capture) -> None:
     """Problems and the end are said, logs and syncs are not."""
     window = Console(quiet=True)
