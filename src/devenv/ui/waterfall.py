@@ -33,7 +33,7 @@ def _name(span: Span) -> str:
 def _bar(span: Span, seconds: float, room: int) -> str:
     scale = room / max(seconds, span.end)
     start = min(int(span.start * scale), room - 1)
-    length = min(max(1, round((span.end - span.start) * scale)), room - start)
+    length = max(1, round((span.end - span.start) * scale))
     return " " * start + (CRITICAL_BAR if span.critical else BAR) * length
 
 

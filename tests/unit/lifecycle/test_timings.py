@@ -146,10 +146,17 @@ def test_who_waited_for_whom() -> None:
 
 def test_a_start_waited_for_is_no_health_waited_for() -> None:
     """Whoever waits for a start waits for no health check."""
-    states = [state(1.1, "db", "starting"), state(1.3, "web", "started"), state(1.2, "db", "healthy")]
-    found = timings([*step("start", 1.0, 1.0), *states], project(db={}, web={"db": STARTED}))
-    critical = {span.name for span in found.spans if span.critical}
-    assert critical == {"start db", "start web"}
+    states = [
+        state(1.1, "db", "starting"),
+        state(1.2, "cache", "started"),
+        state(1.3, "web", "started"),
+        state(9.0, "db", "healthy"),
+        state(9.1, "late", "started"),
+    ]
+    needs: dict[str, dict[str, Condition]] = {"db": {}, "cache": {}, "late": {"web": STARTED}}
+    found = timings([*step("start", 1.0, 1.0), *states], project(**needs, web={"db": STARTED, "cache": STARTED}))
+    after = {span.name: span.after for span in found.spans if span.critical}
+    assert after == {"start cache": "", "start web": "cache", "start late": "web"}
 
 
 def test_a_look_that_saw_both_at_once() -> None:
