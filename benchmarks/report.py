@@ -107,15 +107,24 @@ def markdown(result: dict[str, Any]) -> str:
         f"Linux {on['kernel']}, Engine {on['engine']}, "
         f"Python {on['python']}, devenv at `{on['devenv']}`."
     )
+    where += "".join(f" Rows {rows}: {measured}." for rows, measured in on.get("later", {}).items())
     return f"{MARKS[0]}\n{where}\n\n{table}\n{MARKS[1]}"
 
 
 def added(before: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """The result with those rows of an earlier one that it does not have."""
+    """The result with those rows of an earlier one that it does not have.
+
+    Where the earlier rows are the most, it is their run that the result tells of, and of this one what differs.
+    """
     rows = {figure["row"] for figure in result["figures"]}
     kept = [figure for figure in before["figures"] if figure["row"] not in rows]
     figures = sorted([*kept, *result["figures"]], key=lambda figure: int(figure["row"]))
-    return {**result, "figures": figures, "series": {**before["series"], **result["series"]}}
+    on = result["machine"]
+    if len({figure["row"] for figure in kept}) > len(rows):
+        which = ", ".join(map(str, sorted(rows)))
+        measured = f"{on['date']} ({on['run']} run, load {on['load']}), devenv at `{on['devenv']}`"
+        on = {**before["machine"], "later": {**before["machine"].get("later", {}), which: measured}}
+    return {**result, "machine": on, "figures": figures, "series": {**before["series"], **result["series"]}}
 
 
 def put_into(page: str, part: str) -> str:

@@ -96,10 +96,11 @@ def _medians(rounds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def _stack() -> dict[str, Any]:
-    """Five services that do nothing, one of them after the sixth, which is built and has a health check."""
+    """Five services that do nothing, one of them watched, one after the sixth: built, with a health check."""
     base = engine.image(engine.BASE)
     services: dict[str, Any] = {f"s{number}": {"image": base, "command": IDLE} for number in range(SERVICES - 1)}
     services["s0"]["depends_on"] = {"web": {"condition": "service_healthy"}}
+    services["s1"]["develop"] = {"watch": [{"path": "./src", "action": "sync", "target": "/app"}]}
     services["web"] = {
         "build": {"context": ".", "dockerfile_inline": f"FROM {base}\nCOPY compose.yml /\nRUN true\n"},
         "command": IDLE,
@@ -122,6 +123,7 @@ def _stairs(contenders: list[Contender], model: dict[str, Any]) -> Iterator[list
         found = []
         for contender in contenders:
             folder = stack.enter_context(scratch())
+            (folder / "src").mkdir()
             (folder / "compose.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
             found.append(Stairs(contender, folder, ("down", "-v") if "volumes" in model else ("down",)))
             stack.callback(found[-1].remove)

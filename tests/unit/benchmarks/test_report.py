@@ -123,3 +123,23 @@ def test_rows_that_were_not_measured_stay() -> None:
         "series": {"saves": 2, "site": 1},
         "machine": 2,
     }
+
+
+def test_a_later_run_of_a_few_rows_says_when_it_was() -> None:
+    """What was measured before stays what the page tells of; each later run is told with its rows."""
+    machine = {"date": "2026-01-01", "run": "full", "load": "0.1", "devenv": "abc"}
+    before = {"figures": [{"row": row} for row in (1, 2, 3)], "series": {}, "machine": {"date": "2025-01-01"}}
+    later = {"figures": [{"row": 3}], "series": {}, "machine": machine}
+    found = report.added(before, later)["machine"]
+    assert found == {"date": "2025-01-01", "later": {"3": "2026-01-01 (full run, load 0.1), devenv at `abc`"}}
+    shown = report.markdown(
+        {
+            "contenders": {},
+            "figures": [],
+            "machine": {
+                **dict.fromkeys(("run", "load", "cpu", "cores", "kernel", "engine", "python", "devenv"), "x"),
+                **found,
+            },
+        }
+    )
+    assert "Rows 3: 2026-01-01 (full run" in shown
