@@ -64,7 +64,7 @@ class Vault:
                 project=self.project,
                 directory=self.directory,
                 endpoint=self.engine.endpoint.host,
-                created=time.time(),
+                created=self.store.now(),
                 size=draft.size,
                 stored=draft.stored,
                 digest=digest,

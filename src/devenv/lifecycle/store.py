@@ -160,6 +160,10 @@ class Store:
             hint = f"devenv snapshot list   (another one?), or: devenv snapshot rm {snapshot.id}"
             raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk", hint=hint)
 
+    def now(self) -> float:
+        """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
+        return max((time.time(), *(one.created + 0.001 for one in self.all())))
+
     def new_id(self) -> str:
         """An id that no set has: the time, and if need be a number."""
         stem = time.strftime("%Y%m%d-%H%M%S")

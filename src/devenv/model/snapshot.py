@@ -117,7 +117,8 @@ def shown(size: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """A time past as people say it: `3 min ago`."""
+    """A time past as people say it: `3 min ago`. A clock that was set back makes it no future."""
+    seconds = max(seconds, 0.0)
     for unit, length, limit in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
         if seconds < limit * length:
             return f"{seconds / length:.0f} {unit} ago"

@@ -136,7 +136,14 @@ def test_sizes_in_words(size: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(3, "3 s ago"), (59, "59 s ago"), (200, "3 min ago"), (7200, "2 h ago"), (200_000, "2 days ago")],
+    [
+        (-3600, "0 s ago"),
+        (3, "3 s ago"),
+        (59, "59 s ago"),
+        (200, "3 min ago"),
+        (7200, "2 h ago"),
+        (200_000, "2 days ago"),
+    ],
 )
 def test_times_in_words(seconds: float, words: str) -> None:
     """In the unit that people would use."""

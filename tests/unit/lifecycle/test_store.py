@@ -73,6 +73,15 @@ def test_what_was_stored_is_there_again(store: Store) -> None:
     assert all(p.stat().st_mode & 0o077 == 0 for p in Path(store.path).rglob("*"))
 
 
+def test_a_clock_that_was_set_back_makes_no_snapshot_older(store: Store) -> None:
+    """What is saved later counts as later; without any snapshot, now is now."""
+    assert store.now() == pytest.approx(time.time(), abs=5)
+    ahead = put(store, created=time.time() + 3600)
+    assert store.now() > ahead.created
+    put(store, set_id="2", created=store.now())
+    assert [one.id for one in store.all()] == ["1", "2"]
+
+
 class Cut(Exception):  # noqa: N818 - a stand-in for the end of the process
     """The process ends here."""
 
