@@ -43,7 +43,8 @@ class Contender:
 def contenders(newer: str | None) -> list[Contender]:
     """devenv, the installed Compose, and the one whose DOCKER_CONFIG is given."""
     devenv = (sys.executable, "-m", "devenv", "up", "--output", "json")
-    found = [Contender("devenv", "devenv", devenv, '"event": "ready"'), _compose("compose", {})]
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}  # as it is where pip has installed it
+    found = [Contender("devenv", "devenv", devenv, '"event": "ready"', compiled), _compose("compose", {})]
     return [*found, _compose("newer", {"DOCKER_CONFIG": newer})] if newer else found
 
 
