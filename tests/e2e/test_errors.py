@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from devenv.preflight import facts
 from support import cli, engine
 from support.cli import StartDevenv
 from support.engine import BASE_IMAGE, docker
@@ -18,6 +19,7 @@ from support.stack import Stack, free_port, idle_service
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
+LOOPBACKS = facts.loopbacks(os.uname().release)
 
 SERVICE = f"services:\n  web:\n    image: {BASE_IMAGE}\n"
 RULE = f"{SERVICE}    develop:\n      watch:\n"
@@ -81,6 +83,15 @@ def listening(port: int) -> Iterator[str]:
 
 
 @contextmanager
+def listening_on_ipv6(port: int) -> Iterator[str]:
+    """The same, where a browser looks first."""
+    if len(LOOPBACKS) == 1:
+        pytest.skip("the engine has no IPv6 here")
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        yield f"pid {os.getpid()} ("
+
+
+@contextmanager
 def publishing(port: int) -> Iterator[str]:
     """A container publishes the loopback port; what devenv calls it."""
     name = f"dvt-port-{port}"
@@ -91,11 +102,11 @@ def publishing(port: int) -> Iterator[str]:
         engine.succeeds("rm", "-f", name)
 
 
-@pytest.mark.parametrize("taken", [listening, publishing])
+@pytest.mark.parametrize("taken", [listening, listening_on_ipv6, publishing])
 def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractContextManager[str]]) -> None:
     """The error names who has the port, exit code 4; the `--port` that it prints works when typed.
 
-    Ports go to the loopback address alone; an address that the file names is kept.
+    Ports go to the loopback addresses alone, which is said once; an address that the file names is kept.
     """
     port, named = free_port(), free_port()
     stack.compose_file(
@@ -110,7 +121,9 @@ def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractConte
         program, verb, *typed = shlex.split(error["hint"])
         assert (program, verb) == ("devenv", "up")
         run = up.ready(stack, *typed)
-        assert published(stack, "web") == [("127.0.0.1", typed[1].split(":")[1].split("=")[0])]
+        free = typed[1].split(":")[1].split("=")[0]
+        assert published(stack, "web") == [(ip, free) for ip in LOOPBACKS]
+        assert len(run.all("notice", message=lambda said: "--lan" in said)) == 1
         assert published(stack, "open") == [("0.0.0.0", str(named))]
         assert run.stop() == 130
 
@@ -129,6 +142,7 @@ def test_ports_as_written(stack: Stack, up: Up, how: str) -> None:
     stack.compose_file({"web": idle_service(ports=[f"{port}:80"])}, **settings)
     run = up.ready(stack, *(["--lan"] if how == "--lan" else []))
     assert ("0.0.0.0", str(port)) in published(stack, "web")
+    assert not run.all("notice", message=lambda said: "--lan" in said)
     assert run.stop() == 130
 
 

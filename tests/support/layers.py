@@ -10,6 +10,7 @@ PURE = (
     "errors.py",
     "model/*.py",
     "config/dangers.py",
+    "config/naming.py",
     "config/parse.py",
     "config/runmodel.py",
     "preflight/checks.py",

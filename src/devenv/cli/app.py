@@ -116,6 +116,8 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> int:
         value = [next(rest, "")] if argument in options.WITH_VALUE else []
         if argument.partition("=")[0] not in options.OURS_ALONE:
             theirs += [argument, *value]
+    if name := options.worktree_name(before):
+        theirs += ["-p", name]
     try:
         process.replace(["docker", "compose", *theirs, verb, *after])
     except DevenvError as error:

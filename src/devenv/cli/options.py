@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
     from devenv.config.load import Selection
@@ -41,6 +44,17 @@ def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
     return arguments[:index], verb, arguments[index + 1 :]
 
 
+def values(arguments: list[str], *names: str) -> list[str]:
+    """What a command line says for an option of these names: `-f X`, `-fX`, `--file X` and `--file=X` alike."""
+    found = [value for name, value in itertools.pairwise(arguments) if name in names]
+    for argument in arguments:
+        for name in names:
+            begins = f"{name}=" if name.startswith("--") else name
+            if argument.startswith(begins) and argument != name:
+                found.append(argument.removeprefix(begins).removeprefix("="))
+    return found
+
+
 def are_shared(arguments: list[str]) -> bool:
     """Whether these are but options that every command takes: `config` with any other is Compose's own."""
     rest = iter(arguments)
@@ -60,6 +74,23 @@ def wanted_output(arguments: list[str]) -> Output:
     pairs = itertools.pairwise(arguments)
     asked = "--output=json" in arguments or ("--output", "json") in pairs
     return Output.JSON if asked else Output.TEXT
+
+
+def worktree_name(before: list[str]) -> str | None:
+    """The name that a project has by the git worktree that it lies in, where these options do not name one.
+
+    What is wrong with its files, Compose is to say.
+    """
+    from devenv.config.sources import find, read  # noqa: PLC0415 - only for verbs that are not ours
+    from devenv.config.worktree import project_name, worktree  # noqa: PLC0415 - as above
+
+    if values(before, "-p", "--project-name", "--project-directory"):
+        return None
+    with contextlib.suppress(DevenvError):
+        paths = find(os.getcwd(), tuple(values(before, "-f", "--file")))
+        if worktree(os.path.dirname(paths[0])):
+            return project_name(read(paths, base=os.getcwd()))
+    return None
 
 
 def selection(

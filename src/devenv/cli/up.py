@@ -11,10 +11,15 @@ from devenv.cli import options
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, Verbose
 from devenv.errors import UsageError
 
+AUTO = "auto"
 Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
 Ports = Annotated[
     list[str] | None,
-    typer.Option("--port", metavar="SERVICE:HOST=CONTAINER", help="Publish a port elsewhere, e.g. web:8080=80."),
+    typer.Option(
+        "--port",
+        metavar="SERVICE:HOST=CONTAINER|auto",
+        help="Publish a port elsewhere, e.g. web:8080=80; auto: all on free ones.",
+    ),
 ]
 
 
@@ -70,7 +75,8 @@ def up(
         keep=keep,
         keep_volumes=keep_volumes,
         fresh=fresh,
-        ports=tuple(runmodel.port_change(text) for text in port or ()),
+        ports=tuple(runmodel.port_change(text) for text in port or () if text != AUTO),
+        auto_ports=AUTO in (port or ()),
         lan=lan,
         timeout=timeout,
         open=open_,

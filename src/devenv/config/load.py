@@ -26,11 +26,13 @@ from devenv.config.sources import (
     load_source,
     logical,
     place,
+    port_place,
     profiles_on,
     read,
     rule_place,
     service_names,
 )
+from devenv.config.worktree import project_name
 from devenv.engine import process
 from devenv.engine.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
@@ -83,15 +85,16 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     Raises ConfigError with file and line for what is wrong in the files, RefusedError for a rule that would watch
     far too much, EngineError where Compose is missing.
     """
-    paths = find(selection.directory, selection.files)
-    sources = read(paths, base=selection.directory)
+    sources = _sources(selection)
+    if selection.project_name is None:
+        selection = replace(selection, project_name=project_name(sources))
     resolver = _Resolver(selection, sources)
     resolved = await resolver.resolve()
     model = _model(resolved.text)
     sanitise.restore(model, resolver.knows)
     runmodel.rescale(model.get("services") or {}, selection.scale)
     warnings = _warnings(resolved.error_text, sources)
-    project = _respelled(_project(model, paths, sources, warnings))
+    project = _respelled(_project(model, sources, warnings))
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
     return Loaded(project, model, warnings, places, _dangers(model, sources))
@@ -99,7 +102,16 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
     """The file and line where `path` of the selected project is written. Blocking; ConfigError as `load`."""
-    return place(read(find(selection.directory, selection.files), base=selection.directory), path)
+    return place(_sources(selection), path)
+
+
+def where_port(selection: Selection, service: str, published: int, target: int) -> Place:
+    """As `where`, for one of a service's ports."""
+    return port_place(_sources(selection), service, published, target)
+
+
+def _sources(selection: Selection) -> tuple[Source, ...]:
+    return read(find(selection.directory, selection.files), base=selection.directory)
 
 
 @dataclass(slots=True)
@@ -235,12 +247,11 @@ def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
     return complaints.warnings(errors, sources)
 
 
-def _project(
-    model: Mapping[str, Any], paths: tuple[str, ...], sources: Sequence[Source], warnings: Sequence[str]
-) -> Project:
+def _project(model: Mapping[str, Any], sources: Sequence[Source], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
     try:
+        paths = tuple(source.path for source in sources)
         project = parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
     except ShapeError as error:
         file, line = place(sources, error.path)

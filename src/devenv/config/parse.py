@@ -30,7 +30,7 @@ from devenv.model.project import (
 T = TypeVar("T")
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "ports": ("as-written",),
+    "ports": ("as-written", "auto"),
     "initial_sync": ("spec",),
     "deletes": ("recreate",),
     "keep": (),
@@ -194,7 +194,7 @@ def _settings(block: _Cursor, volumes: Mapping[str, Any]) -> Settings:
         if key not in SETTINGS and not key.startswith("x-"):
             raise cursor.wrong("unknown key", hint=_nearest(key, tuple(SETTINGS)))
     return Settings(
-        ports_as_written=_setting(block, "ports") is not None,
+        ports=_setting(block, "ports") or "",
         initial_sync_spec=_setting(block, "initial_sync") is not None,
         deletes_recreate=_setting(block, "deletes") is not None,
         keep=tuple(_volume_key(entry, volumes) for entry in block.at("keep").sequence()),

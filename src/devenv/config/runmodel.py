@@ -57,11 +57,15 @@ class Found:
 class Choices:
     """What this run changes on purpose.
 
+    A port that names no address is published on those of `addresses`, where there are any. Every service gets
+    `environment`, except for what it sets itself.
+
     `images` replaces the `image` of services that are not built. `bases` replaces, for a service that is built,
     what a name in its Dockerfile (`FROM`, `COPY --from`) stands for.
     """
 
-    loopback: bool = True
+    addresses: tuple[str, ...] = (LOOPBACK,)
+    environment: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ports: tuple[PortChange, ...] = ()
@@ -79,7 +83,7 @@ def run_model(
     Raises UsageError for a port change that fits no published port.
     """
     result = copy.deepcopy(dict(model))
-    loopback = choices.loopback and (result.pop("x-devenv", None) or {}).get("ports") != "as-written"
+    result.pop("x-devenv", None)
     everything: dict[str, dict[str, Any]] = result.get("services") or {}
     _change_ports(everything, choices.ports)
     labels = {LABEL: result["name"]}
@@ -89,7 +93,7 @@ def run_model(
             service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
         # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
         if name not in found.foreign_services:
-            _adapt(service, labels, loopback=loopback)
+            _adapt(service, labels, choices)
             _swap_images(service, choices.images, choices.bases.get(name, {}))
     _drop_dependencies(chosen)
     result["services"] = chosen
@@ -152,14 +156,23 @@ def context_key(reference: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _adapt(service: dict[str, Any], labels: Mapping[str, str], *, loopback: bool) -> None:
+def _adapt(service: dict[str, Any], labels: Mapping[str, str], choices: Choices) -> None:
     for key in ("develop", "profiles"):
         service.pop(key, None)
     service.pop("pull_policy", None)  # what is to be pulled has been, before any verb; a verb must not ask again
     service["labels"] = {**(service.get("labels") or {}), **labels}
-    if loopback:
-        for port in service.get("ports") or ():
-            port.setdefault("host_ip", LOOPBACK)
+    if choices.environment:
+        service["environment"] = {**choices.environment, **(service.get("environment") or {})}
+    if service.get("ports"):
+        service["ports"] = [placed for port in service["ports"] for placed in _placed(port, choices.addresses)]
+
+
+def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The port on each address; on the first alone where the engine picks a number: it would pick one for each."""
+    if "host_ip" in port or not addresses:
+        return [port]
+    fixed = str(port.get("published") or "0").strip("0").isdigit()
+    return [{**port, "host_ip": address} for address in (addresses if fixed else addresses[:1])]
 
 
 def _swap_images(service: dict[str, Any], images: Mapping[str, str], bases: Mapping[str, str]) -> None:

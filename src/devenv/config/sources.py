@@ -59,7 +59,7 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     named = files or _from_environment(here)
     if named:
         return tuple(os.path.normpath(os.path.join(here, name)) for name in named)
-    for folder in _upward(here):
+    for folder in upward(here):
         if main := _first(folder, NAMES):
             override = _first(folder, OVERRIDES)
             return (main, override) if override else (main,)
@@ -136,7 +136,8 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
 
     What these depend on has to be on by itself. COMPOSE_PROFILES counts where nothing is given, also beside these.
     """
-    before = given or tuple(name.strip() for name in _setting(sources[0].folder, "COMPOSE_PROFILES").split(","))
+    default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
+    before = given or tuple(name.strip() for name in default.split(","))
     on: tuple[str, ...] = ()
     for name in wanted:
         nodes = (yamlcore.at(source.node, ["services", name, "profiles"]) for source in everything(sources))
@@ -144,6 +145,21 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
         if own and not {*own, "*"} & {*before, *on}:
             on += tuple(own)
     return (*filter(None, before), *on) if on else given
+
+
+def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
+    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
+    path: Path = ("services", service, "ports")
+    most, found = 1, place(sources, path)
+    for source in everything(sources):
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
+            said = " ".join(str(value.value) for value in values)
+            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
+            if count >= most:
+                most, found = count, (source.shown, entry.start_mark.line + 1)
+    return found
 
 
 def logical(directory: str) -> str:
@@ -160,19 +176,30 @@ def logical(directory: str) -> str:
     return os.path.normpath(shell) if same else path
 
 
+def setting(folder: str, key: str) -> str | None:
+    """What the environment, or else the folder's .env or COMPOSE_ENV_FILES, says for a key of Compose's own."""
+    named = [os.path.abspath(name) for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
+    files = named[::-1] or [os.path.join(folder, ".env")]
+    return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
+
+
+def upward(folder: str) -> Iterator[str]:
+    """The folder, then those above it."""
+    yield folder
+    while (parent := os.path.dirname(folder)) != folder:
+        folder = parent
+        yield folder
+
+
 def _from_environment(here: str) -> tuple[str, ...]:
-    separator = _setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
-    return tuple(name for name in _setting(here, "COMPOSE_FILE").split(separator) if name)
+    separator = setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return tuple(name for name in (setting(here, "COMPOSE_FILE") or "").split(separator) if name)
 
 
-def _setting(folder: str, key: str) -> str:
-    return os.environ.get(key) or _dotenv(folder, key) or ""
-
-
-def _dotenv(folder: str, key: str) -> str | None:
-    """One plain value of the folder's .env; Compose reads all the others by itself."""
+def _dotenv(path: str, key: str) -> str | None:
+    """One plain value of such a file; Compose reads all the others by itself."""
     try:
-        with open(os.path.join(folder, ".env"), encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(yamlcore.SIZE_LIMIT)
     except OSError:
         return None
@@ -181,20 +208,13 @@ def _dotenv(folder: str, key: str) -> str | None:
     return "".join(found[-1]).strip() if found else None
 
 
-def _upward(folder: str) -> Iterator[str]:
-    yield folder
-    while (parent := os.path.dirname(folder)) != folder:
-        folder = parent
-        yield folder
-
-
 def _first(folder: str, names: Sequence[str]) -> str | None:
     return next((path for name in names if os.path.lexists(path := os.path.join(folder, name))), None)
 
 
 def _nothing_found(here: str) -> ConfigError:
     looked = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
-    nix = next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in _upward(here))), None)
+    nix = next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None)
     if nix:
         looked = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
     return ConfigError(f"no compose file in {here}", hint=looked)

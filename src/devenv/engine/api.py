@@ -88,6 +88,7 @@ class Engine:
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
         self._http = http
         self._version = ""
+        self.kernel = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
 
@@ -105,7 +106,7 @@ class Engine:
             await http.aclose()
 
     async def _greet(self) -> None:
-        newest, oldest = await self._ask("version", "greeting the engine", _versions)
+        newest, oldest, self.kernel = await self._ask("version", "greeting the engine", _versions)
         if newest < OLDEST:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
@@ -197,9 +198,9 @@ class Engine:
         return frozenset(n["Name"] for n in networks), frozenset(v["Name"] for v in volumes)
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
-        """(container name, host ip, host port) of every port that running containers publish."""
+        """(whose, host ip, host port) of every port that running containers publish."""
         return tuple(
-            (c["Names"][0].lstrip("/"), p.get("IP", ""), p["PublicPort"])
+            (_whose(c), p.get("IP", ""), p["PublicPort"])
             for c in await self._list("containers/json", "listing published ports")
             for p in c.get("Ports") or ()
             if p.get("PublicPort")
@@ -600,6 +601,14 @@ def _container(shown: dict[str, Any]) -> Container:
     )
 
 
+def _whose(listed: Mapping[str, Any]) -> str:
+    """A container as people know it."""
+    labels = listed.get("Labels") or {}
+    if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
+        return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
+    return f"container {listed['Names'][0].lstrip('/')}"
+
+
 def _volume(shown: dict[str, Any]) -> Volume:
     labels = shown.get("Labels") or {}
     elsewhere = "device" in (shown.get("Options") or {}) and (shown["Options"].get("type") != "tmpfs")
@@ -619,10 +628,10 @@ def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-def _versions(shown: Mapping[str, str]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The newest and the oldest version of the API that the engine speaks."""
+def _versions(shown: Mapping[str, str]) -> tuple[tuple[int, int], tuple[int, int], str]:
+    """The newest and the oldest version of the API that the engine speaks, and the kernel that it runs on."""
     newest, oldest = (shown.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
-    return (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))
+    return (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1])), str(shown.get("KernelVersion", ""))
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -1,37 +1,72 @@
-"""The addresses to open once all is up: published ports that speak HTTP, found by asking them."""
+"""Where the published ports are once all is up: each is asked once, from here."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
 from urllib.parse import urlsplit
 
 import anyio
 
 from devenv.concurrent import each
+from devenv.model.events import Published
 from devenv.model.observed import Container
+from devenv.preflight.facts import reached
 
 ANSWER_SECONDS = 1.0
 HTTP_PORT = 80
 
 
-async def addresses(containers: Iterable[Container], endpoint: str) -> tuple[str, ...]:
-    """One URL a port, in the order of the ports; on a remote engine all of them, since nobody can ask."""
-    ports = sorted({port for container in containers for _, port, _ in container.ports})
-    if not endpoint.startswith("unix://"):
-        return tuple(_url(urlsplit(endpoint).hostname or "localhost", port) for port in ports)
-    answers = await each(_speaks_http, ports)
-    return tuple(_url("localhost", port) for port, answer in zip(ports, answers, strict=True) if answer)
+class _Answer(Enum):
+    REFUSED = auto()
+    TAKEN = auto()  # by whatever speaks no HTTP
+    HTTP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """`urls` of what speaks HTTP, one a port in the order of the ports; all ports; and where healthy ones refuse."""
+
+    urls: tuple[str, ...]
+    ports: tuple[Published, ...]
+    refused: tuple[str, ...] = ()
+
+
+async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses:
+    """Where the containers' TCP ports are; on a remote engine nobody can ask, and each port counts as a URL."""
+    found = sorted({(port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports})
+    far = None if endpoint.startswith("unix://") else urlsplit(endpoint).hostname or "localhost"
+    hosts = [(far or reached(ip), port) for port, ip, *_ in found]
+    answers = [_Answer.HTTP for _ in hosts] if far else await each(_asked, hosts)
+    urls, refused = dict[str, None](), dict[str, None]()
+    ports = dict[tuple[str, int, int], Published]()
+    for (port, _, service, target, health), at, answer in zip(found, hosts, answers, strict=True):
+        ports.setdefault((service, target, port), Published(service, target, _at(*at)))
+        if answer is _Answer.HTTP:
+            urls[_url(*at)] = None
+        if answer is _Answer.REFUSED and health == "healthy":
+            refused[_at(*at)] = None
+    return Addresses(tuple(urls), tuple(ports[key] for key in sorted(ports)), tuple(refused))
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://{host}/" if port == HTTP_PORT else f"http://{host}:{port}/"
+    name = "localhost" if host in ("127.0.0.1", "::1") else f"[{host}]" if ":" in host else host
+    return f"http://{name}/" if port == HTTP_PORT else f"http://{name}:{port}/"
 
 
-async def _speaks_http(port: int) -> bool:
-    with contextlib.suppress(OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
+async def _asked(at: tuple[str, int]) -> _Answer:
+    try:
         with anyio.fail_after(ANSWER_SECONDS):
-            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            async with await anyio.connect_tcp(*at) as stream:
                 await stream.send(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return (await stream.receive(5)) == b"HTTP/"
-    return False
+                return _Answer.HTTP if (await stream.receive(5)) == b"HTTP/" else _Answer.TAKEN
+    except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
+        return _Answer.TAKEN
+    except OSError as error:  # anyio has one for all the attempts that it made
+        refused = isinstance(error.__cause__ or error, ConnectionRefusedError)
+        return _Answer.REFUSED if refused else _Answer.TAKEN

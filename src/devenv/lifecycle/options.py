@@ -22,6 +22,7 @@ class Options:
     keep_volumes: bool = False
     fresh: bool = False
     ports: tuple[PortChange, ...] = ()
+    auto_ports: bool = False
     lan: bool = False
     timeout: float = 300.0
     open: bool = False

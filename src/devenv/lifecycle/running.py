@@ -30,7 +30,7 @@ from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
 from devenv.lifecycle.snapshots import Vault
-from devenv.lifecycle.stage import Stage, chosen, look
+from devenv.lifecycle.stage import Stage, chosen, look, published
 from devenv.lifecycle.stock import Stock
 from devenv.model.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
@@ -299,8 +299,9 @@ class Running:
             found=await look(self.engine, scene),
         )
         self._dangers = weigh(loaded, after.names, self.emit, self._dangers)
+        after = await published(after, self.options, self.engine, scene)
         rules_now = await self._rules_of(after)
-        theirs = after.found.foreign_services
+        theirs, before = after.found.foreign_services, self.stage.ports
         change = difference.between({n: s for n, s in self._made.items() if n not in theirs}, after.services)
         self._tell_of_theirs(loaded, theirs)
         if not change and rules_now == self._rules:
@@ -318,6 +319,8 @@ class Running:
                 now = await self._apply(tasks, change, removed, rules_now)
         event = replace(event, seconds=round(time.monotonic() - began, 2))
         self.emit(_told(event, change, removed, scene, now))
+        for port in [port for port in after.ports if after.auto and port not in before]:
+            self.emit(Notice(f"{port.service} {port.target} is published on port {port.published}"))
         await self._drop_images(old, now)
         return True
 

@@ -7,32 +7,39 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from devenv.config import runmodel
+import anyio
+
+from devenv.config import load, runmodel
 from devenv.config.load import Loaded
 from devenv.config.runmodel import Choices, Found, PortChange
+from devenv.config.sources import Place
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.errors import UsageError
 from devenv.lifecycle.difference import shares
+from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
 from devenv.model.observed import Scene
 from devenv.model.project import Project
-from devenv.preflight import checks
+from devenv.preflight import checks, facts
 from devenv.preflight.checks import Wanted
+from devenv.preflight.ports import automatic
 
 
 @dataclass(frozen=True)
 class Stage:
     """The files as loaded, the services chosen of them, what was there, and how images are had.
 
-    `loopback`: a port that names no address is published on 127.0.0.1, unless the project says otherwise.
+    A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
+    chose those of `ports` that the command line does not name, and containers are told of all.
     """
 
     loaded: Loaded
     names: frozenset[str]
     found: Found = field(default_factory=Found)
     ports: tuple[PortChange, ...] = ()
-    loopback: bool = True
+    addresses: tuple[str, ...] = ()
+    auto: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -80,12 +87,17 @@ class Stage:
 
     def wanted_ports(self, names: Collection[str]) -> tuple[Wanted, ...]:
         """The host ports that these services publish."""
-        changes = [(c.service, c.published, c.target) for c in self.ports]
-        return checks.wanted_ports(self.project, names, changes, loopback=self._loopback)
+        return checks.wanted_ports(self.project, names, self._changes, self.addresses)
 
     @property
-    def _loopback(self) -> bool:
-        return self.loopback and not self.project.settings.ports_as_written
+    def _changes(self) -> Mapping[tuple[str, int], str]:
+        return {(change.service, change.target): change.published for change in self.ports}
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a port that plain Compose would publish everywhere is published on fewer addresses."""
+        ports = (port for s in self.project.services if s.name in self.own for port in s.ports)
+        return bool(self.addresses) and any(not port.host_ip for port in ports)
 
     @cached_property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
@@ -114,12 +126,57 @@ class Stage:
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
         choices = Choices(
-            loopback=self._loopback,
+            addresses=self.addresses,
+            environment=checks.variables(self._changes) if self.auto else {},
             images=self.images,
             bases=dict.fromkeys(self.built, self.images),
             ports=self.ports,
         )
         return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
+
+
+async def published(stage: Stage, options: Options, engine: Engine, scene: Scene) -> Stage:
+    """The stage with its ports decided; those that devenv chose before, and that a container has, stay the same.
+
+    Raises ConfigError, with the place of the second, for two services on one host port.
+    """
+    setting, local = stage.project.settings.ports, engine.endpoint.local
+    as_written = options.lan or setting == "as-written" or not local
+    auto = options.auto_ports or setting == "auto"
+    after = replace(
+        stage,
+        ports=options.ports + (await _automatic(stage, options, engine, scene) if auto else ()),
+        addresses=() if as_written else facts.loopbacks(engine.kernel),
+        auto=auto,
+    )
+    wanted = after.wanted_ports(after.names)
+    if found := checks.clash(wanted):
+        one, other = [(port, await _where(port, options)) for port in found]
+        ports = {port.port for port in wanted}
+        raise checks.clash_error(one, other, lambda port: facts.free_port(port.ips, port.port, ports))
+    return after
+
+
+async def _where(port: Wanted, options: Options) -> Place:
+    written = (port.service, port.port, port.target)
+    return await anyio.to_thread.run_sync(load.where_port, options.selection, *written)
+
+
+async def _automatic(stage: Stage, options: Options, engine: Engine, scene: Scene) -> tuple[PortChange, ...]:
+    project = stage.project
+    known = {(c.service, target): host for c in scene.containers for _, host, target in c.ports}
+    known |= {(c.service, c.target): int(c.published) for c in stage.ports if stage.auto}
+    known = {place: host for place, host in known.items() if checks.is_chosen(host)}
+    fixed = {(c.service, c.target) for c in options.ports}
+    places = [
+        (service.name, port.target)
+        for service in project.services
+        for port in service.ports
+        if service.scale == 1 and (service.name, port.target) not in fixed
+    ]
+    seed = f"{project.directory}\0{project.name}"
+    found = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
+    return tuple(PortChange(service, str(host), target) for (service, target), host in found.items())
 
 
 def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:

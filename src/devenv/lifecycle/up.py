@@ -29,7 +29,7 @@ from devenv.lifecycle.reload import Reload
 from devenv.lifecycle.running import Running, build, provided
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
-from devenv.lifecycle.stage import Stage, chosen, look
+from devenv.lifecycle.stage import Stage, chosen, look, published
 from devenv.lifecycle.teardown import Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
@@ -158,14 +158,19 @@ class Ascent:
         assert self.running is not None  # noqa: S101 - the steps are over
         names = self.running.stage.names
         containers = [c for c in self.running.observer.scene.containers if c.service in names]
-        urls = await addresses(containers, self.engine.endpoint.host)
-        self.emit(Ready(self.loaded.project.name, urls, time.monotonic() - self.began))
+        found = await addresses(containers, self.engine.endpoint.host)
+        ports = found.ports if self.running.stage.auto else ()
+        self.emit(Ready(self.loaded.project.name, found.urls, time.monotonic() - self.began, ports))
         if self.record is not None:
             self.record.tell(self.loaded.project)
-        if self.options.open and urls:
+        if found.refused and self.running.stage.addresses:
+            where = ", ".join(found.refused)
+            said = f"all is healthy, but connections from here to {where} are refused: try all addresses"
+            self.emit(Notice(said, "devenv up --lan"))
+        if self.options.open and found.urls:
             import webbrowser  # noqa: PLC0415 - only for those who ask
 
-            await anyio.to_thread.run_sync(webbrowser.open, urls[0])
+            await anyio.to_thread.run_sync(webbrowser.open, found.urls[0])
 
     async def _stay(self, tasks: TaskGroup) -> None:
         running = self.running
@@ -200,11 +205,15 @@ class Ascent:
         if self.options.fresh and earlier is not None:
             await Teardown(self.engine, self.run, earlier, self.emit, self.vault).run_down("--fresh")
             earlier, scene = None, await self.engine.scene(project.name)
-        loopback = endpoint.local and not self.options.lan
-        self.stage = Stage(self.loaded, names, await look(self.engine, scene), self.options.ports, loopback)
+        stage = Stage(self.loaded, names, await look(self.engine, scene))
+        self.stage = await published(stage, self.options, self.engine, scene)
+        if self.stage.is_narrowed:
+            where = " and ".join(self.stage.addresses)
+            self.emit(Notice(f"ports are published on {where} only; --lan opens them to the network"))
         if endpoint.local:
-            running = {c.service for c in scene.containers if c.running}
-            await require_free(self.stage.wanted_ports(names - running), self.engine)
+            held = {host for container in scene.containers for _, host, _ in container.ports}
+            wanted = self.stage.wanted_ports(self.stage.own)
+            await require_free([port for port in wanted if port.port not in held], self.engine)
         self.ledger = (
             ledgers.take_over(earlier, scene)
             if earlier is not None

@@ -53,13 +53,23 @@ class ServiceState(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A port of a service's containers, and where it is published: an address with its port."""
+
+    service: str
+    target: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready(Event):
-    """Every service is up; `urls` are the addresses to open."""
+    """Every service is up; `urls` are the addresses to open, `ports` are told where devenv chose them."""
 
     event: ClassVar[str] = "ready"
     project: str
     urls: tuple[str, ...]
     seconds: float
+    ports: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class Resource:
 class Settings:
     """The top-level `x-devenv` block."""
 
-    ports_as_written: bool = False
+    ports: str = ""  # as-written, auto, or what devenv does by itself
     keep: tuple[str, ...] = ()  # keys of volumes
     initial_sync_spec: bool = False
     deletes_recreate: bool = False

@@ -1,24 +1,35 @@
-"""Facts -> what is wrong and what to type. Pure."""
+"""Facts -> what is wrong and what to type; which ports to take. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from devenv.errors import PortError
+from devenv.errors import ConfigError, PortError
 from devenv.model.project import Project
 
-LOOPBACK = "127.0.0.1"
+# Below what systems give to outgoing connections, and free of the numbers that programs are known by.
+LOWEST, COUNT = 20000, 10000
+
+Place = tuple[str, int]  # a service and a port of its containers
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A host port that a service will publish; `ip` is empty for all addresses."""
+    """A host port that a service will publish; an empty address stands for all of them."""
 
     service: str
-    ip: str
+    ips: tuple[str, ...]
     port: int
     target: int
+    protocol: str = "tcp"
+
+
+Written = tuple[Wanted, tuple[str | None, int | None]]  # with the file and line where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +42,53 @@ class Taken:
 
 
 def wanted_ports(
-    project: Project, names: Collection[str], changes: Iterable[tuple[str, str, int]], *, loopback: bool
+    project: Project, names: Collection[str], changes: Mapping[Place, str], addresses: tuple[str, ...]
 ) -> tuple[Wanted, ...]:
-    """The fixed TCP ports that the named services publish, after `--port` (service, published, target).
+    """The fixed ports that the named services publish, `changes` applied; `addresses` where the file names none.
 
     Ranges are left to the engine, which picks a free one itself.
     """
-    changed = {(service, target): published for service, published, target in changes}
-    found = []
+    found: dict[tuple[str, int, str, str], Wanted] = {}
     for service in project.services:
         for port in service.ports if service.name in names else ():
-            published = changed.get((service.name, port.target), port.published)
-            if port.protocol == "tcp" and published and published.isdigit() and published != "0":
-                ip = port.host_ip or (LOOPBACK if loopback else "")
-                found.append(Wanted(service.name, ip, int(published), port.target))
-    return tuple(found)
+            published = changes.get((service.name, port.target), port.published) or ""
+            ips = (port.host_ip,) if port.host_ip else addresses or ("",)
+            if published.isdigit() and int(published):
+                one = Wanted(service.name, ips, int(published), port.target, port.protocol)
+                # of several entries that one change makes the same, the run model keeps the first
+                key = "" if (service.name, port.target) in changes else f"{published} {port.host_ip}"
+                found.setdefault((service.name, port.target, port.protocol, key), one)
+    return tuple(found.values())
+
+
+def clash(wanted: Sequence[Wanted]) -> tuple[Wanted, Wanted] | None:
+    """The first two that cannot both be published."""
+    for one, other in itertools.combinations(wanted, 2):
+        same = (one.port, one.protocol) == (other.port, other.protocol)
+        if same and any(overlap(a, b) for a in one.ips for b in other.ips):
+            return one, other
+    return None
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a port on the one address takes it on the other, too."""
+    return one == other or _holds(one, other) or _holds(other, one)
+
+
+def _holds(wide: str, ip: str) -> bool:
+    return wide in ("", "::" if ":" in ip else "0.0.0.0")  # noqa: S104 - compared, not bound
+
+
+def clash_error(one: Written, other: Written, free: Callable[[Wanted], int]) -> ConfigError:
+    """The error for two that clash, at the place of the one that is written later."""
+    (first, _), (second, (file, line)) = sorted((one, other), key=lambda written: written[1][1] or 0)
+    whose = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
+    return ConfigError(
+        f"{whose or f'`{first.service}` publishes twice'} the host port {second.port}",
+        hint=f"Write another one here, or type: devenv up --port {second.service}:{free(second)}={second.target}",
+        file=file,
+        line=line,
+    )
 
 
 def taken_error(taken: Iterable[Taken]) -> PortError:
@@ -57,3 +100,35 @@ def taken_error(taken: Iterable[Taken]) -> PortError:
     ]
     flags = " ".join(f"--port {row.wanted.service}:{row.free}={row.wanted.target}" for row in rows)
     return PortError("; ".join(said), hint=f"devenv up {flags}")
+
+
+def choose(
+    places: Collection[Place], *, seed: str, known: Mapping[Place, int], taken: AbstractSet[int]
+) -> dict[Place, int]:
+    """A host port for each place: the known one, else one that follows from place and `seed`, or the next not taken.
+
+    Raises PortError where all are taken.
+    """
+    chosen = {place: known[place] for place in places if place in known}
+    for place in places:
+        if place not in chosen:
+            first = int.from_bytes(hashlib.sha256(f"{seed}\0{place[0]}\0{place[1]}".encode()).digest())
+            numbers = (LOWEST + (first + more) % COUNT for more in range(COUNT))
+            free = next((n for n in numbers if n not in taken and n not in chosen.values()), None)
+            if free is None:
+                raise PortError(f"all ports from {LOWEST} to {LOWEST + COUNT - 1} are taken", hint="ss -ltn")
+            chosen[place] = free
+    return chosen
+
+
+def is_chosen(port: int) -> bool:
+    """Whether it is one of those that `choose` gives out."""
+    return LOWEST <= port < LOWEST + COUNT
+
+
+def variables(ports: Mapping[Place, str]) -> dict[str, str]:
+    """What containers are told of the host's ports: DEVENV_PORT_<SERVICE>_<PORT>."""
+    return {
+        f"DEVENV_PORT_{re.sub('[^A-Z0-9]', '_', service.upper())}_{target}": published
+        for (service, target), published in ports.items()
+    }

@@ -7,41 +7,72 @@ import errno
 import os
 import re
 import socket
+from collections.abc import Collection
 
 from devenv.engine import process
 
 LISTEN = "0A"
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a probe asks about
 PORT_SEARCH = 1000
 
 
 def listener(ip: str, port: int) -> bool:
-    """Whether the port is taken on that address.
+    """Whether the port is taken on that address, an empty one standing for all.
 
-    A port that only root may bind counts as free unless somebody answers: the engine, not we, will bind it.
+    A port that only root may bind counts as free unless somebody answers: the engine, not we, will bind it. So does
+    one on an address that this machine does not have.
     """
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ip or "0.0.0.0", port))  # noqa: S104 - a probe that never listens
-        except OSError as error:
-            if error.errno == errno.EACCES:
-                return _answers(ip, port)
-            return error.errno == errno.EADDRINUSE
-    return False
+    if not ip:
+        return any(listener(everywhere, port) for everywhere in EVERYWHERE)
+    error = _refusal(ip, port)
+    return _answers(ip, port) if error == errno.EACCES else error == errno.EADDRINUSE
+
+
+def loopbacks(kernel: str) -> tuple[str, ...]:
+    """The addresses that only this machine reaches, where the engine can publish on them; `kernel` is the engine's.
+
+    An engine on another kernel lives in a virtual machine, and what forwards its ports knows IPv4 for sure. So it is
+    with WSL2, where the kernel is one and the forwarding goes through Windows.
+    """
+    here = os.uname().release
+    if kernel != here or "microsoft" in here.lower() or _refusal("::1", 0) is not None:
+        return (LOOPBACK,)
+    return LOOPBACK, "::1"
+
+
+def _refusal(ip: str, port: int) -> int | None:
+    """Why the system does not let us have the port there; None where it does."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if ":" in ip:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((ip, port))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def _answers(ip: str, port: int) -> bool:
-    loopback = "127.0.0.1" if ip in ("", "0.0.0.0") else ip  # noqa: S104 - compared, not bound
-    with contextlib.suppress(OSError), socket.create_connection((loopback, port), timeout=0.3):
+    with contextlib.suppress(OSError), socket.create_connection((reached(ip), port), timeout=0.3):
         return True
     return False
 
 
-def free_port(ip: str, wanted: int) -> int:
-    """The first free port from 8000 + `wanted` (for privileged ones) or `wanted` + 1 on."""
+def reached(ip: str) -> str:
+    """Where this machine finds what is published on the address."""
+    return dict(zip(EVERYWHERE, (LOOPBACK, "::1"), strict=True)).get(ip, ip or LOOPBACK)
+
+
+def free_port(ips: Collection[str], wanted: int, besides: Collection[int] = ()) -> int:
+    """The first port that is free on all the addresses, but for `besides`.
+
+    The search begins at 8000 + `wanted` (for privileged ones) or `wanted` + 1.
+    """
     start = 8000 + wanted if wanted < 1024 else wanted + 1  # noqa: PLR2004 - the privileged ports
-    return next((p for p in range(start, min(start + PORT_SEARCH, 65536)) if not listener(ip, p)), 0)
+    ports = range(start, min(start + PORT_SEARCH, 65536))
+    return next((p for p in ports if p not in besides and not any(listener(ip, p) for ip in ips)), 0)
 
 
 async def owner(port: int) -> str | None:

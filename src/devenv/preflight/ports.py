@@ -1,23 +1,46 @@
-"""Whether the ports that services will publish are free, and who has them where they are not."""
+"""Published ports: which are taken and by whom, and which to take instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from devenv.engine.api import Engine
 from devenv.preflight import checks, facts
-from devenv.preflight.checks import Taken, Wanted
+from devenv.preflight.checks import Place, Taken, Wanted
 
 
 async def require_free(wanted: Iterable[Wanted], engine: Engine) -> None:
     """Nothing where all are free. Raises PortError that names every taken port, its owner and the flag to type."""
-    taken = [await _taken(port, engine) for port in wanted if facts.listener(port.ip, port.port)]
+    all_wanted = [port for port in wanted if port.protocol == "tcp"]
+    taken: list[Taken] = []
+    for port in all_wanted:
+        if any(facts.listener(ip, port.port) for ip in port.ips):
+            spoken_for = {other.port for other in all_wanted} | {other.free for other in taken}
+            free = facts.free_port(port.ips, port.port, spoken_for)
+            taken.append(Taken(port, await _owner(port, engine), free))
     if taken:
         raise checks.taken_error(taken)
 
 
-async def _taken(port: Wanted, engine: Engine) -> Taken:
+async def automatic(
+    places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
+) -> dict[Place, int]:
+    """A free host port for each place, as `checks.choose` has it; probed where the engine publishes them here."""
+    taken = {number for _, _, number in await engine.published()}
+    while True:
+        chosen = checks.choose(places, seed=seed, known=known, taken=taken)
+        new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
+        busy = {port for port in new if facts.listener("", port)}
+        if not busy:
+            return chosen
+        taken |= busy
+
+
+async def _owner(port: Wanted, engine: Engine) -> str | None:
     published = await engine.published()
-    container = next((name for name, _, number in published if number == port.port), None)
-    owner = f"container {container}" if container else await facts.owner(port.port)
-    return Taken(port, owner, facts.free_port(port.ip, port.port))
+    containers = (whose for whose, ip, number in published if number == port.port and _meets(port, ip))
+    return next(containers, None) or await facts.owner(port.port)
+
+
+def _meets(port: Wanted, ip: str) -> bool:
+    return any(checks.overlap(own, ip) for own in port.ips)

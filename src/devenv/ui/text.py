@@ -68,9 +68,10 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
             return f"image {reference}: {state}{f' ({detail})' if detail else ''}"
         case e.ServiceState():
             return _service(event)
-        case e.Ready(project, urls, seconds):
+        case e.Ready(project, urls, seconds, ports):
             where = f": {'  '.join(urls)}" if urls else ""
-            return f"{project} is up after {seconds:.1f} s{where}"
+            rows = (f"\n  {port.service} {port.target}: {port.address}" for port in ports)
+            return f"{project} is up after {seconds:.1f} s{where}{''.join(rows)}"
         case e.Synced():
             return _synced(event)
         case e.Rebuilt(service, cause, seconds):

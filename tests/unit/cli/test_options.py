@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from devenv.cli import app, options
 from devenv.engine import process
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
+from support.worktrees import linked
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,21 @@ from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, S
 def test_split(line: str, before: str, verb: str | None, after: str) -> None:
     """Options before the verb keep their values; what comes after it is not looked at."""
     assert options.split(line.split()) == (before.split(), verb, after.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-f a --file b", "a b"),
+        ("-fa --file=b", "a b"),
+        ("-f=a", "a"),
+        ("-f", ""),
+        ("--files x -p f", ""),
+    ],
+)
+def test_values(line: str, expected: str) -> None:
+    """All spellings of an option with a value are understood."""
+    assert sorted(options.values(line.split(), "-f", "--file")) == expected.split()
 
 
 @pytest.fixture
@@ -61,6 +78,33 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 )
 def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected: str) -> None:
     """As they are, without the options that only we know."""
+    app.run(line.split())
+    assert passed == [expected.split()]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("exec web sh", "docker compose -p shop-feature exec web sh"),
+        ("--profile x ps", "docker compose --profile x -p shop-feature ps"),
+        ("-p mine ps", "docker compose -p mine ps"),
+        ("-pmine ps", "docker compose -pmine ps"),
+        ("--project-name=mine ps", "docker compose --project-name=mine ps"),
+        ("-f named.yml ps", "docker compose -f named.yml ps"),
+        ("-f none.yml ps", "docker compose -f none.yml ps"),
+        ("-f broken.yml ps", "docker compose -f broken.yml ps"),
+        ("-f ../main.yml ps", "docker compose -f ../main.yml ps"),
+    ],
+)
+def test_other_verbs_know_the_worktree(
+    passed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: str
+) -> None:
+    """They get the name that `up` gives the project; what is wrong with a file is Compose's to say."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
+    for name, text in (("compose.yml", ""), ("named.yml", "name: mine\n"), ("../main.yml", ""), ("broken.yml", "[")):
+        (tree / name).write_text(f"{text}services: {{web: {{image: a}}}}\n")
+    monkeypatch.chdir(tree)
     app.run(line.split())
     assert passed == [expected.split()]
 

@@ -189,12 +189,45 @@ def test_a_foreign_service_stays_as_it_is() -> None:
     assert model["services"] == yamlcore.construct(MODEL, file="m")["services"]
 
 
+def ports(choices: Choices) -> list[str]:
+    """How web's ports are published: address, host port, container port."""
+    model = run_model(yamlcore.construct(MODEL, file="m"), found=Found(), choices=choices)
+    published = model["services"]["web"]["ports"]
+    return [f"{one.get('host_ip', '')} {one.get('published', '')} {one['target']}" for one in published]
+
+
 @pytest.mark.parametrize(
-    ("model", "loopback"), [(MODEL, False), (MODEL.replace("initial_sync: spec", "ports: as-written"), True)]
+    ("addresses", "expected"),
+    [
+        ((), [" 8080 80", "0.0.0.0 8081 81", "  82"]),
+        (("127.0.0.1",), ["127.0.0.1 8080 80", "0.0.0.0 8081 81", "127.0.0.1  82"]),
+        (
+            ("127.0.0.1", "::1"),
+            ["127.0.0.1 8080 80", "::1 8080 80", "0.0.0.0 8081 81", "127.0.0.1  82"],
+        ),
+    ],
 )
-def test_ports_may_stay_as_written(model: str, loopback: bool) -> None:
-    """`--lan` and `x-devenv: {ports: as-written}` publish where the file says."""
-    assert "127.0.0.1" not in shown(model=model, choices=Choices(loopback=loopback))
+def test_where_ports_are_published(addresses: tuple[str, ...], expected: list[str]) -> None:
+    """An address that the file names stays; a number that the engine picks is picked once."""
+    assert ports(Choices(addresses=addresses)) == expected
+
+
+def test_a_port_without_a_number_can_be_given_one() -> None:
+    """Then it is published like any other."""
+    choices = Choices(addresses=("127.0.0.1", "::1"), ports=(PortChange("web", "20123", 82),))
+    assert ports(choices)[3:] == ["127.0.0.1 20123 82", "::1 20123 82"]
+
+
+def test_every_service_is_told_of_the_ports() -> None:
+    """What a service sets itself stays; what somebody else runs is left whole."""
+    told = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
+    assert difference(choices=Choices(environment=told)) == text("""
+        +       DEVENV_PORT_WEB_80: '20123'
+        +       PRICE: '1'
+        +       DEVENV_PORT_WEB_80: '20123'
+    """)
+    foreign = Found(foreign_services=frozenset({"db", "web"}))
+    assert "DEVENV_PORT" not in shown(found=foreign, choices=Choices(environment=told))
 
 
 def test_stand_ins_take_the_place_of_images() -> None:

@@ -13,6 +13,7 @@ from devenv.config.sources import (
     find,
     logical,
     place,
+    port_place,
     profiles_on,
     read,
     rule_place,
@@ -227,3 +228,35 @@ def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pyte
     assert profiles_on(sources, ("tool",), ()) == ("e", "f", "a", "b")
     monkeypatch.setenv("COMPOSE_PROFILES", "b")
     assert profiles_on(sources, ("tool",), ()) == ()
+
+
+PORTS = """\
+services:
+  web:
+    image: a
+    ports:
+      - "80"
+      - ${PORT:-8080}:81
+      - {target: 82, published: "8080"}
+      - 18080:821
+  odd: {image: a, ports: 8080:80}
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "published", "target", "line"),
+    [("web", 8080, 81, 6), ("web", 8080, 82, 7), ("web", 9999, 80, 5), ("web", 9999, 99, 4), ("odd", 8080, 80, 9)],
+)
+def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, target: int, line: int) -> None:
+    """The entry that says both numbers, or one of them; else the list."""
+    write(tmp_path, compose_yml=PORTS)
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert port_place(sources, service, published, target) == ("compose.yml", line)
+
+
+def test_the_place_of_a_port_that_is_written_twice(tmp_path: Path) -> None:
+    """The later one counts, as for Compose."""
+    again = "services: {web: {ports: ['8080:81']}}\n"
+    write(tmp_path, compose_yml=PORTS, compose_override_yml=again)
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert port_place(sources, "web", 8080, 81) == ("compose.override.yml", 1)

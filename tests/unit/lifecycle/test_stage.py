@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devenv.config.load import Loaded
+from devenv.config.load import Loaded, Selection
 from devenv.config.parse import parse
-from devenv.config.runmodel import Found
+from devenv.config.runmodel import Found, PortChange
+from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
-from devenv.errors import UsageError
-from devenv.lifecycle.stage import Stage, chosen
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import ConfigError, UsageError
+from devenv.lifecycle.options import Options
+from devenv.lifecycle.stage import Stage, chosen, published
+from devenv.model.observed import Container, Scene
+from devenv.preflight import facts
 
 MODEL: dict[str, Any] = {
     "name": "p",
@@ -61,13 +71,120 @@ def test_a_start_leaves_what_has_ended() -> None:
     assert set(services(found.starting(["side"], []))) == {"side", "db"}
 
 
-@pytest.mark.parametrize(("more", "ip"), [({}, "127.0.0.1"), ({"loopback": False}, "")])
-def test_ports_are_those_that_will_be_published(more: dict[str, Any], ip: str) -> None:
-    """The address that is looked at is the one that Compose is told to publish on."""
-    found = stage(**more)
+@pytest.mark.parametrize("addresses", [(), ("127.0.0.1",), ("127.0.0.1", "::1")])
+def test_ports_are_those_that_will_be_published(addresses: tuple[str, ...]) -> None:
+    """The addresses that are looked at are those that Compose is told to publish on."""
+    found = stage(addresses=addresses)
 
-    assert [(wanted.ip, wanted.port) for wanted in found.wanted_ports(found.names)] == [(ip, 8080)]
-    assert services(found.making)["web"]["ports"][0].get("host_ip", "") == ip
+    assert [(wanted.ips, wanted.port) for wanted in found.wanted_ports(found.names)] == [(addresses or ("",), 8080)]
+    published = services(found.making)["web"]["ports"]
+    assert tuple(port["host_ip"] for port in published if "host_ip" in port) == addresses
+    assert found.is_narrowed is bool(addresses)
+
+
+class Machine(Engine):
+    """An engine that runs here and has a container on some ports."""
+
+    def __init__(self, host: str, taken: tuple[int, ...]) -> None:
+        self.endpoint = Endpoint(host)
+        self.kernel = os.uname().release
+        self.taken = taken
+
+    async def published(self) -> tuple[tuple[str, str, int], ...]:
+        """Whoever has them."""
+        return tuple(("container other", "127.0.0.1", port) for port in self.taken)
+
+
+async def decided(
+    model: dict[str, Any] | None = None,
+    *,
+    scene: Scene = Scene(),  # noqa: B008 - frozen
+    before: Stage | None = None,
+    host: str = "unix:///e",
+    taken: tuple[int, ...] = (),
+    **options: Any,
+) -> Stage:
+    """The stage of a model, or the one after `before`, with its ports decided."""
+    loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
+    given = Stage(loaded, frozenset((model or MODEL)["services"])) if before is None else before
+    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), scene)
+
+
+def numbers(found: Stage) -> dict[str, str]:
+    """Service and container port -> host port."""
+    return {f"{change.service} {change.target}": change.published for change in found.ports}
+
+
+@pytest.mark.anyio
+async def test_ports_are_for_this_machine_alone_unless_somebody_says_otherwise() -> None:
+    """`--lan`, `as-written` and an engine elsewhere leave them as they are written."""
+    assert (await decided()).addresses == facts.loopbacks(os.uname().release)
+    assert (await decided(lan=True)).addresses == ()
+    assert (await decided(host="ssh://far")).addresses == ()
+    assert (await decided({**MODEL, "x-devenv": {"ports": "as-written"}})).addresses == ()
+
+
+@pytest.mark.anyio
+async def test_automatic_ports_stay_the_same() -> None:
+    """From call to call, by option or by setting, and while a container or the run has them."""
+    first = await decided(auto_ports=True)
+    port = numbers(first)["web 80"]
+    assert numbers(await decided({**MODEL, "x-devenv": {"ports": "auto"}})) == {"web 80": port}
+    assert services(first.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": port}
+
+    moved = await decided(auto_ports=True, taken=(int(port),))
+    assert numbers(moved) != numbers(first)
+    assert numbers(await decided(auto_ports=True, before=first, taken=(int(port),))) == numbers(first)
+    web = Container("1", "p-web-1", "web", "running", ours=True, ports=(("127.0.0.1", int(port), 80),))
+    kept = await decided(auto_ports=True, scene=Scene((web,)), taken=(int(port),))
+    assert numbers(kept) == numbers(first)
+    assert numbers(await decided(before=moved)) == {}
+
+
+@pytest.mark.anyio
+async def test_automatic_ports_leave_alone_what_is_named() -> None:
+    """`--port` counts for its port; services with several containers have a port each, which the engine picks."""
+    named = (PortChange("web", "9000", 80),)
+    found = await decided(auto_ports=True, ports=named)
+    assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
+    assert services(found.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": "9000"}
+
+    several = {**MODEL, "services": {**MODEL["services"], "web": {**MODEL["services"]["web"], "scale": 2}}}
+    assert numbers(await decided(several, auto_ports=True)) == {}
+
+
+@pytest.mark.anyio
+async def test_a_taken_automatic_port_is_passed_over() -> None:
+    """Somebody listens on it, on IPv4 or IPv6: the next one is taken, but on an engine elsewhere nobody can know."""
+    port = int(numbers(await decided(auto_ports=True))["web 80"])
+    for family, ip in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.create_server((ip, port), family=family):
+            assert numbers(await decided(auto_ports=True)) == {"web 80": str(port + 1)}
+            assert numbers(await decided(auto_ports=True, host="ssh://far")) == {"web 80": str(port)}
+
+
+@pytest.mark.anyio
+async def test_two_services_on_one_port(tmp_path: Path) -> None:
+    """The error names both, the place of the second, and a way out; who asks for one of them alone is let through."""
+    file = tmp_path / "compose.yml"
+    file.write_text("services:\n  a: {image: x, ports: ['8080:80']}\n  b:\n    image: x\n    ports:\n    - 8080:81\n")
+    model: dict[str, Any] = {
+        "name": "p",
+        "services": {
+            "a": {"image": "x", "ports": [{"target": 80, "published": "8080"}]},
+            "b": {"image": "x", "ports": [{"target": 81, "published": "8080"}]},
+        },
+    }
+    options = Options(Selection(str(tmp_path)))
+    loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
+    engine = Machine("unix:///e", ())
+    with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
+        await published(Stage(loaded, frozenset("ab")), options, engine, Scene())
+    assert (caught.value.exit_code, caught.value.where) == (5, "compose.yml:6")
+    assert re.search(r"devenv up --port b:\d+=81$", caught.value.hint or "")
+    assert await published(Stage(loaded, frozenset("b")), options, engine, Scene())
+    moved = replace(options, ports=(PortChange("b", "8081", 81),))
+    assert await published(Stage(loaded, frozenset("ab")), moved, engine, Scene())
 
 
 def test_an_unknown_service_is_named() -> None:

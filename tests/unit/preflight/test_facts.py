@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -29,20 +30,59 @@ def test_a_listener_is_seen(listening: tuple[str, int]) -> None:
     ip, port = listening
     assert facts.listener(ip, port)
     assert facts.listener("127.0.0.1", port) is (ip != "::1")
-    assert facts.listener("", port) is (ip != "::1")
+    assert facts.listener("::1", port) is (ip == "::1")
+    assert facts.listener("", port)
+
+
+def test_an_address_of_another_machine_is_not_taken() -> None:
+    """Nobody here listens there."""
+    assert not facts.listener("192.0.2.1", 80)
 
 
 def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
     """It is another one, and nobody listens there."""
     ip, port = listening
-    free = facts.free_port(ip, port)
+    free = facts.free_port((ip,), port)
     assert free > port
     assert not facts.listener(ip, free)
+    assert facts.free_port(("192.0.2.1", ip), port) == free
+    assert facts.free_port((ip,), port, (free,)) > free
+
+
+def test_who_reaches_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPv6 only where the engine runs on this kernel and the system has it; never under WSL2."""
+    here = os.uname()
+    with socket.socket(socket.AF_INET6) as probe:
+        has_ipv6 = probe.connect_ex(("::1", 1)) != errno.EADDRNOTAVAIL
+    assert facts.loopbacks(here.release) == (("127.0.0.1", "::1") if has_ipv6 else ("127.0.0.1",))
+    assert facts.loopbacks("6.6.6-linuxkit") == ("127.0.0.1",)
+    windows = "5.15.90.1-microsoft-standard-WSL2"
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*here[:2], windows, *here[3:])))
+    assert facts.loopbacks(windows) == ("127.0.0.1",)
+
+
+def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is published there, and nothing is taken."""
+
+    def refuse(family: int, *_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert facts.loopbacks(os.uname().release) == ("127.0.0.1",)
+    assert not facts.listener("::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("ip", "found"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")]
+)
+def test_where_a_published_port_is_found(ip: str, found: str) -> None:
+    """On an address of its own, or on the loopback one of the family."""
+    assert facts.reached(ip) == found
 
 
 def test_a_privileged_port_has_its_place_above() -> None:
     """80 becomes something like 8080, which everybody may bind."""
-    assert 8080 <= facts.free_port("127.0.0.1", 80) < 9080
+    assert 8080 <= facts.free_port(("127.0.0.1",), 80) < 9080
 
 
 def test_a_closed_port_is_free_at_once() -> None:
@@ -64,4 +104,4 @@ async def test_the_owner_is_named(listening: tuple[str, int]) -> None:
     owner = await facts.owner(port)
     assert owner is not None
     assert owner.startswith(f"pid {os.getpid()} (")
-    assert await facts.owner(facts.free_port("127.0.0.1", port)) is None
+    assert await facts.owner(facts.free_port(("127.0.0.1",), port)) is None

@@ -45,6 +45,10 @@ def test_clean(line: str, expected: str) -> None:
         (e.Step("before_up", "begin"), None),
         (e.Ready("shop", ("http://localhost/", "http://localhost:81/"), 3.21), "shop is up after 3.2 s: http://localhost/  http://localhost:81/"),
         (e.Ready("shop", (), 3.0), "shop is up after 3.0 s"),
+        (
+            e.Ready("shop", ("http://localhost:21000/",), 3.0, (e.Published("db", 3306, "127.0.0.1:20123"),)),
+            "shop is up after 3.0 s: http://localhost:21000/\n  db 3306: 127.0.0.1:20123",
+        ),
         (e.ServiceState("db", "healthy"), "● db healthy"),
         (e.ServiceState("db", "created", "waits for x"), "○ db waits for x"),
         (e.ServiceState("db", "exited", "exit code 3"), "✗ db exited (exit code 3)"),

@@ -1,0 +1,32 @@
+"""The name of a project that lies in a git worktree. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+LONGEST = 40
+
+
+def worktree_project(project: str, worktree: str) -> str:
+    """A name that Compose accepts: the project's, then the worktree's, once where that begins with the project's.
+
+    A worktree whose name a project cannot have (capitals, dots, too long) gets a mark of its own instead of what is
+    lost, so that two of one repository never share a name and with it their data.
+    """
+    base, own = _plain(project), _plain(worktree)
+    if own != worktree:
+        own = f"{own}-{hashlib.sha256(os.fsencode(worktree)).hexdigest()[:4]}".lstrip("-")
+    return own if not base or own.startswith((f"{base}-", f"{base}_")) else f"{base}-{own}"
+
+
+def repository(common: str) -> str:
+    """What the repository with this git folder is called: `shop` for /home/me/shop/.git and for /srv/shop.git."""
+    name = os.path.basename(common)
+    return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
+
+
+def _plain(name: str) -> str:
+    """As Compose makes a project's name of a folder's."""
+    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")[:LONGEST]

@@ -1,0 +1,199 @@
+"""Several trees of one repository up at once: each with its own name, its own ports and its own data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from devenv.preflight import facts
+from support import cli, worktrees
+from support.cli import Devenv, StartDevenv
+from support.stack import Stack, copy_sample, free_port, idle_service, unique_name
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+UP_TIMEOUT = 900  # seconds; on a new machine the images are made first
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+Trees = Callable[[Path, int], list[Stack]]
+
+
+@pytest.fixture
+def trees(engine: str, base_image: str, tmp_path: Path) -> Iterator[Trees]:
+    """Makes worktrees of the repository that a folder becomes: `trees(folder, number)`; removed whatever happens.
+
+    Nothing in their environment names the project.
+    """
+    made: list[Stack] = []
+
+    def make(folder: Path, number: int) -> list[Stack]:
+        main = worktrees.repository(folder)
+        for index in range(number):
+            tree = worktrees.add(main, tmp_path / f"tree-{index}")
+            made.append(Stack(tree, f"{main.name}-{tree.name}"))
+            made[-1].env = {}
+        return made[-number:]
+
+    yield make
+    for stack in made:
+        stack.remove()
+
+
+def address(run: Devenv) -> dict[str, str]:
+    """Service and container port -> the address that was told at `ready`."""
+    (ready,) = run.all("ready")
+    return {f"{port['service']} {port['target']}": port["address"] for port in ready["ports"]}
+
+
+def bound(port: str) -> set[str]:
+    """The addresses on which this machine listens at the port."""
+    number = f"{int(port):04X}"
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()]
+    return {row[1].partition(":")[0] for row in rows if row[3] == facts.LISTEN and row[1].endswith(f":{number}")}
+
+
+def test_five_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDevenv) -> None:
+    """All up at once, each site on a port of its own, each todo in the database of its own tree alone."""
+    folder = copy_sample(tmp_path).rename(tmp_path / unique_name("todos"))
+    five = trees(folder, 5)
+    runs = [devenv("up", "-d", "--stand-ins", "--port", "auto", cwd=stack.folder) for stack in five]
+    for run, stack in zip(runs, five, strict=True):
+        assert run.wait_for("ready", timeout=UP_TIMEOUT)["project"] == stack.name
+        assert run.wait() == 0, run.report()
+    sites = [run.all("ready")[0]["urls"][0] for run in runs]
+    assert len(set(sites)) == len(five)
+    for site, stack in zip(sites, five, strict=True):
+        title = json.dumps({"title": stack.name}).encode()
+        todo = urllib.request.Request(f"{site}api/todos", title, {"content-type": "application/json"})
+        with direct.open(todo, timeout=30) as answer:
+            assert answer.status < 300
+    for site, stack in zip(sites, five, strict=True):
+        with direct.open(f"{site}api/todos", timeout=30) as answer:
+            assert [todo["title"] for todo in json.load(answer)] == [stack.name]
+        told = stack.execute("backend", "printenv", "DEVENV_PORT_PROXY_80")
+        assert site == f"http://localhost:{told.strip()}/"
+    ends = [devenv("down", "--volumes", cwd=stack.folder) for stack in five]
+    assert [end.wait() for end in ends] == [0] * len(five)
+    assert [stack.leftovers() for stack in five] == [{}] * len(five)
+
+
+def test_a_tree_keeps_its_ports(
+    trees: Trees, tmp_path: Path, devenv: StartDevenv, state_env: Mapping[str, str]
+) -> None:
+    """Through a second `up`, which replaces nothing, and through `down`; its data too, and nobody else has them.
+
+    Other verbs, ours and those of `docker compose`, mean the tree that they are typed in.
+    """
+    main = tmp_path / unique_name("ports")
+    stack = Stack(main, main.name)
+    web = idle_service(ports=["80:80", "81"], volumes=["data:/data"])
+    model = {
+        "services": {"web": web, "my-db": idle_service()},
+        "volumes": {"data": {}},
+        "x-devenv": {"ports": "auto"},
+    }
+    stack.write("compose.yml", json.dumps(model))
+    one, other = trees(main, 2)
+
+    def up(tree: Stack) -> dict[str, str]:
+        run = devenv("up", "-d", cwd=tree.folder)
+        run.wait_for("ready")
+        assert run.wait() == 0, run.report()
+        return address(run)
+
+    first, second = up(one), up(other)
+    assert first.keys() == {"web 80", "web 81"}
+    assert not set(first.values()) & set(second.values())
+    ids = one.containers()
+    assert up(one) == first
+    assert one.containers() == ids
+    for service, target in (("my-db", 80), ("web", 81)):
+        told = one.execute(service, "printenv", f"DEVENV_PORT_WEB_{target}").strip()
+        assert first[f"web {target}"] == f"127.0.0.1:{told}"
+        loopback = {"0100007F", "00000000000000000000000001000000"}
+        assert bound(told) == loopback if len(facts.loopbacks(os.uname().release)) > 1 else {"0100007F"}
+
+    port = first["web 80"].partition(":")[2]
+    refused = devenv("up", "--port", f"web:{port}=80", cwd=other.folder)
+    assert refused.wait() == 4, refused.report()
+    assert (
+        f"port {port} (service web) is taken by web of the project {one.name}" in refused.all("error")[0]["message"]
+    )
+
+    def typed(*args: str) -> str:
+        done = cli.run(*args, cwd=one.folder, env=state_env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    typed("exec", "-T", "web", "sh", "-c", "echo mine > /data/whose")
+    assert other.read("web", "/data/whose") is None
+    assert set(typed("ps", "-q", "--no-trunc").split()) == set(ids)
+    assert typed("config").startswith(f"{one.name} in ")
+    typed("sync")
+    typed("down")
+    assert (one.leftovers(), len(other.containers())) == ({}, 2)
+
+    assert up(one) == first
+    assert one.read("web", "/data/whose") == "mine\n"
+    for tree in (one, other):
+        assert cli.run("down", "-v", cwd=tree.folder, env=state_env).returncode == 0
+
+
+def test_a_port_that_comes_while_it_runs(stack: Stack, up: Up) -> None:
+    """It is given a free one, which is said, and known to all; the others stay."""
+    services = {"web": idle_service(ports=["80:80"])}
+    stack.compose_file(services)
+    run = up.ready(stack, "--port", "auto")
+    stack.compose_file({**services, "late": idle_service(ports=["81"])})
+    assert run.wait_for("reloaded", added=["late"])["recreated"] == ["web"]
+    late = stack.execute("web", "printenv", "DEVENV_PORT_LATE_81").strip()
+    assert bound(late)
+    run.wait_for("notice", message=f"late 81 is published on port {late}")
+    assert stack.execute("late", "printenv", "DEVENV_PORT_WEB_80").strip() == address(run)["web 80"].split(":")[1]
+    assert run.stop() == 130
+
+
+def test_two_services_on_one_port(stack: Stack, up: Up) -> None:
+    """Found before anything is made: exit 5, the line of the second, and a `--port` that works when typed."""
+    port = free_port()
+    stack.compose_file({"a": idle_service(ports=["80", f"{port}:80"]), "b": idle_service(ports=[f"{port}:81"])})
+    run = up(stack)
+    assert run.wait() == 5, run.report()
+    error = run.all("error")[0]
+    lines = (stack.folder / "compose.yml").read_text().splitlines()
+    assert error["where"] == f"compose.yml:{1 + lines.index(f'    - {port}:81')}"
+    assert f"both publish the host port {port}" in error["message"]
+    assert stack.leftovers() == {}
+    way_out = re.search(r"--port \S+", error["hint"])
+    assert way_out
+    assert up.ready(stack, *way_out[0].split()).stop() == 130
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a network of its own needs root")
+def test_what_refuses_from_here(stack: Stack, state_env: Mapping[str, str]) -> None:
+    """Ports are published where devenv is not, as with WSL2: a line names `--lan`, unless it was given."""
+    test = {"test": ["CMD", "true"], "interval": "1s", "start_interval": "100ms", "start_period": "10s"}
+    stack.compose_file({"web": idle_service(ports=[f"{free_port()}:80"], healthcheck=test)})
+    elsewhere = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, "-m", "devenv"]
+    for options, told in ([], ["devenv up --lan"]), (["--lan"], []):
+        done = subprocess.run(
+            [*elsewhere, "up", "-d", "--output", "json", *options],
+            cwd=stack.folder,
+            env={**os.environ, **stack.env, **state_env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        refused = [one["hint"] for one in events if one["event"] == "notice" and "refused" in one["message"]]
+        assert refused == told, done.stdout
+        assert cli.run("down", cwd=stack.folder, env={**stack.env, **state_env}).returncode == 0
