@@ -5,7 +5,7 @@ DevenvError                      exit 1
 ├── StateError                   exit 3   another run holds the project, or our state is unreadable
 ├── EngineError                  exit 4   the engine, or something that it was asked for
 │   └── PortError                exit 4   a host port is taken or forbidden
-├── ConfigError                  exit 5   a file of the project is wrong; knows file and line
+├── ConfigError                  exit 5   a file of the project is wrong
 └── RefusedError                 exit 6   possible, but not safe
 """
 
@@ -13,14 +13,28 @@ from __future__ import annotations
 
 
 class DevenvError(Exception):
-    """What failed, on what, and what to type next; never a traceback, never a secret."""
+    """What failed, on what, and what to type next; never a traceback, never a secret.
+
+    `file` and `line` (counted from 1) say where the cause is written, as far as it is known.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.file = file
+        self.line = line
+
+    @property
+    def where(self) -> str | None:
+        """`file:line`, `file`, or None where no file is to blame."""
+        if self.file is None:
+            return None
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 class UsageError(DevenvError):
@@ -46,26 +60,9 @@ class PortError(EngineError):
 
 
 class ConfigError(DevenvError):
-    """A compose file, an env_file or an x-devenv key is wrong.
-
-    `file` and `line` (counted from 1) say where, as far as it is known.
-    """
+    """A compose file, an env_file or an x-devenv key is wrong."""
 
     exit_code = 5
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.file = file
-        self.line = line
-
-    @property
-    def where(self) -> str | None:
-        """`file:line`, `file`, or None where no file is to blame."""
-        if self.file is None:
-            return None
-        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 class RefusedError(DevenvError):

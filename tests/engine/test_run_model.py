@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from devenv.config.load import Selection, load
+from devenv.concurrent import each
+from devenv.config.load import Loaded, Selection, load
 from devenv.config.runmodel import Choices, Found, dump, run_model
-from devenv.engine.compose import Compose
+from devenv.engine.api import Engine
+from devenv.engine.compose import Compose, VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
+from devenv.lifecycle.failures import Examiner
+from devenv.lifecycle.stage import Stage, chosen, look
 from support import engine
 from support.stack import NewStack, Stack, free_port, idle_service
 
@@ -305,19 +310,77 @@ def test_a_taken_port_says_what_to_type(both: Stack) -> None:
     assert str(caught.value.hint).endswith("=80")
 
 
-def test_a_command_that_is_not_there(both: Stack) -> None:
-    """A failed start names the container and the reason, without the layers that it came through."""
-    both.compose_file({"web": {"image": engine.BASE_IMAGE, "command": ["/nope"]}})
+# service -> its keys, what it is told, and the key in whose line it is to be corrected
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "program": ({"command": ["nope"]}, "could not start `program`: its image has no program `nope`", "command:"),
+    "file": ({"command": ["/etc/passwd"]}, "could not start `file`: `/etc/passwd` is not executable", "command:"),
+    "user": ({"user": "nobody2"}, "could not start `user`: its image knows no user `nobody2`", "user: nobody2"),
+    "folder": (
+        {"working_dir": "/etc/passwd"},
+        "could not create `folder`: its working folder /etc/passwd cannot be entered",
+        "working_dir:",
+    ),
+    "mount": (
+        {"volumes": ["./empty:/etc/passwd"]},
+        "could not start `mount`: empty does not fit on /etc/passwd: one is a file, the other a folder",
+        "volumes:",
+    ),
+    "device": (
+        {"devices": ["/dev/nope"]},
+        "could not start `device`: the engine's machine has no device `/dev/nope`",
+        "devices:",
+    ),
+    "secret": (
+        {"secrets": ["key"]},
+        "could not create `secret`: the secret `key` is the file key.txt, which does not exist",
+        "key:",
+    ),
+    "network": (
+        {"networks": ["front"]},
+        "could not create: the external network `dvt-nowhere` does not exist",
+        "front:",
+    ),
+    "waiting": (
+        {"depends_on": {"base": {"condition": "service_healthy"}}},
+        "could not start: others wait for `base` to be healthy, and it has no health check",
+        "base:",
+    ),
+}
 
-    async def up() -> None:
-        compose = await ours(both)
-        await compose.create()
-        await compose.start()
 
-    with pytest.raises(EngineError) as caught:
-        anyio.run(up)
-    assert str(caught.value) == 'could not start `web`: exec: "/nope": stat /nope: no such file or directory'
-    assert caught.value.hint == "Correct `command` or `entrypoint` of `web`: its image has no such program."
+def test_what_is_refused(both: Stack) -> None:
+    """Each refusal is told with the service, what it means and the line, without containers, ids and layers."""
+    services = {"base": idle_service()} | {name: idle_service() | keys for name, (keys, _, _) in REFUSED.items()}
+    more = {"networks": {"front": {"external": True, "name": "dvt-nowhere"}}, "secrets": {"key": {"file": "key.txt"}}}
+    written = both.compose_file(services, **more).read_text().splitlines()
+    (both.folder / "empty").mkdir()
+    both.compose("create", "base")
+    told: dict[str, DevenvError] = {}
+
+    async def refuse(api: Engine, loaded: Loaded, name: str) -> None:
+        scene = await api.scene(both.name)
+        compose = Stage(loaded, chosen(loaded.project, [name]), await look(api, scene)).compose
+        try:
+            await compose.create([name])
+            await compose.start([name])
+        except VerbError as error:
+            examiner = Examiner(api, loaded, Selection(str(both.folder)))
+            told[name] = await examiner.refused(error, await api.scene(both.name))
+
+    async def refuse_all() -> None:
+        loaded = await load(Selection(str(both.folder)))
+        async with Engine.connect() as api:
+            await each(lambda name: refuse(api, loaded, name), REFUSED)
+
+    anyio.run(refuse_all)
+    assert {name: error.message for name, error in told.items()} == {
+        name: said for name, (_, said, _) in REFUSED.items()
+    }
+    for name, error in told.items():
+        assert error.line is not None, name
+        assert REFUSED[name][2] in written[error.line - 1], name
+        assert error.hint
+        assert error.exit_code == (4 if name == "network" else 5)
 
 
 @pytest.mark.parametrize(

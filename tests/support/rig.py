@@ -21,8 +21,10 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from devenv.concurrent import first
+from devenv.config.load import Loaded, Selection
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint
+from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.health import Observer
 from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
@@ -202,6 +204,7 @@ class Rig:
                 on_start=corridor.adopt,
                 on_gone=corridor.drop,
                 on_return=self._left_alone,
+                examiner=lambda: Examiner(engine, Loaded(self.project, {}), Selection(self.project.directory)),
             )
 
             async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:

@@ -89,6 +89,7 @@ class Engine:
         self._http = http
         self._version = ""
         self.kernel = ""
+        self.platform = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
 
@@ -106,7 +107,7 @@ class Engine:
             await http.aclose()
 
     async def _greet(self) -> None:
-        newest, oldest, self.kernel = await self._ask("version", "greeting the engine", _versions)
+        (newest, oldest), self.platform, self.kernel = await self._ask("version", "greeting the engine", _greeting)
         if newest < OLDEST:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
@@ -228,13 +229,14 @@ class Engine:
             raise
 
     async def health_output(self, container_id: str) -> str:
-        """What the last health check printed, or nothing."""
+        """What the last health check that failed printed, or nothing."""
+
+        def last(shown: Mapping[str, Any]) -> str:
+            failed = [one for one in shown["State"]["Health"]["Log"] or () if one["ExitCode"]]
+            return str(failed[-1]["Output"]).strip() if failed else ""
+
         with contextlib.suppress(EngineError):
-            return await self._ask(
-                f"containers/{container_id}/json",
-                "reading a health check",
-                lambda shown: str(shown["State"]["Health"]["Log"][-1]["Output"]).strip(),
-            )
+            return await self._ask(f"containers/{container_id}/json", "reading a health check", last)
         return ""
 
     # --- archive --------------------------------------------------------------------------------------------
@@ -470,6 +472,13 @@ class Engine:
         """The ids of all images."""
         return tuple(str(image["Id"]) for image in await self._list("images/json", "listing images"))
 
+    async def image_platform(self, image_id: str) -> str:
+        """What an image is for, such as `linux/amd64`; empty where nobody knows."""
+        with contextlib.suppress(EngineError):
+            path = f"images/{image_id}/json"
+            return await self._ask(path, "inspecting an image", lambda shown: _platform(shown, "Architecture"))
+        return ""
+
     async def image_variables(self, reference: str) -> dict[str, str]:
         """The environment that an image brings; nothing where it is not there."""
         try:
@@ -587,6 +596,8 @@ def _container(shown: dict[str, Any]) -> Container:
         ours=project is not None and labels.get(OUR_LABEL) == project,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
         exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
         started_at=state.get("StartedAt") or "",
         finished_at=state.get("FinishedAt") or "",
         user=config.get("User") or "",
@@ -628,10 +639,15 @@ def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-def _versions(shown: Mapping[str, str]) -> tuple[tuple[int, int], tuple[int, int], str]:
-    """The newest and the oldest version of the API that the engine speaks, and the kernel that it runs on."""
+def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
+    """The newest and the oldest version of the API that the engine speaks, its platform, and its kernel."""
     newest, oldest = (shown.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
-    return (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1])), str(shown.get("KernelVersion", ""))
+    versions = (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))
+    return versions, _platform(shown, "Arch"), str(shown.get("KernelVersion", ""))
+
+
+def _platform(shown: Mapping[str, str], key: str) -> str:
+    return f"{shown['Os']}/{shown[key]}" if shown.get("Os") and shown.get(key) else ""
 
 
 def _dotted(version: tuple[int, int]) -> str:

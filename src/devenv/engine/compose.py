@@ -52,7 +52,11 @@ _OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
 _ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
 _STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
 
-_CONTAINER_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+_ID = re.compile(r"(?:(?:container )?\"[0-9a-f]{64}\")|\b[0-9a-f]{64}\b")
+_UNKNOWN = re.compile(r": unknown(?=: |\Z)")
+_ROOT = re.compile(
+    r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff|fs)(?=/)"
+)  # of a container, on the engine
 
 # What BuildKit says, what it means, what to do. The groups fill the text; `line` is of the Dockerfile.
 _BUILD_FAULTS = (
@@ -91,20 +95,17 @@ _HINTS = (
         r"No such image|pull access denied|manifest unknown|not found: manifest",
         "`devenv images` shows which images are needed and which are there.",
     ),
-    (
-        r"is already in use by container",
-        "A container that devenv did not create has this name; remove or rename it.",
-    ),
-    (
-        r"exec: .*(?:not found|no such file)",
-        "Correct `command` or `entrypoint` of {service}: its image has no such program.",
-    ),
-    (r"unable to find (?:user|group)", "Correct `user` of {service}: its image knows no such name."),
-    (r"\bmount|bind source", "Correct `volumes` of {service}: a file mounts on a file, a folder on a folder."),
-    (r"network \S+ not found", "Create it (docker network create), or take `external` from the network."),
-    (r"volume \S+ not found", "Create it (docker volume create), or take `external` from the volume."),
-    (r"\AError response from daemon", "Correct {service} in the compose file: these are the engine's own words."),
 )
+
+
+class VerbError(EngineError):
+    """`create` or `start` failed: `reason` in plain words, and the service, where it is plain which one it was."""
+
+    def __init__(self, verb: str, reason: str, service: str | None = None) -> None:
+        super().__init__(f"could not {verb} `{service}`: {reason}" if service else f"could not {verb}: {reason}")
+        self.verb = verb
+        self.reason = reason
+        self.service = service
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,8 @@ class Compose:
             return error
         if taken := re.search(r"Bind for \S*:(\d+) failed|listen \w+ \S*:(\d+): bind: (.*)", reason):
             return self._port_failure(taken[1] or taken[2], taken[3] or "already", reason)
-        service = self._unfinished(output)
-        what = f"{verb} {service}" if service else verb
-        return EngineError(f"could not {what}: {plain(reason)}", hint=_hint(reason, service))
+        of_another = reason.startswith("dependency failed to start")
+        return VerbError(verb, self._plain(reason), None if of_another else self._unfinished(output))
 
     def _port_failure(self, port: str, why: str, reason: str) -> PortError:
         words = "is taken" if "already" in why else f"cannot be used: {why}"
@@ -180,12 +180,22 @@ class Compose:
         begun = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
         return self._named(begun[0]) if len(begun) == 1 else None
 
-    def _named(self, container: str) -> str:
+    def _plain(self, reason: str) -> str:
+        """The reason with services in the place of their containers."""
+        return re.sub(r"container (\S+)", lambda found: self._told(found[1]) or found[0], plain(reason))
+
+    def _told(self, container: str) -> str | None:
+        name = self._named(container)
+        return name and f"`{name}`"
+
+    def _named(self, container: str) -> str | None:
+        """The service of a container; one that is being replaced has its id before its name."""
         for name, service in self._services().items():
-            numbered = re.fullmatch(rf"{re.escape(f'{self.project}-{name}')}-\d+", container)
-            if numbered or service.get("container_name") == container:
-                return f"`{name}`"
-        return container
+            known = service.get("container_name")
+            pattern = re.escape(known) if known else rf"{re.escape(f'{self.project}-{name}')}-\d+"
+            if re.fullmatch(rf"(?:[0-9a-f]{{12}}_)?{pattern}", container):
+                return name
+        return None
 
     def _build_failure(self, log: _BuildLog, output: str, services: Sequence[str]) -> DevenvError:
         reason = last_reason(output)
@@ -200,7 +210,7 @@ class Compose:
         else:
             message = f"{subject} failed: {plain(reason)}"
         lines = "".join(f"\n  {line}" for line in log.failed_lines)
-        return EngineError(message + lines, hint=None if ended else _hint(reason, service and f"`{service}`"))
+        return EngineError(message + lines, hint=None if ended else _hint(reason))
 
     def _built(self, reason: str, log: _BuildLog, services: Sequence[str]) -> str | None:
         """The service whose build failed, as far as Compose tells; a step names it only among several."""
@@ -287,8 +297,8 @@ def last_reason(output: str) -> str:
 
 
 def plain(reason: str) -> str:
-    """A reason without the names of the layers it came through, and with ids as `docker ps` prints them."""
-    told = _CONTAINER_ID.sub(r"\1", _DAEMON.sub("", reason).removesuffix(": unknown"))
+    """A reason without the names of the layers it came through, without ids and without the engine's own folders."""
+    told = _ID.sub("…", _ROOT.sub("", _UNKNOWN.sub("", _DAEMON.sub("", reason))))
     return told or "Compose gave no reason"
 
 
@@ -309,9 +319,8 @@ def _unreachable(reason: str) -> DevenvError | None:
     return None
 
 
-def _hint(reason: str, service: str | None) -> str | None:
-    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, reason)), None)
-    return hint and hint.format(service=service or "the service")
+def _hint(reason: str) -> str | None:
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, reason)), None)
 
 
 def clean(text: str) -> str:

@@ -14,15 +14,17 @@ from anyio.abc import TaskGroup
 from devenv.concurrent import patiently
 from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.losses import Losses
-from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, optional, standings
-from devenv.model.events import Emit, Log, ServiceState
+from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, held_up, optional, reminder, standings
+from devenv.model.events import Emit, Log, Problem, ServiceState, Waiting
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Project
 
 ENDED = (Phase.COMPLETED, Phase.EXITED)
 LOOK_EVERY = 1.0
-LAST_LINES = 12
+QUIET = 0.3  # seconds that a process without a health check has to last until it counts as up
+LASTING = 10.0  # seconds after which an end is no longer the same one again and again
 LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
 OVER_AFTER = 3.0
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
@@ -45,6 +47,7 @@ class Observer:
     on_start: OnStart
     on_gone: OnGone
     on_return: OnReturn
+    examiner: Callable[[], Examiner]
     scene: Scene = field(default_factory=Scene)
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _moved: anyio.Event = field(default_factory=anyio.Event)
@@ -56,10 +59,15 @@ class Observer:
     _replaced: set[str] = field(default_factory=set)
     _history: set[tuple[str, str]] = field(default_factory=set)
     _losses: Losses = field(default_factory=Losses)
+    _begun: dict[tuple[str, str], float] = field(default_factory=dict)  # lives -> since when they are seen
+    _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, and how often that was told
+    _mourned: set[str] = field(default_factory=set)
+    _is_up: bool = False
 
     def known(self, container: Container) -> None:
-        """The container is served already; only a new start of it counts as a start."""
+        """The container is served already, and has lasted; only a new start of it counts as a start."""
         self._served[container.id] = container.key
+        self._begun[container.key] = -LASTING
 
     def forget(self, containers: Iterable[Container]) -> None:
         """How these have ended is history: they count as created until they are started, or all is `begun`."""
@@ -127,9 +135,14 @@ class Observer:
             for standing in failed:
                 if standing.service not in dispensable:
                     raise await self.failure(standing)
+            rest = None
             if found and all(s.phase in GOOD or s in failed for s in found):
-                return
-            await moved.wait()
+                rest = max(map(self._unrest, found))
+                if rest <= 0:
+                    self._is_up = True
+                    return
+            with anyio.move_on_after(rest):
+                await moved.wait()
 
     async def until_over(self) -> None:
         """Returns when no service runs any more, and none has come back for a while.
@@ -161,18 +174,24 @@ class Observer:
         )
 
     async def failure(self, standing: Standing) -> DevenvError:
-        """The error for a service that failed: how, its health check's output, its last lines."""
-        how = standing.detail if standing.phase is Phase.UNHEALTHY else f"ended with {standing.detail}"
-        text = [f"service {standing.service} failed: {how}"]
-        sick = [c for c in self.scene.of(standing.service) if c.health == "unhealthy"]
-        said = [await self.engine.health_output(c.id) for c in sick]
-        text += [f"  health check: {one.splitlines()[-1]}" for one in said if one]
-        for container in self.scene.of(standing.service):
-            last = self.engine.logs(container, tail=str(LAST_LINES), follow=False)
-            text += [f"  {line}" async for _, line in last]
+        """The error for a service that failed; all that its ended containers said is told by then."""
+        failed = [c for c in self.scene.of(standing.service) if c.health == "unhealthy" or c.exit_code]
+        error = await self.examiner().failed(standing, failed)
         with anyio.move_on_after(LAST_WORDS):
             await self._hear_out(standing.service)
-        return DevenvError("\n".join(text))
+        return error
+
+    async def late(self, timeout: float) -> DevenvError:
+        """The error for not being up after `timeout` seconds."""
+        found = [standing for standing in self.standings() if standing.phase not in GOOD]
+        return await self.examiner().late(found, self.scene, timeout)
+
+    def _unrest(self, standing: Standing) -> float:
+        """Seconds for which the service has to go on to count as up; none where a health check says so."""
+        if standing.phase is not Phase.STARTED:
+            return 0.0
+        now = anyio.current_time()
+        return max(QUIET - now + self._begun.get(c.key, now) for c in self.scene.of(standing.service))
 
     def _will_try_again(self, standing: Standing) -> bool:
         """The engine says so itself: `restarting` ends when a policy's attempts are used up."""
@@ -228,12 +247,49 @@ class Observer:
             if self._told.get(standing.service) != standing:
                 self._told[standing.service] = standing
                 self.emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+                if standing.phase is Phase.EXITED and self._is_news(standing):
+                    tasks.start_soon(self._mourn, standing)
+            self._remind(standing, tasks)
         self._tell_moved()
         return not missing
 
     def _tell_moved(self) -> None:
         self._moved.set()
         self._moved = anyio.Event()
+
+    def _is_news(self, standing: Standing) -> bool:
+        """Whether the end of a service is a problem that nothing else tells of, and not the last one once more."""
+        if not self._is_up and standing.service not in optional(self.project):
+            return False
+        now = anyio.current_time()
+        lasted = max(now - self._begun.get(c.key, now) for c in self.scene.of(standing.service))
+        return standing.service not in self._mourned or lasted >= LASTING
+
+    async def _mourn(self, standing: Standing) -> None:
+        self._mourned.add(standing.service)
+        error = await self.failure(standing)
+        said = error.message.removeprefix(f"service {standing.service} failed: ")
+        self.emit(Problem(f"{error.where}: {said}" if error.where else said, error.hint, standing.service))
+
+    def _remind(self, standing: Standing, tasks: TaskGroup) -> None:
+        """Who is not up, and waits for nobody else, is told of in growing distances."""
+        now = anyio.current_time()
+        if standing.phase in GOOD and self._unrest(standing) <= 0:
+            self._late.pop(standing.service, None)
+        elif standing.phase is Phase.STARTING or self._will_try_again(standing):
+            since, told = self._late.setdefault(standing.service, (now, 0))
+            if now - since >= reminder(told):
+                self._late[standing.service] = since, told + 1
+                tasks.start_soon(self._tell_wait, standing, now - since)
+
+    async def _tell_wait(self, standing: Standing, seconds: float) -> None:
+        lines, check = [""], ""
+        for container in self.scene.of(standing.service):
+            lines += [line async for _, line in self.engine.logs(container, tail="1", follow=False)]
+            if container.health == "starting":
+                check = (await self.engine.health_output(container.id)).rpartition("\n")[2]
+        others = held_up(self.project, self.standings()).get(standing.service, ())
+        self.emit(Waiting(standing.service, standing.detail, round(seconds, 1), others, lines[-1], check))
 
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":
@@ -245,6 +301,8 @@ class Observer:
             self._served.pop(container.id, None)  # when it goes on, it is looked at as if it began
         if not container.running:
             self._ended[container.id] = container.finished_at
+        else:
+            self._begun.setdefault(container.key, anyio.current_time())
         if container.running and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
             tasks.start_soon(self._serve, container)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from devenv.model.observed import Container, Scene
-from devenv.model.project import Condition, Project, Service
+from devenv.model.project import Condition, Dependency, Project, Service
 
 
 class Phase(StrEnum):
@@ -105,23 +105,51 @@ def optional(project: Project) -> frozenset[str]:
     return frozenset(d.service for d in needs) - {d.service for d in needs if d.required}
 
 
+def held_up(project: Project, found: Iterable[Standing]) -> dict[str, tuple[str, ...]]:
+    """Services that others wait for -> those others, which do not run yet."""
+    reached = {standing.service: standing.phase for standing in found}
+    late = [s for s in project.services if reached.get(s.name) in (Phase.ABSENT, Phase.CREATED)]
+    pairs = [(d.service, s.name) for s in late for d in unmet(s, reached)]
+    return {name: tuple(other for needed, other in pairs if needed == name) for name, _ in pairs}
+
+
+def followers(project: Project, changed: Iterable[str]) -> tuple[str, ...]:
+    """The services that `restart: true` restarts when these were, the nearest first."""
+    found = list(changed)
+    begun = len(found)
+    for name in found:
+        depends = (s.name for s in project.services if any(d.restart and d.service == name for d in s.depends_on))
+        found += [other for other in depends if other not in found]
+    return tuple(found[begun:])
+
+
+def reminder(told: int) -> float:
+    """Seconds until a wait, told of so many times, is told of (again): after 5, 15 and 60, then every minute."""
+    return (5.0, 15.0)[told] if told < 2 else 60.0 * (told - 1)  # noqa: PLR2004 - the length of the pair
+
+
 def _detail(service: Service, reached: Mapping[str, Phase], container: Container | None) -> str:
     mine = reached[service.name]
     if mine is Phase.EXITED and container is not None:
-        return f"exit code {container.exit_code}"
+        return f"exit code {container.exit_code}{', started again' if container.state == 'restarting' else ''}"
     if mine is Phase.UNHEALTHY:
         return "its health check fails"
     if mine in (Phase.ABSENT, Phase.CREATED):
-        unmet = [d for d in service.depends_on if d.service in reached and not _met(d.condition, reached[d.service])]
+        left = unmet(service, reached)
         waits = [
-            f"{', '.join(d.service for d in unmet if d.condition is condition)} {words}"
+            f"{', '.join(d.service for d in left if d.condition is condition)} {words}"
             for condition, words in UNTIL.items()
-            if any(d.condition is condition for d in unmet)
+            if any(d.condition is condition for d in left)
         ]
         return f"waits for {' and '.join(waits)}" if waits else ""
     if mine is Phase.STARTING:
         return "waits for its health check" if service.has_healthcheck else "is running to its end"
     return ""
+
+
+def unmet(service: Service, reached: Mapping[str, Phase]) -> list[Dependency]:
+    """What the service still waits for."""
+    return [d for d in service.depends_on if d.service in reached and not _met(d.condition, reached[d.service])]
 
 
 def _met(condition: Condition, reached: Phase) -> bool:

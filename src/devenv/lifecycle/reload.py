@@ -12,7 +12,7 @@ import anyio
 from devenv.config import load
 from devenv.config.inputs import inputs
 from devenv.config.load import Loaded, Selection
-from devenv.errors import ConfigError, DevenvError
+from devenv.errors import DevenvError
 from devenv.model.events import Emit, Notice, Problem
 from devenv.model.project import Project
 from devenv.watch import faults, source
@@ -99,8 +99,7 @@ class Reload:
         self.loaded = loaded
 
     def _tell(self, error: DevenvError) -> None:
-        where = f"{error.where}: " if isinstance(error, ConfigError) and error.where else ""
-        said = f"{where}{error.message}"
+        said = f"{error.where}: {error.message}" if error.where else error.message
         if said not in self._told:
             self._told.add(said)
             self.emit(Problem(said, error.hint))

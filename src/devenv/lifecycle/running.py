@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +18,14 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
-from devenv.engine.compose import Compose
+from devenv.engine.compose import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.images import pantry
 from devenv.lifecycle import difference
 from devenv.lifecycle.consent import weigh, wishes
 from devenv.lifecycle.difference import Difference
+from devenv.lifecycle.failures import Examiner
+from devenv.lifecycle.following import Following
 from devenv.lifecycle.health import Observer
 from devenv.lifecycle.keeper import Keeper
 from devenv.lifecycle.ledger import Ledger, Run
@@ -78,7 +80,9 @@ class Running:
             on_start=self.keeper.adopt,
             on_gone=self.keeper.drop,
             on_return=self.resume,
+            examiner=lambda: Examiner(self.engine, self.stage.loaded, self.options.selection),
         )
+        self.following = Following(self.engine, self.observer, self.emit, self.options.timeout)
 
     # --- the way up ----------------------------------------------------------------------------------------------
 
@@ -136,11 +140,12 @@ class Running:
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
+        self.following.tasks = tasks
         rules_now = await self._rules_of(self.stage)
         await self._keep(tasks, rules_now)
         if names := sorted(self.stage.own):
             async with self.compose_turn:
-                await self.stage.making.create(names)
+                await self._composed(self.stage.making.create(names), names)
         self._made = dict(self.stage.services)
         return bool(rules_now[1])
 
@@ -158,24 +163,25 @@ class Running:
         self._rises = True
         try:
             async with self.compose_turn:
-                await self._start(self.stage.compose, self.stage.names)
+                await self._composed(self.stage.compose.start(sorted(self.stage.names)), self.stage.names)
         finally:
             self._rises = False
             self.observer.begun()
 
-    async def _start(self, compose: Compose, names: Collection[str]) -> None:
+    async def _composed(self, verb: Awaitable[None], names: Collection[str]) -> None:
         try:
-            await compose.start(sorted(names))
-        except EngineError as error:
+            await verb
+        except VerbError as error:
             raise await self._explained(error, names) from error
 
-    async def _explained(self, error: EngineError, names: Collection[str]) -> DevenvError:
-        """What Compose could not start, in the words of the service that failed."""
+    async def _explained(self, error: VerbError, names: Collection[str]) -> DevenvError:
+        """Why Compose could not do it: in the words of a service that failed and that others wait for, or its own."""
         self.observer.look_at(await self.engine.scene(self.stage.project.name))
         for standing in self.observer.standings():
-            if standing.service in names and standing.phase in BAD:
+            named = any(f"{quote}{standing.service}{quote}" in error.reason for quote in '`"')
+            if named and standing.service in names and standing.phase in BAD:
                 return await self.observer.failure(standing)
-        return error
+        return await self.observer.examiner().refused(error, self.observer.scene)
 
     async def _first_sync(self, container: Container) -> None:
         await self.keeper.adopt(container)
@@ -218,7 +224,7 @@ class Running:
         running = {c.service for c in self.observer.scene.containers if c.running}
         async with self._ending(ended):
             try:
-                await self._start(self.stage.starting(names, running), names)
+                await self._composed(self.stage.starting(names, running).start(names), names)
             except DevenvError as error:
                 self.emit(Problem(f"the engine is back, but not all services: {error.message}", error.hint))
                 return
@@ -228,14 +234,15 @@ class Running:
         old = self.observer.scene.of(service)
         async with self._ending(old):
             scene = await self._remake((service,), force=True)
+        self.following.after((service,))
         await self._drop_images(old, scene)
 
     async def _remake(self, services: Sequence[str], *, force: bool = False) -> Scene:
         """These services created where they are missing or changed, synced and started; all that is there then."""
         failure = None
         try:
-            await self.stage.making.create(services, force=force)
-        except EngineError as error:
+            await self._composed(self.stage.making.create(services, force=force), services)
+        except DevenvError as error:
             failure = error  # what has been made anew before it has to run all the same
         scene = await self.engine.scene(self.stage.project.name)
         new = [c for c in scene.containers if c.service in services and c.state == "created"]
@@ -244,7 +251,7 @@ class Running:
         finally:
             if begun := {c.service for c in new}:
                 running = {c.service for c in scene.containers if c.running}
-                await self._start(self.stage.starting(begun, running), begun)
+                await self._composed(self.stage.starting(begun, running).start(sorted(begun)), begun)
         if failure is not None:
             raise failure
         return scene
@@ -271,12 +278,11 @@ class Running:
     async def _restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
         """As `_ending`. On the way up, what Compose has started and waits for no more need not wait for Compose."""
         waited_for = awaited(self.stage.project, self.observer.scene)
-        if self._rises and all(c.running and c.service not in waited_for for c in containers):
+        own_turn = self._rises and all(c.running and c.service not in waited_for for c in containers)
+        async with contextlib.nullcontext() if own_turn else self.compose_turn:
             with self.observer.ending(containers):
                 yield
-            return
-        async with self._ending(containers):
-            yield
+        self.following.after({c.service for c in containers})
 
     # --- other files ---------------------------------------------------------------------------------------------
 
@@ -365,6 +371,7 @@ class Running:
                 self.observer.serve_again()
             if change.touched:
                 await self._remake(change.touched)
+                self.following.after(change.touched)
         finally:
             self.keeper.open()
         self._made = dict(self.stage.services)

@@ -16,7 +16,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine import process
 from devenv.engine.api import Engine
-from devenv.errors import DevenvError, EngineError, UsageError
+from devenv.errors import EngineError, UsageError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.consent import require_trust, weigh
@@ -276,11 +276,7 @@ class Ascent:
         assert self.running is not None  # noqa: S101 - an earlier step
         observer = self.running.observer
         if not await patiently(self.options.timeout, observer.until_ready):
-            late = [f"{s.service} {s.detail or s.phase}" for s in observer.standings() if s.detail]
-            raise DevenvError(
-                f"not healthy after {self.options.timeout:.0f} s: {'; '.join(late)}",
-                hint=f"devenv up --timeout {2 * self.options.timeout:.0f}",
-            )
+            raise await observer.late(self.options.timeout)
         self.running.settle()
 
     async def hook(self, moment: Moment, _tasks: TaskGroup) -> None:

@@ -53,6 +53,22 @@ class ServiceState(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """A service has not been up for `seconds`, and why; `holds_up` wait for it, `line` is the last of its log.
+
+    `check` is the last line of what its health check printed, where that has failed so far.
+    """
+
+    event: ClassVar[str] = "waiting"
+    service: str
+    detail: str
+    seconds: float
+    holds_up: tuple[str, ...] = ()
+    line: str = ""
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """A port of a service's containers, and where it is published: an address with its port."""
 

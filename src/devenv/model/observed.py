@@ -18,7 +18,7 @@ class Container:
 
     `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` and
     `finished_at` are the engine's own texts (RFC 3339); while it runs, the latter is the end of its last life.
-    `user` is `Config.User` as written.
+    `user` is `Config.User` as written, `error` why the engine could not start it.
     """
 
     id: str
@@ -28,6 +28,8 @@ class Container:
     ours: bool
     health: str | None = None
     exit_code: int = 0
+    out_of_memory: bool = False
+    error: str = ""
     started_at: str = ""
     finished_at: str = ""
     user: str = ""

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
-from devenv.errors import ConfigError, DevenvError
+from devenv.errors import DevenvError
 from devenv.model import events as e
 from devenv.ui import text, waterfall
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
-QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Restarted, e.Executed)
+QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
 CHATTY = ("build", "save")  # steps whose details are said where they replace each other
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
@@ -77,7 +77,7 @@ class Console:
 
     def error(self, error: DevenvError) -> None:
         """What failed, where, and what to type; as an event under `--output json` too."""
-        where = error.where if isinstance(error, ConfigError) else None
+        where = error.where
         if self._json:
             fields = {"message": error.message, "where": where, "hint": error.hint, "exit_code": error.exit_code}
             self._event("error", fields)

@@ -94,6 +94,8 @@ def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
             return f"{said}\n  hint: {hint}" if hint else said
         case e.Notice(message, hint):
             return f"{message}\n  hint: {hint}" if hint else message
+        case e.Waiting():
+            return _waiting(event)
         case e.Compared():
             return _compared(event)
         case e.Stopping(reason, containers):
@@ -147,6 +149,13 @@ def _service(event: e.ServiceState) -> str | None:
     said = detail if state in ("created", "absent", "starting") and detail else state
     failed = f" ({detail})" if state in ("unhealthy", "exited") and detail else ""
     return f"{MARKS.get(state, '○')} {event.service} {said}{failed}"
+
+
+def _waiting(event: e.Waiting) -> str:
+    others = ", ".join(event.holds_up)
+    after = f"; {others} {'wait' if len(event.holds_up) > 1 else 'waits'} for it" if others else ""
+    said = [f"\n  {clean(line)}" for line in (event.check, event.line) if line]
+    return f"{MARKS['starting']} {event.service} {event.detail} ({event.seconds:.0f} s{after}){''.join(said)}"
 
 
 def _synced(event: e.Synced) -> str:

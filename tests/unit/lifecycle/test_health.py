@@ -10,9 +10,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from devenv.config.load import Loaded, Selection
 from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle import health
+from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.health import Observer
-from devenv.model.events import Event, Log, ServiceState
+from devenv.model.events import Event, Log, Problem, ServiceState, Waiting
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Condition, Dependency, Project, Service
 
@@ -31,6 +34,7 @@ class FakeEngine:
         self.containers = containers
         self.said: dict[str, list[str]] = {}
         self.health = ""
+        self.platform = "linux/amd64"
         self.asked: list[str] = []
         self.down = False
         self._send, self._receive = anyio.create_memory_object_stream[dict[str, Any]](100)
@@ -60,6 +64,9 @@ class FakeEngine:
     async def health_output(self, _container_id: str) -> str:
         return self.health
 
+    async def image_platform(self, _image: str) -> str:
+        return self.platform
+
     def close(self) -> None:
         self._send.close()
         self._receive.close()
@@ -75,15 +82,18 @@ class Told:
         self.gone: list[str] = []
         self.fallen: list[str] = []
         self.failing = 0
+        project = Project("p", "/p", (), services)
+        examiner = Examiner(engine, Loaded(project, {}), Selection("/p"))  # type: ignore[arg-type]
         self.observer = Observer(
             engine,  # type: ignore[arg-type]
-            Project("p", "/p", (), services),
+            project,
             frozenset(s.name for s in services),
             emit=self.events.append,
             logs=logs,
             on_start=self._start,
             on_gone=self._drop,
             on_return=self._resume,
+            examiner=lambda: examiner,
         )
 
     async def _start(self, found: Container) -> None:
@@ -106,6 +116,12 @@ class Told:
     @property
     def states(self) -> list[tuple[str, str]]:
         return [(e.service, e.state) for e in self.events if isinstance(e, ServiceState)]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process has to last, except where a test is about that."""
+    monkeypatch.setattr(health, "QUIET", 0.0)
 
 
 WEB, DB, JOB = Service("web"), Service("db", has_healthcheck=True), Service("job", restart="on-failure")
@@ -421,3 +437,133 @@ async def test_an_error_waits_for_what_the_failed_service_said() -> None:
         assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "why")]
         tasks.cancel_scope.cancel()
     engine.close()
+
+
+async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a health check a service that dies at once was never up; what others wait for takes that time away."""
+    monkeypatch.setattr(health, "QUIET", 0.3)
+    engine = FakeEngine(container("web"), container("db", health="starting"))
+    told = Told(engine, WEB, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        await anyio.sleep(0.3)
+        began = anyio.current_time()
+        tasks.start_soon(engine.change, container("web"), container("db", health="healthy"))
+        await told.observer.until_ready()
+        assert anyio.current_time() - began < 0.25
+        tasks.cancel_scope.cancel()
+    again = FakeEngine(container("web"))
+    told = Told(again, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        tasks.start_soon(again.change, container("web", "exited", exit_code=3))
+        with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+    again.close()
+
+
+async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this run did not start need not prove itself."""
+    monkeypatch.setattr(health, "QUIET", 60.0)
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    told.observer.known(engine.containers[0])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same end again and again is one problem; after a life that lasted it is a new one."""
+    engine = FakeEngine(container("web"))
+    engine.said = {"web": ["Error: Cannot find module 'express'"]}
+    told = Told(engine, WEB)
+
+    def problems() -> list[Problem]:
+        return [e for e in told.events if isinstance(e, Problem)]
+
+    async def crash(life: str) -> None:
+        await engine.change(container("web", started=life))
+        await told.until(lambda: f"web@{life}" in told.started)
+        await engine.change(container("web", "restarting", started=life, exit_code=1))
+        await told.until(lambda: told.states[-1] == ("web", "exited"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.observer.until_ready()
+        await crash("t2")
+        await told.until(problems)
+        await crash("t3")
+        monkeypatch.setattr(health, "LASTING", 0.0)
+        await crash("t4")
+        await told.until(lambda: len(problems()) == 2)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert len(problems()) == 2
+    first = problems()[0]
+    assert first.service == "web"
+    said = "ended with exit code 1, started again: the module `express` is not in the container"
+    assert first.message == f"{said}\n  Error: Cannot find module 'express'"
+    assert str(first.hint).startswith("Let the image install it")
+
+
+async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
+    """With `required: false` it holds up nobody, but is told."""
+    web = Service("web", depends_on=(Dependency("job", required=False),))
+    engine = FakeEngine(container("web"), container("job", "exited", exit_code=3))
+    told = Told(engine, web, Service("job"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: [e for e in told.events if isinstance(e, Problem)])
+        tasks.cancel_scope.cancel()
+    engine.close()
+    (problem,) = [e for e in told.events if isinstance(e, Problem)]
+    assert problem == Problem("ended with exit code 3", "To look inside: devenv run --rm --entrypoint sh job", "job")
+
+
+async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is late, why, since when, who waits for it, and its last words; nothing of those that only wait for it."""
+    monkeypatch.setattr(health, "reminder", lambda told: 60.0 if told else 0.0)
+    web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
+    engine = FakeEngine(container("web", "created"), container("db", health="starting"))
+    engine.said = {"db": ["one", "initializing"]}
+    engine.health = "first\nno route"
+    told = Told(engine, DB, web, logs=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: [e for e in told.events if isinstance(e, Waiting)])
+        await engine.change(*engine.containers)
+        await engine.change(container("web"), container("db", health="healthy"))
+        await told.until(lambda: ("db", "healthy") in told.states)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    waits = [e for e in told.events if isinstance(e, Waiting)]
+    assert waits == [Waiting("db", "waits for its health check", 0.0, ("web",), "initializing", "no route")]
+
+
+async def test_what_is_late_when_time_is_up() -> None:
+    """The error names all that is not up, and gives the last words of those that hold up the others."""
+    web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
+    engine = FakeEngine(container("web", "created"), container("db", health="starting"))
+    engine.said, engine.health = {"db": ["initializing"]}, "sh: 1: curl: not found"
+    told = Told(engine, web, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: len(told.states) == 2)
+        error = await told.observer.late(30)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert error.message.splitlines() == [
+        "not healthy after 30 s: web waits for db to be healthy; db waits for its health check",
+        "db waits for its health check: it calls `curl`, which its image does not have",
+        "  health check: sh: 1: curl: not found",
+        "  initializing",
+    ]
+    assert error.hint == "Install it in the image, or let `healthcheck.test` use what is there."

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.lifecycle.order import Phase, Standing, awaited, closure, phase, standings, stop_after
+from devenv.lifecycle.order import (
+    Phase,
+    Standing,
+    awaited,
+    closure,
+    followers,
+    held_up,
+    phase,
+    reminder,
+    standings,
+    stop_after,
+)
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Condition, Dependency, Project, Service
 
@@ -117,6 +128,36 @@ def test_standings_say_how_a_service_failed() -> None:
     """An exit code, or the health check."""
     found = told("db seed", container("db", health="unhealthy"), container("seed", "exited", exit_code=3))
     assert found == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
+
+
+def test_standings_say_that_the_engine_starts_it_again() -> None:
+    """A restart policy is at work."""
+    assert told("db", container("db", "restarting", exit_code=3)) == {"db": ("exited", "exit code 3, started again")}
+
+
+def test_who_holds_up_whom() -> None:
+    """Those that do not run yet, by every service that they wait for."""
+    found = [
+        Standing("db", Phase.STARTING),
+        Standing("seed", Phase.ABSENT),
+        Standing("api", Phase.CREATED),
+        Standing("web", Phase.STARTED),
+    ]
+    assert held_up(project(DB, SEED, API, WEB), found) == {"db": ("seed", "api"), "seed": ("api",)}
+
+
+def test_followers() -> None:
+    """Those with `restart: true`, and theirs in turn; none of those that changed, and a circle ends."""
+    one = Service("one", depends_on=(Dependency("db", restart=True), Dependency("two", restart=True)))
+    two = Service("two", depends_on=(Dependency("one", Condition.HEALTHY, restart=True),))
+    still = Service("still", depends_on=(Dependency("db"), Dependency("two")))
+    assert followers(project(DB, still, two, one), ("db",)) == ("one", "two")
+    assert followers(project(DB, still, two, one), ("one", "db")) == ("two",)
+
+
+def test_reminders() -> None:
+    """After 5, 15 and 60 seconds, then once a minute."""
+    assert [reminder(told) for told in range(5)] == [5, 15, 60, 120, 180]
 
 
 def test_standings_leave_out_services_that_were_not_asked_for() -> None:

@@ -52,6 +52,12 @@ def test_clean(line: str, expected: str) -> None:
         (e.ServiceState("db", "healthy"), "● db healthy"),
         (e.ServiceState("db", "created", "waits for x"), "○ db waits for x"),
         (e.ServiceState("db", "exited", "exit code 3"), "✗ db exited (exit code 3)"),
+        (e.Waiting("db", "waits for its health check", 15.2), "◐ db waits for its health check (15 s)"),
+        (
+            e.Waiting("db", "waits for its health check", 15.2, ("api",), "\x1b[1mlast", "no route"),
+            "◐ db waits for its health check (15 s; api waits for it)\n  no route\n  last",
+        ),
+        (e.Waiting("a", "is running to its end", 60.0, ("b", "c")), "◐ a is running to its end (60 s; b, c wait for it)"),
         (e.Synced("web", 1, 0, 3, 12.4, ("src/a.js",)), "src/a.js → web (12 ms)"),
         (e.Synced("web", 7, 1, 3, 12.0, ("src/a.js",)), "src/a.js +7 → web (12 ms)"),
         (e.Synced("web", 0, 1, 0, 3.0, ("src/a.js",)), "src/a.js removed from web (3 ms)"),

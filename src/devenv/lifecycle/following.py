@@ -1,0 +1,63 @@
+"""`restart: true` in `depends_on`: services that are restarted after those that they depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.concurrent import each
+from devenv.engine.api import Engine
+from devenv.errors import EngineError
+from devenv.lifecycle.health import Observer
+from devenv.lifecycle.order import followers, standings, unmet
+from devenv.model.events import Emit, Problem, Restarted
+from devenv.model.observed import Container
+
+LOOK_EVERY = 0.2
+
+
+@dataclass
+class Following:
+    """Restarts what follows; `patience` (seconds) bounds the wait for its conditions. Needs `tasks` to do so."""
+
+    engine: Engine
+    observer: Observer
+    emit: Emit
+    patience: float
+    tasks: TaskGroup | None = None
+
+    def after(self, services: Collection[str]) -> None:
+        """The services have been restarted or made anew: what runs and follows them will be restarted."""
+        names = followers(self.observer.project, services)
+        found = [c for name in names for c in self.observer.scene.of(name) if c.running and c.ours]
+        if found and self.tasks is not None:
+            self.tasks.start_soon(self._restart, services, found)
+
+    async def _restart(self, services: Collection[str], containers: Sequence[Container]) -> None:
+        """Each when what it waits for is there again; not at all where that does not come within the time."""
+        with self.observer.ending(containers), anyio.move_on_after(self.patience):
+            for name in dict.fromkeys(c.service for c in containers):
+                await self._until_met(name)
+                began = time.monotonic()
+                try:
+                    await each(self.engine.restart, [c for c in containers if c.service == name])
+                except EngineError as error:
+                    self.emit(Problem(error.message, error.hint, name))
+                    return
+                self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
+
+    async def _until_met(self, name: str) -> None:
+        """By looks of its own: what the observer saw last may be from before the restart."""
+        while True:
+            project, names = self.observer.project, self.observer.names
+            with contextlib.suppress(EngineError):
+                scene = await self.engine.scene(project.name)
+                reached = {s.service: s.phase for s in standings(project, names, scene)}
+                if not unmet(project.service(name), reached):
+                    return
+            await anyio.sleep(LOOK_EVERY)

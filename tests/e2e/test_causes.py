@@ -1,0 +1,193 @@
+"""What a service dies of, whom it keeps waiting and what follows it: as users see it, on a real engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+
+from support import engine
+from support.stack import NewStack, Stack, built_service, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+CRLF = "the interpreter that the first line of `/run/x` names is not there; most often that line ends with CRLF"
+# A header of a program for arm64, and for nobody where the engine runs on that.
+FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(4096)
+
+# service -> its keys, and what it dies of
+DEADLY: dict[str, tuple[dict[str, Any], str]] = {
+    "memory": (
+        {"mem_limit": "16m", "memswap_limit": "16m", "command": ["tail", "/dev/zero"]},
+        "exit code 137: it ran out of memory, and was killed",
+    ),
+    "killed": ({"command": ["sh", "-c", "kill -9 $$$$"], "init": True}, "exit code 137: it was killed (SIGKILL)"),
+    "crlf": ({"command": ["/run/x"], "volumes": ["./crlf.sh:/run/x"]}, CRLF),
+    "env": (
+        {"command": ["/run/x"], "volumes": ["./env.sh:/run/x"]},
+        "exit code 127: a script has the line ends of Windows (CRLF)",
+    ),
+    "foreign": (
+        {"command": ["/run/x"], "volumes": ["./foreign:/run/x"]},
+        "`/run/x` is neither a program for this machine nor a script that names its interpreter",
+    ),
+    "variable": ({"command": ["bash", "-uc", "echo $$API_KEY"]}, "exit code 127: the variable API_KEY is not set"),
+    "denied": (
+        {"user": "1000", "command": ["mkdir", "/data/x"], "volumes": ["data:/data"]},
+        "exit code 1: its user (1000) may not write to /data/x, in the mount on /data (data)",
+    ),
+    "module": ({"command": ["perl", "-MNope", "-e1"]}, "exit code 2: the module `Nope.pm` is not in the container"),
+    "program": ({"command": ["sh", "-c", "vite"]}, "exit code 127: its image has no program `vite`"),
+    "mode": ({"command": ["sh", "-c", "touch /x; /x"]}, "exit code 126: `/x` is not executable"),
+    "full": (
+        {"command": ["cp", "/bin/bash", "/t/x"], "tmpfs": ["/t:size=64k"]},
+        "exit code 1: no room is left on its disk",
+    ),
+    "fixed": ({"command": ["touch", "/etc/x"], "read_only": True}, "exit code 1: /etc/x is read-only"),
+    "host": (
+        {"command": ["curl", "-sS", "http://nowhere/"]},
+        "exit code 6: it does not find the host `nowhere`",
+    ),
+    "self": (
+        {"command": ["curl", "-sS", "http://127.0.0.1:81/"]},
+        "exit code 7: nothing in its own container answers on 127.0.0.1",
+    ),
+}
+LATE = "until test -e /ready; do sleep 0.1; done; trap 'exit 0' TERM; while :; do sleep 1 & wait $$!; done"
+
+
+def test_what_services_die_of(stack: Stack, up: Up) -> None:
+    """Each is told once, with its cause and last lines; others go on where they need it not (`required: false`).
+
+    Meanwhile it is told who is waited for, since when, by whom and with which last words.
+    """
+    (stack.folder / "crlf.sh").write_bytes(b"#!/bin/sh\r\necho\r\n")
+    (stack.folder / "env.sh").write_bytes(b"#!/usr/bin/env bash\r\necho\r\n")
+    (stack.folder / "foreign").write_bytes(FOREIGN)
+    for name in ("crlf.sh", "env.sh", "foreign"):
+        (stack.folder / name).chmod(0o755)
+    check = {"test": "test -e /ready || { echo not yet; exit 1; }", "interval": "200ms", "start_period": "60s"}
+    stack.compose_file(
+        {
+            **{name: {"image": engine.BASE_IMAGE, **keys} for name, (keys, _) in DEADLY.items()},
+            "slow": idle_service(command=["sh", "-c", f"echo initializing; {LATE}"], healthcheck=check),
+            "web": idle_service(
+                depends_on={
+                    "slow": {"condition": "service_healthy"},
+                    **{name: {"condition": "service_started", "required": False} for name in DEADLY},
+                }
+            ),
+        },
+        volumes={"data": {}},
+    )
+    run = up(stack)
+    for name, (_, cause) in DEADLY.items():
+        run.wait_for("problem", service=name, message=lambda said, cause=cause: cause in said.splitlines()[0])
+    waiting = run.wait_for("waiting", service="slow")
+    assert waiting["detail"] == "waits for its health check"
+    assert waiting["seconds"] >= 5
+    assert (waiting["holds_up"], waiting["line"], waiting["check"]) == (["web"], "initializing", "not yet")
+    assert not run.all("ready")
+    stack.execute("slow", "touch", "/ready")
+    run.wait_for("ready")
+    problems = run.all("problem")
+    assert sorted(one["service"] for one in problems) == sorted(DEADLY)
+    assert all(one["hint"] for one in problems)
+    assert "compose.yml:" in run.all("problem", service="memory")[0]["message"]
+    assert "mkdir: cannot create directory" in run.all("problem", service="denied")[0]["message"]
+    assert run.stop() == 130
+    assert stack.leftovers() == {}
+
+
+def test_a_service_that_dies_at_once_was_never_ready(stack: Stack, up: Up) -> None:
+    """It fails the run with its exit code, its last words and a hint, and nobody was told that all is up."""
+    stack.compose_file(
+        {"web": {"image": engine.BASE_IMAGE, "command": ["sh", "-c", "echo why >&2; sleep 0.05; exit 3"]}}
+    )
+    run = up(stack)
+    assert run.wait() == 1
+    assert not run.all("ready"), run.report()
+    (error,) = run.all("error")
+    assert error["message"] == "service web failed: ended with exit code 3\n  why"
+    assert error["hint"]
+    assert not re.search(rf"{stack.name}|-1\b|[0-9a-f]{{12}}", error["message"])
+    assert stack.leftovers() == {}
+
+
+def test_a_check_that_fails(stack: Stack, up: Up) -> None:
+    """The error has what the check said last, why, and its line; who waits for the service is not blamed."""
+    check = {"test": ["CMD", "nope"], "interval": "100ms", "retries": 2}
+    stack.compose_file(
+        {
+            "db": idle_service(healthcheck=check),
+            "web": idle_service(depends_on={"db": {"condition": "service_healthy"}}),
+        }
+    )
+    run = up(stack)
+    assert run.wait() == 1
+    (error,) = run.all("error")
+    first, second, *_ = error["message"].splitlines()
+    assert first == "service db failed: its health check fails: it calls `nope`, which its image does not have"
+    assert second.startswith("  health check: ")
+    assert re.fullmatch(r"compose\.yml:\d+", error["where"])
+    assert stack.leftovers() == {}
+
+
+def test_what_follows_a_restart(compose_env: dict[str, str], new_stack: NewStack, up: Up) -> None:
+    """`restart: true` restarts a service after the one that it depends on, restarted or rebuilt, is healthy again.
+
+    Others go on. What ends badly by itself is one problem.
+    """
+    stack = new_stack(compose_env)
+    for name in ("conf", "package"):
+        stack.write(name, "1")
+    rules = [{"path": "conf", "action": "restart"}, {"path": "package", "action": "rebuild"}]
+    check = {
+        "test": ["CMD", "test", "-e", "/ready"],
+        "interval": "2s",
+        "start_period": "60s",
+        "start_interval": "100ms",
+    }
+    die = "until test -e /die; do sleep 0.1; done; echo \"Cannot find module 'x'\" >&2; exit 1"
+    again = {"condition": "service_healthy", "restart": True}
+    ready = ["sh", "-c", f"rm -f /ready; sleep 2; touch /ready; {LATE}"]
+    stack.compose_file(
+        {
+            "db": built_service("COPY package /", command=ready, healthcheck=check, develop={"watch": rules}),
+            "api": idle_service(depends_on={"db": again}),
+            "web": idle_service(command=["sh", "-c", die], depends_on={"db": {"condition": "service_healthy"}}),
+        }
+    )
+    run = up.ready(stack)
+    path, told = ("package", "rebuilt") if compose_env else ("conf", "restarted")  # each of both once is enough
+    before, web, since = started(stack, "api"), started(stack, "web"), run.mark()
+    stack.write(path, "2")
+    run.wait_for(told, since=since, service="db")
+    run.wait_for("restarted", since=since, service="api", cause="db")
+    assert before < started(stack, "db") < healthy(stack, "db") < started(stack, "api")
+    assert started(stack, "web") == web
+    assert not run.all("service", service="api", state="exited"), run.report()
+    assert not run.all("service", service="api", state="completed"), run.report()
+    stack.execute("web", "touch", "/die")
+    problem = run.wait_for("problem")
+    assert problem["message"] == (
+        "ended with exit code 1: the module `x` is not in the container\n  Cannot find module 'x'"
+    )
+    assert run.stop() == 130
+    assert len(run.all("problem")) == 1
+    assert stack.leftovers() == {}
+
+
+def started(stack: Stack, service: str) -> dt.datetime:
+    """When the service's container was started."""
+    return dt.datetime.fromisoformat(engine.inspect(stack.container(service))["State"]["StartedAt"])
+
+
+def healthy(stack: Stack, service: str) -> dt.datetime:
+    """When a health check succeeded for the first time in this life."""
+    log = engine.inspect(stack.container(service))["State"]["Health"]["Log"]
+    good = [dt.datetime.fromisoformat(one["Start"]) for one in log if one["ExitCode"] == 0]
+    return min(moment for moment in good if moment > started(stack, service))
