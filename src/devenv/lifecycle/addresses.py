@@ -35,7 +35,8 @@ class Addresses:
 
 async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses:
     """Where the containers' TCP ports are; on a remote engine nobody can ask, and each port counts as a URL."""
-    found = sorted({(port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports})
+    listed = ((port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports)
+    found = sorted(listed, key=lambda one: one[:2])
     far = None if endpoint.startswith("unix://") else urlsplit(endpoint).hostname or "localhost"
     hosts = [(far or reached(ip), port) for port, ip, *_ in found]
     answers = [_Answer.HTTP for _ in hosts] if far else await each(_asked, hosts)

@@ -168,12 +168,8 @@ async def _automatic(stage: Stage, options: Options, engine: Engine, scene: Scen
     known |= {(c.service, c.target): int(c.published) for c in stage.ports if stage.auto}
     known = {place: host for place, host in known.items() if checks.is_chosen(host)}
     fixed = {(c.service, c.target) for c in options.ports}
-    places = [
-        (service.name, port.target)
-        for service in project.services
-        for port in service.ports
-        if service.scale == 1 and (service.name, port.target) not in fixed
-    ]
+    services = [s for s in project.services if s.scale == 1 and s.name not in stage.found.foreign_services]
+    places = [(s.name, port.target) for s in services for port in s.ports if (s.name, port.target) not in fixed]
     seed = f"{project.directory}\0{project.name}"
     found = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
     return tuple(PortChange(service, str(host), target) for (service, target), host in found.items())

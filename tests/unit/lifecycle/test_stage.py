@@ -143,7 +143,7 @@ async def test_automatic_ports_stay_the_same() -> None:
 
 @pytest.mark.anyio
 async def test_automatic_ports_leave_alone_what_is_named() -> None:
-    """`--port` counts for its port; services with several containers have a port each, which the engine picks."""
+    """`--port` counts for its port; the engine picks one for each of several containers; what is not ours stays."""
     named = (PortChange("web", "9000", 80),)
     found = await decided(auto_ports=True, ports=named)
     assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
@@ -151,6 +151,7 @@ async def test_automatic_ports_leave_alone_what_is_named() -> None:
 
     several = {**MODEL, "services": {**MODEL["services"], "web": {**MODEL["services"]["web"], "scale": 2}}}
     assert numbers(await decided(several, auto_ports=True)) == {}
+    assert numbers(await decided(before=replace(stage(), found=Found(frozenset({"web"}))), auto_ports=True)) == {}
 
 
 @pytest.mark.anyio
