@@ -46,11 +46,18 @@ class Teardown:
     _commands: dict[str, str] = field(default_factory=dict)
     _theirs: frozenset[str] = frozenset()  # names of the project's other containers
 
-    async def run_down(self, reason: str) -> Stopped:
-        """Everything that the ledger names gone, and looked for again; what is left is a survivor."""
+    async def run_down(self, reason: str, seen: Scene | None = None) -> Stopped:
+        """Everything that the ledger names gone, and looked for again; what is left is a survivor.
+
+        `seen` is what was there a moment ago: whoever pressed Ctrl-C waits for no look until it is answered.
+        """
         began = time.monotonic()
+        count = len(self.ledger.containers(seen)) if seen else 0
+        if count:
+            self.emit(Stopping(reason, count))
         scene = await self.engine.scene(self.ledger.project)
-        self.emit(Stopping(reason, len(self.ledger.containers(scene))))
+        if not count:
+            self.emit(Stopping(reason, len(self.ledger.containers(scene))))
         scene = await self._until_quiet(scene)
         await self._volumes(scene)
         survivors = self._survivors(await self.engine.scene(self.ledger.project))

@@ -328,7 +328,7 @@ class Ascent:
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
         wish = self.run.asked() or (Wish.KEEP if self.options.keep_volumes else Wish.SAVE)
         down = Teardown(self.engine, self.run, ledger, self.emit, self.vault, wish, hurry=self.ending.hurry)
-        return await down.run_down(said)
+        return await down.run_down(said, self.running.observer.scene if self.running else None)
 
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""

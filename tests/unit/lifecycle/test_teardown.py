@@ -125,10 +125,11 @@ def down(run: Run) -> Down:
         ledger = replace(ledger, **noted)
         run.write(ledger)
         events: list[Event] = []
-        vault = more.pop("vault", None) or FakeVault(engine)
-        way = Teardown(engine, run, ledger, events.append, vault, **more)  # type: ignore[arg-type]
+        vault, seen = more.pop("vault", None) or FakeVault(engine), more.pop("seen", None)
+        heard = more.pop("heard", events.append)
+        way = Teardown(engine, run, ledger, heard, vault, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
-            return await way.run_down("INT"), events
+            return await way.run_down("INT", seen), events
 
     return bring
 
@@ -156,6 +157,21 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     assert events[0] == Stopping("INT", 2)
     assert events[-1] is stopped
     assert run.read() is None
+
+
+@pytest.mark.parametrize(("seen", "told", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
+async def test_the_first_word_waits_for_no_look(
+    down: Down, seen: tuple[Container, ...] | None, told: int, looks: int
+) -> None:
+    """What was seen a moment ago is told at once, where there was anything; what is ended is what is there."""
+    engine = FakeEngine(DB)
+    heard: list[tuple[int, Event]] = []
+    stopped, _ = await down(
+        engine, seen=None if seen is None else Scene(seen), heard=lambda event: heard.append((engine.looks, event))
+    )
+    assert heard[0] == (looks, Stopping("INT", told))
+    assert sum(isinstance(event, Stopping) for _, event in heard) == 1
+    assert stopped.removed == {"container": 1}
 
 
 async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
