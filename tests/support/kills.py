@@ -14,7 +14,7 @@ import random
 import signal
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Plan:
     delay: float
     guardian: str  # what becomes of it: spared, killed "with it", or "later"
     lives: float  # of a guardian that is killed later, seconds
-    recovery: str
+    recovery: str  # what ends it where no guardian does; "killed up" is one that is killed as well, before a `down`
     fresh: bool
 
 
@@ -94,7 +94,7 @@ def planned(seed: int, number: int) -> Plan:
         chance.uniform(0, MOMENTS[moment].at_most),
         chance.choice(("with it", "later")) if (number + number // len(MOMENTS)) % 2 else "spared",
         chance.uniform(0, 2.5),
-        chance.choice(("down", "up")),
+        chance.choice(("down", "up", "killed up", "down" if moment == "down" else "gc")),
         fresh=chance.random() < 0.05,
     )
 
@@ -136,7 +136,7 @@ class Campaign:
             engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
             self.took.append(time.monotonic() - began)
         else:
-            self._recover(plan.recovery)
+            self._recover(plan.recovery, plan.lives)
         engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
         assert self.stack.leftovers() == {}
         self._look(before, fresh=plan.fresh)
@@ -170,22 +170,23 @@ class Campaign:
 
     def _kill(self, run: Devenv, plan: Plan) -> None:
         time.sleep(plan.delay)
-        guardians = _guardians(run) if plan.guardian == "with it" else []
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.process.pid, signal.SIGKILL)
+        _kill([run.process.pid, *(_guardians(run) if plan.guardian == "with it" else ())])
         if plan.guardian == "later":
             time.sleep(plan.lives)
-            guardians = _guardians(run)
-        for pid in guardians:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(_guardians(run))
         run.wait()
 
-    def _recover(self, how: str) -> None:
-        if how == "down":
-            self._command("down")
+    def _recover(self, how: str, after: float = 0.0) -> None:
+        if how in ("down", "gc"):
+            self._command(how)
             return
         run = self._start("up", cwd=self.stack.folder, env=self.stack.env)
+        if how == "killed up":
+            time.sleep(after)
+            _kill([run.process.pid, *_guardians(run)])
+            run.wait()
+            self._command("down")
+            return
         run.wait_for("ready")
         assert run.stop(signal.SIGTERM) == 128 + signal.SIGTERM, run.report()
         assert not run.all("problem"), run.report()
@@ -226,6 +227,13 @@ class Campaign:
             with tarfile.open(self._store.archive(snapshot)) as archive:
                 self._contents[key] = frozenset(_checked(archive))
         return self._contents[key]
+
+
+def _kill(leaders: Iterable[int]) -> None:
+    """The process groups gone."""
+    for pid in leaders:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _guardians(run: Devenv) -> list[int]:

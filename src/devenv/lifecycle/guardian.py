@@ -57,10 +57,10 @@ async def _finish(run: Run, endpoint: Endpoint) -> int:
         with contextlib.suppress(OSError):  # a full disk
             print(event, flush=True)  # noqa: T201 - its own log, not the terminal
 
+    await process.end_recorded(run.children, GRACE_FOR_CHILDREN)  # a build, say, before anything was created
     ledger = run.read()
     if ledger is None or ledger.phase != "up":
         return 0
-    await process.end_recorded(run.children, GRACE_FOR_CHILDREN)
     async with Engine.connect(endpoint) as engine:
         down = Teardown(
             engine,

@@ -42,9 +42,9 @@ class Teardown:
     _removed: set[tuple[str, str]] = field(default_factory=set)
     _saved: dict[str, int] = field(default_factory=dict)
     _users: dict[str, Container] = field(default_factory=dict)
+    _theirs: set[str] = field(default_factory=set)  # names of containers of the project that are not ours
     _trouble: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, str] = field(default_factory=dict)
-    _theirs: frozenset[str] = frozenset()  # names of the project's other containers
 
     async def run_down(self, reason: str, seen: Scene | None = None) -> Stopped:
         """Everything that the ledger names gone, and looked for again; what is left is a survivor.
@@ -93,9 +93,9 @@ class Teardown:
                 await anyio.sleep(SWEEP_PAUSE)
             seen = there
             self._users |= {c.id: c for c in containers}
+            self._theirs = {c.name for c in scene.containers} - {c.name for c in containers}
             self._note(containers)
             await self._containers(containers)
-            self._theirs = frozenset(c.name for c in scene.containers) - {c.name for c in containers}
             await each(self._network, networks)
             scene = await self.engine.scene(self.ledger.project)
         return scene
@@ -168,16 +168,17 @@ class Teardown:
             if "active endpoints" not in reason:
                 return
             await anyio.sleep(0.1)
+        users: tuple[str, ...] = ()
         with contextlib.suppress(EngineError):
             users = await self.engine.network_users(network.id)
-            if users and self._theirs >= {*users}:  # plain Compose runs the project on: the network is its own now
-                self.emit(Kept("network", network.name, "plain Compose uses it", "docker compose down"))
-                self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
-                self._write(self.ledger)
-            elif users:
-                apart = [f"docker network disconnect -f {network.name} {user}" for user in users]
-                self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
-                self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])
+        if not self._theirs.isdisjoint(users):  # plain Compose has taken the project over: so it is its own now
+            self.emit(Kept("network", network.name, IN_USE, REMOVE["network"].format(network.name)))
+            self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
+            self._write(self.ledger)
+        elif users:
+            apart = [f"docker network disconnect -f {network.name} {user}" for user in users]
+            self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
+            self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])
 
     async def _volumes(self, scene: Scene) -> None:
         await each(self._volume, self.ledger.volumes(scene))

@@ -199,6 +199,8 @@ class Ascent:
         if earlier is not None and earlier.phase == "up":
             # That run died: what its children still create would come after our look.
             await process.end_recorded(self.run.children, DEAD_GRACE)
+        process.record_children(self.run.children)
+        self.guardian = Guardian(endpoint.host, endpoint.context, project.name, self.run.log)
         scene = await self.engine.scene(project.name)
         if await self.vault.mend(scene, () if earlier is None else earlier.restoring):
             scene = await self.engine.scene(project.name)
@@ -227,7 +229,6 @@ class Ascent:
             )
         )
         self.run.asked()  # a wish that came too late for the run before
-        process.record_children(self.run.children)
         self.entered = not any(hook.moment is Moment.BEFORE_UP for hook in project.hooks)
 
     async def images(self, _tasks: TaskGroup) -> None:
@@ -245,7 +246,9 @@ class Ascent:
         """Saved volumes hold again what they held; the guardian and the ledger come before anything is made."""
         assert self.stage is not None  # noqa: S101 - an earlier step
         assert self.ledger is not None  # noqa: S101 - an earlier step
-        await self._guard()
+        assert self.guardian is not None  # noqa: S101 - an earlier step
+        if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
+            self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
         self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage, self.vault)
         await self.running.volumes(tasks)
 
@@ -254,12 +257,6 @@ class Ascent:
         assert self.running is not None  # noqa: S101 - the step before
         if not await self.running.create(tasks) and self.options.watch:
             self.emit(_nothing_to_watch())
-
-    async def _guard(self) -> None:
-        endpoint = self.engine.endpoint
-        self.guardian = Guardian(endpoint.host, endpoint.context, self.loaded.project.name, self.run.log)
-        if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
-            self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
 
     async def sync(self, tasks: TaskGroup) -> None:
         """Every container as fresh as the tree, before its first process runs."""
@@ -292,7 +289,7 @@ class Ascent:
     # --- the way down --------------------------------------------------------------------------------------------
 
     async def _leave(self, error: BaseException | None) -> Stopped | None:
-        ended_well = error is None and self.ending.signal is None
+        ended_well, stopped = error is None and self.ending.signal is None, None
         stays = (self.options.detach and ended_well) or (self.options.keep and error is None)
         if self.entered and not stays:
             with self.ending.skippable() as skip:
@@ -300,20 +297,18 @@ class Ascent:
         if self.running is not None:
             await self.running.keeper.end()
             self.running.settle()
-            self.ledger = self.running.ledger
-        if self.ledger is None or self.guardian is None:
-            return None
-        stopped = None
-        if self.options.detach and ended_well:
-            self.run.write(replace(self.ledger, phase="detached", unsettled=()))
-        elif self.options.keep and error is None:
-            self._hand_over(self.ledger)
-        else:
-            try:
-                stopped = await self._down(self.ledger, error)
-            except EngineError as lost:
-                return self._lost(self.ledger, lost)
-        self.guardian.dismiss()  # only now: a way down that failed is the guardian's to try again
+            ledger = self.running.ledger
+            if self.options.detach and ended_well:
+                self.run.write(replace(ledger, phase="detached", unsettled=()))
+            elif self.options.keep and error is None:
+                self._hand_over(ledger)
+            else:
+                try:
+                    stopped = await self._down(ledger, error)
+                except EngineError as lost:
+                    return self._lost(ledger, lost)
+        if self.guardian is not None:
+            self.guardian.dismiss()  # only now: a way down that failed is the guardian's to try again
         return stopped
 
     def _hand_over(self, ledger: Ledger) -> None:
