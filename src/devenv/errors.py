@@ -36,6 +36,11 @@ class DevenvError(Exception):
             return None
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
+    @property
+    def said(self) -> str:
+        """The message after the place, where one is known."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
 
 class UsageError(DevenvError):
     """The command line asks for something that does not exist."""

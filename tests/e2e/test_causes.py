@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import tarfile
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from support.upper import Up
 pytestmark = pytest.mark.engine
 
 CRLF = "the interpreter that the first line of `/run/x` names is not there; most often that line ends with CRLF"
-# A header of a program for arm64, and for nobody where the engine runs on that.
-FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(4096)
+# A program for PA-RISC, as far as its header goes.
+FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x0f\x00\x01" + bytes(4096)
 
 # service -> its keys, and what it dies of
 DEADLY: dict[str, tuple[dict[str, Any], str]] = {
@@ -33,6 +34,10 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     "foreign": (
         {"command": ["/run/x"], "volumes": ["./foreign:/run/x"]},
         "`/run/x` is neither a program for this machine nor a script that names its interpreter",
+    ),
+    "platform": (
+        {"command": ["/foreign"]},
+        "exit code 1: its image is for linux/riscv64, and the engine runs linux/",
     ),
     "variable": ({"command": ["bash", "-uc", "echo $$API_KEY"]}, "exit code 127: the variable API_KEY is not set"),
     "denied": (
@@ -69,10 +74,15 @@ def test_what_services_die_of(stack: Stack, up: Up) -> None:
     (stack.folder / "foreign").write_bytes(FOREIGN)
     for name in ("crlf.sh", "env.sh", "foreign"):
         (stack.folder / name).chmod(0o755)
+    with tarfile.open(stack.folder / "image.tar", "w") as tar:
+        tar.add(stack.folder / "foreign", "foreign")
+    image = f"{stack.name}-riscv"
+    engine.docker("import", "--platform=linux/riscv64", str(stack.folder / "image.tar"), image)
     check = {"test": "test -e /ready || { echo not yet; exit 1; }", "interval": "200ms", "start_period": "60s"}
     stack.compose_file(
         {
             **{name: {"image": engine.BASE_IMAGE, **keys} for name, (keys, _) in DEADLY.items()},
+            "platform": {"image": image, **DEADLY["platform"][0]},
             "slow": idle_service(command=["sh", "-c", f"echo initializing; {LATE}"], healthcheck=check),
             "web": idle_service(
                 depends_on={
@@ -153,7 +163,7 @@ def test_what_follows_a_restart(compose_env: dict[str, str], new_stack: NewStack
     }
     die = "until test -e /die; do sleep 0.1; done; echo \"Cannot find module 'x'\" >&2; exit 1"
     again = {"condition": "service_healthy", "restart": True}
-    ready = ["sh", "-c", f"rm -f /ready; sleep 2; touch /ready; {LATE}"]
+    ready = ["sh", "-c", f"rm -f /ready; sleep 1.5; touch /ready; {LATE}"]
     stack.compose_file(
         {
             "db": built_service("COPY package /", command=ready, healthcheck=check, develop={"watch": rules}),

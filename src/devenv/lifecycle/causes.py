@@ -453,6 +453,12 @@ TABLE = (
         keys="image",
     ),
     Row(
+        (r"data directory has files in it|directory \"[^\"]+\" exists but is not empty",),
+        "its volume holds files, but no whole database: a first start may have been cut off",
+        "Begin with an empty volume: devenv up --fresh",
+        keys="volumes",
+    ),
+    Row(
         (
             r"Database is uninitialized and (?:.*\n)*?.*(?P<name>(?:MYSQL|MARIADB)_ROOT_PASSWORD|POSTGRES_PASSWORD)",
             r"set (?P<name>MYSQL_ROOT_PASSWORD), .*the data folder is empty",

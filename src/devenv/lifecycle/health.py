@@ -62,6 +62,7 @@ class Observer:
     _begun: dict[tuple[str, str], float] = field(default_factory=dict)  # lives -> since when they are seen
     _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, and how often that was told
     _mourned: set[str] = field(default_factory=set)
+    _looked: float = 0.0
     _is_up: bool = False
 
     def known(self, container: Container) -> None:
@@ -141,8 +142,10 @@ class Observer:
                 if rest <= 0:
                     self._is_up = True
                     return
-            with anyio.move_on_after(rest):
+            with anyio.move_on_after(rest) as lasted:
                 await moved.wait()
+            if lasted.cancelled_caught:
+                self._poke()  # a look of now decides: on a busy machine, word of an end may be late
 
     async def until_over(self) -> None:
         """Returns when no service runs any more, and none has come back for a while.
@@ -187,11 +190,11 @@ class Observer:
         return await self.examiner().late(found, self.scene, timeout)
 
     def _unrest(self, standing: Standing) -> float:
-        """Seconds for which the service has to go on to count as up; none where a health check says so."""
+        """Seconds after the last look for which the service has to go on; none where a health check says enough."""
         if standing.phase is not Phase.STARTED:
             return 0.0
-        now = anyio.current_time()
-        return max(QUIET - now + self._begun.get(c.key, now) for c in self.scene.of(standing.service))
+        begun = (self._begun.get(c.key, self._looked) for c in self.scene.of(standing.service))
+        return max(begun) + QUIET - self._looked
 
     def _will_try_again(self, standing: Standing) -> bool:
         """The engine says so itself: `restarting` ends when a policy's attempts are used up."""
@@ -228,7 +231,7 @@ class Observer:
 
     async def _look(self, tasks: TaskGroup) -> bool:
         """Whether no container was missing: one answer can be wrong, and is worth another look."""
-        replaced = set(self._replaced)
+        replaced, self._looked = set(self._replaced), anyio.current_time()
         self.look_at(await self.engine.scene(self.project.name))
         replaced &= self._replaced
         self._ending -= replaced
@@ -268,8 +271,8 @@ class Observer:
     async def _mourn(self, standing: Standing) -> None:
         self._mourned.add(standing.service)
         error = await self.failure(standing)
-        said = error.message.removeprefix(f"service {standing.service} failed: ")
-        self.emit(Problem(f"{error.where}: {said}" if error.where else said, error.hint, standing.service))
+        said = error.said.replace(f"service {standing.service} failed: ", "", 1)
+        self.emit(Problem(said, error.hint, standing.service))
 
     def _remind(self, standing: Standing, tasks: TaskGroup) -> None:
         """Who is not up, and waits for nobody else, is told of in growing distances."""
@@ -289,7 +292,8 @@ class Observer:
             if container.health == "starting":
                 check = (await self.engine.health_output(container.id)).rpartition("\n")[2]
         others = held_up(self.project, self.standings()).get(standing.service, ())
-        self.emit(Waiting(standing.service, standing.detail, round(seconds, 1), others, lines[-1], check))
+        detail = f"ended with {standing.detail}" if standing.phase is Phase.EXITED else standing.detail
+        self.emit(Waiting(standing.service, detail, round(seconds, 1), others, lines[-1], check))
 
     async def _meet(self, container: Container, tasks: TaskGroup) -> None:
         if container.state == "created":

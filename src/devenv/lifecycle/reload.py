@@ -99,10 +99,9 @@ class Reload:
         self.loaded = loaded
 
     def _tell(self, error: DevenvError) -> None:
-        said = f"{error.where}: {error.message}" if error.where else error.message
-        if said not in self._told:
-            self._told.add(said)
-            self.emit(Problem(said, error.hint))
+        if error.said not in self._told:
+            self._told.add(error.said)
+            self.emit(Problem(error.said, error.hint))
 
     def _shown(self, paths: Iterable[str]) -> tuple[str, ...]:
         """Relative to the project, a link and what it points to once; the main file where nobody knows."""

@@ -244,7 +244,7 @@ class Lane:
         try:
             await how(self.service, cause)
         except DevenvError as error:
-            self.site.emit(Problem(error.message, error.hint, self.service))
+            self.site.emit(Problem(error.said, error.hint, self.service))
             return False
         return True
 

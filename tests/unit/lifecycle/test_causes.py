@@ -380,6 +380,13 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         ended(1, "Error: Access denied for user 'app'@'172.18.0.3' (using password: YES)"),
         "the database refuses the user or the password",
     ),
+    (
+        "half a database",
+        ended(
+            1, "[ERROR] [MY-010457] [Server] --initialize specified but the data directory has files in it. Aborting."
+        ),
+        "its volume holds files, but no whole database: a first start may have been cut off",
+    ),
     # what is not there
     (
         "other system",

@@ -548,6 +548,26 @@ async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPat
     assert waits == [Waiting("db", "waits for its health check", 0.0, ("web",), "initializing", "no route")]
 
 
+async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its short lives do not count as up, and its wait goes on through them."""
+    monkeypatch.setattr(health, "QUIET", 60.0)
+    monkeypatch.setattr(health, "reminder", lambda told: 60.0 if told else 0.1)
+    engine = FakeEngine(container("job", "restarting", exit_code=1))
+    told = Told(engine, JOB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        await engine.change(container("job", started="t2"))
+        await told.until(lambda: told.states[-1] == ("job", "started"))
+        await anyio.sleep(0.1)
+        await engine.change(container("job", "restarting", started="t2", exit_code=1))
+        await told.until(lambda: [e for e in told.events if isinstance(e, Waiting)])
+        tasks.cancel_scope.cancel()
+    engine.close()
+    (wait,) = [e for e in told.events if isinstance(e, Waiting)]
+    assert wait.detail == "ended with exit code 1, started again"
+
+
 async def test_what_is_late_when_time_is_up() -> None:
     """The error names all that is not up, and gives the last words of those that hold up the others."""
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
