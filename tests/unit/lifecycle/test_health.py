@@ -167,26 +167,28 @@ async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> No
     assert told.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
 
 
-async def test_what_an_engine_took_along_is_started_again() -> None:
-    """It is handed on once the engine is back, and meanwhile nothing counts as over."""
+async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is told to end ends its containers first: it is not over, and they are handed on afterwards."""
+    monkeypatch.setattr(health, "OVER_AFTER", 0.2)
     engine = FakeEngine(container("web"))
     told = Told(engine, WEB)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.observer.run)
         await told.until(lambda: told.states)
-        engine.down = True
         await engine.change(container("web", "exited", exit_code=255))
-        await anyio.sleep(0.05)
+        await told.until(lambda: len(told.states) == 2)
+        engine.down = True
+        await engine.change(*engine.containers)
+        with anyio.move_on_after(0.5) as early:
+            await told.observer.until_over()
+        assert early.cancelled_caught
         engine.down = False
         await engine.change(*engine.containers)
         await told.until(lambda: told.fallen)
-        with anyio.move_on_after(0.05) as early:
-            await told.observer.until_over()
-        assert early.cancelled_caught
         tasks.cancel_scope.cancel()
     engine.close()
     assert told.fallen == ["web"]
-    assert told.states == [("web", "started")]
+    assert told.states == [("web", "started"), ("web", "exited")]
 
 
 async def test_every_start_is_served_once() -> None:
