@@ -221,6 +221,41 @@ BUGS = (
         "            gone.append(one)\n",
         f"{STAIRS}snapshot.py::test_nothing_that_is_needed_is_given_up",
     ),
+    Bug(
+        "volumes are known by their labels",
+        "lifecycle/ledger.py",
+        "mine = {name for name in self.creates if name not in self.before_volumes}",
+        "mine = {v.name for v in scene.volumes}",
+        "tests/e2e/test_decoys.py::test_decoys_survive",
+    ),
+    Bug(
+        "the ledger is written after the create",
+        "lifecycle/running.py",
+        "        self.run.write(self.ledger)\n        if saved:",
+        "        if saved:",
+        "tests/e2e/test_order_of_creates.py::test_ours_from_birth",
+    ),
+    Bug(
+        "a guardian cannot bear a full disk",
+        "lifecycle/guardian.py",
+        "with contextlib.suppress(OSError):  # a full disk",
+        "if True:",
+        "tests/e2e/test_full_state.py::test_all_but_the_volume_is_cleaned_up",
+    ),
+    Bug(
+        "a lost connection restarts services",
+        "lifecycle/losses.py",
+        "if any(c.running and self._keys.get(c.id) == c.key for c in there):",
+        "if False:",
+        f"{STAIRS}losses.py::test_a_lost_connection_starts_nothing",
+    ),
+    Bug(
+        "a kill loses a volume",
+        "lifecycle/teardown.py",
+        "return self.wish is Wish.DROP or",
+        "return True or",
+        "tests/e2e/test_kills.py::test_a_kill_leaves_nothing_and_loses_nothing",
+    ),
 )
 
 

@@ -135,6 +135,7 @@ class Campaign:
             began = time.monotonic()
             engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
             self.took.append(time.monotonic() - began)
+            print(f"  all gone after {self.took[-1]:.1f} s", flush=True)  # noqa: T201 - a figure to report
         else:
             self._recover(plan.recovery, plan.lives)
         engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
