@@ -95,7 +95,7 @@ class Examiner:
             user=container.user if container else "",
             platform=await self.engine.image_platform(container.image) if container else "",
             engine_platform=self.engine.platform,
-            mounts=project.service(service).volumes if service else (),
+            mounts=next((s.volumes for s in project.services if s.name == service), ()),
             services=tuple(s.name for s in project.services),
             owners=causes.owners(self.loaded.model),
         )

@@ -34,30 +34,34 @@ class Following:
     def after(self, services: Collection[str]) -> None:
         """The services have been restarted or made anew: what runs and follows them will be restarted."""
         names = followers(self.observer.project, services)
-        found = [c for name in names for c in self.observer.scene.of(name) if c.running and c.ours]
-        if found and self.tasks is not None:
-            self.tasks.start_soon(self._restart, services, found)
+        if self.tasks is not None and any(
+            c.running and c.ours for name in names for c in self.observer.scene.of(name)
+        ):
+            self.tasks.start_soon(self._restart, services, names)
 
-    async def _restart(self, services: Collection[str], containers: Sequence[Container]) -> None:
+    async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
         """Each when what it waits for is there again; not at all where that does not come within the time."""
-        with self.observer.ending(containers), anyio.move_on_after(self.patience):
-            for name in dict.fromkeys(c.service for c in containers):
-                await self._until_met(name)
+        with anyio.move_on_after(self.patience):
+            for name in names:
+                running = await self._when_met(name)
                 began = time.monotonic()
                 try:
-                    await each(self.engine.restart, [c for c in containers if c.service == name])
+                    with self.observer.ending(running):
+                        await each(self.engine.restart, running)
                 except EngineError as error:
                     self.emit(Problem(error.message, error.hint, name))
                     return
-                self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
+                if running:
+                    self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
 
-    async def _until_met(self, name: str) -> None:
-        """By looks of its own: what the observer saw last may be from before the restart."""
-        while True:
+    async def _when_met(self, name: str) -> Sequence[Container]:
+        """What runs of the service, by looks of its own: the observer's last may be from before the restart."""
+        while name in self.observer.names:
             project, names = self.observer.project, self.observer.names
             with contextlib.suppress(EngineError):
                 scene = await self.engine.scene(project.name)
                 reached = {s.service: s.phase for s in standings(project, names, scene)}
                 if not unmet(project.service(name), reached):
-                    return
+                    return [c for c in scene.of(name) if c.running and c.ours]
             await anyio.sleep(LOOK_EVERY)
+        return ()

@@ -27,6 +27,7 @@ QUIET = 0.3  # seconds that a process without a health check has to last until i
 LASTING = 10.0  # seconds after which an end is no longer the same one again and again
 LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
 OVER_AFTER = 3.0
+ASKED = (130, 143)  # exit codes of what ended by INT and TERM
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
 OnStart = Callable[[Container], Awaitable[object]]
@@ -262,11 +263,11 @@ class Observer:
 
     def _is_news(self, standing: Standing) -> bool:
         """Whether the end of a service is a problem that nothing else tells of, and not the last one once more."""
-        if not self._is_up and standing.service not in optional(self.project):
-            return False
         now = anyio.current_time()
-        lasted = max(now - self._begun.get(c.key, now) for c in self.scene.of(standing.service))
-        return standing.service not in self._mourned or lasted >= LASTING
+        unasked = [c for c in self.scene.of(standing.service) if c.exit_code not in (0, *ASKED)]
+        lasted = max((now - self._begun.get(c.key, now) for c in unasked), default=0.0)
+        is_new = standing.service not in self._mourned or lasted >= LASTING
+        return bool(unasked) and is_new and (self._is_up or standing.service in optional(self.project))
 
     async def _mourn(self, standing: Standing) -> None:
         self._mourned.add(standing.service)
@@ -305,8 +306,7 @@ class Observer:
             self._served.pop(container.id, None)  # when it goes on, it is looked at as if it began
         if not container.running:
             self._ended[container.id] = container.finished_at
-        else:
-            self._begun.setdefault(container.key, anyio.current_time())
+        self._begun.setdefault(container.key, anyio.current_time())
         if container.running and self._served.get(container.id) != container.key:
             self._served[container.id] = container.key
             tasks.start_soon(self._serve, container)

@@ -516,6 +516,23 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
     assert str(first.hint).startswith("Let the image install it")
 
 
+async def test_what_was_asked_to_end_is_no_problem() -> None:
+    """Somebody stopped it; the next end, of its own, is one. A paused service is up all the same."""
+    engine = FakeEngine(container("web", "paused"), container("db", health="healthy"))
+    told = Told(engine, WEB, DB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        await engine.change(container("web", "exited", exit_code=143), *engine.containers[1:])
+        await told.until(lambda: ("web", "exited") in told.states)
+        await engine.change(container("web", "exited", exit_code=143), container("db", "exited", exit_code=1))
+        await told.until(lambda: [e for e in told.events if isinstance(e, Problem)])
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert [e.service for e in told.events if isinstance(e, Problem)] == ["db"]
+
+
 async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
     """With `required: false` it holds up nobody, but is told."""
     web = Service("web", depends_on=(Dependency("job", required=False),))
