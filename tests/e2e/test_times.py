@@ -19,7 +19,7 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
-SLOW = "sleep 1; touch /ready; trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
+SLOW = "trap 'exit 0' TERM; sleep 1 & wait; touch /ready; while :; do sleep 1 & wait; done"
 CHECK = {"test": ["CMD", "test", "-e", "/ready"], "interval": "1s", "start_period": "60s", "start_interval": "200ms"}
 
 
@@ -55,14 +55,15 @@ def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
     pause(run.process.pid, 4)
     run.wait_for("ready")
     container = stack.container("db")
+    stack.write("src/file", "meanwhile")
+    run.wait_for("synced", files=1)
     os.kill(run.process.pid, signal.SIGSTOP)
     engine.docker("restart", container)
     stack.write("src/file", "after")
     stack.write("src/new", "new")
     os.kill(run.process.pid, signal.SIGCONT)
-    engine.until(
-        lambda: (stack.read("db", "/app/file"), stack.read("db", "/app/new")), lambda got: got == ("after", "new")
-    )
+    run.wait_for("synced", files=2, timeout=30)
+    assert [stack.read("db", f"/app/{name}") for name in ("file", "new")] == ["after", "new"]
     time.sleep(1)
     assert run.process.poll() is None, run.report()
     assert stack.containers() == [container]
