@@ -116,7 +116,7 @@ def _sources(selection: Selection) -> tuple[Source, ...]:
 
 @dataclass(slots=True)
 class _Resolver:
-    """One run of `docker compose config`, beside which the version is asked for."""
+    """One run of `docker compose config`, beside which the version is asked for where anything hangs on it."""
 
     selection: Selection
     sources: tuple[Source, ...]
@@ -124,9 +124,12 @@ class _Resolver:
     known: anyio.Event = field(default_factory=anyio.Event)
 
     async def resolve(self) -> process.Completed:
-        """What Compose printed; its version is known by then."""
+        """What Compose printed. Its version is known by then, unless no file has a word that it matters for."""
+        matters = any(key in source.text for source in everything(self.sources) for key in sanitise.NEWER_KEYS)
         try:
-            _, done = await each(lambda work: work(), (self._version, self._config))
+            *_, done = await each(lambda work: work(), [*([self._version] if matters else []), self._config])
+            if done.returncode and not self.version:
+                await self._version()
         except EngineError as error:
             install = "Debian: apt install docker.io docker-cli docker-compose. Elsewhere: Docker Desktop or Engine."
             raise EngineError(error.message, hint=error.hint or install) from None
