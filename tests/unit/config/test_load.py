@@ -9,12 +9,13 @@ import pytest
 
 from devenv.config import load
 from devenv.config.load import Selection
+from devenv.engine import process
 from devenv.engine.process import Completed
 from devenv.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
 
-MODEL = b"name: p\nservices: {}\n"
+MODEL = b"name: p\nservices: {web: {image: x}}\n"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ async def test_the_version_is_asked_for_where_it_matters(
         heard.append("version" if "version" in argv else "config")
         return Completed(0, b"2.26.1", b"") if "version" in argv else Completed(returncode, MODEL, b"it is wrong")
 
-    monkeypatch.setattr(load.process, "run", run)
+    monkeypatch.setattr(process, "run", run)
     if returncode:
         with pytest.raises(ConfigError):
             await load.load(Selection(str(tmp_path)))
