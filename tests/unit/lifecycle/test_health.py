@@ -516,8 +516,24 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
     assert str(first.hint).startswith("Let the image install it")
 
 
-async def test_what_was_asked_to_end_is_no_problem() -> None:
+async def test_an_end_of_which_no_word_came_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look of now decides that a process has lasted: on a busy machine, events are late."""
+    monkeypatch.setattr(health, "QUIET", 0.1)
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: told.states)
+        engine.containers = (container("web", "exited", exit_code=3),)
+        with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
+async def test_what_was_asked_to_end_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody stopped it; the next end, of its own, is one. A paused service is up all the same."""
+    monkeypatch.setattr(health, "QUIET", 0.1)
     engine = FakeEngine(container("web", "paused"), container("db", health="healthy"))
     told = Told(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
