@@ -127,6 +127,6 @@ def test_a_container_of_our_name(stack: Stack, up: Up) -> None:
         made.one("container", f"{stack.name}-db-1")
         run = up(stack)
         assert run.wait() == 4, run.report()
-        assert "A container that devenv did not create has this name" in run.all("error")[0]["hint"]
+        assert run.all("error")[0]["hint"].startswith("Remove or rename that one (docker rename ")
         assert made.missing() == set()
     assert stack.leftovers() == {}
