@@ -102,8 +102,10 @@ def test_an_engine_that_is_gone_at_the_end(
 
 def held(run: Devenv, stack: Stack) -> str | None:
     """What `web` has, as long as the run lives."""
+    found = stack.containers("web")
+    assert found, run.report()
     assert run.process.poll() is None, run.report()
-    return stack.read("web", "/app/file")
+    return engine.read(found[0], "/app/file")
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])

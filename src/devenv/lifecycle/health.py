@@ -209,7 +209,12 @@ class Observer:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
+        has_begun = False
         async for event in self.engine.events(self.project.name):
+            if not event:
+                if has_begun:  # the stream has ended in between: for as long as that, nobody may have looked
+                    self._losses.lost(self.scene.containers, anyio.current_time())
+                has_begun = True
             action = str(event.get("Action", "")).partition(":")[0]
             if not event or action in TELLING or action == "health_status":
                 self._poke()

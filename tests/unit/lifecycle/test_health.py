@@ -43,6 +43,10 @@ class FakeEngine:
         self.containers = containers
         await self._send.send({"Action": "start"})
 
+    async def begin_anew(self, *containers: Container) -> None:
+        self.containers = containers
+        await self._send.send({})
+
     async def scene(self, _project: str) -> Scene:
         await anyio.lowlevel.checkpoint()
         if self.down:
@@ -189,6 +193,22 @@ async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.Mo
     engine.close()
     assert told.fallen == ["web"]
     assert told.states == [("web", "started"), ("web", "exited")]
+
+
+async def test_an_end_of_the_engine_that_nobody_saw() -> None:
+    """Between two looks it went and came back: the stream of its events, which begins anew, tells of it."""
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await engine.begin_anew(container("web"))
+        await told.until(lambda: told.states)
+        await engine.begin_anew(container("web", "exited", exit_code=255))
+        await told.until(lambda: told.fallen)
+        tasks.cancel_scope.cancel()
+    engine.close()
+    assert told.fallen == ["web"]
+    assert told.states == [("web", "started")]
 
 
 async def test_every_start_is_served_once() -> None:
