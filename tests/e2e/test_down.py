@@ -37,7 +37,7 @@ def gone(_: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "edit",
-    [without_web, called_otherwise, pytest.param(broken, marks=pytest.mark.long), gone],
+    [*(pytest.param(edit, marks=pytest.mark.long) for edit in (without_web, broken)), called_otherwise, gone],
     ids=lambda edit: edit.__name__,
 )
 def test_down_after_an_edit(stack: Stack, devenv: StartDevenv, edit: Callable[[dict[str, object]], None]) -> None:

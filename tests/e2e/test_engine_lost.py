@@ -146,12 +146,12 @@ def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
         proxy.away = True
         proxy.drop()
         stack.write("src/file", "cut")
-        time.sleep(4)  # longer than a run goes on whose services have ended
+        time.sleep(3.5)  # longer than a run goes on whose services have ended
         proxy.away = False
         engine.until(lambda: held(run, stack), partial(eq, "cut"))
         proxy.frozen = True
         stack.write("src/file", "silent")
-        time.sleep(4)
+        time.sleep(1)
         proxy.frozen = False
         engine.until(lambda: held(run, stack), partial(eq, "silent"))
         assert engine.inspect(stack.container("web"))["State"]["StartedAt"] == before

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 SEED = int(os.environ.get("DEVENV_TEST_SEED", "40"))
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(500, marks=pytest.mark.long)])
 def test_a_kill_leaves_nothing_and_loses_nothing(
     stack: Stack, devenv: StartDevenv, state_env: dict[str, str], rounds: int
 ) -> None:
