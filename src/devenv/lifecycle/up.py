@@ -274,7 +274,7 @@ class Ascent:
         observer = self.running.observer
         if not await patiently(self.options.timeout, observer.until_ready):
             raise await observer.late(self.options.timeout)
-        self.running.settle()
+        self.running.settle()  # who dies right after `ready` has been well
 
     async def hook(self, moment: Moment, _tasks: TaskGroup) -> None:
         """The commands that `x-devenv.hooks` has for the moment."""
