@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from support import engine
+from support import cli, engine
 from support.cli import StartDevenv
 from support.phases import DATA
 from support.stack import Stack, built_service, idle_service
@@ -98,3 +98,18 @@ def test_containers_made_anew_leave_no_volume(stack: Stack, up: Up, rounds: int)
 def mounted(stack: Stack) -> set[str]:
     """The names of the volumes that `web` uses."""
     return {mount["Name"] for mount in engine.inspect(stack.container("web"))["Mounts"]}
+
+
+def test_a_down_that_was_killed_is_a_dead_run(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
+    """What it had not ended yet is `gc`'s to end, though its run had been left running on purpose."""
+    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    stack.compose_file({"db": idle_service(command=deaf, stop_grace_period="3s", **DATA)}, volumes={"data": {}})
+    assert devenv("up", "-d", cwd=stack.folder, env=stack.env).wait() == 0
+    down = devenv("down", cwd=stack.folder, env=stack.env)
+    down.wait_for("stopping")
+    down.kill()
+    assert stack.leftovers()
+    swept = cli.run("gc", cwd=stack.folder, env={**stack.env, **state_env})
+    assert swept.returncode == 0, swept.stdout
+    assert stack.leftovers() == {}
+    assert "data is saved" in swept.stdout

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import anyio
 
@@ -84,6 +85,8 @@ async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) 
         return Stopped()
     if ledger.phase == "up":  # that run died: what its children still create would come after our look
         await process.end_recorded(run.children, DEAD_GRACE)
+    with contextlib.suppress(StateError):  # from here on it is no run that was left running: who finds it may end it
+        run.write(replace(ledger, phase="up"))
     keeper = vault(engine, emit, ledger.project, ledger.directory)
     return await Teardown(engine, run, ledger, emit, keeper, wish).run_down(reason)
 
