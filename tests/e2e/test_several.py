@@ -176,6 +176,12 @@ def test_two_services_on_one_port(stack: Stack, up: Up) -> None:
     way_out = re.search(r"--port \S+", error["hint"])
     assert way_out
     assert up.ready(stack, *way_out[0].split()).stop() == 130
+    stack.compose_file({"a": idle_service(ports=[f"{port}:80"], scale=2)})
+    run = up(stack)
+    assert run.wait() == 5, run.report()
+    error = run.all("error")[0]
+    assert error["message"] == f"`a` has 2 containers, and only one of them can have the host port {port}"
+    assert error["where"].startswith("compose.yml:")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a network of its own needs root")

@@ -37,13 +37,23 @@ class Danger:
     where: str = ""
 
 
-def dangers(model: Model, home: str) -> tuple[Danger, ...]:
-    """Every wish of the services that a container without it could not harm the machine by; `home` is the user's."""
+def sources(model: Model) -> frozenset[str]:
+    """The paths of the host that services mount."""
+    volumes = model.get("volumes") or {}
+    mounts = (mount for service in model["services"].values() for mount in service.get("volumes") or ())
+    return frozenset(filter(None, (_source(mount, volumes) for mount in mounts)))
+
+
+def dangers(model: Model, home: str, followed: Mapping[str, str] | None = None) -> tuple[Danger, ...]:
+    """Every wish of the services that a container without it could not harm the machine by; `home` is the user's.
+
+    `followed` says where `sources` lead that are links.
+    """
     volumes = model.get("volumes") or {}
     return tuple(
         Danger(name, f"{name} {message}", ("services", name, key), entry)
         for name, service in model["services"].items()
-        for key, entry, message in (*_plain(service), *_mounts(service, volumes, home))
+        for key, entry, message in (*_plain(service), *_mounts(service, volumes, home, followed or {}))
     )
 
 
@@ -61,11 +71,19 @@ def _plain(service: Model) -> Iterator[tuple[str, str, str]]:
         yield "devices", source, f"uses the device {source}"
 
 
-def _mounts(service: Model, volumes: Model, home: str) -> Iterator[tuple[str, str, str]]:
+def _mounts(service: Model, volumes: Model, home: str, followed: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for mount in service.get("volumes") or ():
-        source = mount.get("source") if mount["type"] == "bind" else _device(volumes.get(mount.get("source")) or {})
-        if source and (why := _reach(posixpath.normpath(source), home)):
-            yield "volumes", str(mount["target"]), f"mounts {source}: {why}"
+        if source := _source(mount, volumes):
+            end = followed.get(source, source)
+            if why := _reach(posixpath.normpath(source), home):
+                yield "volumes", str(mount["target"]), f"mounts {source}: {why}"
+            elif why := _reach(end, home):
+                yield "volumes", str(mount["target"]), f"mounts {source}, a link to {end}: {why}"
+
+
+def _source(mount: Model, volumes: Model) -> str | None:
+    source = str(mount.get("source") or "")
+    return source if mount["type"] == "bind" else _device(volumes.get(source) or {})
 
 
 def _device(volume: Model) -> str | None:

@@ -12,8 +12,9 @@ from typing import Any
 import anyio
 
 from devenv.concurrent import each
+from devenv.config import dangers as dangerous
 from devenv.config import runmodel, sanitise, yamlcore
-from devenv.config.dangers import Danger, dangers
+from devenv.config.dangers import Danger
 from devenv.config.parse import ShapeError, parse, undoubled
 from devenv.config.runmodel import Scale
 from devenv.config.sources import (
@@ -278,7 +279,9 @@ def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook
 
 
 def _dangers(model: Mapping[str, Any], sources: Sequence[Source]) -> tuple[Danger, ...]:
-    found = dangers(undoubled(model), os.path.expanduser("~"))
+    plain = undoubled(model)
+    followed = {path: os.path.realpath(path) for path in dangerous.sources(plain)}
+    found = dangerous.dangers(plain, os.path.expanduser("~"), followed)
     return tuple(replace(one, where=_shown(entry_place(sources, one.path, one.entry))) for one in found)
 
 

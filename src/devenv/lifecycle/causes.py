@@ -527,7 +527,7 @@ TABLE = (
     Row(
         _DENIED,
         "its user ({user}) may not write to {path}, in the mount on {mount} ({source})",
-        "devenv run --rm --no-deps --user root --entrypoint chown {service} -R {user} {mount}",
+        "Correct `user` of {service}; a volume that begins empty takes the owner that {mount} has in the image.",
         keys="volumes",
         needs="mount",
     ),

@@ -134,7 +134,7 @@ def _lines(text: str) -> list[str]:
 def _look(service: str, *, sick: bool) -> str:
     if sick:
         return f"If it only begins slowly, raise `healthcheck.start_period` of {service}."
-    return f"To look inside: devenv run --rm --entrypoint sh {service}"
+    return f"To look inside: devenv run --rm --no-deps --entrypoint sh {service}"
 
 
 def _is_written(model: Mapping[str, Any], path: Iterable[str]) -> bool:

@@ -120,4 +120,4 @@ def _failure(hook: ProjectHook, how: str, last: Collection[str]) -> DevenvError:
     lines = "".join(f"\n  {line}" for line in last)
     command, more, _ = hook.typed.strip().partition("\n")
     said = f"{hook.where}: {hook.moment}: `{command}{' …' if more else ''}` {how}{lines}"
-    return DevenvError(said, hint=None if more else command)
+    return DevenvError(said, hint=f"Mend it, or take it out of `x-devenv.hooks.{hook.moment}`.")

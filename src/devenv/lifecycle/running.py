@@ -58,6 +58,7 @@ class Running:
     stage: Stage
     vault: Vault
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
+    is_cut_off: bool = False  # a verb of Compose was: what the engine was asked for last may still come
     _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
     _made: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # service -> as Compose made it
     _rules: Rules | None = None
@@ -173,6 +174,9 @@ class Running:
             await verb
         except VerbError as error:
             raise await self._explained(error, names) from error
+        except BaseException:
+            self.is_cut_off = True
+            raise
 
     async def _explained(self, error: VerbError, names: Collection[str]) -> DevenvError:
         """Why Compose could not do it: in the words of a service that failed and that others wait for, or its own."""

@@ -15,7 +15,7 @@ from devenv.config.runmodel import Choices, Found, PortChange
 from devenv.config.sources import Place
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
-from devenv.errors import UsageError
+from devenv.errors import ConfigError, UsageError
 from devenv.lifecycle.difference import shares
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
@@ -138,7 +138,7 @@ class Stage:
 async def published(stage: Stage, options: Options, engine: Engine, scene: Scene) -> Stage:
     """The stage with its ports decided; those that devenv chose before, and that a container has, stay the same.
 
-    Raises ConfigError, with the place of the second, for two services on one host port.
+    Raises ConfigError, with the place of the second, for two services or containers on one host port.
     """
     setting, local = stage.project.settings.ports, engine.endpoint.local
     as_written = options.lan or setting == "as-written" or not local
@@ -154,6 +154,11 @@ async def published(stage: Stage, options: Options, engine: Engine, scene: Scene
         one, other = [(port, await _where(port, options)) for port in found]
         ports = {port.port for port in wanted}
         raise checks.clash_error(one, other, lambda port: facts.free_port(port.ips, port.port, ports))
+    for port in after.wanted_ports(after.own):
+        if (count := stage.project.service(port.service).scale) > 1:
+            file, line = await _where(port, options)
+            said = f"`{port.service}` has {count} containers, and only one of them can have the host port {port.port}"
+            raise ConfigError(said, hint="Leave the host port out, and the engine chooses.", file=file, line=line)
     return after
 
 

@@ -40,6 +40,7 @@ from devenv.watch import faults
 
 DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
+CUT_OFF_SWEEPS = 4
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -322,8 +323,18 @@ class Ascent:
         sign = self.ending.signal
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
         wish = self.run.asked() or (Wish.KEEP if self.options.keep_volumes else Wish.SAVE)
-        down = Teardown(self.engine, self.run, ledger, self.emit, self.vault, wish, hurry=self.ending.hurry)
-        return await down.run_down(said, self.running.observer.scene if self.running else None)
+        assert self.running is not None  # noqa: S101 - there is a ledger
+        down = Teardown(
+            self.engine,
+            self.run,
+            ledger,
+            self.emit,
+            self.vault,
+            wish,
+            hurry=self.ending.hurry,
+            quiet_sweeps=CUT_OFF_SWEEPS if self.running.is_cut_off else 1,
+        )
+        return await down.run_down(said, self.running.observer.scene)
 
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""

@@ -122,7 +122,7 @@ class Console:
                 for line in waterfall.lines(event, shutil.get_terminal_size().columns):
                     self.line(line)
             case _:
-                if isinstance(event, (e.Ready, e.Rebuilt, e.Reloaded, e.Problem, e.Stopping)):
+                if isinstance(event, (e.Ready, e.Rebuilt, e.Reloaded, e.Stopping)):
                     self.close()
                 if isinstance(event, e.ServiceState):
                     self._say_who_is_late()

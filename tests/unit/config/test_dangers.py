@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from devenv.config.dangers import Danger, dangers
+from devenv.config.dangers import Danger, dangers, sources
 
 
 def found(service: str, volumes: str = "{}") -> list[tuple[str, str, str]]:
@@ -84,6 +84,15 @@ def test_binds(source: str, why: str) -> None:
     assert (key, entry) == ("volumes", "/x")
     assert message.startswith("web mounts /")
     assert message.endswith(f": {why}")
+
+
+def test_a_link_is_followed() -> None:
+    """What is mounted is what it leads to."""
+    model = {"services": {"web": yaml.safe_load(bind("/p/link"))}}
+    assert sources(model) == {"/p/link"}
+    assert dangers(model, "/home/me", {"/p/link": "/p/real"}) == ()
+    (danger,) = dangers(model, "/home/me", {"/p/link": "/"})
+    assert danger.message == "web mounts /p/link, a link to /: it sees all files of this machine"
 
 
 @pytest.mark.parametrize(

@@ -579,7 +579,10 @@ def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
     """What is to be typed can be typed as it stands."""
     denied = explain(ended(1, "mkdir: cannot create directory '/data/x': Permission denied"))
     assert denied is not None
-    assert denied.hint == "devenv run --rm --no-deps --user root --entrypoint chown web -R node /data"
+    assert (
+        denied.hint
+        == "Correct `user` of web; a volume that begins empty takes the owner that /data has in the image."
+    )
 
 
 def test_the_line_that_says_it() -> None:

@@ -134,7 +134,7 @@ async def test_a_failed_service(examiner: Examiner) -> None:
     unknown = await examiner.failed(
         Standing("api", Phase.EXITED, "exit code 3"), [container("api", "exited", exit_code=3)]
     )
-    assert (unknown.where, unknown.hint) == (None, "To look inside: devenv run --rm --entrypoint sh api")
+    assert (unknown.where, unknown.hint) == (None, "To look inside: devenv run --rm --no-deps --entrypoint sh api")
 
 
 async def test_a_sick_service(examiner: Examiner) -> None:

@@ -580,7 +580,9 @@ async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
         tasks.cancel_scope.cancel()
     engine.close()
     (problem,) = [e for e in told.events if isinstance(e, Problem)]
-    assert problem == Problem("ended with exit code 3", "To look inside: devenv run --rm --entrypoint sh job", "job")
+    assert problem == Problem(
+        "ended with exit code 3", "To look inside: devenv run --rm --no-deps --entrypoint sh job", "job"
+    )
 
 
 async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,8 @@ async def test_automatic_ports_leave_alone_what_is_named() -> None:
     assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
     assert services(found.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": "9000"}
 
-    several = {**MODEL, "services": {**MODEL["services"], "web": {**MODEL["services"]["web"], "scale": 2}}}
+    web = {**MODEL["services"]["web"], "scale": 2, "ports": [{"target": 80}]}
+    several = {**MODEL, "services": {**MODEL["services"], "web": web}}
     assert numbers(await decided(several, auto_ports=True)) == {}
     assert numbers(await decided(before=replace(stage(), found=Found(frozenset({"web"}))), auto_ports=True)) == {}
 
