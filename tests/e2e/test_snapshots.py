@@ -296,6 +296,7 @@ def test_by_name_and_across_projects(
     assert "good" not in [one["title"] for one in listed(db, state_env)]
     assert of(db, state_env, "snapshot", "import", file).returncode == 0
     assert "good" in [one["title"] for one in listed(db, state_env)]
+    assert "called good already" in of(db, state_env, "snapshot", "save", "--name", "good").stderr
     table = of(db, state_env, "snapshot", "list", db.name).stdout
     assert table.startswith("ID ")
     assert other.name not in table
@@ -310,8 +311,47 @@ def test_a_volume_that_others_made_is_not_replaced(db: Stack, state_env: dict[st
     assert refused.returncode == 6
     assert f"docker volume rm {db.name}_data" in refused.stderr
     assert of(db, state_env, "snapshot", "save", "dada").stderr.startswith("error: there is no volume dada")
+    assert of(db, state_env, "snapshot", "save", "--name", "../x").returncode == 2
     assert of(db, state_env, "snapshot", "rm", "nothing").returncode == 2
     assert marker(db) == "mine"
+
+
+def test_what_lies_elsewhere_is_never_overwritten(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """A volume that is but a way to a folder of the host: neither saved nor restored, whatever is asked."""
+    folder = stack.folder / "lies here"
+    folder.mkdir()
+    options = {"type": "none", "o": "bind", "device": str(folder)}
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {"driver_opts": options}})
+    run = up.ready(stack)
+    write(stack, "monday")
+    assert of(stack, state_env, "snapshot", "save").returncode == 2
+    assert run.stop() == 130
+    assert stack.leftovers() == {}
+    (folder / "marker").write_text("tuesday\n")
+    again = up.ready(stack)
+    assert marker(stack) == "tuesday"
+    assert not again.all("restored")
+    assert again.stop() == 130
+    assert listed(stack, state_env) == []
+
+
+def test_a_save_that_was_killed_holds_nothing_up(db: Stack, up: Up, devenv: StartDevenv) -> None:
+    """What it had paused goes on with the next `up`, which leaves all running as it is."""
+    assert up(db, "-d").wait() == 0
+    db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
+    save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
+    save.wait_for("step", name="save", state="detail")
+    save.kill()
+    assert engine.inspect(db.container("db"))["State"]["Status"] == "paused"
+    before = db.containers("db")
+    again = up(db, "-d")
+    assert again.wait() == 0, again.report()
+    assert db.containers("db") == before
+    assert marker(db) == "here"
+    db.execute("db", "rm", "/data/large")
+    down = devenv("down", cwd=db.folder, env=db.env)
+    assert down.wait() == 0, down.report()
+    assert db.leftovers() == {}
 
 
 def test_gc_ends_what_a_dead_run_left(db: Stack, up: Up, state_env: dict[str, str]) -> None:

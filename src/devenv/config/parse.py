@@ -258,6 +258,7 @@ def _resources(block: _Cursor) -> tuple[Resource, ...]:
             key=key,
             name=cursor.at("name", key).text() if cursor.value is not None else key,
             external=cursor.value is not None and cursor.at("external").flag(),
+            elsewhere=cursor.value is not None and cursor.at("driver_opts", {}).at("device").value is not None,
         )
         for key, cursor in block.entries()
     )

@@ -622,7 +622,7 @@ def _whose(listed: Mapping[str, Any]) -> str:
 
 def _volume(shown: dict[str, Any]) -> Volume:
     labels = shown.get("Labels") or {}
-    elsewhere = "device" in (shown.get("Options") or {}) and (shown["Options"].get("type") != "tmpfs")
+    elsewhere = "device" in (shown.get("Options") or {})
     return Volume(shown["Name"], labels.get(PROJECT_LABEL), labels.get(VOLUME_LABEL, ""), elsewhere)
 
 

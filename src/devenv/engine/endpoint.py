@@ -101,13 +101,19 @@ class _Socket:
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
+            self._require_open()
             try:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._socket)
 
+    def _require_open(self) -> None:
+        if self._socket.fileno() < 0:  # another task has closed it between two of ours
+            raise anyio.ClosedResourceError
+
     async def receive(self, size: int) -> bytes:
         while True:
+            self._require_open()
             await anyio.wait_readable(self._socket)  # even where there is something: a flood must let others run
             with contextlib.suppress(BlockingIOError):
                 return self._socket.recv(size)

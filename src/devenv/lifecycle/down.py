@@ -41,10 +41,10 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
         host = engine.endpoint.host
         name = selection.project_name or _named(selection, host, loaded.project.name if loaded else "", trouble)
         run = Run(host, name)
-        async with _held(run, wish):
+        async with _held(run, wish) as asked:
             ledger = run.read()
             if ledger is None:
-                emit(Notice(f"nothing of devenv's is up in {name}"))
+                emit(Notice(f"the run of pid {asked} has ended" if asked else f"nothing of devenv's is up in {name}"))
                 return 0
             if loaded and ledger.phase != "up":  # a dead run is removed as it is, here as by the guardian
                 await _before_down(loaded.project, engine, ledger, emit)
@@ -102,8 +102,9 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
 
 @contextlib.asynccontextmanager
-async def _held(run: Run, wish: Wish) -> AsyncIterator[None]:
-    """The project's lock, if need be after the run that holds it was asked to end."""
+async def _held(run: Run, wish: Wish) -> AsyncIterator[int | None]:
+    """The project's lock, if need be after the run that holds it, of this pid, was asked to end."""
+    asked = None
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(run.lock(wait=LOOKED_AT, cleaning=True))  # by then it is the holder's pid in it
@@ -113,10 +114,11 @@ async def _held(run: Run, wish: Wish) -> AsyncIterator[None]:
                 raise
             if not run.is_cleaned():
                 run.ask(wish)
+                asked = holder
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                     os.kill(holder, signal.SIGINT)
             await _entered(stack, run)
-        yield
+        yield asked
 
 
 async def _entered(stack: contextlib.ExitStack, run: Run) -> None:

@@ -95,12 +95,13 @@ class Running:
         stocked = Stock(self.stage, self.vault, self.run, self.emit)
         saved = {} if self.options.fresh else await stocked.saved()
         new = [name for name in self.stage.new_volumes if name not in self.ledger.creates]
+        doubtful = [n for n in new if n not in saved or not saved[n].settled]
         self.ledger = replace(
             self.ledger,
             creates=(*self.ledger.creates, *new),
             keeps=stocked.keeps,
             restoring=tuple(saved),
-            unsettled=tuple(dict.fromkeys((*self.ledger.unsettled, *(n for n in new if n not in saved)))),
+            unsettled=tuple(dict.fromkeys((*self.ledger.unsettled, *doubtful))),
         )
         self.run.write(self.ledger)
         if saved:

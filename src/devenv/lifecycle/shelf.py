@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from devenv.concurrent import first
 from devenv.config import load
 from devenv.config.load import Selection
 from devenv.engine.api import Engine
-from devenv.errors import EngineError, RefusedError, StateError, UsageError
+from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.lifecycle.ledger import Run
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import vault
@@ -37,6 +38,7 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
     Containers that use them are paused meanwhile, so that all are of one moment. Raises UsageError for a volume
     that is not there, DevenvError or OSError where one cannot be saved.
     """
+    _require_name(title)
     project = (await load.load(selection)).project
     ending = Ending()
     try:
@@ -50,11 +52,19 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
     return ending.exit_code
 
 
+def _require_name(title: str) -> None:
+    if title and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", title):
+        raise UsageError(f"{title!r} is no name for a snapshot", hint="Letters, digits, `.`, `_` and `-`.")
+    if title and snapshots.named(Store.at_home().all(), title):
+        hint = f"devenv snapshot rm {title}   (or take another name)"
+        raise UsageError(f"there is a snapshot called {title} already", hint=hint)
+
+
 async def _save(engine: Engine, project: Project, wanted: Sequence[str], title: str, emit: Emit) -> None:
     scene = await engine.scene(project.name)
-    there = {v.key or v.name: v for v in scene.volumes}
+    there = {v.key or v.name: v for v in scene.volumes if not v.elsewhere}
     if missing := [name for name in wanted if name not in there]:
-        raise UsageError(f"there is no volume {', '.join(missing)}", hint=_known(there))
+        raise UsageError(f"there is no volume {', '.join(missing)} that holds data of its own", hint=_known(there))
     if not there:
         raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
     chosen = [there[name] for name in wanted or sorted(there)]
@@ -64,7 +74,11 @@ async def _save(engine: Engine, project: Project, wanted: Sequence[str], title: 
     async with _still(engine, [c for c in scene.containers if names & {*c.volumes}]):
         for volume in chosen:
             users = [c for c in scene.containers if volume.name in c.volumes]
-            one = await keeper.save(volume, users, settled=True, automatic=False, title=title)
+            try:
+                one = await keeper.save(volume, users, settled=True, automatic=False, title=title)
+            except OSError as error:
+                said = f"{volume.key or volume.name} could not be saved: {error.strerror}"
+                raise DevenvError(said, hint=f"df -h {keeper.store.path}") from error
             size = f"{shown(one.size)}, {shown(one.stored)} stored"
             emit(Notice(f"saved {one.volume} as {title or one.id} ({size})"))
 
@@ -93,7 +107,7 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
     project = (await load.load(selection)).project
     store = Store.at_home()
     found = _chosen(store.all(), name, other or project.name, by_name=bool(other))
-    volumes = {v.key: v for v in project.volumes if not v.external}
+    volumes = {v.key: v for v in project.volumes if not v.external and not v.elsewhere}
     usable = {s.volume: s for s in found if s.volume in (wanted or volumes)}
     if missing := [key for key in wanted if key not in usable or key not in volumes]:
         raise UsageError(f"{found[0].id} has no volume {', '.join(missing)} of this project", hint=LIST)
@@ -190,6 +204,8 @@ def take_in(path: str, emit: Emit) -> int:
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
             taken = store.unpack(file)
+    except StateError as error:
+        raise StateError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     for one in taken:

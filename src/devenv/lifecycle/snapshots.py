@@ -19,7 +19,7 @@ from devenv.config.user import UserSettings, user_settings
 from devenv.engine.api import CallError, Engine
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.lifecycle.store import Store
-from devenv.model.events import Emit, Notice, Restored, Saved, Step
+from devenv.model.events import Emit, Notice, Problem, Restored, Saved, Step
 from devenv.model.observed import HOLDS_LABEL, OUR_LABEL, PROJECT_LABEL, VOLUME_LABEL, Container, Scene, Volume
 from devenv.model.snapshot import Snapshot, shown
 
@@ -76,6 +76,7 @@ class Vault:
             self.store.commit(snapshot, path)
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        self.store.tidy()
         for gone in self.store.make_room(self.total):
             self.emit(
                 Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
@@ -106,9 +107,16 @@ class Vault:
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
 
     async def mend(self, scene: Scene, restoring: Iterable[str]) -> bool:
-        """Holders that died work left are gone, and volumes that it was filling; whether there were any."""
+        """Holders that died work left are gone, and volumes that it was filling; whether there were any.
+
+        What it had paused to read a volume goes on.
+        """
         holders = [c for c in scene.containers if c.holds]
         parts = [v.name for v in scene.volumes if v.name in restoring]
+        held = {holder.holds for holder in holders}
+        for container in scene.containers:
+            if container.state == "paused" and held & {*container.volumes}:
+                await self.engine.pause(container.id, on=False)
         for holder in holders:
             await self.engine.remove_container(holder.id)
         for name in parts:
@@ -166,8 +174,10 @@ def _mapped(path: str) -> Iterator[mmap.mmap]:
 def vault(engine: Engine, emit: Emit, project: str, directory: str) -> Vault:
     """The vault of a project, with the limits that the user has set; settings that are wrong hold nothing up."""
     chosen = UserSettings()
-    with contextlib.suppress(ConfigError):
+    try:
         chosen = user_settings()
+    except ConfigError as error:
+        emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
     limits = chosen.snapshot_limit, chosen.snapshots_total
     return Vault(engine, emit, project, directory, Store.at_home(), *limits)
 

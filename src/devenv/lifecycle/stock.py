@@ -40,7 +40,7 @@ class Stock:
         Raises RefusedError where a snapshot was asked for that its service could not read.
         """
         stored, pins, found = self.vault.store.all(), self.run.pins(), dict[str, Snapshot]()
-        new = [v for v in self.stage.project.volumes if v.name in self.stage.new_volumes]
+        new = [v for v in self.stage.project.volumes if v.name in self.stage.new_volumes and not v.elsewhere]
         for volume in new:
             if users := self.stage.mounted.get(volume.key, ()):
                 chosen = await self._chosen(volume, users, stored, pins.get(volume.key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -25,7 +26,8 @@ FASTEST = 1
 GZIP = 31  # zlib's window bits for a gzip header around the best window
 TAR_END = bytes(1024)
 PART = ".part"
-OLD_PART = 24 * 3600.0
+OLD_HALF = 24 * 3600.0
+INDEX = "index"
 
 
 class TooLargeError(DevenvError):
@@ -155,10 +157,16 @@ class Store:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except OSError as error:
-            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume}: {error.strerror}") from error
+            said = f"the snapshot {snapshot.id} of {snapshot.volume} cannot be read: {error.strerror}"
+            raise StateError(said, hint=self._instead(snapshot)) from error
         if digest.hexdigest() != snapshot.digest:
-            hint = f"devenv snapshot list   (another one?), or: devenv snapshot rm {snapshot.id}"
-            raise StateError(f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk", hint=hint)
+            said = f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk"
+            raise StateError(said, hint=self._instead(snapshot))
+
+    def _instead(self, snapshot: Snapshot) -> str:
+        earlier = [s for s in self.all() if s.place == snapshot.place and s.created < snapshot.created]
+        older = [f"devenv snapshot restore {s.id} {s.volume}   (an older one), or: " for s in earlier[-1:]]
+        return f"{''.join(older)}devenv up --fresh   (begins empty)"
 
     def now(self) -> float:
         """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
@@ -177,6 +185,7 @@ class Store:
         path = self._beside(set_id, volume, PART)
         try:
             with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `tidy` knows by it that somebody is at it
                 draft = Draft(file, limit)
                 try:
                     yield draft, path
@@ -225,7 +234,7 @@ class Store:
             for name in _entries(inside):
                 if not name.endswith(".json") and name.removesuffix(".tar.gz") not in notes:
                     with contextlib.suppress(OSError):
-                        if time.time() - os.lstat(os.path.join(inside, name)).st_mtime > OLD_PART:
+                        if _is_abandoned(os.path.join(inside, name)):
                             os.unlink(os.path.join(inside, name))
             with contextlib.suppress(OSError):
                 os.rmdir(inside)
@@ -233,13 +242,20 @@ class Store:
     # --- out and in ---------------------------------------------------------------------------------------------
 
     def pack(self, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
-        """These snapshots as one tar: a note and an archive each."""
+        """These snapshots as one tar: a note and an archive each, and last an index, the digests of all notes."""
+        index = dict[str, str]()
         with tarfile.open(fileobj=out, mode="w|") as tar:
             for snapshot in snapshots:
                 self.check(snapshot)
                 for end in (".json", ".tar.gz"):
                     path = self._beside(snapshot.id, snapshot.volume, end)
                     tar.add(path, arcname=os.path.basename(path), recursive=False)
+                note = self._beside(snapshot.id, snapshot.volume, ".json")
+                index[quote(snapshot.volume, safe="")] = _digest(note)
+            content = json.dumps(index).encode()
+            info = tarfile.TarInfo(INDEX)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
 
     def unpack(self, source: IO[bytes]) -> tuple[Snapshot, ...]:
         """The snapshots of a packed tar, under an id of their own. Raises StateError where it is none, or damaged."""
@@ -259,7 +275,8 @@ class Store:
         except (tarfile.TarError, OSError, ValueError, TypeError, KeyError, StateError) as error:
             for one in found:
                 self.remove(one)
-            raise StateError(f"not an exported snapshot, or damaged: {error}") from error
+            hint = "Export it anew: devenv snapshot export NAME FILE"
+            raise StateError("that is no exported snapshot, or it is damaged", hint=hint) from error
         return tuple(found)
 
     def _beside(self, set_id: str, volume: str, end: str) -> str:
@@ -269,8 +286,12 @@ class Store:
 def _spread(source: IO[bytes], scratch: str) -> list[tuple[str, str]]:
     """(note, archive) of each snapshot in the tar, written to names of our own."""
     halves: dict[str, dict[str, str]] = {}
+    index: object = None
     with tarfile.open(fileobj=source, mode="r|*") as tar:
         for number, member in enumerate(tar):
+            if member.name == INDEX and (listed := tar.extractfile(member)) is not None:
+                index = json.load(listed)
+                continue
             stem, dot, end = member.name.rpartition(".json" if member.name.endswith(".json") else ".tar.gz")
             content = tar.extractfile(member) if member.isfile() and dot and not end else None
             if content is None:
@@ -283,7 +304,26 @@ def _spread(source: IO[bytes], scratch: str) -> list[tuple[str, str]]:
             halves.setdefault(stem, {})[dot] = path
     if not halves or any(len(half) != 2 for half in halves.values()):  # noqa: PLR2004 - two halves
         raise ValueError("a note or an archive is missing")
+    if index != {stem: _digest(half[".json"]) for stem, half in halves.items()}:
+        raise ValueError("it is not whole")
     return [(half[".json"], half[".tar.gz"]) for half in halves.values()]
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_abandoned(path: str) -> bool:
+    """Whether nobody is at it any more. A half of a snapshot has no lock: it may be about to get its note."""
+    if not path.endswith(PART):
+        return time.time() - os.lstat(path).st_mtime > OLD_HALF
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _read(path: str) -> Snapshot:

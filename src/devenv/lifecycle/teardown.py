@@ -43,6 +43,7 @@ class Teardown:
     _saved: dict[str, int] = field(default_factory=dict)
     _users: dict[str, Container] = field(default_factory=dict)
     _theirs: set[str] = field(default_factory=set)  # names of containers of the project that are not ours
+    _taken: set[str] = field(default_factory=set)  # names of volumes that those use
     _trouble: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, str] = field(default_factory=dict)
 
@@ -84,6 +85,8 @@ class Teardown:
         seen: set[str] = set()
         for _ in range(SWEEPS):
             containers, networks = self.ledger.containers(scene), self.ledger.networks(scene)
+            others = [c for c in scene.containers if c not in containers]
+            self._theirs, self._taken = {c.name for c in others}, {name for c in others for name in c.volumes}
             there = {c.id for c in containers} | {n.id for n in networks}
             quiet = 0 if there else quiet + 1
             stuck = stuck + 1 if there and there == seen else 0
@@ -93,7 +96,6 @@ class Teardown:
                 await anyio.sleep(SWEEP_PAUSE)
             seen = there
             self._users |= {c.id: c for c in containers}
-            self._theirs = {c.name for c in scene.containers} - {c.name for c in containers}
             self._note(containers)
             await self._containers(containers)
             await each(self._network, networks)
@@ -196,6 +198,7 @@ class Teardown:
         try:
             if not self._is_safe(volume) and not await self._unhurried(lambda: self._save(volume)):
                 self._trouble[name] = "no time for a snapshot; `devenv up` goes on with it"
+                self._commands[name] = "devenv down   (saves and removes it)"
                 return
             await self.engine.remove_volume(volume.name)
             self._gone("volume", volume.name)
@@ -203,9 +206,9 @@ class Teardown:
                 self.run.pin({**self.run.pins(), volume.key: EMPTY})
         except EngineError as error:
             reason = _reason(error)
-            if "in use" in reason:
+            if "in use" in reason and volume.name in self._taken:  # plain Compose has taken the project over
                 self._keep(volume.name, IN_USE)
-            self._trouble[name] = reason
+            self._trouble[name] = IN_USE if "in use" in reason else reason
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self._trouble[name] = f"no snapshot could be made of it: {why}"

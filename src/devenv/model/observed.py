@@ -67,7 +67,7 @@ class Volume:
     """One named volume; `project` is the Compose project that its label names, if any, `key` its key there.
 
     `elsewhere`: it is but a way to data that lies somewhere else (a folder of the host, a file server), which a
-    removal of the volume does not touch.
+    removal of the volume does not touch, or to memory, which has lost it by then.
     """
 
     name: str

@@ -162,11 +162,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A network or a volume: its key in the file, its real name, and whether it is external."""
+    """A network or a volume: its key in the file, its real name, and whether it is external.
+
+    `elsewhere` as in `observed.Volume`.
+    """
 
     key: str
     name: str
     external: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

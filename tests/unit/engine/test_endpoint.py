@@ -6,12 +6,25 @@ import hashlib
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, resolve
+from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dial, resolve
 from devenv.errors import EngineError
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_a_connection_that_another_task_has_closed(tmp_path: Path) -> None:
+    """Who goes on with it meets the error of a closed one, as who was waiting on it does."""
+    listener = await anyio.create_unix_listener(tmp_path / "s")
+    async with listener:
+        connection = await dial(Endpoint(f"unix://{tmp_path}/s"))
+        await connection.aclose()
+        with pytest.raises(anyio.ClosedResourceError):
+            await connection.receive(10)
+        with pytest.raises(anyio.ClosedResourceError):
+            await connection.send(b"x")
 
 
 @pytest.fixture(autouse=True)

@@ -207,10 +207,12 @@ def test_a_damaged_one_is_not_restored(damaged: tuple[Store, Snapshot]) -> None:
     store, snapshot = damaged
     with pytest.raises(StateError, match="damaged") as caught:
         store.check(snapshot)
-    assert "devenv snapshot rm 1" in (caught.value.hint or "")
+    assert caught.value.hint == "devenv up --fresh   (begins empty)"
+    older = put(store, set_id="0", created=1.0)
     os.unlink(store.archive(snapshot))
-    with pytest.raises(StateError, match="No such file"):
+    with pytest.raises(StateError, match="No such file") as caught:
         store.check(snapshot)
+    assert f"devenv snapshot restore {older.id} data" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -255,14 +257,15 @@ def test_room_is_made_by_the_oldest(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
-    """Once it is old enough that nobody can be at it."""
+    """Archives that nobody writes at once, halves of a snapshot once nobody can be about to complete them."""
     good = put(store)
     for name in ("1/more.part", "3/data.part", "4/data.tar.gz", "5/data.json.new"):
         path = Path(store.path, name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    store.tidy()
-    assert len(files(store)) == 6
+    with store.draft("6", "data", limit=LIMIT):
+        store.tidy()
+        assert files(store) == ["1/data.json", "1/data.tar.gz", "4/data.tar.gz", "5/data.json.new", "6/data.part"]
     for name in files(store):
         os.utime(Path(store.path, name), (1, 1))
     store.tidy()
@@ -284,18 +287,23 @@ def test_out_and_in_again(store: Store, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_what_is_no_export_is_refused_whole(store: Store) -> None:
-    """Cut anywhere, changed, or something else: an error, and nothing in the store."""
-    snapshot = put(store)
+    """Cut anywhere, between its entries too, changed, or something else: an error, and nothing in the store."""
+    pair = put(store, volume="a"), put(store, volume="b")
     out = io.BytesIO()
-    store.pack([snapshot], out)
+    store.pack(pair, out)
     packed = out.getvalue()
-    store.remove(snapshot)
+    for snapshot in pair:
+        store.remove(snapshot)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as entries:
+        borders = [member.offset for member in entries]
+    changed = packed.replace(b'"project": "p"', b'"project": "q"', 1)
     end = len(packed.rstrip(b"\0"))
     tipped = bytearray(packed)
     tipped[end - 5000] ^= 1
-    for bad in (b"", b"x" * 600, *(packed[: end * n // 20] for n in range(20)), bytes(tipped), tar(a=b"b"),
+    for bad in (b"", b"x" * 600, *(packed[: end * n // 20] for n in range(20)), bytes(tipped), changed,
+                *(packed[:border] for border in borders), tar(a=b"b"),
                 tar(**{"../x.json": b"{}", "../x.tar.gz": b""})):  # fmt: skip
-        with pytest.raises(StateError, match="not an exported snapshot, or damaged"):
+        with pytest.raises(StateError, match="no exported snapshot, or it is damaged"):
             store.unpack(io.BytesIO(bad))
         assert files(store) == []
 

@@ -408,9 +408,22 @@ async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
     assert problem.message == "volume p_data is left: no time for a snapshot; `devenv up` goes on with it"
 
 
-async def test_a_volume_that_others_use_is_theirs(down: Down, run: Run) -> None:
+async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> None:
+    """A later `down` ends it, when the stranger has gone."""
+    engine = FakeEngine(DATA)
+    engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
+    stopped, events = await down(engine, creates=("p_data",))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: something that is not ours uses it"
+    assert stopped.survivors == ("volume p_data",)
+    left = run.read()
+    assert left is not None
+    assert left.creates == ("p_data",)
+
+
+async def test_a_volume_that_plain_compose_uses_is_its_own(down: Down, run: Run) -> None:
     """It is the user's from then on; the other volumes go."""
-    engine = FakeEngine(DATA, Volume("p_more", "p", "more"))
+    engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, Volume("p_more", "p", "more"))
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data", "p_more"))
     assert [e.reason for e in events if isinstance(e, Kept)] == ["something that is not ours uses it"]
