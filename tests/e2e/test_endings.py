@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_pa
 def test_ctrl_z_and_back(stack: Stack, state_env: dict[str, str]) -> None:
     """A stopped run is not taken for a dead one; in the foreground again, it syncs what was saved meanwhile."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
-        shell.type(f"{sys.executable} -m devenv up\n")
+        shell.type(f"{shlex.quote(sys.executable)} -m devenv up\n")
         shell.until("is up after")
         shell.type("\x1a")
         shell.until("Stopped")

@@ -61,9 +61,11 @@ class Watchful(Proxy):
 
     def _guardians(self) -> Iterator[int]:
         for pid, command in processes_with(f"{MARKER}={self.marker}").items():
+            if "devenv.lifecycle.guardian" not in command:
+                continue
             status = Path(f"/proc/{pid}/status").read_text()
             ignored = int(re.findall(r"^SigIgn:\t(\w+)$", status, re.MULTILINE)[0], 16)
-            if "devenv.lifecycle.guardian" in command and all(ignored >> sign - 1 & 1 for sign in DEAF_TO):
+            if all(ignored >> sign - 1 & 1 for sign in DEAF_TO):
                 yield pid
 
 
