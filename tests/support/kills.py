@@ -171,7 +171,7 @@ class Campaign:
 
     def _kill(self, run: Devenv, plan: Plan) -> None:
         time.sleep(plan.delay)
-        _kill([run.process.pid, *(_guardians(run) if plan.guardian == "with it" else ())])
+        _kill([*_alive(run), *(_guardians(run) if plan.guardian == "with it" else ())])
         if plan.guardian == "later":
             time.sleep(plan.lives)
             _kill(_guardians(run))
@@ -184,7 +184,7 @@ class Campaign:
         run = self._start("up", cwd=self.stack.folder, env=self.stack.env)
         if how == "killed up":
             time.sleep(after)
-            _kill([run.process.pid, *_guardians(run)])
+            _kill([*_alive(run), *_guardians(run)])
             run.wait()
             self._command("down")
             return
@@ -235,6 +235,11 @@ def _kill(leaders: Iterable[int]) -> None:
     for pid in leaders:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
+
+
+def _alive(run: Devenv) -> list[int]:
+    """Its pid, unless it has ended: the number may be another process by then."""
+    return [run.process.pid] if run.process.poll() is None else []
 
 
 def _guardians(run: Devenv) -> list[int]:

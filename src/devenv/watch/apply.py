@@ -126,6 +126,7 @@ class Target:
         if self._shell is not None and self._shell.broken:
             await self._shell.close()
             self._shell, self._shell_tried = None, False
+            self._folders = {"/"}  # it may have done more than it could tell
         if not self._shell_tried and not self._is_closed:
             self._shell = await Shell.open(self._engine, self.container.id, self._mark)
             self._shell_tried = True
@@ -148,6 +149,7 @@ class Target:
         if shell is None:
             outcome.failed.update({d.target: NO_SHELL for d in deletes})
             return
+        self._folders.difference_update(d.target for d in deletes)  # also where the answer is lost
         files = [d.target for d in deletes if not d.directory]
         folders = [d.target for d in deletes if d.directory]
         # What was taken for a file may have been a folder, whose content goes only now.
@@ -163,7 +165,6 @@ class Target:
         for index, text in failures.items():
             outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
         self._puts.note(gone=(_named(d) for d in deletes if d.target not in outcome.failed))
-        self._folders.difference_update(d.target for d in deletes)
 
     async def _sweep(self, shell: Shell) -> None:
         places = sorted(self.strays)
