@@ -81,7 +81,7 @@ def save(
 def restore(
     name: Annotated[str, typer.Argument(help="Its id or name; without one, the newest.")] = "",
     volumes: Volumes = None,
-    other: Annotated[str, typer.Option("--from", metavar="PROJECT", help="One of another project or worktree.")] = "",
+    other: Other = "",
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
