@@ -129,7 +129,7 @@ def record_children(path: str | None) -> None:
     _record = path
 
 
-async def end_recorded(path: str, grace: float) -> None:
+async def end_recorded(path: str, grace: float = 3.0) -> None:
     """The children named in a dead run's record ended: interrupted, after `grace` seconds killed.
 
     A pid counts only with the start time that was written beside it, since pids are used again.

@@ -6,24 +6,20 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import anyio
 
 from devenv.config import load, sources
 from devenv.config.load import Selection
-from devenv.engine import process
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
 from devenv.lifecycle.hooks import Hooks
 from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
-from devenv.lifecycle.snapshots import vault
-from devenv.lifecycle.teardown import Teardown
-from devenv.model.events import Emit, Notice, Stopped
+from devenv.lifecycle.teardown import finish
+from devenv.model.events import Emit, Notice
 from devenv.model.project import Project
 
 PATIENCE = 60.0
-DEAD_GRACE = 3.0  # seconds for the children of a run that died
 
 
 async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
@@ -76,19 +72,6 @@ def _begun(selection: Selection, endpoint: str) -> list[str]:
         above = [r.directory for r in runs if os.path.commonpath((here, r.directory)) == r.directory]
         folder = max(above, key=len, default=here)
     return [r.project for r in runs if r.directory == folder]
-
-
-async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) -> Stopped:
-    """The end of a run whose process is gone, by whoever holds its lock now."""
-    ledger = run.read()
-    if ledger is None:  # another one was faster
-        return Stopped()
-    if ledger.phase == "up":  # that run died: what its children still create would come after our look
-        await process.end_recorded(run.children, DEAD_GRACE)
-    with contextlib.suppress(StateError):  # from here on it is no run that was left running: who finds it may end it
-        run.write(replace(ledger, phase="up"))
-    keeper = vault(engine, emit, ledger.project, ledger.directory)
-    return await Teardown(engine, run, ledger, emit, keeper, wish).run_down(reason)
 
 
 async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:

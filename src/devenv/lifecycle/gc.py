@@ -8,9 +8,9 @@ from collections import Counter
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError
-from devenv.lifecycle.down import finish
 from devenv.lifecycle.ledger import Ledger, Run, Wish
 from devenv.lifecycle.store import Store
+from devenv.lifecycle.teardown import finish
 from devenv.model.events import Emit, Notice, Problem
 
 

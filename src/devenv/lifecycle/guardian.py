@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from devenv.lifecycle.ledger import Run
 
 READY = b"ready"
-GRACE_FOR_CHILDREN = 3.0
 
 
 def main(argv: list[str]) -> int:
@@ -50,27 +49,19 @@ def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
 async def _finish(run: Run, endpoint: Endpoint) -> int:
     from devenv.engine import process  # noqa: PLC0415 - as above
     from devenv.engine.api import Engine  # noqa: PLC0415 - as above
-    from devenv.lifecycle.snapshots import vault  # noqa: PLC0415 - as above
-    from devenv.lifecycle.teardown import Teardown  # noqa: PLC0415 - as above
+    from devenv.lifecycle.ledger import Wish  # noqa: PLC0415 - as above
+    from devenv.lifecycle.teardown import finish  # noqa: PLC0415 - as above
 
     def say(event: object) -> None:
         with contextlib.suppress(OSError):  # a full disk
             print(event, flush=True)  # noqa: T201 - its own log, not the terminal
 
-    await process.end_recorded(run.children, GRACE_FOR_CHILDREN)  # a build, say, before anything was created
+    await process.end_recorded(run.children)  # a build, say, before anything was created
     ledger = run.read()
     if ledger is None or ledger.phase != "up":
         return 0
     async with Engine.connect(endpoint) as engine:
-        down = Teardown(
-            engine,
-            run,
-            ledger,
-            say,
-            vault(engine, say, ledger.project, ledger.directory),
-            quiet_sweeps=4,
-        )
-        return 1 if (await down.run_down("the devenv process died")).survivors else 0
+        return int(bool((await finish(engine, run, say, Wish.SAVE, "the devenv process died")).survivors))
 
 
 class Guardian:

@@ -11,17 +11,19 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.concurrent import each
+from devenv.engine import process
 from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
 from devenv.lifecycle.order import stop_after
-from devenv.lifecycle.snapshots import Vault
+from devenv.lifecycle.snapshots import Vault, vault
 from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
 STUCK_SWEEPS = 3
+CUT_OFF_SWEEPS = 4  # quiet ones, where somebody died or was cut off in the middle of a create
 NETWORK_TRIES = 10
 IN_USE = "something that is not ours uses it"
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
@@ -244,6 +246,20 @@ class Teardown:
             *(f"network {n.name}" for n in self.ledger.networks(scene)),
             *(f"volume {v.name}" for v in self.ledger.volumes(scene)),
         ]
+
+
+async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) -> Stopped:
+    """The end of a run whose process is gone, by whoever holds its lock now."""
+    ledger = run.read()
+    if ledger is None:  # another one was faster
+        return Stopped()
+    if has_died := ledger.phase == "up":  # what its children still create would come after our look
+        await process.end_recorded(run.children)
+    with contextlib.suppress(StateError):  # from here on it is no run that was left running: who finds it may end it
+        run.write(replace(ledger, phase="up"))
+    keeper = vault(engine, emit, ledger.project, ledger.directory)
+    sweeps = CUT_OFF_SWEEPS if has_died else 1
+    return await Teardown(engine, run, ledger, emit, keeper, wish, quiet_sweeps=sweeps).run_down(reason)
 
 
 def _reason(error: EngineError) -> str:

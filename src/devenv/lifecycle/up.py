@@ -30,7 +30,7 @@ from devenv.lifecycle.running import Running, build, provided
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look, published
-from devenv.lifecycle.teardown import Teardown
+from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.observed import Scene
@@ -38,9 +38,7 @@ from devenv.model.project import Moment
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
 
-DEAD_GRACE = 3.0  # seconds for the children of a run that died
 PATIENCE = 60.0
-CUT_OFF_SWEEPS = 4
 HANDED_OVER = "the run was left running; it is yours now"
 
 
@@ -199,7 +197,7 @@ class Ascent:
         earlier = self.run.read()
         if earlier is not None and earlier.phase == "up":
             # That run died: what its children still create would come after our look.
-            await process.end_recorded(self.run.children, DEAD_GRACE)
+            await process.end_recorded(self.run.children)
         process.record_children(self.run.children)
         self.guardian = Guardian(endpoint.host, endpoint.context, project.name, self.run.log)
         scene = await self.engine.scene(project.name)
