@@ -467,3 +467,15 @@ async def test_a_create_that_lands_late_is_found(down: Down) -> None:
     stopped, _ = await down(engine, quiet_sweeps=4)
     assert "remove id-late" in engine.calls
     assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
+async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase: str, is_found: bool) -> None:
+    """A run that died may have asked for something that comes later; one that was left running has not."""
+    begun = ledgers.begin(Scene(), (), project="p", directory="/p", endpoint="unix:///x", context=None)
+    run.write(replace(begun, phase=phase))
+    engine = FakeEngine(DB)
+    engine.later = [(4, container("late"))]
+    with anyio.fail_after(20):
+        await teardown.finish(engine, run, lambda _: None, Wish.SAVE, "down")  # type: ignore[arg-type]
+    assert ("remove id-late" in engine.calls) is is_found
