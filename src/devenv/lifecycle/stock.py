@@ -76,6 +76,8 @@ class Stock:
                     hint=f"Give {users[0]} its old image back, or: devenv up --fresh   (starts empty)",
                 )
             return pinned
+        if pin is not None:
+            self.emit(Notice(f"the snapshot {pin[0]} of {volume.key} that was asked for is not there any more"))
         vault = self.vault
         place = (vault.engine.endpoint.host, vault.directory, vault.project, volume.key)
         chosen = snapshots.newest(stored, place, wanted)

@@ -33,7 +33,6 @@ from devenv.lifecycle.stage import Stage, chosen, look, published
 from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
-from devenv.model.observed import Scene
 from devenv.model.project import Moment
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
@@ -336,7 +335,8 @@ class Ascent:
 
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""
-        scene = Scene() if self.running is None else self.running.observer.scene
+        assert self.running is not None  # noqa: S101 - there is a ledger
+        scene = self.running.observer.scene
         left = [f"container {c.name}" for c in ledger.containers(scene)]
         left += [f"network {n.name}" for n in ledger.networks(scene)]
         left += [f"volume {name}" for name in ledger.creates]
