@@ -12,7 +12,7 @@ import pytest
 
 from devenv.concurrent import each
 from devenv.config.load import Loaded, Selection, load
-from devenv.config.runmodel import Choices, Found, dump, run_model
+from devenv.config.runmodel import BuildChange, Choices, Found, dump, run_model
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose, VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
@@ -262,7 +262,7 @@ def test_a_stand_in_is_built_upon(both: Stack) -> None:
     """A FROM that no registry has is replaced without touching the Dockerfile."""
     both.write("Dockerfile", "FROM nowhere.invalid/base:7\nRUN echo built > /made\n")
     both.compose_file({"web": idle_service(image=f"{both.name}-web", build={"context": "."})})
-    choices = Choices(bases={"web": {"nowhere.invalid/base:7": engine.BASE_IMAGE}})
+    choices = Choices(builds={"web": BuildChange({"nowhere.invalid/base:7": engine.BASE_IMAGE})})
 
     async def up() -> None:
         compose = await ours(both, choices)

@@ -49,6 +49,12 @@ def up(
     stand_ins: Annotated[
         bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
     ] = False,
+    host_settings: Annotated[
+        bool,
+        typer.Option(
+            "--host-settings", help="Give builds and containers this machine's package registries, proxies and CA."
+        ),
+    ] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Show where the time until ready went.")] = False,
     scale: Annotated[
         list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
@@ -81,6 +87,7 @@ def up(
         timeout=timeout,
         open=open_,
         stand_ins=stand_ins,
+        host_settings=host_settings,
         timings=timings,
         trust=trust,
     )

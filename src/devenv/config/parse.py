@@ -35,6 +35,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "deletes": ("recreate",),
     "keep": (),
     "hooks": tuple(Moment),
+    "images": ("mirrors",),
 }
 
 _HOOK_KEYS = ("service", "command", "user", "working_dir", "environment", "privileged")
@@ -198,7 +199,15 @@ def _settings(block: _Cursor, volumes: Mapping[str, Any]) -> Settings:
         initial_sync_spec=_setting(block, "initial_sync") is not None,
         deletes_recreate=_setting(block, "deletes") is not None,
         keep=tuple(_volume_key(entry, volumes) for entry in block.at("keep").sequence()),
+        mirrors=_mirrors(block.at("images", {})),
     )
+
+
+def _mirrors(block: _Cursor) -> tuple[str, ...]:
+    for key, cursor in block.entries():
+        if key not in SETTINGS["images"]:
+            raise cursor.wrong("unknown key", hint=_nearest(key, SETTINGS["images"]))
+    return tuple(entry.text() for entry in block.at("mirrors").sequence())
 
 
 def _volume_key(entry: _Cursor, volumes: Mapping[str, Any]) -> str:
@@ -309,6 +318,7 @@ def _build(build: _Cursor) -> Build:
         args=build.at("args", {}).pairs(),
         additional_contexts=build.at("additional_contexts", {}).pairs(),
         platforms=build.at("platforms").texts(),
+        pull=build.at("pull").flag(),
     )
 
 

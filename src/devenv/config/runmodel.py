@@ -54,20 +54,32 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildChange:
+    """What the build of one service is given.
+
+    `bases`: a name in its Dockerfile (`FROM`, `COPY --from`) -> the image that it stands for. `arguments` holds for
+    those that the file does not set. `dockerfile` takes the place of the file's text. `labels` mark the image.
+    """
+
+    bases: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    dockerfile: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
     """What this run changes on purpose.
 
-    A port that names no address is published on those of `addresses`, where there are any. Every service gets
-    `environment`, except for what it sets itself.
-
-    `images` replaces the `image` of services that are not built. `bases` replaces, for a service that is built,
-    what a name in its Dockerfile (`FROM`, `COPY --from`) stands for.
+    A port that names no address is published on those of `addresses`, where there are any. `environment` is by
+    service, and holds for what the service does not set itself. `images` replaces the `image` of services that are
+    not built; `builds` is for those that are.
     """
 
     addresses: tuple[str, ...] = (LOOPBACK,)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
-    bases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    builds: Mapping[str, BuildChange] = field(default_factory=dict)
     ports: tuple[PortChange, ...] = ()
 
 
@@ -93,8 +105,8 @@ def run_model(
             service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
         # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
         if name not in found.foreign_services:
-            _adapt(service, labels, choices)
-            _swap_images(service, choices.images, choices.bases.get(name, {}))
+            _adapt(service, labels, choices, choices.environment.get(name))
+            _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)
     result["services"] = chosen
     for kind, existing, marks in (("networks", found.networks, labels), ("volumes", found.volumes, {})):
@@ -156,13 +168,15 @@ def context_key(reference: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _adapt(service: dict[str, Any], labels: Mapping[str, str], choices: Choices) -> None:
+def _adapt(
+    service: dict[str, Any], labels: Mapping[str, str], choices: Choices, environment: Mapping[str, str] | None
+) -> None:
     for key in ("develop", "profiles"):
         service.pop(key, None)
     service.pop("pull_policy", None)  # what is to be pulled has been, before any verb; a verb must not ask again
     service["labels"] = {**(service.get("labels") or {}), **labels}
-    if choices.environment:
-        service["environment"] = {**choices.environment, **(service.get("environment") or {})}
+    if environment:
+        service["environment"] = {**environment, **(service.get("environment") or {})}
     if service.get("ports"):
         service["ports"] = [placed for port in service["ports"] for placed in _placed(port, choices.addresses)]
 
@@ -175,17 +189,29 @@ def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, 
     return [{**port, "host_ip": address} for address in (addresses if fixed else addresses[:1])]
 
 
-def _swap_images(service: dict[str, Any], images: Mapping[str, str], bases: Mapping[str, str]) -> None:
+def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: BuildChange) -> None:
     build = service.get("build")
     if build is None:
         if service.get("image") in images:
             service["image"] = images[service["image"]]
-            service["pull_policy"] = "never"  # it was made here, no registry has it
+            service["pull_policy"] = "never"  # it is here under a name of ours, which no registry knows
         return
-    if bases:
-        build.pop("pull", None)
-        contexts = {context_key(name): f"docker-image://{image}" for name, image in bases.items()}
+    build.pop("pull", None)  # what is to be pulled has been; with it, BuildKit would ask a registry all the same
+    if change.bases:
+        contexts = {context_key(name): f"docker-image://{image}" for name, image in change.bases.items()}
         build["additional_contexts"] = contexts | (build.get("additional_contexts") or {})
+    if change.arguments:
+        build["args"] = {**_escaped(change.arguments), **(build.get("args") or {})}
+    if change.labels:
+        build["labels"] = {**(build.get("labels") or {}), **_escaped(change.labels)}
+    if change.dockerfile is not None:
+        build.pop("dockerfile", None)
+        build["dockerfile_inline"] = change.dockerfile.replace("$", "$$")
+
+
+def _escaped(values: Mapping[str, str]) -> dict[str, str]:
+    """For Compose, which takes a single `$` for a variable."""
+    return {name: value.replace("$", "$$") for name, value in values.items()}
 
 
 def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortChange, ...]) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 from devenv.errors import ConfigError
 
 DANGEROUS = ("show", "refuse")
+REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
     """`stand_ins`: where no registry answers, stand-in images may be made from packages.
 
+    `host_settings`: builds and containers get this machine's package registries, proxies and company CA.
+    `mirrors`: registries that are asked for images where the engine does not get them by itself, in order.
     `dangerous`: what of a project reaches beyond its containers is shown ("show") or refused ("refuse").
 
     In bytes: `snapshot_limit`, how much one volume may hold to be saved; `snapshots_total`, how much all saved ones
@@ -25,6 +28,8 @@ class UserSettings:
     """
 
     stand_ins: bool = False
+    host_settings: bool = False
+    mirrors: tuple[str, ...] = ()
     dangerous: str = "show"
     snapshot_limit: int = 2 * 10**9
     snapshots_total: int = 10 * 10**9
@@ -45,11 +50,23 @@ def user_settings() -> UserSettings:
         raise ConfigError(
             f"not TOML: {str(error).partition(' (at')[0]}", file=path, line=int(line[1]) if line else None
         ) from error
-    return UserSettings(**{key: _value(key, value, path) for key, value in data.items()})
+    registry = data.pop(REGISTRY, {})
+    if not isinstance(registry, dict):
+        raise ConfigError(f"`{REGISTRY}` is a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
+    for key in registry.keys() - {"mirrors"}:
+        raise ConfigError(f"unknown key `{key}` in [{REGISTRY}]", hint="Did you mean `mirrors`?", file=path)
+    found = {key: _value(key, value, path) for key, value in data.items()}
+    return UserSettings(**found, mirrors=_mirrors(registry.get("mirrors", []), path))
+
+
+def _mirrors(value: Any, path: str) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
+    raise ConfigError("`mirrors` is a list of names", hint='mirrors = ["mirror.example"]', file=path)
 
 
 def _value(key: str, value: Any, path: str) -> Any:
-    known = [field.name for field in fields(UserSettings)]
+    known = [field.name for field in fields(UserSettings) if field.name != "mirrors"]
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1)
         raise ConfigError(f"unknown key `{key}`", hint=f"Did you mean `{(close or known)[0]}`?", file=path)

@@ -124,4 +124,4 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText) -
     for found in references(dockerfile.text, args=args, target=build.target, platform=platform, contexts=contexts):
         if canonical(found.name) not in replaced:
             user = f"{dockerfile.name}:{found.line}"
-            yield Need(found.name, (user,), found.platform or platform, found.kind)
+            yield Need(found.name, (user,), found.platform or platform, found.kind, "always" if build.pull else None)

@@ -27,5 +27,6 @@ class Options:
     timeout: float = 300.0
     open: bool = False
     stand_ins: bool = False
+    host_settings: bool = False
     timings: bool = False
     trust: bool = False

@@ -11,7 +11,7 @@ import anyio
 
 from devenv.config import load, runmodel
 from devenv.config.load import Loaded
-from devenv.config.runmodel import Choices, Found, PortChange
+from devenv.config.runmodel import BuildChange, Choices, Found, PortChange
 from devenv.config.sources import Place
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
@@ -127,9 +127,9 @@ class Stage:
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
         choices = Choices(
             addresses=self.addresses,
-            environment=checks.variables(self._changes) if self.auto else {},
+            environment=dict.fromkeys(names, checks.variables(self._changes)) if self.auto else {},
             images=self.images,
-            bases=dict.fromkeys(self.built, self.images),
+            builds=dict.fromkeys(self.built, BuildChange(self.images)),
             ports=self.ports,
         )
         return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)

@@ -108,6 +108,7 @@ class Build:
     args: tuple[tuple[str, str], ...] = ()
     additional_contexts: tuple[tuple[str, str], ...] = ()
     platforms: tuple[str, ...] = ()
+    pull: bool = False  # its bases are to be renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class Settings:
     keep: tuple[str, ...] = ()  # keys of volumes
     initial_sync_spec: bool = False
     deletes_recreate: bool = False
+    mirrors: tuple[str, ...] = ()  # registries to ask for images, as written
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ networks:
   bare: null
 volumes:
   data: {name: shop_data, external: true}
-x-devenv: {ports: as-written, initial_sync: spec, deletes: recreate, x-mine: 1}
+x-devenv: {ports: as-written, initial_sync: spec, deletes: recreate, images: {mirrors: [m.example]}, x-mine: 1}
 """
 
 
@@ -124,7 +124,7 @@ def test_the_whole_project() -> None:
         services=(web, Service(name="db", image="mysql:9", scale=2)),
         networks=(Resource("default", "shop_default"), Resource("bare", "bare")),
         volumes=(Resource("data", "shop_data", external=True),),
-        settings=Settings(ports="as-written", initial_sync_spec=True, deletes_recreate=True),
+        settings=Settings(ports="as-written", initial_sync_spec=True, deletes_recreate=True, mirrors=("m.example",)),
     )
 
 
@@ -173,11 +173,15 @@ def test_the_whole_project() -> None:
             ),
         ),
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
-        ("x-devenv: {zzz: 1}", "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep, hooks."),
+        (
+            "x-devenv: {zzz: 1}",
+            "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep, hooks, images.",
+        ),
         (
             "x-devenv: {ports: lan}",
             "x-devenv.ports: `lan` is not one of as-written, auto | Known here: as-written, auto.",
         ),
+        ("x-devenv: {images: {mirror: x}}", "x-devenv.images.mirror: unknown key | Did you mean `mirrors`?"),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         (
             "x-devenv: {hooks: {after_healty: x}}",

@@ -10,6 +10,7 @@ import yaml
 
 from devenv.config import yamlcore
 from devenv.config.runmodel import (
+    BuildChange,
     Choices,
     Found,
     PortChange,
@@ -107,7 +108,7 @@ def text(block: str) -> str:
 
 
 def test_the_whole_model() -> None:
-    """Watch rules, profiles and our own block go; labels and loopback come; volumes stay untouched."""
+    """Watch rules, profiles, `pull` and our own block go; labels and loopback come; volumes stay untouched."""
     assert shown() == dedent("""\
         name: shop
         services:
@@ -125,7 +126,6 @@ def test_the_whole_model() -> None:
             build:
               context: /p
               dockerfile: Dockerfile
-              pull: true
             depends_on:
               db:
                 condition: service_healthy
@@ -221,30 +221,44 @@ def test_a_port_without_a_number_can_be_given_one() -> None:
 def test_every_service_is_told_of_the_ports() -> None:
     """What a service sets itself stays; what somebody else runs is left whole."""
     told = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
-    assert difference(choices=Choices(environment=told)) == text("""
+    assert difference(choices=Choices(environment={"web": told, "db": told})) == text("""
         +       DEVENV_PORT_WEB_80: '20123'
         +       PRICE: '1'
         +       DEVENV_PORT_WEB_80: '20123'
     """)
     foreign = Found(foreign_services=frozenset({"db", "web"}))
-    assert "DEVENV_PORT" not in shown(found=foreign, choices=Choices(environment=told))
+    assert "DEVENV_PORT" not in shown(found=foreign, choices=Choices(environment={"web": told, "db": told}))
 
 
 def test_stand_ins_take_the_place_of_images() -> None:
     """An `image:` is replaced and never pulled; a `FROM` is replaced through additional_contexts."""
     choices = Choices(
         images={"mysql:9": "stand-in.devenv/mysql:9"},
-        bases={"web": {"docker.io/library/node:latest": "stand-in.devenv/node:latest", "caddy:2": "mine:2"}},
+        builds={
+            "web": BuildChange({"docker.io/library/node:latest": "stand-in.devenv/node:latest", "caddy:2": "mine:2"})
+        },
     )
     assert difference(choices=choices) == text("""
         -     image: mysql:9
-        -       pull: true
         +     image: stand-in.devenv/mysql:9
         +     pull_policy: never
         +       additional_contexts:
         +         node: docker-image://stand-in.devenv/node:latest
         +         caddy:2: docker-image://mine:2
     """)
+
+
+def test_what_a_build_is_given() -> None:
+    """Arguments that the file does not set, labels, a Dockerfile in the place of the file's."""
+    model = MODEL.replace("      pull: true\n", "      args: {A: mine}\n      labels: {m: n}\n")
+    change = BuildChange(arguments={"A": "1", "B": "2$"}, labels={"devenv.built-on": "x"}, dockerfile="FROM $A\n")
+    build = yaml.safe_load(shown(model=model, choices=Choices(builds={"web": change})))["services"]["web"]["build"]
+    assert build == {
+        "context": "/p",
+        "args": {"A": "mine", "B": "2$$"},
+        "labels": {"m": "n", "devenv.built-on": "x"},
+        "dockerfile_inline": "FROM $$A\n",
+    }
 
 
 def test_no_verb_pulls_again() -> None:
@@ -257,7 +271,7 @@ def test_no_verb_pulls_again() -> None:
 def test_a_context_that_the_file_names_wins() -> None:
     """What the project itself says about a base image is not overruled."""
     model = MODEL.replace("      pull: true\n", "      additional_contexts: {'node:22': /own}\n")
-    changed = shown(model=model, choices=Choices(bases={"web": {"node:22": "other"}}))
+    changed = shown(model=model, choices=Choices(builds={"web": BuildChange({"node:22": "other"})}))
     assert "docker-image" not in changed
     assert "node:22: /own" in changed
 

@@ -38,6 +38,12 @@ def test_dangers_can_be_refused(file: Path) -> None:
     assert user_settings() == UserSettings(dangerous="refuse")
 
 
+def test_mirrors_are_read(file: Path) -> None:
+    """In their order; a table, so that more about registries has a place."""
+    file.write_text('host_settings = true\n[registry]\nmirrors = ["a.example", "b.example/hub"]\n')
+    assert user_settings() == UserSettings(host_settings=True, mirrors=("a.example", "b.example/hub"))
+
+
 def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative XDG_CONFIG_HOME is none (XDG Base Directory Specification)."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
@@ -53,6 +59,10 @@ def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.M
         ("a = 1\nstand_ins = maybe\n", "not TOML: Invalid value", 2, None),
         ("stand_in = true\n", "unknown key `stand_in`", None, "Did you mean `stand_ins`?"),
         ("dangerous = true\n", "`dangerous` is show or refuse", None, 'dangerous = "refuse"'),
+        ("registry = 1\n", "`registry` is a table", None, '[registry]\nmirrors = ["mirror.example"]'),
+        ("[registry]\nmirror = []\n", "unknown key `mirror` in [registry]", None, "Did you mean `mirrors`?"),
+        ("[registry]\nmirrors = 'a'\n", "`mirrors` is a list of names", None, 'mirrors = ["mirror.example"]'),
+        ("mirrors = ['a']\n", "unknown key `mirrors`", None, "Did you mean `stand_ins`?"),
         ("stand_ins = 'yes'\n", "`stand_ins` is true or false", None, None),
     ],
 )
