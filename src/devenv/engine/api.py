@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import re
 import struct
@@ -60,6 +61,7 @@ case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
 HEADER = struct.Struct(">BxxxL")
 SLOWEST = 1e6  # bytes a second that an archive must make at least
 T = TypeVar("T")
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Writable(Protocol):
@@ -107,7 +109,7 @@ class Engine:
             await http.aclose()
 
     async def _greet(self) -> None:
-        (newest, oldest), self.platform, self.kernel = await self._ask("version", "greeting the engine", _greeting)
+        (newest, oldest), self.platform, self.kernel = await self.ask("version", "greeting the engine", _greeting)
         if newest < OLDEST:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
@@ -116,7 +118,7 @@ class Engine:
 
     # --- one question, one answer ---------------------------------------------------------------------------
 
-    async def _call(
+    async def call(
         self,
         method: str,
         path: str,
@@ -126,6 +128,7 @@ class Engine:
         body: Body = b"",
         extra: float = 0.0,
         total: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """The body of the answer; `what` names the wish in error texts.
 
@@ -133,18 +136,40 @@ class Engine:
         """
         idle = self.idle + extra
         with self._told(what), anyio.fail_after(total or idle):
-            async with self._request(method, path, what, query=query, body=body, idle=idle) as answer:
+            async with self._request(
+                method, path, what, query=query, body=body, idle=idle, headers=headers
+            ) as answer:
                 return await answer.read()
 
-    async def _ask(self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        take: Callable[[bytes], object],
+        *,
+        query: Query | None = None,
+        body: Body = b"",
+        idle: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Each piece of the answer's body is handed on as it comes; the engine may be silent for `idle` seconds."""
+        with self._told(what):
+            async with self._request(
+                method, path, what, query=query, body=body, idle=idle or self.idle, headers=headers
+            ) as answer:
+                while chunk := await answer.chunk():
+                    take(chunk)
+
+    async def ask(self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
         """What `read` makes of the JSON that the engine answers."""
-        content = await self._call("GET", path, what, query=query)
+        content = await self.call("GET", path, what, query=query)
         with self._told(what):
             return read(json.loads(content))
 
     @contextlib.asynccontextmanager
     async def _request(
-        self, method: str, path: str, what: str, *, query: Mapping[str, str] | None = None, **options: Any
+        self, method: str, path: str, what: str, *, query: Query | None = None, **options: Any
     ) -> AsyncIterator[Exchange]:
         encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
         async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
@@ -188,7 +213,7 @@ class Engine:
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """A listing that may be null; that of volumes lies one level deeper."""
-        return await self._ask(
+        return await self.ask(
             path, what, lambda shown: list((shown["Volumes"] if path == "volumes" else shown) or ()), query
         )
 
@@ -209,7 +234,7 @@ class Engine:
 
     async def network_users(self, network_id: str) -> tuple[str, ...]:
         """The names of the containers that are connected to it now."""
-        return await self._ask(
+        return await self.ask(
             f"networks/{network_id}",
             "inspecting a network",
             lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
@@ -222,7 +247,7 @@ class Engine:
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return await self._ask(f"containers/{container_id}/json", "inspecting a container", _container)
+            return await self.ask(f"containers/{container_id}/json", "inspecting a container", _container)
         except CallError as error:
             if error.absent:
                 return None
@@ -236,12 +261,12 @@ class Engine:
             return str(failed[-1]["Output"]).strip() if failed else ""
 
         with contextlib.suppress(EngineError):
-            return await self._ask(f"containers/{container_id}/json", "reading a health check", last)
+            return await self.ask(f"containers/{container_id}/json", "reading a health check", last)
         return ""
 
     # --- archive --------------------------------------------------------------------------------------------
 
-    async def put(self, container_id: str, tar: Body) -> None:
+    async def put(self, container_id: str, tar: bytes | mmap.mmap) -> None:
         """Extract a tar (a compressed one, too) at the container's root. Raises CallError with the engine's reason.
 
         Not atomic, and a failed call leaves the entries before the bad one in place.
@@ -249,7 +274,7 @@ class Engine:
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         what = "writing into a container"
         total = LONG_TIMEOUT + len(tar) / SLOWEST
-        await self._call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=total)
+        await self.call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path` in the container, or None where there is no such path.
@@ -258,7 +283,7 @@ class Engine:
         """
         archive, what = f"containers/{container_id}/archive", f"reading {path} in a container"
         try:
-            return await self._call("GET", archive, what, query={"path": path}, total=LONG_TIMEOUT)
+            return await self.call("GET", archive, what, query={"path": path}, total=LONG_TIMEOUT)
         except CallError as error:
             if error.absent:
                 return None
@@ -269,9 +294,7 @@ class Engine:
         archive, what = f"containers/{container_id}/archive", f"reading {path} in a container"
         try:
             with self._told(what), anyio.fail_after(total):
-                async with self._request("GET", archive, what, query={"path": path}, idle=self.idle) as answer:
-                    while chunk := await answer.chunk():
-                        file.write(chunk)
+                await self.stream("GET", archive, what, file.write, query={"path": path})
         except CallError as error:
             if not error.absent:
                 raise
@@ -280,7 +303,7 @@ class Engine:
         """Whether the container has something at `path`."""
         archive, what = f"containers/{container_id}/archive", f"looking for {path} in a container"
         try:
-            await self._call("HEAD", archive, what, query={"path": path})
+            await self.call("HEAD", archive, what, query={"path": path})
         except CallError as error:
             # To a HEAD the engine gives no reason.
             return not error.absent and await self.get(container_id, path) is not None
@@ -359,7 +382,7 @@ class Engine:
         self, container_id: str, argv: Sequence[str], what: str, options: Mapping[str, Any]
     ) -> AsyncIterator[tuple[str, Exchange]]:
         wish = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
-        made = await self._call("POST", f"containers/{container_id}/exec", what, body=json.dumps(wish).encode())
+        made = await self.call("POST", f"containers/{container_id}/exec", what, body=json.dumps(wish).encode())
         execution = f"exec/{json.loads(made)['Id']}"
         start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self.idle, "upgrade": True}
         async with self._request("POST", f"{execution}/start", what, **start) as answer:
@@ -369,7 +392,7 @@ class Engine:
         """The exit code of an exec whose stream has ended; None where it runs nevertheless."""
         for pause in EXIT_PAUSES:  # the engine notes an exit a moment after the stream's end
             await anyio.sleep(pause)
-            shown = await self._ask(f"{execution}/json", what, dict)
+            shown = await self.ask(f"{execution}/json", what, dict)
             if not shown.get("Running"):
                 return int(shown.get("ExitCode") or 0)
         return None
@@ -413,7 +436,7 @@ class Engine:
         """Nothing comes from afar: is somebody still there? A dead network ends no connection by itself."""
         if not self.endpoint.local:
             try:
-                await self._call("GET", "_ping", "listening to the engine", total=CONNECT_TIMEOUT)
+                await self.call("GET", "_ping", "listening to the engine", total=CONNECT_TIMEOUT)
             except EngineError:
                 await self._http.aclose()
                 raise
@@ -424,28 +447,28 @@ class Engine:
         """The container's process begun anew, by its own grace period."""
         seconds, what = container.stop_timeout, f"restarting {container.name}"
         query = {"t": f"{seconds:.0f}"}
-        await self._call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
+        await self.call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
 
     async def stop(self, container: Container, grace: float | None = None) -> None:
         """The container stopped, killed after its grace period (seconds); nothing where it has ended or gone."""
         seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
         query = {"t": f"{seconds:.0f}"}
         with _gone_is_fine():
-            await self._call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
+            await self.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
 
     async def pause(self, container_id: str, *, on: bool) -> None:
         """The container's processes frozen, or going on again."""
         verb = "pause" if on else "unpause"
-        await self._call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
+        await self.call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
 
     async def create_container(self, wish: Mapping[str, Any]) -> str:
         """The id of a container made as the Engine API's ContainerCreate says, not started."""
         body = json.dumps(wish).encode()
-        return str(json.loads(await self._call("POST", "containers/create", "creating a container", body=body))["Id"])
+        return str(json.loads(await self.call("POST", "containers/create", "creating a container", body=body))["Id"])
 
     async def create_volume(self, wish: Mapping[str, Any]) -> None:
         """A volume made as the Engine API's VolumeCreateOptions say."""
-        await self._call("POST", "volumes/create", "creating a volume", body=json.dumps(wish).encode())
+        await self.call("POST", "volumes/create", "creating a volume", body=json.dumps(wish).encode())
 
     async def remove_container(self, container_id: str) -> None:
         """The container and its anonymous volumes gone, running or not."""
@@ -461,12 +484,12 @@ class Engine:
 
     async def _remove(self, path: str, what: str, query: Mapping[str, str] | None = None) -> None:
         with _gone_is_fine():
-            await self._call("DELETE", path, what, query=query, extra=REMOVAL)
+            await self.call("DELETE", path, what, query=query, extra=REMOVAL)
 
     async def remove_image(self, image_id: str) -> None:
         """The untagged image gone; kept, without a word, where anything still needs it."""
         with contextlib.suppress(CallError):
-            await self._call("DELETE", f"images/{image_id}", "removing an image")
+            await self.call("DELETE", f"images/{image_id}", "removing an image")
 
     async def images(self) -> tuple[str, ...]:
         """The ids of all images."""
@@ -476,21 +499,21 @@ class Engine:
         """What an image is for, such as `linux/amd64`; empty where nobody knows."""
         with contextlib.suppress(EngineError):
             path = f"images/{image_id}/json"
-            return await self._ask(path, "inspecting an image", lambda shown: _platform(shown, "Architecture"))
+            return await self.ask(path, "inspecting an image", lambda shown: _platform(shown, "Architecture"))
         return ""
 
     async def image_variables(self, reference: str) -> dict[str, str]:
         """The environment that an image brings; nothing where it is not there."""
         try:
             path = f"images/{quote(reference)}/json"
-            return await self._ask(path, "inspecting an image", lambda shown: _variables(shown["Config"].get("Env")))
+            return await self.ask(path, "inspecting an image", lambda shown: _variables(shown["Config"].get("Env")))
         except CallError:
             return {}
 
     async def image_tags(self, image_id: str) -> tuple[str, ...]:
         """The names that an image goes by; none where it is dangling or gone."""
         try:
-            return await self._ask(
+            return await self.ask(
                 f"images/{image_id}/json", "inspecting an image", lambda shown: tuple(shown.get("RepoTags") or ())
             )
         except CallError:

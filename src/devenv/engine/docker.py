@@ -44,7 +44,7 @@ async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
         found = json.loads(done.stdout or b"[]")
     except ValueError as error:
         raise EngineError("`docker image inspect` printed something that is not JSON") from error
-    return tuple(_local_image(entry) for entry in found)
+    return tuple(local_image(entry) for entry in found)
 
 
 async def pull(reference: str, *, platform: str | None = None, on_line: OnLine) -> process.Completed:
@@ -110,7 +110,8 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else "no reason given"
 
 
-def _local_image(entry: Mapping[str, Any]) -> LocalImage:
+def local_image(entry: Mapping[str, Any]) -> LocalImage:
+    """What an inspect says of an image."""
     config = entry.get("Config") or {}
     return LocalImage(
         id=entry["Id"],

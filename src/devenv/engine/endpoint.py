@@ -55,9 +55,13 @@ async def resolve() -> Endpoint:
     raise EngineError(f"there is no docker context `{context}` that names an engine", hint="docker context ls")
 
 
+def config_folder() -> str:
+    """Where the docker CLI keeps its settings."""
+    return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+
+
 def _current_context() -> str | None:
-    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    path = os.path.join(folder, "config.json")
+    path = os.path.join(config_folder(), "config.json")
     with contextlib.suppress(OSError, ValueError, AttributeError), open(path, "rb") as file:
         value = json.load(file).get("currentContext")
         return value if isinstance(value, str) else None

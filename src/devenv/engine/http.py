@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 import anyio
@@ -19,7 +19,7 @@ HEAD_TIMEOUT = 30.0
 TAR = "application/x-tar"
 SWITCHING = 101
 
-Body = bytes | mmap.mmap
+Body = bytes | mmap.mmap | AsyncIterable[bytes]
 Dial = Callable[[], Awaitable[Connection]]
 
 
@@ -48,11 +48,8 @@ class Exchange:
         An engine that refuses early closes the connection while we still send: its answer is read all the same.
         """
         self._idle = idle
-        parts: list[Body] = []
-        for event in (head, h11.Data(data=body), h11.EndOfMessage()):  # type: ignore[arg-type] # anything with a length
-            parts += self._http.send_with_data_passthrough(event) or []
         try:
-            await self.send(b"".join(parts) if len(body) < PIECE else parts)
+            await (self._flow(head, body) if isinstance(body, AsyncIterable) else self._whole(head, body))
         except LostError:
             self._http.send_failed()
         with anyio.fail_after(idle or HEAD_TIMEOUT):
@@ -65,7 +62,19 @@ class Exchange:
             self._left, self._idle = self._http.trailing_data[0], None
         return self
 
-    async def send(self, data: bytes | Sequence[Body]) -> None:
+    async def _whole(self, head: h11.Request, body: bytes | mmap.mmap) -> None:
+        parts: list[bytes | mmap.mmap] = []
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):  # type: ignore[arg-type] # anything with a length
+            parts += self._http.send_with_data_passthrough(event) or []
+        await self.send(b"".join(parts) if len(body) < PIECE else parts)
+
+    async def _flow(self, head: h11.Request, body: AsyncIterable[bytes]) -> None:
+        await self.send(self._http.send(head) or b"")
+        async for chunk in body:
+            await self.send(self._http.send(h11.Data(data=chunk)) or b"")
+        await self.send(self._http.send(h11.EndOfMessage()) or b"")
+
+    async def send(self, data: bytes | Sequence[bytes | mmap.mmap]) -> None:
         """Bytes on their way, in pieces that each have the idle time. Raises LostError where nobody takes them."""
         with _lost():
             for part in [data] if isinstance(data, bytes) else data:
@@ -138,18 +147,24 @@ class Client:
         body: Body = b"",
         idle: float | None,
         upgrade: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Exchange]:
         """The answer to a call, its body still to be read. `idle` is in seconds; None for streams that may be silent.
 
+        A body of unknown length goes out in the pieces that it comes in.
+
         Raises LostError, TimeoutError or GarbledError.
         """
-        headers = [
+        fields = [
             ("Host", "docker"),
             ("Content-Type", TAR if method == "PUT" else "application/json"),
-            ("Content-Length", str(len(body))),
+            ("Transfer-Encoding", "chunked")
+            if isinstance(body, AsyncIterable)
+            else ("Content-Length", str(len(body))),
+            *(headers or {}).items(),
         ]
-        headers += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
-        head = h11.Request(method=method, target=target, headers=headers)
+        fields += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
+        head = h11.Request(method=method, target=target, headers=fields)
         # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
         # calls that can be made twice.
         kept = self._kept.pop() if self._kept and method != "POST" else None
