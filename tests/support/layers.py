@@ -17,6 +17,7 @@ PURE = (
     "images/dockerfile.py",
     "images/outcomes.py",
     "images/references.py",
+    "images/tags.py",
     "lifecycle/causes.py",
     "lifecycle/difference.py",
     "lifecycle/losses.py",

@@ -8,6 +8,7 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.images import images
+from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
 from devenv.cli.snapshot import snapshot
 from devenv.cli.sync import sync
@@ -28,12 +29,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 BUG = 70
-COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot"})
+COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push"})
 FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
 app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)
 app.command("images")(images)
+app.command("build")(build)
+app.command("push")(push)
 app.command("explain")(explain)
 app.command("config")(config)
 app.command("sync")(sync)

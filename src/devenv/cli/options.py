@@ -31,6 +31,16 @@ Format = Annotated[Output, typer.Option("--output", help="Text for people, or JS
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what the image builds print.")]
 
+StandIns = Annotated[
+    bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
+]
+HostSettings = Annotated[
+    bool,
+    typer.Option(
+        "--host-settings", help="Give builds and containers this machine's package registries, proxies and CA."
+    ),
+]
+
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
 OURS_ALONE = frozenset({"--output", "-q", "--quiet", "-v", "--verbose"})
 

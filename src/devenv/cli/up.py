@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from devenv.cli import options
-from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, Verbose
+from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns, Verbose
 from devenv.errors import UsageError
 
 AUTO = "auto"
@@ -46,15 +46,8 @@ def up(
     lan: Annotated[bool, typer.Option("--lan", help="Publish ports to the network, not only here.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait until all is healthy.")] = 300.0,
     open_: Annotated[bool, typer.Option("--open", help="Open the site in the browser when it is up.")] = False,
-    stand_ins: Annotated[
-        bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
-    ] = False,
-    host_settings: Annotated[
-        bool,
-        typer.Option(
-            "--host-settings", help="Give builds and containers this machine's package registries, proxies and CA."
-        ),
-    ] = False,
+    stand_ins: StandIns = False,
+    host_settings: HostSettings = False,
     timings: Annotated[bool, typer.Option("--timings", help="Show where the time until ready went.")] = False,
     scale: Annotated[
         list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
@@ -65,6 +58,7 @@ def up(
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.config import runmodel  # noqa: PLC0415 - as above
+    from devenv.images.supply import Wishes  # noqa: PLC0415 - as above
     from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
@@ -86,8 +80,7 @@ def up(
         lan=lan,
         timeout=timeout,
         open=open_,
-        stand_ins=stand_ins,
-        host_settings=host_settings,
+        wishes=Wishes(stand_ins=stand_ins, host_settings=host_settings),
         timings=timings,
         trust=trust,
     )

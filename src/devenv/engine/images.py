@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,20 @@ async def tag(engine: Engine, image: str, reference: str) -> None:
     name, version = parted(reference)
     what = f"tagging {reference}"
     await engine.call("POST", f"images/{quote(image)}/tag", what, query={"repo": name, "tag": version})
+
+
+async def untag(engine: Engine, reference: str) -> None:
+    """The name is gone, and the image with it where it has no other; nothing happens where it is not there."""
+    with contextlib.suppress(CallError):
+        await engine.call("DELETE", f"images/{quote(reference)}", f"removing {reference}", query={"noprune": "1"})
+
+
+async def written(engine: Engine, image: str) -> tuple[str, ...]:
+    """What can be read in the image without running it: its environment, and the instructions that made it."""
+    path, what = f"images/{quote(image)}", f"inspecting {image}"
+    environment = await engine.ask(f"{path}/json", what, lambda shown: (shown.get("Config") or {}).get("Env") or ())
+    history = await engine.ask(f"{path}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown])
+    return (*environment, *history)
 
 
 async def export(engine: Engine, references: Sequence[str], take: Callable[[bytes], object]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devenv.config.load import Selection
 from devenv.config.runmodel import PortChange
+from devenv.images.supply import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,6 @@ class Options:
     lan: bool = False
     timeout: float = 300.0
     open: bool = False
-    stand_ins: bool = False
-    host_settings: bool = False
+    wishes: Wishes = field(default_factory=Wishes)
     timings: bool = False
     trust: bool = False

@@ -16,11 +16,10 @@ from anyio.abc import TaskGroup
 from devenv.concurrent import each
 from devenv.config import load
 from devenv.config.load import Loaded
-from devenv.config.user import user_settings
 from devenv.engine.api import Engine
 from devenv.engine.compose import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
-from devenv.images import pantry
+from devenv.images.supply import supply
 from devenv.lifecycle import difference
 from devenv.lifecycle.consent import weigh, wishes
 from devenv.lifecycle.difference import Difference
@@ -352,7 +351,7 @@ class Running:
             await require_free([p for p in after.wanted_ports(change.touched) if p not in mine], self.engine)
         if not change.images:
             return after
-        after = await provided(after, change.images, self.options, self.emit)
+        after = await supplied(self.engine, after, change.images, self.options, self.emit)
         if self.options.build:
             await build(after, [name for name in change.images if name in after.built], self.emit)
         return after
@@ -388,11 +387,10 @@ class Running:
         self.emit(Removed("container", container.name))
 
 
-async def provided(stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:
+async def supplied(engine: Engine, stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:
     """The stage with every image that these services and their Dockerfiles need: present, pulled, or made."""
-    consent = options.stand_ins or user_settings().stand_ins
-    found = await pantry.provide(stage.only(names), stand_ins=consent, emit=emit)
-    return replace(stage, images={**found.images, **stage.images})
+    found = await supply(engine, stage.only(names), options.wishes, emit)
+    return replace(stage, supply=found.beside(stage.supply))
 
 
 async def build(stage: Stage, names: Sequence[str], emit: Emit) -> None:

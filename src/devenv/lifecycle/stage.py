@@ -11,11 +11,12 @@ import anyio
 
 from devenv.config import load, runmodel
 from devenv.config.load import Loaded
-from devenv.config.runmodel import BuildChange, Choices, Found, PortChange
+from devenv.config.runmodel import Choices, Found, PortChange
 from devenv.config.sources import Place
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.errors import ConfigError, UsageError
+from devenv.images.supply import Supply
 from devenv.lifecycle.difference import shares
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
@@ -28,7 +29,7 @@ from devenv.preflight.ports import automatic
 
 @dataclass(frozen=True)
 class Stage:
-    """The files as loaded, the services chosen of them, what was there, and how images are had.
+    """The files as loaded, the services chosen of them, what was there, and how its images are had.
 
     A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
     chose those of `ports` that the command line does not name, and containers are told of all.
@@ -40,7 +41,7 @@ class Stage:
     ports: tuple[PortChange, ...] = ()
     addresses: tuple[str, ...] = ()
     auto: bool = False
-    images: Mapping[str, str] = field(default_factory=dict)
+    supply: Supply = field(default_factory=Supply)
 
     @property
     def project(self) -> Project:
@@ -128,8 +129,8 @@ class Stage:
         choices = Choices(
             addresses=self.addresses,
             environment=dict.fromkeys(names, checks.variables(self._changes)) if self.auto else {},
-            images=self.images,
-            builds=dict.fromkeys(self.built, BuildChange(self.images)),
+            images=self.supply.images,
+            builds=self.supply.builds,
             ports=self.ports,
         )
         return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)

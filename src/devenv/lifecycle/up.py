@@ -26,7 +26,7 @@ from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
 from devenv.lifecycle.reload import Reload
-from devenv.lifecycle.running import Running, build, provided
+from devenv.lifecycle.running import Running, build, supplied
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look, published
@@ -232,7 +232,7 @@ class Ascent:
     async def images(self, _tasks: TaskGroup) -> None:
         """Every image that the services and the Dockerfiles need: present, pulled, or made."""
         assert self.stage is not None  # noqa: S101 - the step before
-        self.stage = await provided(self.stage, self.stage.own, self.options, self.emit)
+        self.stage = await supplied(self.engine, self.stage, self.stage.own, self.options, self.emit)
 
     async def build(self, _tasks: TaskGroup) -> None:
         """The images of the services that have a build section."""

@@ -34,7 +34,7 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True)
 class ImageState(Event):
-    """An image became available or is on its way: `state` is present, pulling, pulled, making or made."""
+    """What became of an image: `state` is present, pulling, pulled, making, made, built, pushing or pushed."""
 
     event: ClassVar[str] = "image"
     reference: str

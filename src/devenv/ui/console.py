@@ -114,7 +114,7 @@ class Console:
         match event:
             case e.Log(service, line) | e.HookLine(service, line):
                 self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
-            case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making"):
+            case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making" | "pushing"):
                 self._progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if _terminal(sys.stdout):
                 self._say_who_is_late()

@@ -126,7 +126,7 @@ def progress(event: e.Event) -> str | None:
             return f"building {found[1]}" if found else None
         case e.Step(_, "detail", detail):
             return clean(detail).strip() or None
-        case e.ImageState(reference, "pulling" | "making" as state, detail):
+        case e.ImageState(reference, "pulling" | "making" | "pushing" as state, detail):
             return f"{state} {reference}{f': {clean(detail).strip()}' if detail else ''}"
         case _:
             return None

@@ -1,0 +1,235 @@
+"""`devenv build` and `devenv push`: the project's own images, built, tagged, and brought to a registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from devenv.config import load, runmodel
+from devenv.config.load import Loaded, Selection
+from devenv.config.runmodel import Choices, Found
+from devenv.engine import images, process
+from devenv.engine.api import CallError, Engine
+from devenv.engine.compose import Compose
+from devenv.errors import EngineError, RefusedError, UsageError
+from devenv.images import pantry
+from devenv.images.credentials import credentials
+from devenv.images.outcomes import read_failure
+from devenv.images.references import bases, canonical, registry
+from devenv.images.supply import MARKS, Supply, Wishes, supply
+from devenv.images.tags import names, repository, versions
+from devenv.model.events import Emit, ImageState, Notice, Step
+from devenv.model.project import Project, Service
+
+WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
+PROXY = re.compile(r"(?i)\b(?:https?|ftp|all)_proxy=\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; `target` is another stage than the file's, `tags` take the place of ours."""
+
+    selection: Selection
+    wishes: Wishes = field(default_factory=Wishes)
+    registry: str | None = None
+    tags: tuple[str, ...] = ()
+    target: str | None = None
+    push: bool = False
+    no_cache: bool = False
+
+
+async def release(options: Options, emit: Emit) -> int:
+    """The images of the services, or of those that are named, are built and tagged, and pushed where that is wished.
+
+    Raises UsageError where there is nothing to build or no registry to push to, RefusedError for what belongs to this
+    machine alone, EngineError for what failed.
+    """
+    loaded = await load.load(options.selection)
+    project = _chosen(loaded.project, options)
+    for service in project.services:
+        stage = service.build and service.build.target
+        if options.push and stage and not options.target:
+            said = f"{service.name}: its stage `{stage}` is pushed, as build.target says"
+            emit(Notice(said, "--target pushes another"))
+    revision = None if options.tags else await _revision(project.directory)
+    called = {service.name: await _names(service, project, options, revision) for service in project.services}
+    async with Engine.connect() as engine:
+        supplied = await supply(engine, project, options.wishes, emit)
+        if options.push:
+            _refuse({name: change.labels for name, change in supplied.builds.items()})
+        await _build(loaded, project, supplied, options, emit)
+        if options.push:
+            await _check(engine, project, options)
+        for service in project.services:
+            await _hand_out(engine, called[service.name], _own(service, project), options, emit)
+    return 0
+
+
+def _chosen(project: Project, options: Options) -> Project:
+    """The project with the services that are to be built, and the stage that is asked for."""
+    wanted = options.selection.services or tuple(s.name for s in project.services if s.build)
+    known = {service.name: service for service in project.services}
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"there is no service `{name}`", hint=f"one of: {', '.join(known)}")
+        if known[name].build is None:
+            raise UsageError(
+                f"`{name}` is not built here: it has no build section", hint=f"devenv images pull {name}"
+            )
+    if not wanted:
+        raise UsageError("there is nothing to build: no service has a build section", hint="devenv images")
+    services = [known[name] for name in wanted]
+    if options.target:
+        services = [replace(s, build=s.build and replace(s.build, target=options.target)) for s in services]
+    return replace(project, services=tuple(services))
+
+
+async def _names(service: Service, project: Project, options: Options, revision: str | None) -> tuple[str, ...]:
+    place = repository(service.image, service.name, project=project.name, registry=options.registry)
+    if options.push and canonical(place).startswith("docker.io/library/"):
+        raise UsageError(
+            f"`{place}` says no registry to push to", hint="devenv push --registry registry.example/team"
+        )
+    tags = options.tags
+    if not tags:
+        folder = service.build.context if service.build else ""
+        manifest = await anyio.to_thread.run_sync(_manifest_version, folder)
+        tags = versions(image=service.image, manifest=manifest, revision=revision)
+    return names(place, tags)
+
+
+def _manifest_version(folder: str) -> str | None:
+    """The version that the package in the build context gives itself."""
+    for name, read in (("package.json", json.load), ("pyproject.toml", tomllib.load)):
+        try:
+            with open(os.path.join(folder, name), "rb") as file:
+                data = read(file)
+            found = (data if name == "package.json" else data.get("project", {})).get("version")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(found, str) and found:
+            return found
+    return None
+
+
+async def _revision(folder: str) -> str | None:
+    """The commit that is checked out, with `-dirty` where the tree has more; None outside of git."""
+    git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
+    try:
+        commit = await process.run([*git, "rev-parse", "--short=12", "HEAD"])
+        changes = await process.run([*git, "status", "--porcelain"])
+    except EngineError:  # no git here
+        return None
+    if commit.returncode:
+        return None
+    return commit.text.strip() + ("-dirty" if changes.stdout.strip() else "")
+
+
+def _own(service: Service, project: Project) -> str:
+    """What Compose, and so `up`, calls the image of the service."""
+    return service.image or f"{project.name}-{service.name}"
+
+
+def _work_name(own: str, options: Options) -> str:
+    """The name that the build gives an image whose own name is that."""
+    return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
+
+
+async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Options, emit: Emit) -> None:
+    model = runmodel.run_model(loaded.model, found=Found(), choices=Choices(builds=supplied.builds))
+    for service in project.services:
+        entry = model["services"][service.name]
+        entry["image"] = _work_name(_own(service, project), options)
+        if options.target:
+            entry["build"]["target"] = options.target
+        if options.no_cache:
+            entry["build"]["no_cache"] = True
+    compose = Compose(project.name, project.directory, runmodel.dump(model))
+    await compose.build(
+        [service.name for service in project.services], lambda line: emit(Step("build", "detail", line))
+    )
+
+
+async def _check(engine: Engine, project: Project, options: Options) -> None:
+    """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
+    taken = bases(project, await anyio.to_thread.run_sync(pantry.dockerfiles, project))
+    for service in project.services:
+        image = _work_name(_own(service, project), options)
+        sources = [image, *taken.get(service.name, ()), *_contexts(service, project)]
+        for found in await images.local_images(engine, sources):
+            _refuse({service.name: found.labels})
+        if any(PROXY.search(line) for line in await images.written(engine, image)):
+            said = f"the image of `{service.name}` has a proxy in it: whoever runs it elsewhere would use it"
+            raise RefusedError(said, hint="Take HTTP_PROXY and the like out of ENV and ARG: builds get them without.")
+
+
+def _contexts(service: Service, project: Project) -> Iterator[str]:
+    """The images that the build gets as further contexts."""
+    own = {f"service:{other.name}": _own(other, project) for other in project.services}
+    for _, value in service.build.additional_contexts if service.build else ():
+        if value.startswith("docker-image://") or value in own:
+            yield own.get(value, value.removeprefix("docker-image://"))
+
+
+def _refuse(marks: Mapping[str, Mapping[str, str]]) -> None:
+    for service, labels in marks.items():
+        if found := [f"{MARKS[label]} ({value})" for label, value in labels.items() if label in MARKS]:
+            said = f"the image of `{service}` is not pushed, it belongs to this machine alone: {', '.join(found)}"
+            raise RefusedError(
+                said, hint="Push from where the registries and packages can be reached: CI, for example."
+            )
+
+
+async def _hand_out(engine: Engine, called: Sequence[str], own: str, options: Options, emit: Emit) -> None:
+    """The image gets its names and goes to their registries.
+
+    `own` is what `up` calls the image of the service: of another stage, it is not to mean that one afterwards.
+    """
+    image = _work_name(own, options)
+    if options.target and not options.push:
+        called = [name for name in called if canonical(name) != canonical(own)]
+    former = await images.local_images(engine, [own]) if options.target else ()
+    try:
+        for name in called:
+            await images.tag(engine, image, name)
+            emit(ImageState(name, "built"))
+        for name in called if options.push else ():
+            emit(ImageState(name, "pushed", await _push(engine, name, emit)))
+    finally:
+        with anyio.CancelScope(shield=True):
+            for one in former:
+                await images.tag(engine, one.id, own)
+            if options.target:
+                await images.untag(engine, image)
+
+
+async def _push(engine: Engine, name: str, emit: Emit) -> str:
+    """The digest under which the registry has the image, as it says itself when it is asked afterwards."""
+    host = registry(name)
+    auth = await credentials(host)
+    emit(ImageState(name, "pushing"))
+    try:
+        pushed = await images.push(
+            engine,
+            name,
+            auth=auth,
+            on_progress=lambda progress: emit(
+                ImageState(name, "pushing", f"{progress.done} of {progress.layers} layers")
+            ),
+        )
+        there = await images.distribution(engine, name, auth)
+    except CallError as error:
+        failure = read_failure(error.reason)
+        raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=f"docker login {host}") from error
+    if there != pushed:
+        raise EngineError(
+            f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?"
+        )
+    return pushed

@@ -1,0 +1,68 @@
+"""What a released image is called."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.errors import UsageError
+from devenv.images.tags import hidden, names, repository, versions
+
+
+@pytest.mark.parametrize(
+    ("image", "registry", "expected"),
+    [
+        (None, None, "shop-web"),
+        ("acme/web:1.2", None, "acme/web"),
+        ("ghcr.example/acme/web:1.2", None, "ghcr.example/acme/web"),
+        (None, "127.0.0.1:5000", "127.0.0.1:5000/shop-web"),
+        ("acme/web:1.2", "registry.example/team/", "registry.example/team/acme/web"),
+        ("old.example:5000/acme/web", "new.example", "new.example/acme/web"),
+        ("docker.io/acme/web", "new.example", "new.example/acme/web"),
+        ("localhost/web", "[::1]:5000", "[::1]:5000/web"),
+    ],
+)
+def test_where_it_belongs(image: str | None, registry: str | None, expected: str) -> None:
+    """The file's own name stays, and a registry that is asked for takes the place of the one in it."""
+    assert repository(image, "web", project="shop", registry=registry) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-v", "a b", "http://registry.example", "host:port", "x/UPPER", "h:1/..", "h//x"]
+)
+def test_no_registry(text: str) -> None:
+    """Nothing that could be an option, an address or another place."""
+    with pytest.raises(UsageError, match="is not a registry"):
+        repository(None, "web", project="shop", registry=text)
+
+
+def test_a_password_is_not_repeated() -> None:
+    """Whoever types one into the wrong place finds it in no log."""
+    with pytest.raises(UsageError) as caught:
+        repository(None, "web", project="shop", registry="https://user:s3cret@registry.example")
+    assert "s3cret" not in str(caught.value)
+    assert hidden("user:s3cret@host") == "***@host"
+    assert hidden("https://user:s3cret@host/x") == "https://***@host/x"
+    assert hidden("host:5000") == "host:5000"
+
+
+@pytest.mark.parametrize(
+    ("image", "manifest", "revision", "expected"),
+    [
+        (None, None, None, ("latest",)),
+        (None, "1.4.0", "abc", ("1.4.0", "latest", "abc")),
+        ("web:2", "1.4.0", None, ("2", "latest")),
+        ("web:latest", "1.4.0+build.7", None, ("1.4.0-build.7", "latest")),
+        ("web", None, "abc-dirty", ("latest", "abc-dirty")),
+    ],
+)
+def test_versions(image: str | None, manifest: str | None, revision: str | None, expected: tuple[str, ...]) -> None:
+    """The file's tag counts more than a package's manifest; what is not known is left out."""
+    assert versions(image=image, manifest=manifest, revision=revision) == expected
+
+
+def test_names() -> None:
+    """Each once, and only with tags that a registry takes."""
+    assert names("r/web", ("1", "latest", "1")) == ("r/web:1", "r/web:latest")
+    for tag in ("", "-x", "a b", "a:b", "é", "x" * 129):
+        with pytest.raises(UsageError, match="cannot be a tag"):
+            names("web", (tag,))
