@@ -15,6 +15,7 @@ PURE = (
     "config/runmodel.py",
     "preflight/checks.py",
     "images/dockerfile.py",
+    "images/mirrors.py",
     "images/outcomes.py",
     "images/references.py",
     "images/tags.py",
