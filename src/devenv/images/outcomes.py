@@ -7,37 +7,115 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devenv.errors import EngineError
-from devenv.images.references import Need, familiar, registry
+from devenv.images.references import HUB, Need, familiar, registry, split
 
-# The first pattern that fits decides. The network comes first: a registry's name server may fail while the
-# engine asks for a token, and that text says "unauthorized" too.
+# The first pattern that fits decides. The network comes first: a registry's name server may fail while the engine
+# asks for a token, and that text says "unauthorized" too. {host} is the registry.
 NO_ANSWER = (
-    (r"proxyconnect|proxy authentication", "the proxy does not let it through"),
-    (r"no such host|server misbehaving|name resolution|name or service not known", "its name is not found (DNS)"),
-    (r"connection refused", "connection refused"),
-    (r"no route to host|network is unreachable|host is down", "no route to it"),
-    (r"x509|certificate", "its certificate is not trusted"),
-    (r"server gave http response to https client", "it does not speak HTTPS"),
-    (r"i/o timeout|timeout|deadline exceeded|request canceled", "no answer in time"),
-    (r"http status:? 50[0234]|bad gateway|service unavailable", "it is out of service"),
-    (r"tls: |connection reset|broken pipe|unexpected eof|: eof$", "the connection broke"),
+    (
+        r"http\.docker\.internal",
+        "Docker Desktop's own proxy does not let it through",
+        "Docker Desktop: Settings, Resources, Proxies",
+    ),
+    (
+        r"proxyconnect|proxy authentication",
+        "the proxy does not let it through",
+        "docker info shows the engine's proxy (HTTP Proxy, HTTPS Proxy); it is set where the engine is",
+    ),
+    (r"no such host|server misbehaving|name resolution|name or service not known", "its name is not found (DNS)", ""),
+    (r"connection refused", "connection refused", ""),
+    (r"no route to host|network is unreachable|host is down", "no route to it", ""),
+    (
+        r"x509|certificate",
+        "its certificate is not trusted",
+        "put the authority's certificate where the engine looks for it: /etc/docker/certs.d/{host}/ca.crt",
+    ),
+    (
+        r"server gave http response to https client",
+        "it does not speak HTTPS",
+        'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["{host}"]',
+    ),
+    (r"i/o timeout|timeout|deadline ?exceeded|request canceled|nothing came for", "no answer in time", ""),
+    (r"error parsing http 40[37] response|unexpected http status:? 403", "something on the way blocks it (403)", ""),
+)
+PASSING = (
+    (
+        r"(?:status:?|request to \S+) 50[0234]|bad gateway|service unavailable|http 50[0234]",
+        "it is out of service",
+        "",
+    ),
+    (r"tls: |connection reset|broken pipe|unexpected eof|: eof$|short read", "the connection broke", ""),
+)
+LIMITS = (
+    (
+        r"toomanyrequests|rate limit|too many requests|\b429\b",
+        "the registry's limit of pulls is reached",
+        "docker login {host}",
+    ),
 )
 REFUSALS = (
-    (r"toomanyrequests|rate limit|too many requests", "the registry's limit of pulls is reached"),
-    (r"no matching manifest|does not match the specified platform", "there is no such image for this processor"),
-    (r"access denied|denied|unauthorized|no basic auth|forbidden|authentication required", "access is denied"),
-    (r"manifest unknown|no such manifest|name unknown|: not found", "there is no such image or tag"),
-    (r"no space left", "the engine's disk is full"),
-    (r"invalid reference format", "that is not an image's name"),
+    (
+        r"error getting credentials|docker-credential-",
+        "the docker CLI's credential helper cannot be used",
+        "take `credsStore` out of ~/.docker/config.json and log in again: docker login {host}",
+    ),
+    (
+        r"verification failed|digest mismatch|does not match (?:the )?(?:expected )?digest",
+        "what came is not what its digest says, and was thrown away",
+        "correct the digest, or ask who runs the registry",
+    ),
+    (
+        r"no matching manifest|no match for platform|does not match the specified platform",
+        "there is no such image for this processor",
+        "choose one that there is: `platform: linux/amd64` at the service",
+    ),
+    (
+        r"incorrect username or password|invalid username/password",
+        "the registry does not know the user and password that docker keeps",
+        "docker login {host}",
+    ),
+    (
+        r"denied|unauthorized|no basic auth|forbidden|authentication required|insufficient.scope",
+        "access is denied",
+        "docker login {host}",
+    ),
+    (r"does not exist locally", "there is no such image here", "devenv build"),
+    (
+        r"manifest unknown|no such manifest|name unknown|name_unknown|: not found",
+        "there is no such image or tag",
+        "devenv images shows where the name is written",
+    ),
+    (r"no space left", "the engine's disk is full", "docker system df"),
+    (
+        r"too large|status:? 413",
+        "a layer is larger than the registry takes",
+        "ask who runs the registry for a higher limit, or make the layer smaller: devenv layers",
+    ),
+    (
+        r"invalid reference format|must be lowercase",
+        "that is not an image's name",
+        "devenv images shows where the name is written",
+    ),
 )
+# Rows, whether it is no registry's word, and whether the same may work in a moment.
+KINDS = ((NO_ANSWER, True, False), (LIMITS, False, True), (PASSING, True, True), (REFUSALS, False, False))
+TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
+# Builds on the engine ask for no token: what they need is here before. Another builder asks by itself.
+TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - no password
+_URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a pull failed; `impossible` where no registry answered, so that trying again elsewhere is no cure."""
+    """Why an image could not be had, and the command that helps, if one does.
+
+    `impossible`: no registry answered, so that another source is a cure. `passing`: the same may work in a moment.
+    """
 
     cause: str
     impossible: bool = False
+    passing: bool = False
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +127,32 @@ class Decision:
     failed: Mapping[str, Failure] = field(default_factory=dict)
 
 
-def read_failure(text: str) -> Failure:
-    """What `docker pull` said on standard error, in our words; its own last words where we do not know them."""
-    for patterns, impossible in ((NO_ANSWER, True), (REFUSALS, False)):
-        for pattern, words in patterns:
-            if re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
-                return Failure(words, impossible)
+def known_failure(text: str, reference: str = "") -> Failure | None:
+    """What the engine, BuildKit or a registry says of an image, in our words; None where nobody has foreseen it.
+
+    Without the reference that was asked for, the first address in the text is taken for the registry.
+    """
+    host = registry(reference) if reference else _host(text)
+    told = _URL.sub(r"\1", text).replace(split(reference)[0] or "\0", "")  # names may hold any of the words
+    for patterns, impossible, passing in KINDS:
+        for pattern, cause, hint in patterns:
+            if re.search(pattern, told, re.IGNORECASE | re.MULTILINE):
+                command = TOKEN_COMMAND if impossible and TOKEN.search(told) else hint.replace("{host}", host)
+                return Failure(cause, impossible, passing, command.removesuffix(f" {HUB}") or None)
+    return None
+
+
+def read_failure(text: str, reference: str = "") -> Failure:
+    """As `known_failure`; the last words of the text where nobody has foreseen it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return Failure(re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given")
+    last = re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given"
+    return known_failure(text, reference) or Failure(last)
+
+
+def _host(text: str) -> str:
+    found = _URL.search(text)
+    host = found[2] if found else HUB
+    return HUB if host.endswith(f".{HUB}") else host
 
 
 def decide(
@@ -88,7 +184,7 @@ def explain(
     ]
     one = len(failed) == 1
     message = "\n".join([f"{'an image' if one else f'{len(failed)} images'} cannot be had:", *lines])
-    return EngineError(message, hint=_hint(failed, by_reference, recipes=recipes, consent=consent))
+    return EngineError(message, hint=_hint(failed, recipes=recipes, consent=consent))
 
 
 def cause(reference: str, failure: Failure) -> str:
@@ -96,22 +192,14 @@ def cause(reference: str, failure: Failure) -> str:
     return f"{registry(reference)} does not answer: {failure.cause}" if failure.impossible else failure.cause
 
 
-def _hint(
-    failed: Mapping[str, Failure], needs: Mapping[str, Need], *, recipes: Collection[str], consent: bool
-) -> str | None:
+def _hint(failed: Mapping[str, Failure], *, recipes: Collection[str], consent: bool) -> str | None:
     silent = [reference for reference, failure in failed.items() if failure.impossible]
-    without = [familiar(reference) for reference in silent if reference not in recipes]
+    told = next((failure.hint for failure in failed.values() if failure.hint), None)
     if not silent:
-        return next(filter(None, map(_login, failed, failed.values())), None)
-    if all(needs[reference].kind == "frontend" for reference in silent):
-        return "take the `# syntax=` line out of the Dockerfile: the engine's own builder reads it too"
+        return told
+    without = [familiar(reference) for reference in silent if reference not in recipes]
     if without:
-        return f"there is no stand-in for {', '.join(without)}: reach a registry, or `docker load` it from a file"
-    return None if consent else "devenv up --stand-ins"
-
-
-def _login(reference: str, failure: Failure) -> str | None:
-    host = registry(reference)
-    if "denied" in failure.cause or "limit" in failure.cause:
-        return "docker login" if host == "docker.io" else f"docker login {host}"
-    return None
+        way = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
+        return told or f"there is no stand-in for {', '.join(without)}: {way}"
+    offered = None if consent else "devenv up --stand-ins"
+    return "; or ".join(filter(None, (told, offered))) or None
