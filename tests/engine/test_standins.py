@@ -9,15 +9,17 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
 
-from devenv.engine import docker as engine_images
+from devenv.engine import images as engine_images
+from devenv.engine.api import CallError, Engine
 from devenv.images import pantry, standins
 from devenv.images.outcomes import read_failure
 from devenv.images.recipes import find
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.engine
 
 WANTED = ("node:22", "mysql:9", "caddy:2", "phpmyadmin:5")
 Start = Callable[..., str]
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -252,9 +255,10 @@ def test_the_engines_own_words_are_understood(engine: str) -> None:
         "127.0.0.1:9/no/where:1": "connection refused",
         "registry.invalid/no/where:1": "its name is not found (DNS)",
     }.items():
-        done = anyio.run(partial(engine_images.pull, reference, on_line=len))
-        failure = read_failure(done.error_text)
-        assert (failure.impossible, failure.cause) == (True, cause), done.error_text
+        with pytest.raises(CallError) as raised:
+            anyio.run(with_engine, partial(engine_images.pull, reference=reference))
+        failure = read_failure(raised.value.reason, reference)
+        assert (failure.impossible, failure.cause) == (True, cause), raised.value.reason
 
 
 def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_path: Path) -> None:
@@ -262,7 +266,9 @@ def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_p
     (tmp_path / "Dockerfile").write_text(f"FROM {images['node:22']}\n")
     services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
     project = Project("p", str(tmp_path), (), services)
-    provided = anyio.run(partial(pantry.provide, project, stand_ins=False, emit=ignore))
+    provided = anyio.run(
+        with_engine, partial(pantry.provide, project=project, mirrors=(), stand_ins=False, emit=ignore)
+    )
     assert provided == pantry.Provided()
 
 
@@ -284,6 +290,12 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
         assert until(partial(query, name, "u", "p", "SELECT COUNT(*) FROM my_db.t")) == "0"
     finally:
         succeeds("image", "rm", "--force", fallback.image)
+
+
+async def with_engine(work: Callable[[Engine], Awaitable[T]]) -> T:
+    """What the work makes of a connected engine."""
+    async with Engine.connect() as engine:
+        return await work(engine)
 
 
 def ignore(_: Event) -> None:

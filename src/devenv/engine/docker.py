@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 
 from devenv.engine import process
-from devenv.engine.process import OnLine
 from devenv.errors import EngineError
 
 UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
@@ -23,13 +22,17 @@ UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "p
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339)."""
+    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
+
+    `platform` is what it is for, such as `linux/amd64`; empty where nobody knows.
+    """
 
     id: str
     names: tuple[str, ...]
     size: int
     created: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
 
 
 async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
@@ -45,12 +48,6 @@ async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
     except ValueError as error:
         raise EngineError("`docker image inspect` printed something that is not JSON") from error
     return tuple(local_image(entry) for entry in found)
-
-
-async def pull(reference: str, *, platform: str | None = None, on_line: OnLine) -> process.Completed:
-    """The ended `docker pull`; each line that it prints on standard output is handed on as it comes."""
-    argv = ["docker", "pull", *(["--platform", platform] if platform else []), reference]
-    return await process.run(argv, on_line=on_line)
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
@@ -69,21 +66,6 @@ async def build(context: str, image: str, *, args: Mapping[str, str], labels: Ma
     done = await process.run(argv, env=settings)
     if done.returncode:
         raise EngineError(f"`docker build` failed: {last_line(done.error_text)}")
-
-
-async def manifest(reference: str) -> process.Completed:
-    """The ended `docker manifest inspect`, which asks the reference's registry and downloads nothing.
-
-    It goes out from this host, not from the engine, and knows nothing of the engine's mirrors.
-    """
-    local = ["--insecure"] if reference.startswith(("localhost", "127.")) else []
-    return await process.run(["docker", "manifest", "inspect", *local, reference])
-
-
-async def has_mirrors() -> bool:
-    """Whether the engine asks mirrors in place of Docker Hub."""
-    done = await process.run(["docker", "info", "--format={{json .RegistryConfig.Mirrors}}"])
-    return done.text.strip() not in ("", "null", "[]")
 
 
 async def drop(*images: str) -> None:
@@ -119,4 +101,5 @@ def local_image(entry: Mapping[str, Any]) -> LocalImage:
         size=int(entry.get("Size") or 0),
         created=str(entry.get("Created") or ""),
         labels=config.get("Labels") or {},
+        platform=f"{entry['Os']}/{entry['Architecture']}" if entry.get("Os") and entry.get("Architecture") else "",
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import anyio
+
 from devenv.concurrent import each
 from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage, local_image
@@ -76,8 +78,7 @@ async def push(engine: Engine, reference: str, *, auth: str = "", on_progress: O
     """The digest under which the registry took the image. Raises CallError where it did not."""
     name, tag = parted(reference)
     path, what = f"images/{quote(name)}/push", f"pushing {reference}"
-    told = await _transfer(engine, path, what, {"tag": tag}, auth, on_progress)
-    if digest := (told.get("aux") or {}).get("Digest"):
+    if digest := (await _transfer(engine, path, what, {"tag": tag}, auth, on_progress)).get("Digest"):
         return str(digest)
     raise CallError(0, "the engine named no digest", what)
 
@@ -130,11 +131,17 @@ def parted(reference: str) -> tuple[str, str]:
 async def _transfer(
     engine: Engine, path: str, what: str, query: dict[str, str], auth: str, on_progress: OnProgress
 ) -> dict[str, Any]:
-    """The last thing that the engine says of a transfer."""
+    """What the engine says of the result of a transfer; it may wait so long for a registry's next word."""
     lines = _Lines(what, on_progress)
-    headers = _headers(auth)
-    await engine.stream("POST", path, what, lines.take, query=query, headers=headers, idle=STALLED)
-    return lines.last
+    with anyio.move_on_after(STALLED) as patience:
+
+        def take(chunk: bytes) -> None:
+            patience.deadline = anyio.current_time() + STALLED
+            lines.take(chunk)
+
+        await engine.stream("POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED)
+        return lines.result
+    raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
 
 
 def _headers(auth: str) -> dict[str, str]:
@@ -146,7 +153,7 @@ class _Lines:
 
     def __init__(self, what: str, on_progress: OnProgress) -> None:
         self.what = what
-        self.last: dict[str, Any] = {}
+        self.result: dict[str, Any] = {}
         self.streamed: list[str] = []
         self._on_progress = on_progress
         self._rest = b""
@@ -161,14 +168,14 @@ class _Lines:
     def _line(self, told: dict[str, Any]) -> None:
         if error := told.get("errorDetail") or told.get("error"):
             raise CallError(0, str(error.get("message") if isinstance(error, dict) else error), self.what)
-        self.last = told
+        self.result |= told.get("aux") or {}
         self.streamed.append(str(told.get("stream", "")))
-        layer, state = told.get("id"), str(told.get("status", ""))
+        layer, state = str(told.get("id") or ""), str(told.get("status", ""))
         if layer and not state.startswith("Pulling from"):
-            self._layers[str(layer)] = self._layer(str(layer), state, told.get("progressDetail") or {})
-            states = self._layers.values()
-            done = sum(state.startswith(DONE) for state, _, _ in states)
-            self._on_progress(Progress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
+            self._layers[layer] = self._layer(layer, state, told.get("progressDetail") or {})
+        states = self._layers.values()
+        done = sum(state.startswith(DONE) for state, _, _ in states)
+        self._on_progress(Progress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
 
     def _layer(self, layer: str, state: str, detail: dict[str, Any]) -> tuple[str, int, int]:
         """What is known of a layer: unpacking it does not make it come a second time."""

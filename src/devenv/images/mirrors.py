@@ -1,4 +1,4 @@
-"""Mirrors that a person or a project names, and the names under which one may have an image."""
+"""Other names of an image: at a mirror that a person or a project names, and loaded from an archive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from devenv.errors import ConfigError
 from devenv.images.references import HUB, canonical
 
+LOADED_REGISTRY = "loaded.devenv"
 PORT_LIMIT = 65536
 LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 _ENTRY = re.compile(
@@ -45,14 +46,22 @@ def candidates(reference: str, prefix: str) -> tuple[str, ...]:
 
     A mirror of Docker Hub has it under its own name, one of any registry below the registry's.
     """
-    name = canonical(reference)
-    registry, _, rest = name.partition("/")
-    if digest := rest.partition("@")[2]:
-        rest = f"{re.sub(':[^/]*$', '', rest.partition('@')[0])}@{digest}"
+    registry, _, rest = exact(reference).partition("/")
     if registry == prefix.partition("/")[0]:
         return ()
     below = f"{prefix}/{registry}/{rest}"
     return (f"{prefix}/{rest}", below) if registry == HUB else (below,)
+
+
+def loaded(reference: str) -> str:
+    """The name under which `devenv images load` keeps the image. A digest is a tag there: only a pull gives one."""
+    return f"{LOADED_REGISTRY}/{exact(reference).replace('@', ':').replace('sha256:', 'sha256-')}"
+
+
+def exact(reference: str) -> str:
+    """The reference in full; a digest makes the tag void."""
+    name, at, digest = canonical(reference).partition("@")
+    return f"{re.sub(':[^/:]*$', '', name)}@{digest}" if at else name
 
 
 def prefixes(entries: Iterable[str]) -> tuple[str, ...]:

@@ -109,13 +109,18 @@ _URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 class Failure:
     """Why an image could not be had, and the command that helps, if one does.
 
-    `impossible`: no registry answered, so that another source is a cure. `passing`: the same may work in a moment.
+    `impossible`: no registry answered, so that a stand-in is a cure. `passing`: the same may work in a moment.
     """
 
     cause: str
     impossible: bool = False
     passing: bool = False
     hint: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another source may give what this one does not."""
+        return self.impossible or self.passing
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from devenv.engine import docker
+from devenv.engine import images
+from devenv.engine.api import Engine
 from devenv.engine.docker import LocalImage
 from devenv.errors import ConfigError
 from devenv.images import standins
+from devenv.images.mirrors import candidates, exact, loaded, prefixes
 from devenv.images.outcomes import Failure, decide, explain
 from devenv.images.pulls import pull_all
 from devenv.images.recipes import Recipe, find
@@ -22,41 +24,55 @@ from devenv.model.project import Build, Project
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """What takes the place of images that no registry gave.
+    """What takes the place of images, all of it on the engine.
 
-    `images`: the `image` of a service, as written -> stand-in. `bases`: service that is built -> name in its
-    Dockerfile, as written -> stand-in. Both are empty where everything was here or was pulled.
+    `swaps`: a reference as written -> the name that it is here under: loaded, a mirror's or a stand-in's. `bases`:
+    the same for each service that is built, of what its Dockerfile takes something from.
+    `frontends`: a `# syntax=` image that is not here under its own name -> the name that it is here under, or None
+    where nobody has it. All are empty where everything was here or was pulled.
     """
 
-    images: Mapping[str, str] = field(default_factory=dict)
+    swaps: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    frontends: Mapping[str, str | None] = field(default_factory=dict)
 
 
-async def provide(project: Project, *, stand_ins: bool, emit: Emit) -> Provided:
+async def provide(
+    engine: Engine, project: Project, *, mirrors: Sequence[str], stand_ins: bool, emit: Emit
+) -> Provided:
     """All images are here afterwards; those that could not be pulled have stand-ins, if `stand_ins` allows it.
 
-    Raises EngineError, naming every image that cannot be had, and ConfigError for a missing Dockerfile.
+    `mirrors` are entries as written. Raises EngineError, naming every image that cannot be had, and ConfigError for
+    a missing Dockerfile or an entry that is no mirror.
     """
+    asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts)
-    here = await present([need.reference for need in wanted])
+    here = {reference: image.name for reference, image in (await at_hand(engine, wanted, asked)).items()}
     for need in wanted:
-        if need.reference in here:
-            emit(ImageState(need.reference, "present"))
-    failures = _forbidden(wanted, here) | await pull_all([need for need in wanted if to_pull(need, here)], emit)
+        if name := here.get(need.reference):
+            emit(ImageState(need.reference, "present", "" if name == need.reference else name))
+    waiting = [need for need in wanted if to_pull(need, here)]
+    pulled = await pull_all(engine, waiting, asked, emit)
+    failures = {**_forbidden(wanted, here), **pulled.failures}
+    bare = [need.reference for need in wanted if _dispensable(need, here, failures)]
     recipes = recipes_for([need for need in wanted if need.reference in failures])
-    decision = decide(failures, here=here, recipes=recipes, consent=stand_ins)
+    pressing = {reference: failure for reference, failure in failures.items() if reference not in bare}
+    decision = decide(pressing, here=here, recipes=recipes, consent=stand_ins)
     if decision.failed:
         raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
     if decision.stale:
         emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
-    if not decision.stand_ins:
-        return Provided()
-    emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
-    made = await standins.make(decision.stand_ins, emit)
+    if decision.stand_ins:
+        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
+    made = await standins.make(decision.stand_ins, emit) if decision.stand_ins else {}
+    fresh = {need.reference: need.reference for need in waiting if need.reference not in failures}
+    names = {**here, **fresh, **pulled.swaps, **made}
+    swaps = {reference: name for reference, name in names.items() if name != reference}
     named = bases(project, texts).items()
-    swaps = {service: {name: made[name] for name in names if name in made} for service, names in named}
-    return Provided(made, {service: images for service, images in swaps.items() if images})
+    built = {service: {name: swaps[name] for name in names if name in swaps} for service, names in named}
+    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
+    return Provided(swaps, {name: one for name, one in built.items() if one}, frontends | dict.fromkeys(bare))
 
 
 async def wanted_by(project: Project) -> tuple[Need, ...]:
@@ -91,19 +107,46 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         ) from error
 
 
-async def present(asked: Collection[str]) -> dict[str, LocalImage]:
-    """Reference as asked for -> the engine's image of that name."""
-    found: dict[str, LocalImage] = {}
-    for image in await docker.local_images(asked):
-        names = {canonical(name) for name in image.names}
-        found |= {reference: image for reference in asked if _names(reference) in names}
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """An image of the engine, and the name by which it serves a reference."""
+
+    name: str
+    image: LocalImage
+
+
+async def at_hand(engine: Engine, wanted: Sequence[Need], mirrors: Sequence[str]) -> dict[str, AtHand]:
+    """Reference as written -> what the engine has of it: under its own name, loaded from an archive, from a mirror.
+
+    An image for another platform than the one needed does not count.
+    """
+    own = await present(engine, [need.reference for need in wanted])
+    names: dict[str, tuple[str, ...]] = {need.reference: (need.reference,) for need in wanted}
+    for need in wanted:
+        if not _fits(need, own.get(need.reference)):
+            there = (name for mirror in mirrors for name in candidates(need.reference, mirror))
+            names[need.reference] += (loaded(need.reference), *there)
+    known = await present(engine, {name for others in names.values() for name in others[1:]}) | own
+    found = {}
+    for need in wanted:
+        fitting = (AtHand(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
+        if one := next(fitting, None):
+            found[need.reference] = one
     return found
 
 
-def _names(reference: str) -> str:
-    """The canonical name by which the engine lists it: a digest makes the tag void."""
-    name, at, digest = canonical(reference).partition("@")
-    return f"{name.rpartition(':')[0] if ':' in name.rsplit('/', 1)[-1] else name}@{digest}" if at else name
+def _fits(need: Need, image: LocalImage | None) -> bool:
+    wanted = "/".join((need.platform or "").split("/")[:2])  # variants differ between what is written and what is
+    return image is not None and (not wanted or not image.platform or image.platform == wanted)
+
+
+async def present(engine: Engine, asked: Collection[str]) -> dict[str, LocalImage]:
+    """Reference as asked for -> the engine's image of that name."""
+    found: dict[str, LocalImage] = {}
+    for image in await images.local_images(engine, asked) if asked else ():
+        names = {canonical(name) for name in image.names}
+        found |= {reference: image for reference in asked if exact(reference) in names}
+    return found
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:
@@ -115,6 +158,12 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     """Reference -> the recipe of its stand-in, where something can stand in at all."""
     found = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
     return {reference: recipe for reference, recipe in found.items() if recipe}
+
+
+def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:
+    """Whether it is the image of a `# syntax=` line that nobody has: the engine's own builder reads it, too."""
+    failure = failures.get(need.reference)
+    return need.kind == "frontend" and need.reference not in here and failure is not None and failure.impossible
 
 
 def _forbidden(wanted: Iterable[Need], here: Collection[str]) -> dict[str, Failure]:

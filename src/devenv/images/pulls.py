@@ -1,64 +1,185 @@
-"""Pulls that run beside each other, and give up early where no registry answers."""
+"""Pulls that run beside each other: from where a name says, or from a mirror where nobody answers there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import anyio
 
 from devenv.concurrent import each
-from devenv.engine import docker
+from devenv.engine import images
+from devenv.engine.api import CallError, Engine
+from devenv.engine.images import Progress
+from devenv.errors import DevenvError
+from devenv.images.credentials import credentials
+from devenv.images.mirrors import candidates
 from devenv.images.outcomes import Failure, read_failure
 from devenv.images.references import Need, registry
-from devenv.model.events import Emit, ImageState
+from devenv.model.events import Emit, ImageState, Notice
 
 AT_ONCE = 4
-FIRST_WORD = 20.0  # seconds for the registry's first word; after that a pull may take as long as it takes
+FIRST_WORD = 20.0  # seconds for the registry's first word; after that a pull may take as long as data comes
+IMPATIENCE = 3.0  # seconds without a word after which mirrors are asked as well
+MIRROR_WORD = 10.0  # seconds for a mirror to say whether it has an image
+PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull that failed in passing is tried again
+TOLD_EVERY = 0.2  # seconds between two words about one image
+MEGA = 1e6
 
 
-async def pull_all(needs: Sequence[Need], emit: Emit) -> dict[str, Failure]:
-    """Reference -> why it could not be pulled, in the order of the needs; empty when all are here now.
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What became of the pulls: reference -> the mirror's name that it is here under, or why it is not here."""
 
-    A registry that did not answer is not asked for the images still waiting for their turn.
+    swaps: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+async def pull_all(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit) -> Pulled:
+    """Each image is here afterwards, or it is said why not. `mirrors` are `mirrors.prefixes`.
+
+    A registry that did not answer is not asked for the images still waiting for their turn, and neither is a mirror.
     """
-    silent: dict[str, Failure] = {}
-    failures: dict[str, Failure] = {}
-    limit = anyio.CapacityLimiter(AT_ONCE)
+    pulls = _Pulls(engine, mirrors, emit)
+    await each(pulls.get, needs)
+    failures = {need.reference: pulls.failures[need.reference] for need in needs if need.reference in pulls.failures}
+    return Pulled(pulls.swaps, failures)
 
-    async def one(need: Need) -> None:
+
+class _Pulls:
+    """What one round of pulls has learned: who is silent, and what each registry may be shown."""
+
+    def __init__(self, engine: Engine, mirrors: Sequence[str], emit: Emit) -> None:
+        self.swaps: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
+        self._engine = engine
+        self._mirrors = mirrors
+        self._emit = emit
+        self._silent: dict[str, Failure] = {}  # by registry, or by mirror
+        self._shown: dict[str, str] = {}
+        self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        self._turns = anyio.CapacityLimiter(AT_ONCE)
+
+    async def get(self, need: Need) -> None:
+        """The image is here, or its failure is noted. What may pass is tried again, after a pause."""
+        async with self._turns:
+            for pause in (*PAUSES, None):
+                failure = await self._try(need)
+                if failure is None:
+                    self._emit(ImageState(need.reference, "pulled", self.swaps.get(need.reference, "")))
+                    return
+                self.failures[need.reference] = failure
+                if not failure.passing or pause is None:
+                    return
+                self._emit(ImageState(need.reference, "pulling", f"{failure.cause}: again in {pause:.0f} s"))
+                await anyio.sleep(pause)
+                del self.failures[need.reference]
+
+    async def _try(self, need: Need) -> Failure | None:
         host = registry(need.reference)
-        async with limit:
-            failure = silent.get(host) or await _pull(need, emit)
-        if failure is None:
-            emit(ImageState(need.reference, "pulled"))
-            return
-        failures[need.reference] = failure
-        if failure.impossible:
-            silent[host] = failure
+        failure = self._silent.get(host) or await self._own(need, host)
+        return await self._elsewhere(need, failure) if failure and failure.elsewhere else failure
 
-    await each(one, needs)
-    return {need.reference: failures[need.reference] for need in needs if need.reference in failures}
+    async def _own(self, need: Need, host: str) -> Failure | None:
+        """Why the reference itself cannot be had. A mirror that has it ends the wait for a silent registry."""
+        failure: Failure | None = None
+        spoken = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+
+            async def pull() -> None:
+                nonlocal failure
+                failure = await self._pull(need, need.reference, spoken)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(pull)
+            if any(candidates(need.reference, mirror) for mirror in self._mirrors):
+                with anyio.move_on_after(IMPATIENCE):
+                    await spoken.wait()
+                if not spoken.is_set() and await self._find(need, ()) and not spoken.is_set():
+                    failure = Failure(f"no answer within {IMPATIENCE:.0f} seconds", impossible=True)
+                    tasks.cancel_scope.cancel()
+        if failure and failure.impossible and not failure.passing:
+            self._silent[host] = failure
+        return failure
+
+    async def _elsewhere(self, need: Need, failure: Failure) -> Failure | None:
+        """The failure, unless a mirror gives the image."""
+        tried: dict[str, Failure] = {}
+        while (found := await self._find(need, tried)) is not None:
+            fault = await self._pull(need, found, anyio.Event())
+            if fault is None:
+                self.swaps[need.reference] = found
+                return None
+            tried[found] = fault
+        said = [f"{name}: {fault.cause}" for name, fault in tried.items()]
+        return replace(failure, cause="; ".join([failure.cause, *said]))
+
+    async def _find(self, need: Need, tried: Collection[str]) -> str | None:
+        """The name under which a mirror has the image: of all that are asked at once, the first that says so."""
+        found: list[str] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def ask(mirror: str, name: str) -> None:
+                if await self._has(mirror, name):
+                    found.append(name)
+                    tasks.cancel_scope.cancel()
+
+            for mirror in self._mirrors:
+                for name in candidates(need.reference, mirror):
+                    if mirror not in self._silent and name not in tried:
+                        tasks.start_soon(ask, mirror, name)
+        return found[0] if found else None
+
+    async def _has(self, mirror: str, name: str) -> bool:
+        failure = Failure(f"no answer within {MIRROR_WORD:.0f} seconds", impossible=True)
+        with anyio.move_on_after(MIRROR_WORD):
+            try:
+                await images.distribution(self._engine, name, await self._auth(registry(name)))
+            except CallError as error:
+                failure = read_failure(error.reason, name)
+            else:
+                return True
+        if mirror not in self._silent and failure.impossible:
+            self._silent[mirror] = failure
+            self._emit(Notice(f"the mirror {mirror} is not asked any more: {failure.cause}", failure.hint))
+        return False
+
+    async def _pull(self, need: Need, name: str, spoken: anyio.Event) -> Failure | None:
+        """Why the image cannot be had under the name, once it has ended one way or the other."""
+        told, auth = 0.0, await self._auth(registry(name))
+        self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
+        with anyio.move_on_after(FIRST_WORD) as patience:
+
+            def take(progress: Progress) -> None:
+                nonlocal told
+                spoken.set()
+                patience.deadline = float("inf")
+                if progress.layers and (now := anyio.current_time()) >= told + TOLD_EVERY:
+                    told = now
+                    self._emit(ImageState(need.reference, "pulling", _detail(progress)))
+
+            try:
+                await images.pull(self._engine, name, platform=need.platform, auth=auth, on_progress=take)
+            except CallError as error:
+                return read_failure(error.reason, name)
+            return None
+        return Failure(f"no answer within {FIRST_WORD:.0f} seconds", impossible=True)
+
+    async def _auth(self, host: str) -> str:
+        """What the registry may be shown; a helper that fails is told once, and images for everybody come without."""
+        async with self._asking[host]:
+            if host not in self._shown:
+                try:
+                    self._shown[host] = await credentials(host)
+                except DevenvError as error:
+                    self._shown[host] = ""
+                    self._emit(Notice(f"{error.said}; asking {host} without credentials", error.hint))
+            return self._shown[host]
 
 
-async def _pull(need: Need, emit: Emit) -> Failure | None:
-    emit(ImageState(need.reference, "pulling"))
-    layers: dict[str, bool] = {}
-    with anyio.CancelScope(deadline=anyio.current_time() + FIRST_WORD) as scope:
-
-        def take(line: str) -> None:
-            scope.deadline = float("inf")
-            if detail := _layers(layers, line):
-                emit(ImageState(need.reference, "pulling", detail))
-
-        done = await docker.pull(need.reference, platform=need.platform, on_line=take)
-        return read_failure(done.error_text) if done.returncode else None
-    return Failure(f"no answer within {FIRST_WORD:.0f} seconds", impossible=True)
-
-
-def _layers(done: dict[str, bool], line: str) -> str:
-    """`3 of 8 layers` when this line of `docker pull` changed something, otherwise nothing."""
-    layer, _, state = line.partition(": ")
-    if not state.startswith(("Pulling fs layer", "Pull complete", "Already exists")):
-        return ""
-    done[layer] = not state.startswith("Pulling")
-    return f"{sum(done.values())} of {len(done)} layers"
+def _detail(progress: Progress) -> str:
+    """`3 of 8 layers, 12 of 40 MB`, without the bytes where there are none to wait for."""
+    layers = f"{progress.done} of {progress.layers} layers"
+    amount = f", {progress.current / MEGA:.0f} of {progress.total / MEGA:.0f} MB" if progress.total else ""
+    return layers + amount

@@ -43,9 +43,11 @@ class Supply:
 async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -> Supply:
     """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made."""
     settings = user_settings()
-    provided = await pantry.provide(project, stand_ins=wishes.stand_ins or settings.stand_ins, emit=emit)
+    mirrors = (*settings.mirrors, *project.settings.mirrors)
+    stand_ins = wishes.stand_ins or settings.stand_ins
+    provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=emit)
     builds = {name: BuildChange(bases, labels=_labels(bases)) for name, bases in provided.bases.items()}
-    return Supply(provided.images, builds)
+    return Supply(provided.swaps, builds)
 
 
 def _labels(bases: Mapping[str, str]) -> dict[str, str]:

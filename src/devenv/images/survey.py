@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import anyio
 
 from devenv.concurrent import each
 from devenv.config import load
-from devenv.engine import docker
+from devenv.engine import images
+from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage
+from devenv.images.credentials import credentials
 from devenv.images.outcomes import Failure, cause, read_failure
 from devenv.images.pantry import present, recipes_for, to_pull, wanted_by
 from devenv.images.recipes import Recipe
@@ -26,17 +29,22 @@ async def survey(selection: load.Selection) -> list[dict[str, str]]:
     """
     wanted = await wanted_by((await load.load(selection)).project)
     recipes = recipes_for(wanted)
-    here = await present([*(need.reference for need in wanted), *(recipe.image for recipe in recipes.values())])
-    absent = [need.reference for need in wanted if to_pull(need, here)]
-    asked = absent if absent and not await docker.has_mirrors() else []
-    failures = dict(zip(asked, await each(_ask, asked), strict=True))
+    async with Engine.connect() as engine:
+        here = await present(
+            engine, [*(need.reference for need in wanted), *(recipe.image for recipe in recipes.values())]
+        )
+        asked = [need.reference for need in wanted if to_pull(need, here)]
+        failures = dict(zip(asked, await each(partial(_ask, engine), asked), strict=True))
     return [_row(need, here, recipes.get(need.reference), failures.get(need.reference)) for need in wanted]
 
 
-async def _ask(reference: str) -> Failure | None:
+async def _ask(engine: Engine, reference: str) -> Failure | None:
     with anyio.move_on_after(PATIENCE):
-        done = await docker.manifest(reference)
-        return read_failure(done.error_text) if done.returncode else None
+        try:
+            await images.distribution(engine, reference, await credentials(registry(reference)))
+        except CallError as error:
+            return read_failure(error.reason, reference)
+        return None
     return Failure(f"no answer within {PATIENCE:.0f} seconds", impossible=True)
 
 

@@ -33,7 +33,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("docker.io", {HUB_KEY: {"auth": BASIC}}, {"username": "user", "password": f"{CANARY}:x"}),
         ("r.test:5000", {"r.test:5000": {"identitytoken": CANARY, "auth": BASIC}}, {"identitytoken": CANARY}),
         ("r.test", {"r.test:5000": {"auth": BASIC}}, None),
-        ("r.test", {"r.test": {"auth": "%"}}, None),
+        ("r.test", {"r.test": {"auth": "abc"}}, None),
         ("r.test", {"r.test": {}}, None),
         ("r.test", {"r.test": None}, None),
         ("docker.io", None, None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import ConfigError
-from devenv.images.mirrors import candidates, masked, prefix, prefixes
+from devenv.images.mirrors import candidates, loaded, masked, prefix, prefixes
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -85,6 +85,20 @@ def test_each_mirror_counts_once() -> None:
 def test_names_of_an_image_at_a_mirror(reference: str, names: tuple[str, ...]) -> None:
     """Docker Hub's images in two forms, others below their registry; a mirror is not asked for its own."""
     assert candidates(reference, "m.example") == names
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("node", "loaded.devenv/docker.io/library/node:latest"),
+        ("localhost:5000/a/b:1", "loaded.devenv/localhost:5000/a/b:1"),
+        (f"localhost:5000/a@{DIGEST}", f"loaded.devenv/localhost:5000/a:sha256-{'a' * 64}"),
+        (f"node:22@{DIGEST}", f"loaded.devenv/docker.io/library/node:sha256-{'a' * 64}"),
+    ],
+)
+def test_names_of_what_was_loaded(reference: str, name: str) -> None:
+    """Registry, name and tag or digest are all in it, so that no two images share one."""
+    assert loaded(reference) == name
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ DENIED = Failure("access is denied")
 NODE_SILENT = "  node:22 (backend/Dockerfile:1): docker.io does not answer: connection refused"
 REDIS_SILENT = "  redis:7 (service cache, service queue): docker.io does not answer: connection refused"
 ELSEWHERE = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
+HEAD = "unexpected status from HEAD request to https://r.test/v2/x: "
 SOLVE = "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: "
 AUTHORIZE = "failed to authorize: failed to fetch oauth token: "
 
@@ -140,26 +141,26 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
         ),
         (
             (
-                f"{SOLVE}{AUTHORIZE}unexpected status from POST request to https://auth.docker.io/token: 401 Unauthorized: "
-                "unauthorized: incorrect username or password"
+                f"{SOLVE}{AUTHORIZE}unexpected status from POST request to https://auth.docker.io/token: "
+                "401 Unauthorized: unauthorized: incorrect username or password"
             ),
             "the registry does not know the user and password that docker keeps",
             "docker login",
         ),
         (
-            f"{SOLVE}unexpected status from HEAD request to https://r.test/v2/x: 429 Too Many Requests",
+            f"{SOLVE}{HEAD}429 Too Many Requests",
             "the registry's limit of pulls is reached",
             "docker login r.test",
         ),
         (
-            f"{SOLVE}unexpected status from HEAD request to https://r.test/v2/x: 503 Service Unavailable",
+            f"{SOLVE}{HEAD}503 Service Unavailable",
             "it is out of service",
             None,
         ),
         (
             (
-                'failed to solve: error getting credentials - err: exec: "docker-credential-desktop": executable file not '
-                "found in $PATH, out: ``"
+                'failed to solve: error getting credentials - err: exec: "docker-credential-desktop": executable '
+                "file not found in $PATH, out: ``"
             ),
             "the docker CLI's credential helper cannot be used",
             "take `credsStore` out of ~/.docker/config.json and log in again: docker login",

@@ -2,73 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
 
 from devenv.config import load
-from devenv.engine import docker
+from devenv.engine import images
+from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage
-from devenv.engine.process import Completed
+from devenv.engine.images import OnProgress, Progress
 from devenv.errors import ConfigError, EngineError
 from devenv.images import pantry, pulls, standins, survey
+from devenv.images.mirrors import exact
 from devenv.images.pantry import Provided, provide
-from devenv.images.references import canonical
+from devenv.images.references import canonical, registry
 from devenv.model.events import Emit, Event, ImageState, Notice
 from devenv.model.project import Build, Project, Service
 
+NO_ENGINE = cast("Engine", None)
+MIRRORS = ("m.example/", "n.example/")
 NO_HOST = "Error response from daemon: lookup registry.test: no such host"
 DENIED = "Error response from daemon: pull access denied"
 
 
 @dataclass
 class World:
-    """An engine that has `here`, and registries that answer a pull with `refuse[reference]` or give the image."""
+    """An engine that has `here`, and registries that refuse what is in `refuse`, or give the image.
 
-    here: set[str] = field(default_factory=set)
+    Those of `silent` say nothing for ever. What is in `passing` fails so often with that text first. Mirrors have
+    `mirrored`; a `dead` one (by host) is not there.
+    """
+
+    here: dict[str, str] = field(default_factory=dict)  # name -> platform
     refuse: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    passing: dict[str, list[str]] = field(default_factory=dict)
+    mirrored: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
     pulled: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     looks: int = 0
+    shown: dict[str, str] = field(default_factory=dict)  # reference -> what came with the pull
 
-    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
+    async def local_images(self, _: Engine, references: Iterable[str]) -> tuple[LocalImage, ...]:
         """Those of the images that are here."""
         self.looks += 1
-        names = {canonical(reference) for reference in references} & {canonical(name) for name in self.here}
-        return tuple(LocalImage(f"sha256:{'1' * 64}", (name,), 5_000_000, "2026-01-02T03:04:05Z") for name in names)
+        full = {canonical(name): platform for name, platform in self.here.items()}
+        names = {exact(reference) for reference in references} & full.keys()
+        return tuple(
+            LocalImage(f"sha256:{'1' * 64}", (name,), 5_000_000, "2026-01-02T03:04:05Z", platform=full[name])
+            for name in sorted(names)
+        )
 
-    async def pull(self, reference: str, *, platform: str | None, on_line: Callable[[str], object]) -> Completed:
-        """An ended `docker pull`."""
+    async def pull(
+        self, _: Engine, reference: str, *, platform: str | None, auth: str, on_progress: OnProgress
+    ) -> None:
+        """A pull that has ended."""
         self.pulled.append(f"{reference} [{platform}]" if platform else reference)
+        self.shown[reference] = auth
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await anyio.sleep(0.01)
             if reference in self.silent:
                 await anyio.sleep_forever()
+            if self.passing.get(reference):
+                raise CallError(500, self.passing[reference].pop(0), "pulling")
             if reference in self.refuse:
-                return Completed(1, b"", self.refuse[reference].encode())
-            for line in ("1: Pulling from x", "aa: Pulling fs layer", "bb: Already exists", "aa: Pull complete"):
-                on_line(line)
-            return Completed(0, b"", b"")
+                raise CallError(500, self.refuse[reference], "pulling")
+            for progress in (Progress(), Progress(0, 1), Progress(1, 2, 5_000_000, 10_000_000)):
+                on_progress(progress)
+                await anyio.sleep(pulls.TOLD_EVERY)
         finally:
             self.at_once -= 1
 
-    async def manifest(self, reference: str) -> Completed:
-        """An ended `docker manifest inspect`."""
-        refused = self.refuse.get(reference)
-        return Completed(1, b"", refused.encode()) if refused else Completed(0, b"{}", b"")
-
-    async def has_mirrors(self) -> bool:
-        """No mirrors here."""
-        return False
+    async def distribution(self, _: Engine, reference: str, auth: str = "") -> str:
+        """What a registry says of a manifest."""
+        self.asked.append(reference)
+        self.shown[reference] = auth
+        if registry(reference) in self.dead:
+            raise CallError(500, "connection refused", "asking")
+        refused = None if reference in self.mirrored else self.refuse.get(reference)
+        if refused is None and reference.startswith(MIRRORS) and reference not in self.mirrored:
+            refused = "manifest unknown"
+        if refused:
+            raise CallError(404, refused, "asking")
+        return f"sha256:{'2' * 64}"
 
     async def make(self, references: Iterable[str], emit: Emit) -> dict[str, str]:
         """All that was asked for, as made."""
@@ -89,9 +117,14 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    for name in ("local_images", "pull", "manifest", "has_mirrors"):
-        monkeypatch.setattr(docker, name, getattr(made, name))
+    for name in ("local_images", "pull", "distribution"):
+        monkeypatch.setattr(images, name, getattr(made, name))
     monkeypatch.setattr(standins, "make", made.make)
+    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.01)
+    monkeypatch.setattr(pulls, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(pulls, "IMPATIENCE", 0.1)
+    monkeypatch.setattr(Engine, "connect", nobody)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
     return made
 
 
@@ -109,7 +142,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
     """One look at the engine is enough when everything is there, however the names are written."""
-    world.here = {"docker.io/library/node:22", "mysql:9"}
+    world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == Provided()
     assert (world.pulled, world.looks) == ([], 1)
     assert world.texts() == ["node:22 present", "mysql:9 present"]
@@ -117,15 +150,14 @@ def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
 
 def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
     """Only the missing image is asked for, and its layers are counted."""
-    world.here = {"node:22"}
+    world.here = {"node:22": ""}
     assert run(world, project, stand_ins=True) == Provided()
     assert world.pulled == ["mysql:9"]
     assert world.texts() == [
         "node:22 present",
         "mysql:9 pulling",
         "mysql:9 pulling 0 of 1 layers",
-        "mysql:9 pulling 1 of 2 layers",
-        "mysql:9 pulling 2 of 2 layers",
+        "mysql:9 pulling 1 of 2 layers, 5 of 10 MB",
         "mysql:9 pulled",
     ]
 
@@ -134,7 +166,7 @@ def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, projec
     """With consent, services and Dockerfiles get stand-ins, in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
     provided = run(world, project, stand_ins=True)
-    assert provided.images["mysql:9"] == "stand-in.devenv/mysql:9"
+    assert provided.swaps["mysql:9"] == "stand-in.devenv/mysql:9"
     assert provided.bases == {"backend": {"node:22": "stand-in.devenv/node:22"}}
     assert world.texts()[-3:] == [
         "no registry answers: using stand-ins for node:22, mysql:9",
@@ -145,7 +177,7 @@ def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, projec
 
 def test_only_what_is_missing_gets_a_stand_in(world: World, project: Project) -> None:
     """A public image that is here is used even if the registry is gone."""
-    world.here, world.refuse = {"node:22"}, {"mysql:9": NO_HOST}
+    world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
     assert run(world, project, stand_ins=True).bases == {}
     assert world.made == ["mysql:9"]
 
@@ -170,11 +202,11 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
         Service("b", image="never:1", pull_policy="never"),
         Service("c", image="missing:1", pull_policy="missing"),
     )
-    world.here, world.refuse = {"always:1", "never:1", "missing:1"}, {"always:1": NO_HOST}
+    world.here, world.refuse = dict.fromkeys(("always:1", "never:1", "missing:1"), ""), {"always:1": NO_HOST}
     assert run(world, project) == Provided()
     assert world.pulled == ["always:1"]
     assert world.texts()[-1] == "no registry answers: always:1 not renewed"
-    world.here.remove("never:1")
+    del world.here["never:1"]
     with pytest.raises(EngineError, match=r"never:1 .service b.: it is not here, and its pull_policy is never"):
         run(world, project, stand_ins=True)
 
@@ -182,8 +214,8 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
 def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull whose registry says nothing counts as impossible after the time for its first word."""
     monkeypatch.setattr(pulls, "FIRST_WORD", 0.1)
-    world.here, world.silent = {"node:22"}, {"mysql:9"}
-    assert run(world, project, stand_ins=True).images == {"mysql:9": "stand-in.devenv/mysql:9"}
+    world.here, world.silent = {"node:22": ""}, {"mysql:9"}
+    assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
 
 
 def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
@@ -196,6 +228,156 @@ def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
     assert world.most_at_once <= 4
     assert world.pulled.count("fine.test/y:1") == 1
     assert len(world.pulled) <= 6
+
+
+def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Project) -> None:
+    """Both forms at every mirror; the image keeps the mirror's name, and services and builds are given that."""
+    world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
+    world.mirrored = {"n.example/x/docker.io/library/node:22", "m.example/library/mysql:9"}
+    provided = run(world, project, mirrors=("m.example", "https://n.example/x/"))
+    assert provided.swaps == {
+        "node:22": "n.example/x/docker.io/library/node:22",
+        "mysql:9": "m.example/library/mysql:9",
+    }
+    assert provided.bases == {"backend": {"node:22": "n.example/x/docker.io/library/node:22"}}
+    assert "mysql:9 pulled m.example/library/mysql:9" in world.texts()
+    assert not [event for event in world.events if isinstance(event, Notice)]
+
+
+def test_a_mirror_is_not_asked_for_what_its_registry_gives(world: World, project: Project) -> None:
+    """The name means what it says, as long as its registry answers, be it with a refusal."""
+    world.refuse, world.mirrored = {"mysql:9": DENIED}, {"m.example/library/mysql:9"}
+    with pytest.raises(EngineError, match="access is denied"):
+        run(world, project, mirrors=("m.example",))
+    assert world.asked == []
+
+
+def test_a_silent_registry_is_not_waited_for_where_a_mirror_answers(world: World, project: Project) -> None:
+    """After the time of impatience a mirror that has the image ends the wait, and the silent pull with it."""
+    world.here, world.silent = {"node:22": ""}, {"mysql:9"}
+    world.mirrored = {"m.example/library/mysql:9"}
+    assert run(world, project, mirrors=("m.example",)).swaps == {"mysql:9": "m.example/library/mysql:9"}
+    assert world.at_once == 0
+
+
+def test_a_dead_mirror_is_told_once(world: World, tmp_path: Path) -> None:
+    """It is not asked for the images after the first ones, and the cause of the failure names no mirror."""
+    services = [Service(f"s{number}", image=f"x:{number}") for number in range(9)]
+    world.refuse = {f"x:{number}": NO_HOST for number in range(9)}
+    world.dead, world.mirrored = {"m.example"}, {f"n.example/library/x:{number}" for number in range(9)}
+    provided = run(world, a_project(tmp_path, *services), mirrors=("m.example", "n.example"))
+    assert len(provided.swaps) == 9
+    assert [text for text in world.texts() if "m.example" in text] == [
+        "the mirror m.example is not asked any more: connection refused"
+    ]
+    assert len([name for name in world.asked if name.startswith("m.example")]) <= 8
+
+
+def test_a_mirror_that_gives_something_else_is_left(world: World, project: Project) -> None:
+    """The next one that has the image is asked; where none is left, each mirror's fault is told."""
+    world.here = {"node:22": ""}
+    world.refuse = {"mysql:9": NO_HOST, "m.example/library/mysql:9": "manifest verification failed for digest"}
+    world.mirrored = {"m.example/library/mysql:9", "n.example/library/mysql:9"}
+    assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
+    with pytest.raises(EngineError, match=r"DNS.; m.example/library/mysql:9: what came is not what its digest says"):
+        run(world, project, mirrors=("m.example",))
+
+
+def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has so many seconds to say whether it has an image."""
+
+    async def distribution(*_: object) -> str:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(images, "distribution", distribution)
+    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.1)
+    world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
+    assert run(world, project, mirrors=("m.example",), stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
+    assert "the mirror m.example is not asked any more: no answer within 0 seconds" in world.texts()
+
+
+def test_what_is_here_under_another_name_needs_nobody(world: World, project: Project) -> None:
+    """What was loaded from an archive, or came from a mirror, is there the next time without a question."""
+    world.here = dict.fromkeys(("loaded.devenv/docker.io/library/node:22", "m.example/library/mysql:9"), "")
+    provided = run(world, project, mirrors=("m.example",))
+    assert provided.swaps == {
+        "node:22": "loaded.devenv/docker.io/library/node:22",
+        "mysql:9": "m.example/library/mysql:9",
+    }
+    assert (world.pulled, world.asked, world.looks) == ([], [], 2)
+    world.refuse = {"mysql:9": NO_HOST}
+    with pytest.raises(EngineError, match="mysql:9"):
+        run(world, project)
+
+
+def test_what_may_pass_is_tried_again(world: World, project: Project) -> None:
+    """A busy registry is asked again, three times at most; a refusal, once."""
+    world.here = {"node:22": ""}
+    world.passing = {"mysql:9": ["toomanyrequests", "unexpected EOF", "received unexpected HTTP status: 502"]}
+    assert run(world, project) == Provided()
+    assert world.pulled == ["mysql:9"] * 4
+    assert "mysql:9 pulling the connection broke: again in 0 s" in world.texts()
+    world.passing = {"mysql:9": ["toomanyrequests"] * 9}
+    with pytest.raises(EngineError, match="limit of pulls is reached") as raised:
+        run(world, project, stand_ins=True)
+    assert (raised.value.hint, len(world.pulled)) == ("docker login", 8)
+    world.passing, world.refuse = {}, {"mysql:9": DENIED}
+    with pytest.raises(EngineError, match="access is denied"):
+        run(world, project)
+    assert len(world.pulled) == 9
+
+
+def test_a_limit_is_no_reason_to_wait_where_there_is_a_mirror(world: World, project: Project) -> None:
+    """The mirror is asked before the registry is asked again."""
+    world.here, world.passing = {"node:22": ""}, {"mysql:9": ["toomanyrequests"] * 9}
+    world.mirrored = {"m.example/library/mysql:9"}
+    assert run(world, project, mirrors=("m.example",)).swaps == {"mysql:9": "m.example/library/mysql:9"}
+    assert world.pulled == ["mysql:9", "m.example/library/mysql:9"]
+
+
+def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: Path) -> None:
+    """It is pulled for the platform that the service names; variants of one do not matter."""
+    world.here = {"a:1": "linux/amd64", "b:1": "linux/arm64", "c:1": "linux/amd64"}
+    services = [Service(name, image=f"{name}:1", platform="linux/arm64/v8") for name in "ab"]
+    run(world, a_project(tmp_path, *services, Service("c", image="c:1")))
+    assert world.pulled == ["a:1 [linux/arm64/v8]"]
+
+
+def test_a_syntax_line_that_nobody_can_serve(world: World, project: Project) -> None:
+    """Its image from a mirror, or the word that there is none: a build must not fail for that line."""
+    Path(project.directory, "backend/Dockerfile").write_text("# syntax=docker/dockerfile:1\nFROM node:22\n")
+    world.here = dict.fromkeys(("node:22", "mysql:9"), "")
+    world.refuse = {"docker/dockerfile:1": NO_HOST}
+    assert run(world, project).frontends == {"docker/dockerfile:1": None}
+    world.mirrored = {"m.example/docker/dockerfile:1"}
+    provided = run(world, project, mirrors=("m.example",))
+    assert provided.frontends == {"docker/dockerfile:1": "m.example/docker/dockerfile:1"}
+    world.refuse, world.mirrored = {"docker/dockerfile:1": DENIED}, set()
+    with pytest.raises(EngineError, match="docker/dockerfile:1"):
+        run(world, project)
+
+
+def test_each_registry_is_shown_its_own_credentials(
+    world: World, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept for one registry never goes to another; a helper that is missing is told once."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(
+        '{"auths": {"m.example": {"auth": "dTpw"}}, "credHelpers": {"n.example": "x-"}}'
+    )
+    world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
+    world.mirrored = {"m.example/library/node:22", "n.example/library/mysql:9"}
+    run(world, project, mirrors=("m.example", "n.example"))
+    assert {registry(name) for name, auth in world.shown.items() if auth} == {"m.example"}
+    assert len([text for text in world.texts() if "docker-credential-x-" in text]) == 1
+
+
+def test_a_mirror_that_is_none_is_told_first(world: World, project: Project) -> None:
+    """A wrong entry is an error of the settings, before anything is asked."""
+    with pytest.raises(ConfigError, match="port 99999"):
+        run(world, project, mirrors=("m.example:99999",))
+    assert world.looks == 0
 
 
 def test_a_platform_is_pulled_for(world: World, tmp_path: Path) -> None:
@@ -239,7 +421,7 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
 
     more = (Service("cache", image="redis:7"), Service("web", image="nginx:1"), Service("own", image="x.test/a:1"))
     monkeypatch.setattr(load, "load", loaded)
-    world.here = {"node:22"}
+    world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "redis:7": NO_HOST, "x.test/a:1": DENIED}
     rows = anyio.run(survey.survey, load.Selection(project.directory, (), None, ()))
     assert [(row["image"], row["needed by"], row["from"], row["detail"]) for row in rows] == [
@@ -256,8 +438,16 @@ def a_project(folder: Path, *services: Service) -> Project:
     return Project("todo", str(folder), (str(folder / "compose.yml"),), services)
 
 
-def run(world: World, project: Project, *, stand_ins: bool = False) -> Provided:
+def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Iterable[str] = ()) -> Provided:
     async def main() -> Provided:
-        return await provide(project, stand_ins=stand_ins, emit=world.events.append)
+        return await provide(
+            NO_ENGINE, project, mirrors=tuple(mirrors), stand_ins=stand_ins, emit=world.events.append
+        )
 
     return anyio.run(main)
+
+
+@contextlib.asynccontextmanager
+async def nobody() -> AsyncIterator[Engine]:
+    """An engine that only tables stand for."""
+    yield NO_ENGINE
