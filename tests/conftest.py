@@ -6,13 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support import engine as engine_support
+from support import lab as lab_support
 from support.cli import Devenv, StartDevenv, end_all
+from support.lab import Lab
 from support.stack import PREFIX, NewStack, Stack, unique_name
 
 if TYPE_CHECKING:
@@ -104,6 +107,45 @@ def new_stack(engine: str, base_image: str, tmp_path: Path, request: pytest.Fixt
         stack.remove()
 
 
+class Labs:
+    """The labs of a test run, each begun when it is asked for: with a proxy as the engine's way out, or with none."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._found: dict[bool, Lab] = {}
+
+    def get(self, *, proxied: bool) -> Lab:
+        """The lab of that kind."""
+        if proxied not in self._found:
+            folder = self._folder / ("proxied" if proxied else "alone")
+            self._found[proxied] = self._stack.enter_context(lab_support.lab(folder, proxied=proxied))
+        return self._found[proxied]
+
+
+@pytest.fixture(scope="session")
+def labs(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs]:
+    """Engines that reach no registry but the tests' own."""
+    with ExitStack() as stack:
+        yield Labs(tmp_path_factory.mktemp("lab"), stack)
+
+
+@pytest.fixture
+def lab(labs: Labs) -> Iterator[Lab]:
+    """An engine that knows no registry but the fronts of the test, at 127.0.0.1."""
+    one = labs.get(proxied=False)
+    yield one
+    one.clear()
+
+
+@pytest.fixture
+def proxied_lab(labs: Labs) -> Iterator[Lab]:
+    """An engine that reaches the sites of the test by name, through its proxy."""
+    one = labs.get(proxied=True)
+    yield one
+    one.clear()
+
+
 @pytest.fixture
 def stack(new_stack: NewStack) -> Stack:
     """One compose project of the test's own."""
@@ -118,8 +160,8 @@ def devenv(state_env: dict[str, str]) -> Iterator[StartDevenv]:
     """
     started: list[Devenv] = []
 
-    def start(*args: str, cwd: Path, env: Mapping[str, str | None] | None = None, json_output: bool = True) -> Devenv:
-        started.append(Devenv(*args, cwd=cwd, env={**state_env, **(env or {})}, json_output=json_output))
+    def start(*args: str, cwd: Path, env: Mapping[str, str | None] | None = None, **more: Any) -> Devenv:
+        started.append(Devenv(*args, cwd=cwd, env={**state_env, **(env or {})}, **more))
         return started[-1]
 
     yield start

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
 import pytest
 
+from conftest import newer_compose_env
 from support.cli import StartDevenv
+from support.lab import Lab
+from support.pantry import Kitchen
+from support.stack import unique_name
 from support.upper import Up
 
 
@@ -12,3 +19,25 @@ from support.upper import Up
 def up(devenv: StartDevenv) -> Up:
     """Starts `devenv up`: `up(stack, *args)`, or `up.ready(stack, *args)` to wait for it."""
     return Up(devenv)
+
+
+@pytest.fixture
+def kitchens(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Kitchen]]:
+    """Makes projects on a lab's engine: `kitchens(lab, compose="installed", within=()) -> Kitchen`."""
+    made: list[Kitchen] = []
+
+    def make(lab: Lab, compose: str = "installed", within: Sequence[str] = ()) -> Kitchen:
+        plugins = {} if compose == "installed" else newer_compose_env()
+        name = unique_name(request.node.originalname)
+        made.append(Kitchen(lab, tmp_path / f"kitchen{len(made)}", name, plugins, within))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.remove()
+
+
+@pytest.fixture
+def kitchen(lab: Lab, kitchens: Callable[..., Kitchen]) -> Kitchen:
+    """A project on an engine that reaches nobody but the test's fronts at 127.0.0.1."""
+    return kitchens(lab)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +22,8 @@ Event = dict[str, Any]
 class Devenv:
     """`python -m devenv ARGS --output json`, started at once in a session of its own.
 
-    `env` is added to the environment of the tests; a value of None takes a variable away.
+    `env` is added to the environment of the tests; a value of None takes a variable away. `within` comes before the
+    command; it has to become it.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Devenv:
         cwd: Path,
         env: Mapping[str, str | None] | None = None,
         json_output: bool = True,
+        within: Sequence[str] = (),
     ) -> None:
         self.marker = secrets.token_hex(8)
         self.json_output = json_output
@@ -39,7 +41,7 @@ class Devenv:
         self.stderr = ""
         self._arrived = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "devenv", *args, *(["--output", "json"] if json_output else [])],
+            [*within, sys.executable, "-m", "devenv", *args, *(["--output", "json"] if json_output else [])],
             cwd=cwd,
             env=_environment({**(env or {}), MARKER: self.marker}),
             stdin=subprocess.DEVNULL,
@@ -173,11 +175,15 @@ def end_all(runs: Iterable[Devenv]) -> None:
 
 
 def run(
-    *args: str, cwd: Path, env: Mapping[str, str | None] | None = None, timeout: float = 120
+    *args: str,
+    cwd: Path,
+    env: Mapping[str, str | None] | None = None,
+    timeout: float = 120,
+    within: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """A finished `python -m devenv ARGS` with its output as text; for commands that are not `up`."""
     return subprocess.run(
-        [sys.executable, "-m", "devenv", *args],
+        [*within, sys.executable, "-m", "devenv", *args],
         cwd=cwd,
         env=_environment(env or {}),
         stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 START_SECONDS = 60
@@ -23,22 +23,30 @@ START_SECONDS = 60
 class Dockerd:
     """An engine with everything that it owns below `folder`.
 
-    With `remapped`, root in its containers is that uid of the host.
+    With `remapped`, root in its containers is that uid of the host. `env` is added to its environment.
     """
 
-    def __init__(self, folder: Path, remapped: int | None = None) -> None:
+    def __init__(self, folder: Path, remapped: int | None = None, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._remapped = remapped
+        self._env = {**os.environ, **(env or {})}
         self.host = f"unix://{folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._network = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        while os.readlink(self.network) == os.readlink("/proc/self/ns/net"):
+            time.sleep(0.01)  # in the namespace of everybody, it would take the other engine's bridge away
+
+    @property
+    def network(self) -> str:
+        """The file of its network namespace, in which `lo` is up once it has started."""
+        return f"/proc/{self._network.pid}/ns/net"
 
     def start(self) -> None:
         """The engine answers when this returns."""
         argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                 f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root"]  # fmt: skip
-        inside = ["nsenter", f"--net=/proc/{self._network.pid}/ns/net"]
+        inside = ["nsenter", f"--net={self.network}"]
         setup = "ip link set lo up"
         if self._remapped is not None:
             argv.append("--userns-remap=dvtremap")
@@ -46,7 +54,9 @@ class Dockerd:
             setup += self._accounts(self._remapped)
         inside += ["sh", "-c", f'{setup}; exec "$@"', "sh"]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*inside, *argv], stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                [*inside, *argv], stdout=log, stderr=log, start_new_session=True, env=self._env
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -102,9 +112,9 @@ class Dockerd:
 
 
 @contextlib.contextmanager
-def dockerd(folder: Path, remapped: int | None = None) -> Iterator[Dockerd]:
+def dockerd(folder: Path, remapped: int | None = None, env: Mapping[str, str] | None = None) -> Iterator[Dockerd]:
     """A running engine, gone afterwards."""
-    one = Dockerd(folder, remapped)
+    one = Dockerd(folder, remapped, env)
     try:
         one.start()
         yield one

@@ -1,0 +1,183 @@
+"""Images that come from mirrors: which are asked, what stays as it is, and what is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from support.cli import StartDevenv
+from support.lab import Lab
+from support.pantry import Kitchen, assert_plain
+from support.registries import error, first, forged
+
+DEAD = "127.0.0.1:9"
+DOCKERFILE = "FROM lab-base:1\nCOPY --from=lab-tool:2 /which /tool\nRUN --mount=from=lab-mount:3,target=/m cp /m/which /mount\n"
+
+
+@pytest.mark.parametrize("form", ["host", "prefix"])
+def test_up_takes_all_from_a_mirror(lab: Lab, kitchen: Kitchen, devenv: StartDevenv, form: str) -> None:
+    """Services and every place of a Dockerfile, by the mirror's name: no name of theirs means something else."""
+    for name, tag in (("base", "1"), ("tool", "2"), ("mount", "3"), ("service", "latest")):
+        lab.registry.put(f"library/lab-{name}", tag, text=name)
+    front = lab.front(prefix="" if form == "host" else "docker.io")
+    kitchen.write("Dockerfile", DOCKERFILE)
+    kitchen.compose_file({"app": {"build": {"context": "."}}, "plain": {"image": "lab-service"}})
+    kitchen.mirrors(front.address)
+    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    run.wait_for("ready")
+    found = [kitchen.which("app"), kitchen.read_file("app", "/tool"), kitchen.read_file("app", "/mount")]
+    assert [*found, kitchen.which("plain")] == ["base", "tool", "mount", "service"]
+    assert run.stop() == 130
+    assert_plain(run.report(10**6))
+    assert [name for name in kitchen.images() if name.startswith("lab-")] == []
+    assert kitchen.folder.joinpath("Dockerfile").read_text() == DOCKERFILE
+
+
+def test_a_mirror_in_the_project_for_any_registry(lab: Lab, kitchen: Kitchen) -> None:
+    """`x-devenv.images.mirrors` with a path; below it, each registry has its own folder."""
+    lab.registry.put("registry.invalid/team/app", "3")
+    front = lab.front(prefix="all")
+    kitchen.compose_file(
+        {"a": {"image": "registry.invalid/team/app:3"}},
+        **{"x-devenv": {"images": {"mirrors": [f"{front.address}/all"]}}},
+    )
+    assert pulled(kitchen) == 0
+    assert f"{front.address}/all/registry.invalid/team/app:3" in kitchen.images()
+
+
+def test_a_dead_mirror_before_a_live_one(lab: Lab, kitchen: Kitchen) -> None:
+    """The next one is asked; `images` says which it would be."""
+    wish(kitchen, lab.registry.put("library/lab-one", "1") and "lab-one:1")
+    front = lab.front()
+    kitchen.mirrors(DEAD, front.address)
+    told = kitchen.run("images")
+    assert told.returncode == 0
+    assert front.address in told.stdout
+    assert front.asked("/blobs/") == [], "only the manifest is asked for"
+    assert pulled(kitchen) == 0
+    assert f"{front.address}/library/lab-one:1" in kitchen.images()
+
+
+def test_a_mirror_that_is_out_of_order_is_asked_once(lab: Lab, kitchen: Kitchen) -> None:
+    """What hangs or fails for one image does not hold up the others."""
+    for number in range(6):
+        lab.registry.put(f"library/lab-{number}", "1")
+    broken = lab.front(first(10**6, error(503, "UNAVAILABLE", "maintenance"), "/v2/"), empty=True)
+    kitchen.compose_file({f"s{number}": {"image": f"lab-{number}:1"} for number in range(6)})
+    kitchen.mirrors(broken.address, lab.front().address)
+    assert pulled(kitchen) == 0
+    assert len({one.path for one in broken.asked("/manifests/")}) <= 4  # as many as are pulled at once
+
+
+def test_no_mirror_has_it(lab: Lab, kitchen: Kitchen) -> None:
+    """One finding: what is missing, who needs it, where it was looked for, and what to type."""
+    front = lab.front()
+    wish(kitchen, "lab-nowhere:1")
+    kitchen.mirrors(DEAD, front.address)
+    done = kitchen.run("images", "pull")
+    assert done.returncode == 4
+    assert "lab-nowhere:1 (s0)" in done.stderr
+    assert front.address in done.stderr
+    assert "hint:" in done.stderr
+    assert_plain(done.stdout + done.stderr)
+
+
+def test_a_digest_is_respected(lab: Lab, kitchen: Kitchen) -> None:
+    """A pinned reference comes by its digest, whatever the tag means at the mirror by now."""
+    pinned = lab.registry.put("library/lab-pinned", "1", text="old")
+    lab.registry.put("library/lab-pinned", "1", text="new")
+    front = lab.front()
+    wish(kitchen, f"lab-pinned:1@{pinned}")
+    kitchen.mirrors(front.address)
+    assert pulled(kitchen) == 0
+    assert lab.docker("run", "--rm", f"{front.address}/library/lab-pinned@{pinned}", "cat", "/which") == "old"
+
+
+@pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
+def test_a_wrong_digest_is_refused(lab: Lab, kitchen: Kitchen, part: str) -> None:
+    """What is not what its digest says is no image; the next mirror has a good one."""
+    pinned = lab.registry.put("library/lab-forged", "1")
+    bad = lab.front(forged(part))
+    wish(kitchen, f"lab-forged@{pinned}")
+    kitchen.mirrors(bad.address)
+    done = kitchen.run("images", "pull")
+    assert done.returncode == 4
+    assert re.search("digest", done.stderr)
+    assert_plain(done.stdout + done.stderr)
+    assert kitchen.images() == set()
+    kitchen.mirrors(bad.address, lab.front().address)
+    assert pulled(kitchen) == 0
+
+
+@pytest.mark.parametrize("policy", ["never", "missing", "always"])
+def test_pull_policies(lab: Lab, kitchen: Kitchen, policy: str) -> None:
+    """What is here is asked for again by `always` alone; `never` is never asked for."""
+    lab.registry.put("team/app", "1", text="old")
+    front = lab.front()
+    image = f"{front.address}/team/app:1"
+    kitchen.compose_file({"a": {"image": image, "pull_policy": policy}})
+    done = kitchen.run("images", "pull")
+    assert (done.returncode, bool(front.seen)) == ((4, False) if policy == "never" else (0, True)), done.stderr
+    assert_plain(done.stderr)
+    lab.docker("pull", image)
+    front.seen.clear()
+    assert pulled(kitchen) == 0
+    assert bool(front.seen) == (policy == "always")
+
+
+def test_an_image_that_cannot_be_renewed(lab: Lab, kitchen: Kitchen) -> None:
+    """`always`, and nobody answers: the image that is here does, and that is said."""
+    lab.registry.put("team/app", "1")
+    front = lab.front()
+    kitchen.compose_file({"a": {"image": f"{front.address}/team/app:1", "pull_policy": "always"}})
+    assert pulled(kitchen) == 0
+    front.close()
+    done = kitchen.run("images", "pull")
+    assert (done.returncode, "not renewed" in done.stderr) == (0, True), done.stderr
+
+
+def test_a_frontend_that_no_registry_has(lab: Lab, kitchen: Kitchen, devenv: StartDevenv) -> None:
+    """A `# syntax=` line is no hindrance: the engine's own builder reads what other builders read."""
+    lab.registry.put("library/lab-base", "1", text="base")
+    kitchen.write("Dockerfile", "# syntax=docker/dockerfile:1.7\nFROM lab-base:1\nRUN <<EOF\necho here >/here\nEOF\n")
+    kitchen.compose_file({"app": {"build": {"context": "."}}})
+    kitchen.mirrors(lab.front().address)
+    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    run.wait_for("ready")
+    assert kitchen.read_file("app", "/here") == "here"
+    assert run.stop() == 130
+    assert_plain(run.report(10**6))
+
+
+@pytest.mark.parametrize(
+    ("mirror", "shown"),
+    [
+        ("http://ann:c4n4ry@mirror.test", "http://***@mirror.test"),
+        ("ann:c4n4ry@mirror.test", "***@mirror.test"),
+        ("file:///etc", "file:///etc"),
+        ("http://mirror.test", "http://mirror.test"),
+        ("mirror.test:99999", "99999"),
+        ("-v", "-v"),
+    ],
+)
+def test_a_mirror_that_is_none(lab: Lab, kitchen: Kitchen, mirror: str, shown: str) -> None:
+    """Row 31: exit 5, shown without credentials, and nobody is asked."""
+    wish(kitchen, "lab-any:1")
+    kitchen.mirrors(mirror)
+    done = kitchen.run("images", "pull", "-v")
+    assert done.returncode == 5, done.stderr
+    assert shown in done.stderr
+    assert "c4n4ry" not in done.stdout + done.stderr
+
+
+def wish(kitchen: Kitchen, *images: str) -> None:
+    """A project of these images."""
+    kitchen.compose_file({f"s{number}": {"image": image} for number, image in enumerate(images)})
+
+
+def pulled(kitchen: Kitchen) -> int:
+    """The exit code of `devenv images pull`, which had nothing of Docker's to say."""
+    done = kitchen.run("images", "pull")
+    assert_plain(done.stdout + done.stderr)
+    return done.returncode

@@ -1,0 +1,138 @@
+"""Registries that want to know who asks: what is shown to whom, and what is said where that was not enough."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.lab import Lab
+from support.pantry import Kitchen, assert_plain
+from support.registries import Front, Rule, Tokens, basic, moved
+
+USER, SECRET = "ann", "c4n4ry-p4ss"
+Private = Callable[[Lab], Front]
+
+
+def by_password(lab: Lab) -> Front:
+    """A registry with a password file."""
+    return lab.front(basic(USER, SECRET))
+
+
+def by_token(lab: Lab) -> Front:
+    """A registry that sends its callers to a token endpoint first."""
+    tokens = Tokens({USER: SECRET})
+    endpoint = lab.front(tokens, empty=True)
+    return lab.front(tokens.bearer(f"http://{endpoint.address}/token"))
+
+
+@pytest.mark.parametrize("private", [by_password, by_token])
+def test_logged_in(lab: Lab, kitchen: Kitchen, private: Private) -> None:
+    """What `docker login` keeps is enough, for a service and for a build."""
+    front = private(lab)
+    image = wanted(lab, kitchen, front)
+    kitchen.login(front.address, USER, SECRET)
+    done = kitchen.run("images", "pull", "-v")
+    assert done.returncode == 0, done.stderr
+    assert kitchen.images() == {image}
+    assert_silent(kitchen, done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("private", [by_password, by_token])
+@pytest.mark.parametrize("secret", [None, "c4n4ry-wrong"])
+def test_not_let_in(lab: Lab, kitchen: Kitchen, private: Private, secret: str | None) -> None:
+    """Nobody, or with a wrong password: access is denied, and the hint is the one command that helps."""
+    front = private(lab)
+    wanted(lab, kitchen, front)
+    if secret:
+        kitchen.login(front.address, USER, secret)
+    done = kitchen.run("images", "pull", "-v")
+    assert done.returncode == 4, done.stderr
+    assert f"docker login {front.address}" in done.stderr
+    assert_silent(kitchen, done.stdout + done.stderr)
+    told = kitchen.run("images")
+    assert_silent(kitchen, told.stdout + told.stderr)
+
+
+def test_a_credential_helper(lab: Lab, kitchen: Kitchen, tmp_path: Path) -> None:
+    """A program on PATH knows the password."""
+    front = by_password(lab)
+    image = wanted(lab, kitchen, front)
+    helper(
+        kitchen,
+        tmp_path,
+        f"read -r host; [ $1 = get ] && printf '%s' '{json.dumps({'Username': USER, 'Secret': SECRET})}'",
+    )
+    kitchen.docker_settings(credHelpers={front.address: "lab"})
+    done = kitchen.run("images", "pull", "-v")
+    assert done.returncode == 0, done.stderr
+    assert kitchen.images() == {image}
+    assert_silent(kitchen, done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("script", [None, f"echo {SECRET}; echo {SECRET} >&2; exit 1"])
+def test_a_credential_helper_that_fails(lab: Lab, kitchen: Kitchen, tmp_path: Path, script: str | None) -> None:
+    """Not there, or broken: it is named, and nothing that it printed is repeated."""
+    wanted(lab, kitchen, by_password(lab))
+    if script:
+        helper(kitchen, tmp_path, script)
+    kitchen.docker_settings(credsStore="lab")
+    done = kitchen.run("images", "pull", "-v")
+    assert done.returncode == 4, done.stderr
+    assert "docker-credential-lab" in done.stderr
+    assert_silent(kitchen, done.stdout + done.stderr)
+
+
+def test_a_helper_that_is_missing_does_not_matter_elsewhere(lab: Lab, kitchen: Kitchen) -> None:
+    """Public images come all the same: without it nobody is logged in."""
+    front = lab.front()
+    wanted(lab, kitchen, front)
+    kitchen.docker_settings(credHelpers={"other.test": "lab"})
+    assert kitchen.run("images", "pull").returncode == 0
+
+
+@pytest.mark.parametrize("redirecting", [(), (basic(USER, SECRET),)])
+def test_nobody_else_sees_the_password(lab: Lab, kitchen: Kitchen, redirecting: tuple[Rule, ...]) -> None:
+    """Another registry of the project, a mirror and the host of a redirect get no credentials."""
+    elsewhere, mirror, other = lab.front(), lab.front(), lab.front()
+    front = lab.front(*redirecting, moved(f"http://{elsewhere.address}"))
+    image = wanted(lab, kitchen, front)
+    lab.registry.put("library/lab-mirrored", "1")
+    lab.registry.put("team/other", "1")
+    services = {"a": image, "b": "lab-mirrored:1", "c": f"{other.address}/team/other:1"}
+    kitchen.compose_file({name: {"image": found} for name, found in services.items()})
+    kitchen.mirrors(mirror.address)
+    kitchen.login(front.address, USER, SECRET)
+    done = kitchen.run("images", "pull")
+    assert done.returncode == 0, done.stderr
+    assert elsewhere.asked("/blobs/")
+    assert [one for each in (elsewhere, mirror, other) for one in each.seen if one.authorization] == []
+
+
+def wanted(lab: Lab, kitchen: Kitchen, front: Front) -> str:
+    """A project of an image in that registry: its name."""
+    lab.registry.put("team/app", "1")
+    image = f"{front.address}/team/app:1"
+    kitchen.write("Dockerfile", f"FROM {image}\n")
+    kitchen.compose_file({"a": {"image": image}, "b": {"build": {"context": "."}}})
+    return image
+
+
+def helper(kitchen: Kitchen, folder: Path, script: str) -> None:
+    """A credential helper of that name on the PATH of the project's commands."""
+    program = folder / "bin/docker-credential-lab"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    kitchen.env["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+
+
+def assert_silent(kitchen: Kitchen, text: str) -> None:
+    """No password in the text, nor in any file that devenv wrote; and no word of Docker's."""
+    assert "c4n4ry" not in text
+    written = (kitchen.folder.parent / "home/state").rglob("*")
+    assert [path for path in written if path.is_file() and b"c4n4ry" in path.read_bytes()] == []
+    assert_plain(text)

@@ -1,0 +1,60 @@
+"""The two problems that our first users had, as they had them; and the same projects with devenv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from support.cli import StartDevenv
+from support.lab import Lab, shut_off
+from support.pantry import HUB_KEY, Kitchen, assert_plain
+from support.registries import Tokens
+
+PROBLEM_ONE = 'Error response from daemon: Get "https://registry-1.docker.io/v2/": '
+PROBLEM_TWO = (
+    "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: failed to authorize: "
+    'failed to fetch oauth token: Post "https://auth.docker.io/token": dial tcp 192.0.2.1:443: i/o timeout'
+)
+COMPOSE_FILE = {"client": {"build": {"context": "."}}}
+
+
+def test_problem_one(lab: Lab, kitchen: Kitchen, devenv: StartDevenv) -> None:
+    """The engine reaches no Docker Hub; a mirror that it does reach is enough."""
+    lab.registry.put("library/node", "20", text="node 20")
+    kitchen.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+    kitchen.compose_file(COMPOSE_FILE)
+    assert PROBLEM_ONE in kitchen.plain("pull", "node:20").stderr
+    kitchen.mirrors(lab.front(prefix="docker.io").address)
+    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    run.wait_for("ready")
+    assert kitchen.which("client") == "node 20"
+    assert run.stop() == 130
+    assert_plain(run.report(lines=10**6))
+    assert not {name for name in kitchen.images() if name.startswith("node:")}, "no name means something else now"
+
+
+def test_problem_two(proxied_lab: Lab, kitchens: Callable[..., Kitchen], tmp_path: Path, devenv: StartDevenv) -> None:
+    """The engine has a proxy, the client has none: `docker pull` works, a build waits half a minute and fails."""
+    proxied_lab.registry.put("library/node", "20", text="node 20")
+    tokens = Tokens({"ann": "secret"}, anonymous=True)
+    proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
+    proxied_lab.site("auth.docker.io", tokens, empty=True)
+    alone = shut_off("registry-1.docker.io", "auth.docker.io")
+    both = [kitchens(proxied_lab, compose, alone) for compose in ("installed", "newer")]
+    for one in both:
+        one.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+        one.compose_file(COMPOSE_FILE)
+        one.login(HUB_KEY, "ann", "secret")
+    with ThreadPoolExecutor() as pool:
+        for failed in pool.map(lambda one: one.plain("compose", "build"), both):
+            assert PROBLEM_TWO in failed.stderr.replace("DeadlineExceeded: ", "")
+    assert both[0].plain("pull", "node:20").returncode == 0
+    proxied_lab.docker("rmi", "node:20")
+    for one in both:
+        run = devenv("up", cwd=one.folder, env=one.env, within=alone)
+        run.wait_for("ready")
+        assert one.which("client") == "node 20"
+        assert run.stop() == 130
+        assert_plain(run.report(lines=10**6))
+        proxied_lab.clear_images()

@@ -1,0 +1,234 @@
+"""An engine whose only way to any registry is the lab: names of public registries lead to fronts of the test's own.
+
+The engine lies in a network namespace without a way out. Fronts listen there on 127.0.0.1, where it needs no
+certificate; hosts by name are reached through a CONNECT proxy there, with certificates of the lab's authority.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import itertools
+import os
+import select
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.dockerd import Dockerd, dockerd
+from support.engine import docker
+from support.registries import Front, Registry, Rule, listening
+
+PROXY_PORT = 3128
+CLONE_NEWNET = 0x40000000
+
+
+def listening_in(network: str, port: int) -> socket.socket:
+    """A socket that listens on 127.0.0.1 of another network namespace; whoever has it may accept from there."""
+    made: list[socket.socket | OSError] = []
+
+    def make() -> None:
+        with open(network, "rb") as namespace:
+            changed = ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET)
+        try:
+            made.append(listening("127.0.0.1", port) if changed == 0 else OSError(ctypes.get_errno(), "setns"))
+        except OSError as error:
+            made.append(error)
+
+    thread = threading.Thread(target=make)  # only this thread changes over
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise made[0]
+    return made[0]
+
+
+class Authority:
+    """A certificate authority of one's own: `certificate` is the file to trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.certificate = folder / "ca.crt"
+        self._openssl("-subj", "/CN=Lab Root", "-keyout", "ca.key", "-out", "ca.crt")
+
+    def speaks_for(self, host: str) -> ssl.SSLContext:
+        """What a server of that name shows."""
+        key, certificate = self._folder / f"{host}.key", self._folder / f"{host}.crt"
+        if not certificate.exists():
+            files = ("-keyout", key.name, "-out", certificate.name)
+            self._openssl("-CA", "ca.crt", "-CAkey", "ca.key", "-subj", f"/CN={host}",
+                          "-addext", f"subjectAltName=DNS:{host}", *files)  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def _openssl(self, *args: str) -> None:
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        subprocess.run(["openssl", "req", "-x509", *kind, *args], cwd=self._folder, capture_output=True, check=True)
+
+
+class ConnectProxy:
+    """An HTTP proxy that knows CONNECT and `routes`: `host:port` as asked for -> where it leads.
+
+    Other hosts are bad gateways. With `demands` (user:password) it lets nobody else through.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.routes: dict[str, str] = {}
+        self.seen: list[str] = []
+        self.demands: str | None = None
+        self._listener = listener
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (data := client.recv(4096)):
+                    return
+                head += data
+            first, *lines = head.decode().split("\r\n")
+            target = first.split()[1]
+            self.seen.append(target)
+            given = dict(line.lower().split(": ", 1) for line in lines if ": " in line).get("proxy-authorization")
+            if self.demands and given != f"basic {base64.b64encode(self.demands.encode()).decode()}".lower():
+                client.sendall(
+                    b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="lab"\r\n\r\n'
+                )
+                return
+            if target not in self.routes:
+                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                return
+            host, port = self.routes[target].split(":")
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                _pump(client, server)
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    while True:
+        for source in select.select([one, other], [], [])[0]:
+            if not (data := source.recv(65536)):
+                return
+            (other if source is one else one).sendall(data)
+
+
+@dataclass
+class Lab:
+    """The engine, a registry that holds what tests put there, and fronts; those of one test end with `clear`."""
+
+    engine: Dockerd
+    registry: Registry
+    authority: Authority
+    proxy: ConnectProxy
+    _ports: Iterator[int] = field(default_factory=lambda: itertools.count(5000))
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What selects its engine."""
+        return {"DOCKER_HOST": self.engine.host}
+
+    def front(self, *rules: Rule, prefix: str = "", empty: bool = False) -> Front:
+        """A registry that the engine finds at 127.0.0.1, without TLS; an `empty` one has only what its rules say."""
+        listener = listening_in(self.engine.network, next(self._ports))
+        return self._opened(Front(listener, *rules, upstream="" if empty else self.registry.address, prefix=prefix))
+
+    def site(
+        self, host: str, *rules: Rule, prefix: str = "", empty: bool = False, authority: Authority | None = None
+    ) -> Front:
+        """A registry that the engine finds by its name through the proxy, with TLS."""
+        tls = (authority or self.authority).speaks_for(host)
+        upstream = "" if empty else self.registry.address
+        front = self._opened(Front(listening(), *rules, upstream=upstream, prefix=prefix, tls=tls))
+        self.proxy.routes[f"{host}:443"] = front.address
+        return front
+
+    @contextlib.contextmanager
+    def without_proxy(self) -> Iterator[None]:
+        """For so long nobody listens where the engine's proxy is."""
+        self.proxy.close()
+        try:
+            yield
+        finally:
+            self.proxy = ConnectProxy(listening_in(self.engine.network, PROXY_PORT))
+
+    def borrow(self, image: str) -> None:
+        """An image of the engine in use, on this one too."""
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+            loaded = ["docker", "-H", self.engine.host, "load", "-q"]
+            subprocess.run(loaded, stdin=saved.stdout, stdout=subprocess.DEVNULL, check=True)
+
+    def docker(self, *args: str, env: Mapping[str, str] | None = None) -> str:
+        """What a docker command prints on this engine."""
+        return docker(*args, env={**self.env, **(env or {})})
+
+    def clear(self) -> None:
+        """No front, no route, and nothing on the engine that a test brought."""
+        self._open.close()
+        self.proxy.routes.clear()
+        self.proxy.seen.clear()
+        self.proxy.demands = None
+        if containers := self.docker("ps", "-aq").split():
+            self.docker("rm", "-fv", *containers)
+        self.docker("network", "prune", "-f")
+        self.clear_images()
+
+    def clear_images(self) -> None:
+        """The engine has no image at all."""
+        if images := self.docker("images", "-aq").split():
+            self.docker("rmi", "-f", *sorted(set(images)))
+
+    def _opened(self, front: Front) -> Front:
+        self._open.callback(front.close)
+        return front
+
+
+@contextlib.contextmanager
+def lab(folder: Path, *, proxied: bool) -> Iterator[Lab]:
+    """A lab, all of it gone afterwards; its engine uses the proxy where `proxied`, else it only has 127.0.0.1."""
+    authority = Authority(folder / "authority")
+    proxies = {"HTTPS_PROXY": f"http://127.0.0.1:{PROXY_PORT}" if proxied else "", "HTTP_PROXY": "", "NO_PROXY": ""}
+    proxies |= {name.lower(): value for name, value in proxies.items()}
+    env = {**proxies, "SSL_CERT_FILE": str(authority.certificate), "SSL_CERT_DIR": os.devnull}
+    with ExitStack() as stack:
+        registry = Registry(folder / "registry")
+        stack.callback(registry.close)
+        engine = stack.enter_context(dockerd(folder / "engine", env=env))
+        one = Lab(engine, registry, authority, ConnectProxy(listening_in(engine.network, PROXY_PORT)))
+        try:
+            yield one
+        finally:
+            one.clear()
+            one.proxy.close()
+
+
+def shut_off(*hosts: str) -> list[str]:
+    """What to put before a command so that packets to these hosts (and to all others) are lost without a word."""
+    lines = "".join(f"192.0.2.1 {host}\\n" for host in hosts)
+    orders = (
+        "ip link set lo up; ip link add lost type veth peer name nobody; ip link set nobody up; ip link set lost up;"
+        " ip addr add 192.0.2.2/24 dev lost; ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev lost;"
+        f' own=$(mktemp); (cat /etc/hosts; printf "{lines}") >"$own"; mount --bind "$own" /etc/hosts'
+        '; rm "$own"; exec "$@"'
+    )
+    return ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", orders, "sh"]
