@@ -12,7 +12,11 @@ from support.pantry import Kitchen, assert_plain
 from support.registries import error, first, forged
 
 DEAD = "127.0.0.1:9"
-DOCKERFILE = "FROM lab-base:1\nCOPY --from=lab-tool:2 /which /tool\nRUN --mount=from=lab-mount:3,target=/m cp /m/which /mount\n"
+DOCKERFILE = """\
+FROM lab-base:1
+COPY --from=lab-tool:2 /which /tool
+RUN --mount=from=lab-mount:3,target=/m cat /m/which > /mount
+"""
 
 
 @pytest.mark.parametrize("form", ["host", "prefix"])

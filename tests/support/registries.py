@@ -345,7 +345,7 @@ class Registry:
     def put(self, repository: str, *tags: str, text: str = "", layers: int = 1, config: Any = None) -> str:
         """The digest of a new image under these tags: a busybox, and files that no other image has.
 
-        Its main process does nothing and ends on TERM; `text` is in `/which`, and `config` is more of the image's own.
+        Its main process does nothing and ends on TERM; `text` is in `/which`; `config` is more of the image's own.
         """
         blobs = [
             busybox_layer(),
