@@ -34,7 +34,7 @@ from devenv.config.sources import (
     service_names,
 )
 from devenv.config.worktree import project_name
-from devenv.engine import process
+from devenv.engine import endpoint, process
 from devenv.engine.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
@@ -84,8 +84,9 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     `faults` says which watch rules of a project cannot work or deserve a warning, given the user's home folder.
 
     Raises ConfigError with file and line for what is wrong in the files, RefusedError for a rule that would watch
-    far too much, EngineError where Compose is missing.
+    far too much, EngineError where Compose is missing; and whatever `require_address` raises.
     """
+    endpoint.require_address()
     sources = _sources(selection)
     if selection.project_name is None:
         selection = replace(selection, project_name=project_name(sources))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -14,10 +15,15 @@ import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from devenv.engine import process
-from devenv.errors import EngineError
+from devenv.errors import EngineError, RefusedError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 CONNECT_TIMEOUT = 5.0
+
+_ADDRESS = re.compile(
+    r"(?:unix|npipe|fd)://.*|(?:\w+://)?(?:[^@/\s]*@)?(?:[^@/:\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\S*)?"
+)
+_OPTION = re.compile(r"ssh://(?:[^@/]*@)?-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ async def resolve() -> Endpoint:
     Raises EngineError where the context does not exist, or the docker CLI that reads it is not there: another
     engine than the one that was named must not be taken for it.
     """
+    require_address()
     if host := os.environ.get("DOCKER_HOST"):
         return Endpoint(host)
     context = os.environ.get("DOCKER_CONTEXT") or _current_context()
@@ -53,6 +60,19 @@ async def resolve() -> Endpoint:
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
         return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], context)
     raise EngineError(f"there is no docker context `{context}` that names an engine", hint="docker context ls")
+
+
+def require_address() -> None:
+    """Returns where DOCKER_HOST is unset or may be an engine's address.
+
+    Raises RefusedError for one of which ssh would make an option, EngineError for any other.
+    """
+    host = os.environ.get("DOCKER_HOST", "")
+    shown, hint = re.sub(r"//[^@/]*@", "//***@", host), "unset DOCKER_HOST"
+    if _OPTION.match(host):
+        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would take for an option", hint=hint)
+    if host and not _ADDRESS.fullmatch(host):
+        raise EngineError(f"cannot reach the engine at {shown}: DOCKER_HOST is no address of one", hint=hint)
 
 
 def config_folder() -> str:

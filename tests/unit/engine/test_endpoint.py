@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dial, resolve
-from devenv.errors import EngineError
+from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dial, require_address, resolve
+from devenv.errors import DevenvError, EngineError
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +77,44 @@ async def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatc
     assert await resolve() == Endpoint("unix:///near.sock", "near")
     monkeypatch.setenv("DOCKER_HOST", "tcp://there:2376")
     assert await resolve() == Endpoint("tcp://there:2376")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "unix:///a b/c.sock",
+        "fd://",
+        "tcp://[::1]:2375",
+        "there:2375",
+        "ssh://me@there:22/x",
+        "npipe:////./pipe/d",
+    ],
+)
+def test_addresses_of_engines(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Whatever the docker CLI understands is none of our business."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    require_address()
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "shown"),
+    [
+        ("http://", 4, "http://"),
+        ("tcp://h:notaport", 4, "tcp://h:notaport"),
+        ("tcp://a:c4n4ry@h:notaport", 4, "tcp://***@h:notaport"),
+        ("ssh://-oProxyCommand=x", 6, "ssh://-oProxyCommand=x"),
+        ("ssh://me@-oProxyCommand=x", 6, "ssh://***@-oProxyCommand=x"),
+    ],
+)
+def test_addresses_of_none(monkeypatch: pytest.MonkeyPatch, host: str, code: int, shown: str) -> None:
+    """Ssh is given no options, and nobody is dialled."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(DevenvError) as raised:
+        require_address()
+    assert raised.value.exit_code == code
+    assert shown in raised.value.message
+    assert "c4n4ry" not in raised.value.message
 
 
 @pytest.mark.parametrize(
