@@ -16,6 +16,9 @@ PURE = (
     "preflight/checks.py",
     "images/dockerfile.py",
     "images/mirrors.py",
+    "images/hostsettings.py",
+    "images/overlay.py",
+    "images/runfaults.py",
     "images/outcomes.py",
     "images/references.py",
     "images/tags.py",
@@ -41,7 +44,7 @@ PURE = (
 )
 
 PURE_STDLIB = frozenset({
-    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "copy",
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "configparser", "contextlib", "copy",
     "dataclasses", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",

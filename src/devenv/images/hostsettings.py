@@ -1,0 +1,176 @@
+"""What this host's package managers are told, as far as it is of use to others: from their files and variables."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+DEFAULTS = (
+    r"registry\.npmjs\.org",
+    r"pypi\.org",
+    r"proxy\.golang\.org",
+    r"(.+\.)?debian\.org",
+    r"(.+\.)?ubuntu\.com",
+)
+GO = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GONOPROXY", "GOINSECURE")
+PIP = ("index-url", "extra-index-url", "trusted-host")
+_LOGIN = re.compile(r"//\S+:(_auth|_authToken|_password)")
+_OURS = re.compile(r"(debian|ubuntu)-archive-keyring")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What derived images are to know: PEM texts, and per package manager its keys with their values.
+
+    `apt` has the archives by their kind: "debian", "debian-security", "ubuntu", "ubuntu-security". `left_out` are
+    sentences about what the host has and an image must not get.
+    """
+
+    authorities: tuple[str, ...] = ()
+    public: tuple[str, ...] = field(default=(), repr=False)
+    npm: Mapping[str, str] = field(default_factory=dict)
+    pip: Mapping[str, str] = field(default_factory=dict)
+    apt: Mapping[str, str] = field(default_factory=dict)
+    go: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What there is, in single words, such as `ca` and `npm`."""
+        found = {"ca": self.authorities, "npm": self.npm, "pip": self.pip, "apt": self.apt, "go": self.go}
+        return tuple(kind for kind, value in found.items() if value)
+
+
+def npm(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The keys of npm's files, the first one winning, and of its variables before them; `${NAME}` is filled in."""
+    found = {
+        name[len("npm_config_") :].lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.lower().startswith("npm_config_") and value
+    }
+    for text in files:
+        for line in text.splitlines():
+            key, equals, value = (part.strip() for part in line.partition("="))
+            if equals and key[:1] not in (";", "#") and not key.endswith("[]"):
+                filled = re.sub(r"\$\{(\w+)\}", lambda name: environment.get(name[1], name[0]), value.strip("\"'"))
+                found.setdefault(key, filled)
+    return found
+
+
+def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The keys of pip's files, the first one winning, and of its variables before them."""
+    found = {
+        name.removeprefix("PIP_").lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith("PIP_") and value
+    }
+    for text in files:
+        parser = configparser.ConfigParser(strict=False, interpolation=None)
+        try:
+            parser.read_string(text)
+        except configparser.Error:
+            continue
+        for section in ("install", "global"):
+            for key, value in parser.items(section) if parser.has_section(section) else ():
+                found.setdefault(key.replace("_", "-"), " ".join(value.split()))
+    return found
+
+
+def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Go's variables about where modules come from, from its env file and the environment."""
+    lines = (line.strip().partition("=") for line in text.splitlines())
+    known = {key: value for key, equals, value in lines if equals}
+    merged = {key: environment.get(key) or known.get(key, "") for key in GO}
+    return {key: value for key, value in merged.items() if value}
+
+
+def apt(files: Iterable[str], release: str) -> dict[str, str]:
+    """The archives of the host's own distribution, by kind; `release` is its os-release.
+
+    Other people's archives, told by their key or by their suite, are none of it.
+    """
+    known = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([^"\n]+)', release, re.MULTILINE))
+    name, codename = known.get("ID", ""), known.get("VERSION_CODENAME", "")
+    found: dict[str, str] = {}
+    for text in files:
+        for uri, suite, components, key in _archives(text):
+            ours = not key or _OURS.search(key)
+            if name in ("debian", "ubuntu") and ours and "main" in components and uri.startswith("http"):
+                kinds = {codename: name, f"{codename}-security": f"{name}-security"}
+                if suite in kinds:
+                    found.setdefault(kinds[suite], uri.rstrip("/"))
+    return found
+
+
+def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
+    """(URI, suite, components, key) of what sources in either format name."""
+    for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
+        fields = dict(re.findall(r"(?m)^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza))
+        for uri in fields.get("URIs", "").split():
+            for suite in fields.get("Suites", "").split():
+                yield uri, suite, fields.get("Components", ""), fields.get("Signed-By", "")
+        for options, uri, suite, components in re.findall(r"(?m)^deb\s+(\[.*?\]\s+)?(\S+)\s+(\S+)\s+(.*)$", stanza):
+            key = re.search(r"signed-by=(\S+?)[\]\s]", options)
+            yield uri, suite, components, key[1] if key else ""
+
+
+def settings(
+    *, npm: Mapping[str, str], pip: Mapping[str, str], go: Mapping[str, str], apt: Mapping[str, str]
+) -> Settings:
+    """Of all that, what differs from the public defaults and is good for a container.
+
+    An address with a login is left out, and so is one on this machine's loopback.
+    """
+    left_out: dict[str, None] = {}
+
+    def kept(values: Mapping[str, str], whose: str) -> dict[str, str]:
+        result = {}
+        for key, value in values.items():
+            reason = unfit(value)
+            if reason:
+                left_out[f"{whose} {key}: {reason}"] = None
+            elif not _is_default(value):
+                result[key] = value
+        return result
+
+    registries = {
+        key: value for key, value in npm.items() if key == "registry" or re.fullmatch(r"@\S+:registry", key)
+    }
+    kinds: dict[str, Any] = {
+        "npm": kept(registries, "npm's"),
+        "pip": kept({key: pip[key] for key in PIP if key in pip}, "pip's"),
+        "go": kept(go, "Go's"),
+        "apt": kept(apt, "apt's archive"),
+    }
+    if kinds["npm"] and any(map(_LOGIN.fullmatch, npm)):
+        left_out[f"npm's login: {LOGIN}"] = None
+    return Settings(**kinds, left_out=tuple(left_out))
+
+
+LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and RUN --mount=type=secret"
+
+
+def unfit(value: str) -> str | None:
+    """Why no image may have the value (addresses, maybe several); None where one may."""
+    for word in re.split(r"[\s,|]+", value):
+        if "://" not in word:
+            continue
+        try:
+            address = urlsplit(word)
+            host = address.hostname or ""
+        except ValueError:
+            return "it is no address"
+        if "@" in address.netloc:
+            return LOGIN
+        if re.fullmatch(r"localhost|127\.[\d.]+|::1|", host):
+            return "it is this machine's own, which a container does not reach"
+    return None
+
+
+def _is_default(value: str) -> bool:
+    hosts = [urlsplit(word).hostname or "" for word in re.split(r"[\s,|]+", value) if "://" in word]
+    return bool(hosts) and all(any(re.fullmatch(default, host) for default in DEFAULTS) for host in hosts)
