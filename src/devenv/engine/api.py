@@ -498,7 +498,7 @@ class Engine:
     async def image(self, reference: str) -> dict[str, Any] | None:
         """The image as the engine shows it, or None where it is not there."""
         try:
-            return await self._ask(f"images/{quote(reference)}/json", "inspecting an image", dict)
+            return await self.ask(f"images/{quote(reference)}/json", "inspecting an image", dict)
         except CallError as error:
             if error.absent:
                 return None
@@ -515,7 +515,7 @@ class Engine:
         repository, _, tag = image.rpartition(":")
         query = {"container": container_id, "repo": repository, "tag": tag}
         body = json.dumps(config).encode()
-        await self._call("POST", "commit", f"making the image {image}", query=query, body=body, total=LONG_TIMEOUT)
+        await self.call("POST", "commit", f"making the image {image}", query=query, body=body, total=LONG_TIMEOUT)
 
     async def image_platform(self, image_id: str) -> str:
         """What an image is for, such as `linux/amd64`; empty where nobody knows."""

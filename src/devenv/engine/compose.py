@@ -86,16 +86,6 @@ _BUILD_FAULTS = (
         "Paths in COPY and ADD start from `build.context`, not from the Dockerfile.",
     ),
 )
-_HINTS = (
-    (
-        r"no such host|i/o timeout|connection refused|failed to do request",
-        "A registry could not be reached; `devenv images` shows what is needed and from where.",
-    ),
-    (
-        r"No such image|pull access denied|manifest unknown|not found: manifest",
-        "`devenv images` shows which images are needed and which are there.",
-    ),
-)
 
 
 class VerbError(EngineError):
@@ -106,6 +96,25 @@ class VerbError(EngineError):
         self.verb = verb
         self.reason = reason
         self.service = service
+
+
+class BuildError(EngineError):
+    """A build failed: `reason` in BuildKit's words, or, `in_step`, how a RUN step ended; `lines` are its last."""
+
+    def __init__(
+        self,
+        subject: str,
+        reason: str,
+        lines: tuple[str, ...] = (),
+        *,
+        in_step: bool = False,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__("".join([f"{subject} failed: {reason}", *(f"\n  {line}" for line in lines)]), hint=hint)
+        self.subject = subject
+        self.reason = reason
+        self.lines = lines
+        self.in_step = in_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +133,7 @@ class Compose:
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of `services`, or of all that have a build section; each line of progress is handed on.
 
-        Raises ConfigError for a Dockerfile or context that is wrong, else EngineError with the failing step's
-        last lines.
+        Raises ConfigError for a Dockerfile or context that is wrong, else BuildError.
         """
         log = _BuildLog(on_line)
         argv = self.argv("build", *services)
@@ -206,11 +214,13 @@ class Compose:
         subject = f"the build of `{service}`" if service else "the build"
         if ended := _ENDED.search(reason):
             what = log.failed_step or f"RUN {ended['command'].removeprefix('/bin/sh -c ')}"
-            message = f"{subject} failed: `{_short(what)}` ended with exit code {ended['code']}"
-        else:
-            message = f"{subject} failed: {plain(reason)}"
-        lines = "".join(f"\n  {line}" for line in log.failed_lines)
-        return EngineError(message + lines, hint=None if ended else _hint(reason))
+            return BuildError(
+                subject,
+                f"`{_short(what)}` ended with exit code {ended['code']}",
+                tuple(log.failed_lines),
+                in_step=True,
+            )
+        return BuildError(subject, plain(reason), tuple(log.failed_lines))
 
     def _built(self, reason: str, log: _BuildLog, services: Sequence[str]) -> str | None:
         """The service whose build failed, as far as Compose tells; a step names it only among several."""
@@ -317,10 +327,6 @@ def _unreachable(reason: str) -> DevenvError | None:
         hint = "Add yourself to the group that owns the socket: sudo usermod -aG docker $USER, then log in again."
         return EngineError(f"you may not talk to the engine at {found[1]}", hint=hint)
     return None
-
-
-def _hint(reason: str) -> str | None:
-    return next((hint for pattern, hint in _HINTS if re.search(pattern, reason)), None)
 
 
 def clean(text: str) -> str:

@@ -18,17 +18,26 @@ from devenv.engine.docker import LocalImage, local_image
 ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the header
 STALLED = 60.0  # seconds that a running transfer may say nothing
 UNPACKING = 600.0  # seconds for an archive to be put together or taken apart, of which the engine tells nothing
+MEGA = 1e6
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a transfer is: layers that are done, of so many; bytes that came, of so many as are known by now."""
+    """How far a transfer is: layers that are done, of so many; bytes that came, of so many as are known by now.
+
+    As text `3 of 8 layers, 12 of 40 MB`, without the bytes where there are none to wait for.
+    """
 
     done: int = 0
     layers: int = 0
     current: int = 0
     total: int = 0
+
+    def __str__(self) -> str:
+        layers = f"{self.done} of {self.layers} layers"
+        amount = f", {self.current / MEGA:.0f} of {self.total / MEGA:.0f} MB" if self.total else ""
+        return layers + amount
 
 
 OnProgress = Callable[[Progress], object]

@@ -25,7 +25,6 @@ IMPATIENCE = 3.0  # seconds without a word after which mirrors are asked as well
 MIRROR_WORD = 10.0  # seconds for a mirror to say whether it has an image
 PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull that failed in passing is tried again
 TOLD_EVERY = 0.2  # seconds between two words about one image
-MEGA = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ class _Pulls:
                 patience.deadline = float("inf")
                 if progress.layers and (now := anyio.current_time()) >= told + TOLD_EVERY:
                     told = now
-                    self._emit(ImageState(need.reference, "pulling", _detail(progress)))
+                    self._emit(ImageState(need.reference, "pulling", str(progress)))
 
             try:
                 await images.pull(self._engine, name, platform=need.platform, auth=auth, on_progress=take)
@@ -176,10 +175,3 @@ class _Pulls:
                     self._shown[host] = ""
                     self._emit(Notice(f"{error.said}; asking {host} without credentials", error.hint))
             return self._shown[host]
-
-
-def _detail(progress: Progress) -> str:
-    """`3 of 8 layers, 12 of 40 MB`, without the bytes where there are none to wait for."""
-    layers = f"{progress.done} of {progress.layers} layers"
-    amount = f", {progress.current / MEGA:.0f} of {progress.total / MEGA:.0f} MB" if progress.total else ""
-    return layers + amount

@@ -20,12 +20,13 @@ from devenv.engine.api import CallError, Engine
 from devenv.engine.compose import Compose
 from devenv.errors import EngineError, RefusedError, UsageError
 from devenv.images import pantry
+from devenv.images.builds import build
 from devenv.images.credentials import credentials
 from devenv.images.outcomes import read_failure
 from devenv.images.references import bases, canonical, registry
 from devenv.images.supply import MARKS, Supply, Wishes, supply
 from devenv.images.tags import names, repository, versions
-from devenv.model.events import Emit, ImageState, Notice, Step
+from devenv.model.events import Emit, ImageState, Notice
 from devenv.model.project import Project, Service
 
 WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
@@ -152,9 +153,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
         if options.no_cache:
             entry["build"]["no_cache"] = True
     compose = Compose(project.name, project.directory, runmodel.dump(model))
-    await compose.build(
-        [service.name for service in project.services], lambda line: emit(Step("build", "detail", line))
-    )
+    await build(compose, [service.name for service in project.services], emit, given=supplied.given)
 
 
 async def _check(engine: Engine, project: Project, options: Options) -> None:
@@ -217,17 +216,12 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
     emit(ImageState(name, "pushing"))
     try:
         pushed = await images.push(
-            engine,
-            name,
-            auth=auth,
-            on_progress=lambda progress: emit(
-                ImageState(name, "pushing", f"{progress.done} of {progress.layers} layers")
-            ),
+            engine, name, auth=auth, on_progress=lambda progress: emit(ImageState(name, "pushing", str(progress)))
         )
         there = await images.distribution(engine, name, auth)
     except CallError as error:
-        failure = read_failure(error.reason)
-        raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=f"docker login {host}") from error
+        failure = read_failure(error.reason, name)
+        raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=failure.hint) from error
     if there != pushed:
         raise EngineError(
             f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?"

@@ -30,14 +30,18 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """`images`: the `image` of a service, as written -> what is on the engine. `builds`: by service."""
+    """`images`: the `image` of a service, as written -> what is on the engine. `builds`: by service.
+
+    `given`: builds know this host's settings.
+    """
 
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
+    given: bool = False
 
     def beside(self, other: Supply) -> Supply:
         """Both; where both have something to say, this one."""
-        return Supply({**other.images, **self.images}, {**other.builds, **self.builds})
+        return Supply({**other.images, **self.images}, {**other.builds, **self.builds}, self.given)
 
 
 async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -> Supply:

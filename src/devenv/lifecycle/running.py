@@ -19,6 +19,7 @@ from devenv.config.load import Loaded
 from devenv.engine.api import Engine
 from devenv.engine.compose import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
+from devenv.images import builds
 from devenv.images.supply import supply
 from devenv.lifecycle import difference
 from devenv.lifecycle.consent import weigh, wishes
@@ -396,7 +397,7 @@ async def supplied(engine: Engine, stage: Stage, names: Iterable[str], options: 
 async def build(stage: Stage, names: Sequence[str], emit: Emit) -> None:
     """The images of these services."""
     if names:
-        await stage.making.build(names, lambda line: emit(Step("build", "detail", line)))
+        await builds.build(stage.making, names, emit, given=stage.supply.given)
 
 
 def _told(event: Reloaded, change: Difference, removed: Iterable[Container], before: Scene, after: Scene) -> Reloaded:

@@ -10,7 +10,7 @@ NPM = "npm error request to https://registry.npmjs.org/is-odd failed, reason: "
 PIP = "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None)) after connection broken by "
 REFUSED_PIP = (
     "'ProxyError('Cannot connect to proxy.', NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection "
-    "object at 0x7ffba96197f0>: Failed to establish a new connection: [Errno 111] Connection refused'))': /simple/six/"
+    "object at 0x7ffba96197f0>: Failed to establish a new connection: [Errno 111] Connection refused'))': /six/"
 )
 NONE_FOUND = "ERROR: Could not find a version that satisfies the requirement six (from versions: none)"
 PIP_UNTRUSTED = (

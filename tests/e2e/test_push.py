@@ -1,0 +1,128 @@
+"""`devenv build` and `devenv push`: what images are called, that they arrive, and which ones must not."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from support.lab import Lab
+from support.pantry import Kitchen, assert_plain
+from support.registries import Answer, Front, basic
+
+USER, SECRET = "ann", "c4n4ry-p4ss"
+
+
+@pytest.fixture
+def front(lab: Lab, kitchen: Kitchen) -> Front:
+    """A registry with a base image, and a project of one service that is built on it in two stages."""
+    front = lab.front()
+    lab.registry.put("team/base", "1")
+    kitchen.write("Dockerfile", f"FROM {front.address}/team/base:1 AS dev\nENV A=1\nFROM dev AS final\nENV A=2\n")
+    kitchen.write("package.json", '{"version": "1.4.0"}')
+    kitchen.compose_file({"web": {"build": {"context": ".", "target": "dev"}}})
+    for args in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *args], cwd=kitchen.folder, check=True)
+    return front
+
+
+def test_what_is_built_is_tagged(kitchen: Kitchen, front: Front) -> None:
+    """Version, latest and revision, which says that something is not committed."""
+    kitchen.write("more", "")
+    done = kitchen.run("build")
+    assert done.returncode == 0, done.stderr
+    made = sorted(name.partition(":")[2] for name in kitchen.images() if name.startswith(f"{kitchen.name}-web:"))
+    assert made[0] == "1.4.0"
+    assert re.fullmatch(r"[0-9a-f]{12}-dirty", made[1])
+    assert made[2:] == ["latest"]
+
+
+def test_a_stage_of_its_own_leaves_what_up_runs(kitchen: Kitchen, front: Front) -> None:
+    """`--target` builds another image; the name that `up` uses goes on to mean its own."""
+    assert kitchen.run("build").returncode == 0
+    before = image(kitchen, f"{kitchen.name}-web:latest")
+    assert kitchen.run("build", "--target", "final").returncode == 0
+    assert "A=1" in before["Config"]["Env"]
+    assert image(kitchen, f"{kitchen.name}-web:latest")["Id"] == before["Id"]
+    assert "A=2" in image(kitchen, f"{kitchen.name}-web:1.4.0")["Config"]["Env"]
+    assert not [name for name in kitchen.images() if name.startswith("release.devenv")]
+
+
+def test_a_push_arrives(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """Behind a password: every tag is in the registry, under the digest that was told."""
+    private = lab.front(basic(USER, SECRET))
+    kitchen.login(private.address, USER, SECRET)
+    done = kitchen.run("push", "--registry", f"{private.address}/shop", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    pushed = {event["reference"]: event["detail"] for event in told if event.get("state") == "pushed"}
+    assert len(pushed) == 3
+    for reference, digest in pushed.items():
+        repository, _, tag = reference.removeprefix(f"{private.address}/").rpartition(":")
+        assert lab.registry.digest(repository, tag) == digest
+    assert "c4n4ry" not in done.stdout + done.stderr
+
+
+def test_a_push_without_login(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """The command that logs in is said, and nothing of what the registry's door printed."""
+    private = lab.front(basic(USER, SECRET))
+    done = kitchen.run("push", "--registry", private.address, "--tag", "1")
+    assert done.returncode == 4
+    assert f"docker login {private.address}" in done.stderr
+    assert_plain(done.stderr)
+
+
+def test_a_registry_that_has_something_else(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """What is asked for afterwards decides."""
+    other = Answer(200, headers={"Docker-Content-Digest": f"sha256:{'0' * 64}", "Content-Length": "9"})
+    lying = lab.front(lambda seen, _: other if seen.method == "HEAD" and "/manifests/" in seen.path else None)
+    done = kitchen.run("push", "--registry", lying.address, "--tag", "1")
+    assert done.returncode == 4, done.stderr
+
+
+@pytest.mark.parametrize("dockerfile", ["FROM {0}\n", "FROM scratch\nCOPY --from={0} /which /which\n"])
+def test_what_is_of_this_machine_alone_stays_here(lab: Lab, kitchen: Kitchen, front: Front, dockerfile: str) -> None:
+    """On a stand-in, or with a file of one: refused, and the registry has seen nothing."""
+    lab.registry.put("team/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
+    kitchen.write("Dockerfile", dockerfile.format(f"{front.address}/team/made:1"))
+    kitchen.compose_file({"web": {"build": {"context": "."}}})
+    target = lab.front()
+    done = kitchen.run("push", "--registry", target.address)
+    assert done.returncode == 6, done.stderr
+    assert "a stand-in (node:22)" in done.stderr
+    assert target.seen == []
+
+
+@pytest.mark.parametrize("line", ["ENV HTTPS_PROXY=http://10.0.0.1:3128", "ENV http_proxy=http://u:p4ss@h:1"])
+def test_a_proxy_in_the_image(lab: Lab, kitchen: Kitchen, front: Front, line: str) -> None:
+    """Whoever ran it elsewhere would go through it; the value itself is not repeated."""
+    kitchen.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")
+    kitchen.compose_file({"web": {"build": {"context": "."}}})
+    done = kitchen.run("push", "--registry", front.address)
+    assert done.returncode == 6, done.stderr
+    assert "p4ss" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["push"], "says no registry"),
+        (["push", "--registry", "https://u:p4ss@h.example"], "is not a registry"),
+        (["build", "--tag", "a b"], "cannot be a tag"),
+        (["build", "nobody"], "no service `nobody`"),
+    ],
+)
+def test_what_cannot_be(kitchen: Kitchen, front: Front, args: list[str], said: str) -> None:
+    """Told before anything is built."""
+    done = kitchen.run(*args)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "p4ss" not in done.stderr
+
+
+def image(kitchen: Kitchen, name: str) -> dict[str, Any]:
+    """The engine's description of an image."""
+    return dict(json.loads(kitchen.lab.docker("image", "inspect", name))[0])
