@@ -27,14 +27,15 @@ async def credentials(host: str) -> str:
 
     Raises EngineError for a credential helper that cannot be used, ConfigError for a broken config.json.
     """
-    settings = await anyio.to_thread.run_sync(_settings)
+    settings = await anyio.to_thread.run_sync(cli_settings)
     key = HUB_KEY if host == HUB else host
     helper = (settings.get("credHelpers") or {}).get(key) or settings.get("credsStore")
     known = await _asked(helper, key) if helper else _kept(settings.get("auths") or {}, key)
     return base64.urlsafe_b64encode(json.dumps({**known, "serveraddress": key}).encode()).decode() if known else ""
 
 
-def _settings() -> dict[str, Any]:
+def cli_settings() -> dict[str, Any]:
+    """The docker CLI's config.json; empty where there is none. Raises ConfigError for a broken one."""
     path = os.path.join(config_folder(), "config.json")
     try:
         with open(path, "rb") as file:
