@@ -1,28 +1,34 @@
 """What a Dockerfile takes from other images, found without a builder.
 
-Source of the rules: the Dockerfile reference, sections "Format", "Parser directives", "FROM", "ARG",
-"Here-Documents", and `--from` of COPY and RUN --mount.
+The rules are those of BuildKit's parser, lexer and stage graph; `tests/engine/test_dockerfile.py` compares with it.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+""")
-HEREDOC = re.compile(r"""^\d*<<(-?)(["']?)([^<"'\s]+)\2$""")
-VARIABLE = re.compile(r"\\\$|\$(?:(?P<bare>\w+)|\{(?P<name>\w+)(?:(?P<op>:?[-+])(?P<word>[^{}]*))?\})")
-DIRECTIVE = re.compile(r"^#\s*([A-Za-z][\w-]*)\s*=\s*(.*?)\s*$")
+FROM, COPY, MOUNT, SYNTAX = "FROM", "COPY --from", "RUN --mount", "# syntax="  # ways to use an image
+TOKEN = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""
+WORD = re.compile(rf"{TOKEN}+\\?")
+WHOLE = re.compile(rf"\s*(?:{TOKEN}\s*)*\\?")  # without a quote that is left open
+HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+DIRECTIVE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+VALID_DIRECTIVES = ("syntax", "escape", "check")
+NAME = re.compile(r"\d+|[@*#?$!-]|\w*")
+BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image that the text names, its line (from 1) and whether it is a "base" or the "frontend"."""
+    """An image that the text names, its line (from 1), how it is used there, and the platform that FROM asks for."""
 
     name: str
     line: int
-    kind: str = "base"
+    how: str = FROM
     platform: str | None = None
 
 
@@ -34,20 +40,15 @@ class Instruction:
     rest: str
     line: int
 
-    @property
-    def words(self) -> list[str]:
-        """The rest cut at blanks outside quotes; quotes are kept."""
-        return WORD.findall(self.rest)
-
 
 @dataclass(slots=True)
 class Stage:
-    """One FROM and what follows it; an empty name where it has none."""
+    """One FROM and what follows it; an empty name where it has none. `triggers` are of the stages built on it."""
 
     name: str
-    base: Reference | None
-    scope: dict[str, str] = field(default_factory=dict)
+    base: Reference
     sources: list[Reference] = field(default_factory=list)
+    triggers: list[Reference] = field(default_factory=list)
 
 
 def references(
@@ -56,57 +57,171 @@ def references(
     args: Mapping[str, str] | None = None,
     target: str | None = None,
     platform: str | None = None,
+    builder: str | None = None,
     contexts: Iterable[str] = (),
 ) -> list[Reference]:
-    """The images that a build of `target` (default: the last stage) takes something from.
+    """The images that a build of `target` (default: the last stage) for `platform` takes something from.
 
-    Stages, `scratch` and named contexts are no images. A name that holds an unknown variable is left out.
+    `builder` is the engine's own platform. Stages, `scratch` and named contexts are no images. A name is as the
+    text has it where its variables cannot be replaced, which is no image's name.
     """
-    directives = _directives(text)
-    escape, _ = directives.get("escape", ("\\", 1))
-    syntax, line = directives.get("syntax", ("", 1))
-    given = {**_platform_args(platform), **(args or {})}
-    syntax = given.get("BUILDKIT_SYNTAX") or syntax
-    frontend = [Reference(syntax.split()[0], line, "frontend")] if syntax else []
-    stages = _stages(instructions(text, escape), given)
-    return frontend + _reachable(stages, target, {"scratch", *(name.lower() for name in contexts)})
+    given = args or {}
+    syntax, line = given.get("BUILDKIT_SYNTAX", "").strip(), 1
+    if not syntax:
+        syntax, line = frontend(text)
+    found = [Reference(syntax.split()[0], line, SYNTAX)] if syntax else []
+    stages = _stages(text, {**_automatic(platform or builder, builder), "TARGETSTAGE": target or "default"}, given)
+    return found + _reachable(stages, target, {"scratch", *(name.lower() for name in contexts)})
+
+
+def frontend(text: str) -> tuple[str, int]:
+    """What the text names to be read by, and the line; empty where it names none. Any format, not Dockerfiles alone."""
+    text = text.removeprefix(BOM)
+    offset = 2 if text.startswith("#!") else 1
+    lines = text.split("\n")[offset - 1 :]
+    for comment in ("#", "//"):
+        for number, key, value in _directives(lines, comment):
+            if key == "syntax":
+                return value, number + offset
+    try:
+        value = json.loads(text)["syntax"]
+    except (ValueError, TypeError, LookupError):
+        return "", 1
+    return (value, 1) if isinstance(value, str) else ("", 1)
+
+
+def without_syntax(text: str) -> str:
+    """The same Dockerfile with its `# syntax=` made a comment, for the builder's own frontend; no line moves.
+
+    A text in another format (`// syntax=`, JSON) comes back as it is: nobody else can read it.
+    """
+    offset = 1 if text.removeprefix(BOM).startswith("#!") else 0
+    lines = text.removeprefix(BOM).split("\n")
+    found = list(_directives(lines[offset:], "#"))
+    for number, key, _ in found:
+        if key == "syntax":  # as a comment it would end the directives, so it goes behind them
+            last = offset + found[-1][0]
+            lines.insert(last, f"# not used: {lines.pop(offset + number).lstrip('# ')}")
+    return text[: len(text) - len(text.removeprefix(BOM))] + "\n".join(lines)
 
 
 def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
     """The instructions in order: continued lines joined, comments and here-documents left out."""
-    continued = re.compile(rf"(?:^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
-    lines = enumerate(text.removeprefix("\ufeff").splitlines(), start=1)
+    continued = re.compile(rf"(^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
+    lines = enumerate((line.rstrip("\r") for line in text.removeprefix(BOM).split("\n")), start=1)
     for number, line in lines:
         if _blank(line):
             continue
         joined = line
         while continued.search(joined):
-            joined = joined.rstrip()[: -len(escape)]
-            joined += next((more for _, more in lines if not _blank(more)), "")
-        keyword, *rest = joined.split(maxsplit=1)
+            joined = continued.sub(r"\1", joined) + next((more for _, more in lines if not _blank(more)), "")
+        keyword, *rest = joined.split(maxsplit=1) or [""]
         instruction = Instruction(keyword.upper(), "".join(rest).strip(), number)
         for dash, end in _heredocs(instruction):
             _skip(lines, end, strip_tabs=dash)
         yield instruction
 
 
-def expand(text: str, scope: Mapping[str, str]) -> str | None:
-    """The text with its variables replaced; None where one has no value."""
+def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | None:
+    """The text without quotes and with its variables replaced (an unknown one is empty); None if it is malformed."""
     try:
-        done = VARIABLE.sub(lambda match: _value(match, scope), text)
-    except KeyError:
+        return _Lexer(text, scope, escape).until("")
+    except (ValueError, IndexError):
         return None
-    return None if "${" in done else done
 
 
-def _value(match: re.Match[str], scope: Mapping[str, str]) -> str:
-    name, op, word = match["bare"] or match["name"], match["op"] or "", match["word"]
-    if name is None:
-        return "$"
-    there = bool(scope.get(name)) if op.startswith(":") else name in scope
-    if op.endswith("+"):
-        return word if there else ""
-    return word if op and not there else scope[name]
+class _Lexer:
+    """A word read from the left. Raises IndexError where it ends too early, ValueError for what makes no sense."""
+
+    def __init__(self, text: str, scope: Mapping[str, str], escape: str) -> None:
+        self._text, self._at = text, 0
+        self._scope, self._escape = scope, escape
+
+    def until(self, stop: str, *, raw: bool = False) -> str:
+        """What comes before `stop` (or the end); `raw` keeps escape characters."""
+        done = ""
+        while stop or self._at < len(self._text):
+            char = self._take()
+            if char == stop:
+                return done
+            if char == "'":
+                end = self._text.index("'", self._at)
+                char, self._at = self._text[self._at : end], end + 1
+            elif char == '"':
+                char = self._quoted()
+            elif char == "$":
+                char = self._variable()
+            elif char == self._escape:
+                char = (char if raw else "") + self._text[self._at : self._at + 1]
+                self._at += 1
+            done += char
+        return done
+
+    def _take(self) -> str:
+        self._at += 1
+        return self._text[self._at - 1]
+
+    def _quoted(self) -> str:
+        done = ""
+        while (char := self._take()) != '"':
+            if char == self._escape and self._text[self._at] in ('"', "$", self._escape):
+                char = self._take()
+            elif char == "$":
+                char = self._variable()
+            done += char
+        return done
+
+    def _variable(self) -> str:
+        if not self._text.startswith("{", self._at):
+            name = self._name()
+            return self._scope.get(name, "") if name else "$"
+        self._at += 1
+        name, operator = self._name(), self._take()
+        value = self._scope.get(name)
+        if not name:
+            raise ValueError(self._text)
+        if operator == "}":
+            return value or ""
+        if operator == "/":
+            return self._replaced(value or "")
+        unset = value is None
+        if operator == ":":
+            unset, operator = not value, self._take()
+        word = self.until("}", raw=operator in "#%")
+        if operator in "#%":
+            return _trimmed(value or "", word, operator)
+        if operator not in "-+?" or (operator == "?" and unset):
+            raise ValueError(word)
+        return word if unset == (operator == "-") and operator != "?" else (value or "") if operator != "+" else ""
+
+    def _name(self) -> str:
+        found = NAME.match(self._text, self._at)
+        assert found is not None  # noqa: S101 - it matches nothing, too
+        self._at = found.end()
+        return found[0]
+
+    def _replaced(self, value: str) -> str:
+        everywhere = self._text.startswith("/", self._at)
+        self._at += everywhere
+        pattern, new = self.until("/", raw=True), self.until("}", raw=True)
+        return re.sub(_pattern(pattern, greedy=True), lambda _: new, value, count=0 if everywhere else 1)
+
+
+def _trimmed(value: str, word: str, side: str) -> str:
+    """The value without what the pattern matches at its beginning (#) or its end (%); a doubled sign means longest."""
+    greedy = word.startswith(side)
+    pattern = _pattern(word[greedy:], greedy=greedy)
+    if side == "#":
+        found = re.match(pattern, value)
+        return value[found.end() :] if found else value
+    places = range(len(value) + 1) if greedy else range(len(value), -1, -1)
+    return next((value[:at] for at in places if re.fullmatch(pattern, value[at:])), value)
+
+
+def _pattern(text: str, *, greedy: bool) -> str:
+    """The regular expression for a shell pattern, which knows `*`, `?` and a backslash before a special character."""
+    wild = {"*": ".*" if greedy else ".*?", "?": "."}
+    return "".join(wild.get(part) or re.escape(part[-1]) for part in re.findall(r"\\.|.", text))
 
 
 def _blank(line: str) -> bool:
@@ -115,12 +230,22 @@ def _blank(line: str) -> bool:
 
 
 def _heredocs(instruction: Instruction) -> list[tuple[bool, str]]:
-    words = instruction.words
-    keyword = words[0].upper() if instruction.keyword == "ONBUILD" and words else instruction.keyword
-    if keyword not in ("RUN", "COPY", "ADD"):
+    """Of each here-document that the line opens: whether tabs are cut off, and the line that ends it."""
+    keyword, rest = instruction.keyword, instruction.rest
+    if keyword == "ONBUILD":
+        keyword, _, rest = rest.partition(" ")
+    if keyword.upper() not in ("RUN", "COPY", "ADD") or _is_json(rest) or not WHOLE.fullmatch(rest):
         return []
-    matches = (HEREDOC.match(word) for word in words)
-    return [(bool(match[1]), match[3]) for match in matches if match]
+    words = WORD.findall(re.sub(r"(?<!\S)(\d*<<-?)\s+(?=\S)", r"\1", rest))
+    matches = (HEREDOC.fullmatch(word) for word in words)
+    return [(bool(match[1]), re.sub("[\"']", "", match[2])) for match in matches if match]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list)
+    except ValueError:
+        return False
 
 
 def _skip(lines: Iterator[tuple[int, str]], end: str, *, strip_tabs: bool) -> None:
@@ -129,91 +254,84 @@ def _skip(lines: Iterator[tuple[int, str]], end: str, *, strip_tabs: bool) -> No
             return
 
 
-def _directives(text: str) -> dict[str, tuple[str, int]]:
-    """The parser directives, comments of the form key=value before anything else: value and line."""
-    found: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        match = DIRECTIVE.match(line.strip())
-        if not match or match[1].lower() in found:
-            break
-        found[match[1].lower()] = (match[2], number)
+def _directives(lines: Iterable[str], comment: str) -> Iterator[tuple[int, str, str]]:
+    """The comments of the form key=value before anything else: line from 0, key, value. One twice ends them."""
+    seen = set[str]()
+    for number, line in enumerate(lines):
+        match = DIRECTIVE.fullmatch(line.removeprefix(comment)) if line.startswith(comment) else None
+        key = match[1].lower() if match else ""
+        if match is None or key not in VALID_DIRECTIVES or key in seen:
+            return
+        seen.add(key)
+        yield number, key, match[2]
+
+
+def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
+    """The arguments that a builder sets by itself."""
+    found = {}
+    for prefix, platform in (("TARGET", target), ("BUILD", builder)):
+        if platform:
+            parts = [*platform.split("/"), "", ""][:3]
+            found |= {f"{prefix}PLATFORM": platform}
+            found |= {f"{prefix}{name}": part for name, part in zip(("OS", "ARCH", "VARIANT"), parts, strict=True)}
     return found
 
 
-def _platform_args(platform: str | None) -> dict[str, str]:
-    if not platform:
-        return {}
-    system, _, processor = platform.partition("/")
-    return {"TARGETPLATFORM": platform, "TARGETOS": system, "TARGETARCH": processor.partition("/")[0]}
-
-
-def _stages(found: Iterable[Instruction], args: Mapping[str, str]) -> list[Stage]:
-    everywhere = {name: value for name, value in args.items() if name.startswith("TARGET")}
+def _stages(text: str, scope: dict[str, str], args: Mapping[str, str]) -> list[Stage]:
+    lines = (line.lstrip() for line in text.removeprefix(BOM).split("\n"))
+    escape = next((value for _, key, value in _directives(lines, "#") if key == "escape"), "\\")
     stages: list[Stage] = []
-    for instruction in found:
+    for instruction in instructions(text, escape):
         if instruction.keyword == "FROM":
-            stages.append(_stage(instruction, everywhere))
-        elif instruction.keyword == "ARG":
-            _declare(instruction, stages[-1].scope if stages else everywhere, everywhere, args)
+            stages.append(_stage(instruction, lambda word: expand(word, scope, escape)))
         elif stages:
-            stages[-1].sources.extend(_sources(instruction, stages[-1].scope))
+            stages[-1].sources.extend(_sources(instruction))
+            if instruction.keyword == "ONBUILD":
+                keyword, *rest = instruction.rest.split(maxsplit=1) or [""]
+                trigger = Instruction(keyword.upper(), "".join(rest), instruction.line)
+                stages[-1].triggers.extend(_sources(trigger))
+        elif instruction.keyword == "ARG":
+            for word in WORD.findall(instruction.rest):
+                name, equals, default = word.partition("=")
+                if name in args or equals:
+                    scope[name] = args[name] if name in args else expand(default, scope, escape) or ""
     return stages
 
 
-def _declare(
-    instruction: Instruction, scope: dict[str, str], everywhere: Mapping[str, str], args: Mapping[str, str]
-) -> None:
-    for word in instruction.words:
-        name, equals, default = word.partition("=")
-        value = args.get(name)
-        if value is None:
-            value = expand(_unquoted(default), scope) if equals else everywhere.get(name)
-        if value is not None:
-            scope[name] = value
+def _stage(instruction: Instruction, value: Callable[[str], str | None]) -> Stage:
+    flags, rest = _flags(instruction.rest)
+    image, *named = rest.split() or [""]
+    name = named[1].lower() if len(named) == 2 and named[0].lower() == "as" else ""  # noqa: PLR2004 - AS and a name
+    platform = value(dict(flags).get("platform", ""))
+    return Stage(name, Reference(value(image) or image, instruction.line, platform=platform or None))
 
 
-def _stage(instruction: Instruction, everywhere: Mapping[str, str]) -> Stage:
-    flags, words = _flags(instruction)
-    image = expand(_unquoted(words[0]), everywhere) if words else None
-    platform = expand(flags.get("platform", ""), everywhere)
-    name = words[2].lower() if [word.lower() for word in words[1:2]] == ["as"] and words[2:] else ""
-    return Stage(name, Reference(image, instruction.line, platform=platform or None) if image else None)
+def _sources(instruction: Instruction) -> Iterator[Reference]:
+    """What COPY --from and RUN --mount=from= name; in both, variables are not replaced."""
+    for flag, value in _flags(instruction.rest)[0]:
+        if (instruction.keyword, flag) == ("COPY", "from") and value:
+            yield Reference(value, instruction.line, COPY)
+        if (instruction.keyword, flag) == ("RUN", "mount"):
+            options = {key.lower(): rest for part in next(csv.reader([value])) for key, _, rest in [part.partition("=")]}
+            if options.get("from"):
+                yield Reference(options["from"], instruction.line, MOUNT)
 
 
-def _sources(instruction: Instruction, scope: Mapping[str, str]) -> Iterator[Reference]:
-    """What COPY --from, ADD --from and RUN --mount=from= name."""
-    if instruction.keyword == "RUN":
-        for word in instruction.words:
-            if not word.startswith("--"):
-                return
-            if word.startswith("--mount="):
-                options = dict(part.partition("=")[::2] for part in _unquoted(word[8:]).split(","))
-                yield from _reference(options.get("from"), instruction.line, scope)
-    elif instruction.keyword in ("COPY", "ADD"):
-        yield from _reference(_flags(instruction)[0].get("from"), instruction.line, scope)
-
-
-def _reference(text: str | None, line: int, scope: Mapping[str, str]) -> Iterator[Reference]:
-    if text and (name := expand(_unquoted(text), scope)):
-        yield Reference(name, line)
-
-
-def _flags(instruction: Instruction) -> tuple[dict[str, str], list[str]]:
-    flags: dict[str, str] = {}
-    words = instruction.words
-    while words and words[0].startswith("--"):
-        name, _, value = words.pop(0)[2:].partition("=")
-        flags[name] = _unquoted(value)
-    return flags, words
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+def _flags(rest: str) -> tuple[list[tuple[str, str]], str]:
+    """The flags that an instruction begins with, without quotes, and what follows them."""
+    flags = []
+    while rest.startswith("--") and (word := WORD.match(rest)):
+        plain = re.sub(r"""\\(.)|["']""", lambda found: found[1] or "", word[0])
+        name, _, value = plain[2:].partition("=")
+        flags.append((name, value))
+        rest = rest[word.end() :].lstrip()
+    return flags, rest
 
 
 def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> list[Reference]:
     """What the target's stage names, and those that it is made of, except for `contexts`; in the order of stages."""
-    waiting = [_stage_index(stages, target, len(stages)) if target else len(stages) - 1] if stages else []
+    names = [stage.name for stage in stages]
+    waiting = [_last(names, target.lower()) if target else len(stages) - 1] if stages else []
     seen: set[int] = set()
     found: list[tuple[int, Reference]] = []
     while waiting:
@@ -222,18 +340,25 @@ def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> l
             continue
         seen.add(index)
         stage = stages[index]
-        for source in (*([stage.base] if stage.base else []), *stage.sources):
+        below = None if stage.base.name in contexts else _last(names[:index], stage.base.name)
+        triggers = [] if below is None else stages[below].triggers
+        for source in (stage.base, *stage.sources, *triggers):
             if source.name.lower() in contexts:
                 continue
-            earlier = _stage_index(stages, source.name, index, by_number=source is not stage.base)
-            waiting.append(earlier)
-            if earlier is None:
+            other = below if source is stage.base else _other(names, source)
+            waiting.append(other)
+            if other is None:
                 found.append((index, source))
     return [source for _, source in sorted(found, key=lambda pair: pair[0])]
 
 
-def _stage_index(stages: list[Stage], name: str, before: int, *, by_number: bool = True) -> int | None:
-    """The last stage of that name before another one; COPY --from and targets may count from 0."""
-    if name.isdigit():
-        return int(name) if by_number and int(name) < before else None
-    return next((index for index in reversed(range(before)) if stages[index].name == name.lower()), None)
+def _other(names: list[str], source: Reference) -> int | None:
+    """The stage, an earlier or a later one, that is meant; COPY --from may count them from 0."""
+    if source.how == COPY and re.fullmatch(r"[+-]?\d+", source.name):
+        return int(source.name) if int(source.name) in range(len(names)) else None
+    return _last(names, source.name.lower())
+
+
+def _last(names: list[str], name: str) -> int | None:
+    """The last stage of that name."""
+    return next((index for index in reversed(range(len(names))) if name and names[index] == name), None)
