@@ -44,10 +44,11 @@ def prefix(entry: str) -> str:
 def candidates(reference: str, prefix: str) -> tuple[str, ...]:
     """The names under which a mirror may have the image, the likeliest first; a digest makes the tag void.
 
-    A mirror of Docker Hub has it under its own name, one of any registry below the registry's.
+    A mirror of Docker Hub has it under its own name, one of any registry below the registry's; no name can hold a
+    registry's port there.
     """
     registry, _, rest = exact(reference).partition("/")
-    if registry == prefix.partition("/")[0]:
+    if registry == prefix.partition("/")[0] or ":" in registry:
         return ()
     below = f"{prefix}/{registry}/{rest}"
     return (f"{prefix}/{rest}", below) if registry == HUB else (below,)
@@ -55,7 +56,9 @@ def candidates(reference: str, prefix: str) -> tuple[str, ...]:
 
 def loaded(reference: str) -> str:
     """The name under which `devenv images load` keeps the image. A digest is a tag there: only a pull gives one."""
-    return f"{LOADED_REGISTRY}/{exact(reference).replace('@', ':').replace('sha256:', 'sha256-')}"
+    host, _, rest = exact(reference).partition("/")
+    folder = re.sub(r"[:\[\]]+", "_", host).strip("_")  # a port is for the first part of a name alone
+    return f"{LOADED_REGISTRY}/{folder}/{rest.replace('@', ':').replace('sha256:', 'sha256-')}"
 
 
 def exact(reference: str) -> str:

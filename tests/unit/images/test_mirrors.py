@@ -76,7 +76,7 @@ def test_each_mirror_counts_once() -> None:
         ("node:22", ("m.example/library/node:22", "m.example/docker.io/library/node:22")),
         ("grafana/grafana", ("m.example/grafana/grafana:latest", "m.example/docker.io/grafana/grafana:latest")),
         ("quay.io/a/b:1", ("m.example/quay.io/a/b:1",)),
-        ("localhost:5000/a:1", ("m.example/localhost:5000/a:1",)),
+        ("localhost:5000/a:1", ()),
         (f"node:22@{DIGEST}", (f"m.example/library/node@{DIGEST}", f"m.example/docker.io/library/node@{DIGEST}")),
         (f"quay.io/a@{DIGEST}", (f"m.example/quay.io/a@{DIGEST}",)),
         ("m.example/a:1", ()),
@@ -91,8 +91,8 @@ def test_names_of_an_image_at_a_mirror(reference: str, names: tuple[str, ...]) -
     ("reference", "name"),
     [
         ("node", "loaded.devenv/docker.io/library/node:latest"),
-        ("localhost:5000/a/b:1", "loaded.devenv/localhost:5000/a/b:1"),
-        (f"localhost:5000/a@{DIGEST}", f"loaded.devenv/localhost:5000/a:sha256-{'a' * 64}"),
+        ("localhost:5000/a/b:1", "loaded.devenv/localhost_5000/a/b:1"),
+        (f"localhost:5000/a@{DIGEST}", f"loaded.devenv/localhost_5000/a:sha256-{'a' * 64}"),
         (f"node:22@{DIGEST}", f"loaded.devenv/docker.io/library/node:sha256-{'a' * 64}"),
     ],
 )
