@@ -134,9 +134,15 @@ class Registry:
         for platform in PLATFORMS:
             system, architecture, variant = [*platform.split("/"), ""][:3]
             facts = {"os": system, "architecture": architecture, **({"variant": variant} if variant else {})}
-            config = {**facts, "config": {"Labels": {"name": name}}, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
+            config = {
+                **facts,
+                "config": {"Labels": {"name": name}},
+                "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+            }
             config_at = self.put("application/vnd.oci.image.config.v1+json", config)
-            manifest = self.put(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config_at, "layers": [layer]})
+            manifest = self.put(
+                MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config_at, "layers": [layer]}
+            )
             self.platforms[str(manifest["digest"])] = platform
             manifests.append({**manifest, "platform": facts})
         at = self.put(INDEX, {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
@@ -212,14 +218,24 @@ def builder(own: Dockerd) -> str:
 
 def test_the_builder_asks_for_what_we_find(registry: Registry, own: Dockerd, builder: str, tmp_path: Path) -> None:
     """For each Dockerfile of the table, the same images for the same platforms."""
-    compare({name: written.partition("\n|")[::2] for name, written in DOCKERFILES.items()}, registry, own, builder, tmp_path)
+    compare(
+        {name: written.partition("\n|")[::2] for name, written in DOCKERFILES.items()},
+        registry,
+        own,
+        builder,
+        tmp_path,
+    )
 
 
-def test_the_builder_asks_for_what_we_find_at_random(registry: Registry, own: Dockerd, builder: str, tmp_path: Path) -> None:
+def test_the_builder_asks_for_what_we_find_at_random(
+    registry: Registry, own: Dockerd, builder: str, tmp_path: Path
+) -> None:
     """The same for Dockerfiles that were put together at random; a failure names the seed."""
     seed = 5
     chance = random.Random(seed)
-    compare({f"seed {seed}, number {n}": (at_random(chance), "") for n in range(20)}, registry, own, builder, tmp_path)
+    compare(
+        {f"seed {seed}, number {n}": (at_random(chance), "") for n in range(20)}, registry, own, builder, tmp_path
+    )
 
 
 def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd, builder: str, folder: Path) -> None:
@@ -242,7 +258,9 @@ def compare(cases: dict[str, tuple[str, str]], registry: Registry, own: Dockerd,
             contexts=named,
         ):
             name = canonical(reference.name).removeprefix(f"{registry.host}/")
-            repository, _, tag = name.partition("@")[0].rpartition(":") if "@" not in name else (name.split("@")[0], "", "")
+            repository, _, tag = (
+                name.partition("@")[0].rpartition(":") if "@" not in name else (name.split("@")[0], "", "")
+            )
             found.setdefault(repository, set()).update({reference.platform or builder, *([f":{tag}"] if tag else [])})
         for image in named.values():
             found[image.removeprefix(f"docker-image://{registry.host}/").rpartition(":")[0]] = {":1", builder}
@@ -272,7 +290,9 @@ def at_random(chance: random.Random) -> str:
         images = [f"R/i{chance.randint(1, 9)}:{tag}" for tag in ("1", "$V", "${U:-u}", "${W#*.}", "${W/./-}")]
         base = chance.choice([*images, *names])
         name = f"s{number}"
-        lines.append(" ".join([chance.choice(["FROM", "from", "FROM \\\n"]), base, chance.choice(["AS", "as"]), name]))
+        lines.append(
+            " ".join([chance.choice(["FROM", "from", "FROM \\\n"]), base, chance.choice(["AS", "as"]), name])
+        )
         for _ in range(chance.randint(0, 3)):
             other = chance.choice([f"R/c{chance.randint(1, 9)}:1", *names, *([str(number - 1)] if number else [])])
             mount = other if not other.isdigit() else "s0"

@@ -42,11 +42,6 @@ class Dockerd:
         """The file of its network namespace, in which `lo` is up once it has started."""
         return f"/proc/{self._network.pid}/ns/net"
 
-    @property
-    def network(self) -> int:
-        """A process in its network namespace."""
-        return self._network.pid
-
     def start(self) -> None:
         """The engine answers when this returns."""
         argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",

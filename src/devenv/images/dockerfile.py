@@ -74,6 +74,18 @@ def references(
     return found + _reachable(stages, target, {"scratch", *(name.lower() for name in contexts)})
 
 
+def ground(text: str, *, args: Mapping[str, str] | None = None, target: str | None = None) -> str | None:
+    """The image that the files of the target's stage lie on, as the text names it; None for `scratch`."""
+    stages = _stages(text, _automatic(None, None), args or {})
+    names = [stage.name for stage in stages]
+    index = _last(names, target.lower()) if target else len(stages) - 1
+    name = None
+    while index is not None and index >= 0:
+        name = stages[index].base.name
+        index = _last(names[:index], name.lower())
+    return None if name == "scratch" else name
+
+
 def frontend(text: str) -> tuple[str, int]:
     """What the text names to be read by, and the line; empty where it names none. Any format, not Dockerfiles alone."""
     text = text.removeprefix(BOM)
@@ -268,7 +280,7 @@ def _directives(lines: Iterable[str], comment: str) -> Iterator[tuple[int, str, 
 
 def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
     """The arguments that a builder sets by itself."""
-    found = {}
+    found: dict[str, str] = {}
     for prefix, platform in (("TARGET", target), ("BUILD", builder)):
         if platform:
             parts = [*platform.split("/"), "", ""][:3]
@@ -312,7 +324,9 @@ def _sources(instruction: Instruction) -> Iterator[Reference]:
         if (instruction.keyword, flag) == ("COPY", "from") and value:
             yield Reference(value, instruction.line, COPY)
         if (instruction.keyword, flag) == ("RUN", "mount"):
-            options = {key.lower(): rest for part in next(csv.reader([value])) for key, _, rest in [part.partition("=")]}
+            options = {
+                key.lower(): rest for part in next(csv.reader([value])) for key, _, rest in [part.partition("=")]
+            }
             if options.get("from"):
                 yield Reference(options["from"], instruction.line, MOUNT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from devenv.images.dockerfile import references
+from devenv.images.dockerfile import SYNTAX, references
 from devenv.model.project import Build, Project, Service
 
 HUB = "docker.io"
@@ -124,4 +124,5 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText) -
     for found in references(dockerfile.text, args=args, target=build.target, platform=platform, contexts=contexts):
         if canonical(found.name) not in replaced:
             user = f"{dockerfile.name}:{found.line}"
-            yield Need(found.name, (user,), found.platform or platform, found.kind, "always" if build.pull else None)
+            kind = "frontend" if found.how == SYNTAX else "base"
+            yield Need(found.name, (user,), found.platform or platform, kind, "always" if build.pull else None)

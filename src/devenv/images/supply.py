@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
 
 from devenv.config.runmodel import BuildChange
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
-from devenv.images import pantry
+from devenv.images import inside, pantry
+from devenv.images.builder import foreign_builder
+from devenv.images.dockerfile import frontend, ground, without_syntax
+from devenv.images.inside import INSIDE, INSIDE_REGISTRY
+from devenv.images.proxies import step_arguments
 from devenv.images.recipes import STAND_IN_REGISTRY
+from devenv.images.references import DockerfileText, Need, bases, needs
+from devenv.images.runfaults import baked
 from devenv.images.standins import FOR
-from devenv.model.events import Emit
-from devenv.model.project import Project
+from devenv.model.events import Emit, Notice
+from devenv.model.project import Project, Service
 
 BUILT_ON = "devenv.built-on"
-LOCAL = (f"{STAND_IN_REGISTRY}/",)
+LOCAL = (f"{STAND_IN_REGISTRY}/", f"{INSIDE_REGISTRY}/")
 # What an image has in its labels that belongs to this machine alone, and in words.
-MARKS = {FOR: "a stand-in", BUILT_ON: "built on an image made here"}
+MARKS = {FOR: "a stand-in", INSIDE: "settings of this machine", BUILT_ON: "built on an image made here"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +38,87 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """`images`: the `image` of a service, as written -> what is on the engine. `builds`: by service.
+    """`images`: the `image` of a service, as written -> what is on the engine; `builds`, `environment`: by service.
 
     `given`: builds know this host's settings.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     given: bool = False
 
     def beside(self, other: Supply) -> Supply:
         """Both; where both have something to say, this one."""
-        return Supply({**other.images, **self.images}, {**other.builds, **self.builds}, self.given)
+        return Supply(
+            {**other.images, **self.images},
+            {**other.builds, **self.builds},
+            {**other.environment, **self.environment},
+            self.given,
+        )
 
 
 async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -> Supply:
     """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made."""
     settings = user_settings()
+    built = {service.name: service.build for service in project.services if service.build}
+    for notice in (
+        foreign_builder(engine.endpoint) if built else None,
+        *(baked(s, b.args) for s, b in built.items()),
+    ):
+        if notice:
+            emit(notice)
     mirrors = (*settings.mirrors, *project.settings.mirrors)
     stand_ins = wishes.stand_ins or settings.stand_ins
     provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=emit)
-    builds = {name: BuildChange(bases, labels=_labels(bases)) for name, bases in provided.bases.items()}
-    return Supply(provided.swaps, builds)
+    texts = await anyio.to_thread.run_sync(pantry.dockerfiles, project)
+    given = wishes.host_settings or settings.host_settings
+    host = await _given(engine, needs(project, texts), provided.swaps, emit) if given else _Given()
+    swaps = {**provided.swaps, **host.images}
+    used = bases(project, texts)
+    builds = {}
+    for name in built:
+        own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
+        builds[name] = _change(texts.get(name), BuildChange(own, host.arguments), provided.frontends)
+    if plain := [name for name, build in builds.items() if build.dockerfile is not None]:
+        said = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
+        emit(Notice(f"{said} {', '.join(plain)}"))
+    knowing = [s.name for s in project.services if _ground(s, texts.get(s.name)) in host.images]
+    return Supply(swaps, builds, dict.fromkeys(knowing, host.environment), given)
 
 
-def _labels(bases: Mapping[str, str]) -> dict[str, str]:
-    """What marks the image that is built on these as one of this machine."""
-    local = sorted({image for image in bases.values() if image.startswith(LOCAL)})
-    return {BUILT_ON: ", ".join(local)} if local else {}
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What this host's settings come to: reference -> the image that knows them, and the rest by name."""
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _given(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str], emit: Emit) -> _Given:
+    settings = await inside.host_settings()
+    for notice in inside.told(settings):
+        emit(notice)
+    bare = {n.reference: swaps.get(n.reference, n.reference) for n in wanted if n.kind in ("service", "base")}
+    derived = await inside.derive(engine, bare, settings, emit)
+    return _Given(derived, await step_arguments(engine, emit), inside.environment(settings))
+
+
+def _ground(service: Service, text: DockerfileText | None) -> str | None:
+    """The reference that the service's file system begins with, as written."""
+    if service.build is None:
+        return service.image
+    return ground(text.text, args=dict(service.build.args), target=service.build.target) if text else None
+
+
+def _change(text: DockerfileText | None, change: BuildChange, frontends: Mapping[str, str | None]) -> BuildChange:
+    """What the build is given, with its label. A frontend that nobody has is left to the engine's own builder."""
+    local = sorted({image for image in change.bases.values() if image.startswith(LOCAL)})
+    change = replace(change, labels={BUILT_ON: ", ".join(local)} if local else {})
+    name = frontend(text.text)[0] if text else ""
+    if text is None or name not in frontends:
+        return change
+    if found := frontends[name]:
+        return replace(change, arguments={**change.arguments, "BUILDKIT_SYNTAX": found})
+    return replace(change, dockerfile=without_syntax(text.text))

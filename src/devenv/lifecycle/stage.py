@@ -126,9 +126,10 @@ class Stage:
         return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)))
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
+        told = checks.variables(self._changes) if self.auto else {}
         choices = Choices(
             addresses=self.addresses,
-            environment=dict.fromkeys(names, checks.variables(self._changes)) if self.auto else {},
+            environment={name: {**told, **self.supply.environment.get(name, {})} for name in names},
             images=self.supply.images,
             builds=self.supply.builds,
             ports=self.ports,
