@@ -188,7 +188,7 @@ class Engine:
             ) from error
         except LostError as error:
             raise unreachable(self.endpoint, str(error)) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             text = f"{what}: unexpected answer from the engine at {self.endpoint.host}"
             raise EngineError(text, hint="docker info") from error
 
