@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -57,6 +57,7 @@ class _Pulls:
         self._emit = emit
         self._silent: dict[str, Failure] = {}  # by registry, or by mirror
         self._shown: dict[str, str] = {}
+        self._mute: dict[str, DevenvError] = {}  # why a registry is shown nothing
         self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._turns = anyio.CapacityLimiter(AT_ONCE)
 
@@ -95,7 +96,7 @@ class _Pulls:
             if any(candidates(need.reference, mirror) for mirror in self._mirrors):
                 with anyio.move_on_after(IMPATIENCE):
                     await spoken.wait()
-                if not spoken.is_set() and await self._find(need, ()) and not spoken.is_set():
+                if not spoken.is_set() and await self._find(need, {}) and not spoken.is_set():
                     failure = Failure(f"no answer within {IMPATIENCE:.0f} seconds", impossible=True)
                     tasks.cancel_scope.cancel()
         if failure and failure.impossible and not failure.passing:
@@ -103,46 +104,59 @@ class _Pulls:
         return failure
 
     async def _elsewhere(self, need: Need, failure: Failure) -> Failure | None:
-        """The failure, unless a mirror gives the image."""
+        """The failure, with what each mirror said, unless one gives the image."""
         tried: dict[str, Failure] = {}
+        pulled: dict[str, Failure] = {}
         while (found := await self._find(need, tried)) is not None:
             fault = await self._pull(need, found, anyio.Event())
             if fault is None:
                 self.swaps[need.reference] = found
                 return None
-            tried[found] = fault
-        said = [f"{name}: {fault.cause}" for name, fault in tried.items()]
-        return replace(failure, cause="; ".join([failure.cause, *said]))
+            tried[found] = pulled[found] = fault
+        said = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
+        said |= {
+            mirror: fault for name, fault in tried.items() for mirror in self._mirrors if name.startswith(mirror)
+        }
+        causes = (f"{mirror}: {fault.cause}" for mirror, fault in said.items())
+        return replace(failure, cause="; ".join([failure.cause, *causes]))
 
-    async def _find(self, need: Need, tried: Collection[str]) -> str | None:
-        """The name under which a mirror has the image: of all that are asked at once, the first that says so."""
+    async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:
+        """The name under which a mirror has the image: of all mirrors, asked at once, the first that says so.
+
+        Names that are in `tried` are left out, and others that are not there are added.
+        """
         found: list[str] = []
         async with anyio.create_task_group() as tasks:
 
-            async def ask(mirror: str, name: str) -> None:
-                if await self._has(mirror, name):
-                    found.append(name)
-                    tasks.cancel_scope.cancel()
+            async def ask(mirror: str) -> None:
+                for name in candidates(need.reference, mirror):
+                    if mirror in self._silent or name in tried:
+                        continue
+                    fault = await self._asked(mirror, name)
+                    if fault is None:
+                        found.append(name)
+                        tasks.cancel_scope.cancel()
+                        return
+                    tried[name] = fault
 
             for mirror in self._mirrors:
-                for name in candidates(need.reference, mirror):
-                    if mirror not in self._silent and name not in tried:
-                        tasks.start_soon(ask, mirror, name)
+                tasks.start_soon(ask, mirror)
         return found[0] if found else None
 
-    async def _has(self, mirror: str, name: str) -> bool:
+    async def _asked(self, mirror: str, name: str) -> Failure | None:
+        """Why the mirror does not have the name; one that does not answer is told, once."""
         failure = Failure(f"no answer within {MIRROR_WORD:.0f} seconds", impossible=True)
         with anyio.move_on_after(MIRROR_WORD):
             try:
                 await images.distribution(self._engine, name, await self._auth(registry(name)))
             except CallError as error:
-                failure = read_failure(error.reason, name)
+                failure = self._read(error, name)
             else:
-                return True
+                return None
         if mirror not in self._silent and failure.impossible:
             self._silent[mirror] = failure
             self._emit(Notice(f"the mirror {mirror} is not asked any more: {failure.cause}", failure.hint))
-        return False
+        return failure
 
     async def _pull(self, need: Need, name: str, spoken: anyio.Event) -> Failure | None:
         """Why the image cannot be had under the name, once it has ended one way or the other."""
@@ -161,17 +175,23 @@ class _Pulls:
             try:
                 await images.pull(self._engine, name, platform=need.platform, auth=auth, on_progress=take)
             except CallError as error:
-                return read_failure(error.reason, name)
+                return self._read(error, name)
             return None
         return Failure(f"no answer within {FIRST_WORD:.0f} seconds", impossible=True)
 
     async def _auth(self, host: str) -> str:
-        """What the registry may be shown; a helper that fails is told once, and images for everybody come without."""
+        """What the registry may be shown; nothing where the helper that knows it fails: most images are for all."""
         async with self._asking[host]:
             if host not in self._shown:
                 try:
                     self._shown[host] = await credentials(host)
                 except DevenvError as error:
-                    self._shown[host] = ""
-                    self._emit(Notice(f"{error.said}; asking {host} without credentials", error.hint))
+                    self._shown[host], self._mute[host] = "", error
             return self._shown[host]
+
+    def _read(self, error: CallError, name: str) -> Failure:
+        """What the engine said. A registry that refuses may do so for a helper that did not say who we are."""
+        failure, mute = read_failure(error.reason, name), self._mute.get(registry(name))
+        if mute is None or failure.elsewhere:
+            return failure
+        return replace(failure, cause=f"{failure.cause}: {mute.said}", hint=mute.hint)
