@@ -495,28 +495,6 @@ class Engine:
         """The ids of all images."""
         return tuple(str(image["Id"]) for image in await self._list("images/json", "listing images"))
 
-    async def image(self, reference: str) -> dict[str, Any] | None:
-        """The image as the engine shows it, or None where it is not there."""
-        try:
-            return await self.ask(f"images/{quote(reference)}/json", "inspecting an image", dict)
-        except CallError as error:
-            if error.absent:
-                return None
-            raise
-
-    async def labelled_images(self, label: str) -> dict[str, Mapping[str, str]]:
-        """Name -> labels of the images that carry the label."""
-        query = {"filters": json.dumps({"label": [label]})}
-        listed = await self._list("images/json", "listing images", query)
-        return {name: image.get("Labels") or {} for image in listed for name in image.get("RepoTags") or ()}
-
-    async def commit(self, container_id: str, image: str, config: Mapping[str, Any]) -> None:
-        """The container's files as an image of that name, with an image's config."""
-        repository, _, tag = image.rpartition(":")
-        query = {"container": container_id, "repo": repository, "tag": tag}
-        body = json.dumps(config).encode()
-        await self.call("POST", "commit", f"making the image {image}", query=query, body=body, total=LONG_TIMEOUT)
-
     async def image_platform(self, image_id: str) -> str:
         """What an image is for, such as `linux/amd64`; empty where nobody knows."""
         with contextlib.suppress(EngineError):

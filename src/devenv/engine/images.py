@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -111,6 +111,25 @@ async def written(engine: Engine, image: str) -> tuple[str, ...]:
     environment = await engine.ask(f"{path}/json", what, lambda shown: (shown.get("Config") or {}).get("Env") or ())
     history = await engine.ask(f"{path}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown])
     return (*environment, *history)
+
+
+async def inspect(engine: Engine, reference: str) -> dict[str, Any]:
+    """The image as the engine describes it. Raises CallError where it is not there."""
+    return await engine.ask(f"images/{quote(reference)}/json", f"inspecting {reference}", dict)
+
+
+async def labelled(engine: Engine, label: str) -> dict[str, Mapping[str, str]]:
+    """Name -> labels of the images that carry the label."""
+    query = {"filters": json.dumps({"label": [label]})}
+    listed = await engine.ask("images/json", "listing images", list, query)
+    return {name: image.get("Labels") or {} for image in listed for name in image.get("RepoTags") or ()}
+
+
+async def commit(engine: Engine, container: str, reference: str, config: Mapping[str, Any]) -> None:
+    """The container's files as an image of that name, with that config where it says something."""
+    name, version = parted(reference)
+    query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
+    await engine.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
 
 async def export(engine: Engine, references: Sequence[str], take: Callable[[bytes], object]) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from devenv.concurrent import each
+from devenv.engine import images
 from devenv.engine.api import Engine
 from devenv.images import authorities, hostsettings
 from devenv.images.hostsettings import Settings
@@ -64,31 +65,34 @@ def told(settings: Settings) -> tuple[Notice, ...]:
     return (*given, *(Notice(f"not given to builds: {left}") for left in settings.left_out))
 
 
-async def derive(engine: Engine, images: Mapping[str, str], settings: Settings, emit: Emit) -> dict[str, str]:
-    """Reference -> the derived image, made where it is missing, for `images`: reference -> image on the engine.
+async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, emit: Emit) -> dict[str, str]:
+    """Reference -> the derived image, made where it is missing, for `wanted`: reference -> image on the engine.
 
     Images with ONBUILD stay as they are. What was derived from the reference before goes, where nothing uses it.
     """
     if not settings.kinds:
         return {}
-    known = await engine.labelled_images(OF)
-    shown = await _shown(engine, images)
-    wanted = {}
-    for reference, image in shown.items():
+    known = await images.labelled(engine, OF)
+    shown = await each(lambda here: images.inspect(engine, here), wanted.values())
+    places = {}
+    for reference, image in zip(wanted, shown, strict=True):
         if image["Config"].get("OnBuild"):
             emit(Notice(f"{familiar(reference)} has ONBUILD instructions, and gets nothing of this host's settings"))
         else:
-            wanted[reference] = Derived(name(reference, image["Id"], settings), reference, image)
+            places[reference] = Derived(name(reference, image["Id"], settings), reference, image)
 
     async def make(derived: Derived) -> None:
         emit(ImageState(derived.reference, "making", "this host's settings"))
         await _make(engine, derived, settings)
 
-    await each(make, [derived for derived in wanted.values() if derived.name not in known])
-    ours = {(labels.get(OF), old): old for old, labels in known.items() if old.startswith(f"{INSIDE_REGISTRY}/")}
-    stale = [old for (of, _), old in ours.items() if of in wanted and old != wanted[of].name]
-    await each(engine.remove_image, stale)
-    return {reference: derived.name for reference, derived in wanted.items()}
+    await each(make, [derived for derived in places.values() if derived.name not in known])
+    stale = [
+        old
+        for old, labels in known.items()
+        if old.startswith(f"{INSIDE_REGISTRY}/") and (place := places.get(labels[OF])) and place.name != old
+    ]
+    await each(lambda old: images.untag(engine, old), stale)
+    return {reference: derived.name for reference, derived in places.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +116,12 @@ class Derived:
 
 def name(reference: str, image_id: str, settings: Settings) -> str:
     """`inside.devenv/node:22-0123456789ab`: another one for another image and for other settings."""
-    content = json.dumps([FORMAT, image_id, asdict(replace(settings, left_out=()))], sort_keys=True)
+    given = asdict(replace(settings, left_out=(), public=()))
+    content = json.dumps([FORMAT, image_id, given], sort_keys=True)
     repository, tag, _ = split(familiar(reference))
     path = re.sub(r"[^a-z0-9/._-]", "-", repository)
     tags = [*([tag[:LONGEST_TAG]] if tag else []), hashlib.sha256(content.encode()).hexdigest()[:12]]
     return f"{INSIDE_REGISTRY}/{path}:{'-'.join(tags)}"
-
-
-async def _shown(engine: Engine, images: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    found = await each(engine.image, images.values())
-    return {reference: image for reference, image in zip(images, found, strict=True) if image}
 
 
 async def _make(engine: Engine, derived: Derived, settings: Settings) -> None:
@@ -134,7 +134,7 @@ async def _make(engine: Engine, derived: Derived, settings: Settings) -> None:
         for path, archive in zip(READ, archives, strict=True):
             found |= _unpacked(os.path.dirname(path), archive) if archive else {}
         await engine.put(container, _packed(overlay(settings, found), links(found)))
-        await engine.commit(container, derived.name, derived.config(settings))
+        await images.commit(engine, container, derived.name, derived.config(settings))
     finally:
         with anyio.CancelScope(shield=True):
             await engine.remove_container(container)

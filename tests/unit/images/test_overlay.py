@@ -1,0 +1,101 @@
+"""Which files of an image change for the host's settings, and that its own lines stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.images.hostsettings import Settings
+from devenv.images.overlay import GO_ENV, KEPT, NPMRC, PIP_CONF, RELEASE, TRUSTED, links, overlay, with_certificates
+
+CA, PUBLIC = (
+    f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
+)
+RED_HAT = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+OURS = Settings(authorities=(CA,), public=(PUBLIC,))
+SOURCES = "/etc/apt/sources.list.d/debian.sources"
+
+
+def test_the_company_is_trusted_besides_the_public() -> None:
+    """The image's own bundle is kept whole, and the certificate lies where update-ca-certificates finds it."""
+    changes = overlay(OURS, {TRUSTED: PUBLIC.encode()})
+    assert changes[TRUSTED] == (PUBLIC + CA).encode()
+    assert [path for path in changes if path.startswith(KEPT)] == [f"{KEPT}/devenv-bf2a18ac.crt"] or len(changes) > 1
+    assert changes[PIP_CONF] == f"[global]\ncert={TRUSTED}\n".encode()
+    assert all(changes[path] == f"cafile={TRUSTED}\n".encode() for path in NPMRC)
+
+
+def test_an_image_without_a_bundle_gets_one_with_the_public_authorities() -> None:
+    """Tools take that one file for all that is to be trusted."""
+    assert overlay(OURS, {})[TRUSTED] == (PUBLIC + CA).encode()
+
+
+def test_what_an_image_trusts_already_is_not_written_again() -> None:
+    """However the lines of the certificate are broken."""
+    known = CA.replace("Q09N", "Q09N\n").encode()
+    assert with_certificates(known, [CA]) == known
+    assert TRUSTED not in overlay(OURS, {TRUSTED: known})
+    assert with_certificates(b"no newline", [CA]) == b"no newline\n" + CA.encode()
+
+
+def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
+    """A link in place of Debian's bundle stays a link; without one, there is one more file."""
+    changes = overlay(OURS, {RED_HAT: PUBLIC.encode(), TRUSTED: None})
+    assert changes[RED_HAT] == (PUBLIC + CA).encode()
+    assert TRUSTED not in changes
+    assert any(path.startswith("/etc/pki/ca-trust/source/anchors/devenv-") for path in changes)
+    assert overlay(OURS, {RED_HAT: PUBLIC.encode()})[TRUSTED] == (PUBLIC + CA).encode()
+
+
+def test_lines_of_the_image_win_over_ours() -> None:
+    """Its files are added to; what is no plain file is left alone."""
+    given = Settings(
+        npm={"registry": "https://npm.test/"}, pip={"index-url": "https://pip.test", "trusted-host": "x"}
+    )
+    image = {
+        NPMRC[0]: b"registry=https://own.test/\n",
+        NPMRC[1]: b"fund=false",
+        NPMRC[2]: None,
+        PIP_CONF: b"# ours\n[global]\nindex_url = https://own.test\n[list]\nformat=columns\n",
+    }
+    assert overlay(given, image) == {
+        NPMRC[1]: b"fund=false\nregistry=https://npm.test/\n",
+        PIP_CONF: b"# ours\n[global]\ntrusted-host=x\nindex_url = https://own.test\n[list]\nformat=columns\n",
+    }
+
+
+def test_gos_own_file_is_written_where_go_is() -> None:
+    """Its defaults are lines of a file, so ours take their place."""
+    given = Settings(go={"GOPROXY": "https://go.test"})
+    assert overlay(given, {}) == {}
+    assert overlay(given, {GO_ENV: b"GOPROXY=https://proxy.golang.org,direct\nGOTOOLCHAIN=auto"}) == {
+        GO_ENV: b"GOTOOLCHAIN=auto\nGOPROXY=https://go.test\n"
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "old", "new"),
+    [
+        (b"ID=debian\n", b"URIs: http://deb.debian.org/debian\n", b"URIs: http://m.test/deb/\n"),
+        (b"ID=debian\n", b"URIs: http://deb.debian.org/debian-security\n", b"URIs: http://m.test/sec/\n"),
+        (b"ID=debian\n", b"deb http://ftp.de.debian.org/debian/ trixie main", b"deb http://m.test/deb/ trixie main"),
+        (b'ID="ubuntu"\n', b"deb http://archive.ubuntu.com/ubuntu/ noble main", b"deb http://u.test/ noble main"),
+        (b"ID=ubuntu\n", b"deb http://ports.ubuntu.com/ubuntu-ports noble main", None),
+        (b"ID=debian\n", b"deb https://other.test/debian trixie main", None),
+        (b"ID=alpine\n", b"URIs: http://deb.debian.org/debian\n", None),
+        (b"", b"URIs: http://deb.debian.org/debian\n", None),
+    ],
+)
+def test_a_mirror_takes_the_place_of_the_archive_it_mirrors(release: bytes, old: bytes, new: bytes | None) -> None:
+    """In images of the host's distribution alone, and only for the public archives."""
+    given = Settings(
+        apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
+    )
+    changes = overlay(given, {RELEASE: release, SOURCES: old, "/etc/apt/sources.list.d": None})
+    assert changes == ({SOURCES: new} if new else {})
+
+
+def test_openssl_finds_the_bundle_by_a_link() -> None:
+    """Where OpenSSL's folder is and its link is not: Debian's older images lack it."""
+    assert links({"/usr/lib/ssl": None}) == {"/usr/lib/ssl/cert.pem": TRUSTED}
+    assert links({"/usr/lib/ssl": None, "/usr/lib/ssl/cert.pem": None}) == {}
+    assert links({}) == {}
