@@ -7,6 +7,7 @@ of ours would take the roots that a distribution has and others have not for a c
 from __future__ import annotations
 
 import base64
+import contextlib
 import glob
 import http.client
 import os
@@ -84,7 +85,11 @@ def companys(trust: Trust, presented: Certificates | None) -> Certificates:
 
 def certificates(text: str) -> Certificates:
     """The certificates of a text in PEM, whatever else is in it."""
-    return frozenset(base64.b64decode("".join(body.split())) for body in _PEM.findall(text))
+    found = set()
+    for body in _PEM.findall(text):
+        with contextlib.suppress(ValueError):
+            found.add(base64.b64decode("".join(body.split())))
+    return frozenset(found)
 
 
 def pem(certificate: bytes) -> str:
@@ -146,7 +151,8 @@ def _read(paths: Iterable[str]) -> Certificates:
 async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
     context = ssl.create_default_context()
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # what a company made for itself may lack what the strict demand
-    context.load_verify_locations(cadata="".join(map(pem, trust.added | trust.bundle)))
+    with contextlib.suppress(ssl.SSLError):  # what is no certificate
+        context.load_verify_locations(cadata="".join(map(pem, trust.added | trust.bundle)))
     anchors: list[bytes | None] = []
 
     async def ask(site: str) -> None:

@@ -48,15 +48,19 @@ def test_go_reads_its_file_and_the_variables_before_it() -> None:
     ("sources", "release", "found"),
     [
         (
-            "# URIs: http://comment.test\nTypes: deb\nURIs: http://m.test/debian/\nSuites: trixie trixie-updates\n"
-            "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
-            "Types: deb\nURIs: https://s.test/sec\nSuites: trixie-security\nComponents: main contrib\n",
+            (
+                "# URIs: http://no.test\nURIs: http://m.test/debian/\nSuites: trixie trixie-updates\n"
+                "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
+                "Types: deb\nURIs: https://s.test/sec\nSuites: trixie-security\nComponents: main contrib\n"
+            ),
             DEBIAN,
             {"debian": "http://m.test/debian", "debian-security": "https://s.test/sec"},
         ),
         (
-            "deb [arch=amd64] http://m.test/ubuntu noble main universe\n"
-            "deb http://m.test/ubuntu noble-security main\ndeb-src http://src.test noble main\n",
+            (
+                "deb [arch=amd64] http://m.test/ubuntu noble main universe\n"
+                "deb http://m.test/ubuntu noble-security main\ndeb-src http://src.test noble main\n"
+            ),
             UBUNTU,
             {"ubuntu": "http://m.test/ubuntu", "ubuntu-security": "http://m.test/ubuntu"},
         ),
