@@ -1,0 +1,180 @@
+"""Derived images on a real engine: the image under them and some files, in no word of their config or history."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.engine.api import Engine
+from devenv.images.hostsettings import Settings
+from devenv.images.inside import OF, derive
+from devenv.model.events import Event, ImageState, Notice
+from support import engine as docker
+from support.stack import unique_name
+
+pytestmark = [pytest.mark.anyio, pytest.mark.engine]
+
+CA, PUBLIC = (
+    f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
+)
+CANARY = "npm-canary.test"
+GIVEN = Settings(authorities=(CA,), public=(PUBLIC,), npm={"registry": f"https://{CANARY}/"})
+CHANGES = (
+    "USER 1000",
+    "ENV A=b",
+    'ENTRYPOINT ["/run"]',
+    'CMD ["x"]',
+    "WORKDIR /w",
+    "VOLUME /v",
+    "LABEL own=1",
+    "EXPOSE 80",
+)
+DEBIANS = {"etc/ssl/certs/ca-certificates.crt": PUBLIC, "usr/lib/ssl/openssl.cnf": ""}
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def image(engine: str, tmp_path: Path) -> Iterator[Make]:
+    """An image of these files, links and Dockerfile instructions; it goes at the end, with all that is on it."""
+    made: list[str] = []
+
+    def make(
+        files: Mapping[str, str], links: Mapping[str, str] | None = None, changes: Sequence[str] = CHANGES
+    ) -> str:
+        name = f"{unique_name('inside')}:1"
+        with tarfile.open(tmp_path / "root.tar", "w") as tar:
+            folder = tarfile.TarInfo("etc/ssl")
+            folder.type, folder.mode, folder.uid = tarfile.DIRTYPE, 0o711, 7
+            tar.addfile(folder)
+            for path, text in files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(text), 0o644
+                tar.addfile(entry, io.BytesIO(text.encode()))
+            for path, target in (links or {}).items():
+                entry = tarfile.TarInfo(path)
+                entry.type, entry.linkname = tarfile.SYMTYPE, target
+                tar.addfile(entry)
+        docker.docker("import", *(f"--change={change}" for change in changes), str(tmp_path / "root.tar"), name)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        on_it = docker.docker("images", "-q", f"--filter=label={OF}={name}").split()
+        docker.docker("rmi", "-f", *on_it, name)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What was told."""
+    return []
+
+
+async def test_a_derived_image_differs_in_layers_and_a_label_alone(
+    api: Engine, image: Make, events: list[Event]
+) -> None:
+    """Who inspects it, or reads its history, learns nothing of the host; no container is left."""
+    name = image(DEBIANS)
+    before = docker.docker("ps", "-aq", f"--filter=label={OF}={name}")
+    derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
+    assert before == docker.docker("ps", "-aq", f"--filter=label={OF}={name}") == ""
+    base, found = docker.inspect(name), docker.inspect(derived)
+    assert found["RootFS"]["Layers"][:-1] == base["RootFS"]["Layers"]
+    labels = found["Config"].pop("Labels")
+    assert labels == {**base["Config"].pop("Labels"), "devenv.inside": "ca,npm", "devenv.inside.of": name}
+    assert found["Config"] == base["Config"]
+    assert (found["Os"], found["Architecture"]) == (base["Os"], base["Architecture"])
+    written = docker.docker("history", "--no-trunc", derived) + docker.docker("inspect", derived)
+    assert CANARY not in written
+    assert "CERTIFICATE" not in written
+    assert events == [ImageState(name, "making", "this host's settings")]
+
+
+async def test_the_files_of_an_image_are_added_to(api: Engine, image: Make, events: list[Event]) -> None:
+    """Root owns them and all may read them; folders stay as they were."""
+    name = image({**DEBIANS, "etc/npmrc": "fund=false\n"})
+    derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
+    members = await _files(api, derived)
+    bundle = members["etc/ssl/certs/ca-certificates.crt"]
+    assert bundle[1] == PUBLIC + CA
+    assert (bundle[0].mode & 0o777, bundle[0].uid) == (0o644, 0)
+    assert members["etc/npmrc"][1].splitlines() == [
+        "fund=false",
+        f"registry=https://{CANARY}/",
+        "cafile=/etc/ssl/certs/ca-certificates.crt",
+    ]
+    assert members["usr/lib/ssl/cert.pem"][0].linkname == "/etc/ssl/certs/ca-certificates.crt"
+    assert [path for path in members if path.startswith("usr/local/share/ca-certificates/devenv-")]
+    assert (members["etc/ssl"][0].mode & 0o777, members["etc/ssl"][0].uid) == (0o711, 7)
+
+
+async def test_links_are_written_through(api: Engine, image: Make, events: list[Event]) -> None:
+    """Red Hat's layout: the folder of Debian's bundle is a link there, and stays one."""
+    bundle = "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+    links = {"etc/ssl/certs": "../pki/tls/certs", "etc/pki/tls/certs/ca-bundle.crt": f"/{bundle}"}
+    name = image({bundle: PUBLIC}, links)
+    members = await _files(api, (await derive(api, {name: name}, GIVEN, events.append))[name])
+    assert members[bundle][1] == PUBLIC + CA
+    assert members["etc/pki/tls/certs/ca-certificates.crt"][1] == PUBLIC + CA
+    assert members["etc/ssl/certs"][0].issym()
+    assert members["etc/pki/tls/certs/ca-bundle.crt"][0].issym()
+
+
+async def test_an_image_of_nothing_but_a_file_is_derived_too(api: Engine, image: Make, events: list[Event]) -> None:
+    """It says nothing of what to run, and so says what is derived from it."""
+    name = image({"a": "b"}, changes=())
+    config = docker.inspect((await derive(api, {name: name}, GIVEN, events.append))[name])["Config"]
+    assert not config["Cmd"]
+    assert not config["Entrypoint"]
+    assert not config["Env"]
+
+
+async def test_a_derived_image_is_made_once_for_an_image_and_settings(
+    api: Engine, image: Make, events: list[Event]
+) -> None:
+    """Other settings make another one in its place, except where a container uses the old one."""
+    name = image(DEBIANS)
+    first = await derive(api, {name: name}, GIVEN, events.append)
+    made = docker.inspect(first[name])["Id"]
+    assert await derive(api, {name: name}, replace(GIVEN, public=(), left_out=("x",)), events.append) == first
+    assert docker.inspect(first[name])["Id"] == made
+    assert len(events) == 1
+    second = await derive(api, {name: name}, replace(GIVEN, npm={}), events.append)
+    assert not docker.succeeds("image", "inspect", first[name])
+    container = docker.docker("create", second[name])
+    try:
+        third = await derive(api, {name: name}, replace(GIVEN, pip={"index-url": "https://p.test"}), events.append)
+        assert docker.succeeds("image", "inspect", second[name], third[name])
+    finally:
+        docker.docker("rm", "-v", container)
+    assert len({first[name], second[name], third[name]}) == 3
+
+
+async def test_what_would_run_in_a_build_is_left_alone(api: Engine, image: Make, events: list[Event]) -> None:
+    """ONBUILD instructions would run where nobody wrote them; without settings there is nothing to do."""
+    name = image(DEBIANS, changes=("ONBUILD RUN true",))
+    assert await derive(api, {name: name}, GIVEN, events.append) == {}
+    assert [event for event in events if isinstance(event, Notice) and "ONBUILD" in event.message] == events != []
+    assert await derive(api, {name: name}, Settings(left_out=("x",)), events.append) == {}
+
+
+async def _files(api: Engine, image: str) -> dict[str, tuple[tarfile.TarInfo, str]]:
+    container = docker.docker("create", "--network=none", image)
+    try:
+        archive = await api.get(container, "/")
+    finally:
+        docker.docker("rm", "-v", container)
+    assert archive is not None
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return {member.name.strip("./"): (member, _text(tar, member)) for member in tar}
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file: Any = tar.extractfile(member) if member.isreg() else None
+    return file.read().decode() if file else ""
