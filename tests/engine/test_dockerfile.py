@@ -41,7 +41,7 @@ DOCKERFILES = {
     "a stage is no image": "FROM R/a:1 AS dev\nFROM dev\n",
     "a stage named in capitals": "FROM R/a:1 AS Dev\nFROM dev\nCOPY --from=DEV /x /x\n",
     "a later stage of that name": "FROM R/a:1 AS x\nFROM R/b:1 AS x\nFROM x\n",
-    "COPY takes the last stage of that name": "FROM R/a:1 AS x\nFROM R/b:1\nCOPY --from=x / /\nFROM R/c:1 AS x\nFROM 1\n|1",
+    "COPY takes the last stage of that name": "FROM R/a:1 AS x\nFROM R/b:1 AS y\nCOPY --from=x / /\nFROM R/c:1 AS x\n|y",
     "only what the last stage needs": "FROM R/a:1 AS build\nFROM R/b:1\n",
     "COPY --from a stage": "FROM R/a:1 AS build\nFROM R/b:1\nCOPY --from=build /a /a\n",
     "COPY --from a number": "FROM R/a:1\nFROM R/b:1\nFROM R/c:1\nCOPY --from=1 /a /a\n",

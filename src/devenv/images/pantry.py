@@ -47,7 +47,7 @@ async def provide(
     """
     asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
-    wanted = needs(project, texts)
+    wanted = needs(project, texts, engine.platform)
     here = {reference: image.name for reference, image in (await at_hand(engine, wanted, asked)).items()}
     for need in wanted:
         if name := here.get(need.reference):
@@ -69,15 +69,15 @@ async def provide(
     fresh = {need.reference: need.reference for need in waiting if need.reference not in failures}
     names = {**here, **fresh, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    named = bases(project, texts).items()
+    named = bases(project, texts, engine.platform).items()
     built = {service: {name: swaps[name] for name in names if name in swaps} for service, names in named}
     frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
     return Provided(swaps, {name: one for name, one in built.items() if one}, frontends | dict.fromkeys(bare))
 
 
-async def wanted_by(project: Project) -> tuple[Need, ...]:
+async def wanted_by(engine: Engine, project: Project) -> tuple[Need, ...]:
     """The needs of the project, its Dockerfiles read from disk."""
-    return needs(project, await anyio.to_thread.run_sync(dockerfiles, project))
+    return needs(project, await anyio.to_thread.run_sync(dockerfiles, project), engine.platform)
 
 
 def dockerfiles(project: Project) -> dict[str, DockerfileText]:

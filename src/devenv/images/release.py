@@ -158,7 +158,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
 
 async def _check(engine: Engine, project: Project, options: Options) -> None:
     """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
-    taken = bases(project, await anyio.to_thread.run_sync(pantry.dockerfiles, project))
+    taken = bases(project, await anyio.to_thread.run_sync(pantry.dockerfiles, project), engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
         sources = [image, *taken.get(service.name, ()), *_contexts(service, project)]

@@ -4,99 +4,98 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.images.dockerfile import Reference, expand, instructions, references
+from devenv.images.dockerfile import FROM, Reference, expand, frontend, instructions, references, without_syntax
 
+# More of them, and the builder's own opinion, are in tests/engine/test_dockerfile.py.
 CASES = {
-    "plain": ("FROM node:22\nRUN true\n", ["1 base node:22"]),
-    "lower case, tabs, byte order mark": ("\ufefffrom\tnode:22", ["1 base node:22"]),
-    "no FROM": ("# nothing\n", []),
-    "scratch": ("FROM scratch\nCOPY a /a", []),
-    "a stage is no image": ("FROM node:22 AS dev\nFROM dev\n", ["1 base node:22"]),
-    "stage names ignore case": ("FROM node:22 AS Dev\nFROM dEV\n", ["1 base node:22"]),
-    "a stage named like an image": ("FROM node AS node\nFROM node\n", ["1 base node"]),
-    "a later stage of that name is an image before it": (
-        "FROM alpine\nFROM base AS x\nFROM x AS base\n",
-        ["2 base base"],
-    ),
-    "only what the last stage needs": ("FROM golang:1 AS build\nFROM alpine\n", ["2 base alpine"]),
-    "COPY --from a stage": (
-        "FROM golang:1 AS build\nFROM alpine\nCOPY --from=build /a /a\n",
-        ["1 base golang:1", "2 base alpine"],
-    ),
-    "COPY --from a number": (
-        "FROM golang:1\nFROM alpine\nCOPY --from=0 /a /a\n",
-        ["1 base golang:1", "2 base alpine"],
-    ),
-    "COPY --from an image": (
-        "FROM alpine\nCOPY --chown=1 --from=caddy:2 /a /a\n",
-        ["1 base alpine", "2 base caddy:2"],
-    ),
-    "COPY --from the stage itself is an image": (
-        "FROM alpine AS a\nCOPY --from=a /a /a",
-        ["1 base alpine", "2 base a"],
-    ),
-    "ADD --from": ("FROM alpine\nADD --from=x:1 /a /a\n", ["1 base alpine", "2 base x:1"]),
+    "plain": ("FROM node:22\nRUN true\n", ["1 node:22"]),
+    "lower case, tabs, byte order mark": ("\ufefffrom\tnode:22", ["1 node:22"]),
+    "quotes": ("FROM 'node':\"22\"\n", ["1 node:22"]),
+    "nothing": ("# nothing\n", []),
+    "FROM without a name": ("FROM\n", ["1 "]),
+    "scratch": ("FROM scratch\nCOPY --from=scratch a /a", []),
+    "a stage is no image": ("FROM node:22 AS Dev\nFROM dev\n", ["1 node:22"]),
+    "FROM heeds case": ("FROM node:22 AS Dev\nFROM Dev\n", ["2 Dev"]),
+    "COPY does not": ("FROM a AS dev\nFROM b\nCOPY --from=DEV a /a", ["1 a", "2 b"]),
+    "a stage named like an image": ("FROM node AS node\nFROM node\n", ["1 node"]),
+    "only what the last stage needs": ("FROM golang:1 AS build\nFROM alpine\n", ["2 alpine"]),
+    "COPY --from a number": ("FROM golang:1\nFROM alpine\nCOPY --from=0 /a /a\n", ["1 golang:1", "2 alpine"]),
+    "COPY --from a number beyond": ("FROM alpine\nCOPY --from=7 /a /a\n", ["1 alpine", "2 7 COPY --from"]),
+    "COPY --from an image": ("FROM a\nCOPY --chown=1 --from=b:2 /a /a\n", ["1 a", "2 b:2 COPY --from"]),
+    "COPY --from with nothing": ("FROM a\nCOPY --from= /a /a\n", ["1 a"]),
+    "ADD takes from nobody": ("FROM a\nADD --from=x:1 /a /a\n", ["1 a"]),
     "RUN --mount from": (
-        "FROM alpine\nRUN --mount=type=cache,target=/c --mount=type=bind,from=tool:3,target=/t x --from=no\n",
-        ["1 base alpine", "2 base tool:3"],
+        "FROM a\nRUN --mount=type=cache,target=/c --mount=type=bind,FROM=b:3,target=/t x --mount=from=no\n",
+        ["1 a", "2 b:3 RUN --mount"],
     ),
-    "--from in a command is none": ("FROM alpine\nRUN tool --mount=type=bind,from=no\n", ["1 base alpine"]),
-    "ARG before FROM": ("ARG V=22\nFROM node:${V}\n", ["2 base node:22"]),
-    "ARG with quotes and several names": ('ARG A="node" B=22\nFROM $A:$B\n', ["2 base node:22"]),
-    "ARG built on another": ("ARG V=22\nARG IMAGE=node:${V}-slim\nFROM ${IMAGE}\n", ["3 base node:22-slim"]),
-    "a build arg wins": ("ARG MAJOR=1\nFROM node:$MAJOR\n", ["2 base node:20"]),
-    "a build arg that is not declared": ("FROM node:${MAJOR:-18}\n", ["1 base node:18"]),
-    "unknown variable": ("FROM ${NOWHERE}\nRUN x", []),
-    "an ARG of a stage is not known to FROM": ("FROM a\nARG V=1\nFROM b:${V}\n", []),
-    "an ARG of a stage, in a mount": (
-        "ARG V=3\nFROM a\nARG V\nRUN --mount=type=bind,from=tool:${V} x",
-        ["2 base a", "4 base tool:3"],
-    ),
-    "platform": ("FROM --platform=linux/arm64 node:22\n", ["1 base node:22 linux/arm64"]),
-    "platform by an unknown variable": ("FROM --platform=$BUILDPLATFORM node:22 AS b\n", ["1 base node:22"]),
+    "an escaped letter in a flag": ("FROM a\nCOPY --from=b\\:1 /a /a\n", ["1 a", "2 b:1 COPY --from"]),
+    "a mount that is no list": ("FROM a\nRUN --mount= x\n", ["1 a"]),
+    "no variables in --from": ("ARG V=1\nFROM a\nCOPY --from=b:$V /a /a\n", ["2 a", "3 b:$V COPY --from"]),
+    "ARG before FROM": ("ARG V=22\nFROM node:${V}\n", ["2 node:22"]),
+    "ARG with quotes and several names": ('ARG A="node" B=22\nFROM $A:$B\n', ["2 node:22"]),
+    "a build arg wins": ("ARG MAJOR=1\nFROM node:$MAJOR\n", ["2 node:20"]),
+    "a build arg that is not declared": ("FROM node:${MAJOR:-18}\n", ["1 node:18"]),
+    "an unknown variable": ("FROM a${NOWHERE}\n", ["1 a"]),
+    "nothing but an unknown variable": ("FROM ${NOWHERE}\n", ["1 ${NOWHERE}"]),
+    "a malformed variable": ("FROM a:${X\n", ["1 a:${X"]),
+    "an ARG of a stage": ("FROM a\nARG V=1\nFROM b:2${V}\n", ["3 b:2"]),
+    "an ARG with nothing": ("ARG V\nFROM a:1$V\n", ["2 a:1"]),
+    "platform": ("FROM --platform=linux/arm64 node:22\n", ["1 node:22 linux/arm64"]),
+    "BUILDPLATFORM": ("FROM --platform=$BUILDPLATFORM a\n", ["1 a linux/amd64"]),
     "continued line with a comment in it": (
-        "FROM alpine\nRUN a && \\\n# FROM no:1\n\n  b \\\n  FROM no:2\nCOPY --from=x /a /b\n",
-        ["1 base alpine", "7 base x"],
+        "FROM a\nRUN a && \\\n# FROM no:1\n\n  b \\\n  FROM no:2\nCOPY --from=x /a /b\n",
+        ["1 a", "7 x COPY --from"],
     ),
-    "continued FROM": ("FROM \\\n  node:22 \\\n  AS dev\nFROM dev", ["1 base node:22"]),
-    "trailing blanks after the backslash": ("FROM alpine\nRUN a \\  \nFROM no:1\n", ["1 base alpine"]),
-    "two backslashes do not continue": ("FROM alpine\nRUN a \\\\\nFROM b\n", ["3 base b"]),
-    "escape directive": ("# escape=`\nFROM alpine\nRUN a `\nFROM no:1\n", ["2 base alpine"]),
-    "escape is no directive after a comment": ("# hello\n# escape=`\nFROM a\nRUN a `\nFROM b\n", ["5 base b"]),
-    "here-document": ("FROM alpine\nRUN <<EOF\nFROM no:1\nEOF\nCOPY --from=x a b\n", ["1 base alpine", "5 base x"]),
+    "continued to the end": ("FROM a\nRUN x \\", ["1 a"]),
+    "nothing continued": ("FROM a\n\\\n", ["1 a"]),
+    "trailing blanks after the backslash": ("FROM a\nRUN a \\  \nFROM no:1\n", ["1 a"]),
+    "two backslashes do not continue": ("FROM a\nRUN a \\\\\nFROM b\n", ["3 b"]),
+    "escape directive": ("# escape=`\nFROM a\nRUN a `\nFROM no:1\n", ["2 a"]),
+    "escape is no directive after a comment": ("# hello\n# escape=`\nFROM a\nRUN a `\nFROM b\n", ["5 b"]),
+    "here-document": ("FROM a\nRUN <<EOF\nFROM no:1\nEOF\nCOPY --from=x a b\n", ["1 a", "5 x COPY --from"]),
+    "here-document without an end": ("FROM a\nRUN << EOF\nFROM no:1\n", ["1 a"]),
     "here-document, quoted and with tabs": (
-        "FROM alpine\nRUN <<-'END' sh\n\tFROM no:1\n\tEND\nCOPY --from=x a b\n",
-        ["1 base alpine", "5 base x"],
+        "FROM a\nRUN <<-'END' sh\n\tFROM no:1\n\tEND\nCOPY --from=x a b\n",
+        ["1 a", "5 x COPY --from"],
     ),
     "two here-documents": (
-        "FROM alpine\nCOPY <<one <<two /d/\nFROM no:1\none\nFROM no:2\ntwo\nCOPY --from=x a b\n",
-        ["1 base alpine", "7 base x"],
+        "FROM a\nCOPY <<one <<two /d/\nFROM no:1\none\nFROM no:2\ntwo\nCOPY --from=x a b\n",
+        ["1 a", "7 x COPY --from"],
     ),
-    "a shift is no here-document": ('FROM a\nRUN echo $((1<<2)) "<<EOF"\nFROM b\n', ["3 base b"]),
-    "syntax": ("# syntax=docker/dockerfile:1\nFROM alpine\n", ["1 frontend docker/dockerfile:1", "2 base alpine"]),
+    "here-document of ONBUILD": ("FROM a\nONBUILD RUN <<E\nFROM no:1\nE\n", ["1 a"]),
+    "a shift is no here-document": ('FROM a\nRUN echo $((1<<2)) "<<EOF"\nFROM b\n', ["3 b"]),
+    "JSON has none": ('FROM a\nRUN ["cat", "<<EOF"]\nFROM b\n', ["3 b"]),
+    "an open quote": ("FROM a\nRUN echo it's <<EOF\nFROM b\n", ["3 b"]),
+    "ONBUILD counts for who builds on it": (
+        "FROM a AS x\nONBUILD COPY --from=b c d\nONBUILD\nFROM x\n",
+        ["1 a", "2 b COPY --from"],
+    ),
+    "ONBUILD does not count where it stands": ("FROM a\nONBUILD COPY --from=b c d\n", ["1 a"]),
+    "stages in a circle": ("FROM a AS x\nCOPY --from=y a b\nFROM b AS y\nCOPY --from=x a b\n", ["1 a", "3 b"]),
+    "syntax": ("# syntax=docker/dockerfile:1\nFROM a\n", ["1 docker/dockerfile:1 # syntax=", "2 a"]),
     "syntax after another directive": (
         "# check=skip=all\n#Syntax = docker/dockerfile:1.7 \nFROM a\n",
-        ["2 frontend docker/dockerfile:1.7", "3 base a"],
+        ["2 docker/dockerfile:1.7 # syntax=", "3 a"],
     ),
-    "syntax is no directive after an instruction": ("FROM alpine\n# syntax=x\n", ["1 base alpine"]),
-    "windows line ends": ("FROM alpine\r\nRUN a \\\r\n  b\r\nCOPY --from=x a b\r\n", ["1 base alpine", "4 base x"]),
+    "syntax is no directive after an instruction": ("FROM a\n# syntax=x\n", ["1 a"]),
+    "windows line ends": ("FROM a\r\nRUN a \\\r\n  b\r\nCOPY --from=x a b\r\n", ["1 a", "4 x COPY --from"]),
 }
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES.keys())
 def test_references(text: str, expected: list[str]) -> None:
     """Exactly the images that the last stage reaches are found, with their lines."""
-    assert [shown(found) for found in references(text, args={"MAJOR": "20"})] == expected
+    assert [shown(found) for found in references(text, args={"MAJOR": "20"}, builder="linux/amd64")] == expected
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        (None, ["1 base node:22", "4 base alpine"]),
-        ("build", ["1 base node:22"]),
-        ("BUILD", ["1 base node:22"]),
-        ("test", ["1 base node:22", "2 base chrome"]),
-        ("1", ["1 base node:22", "2 base chrome"]),
+        (None, ["1 node:22", "4 alpine"]),
+        ("build", ["1 node:22"]),
+        ("BUILD", ["1 node:22"]),
+        ("test", ["1 node:22", "2 chrome"]),
+        ("1", []),
         ("missing", []),
     ],
 )
@@ -110,13 +109,15 @@ def test_only_the_target_counts(target: str | None, expected: list[str]) -> None
 def test_named_contexts_are_no_images() -> None:
     """What an additional context replaces is not needed, be it a base or the source of a copy."""
     text = "FROM node:22\nCOPY --from=shared a b\nCOPY --from=caddy:2 a b\n"
-    assert [shown(found) for found in references(text, contexts=["Shared", "node:22"])] == ["3 base caddy:2"]
+    assert [shown(found) for found in references(text, contexts=["Shared", "node:22"])] == ["3 caddy:2 COPY --from"]
 
 
-def test_a_platform_fills_its_variables() -> None:
-    """TARGETARCH and its like follow the platform that is built for."""
-    found = references("FROM base-$TARGETARCH:$TARGETOS\n", platform="linux/arm64")
-    assert [one.name for one in found] == ["base-arm64:linux"]
+def test_the_platforms_fill_their_variables() -> None:
+    """TARGETARCH and its like follow the platform that is built for, BUILDARCH and its like the engine's own."""
+    text = "FROM $BUILDOS-$TARGETARCH:$BUILDARCH-$TARGETVARIANT-$TARGETSTAGE\n"
+    found = references(text, platform="linux/arm/v7", builder="linux/amd64")
+    assert [one.name for one in found] == ["linux-arm:amd64-v7-default"]
+    assert [one.name for one in references("FROM a:$TARGETARCH", builder="linux/s390x")] == ["a:s390x"]
 
 
 @pytest.mark.parametrize(
@@ -125,20 +126,89 @@ def test_a_platform_fills_its_variables() -> None:
         ("plain", "plain"),
         ("$A-$A", "1-1"),
         ("${A}b", "1b"),
-        ("${B:-x}", "x"),
-        ("${E:-x}", "x"),
-        ("${E-x}", ""),
-        ("${A:+y}", "y"),
-        ("${B:+y}", ""),
+        ("a$", "a$"),
+        ("$1x", "x"),
+        ("${B:-x}${B-y}", "xy"),
+        ("${E:-x}${E-x}", "x"),
+        ("${A:-x}${A-y}", "11"),
+        ("${A:+y}${A+z}", "yz"),
+        ("${E:+y}${E+z}${B+q}${B:+q}", "z"),
+        ("${B:-${A}${B:-'z'}}", "1z"),
+        ("${A:?no}${A?}${E?}", "11"),
+        ("${B?it is needed}", None),
+        ("${E:?it is needed}", None),
         ("\\$A", "$A"),
-        ("${B}", None),
-        ("$B", None),
-        ("${A#1}", None),
+        ("'$A'\"$A\"", "$A1"),
+        ('"a\\"b\\c\'"', "a\"b\\c'"),
+        ("a\\", "a"),
+        ("${B}$B", ""),
+        ("${D#*.}|${D##*.}|${D#?}|${D#x}|${B#x}", "b.c|c|.b.c|a.b.c|"),
+        ("${D%.*}|${D%%.*}|${D%?}|${D%x}|${D%%*}", "a.b|a|a.b.|a.b.c|"),
+        ("${D/./-}|${D//./-}|${D/b*/x}|${D/\\*/x}|${S/\\//-}|${B/a/b}", "a-b.c|a-b-c|a.x|a.b.c|x-y|"),
+        ("${A", None),
+        ("${A:-", None),
+        ("${A:", None),
+        ("${}", None),
+        ("${A!x}", None),
+        ("${A/x}", None),
+        ("'open", None),
+        ('"open', None),
     ],
 )
 def test_expand(text: str, expected: str | None) -> None:
-    """Variables are replaced as the Dockerfile reference says; an unknown one makes the text unknown."""
-    assert expand(text, {"A": "1", "E": ""}) == expected
+    """Variables and quotes are replaced as the builder's lexer does it; what it refuses makes the text unknown."""
+    assert expand(text, {"A": "1", "E": "", "D": "a.b.c", "S": "x/y"}) == expected
+
+
+def test_expand_with_another_escape() -> None:
+    """The escape directive counts inside words, too."""
+    assert expand("`$A\\$A", {"A": "1"}, "`") == "$A\\1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# syntax=a/b:1\n", ("a/b:1", 1)),
+        ("\ufeff# syntax=a/b:1", ("a/b:1", 1)),
+        ("#!/usr/bin/x\n# syntax=a/b:1\n", ("a/b:1", 2)),
+        ("// syntax=a/b:1\n", ("a/b:1", 1)),
+        ('{"syntax": "a/b:1"}', ("a/b:1", 1)),
+        ('{"syntax": 1}', ("", 1)),
+        ("[]", ("", 1)),
+        (" # syntax=a/b:1\n", ("", 1)),
+        ("# other=x\n# syntax=a/b:1\n", ("", 1)),
+        ("# escape=`\n# escape=`\n# syntax=a/b:1\n", ("", 1)),
+        ("# syntax=\n", ("", 1)),
+    ],
+)
+def test_frontend(text: str, expected: tuple[str, int]) -> None:
+    """The image that reads the file is found in each form that the builder looks for, with its line."""
+    assert frontend(text) == expected
+
+
+def test_a_build_argument_may_name_the_frontend() -> None:
+    """It counts more than the file; options may follow the image."""
+    found = references("# syntax=a:1\nFROM b\n", args={"BUILDKIT_SYNTAX": " c:1 x=y"})
+    assert [shown(one) for one in found] == ["1 c:1 # syntax=", "2 b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# syntax=a:1\nFROM b\n", "# not used: syntax=a:1\nFROM b\n"),
+        ("\ufeff#syntax=a:1\r\nFROM b\r\n", "\ufeff# not used: syntax=a:1\r\nFROM b\r\n"),
+        ("# syntax=a:1\n# escape=`\nFROM b\n", "# escape=`\n# not used: syntax=a:1\nFROM b\n"),
+        ("#!x\n# syntax=a:1\nFROM b", "#!x\n# not used: syntax=a:1\nFROM b"),
+        ("FROM b\n# syntax=a:1\n", "FROM b\n# syntax=a:1\n"),
+        ("// syntax=a:1\n", "// syntax=a:1\n"),
+    ],
+)
+def test_without_syntax(text: str, expected: str) -> None:
+    """The line is a comment then, no instruction moves, and the other directives still count."""
+    assert without_syntax(text) == expected
+    assert frontend(expected)[0] in ("", "a:1" if text.startswith("//") else "")
+    escapes = [i for i in instructions(expected, "`" if "escape" in text else "\\")]
+    assert [i.line for i in escapes] == [i.line for i in instructions(text)]
 
 
 def test_instructions_keep_their_first_line() -> None:
@@ -153,4 +223,5 @@ def test_instructions_keep_their_first_line() -> None:
 
 
 def shown(found: Reference) -> str:
-    return f"{found.line} {found.kind} {found.name}" + (f" {found.platform}" if found.platform else "")
+    how = "" if found.how == FROM else f" {found.how}"
+    return f"{found.line} {found.name}{how}" + (f" {found.platform}" if found.platform else "")

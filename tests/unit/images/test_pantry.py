@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import anyio
@@ -24,7 +25,7 @@ from devenv.images.references import canonical, registry
 from devenv.model.events import Emit, Event, ImageState, Notice
 from devenv.model.project import Build, Project, Service
 
-NO_ENGINE = cast("Engine", None)
+NO_ENGINE = cast("Engine", SimpleNamespace(platform="linux/amd64"))
 MIRRORS = ("m.example/", "n.example/")
 NO_HOST = "Error response from daemon: lookup registry.test: no such host"
 DENIED = "Error response from daemon: pull access denied"

@@ -125,7 +125,7 @@ def test_bases() -> None:
     dockerfile = DockerfileText(
         "Dockerfile", "# syntax=x:1\nFROM library/node:22 AS a\nFROM a\nCOPY --from=caddy:2 b c\n"
     )
-    assert bases(project, {"app": dockerfile}) == {"app": ("library/node:22", "caddy:2")}
+    assert bases(project, {"app": dockerfile}, "linux/amd64") == {"app": ("library/node:22", "caddy:2")}
 
 
 def a_project(*services: Service) -> Project:
@@ -137,5 +137,5 @@ def shown(project: Project, dockerfiles: dict[str, DockerfileText]) -> list[str]
         f"{need.kind} {need.reference} <- {', '.join(need.users)}"
         + (f" [{need.platform}]" if need.platform else "")
         + (f" {need.policy}" if need.policy else "")
-        for need in needs(project, dockerfiles)
+        for need in needs(project, dockerfiles, "linux/amd64")
     ]
