@@ -58,9 +58,7 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
     return tuple(merged.values())
 
 
-def bases(
-    project: Project, dockerfiles: Mapping[str, DockerfileText], builder: str
-) -> dict[str, tuple[str, ...]]:
+def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: str) -> dict[str, tuple[str, ...]]:
     """Service -> the images, as written, that its Dockerfile takes something from. Raises as `needs`."""
     return {
         service.name: tuple({n.reference: None for n in _of_service(service, text, builder) if n.kind == "base"})

@@ -73,9 +73,9 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
     provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=emit)
     texts = await anyio.to_thread.run_sync(pantry.dockerfiles, project)
     given = wishes.host_settings or settings.host_settings
-    host = await _given(engine, needs(project, texts), provided.swaps, emit) if given else _Given()
+    host = await _given(engine, needs(project, texts, engine.platform), provided.swaps, emit) if given else _Given()
     swaps = {**provided.swaps, **host.images}
-    used = bases(project, texts)
+    used = bases(project, texts, engine.platform)
     builds = {}
     for name in built:
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}

@@ -27,9 +27,10 @@ async def survey(selection: load.Selection) -> list[dict[str, str]]:
 
     Registries are asked for those that are not here, all at once.
     """
-    wanted = await wanted_by((await load.load(selection)).project)
-    recipes = recipes_for(wanted)
+    project = (await load.load(selection)).project
     async with Engine.connect() as engine:
+        wanted = await wanted_by(engine, project)
+        recipes = recipes_for(wanted)
         here = await present(
             engine, [*(need.reference for need in wanted), *(recipe.image for recipe in recipes.values())]
         )
