@@ -82,7 +82,7 @@ def test_a_credential_helper_that_fails(lab: Lab, kitchen: Kitchen, tmp_path: Pa
     kitchen.docker_settings(credsStore="lab")
     done = kitchen.run("images", "pull", "-v")
     assert done.returncode == 4, done.stderr
-    assert "docker-credential-lab" in done.stderr
+    assert "docker-credential-lab" in done.stdout + done.stderr
     assert_silent(kitchen, done.stdout + done.stderr)
 
 
