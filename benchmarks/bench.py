@@ -26,6 +26,7 @@ class Scale:
     starts: int = 2
     stairs: int = 9
     databases: int = 5
+    pulls: int = 5
 
 
 QUICK = Scale(
@@ -40,6 +41,7 @@ QUICK = Scale(
     starts=1,
     stairs=2,
     databases=1,
+    pulls=1,
 )
 
 

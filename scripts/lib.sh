@@ -269,3 +269,15 @@ set_up_stand_in_tools() {
   may_install "No image registry answers: installing mmdebstrap and npm, which make stand-ins from package registries."
   install_packages mmdebstrap npm
 }
+
+# A static busybox, what images without a distribution are made of, and a registry: unpacked only, since installed it
+# would be a service of this machine.
+set_up_registry() {
+  local place=${XDG_CACHE_HOME:-$HOME/.cache}/devenv-compose-test/registry
+  if { have busybox && [ -x "$place/usr/bin/docker-registry" ]; } || ! has_apt || ! refresh_lists; then return 0; fi
+  if ! can_install busybox-static || ! can_install docker-registry; then return 0; fi
+  say "Getting a static busybox and a registry, for tests on images ..."
+  have busybox || install_packages busybox-static
+  mkdir -p "$place"
+  (cd -- "$place" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download docker-registry && dpkg -x docker-registry_*.deb . && rm docker-registry_*.deb)
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -14,6 +15,8 @@ import pytest
 
 from support import engine as engine_support
 from support import lab as lab_support
+from support import registries
+from support.boxes import static_busybox
 from support.cli import Devenv, StartDevenv, end_all
 from support.lab import Lab
 from support.stack import PREFIX, NewStack, Stack, unique_name
@@ -126,6 +129,10 @@ class Labs:
 @pytest.fixture(scope="session")
 def labs(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs]:
     """Engines that reach no registry but the tests' own."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("an engine of one's own needs root on Linux")
+    if registries.program() is None or static_busybox() is None:
+        pytest.skip("no docker-registry or no static busybox is there")
     with ExitStack() as stack:
         yield Labs(tmp_path_factory.mktemp("lab"), stack)
 

@@ -12,8 +12,10 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import platform
 import secrets
+import shutil
 import socket
 import ssl
 import subprocess
@@ -30,6 +32,7 @@ from typing import Any, cast
 
 from support.boxes import APPLETS, SHELL, static_busybox
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "devenv-compose-test"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -325,6 +328,12 @@ def hang(seconds: float = 3600, part: str = "") -> Rule:
 # --- a real registry ---------------------------------------------------------------------------------------------
 
 
+def program() -> str | None:
+    """The path of docker-registry, where scripts/test has unpacked it or somebody has installed it."""
+    unpacked = CACHE / "registry/usr/bin/docker-registry"
+    return str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
+
+
 class Registry:
     """Debian's docker-registry on 127.0.0.1, with what it stores below `folder`."""
 
@@ -334,22 +343,40 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.yml"
         config.write_text(CONFIGURATION.format(root=folder / "store", address=self.address), encoding="utf-8")
+        serve = [program() or "docker-registry", "serve", str(config)]
         with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(serve, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError((folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.05)
 
-    def put(self, repository: str, *tags: str, text: str = "", layers: int = 1, config: Any = None) -> str:
+    def put(
+        self,
+        repository: str,
+        *tags: str,
+        text: str = "",
+        layers: int = 1,
+        noise: int = 0,
+        config: Mapping[str, Any] | None = None,
+    ) -> str:
         """The digest of a new image under these tags: a busybox, and files that no other image has.
 
-        Its main process does nothing and ends on TERM; `text` is in `/which`; `config` is more of the image's own.
+        Its main process does nothing and ends on TERM; `text` is in `/which`. Each of its own `layers` holds so many
+        bytes of `noise`; `config` is more of the image's own.
         """
         blobs = [
             busybox_layer(),
-            *(_layer({"which": text or repository, f"own/{secrets.token_hex(8)}": "."}) for _ in range(layers)),
+            *(
+                _layer(
+                    {
+                        "which": (text or repository).encode(),
+                        f"own/{secrets.token_hex(8)}": secrets.token_bytes(noise),
+                    }
+                )
+                for _ in range(layers)
+            ),
         ]
         described = {
             "architecture": _architecture(),
@@ -440,14 +467,14 @@ def busybox_layer() -> bytes:
     return gzip.compress(out.getvalue(), compresslevel=1, mtime=0)
 
 
-def _layer(files: Mapping[str, str]) -> bytes:
+def _layer(files: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
+        for name, data in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return gzip.compress(out.getvalue(), mtime=0)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), compresslevel=1, mtime=0)
 
 
 def _architecture() -> str:
