@@ -195,7 +195,7 @@ def registry(own: Dockerd) -> Iterator[Registry]:
             """Nothing is printed."""
 
     def serve() -> None:
-        with open(f"/proc/{own.network}/ns/net") as namespace:  # this thread's sockets are there from now on
+        with open(own.network) as namespace:  # this thread's sockets are there from now on
             ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0)
         has.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         ready.set()
