@@ -51,6 +51,7 @@ VARIABLES = (
 PUBLIC_KEYCHAIN = "/System/Library/Keychains/SystemRootCertificates.keychain"
 ADDED_KEYCHAIN = "/Library/Keychains/System.keychain"
 PATIENCE = 2.0
+HTTPS = 443
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
 Certificates = frozenset[bytes]  # DER
@@ -163,17 +164,17 @@ async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
     return frozenset(filter(None, anchors)) or None
 
 
-def anchor(site: str, context: ssl.SSLContext, port: int = 443) -> bytes | None:
+def anchor(site: str, context: ssl.SSLContext) -> bytes | None:
     """The root of the chain that the site presents, by the host's proxy where it has one; None where that fails."""
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:
-        where = (site, port) if direct else (str(proxy.hostname), proxy.port or 80)
+        where = (site, HTTPS) if direct else (str(proxy.hostname), proxy.port or 80)
         connection = http.client.HTTPSConnection(*where, timeout=PATIENCE, context=context)
         if not direct:
             login = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
             shown = {"Proxy-Authorization": f"Basic {base64.b64encode(login).decode()}"} if proxy.username else {}
-            connection.set_tunnel(site, port, shown)
+            connection.set_tunnel(site, HTTPS, shown)
         connection.connect()
         try:
             # A method of the socket from 3.13 on; before, of what is inside it.

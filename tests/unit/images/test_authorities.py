@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -18,6 +17,7 @@ from devenv.engine import process
 from devenv.errors import EngineError
 from devenv.images import authorities
 from devenv.images.authorities import Trust, anchor, certificates, companys, find, pem
+from support.lab import Authority
 
 PUBLIC, COMPANY, OLD = b"public", b"company", b"old"
 BROKEN = "proxy refuses"
@@ -42,24 +42,14 @@ def test_what_is_no_public_authority_is_the_companys(
     assert companys(Trust(*map(frozenset, trust)), frozenset(presented) if presented is not None else None) == found
 
 
-class Authority:
-    """A CA of the test's own, and a TLS server whose certificate it signed; `proxy` may stand before that."""
+class Company(Authority):
+    """A CA of the test's own, a server whose certificate it signed, and a proxy that may stand before that."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        self._openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=A company")
-        self._openssl("req", *key[:-2], "-keyout", "key.pem", "-out", "csr.pem", "-subj", "/CN=x")
-        (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:registry.test")
-        signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2"]
-        self._openssl("x509", "-req", "-in", "csr.pem", *signed, "-out", "cert.pem")
-        self._openssl("req", "-x509", *key, "-keyout", "x.key", "-out", "other.pem", "-subj", "/CN=Another")
-        self.text, self.other = ((folder / name).read_text() for name in ("ca.pem", "other.pem"))
+        super().__init__(folder)
+        self.text, self.other = (one.certificate.read_text() for one in (self, Authority(folder / "other")))
         self.der = ssl.PEM_cert_to_DER_cert(self.text)
         self.heads: list[bytes] = []
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        self._context = context
 
     def trusting(self) -> ssl.SSLContext:
         """For clients: it trusts this CA, too."""
@@ -69,7 +59,7 @@ class Authority:
 
     def serve(self, sock: socket.socket) -> None:
         """A handshake, and the end of it."""
-        with suppress(OSError), self._context.wrap_socket(sock, server_side=True) as tls:
+        with suppress(OSError), self.speaks_for("registry.test").wrap_socket(sock, server_side=True) as tls:
             tls.recv(1)
 
     def proxy(self, sock: socket.socket) -> None:
@@ -85,14 +75,11 @@ class Authority:
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         self.serve(sock)
 
-    def _openssl(self, *args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True)
-
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     """Made once: keys take their time."""
-    return Authority(tmp_path_factory.mktemp("authority"))
+    return Company(tmp_path_factory.mktemp("authority"))
 
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
@@ -126,27 +113,30 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_anchor_is_the_root_of_what_a_registry_presents(authority: Authority, listen: Listen) -> None:
-    """A certificate that is not trusted, or a port where nobody is, gives nothing."""
-    port = listen(authority.serve)
-    assert anchor("localhost", authority.trusting(), port) == authority.der
-    assert anchor("localhost", ssl.create_default_context(), port) is None
-    assert anchor("localhost", authority.trusting(), 1) is None
+def test_the_anchor_is_the_root_of_what_a_registry_presents(
+    company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that is not trusted, or that is another host's, gives nothing."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listen(company.serve)))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert anchor("other.test", company.trusting()) is None
+    assert anchor("registry.test", ssl.create_default_context()) is None
 
 
 def test_a_registry_is_asked_by_the_hosts_proxy(
-    authority: Authority, listen: Listen, monkeypatch: pytest.MonkeyPatch
+    company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the login that the proxy's address holds, decoded."""
-    monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{listen(authority.proxy)}")
-    assert anchor("registry.test", authority.trusting()) == authority.der
-    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss") in authority.heads[-1]
-    assert anchor("other.test", authority.trusting()) is None
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(authority.proxy)}")
-    assert anchor("registry.test", authority.trusting()) == authority.der
-    assert b"Proxy-Authorization" not in authority.heads[-1]
+    monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{listen(company.proxy)}")
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss") in company.heads[-1]
+    assert anchor("other.test", company.trusting()) is None
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert b"Proxy-Authorization" not in company.heads[-1]
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:nonsense")
-    assert anchor("registry.test", authority.trusting()) is None
+    assert anchor("registry.test", company.trusting()) is None
 
 
 @pytest.fixture
@@ -185,14 +175,14 @@ def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
 
 
 def test_of_a_doubtful_bundle_registries_decide(
-    host: Path, authority: Authority, listen: Listen, monkeypatch: pytest.MonkeyPatch
+    host: Path, company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they present is the company's; the other stranger in the bundle is not. Offline, both are."""
-    (host / "certs" / "bundle.pem").write_text(f"{authority.text}{authority.other}")
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(authority.proxy)}")
-    assert anyio.run(find, ["registry.test", "other.test"])[0] == {authority.der}
+    (host / "certs" / "bundle.pem").write_text(f"{company.text}{company.other}")
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
+    assert anyio.run(find, ["registry.test", "other.test"])[0] == {company.der}
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
-    assert anyio.run(find, ["registry.test"])[0] == certificates(f"{authority.text}{authority.other}")
+    assert anyio.run(find, ["registry.test"])[0] == certificates(f"{company.text}{company.other}")
 
 
 def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,17 +193,17 @@ def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.Mon
     assert anyio.run(find, ["registry.test"])[0] == {b"no certificate"}
 
 
-def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company: Company) -> None:
     """As `security find-certificate -a -p` prints them: the machine's own keychain has what the public one lacks."""
 
     async def run(argv: list[str]) -> process.Completed:
         if BROKEN in argv:
             raise EngineError("`security` is not installed")
-        both = [pem(PUBLIC)] if argv[-1] == authorities.PUBLIC_KEYCHAIN else [authority.text, pem(PUBLIC)]
+        both = [pem(PUBLIC)] if argv[-1] == authorities.PUBLIC_KEYCHAIN else [company.text, pem(PUBLIC)]
         return process.Completed(0, "".join(both).encode(), b"")
 
     monkeypatch.setattr(process, "run", run)
     trust = anyio.run(authorities._keychains)
-    assert companys(trust, None) == {authority.der}
+    assert companys(trust, None) == {company.der}
     monkeypatch.setattr(authorities, "ADDED_KEYCHAIN", BROKEN)
     assert anyio.run(authorities._keychains) == Trust()
