@@ -9,13 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-DEFAULTS = (
-    r"registry\.npmjs\.org",
-    r"pypi\.org",
-    r"proxy\.golang\.org",
-    r"(.+\.)?debian\.org",
-    r"(.+\.)?ubuntu\.com",
-)
 GO = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GONOPROXY", "GOINSECURE")
 PIP = ("index-url", "extra-index-url", "trusted-host")
 _LOGIN = re.compile(r"//\S+:(_auth|_authToken|_password)")
@@ -121,7 +114,7 @@ def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
 def settings(
     *, npm: Mapping[str, str], pip: Mapping[str, str], go: Mapping[str, str], apt: Mapping[str, str]
 ) -> Settings:
-    """Of all that, what differs from the public defaults and is good for a container.
+    """Of all that, what is good for a container.
 
     An address with a login is left out, and so is one on this machine's loopback.
     """
@@ -133,7 +126,7 @@ def settings(
             reason = unfit(value)
             if reason:
                 left_out[f"{whose} {key}: {reason}"] = None
-            elif not _is_default(value):
+            else:
                 result[key] = value
         return result
 
@@ -169,8 +162,3 @@ def unfit(value: str) -> str | None:
         if re.fullmatch(r"localhost|127\.[\d.]+|::1|", host):
             return "it is this machine's own, which a container does not reach"
     return None
-
-
-def _is_default(value: str) -> bool:
-    hosts = [urlsplit(word).hostname or "" for word in re.split(r"[\s,|]+", value) if "://" in word]
-    return bool(hosts) and all(any(re.fullmatch(default, host) for default in DEFAULTS) for host in hosts)

@@ -35,17 +35,17 @@ INSIDE = "devenv.inside"  # what an image knows of its host, such as "ca,npm"; w
 OF = "devenv.inside.of"
 FORMAT = "1"  # a new one where what is done to an image changes
 WORDS = {"ca": "company CA", "npm": "npm registry", "pip": "pip index", "apt": "apt mirror", "go": "Go proxy"}
-PUBLIC_SITES = ("registry.npmjs.org", "pypi.org", "registry-1.docker.io")
+HUB_SITE = "registry-1.docker.io"
 LONGEST_TAG = 100
 
 
 async def host_settings() -> Settings:
     """What this host's package managers use that is not the public default, and the CAs behind it."""
     npm, pip, found = await anyio.to_thread.run_sync(_host_files)
-    addresses = (word for values in (found.npm, found.pip, found.go) for word in values.values())
+    addresses = (word for values in (found.npm, found.pip, found.go, found.apt) for word in values.values())
     sites = [host for word in addresses if (host := urlsplit(word.partition(",")[0]).hostname)]
     files = [value for value in (npm.get("cafile"), pip.get("cert")) if value]
-    companys, public = await authorities.find([*sites, *PUBLIC_SITES], files)
+    companys, public = await authorities.find([*sites, HUB_SITE], files)
     return replace(
         found,
         authorities=tuple(authorities.pem(one) for one in sorted(companys)),

@@ -28,16 +28,8 @@ VARIABLES = (
     "GIT_SSL_CAINFO",
     "npm_config_cafile",
 )
-_ARCHIVES = {
-    "debian": (
-        (r"https?://(?:deb|httpredir|ftp[.\w]*)\.debian\.org/debian(?=[/\s]|$)/?", "debian"),
-        (r"https?://(?:deb|security)\.debian\.org/debian-security(?=[/\s]|$)/?", "debian-security"),
-    ),
-    "ubuntu": (
-        (r"https?://(?:[\w-]+\.)?archive\.ubuntu\.com/ubuntu(?=[/\s]|$)/?", "ubuntu"),
-        (r"https?://security\.ubuntu\.com/ubuntu(?=[/\s]|$)/?", "ubuntu-security"),
-    ),
-}
+_OWN_SOURCES = re.compile(r"/etc/apt/(?:sources\.list|sources\.list\.d/(?:debian|ubuntu)\.sources)")
+_LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s+(\S+))")
 
 Files = Mapping[str, bytes | None]  # None: it is there, and no plain file
 
@@ -65,13 +57,27 @@ def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
         merge(GO_ENV, lambda text: with_keys(text, settings.go, over=True))
     release = image.get(RELEASE) or b""
     distribution = re.search(rb'^ID="?(\w+)', release, re.MULTILINE)
-    for pattern, kind in _ARCHIVES.get(distribution[1].decode() if distribution else "", ()):
-        if mirror := settings.apt.get(kind):
-            for path in [path for path in image if path.startswith(APT)]:
-                text = changes.get(path, image[path])
-                if text and (new := re.sub(pattern.encode(), f"{mirror}/".encode(), text)) != text:
-                    changes[path] = new
+    name = distribution[1].decode() if distribution else ""
+    archives = {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
+    for path in filter(_OWN_SOURCES.fullmatch, image):
+        merge(path, lambda text: with_archives(text, archives))
     return changes
+
+
+def with_archives(text: str, archives: Mapping[str, str]) -> str:
+    """Sources of apt, in either format, with these in the place of theirs: "" and "-security"; empty for no change."""
+
+    def of(suites: str) -> str:
+        return archives["-security" if "-security" in suites else ""]
+
+    def stanza(found: re.Match[str]) -> str:
+        suites = re.search(r"(?m)^Suites:(.*)$", found[0])
+        uri = of(suites[1]) if suites else ""
+        return re.sub(r"(?m)^URIs:\s*https?://.*$", f"URIs: {uri}/", found[0]) if uri else found[0]
+
+    new = re.sub(r"(?s).+?(?:\n\s*\n|\Z)", stanza, text)
+    new = _LINE.sub(lambda line: f"{line[1]}{of(line[2])}/" if of(line[2]) else line[0], new)
+    return "" if new == text else new
 
 
 def links(image: Files) -> dict[str, str]:

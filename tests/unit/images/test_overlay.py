@@ -67,7 +67,7 @@ def test_gos_own_file_is_written_where_go_is() -> None:
     """Its defaults are lines of a file, so ours take their place."""
     given = Settings(go={"GOPROXY": "https://go.test"})
     assert overlay(given, {}) == {}
-    assert overlay(given, {GO_ENV: b"GOPROXY=https://proxy.golang.org,direct\nGOTOOLCHAIN=auto"}) == {
+    assert overlay(given, {GO_ENV: b"GOPROXY=https://goproxy.test,direct\nGOTOOLCHAIN=auto"}) == {
         GO_ENV: b"GOTOOLCHAIN=auto\nGOPROXY=https://go.test\n"
     }
 
@@ -75,18 +75,32 @@ def test_gos_own_file_is_written_where_go_is() -> None:
 @pytest.mark.parametrize(
     ("release", "old", "new"),
     [
-        (b"ID=debian\n", b"URIs: http://deb.debian.org/debian\n", b"URIs: http://m.test/deb/\n"),
-        (b"ID=debian\n", b"URIs: http://deb.debian.org/debian-security\n", b"URIs: http://m.test/sec/\n"),
-        (b"ID=debian\n", b"deb http://ftp.de.debian.org/debian/ trixie main", b"deb http://m.test/deb/ trixie main"),
-        (b'ID="ubuntu"\n', b"deb http://archive.ubuntu.com/ubuntu/ noble main", b"deb http://u.test/ noble main"),
-        (b"ID=ubuntu\n", b"deb http://ports.ubuntu.com/ubuntu-ports noble main", None),
-        (b"ID=debian\n", b"deb https://other.test/debian trixie main", None),
-        (b"ID=alpine\n", b"URIs: http://deb.debian.org/debian\n", None),
-        (b"", b"URIs: http://deb.debian.org/debian\n", None),
+        (
+            b"ID=debian\n",
+            b"URIs: http://a.test/debian\nSuites: x x-updates",
+            b"URIs: http://m.test/deb/\nSuites: x x-updates",
+        ),
+        (
+            b"ID=debian\n",
+            b"Suites: x-security\nURIs: http://a.test/s\n",
+            b"Suites: x-security\nURIs: http://m.test/sec/\n",
+        ),
+        (
+            b"ID=debian\n",
+            b"Types: deb\nURIs: http://a.test\nSuites: x\n\nURIs: http://b.test\nSuites: x-security",
+            b"Types: deb\nURIs: http://m.test/deb/\nSuites: x\n\nURIs: http://m.test/sec/\nSuites: x-security",
+        ),
+        (b"ID=debian\n", b"deb [a=b] http://a.test/debian/ x main", b"deb [a=b] http://m.test/deb/ x main"),
+        (b"ID=debian\n", b"deb-src http://a.test/ x-security main", b"deb-src http://m.test/sec/ x-security main"),
+        (b'ID="ubuntu"\n', b"deb http://a.test/ubuntu/ y main\n# deb x", b"deb http://u.test/ y main\n# deb x"),
+        (b"ID=ubuntu\n", b"deb http://a.test/ubuntu/ y-security main", None),
+        (b"ID=debian\n", b"deb file:/srv/mirror x main\nURIs: http://a.test\n", None),
+        (b"ID=alpine\n", b"URIs: http://a.test/debian\nSuites: x\n", None),
+        (b"", b"URIs: http://a.test/debian\nSuites: x\n", None),
     ],
 )
 def test_a_mirror_takes_the_place_of_the_archive_it_mirrors(release: bytes, old: bytes, new: bytes | None) -> None:
-    """In images of the host's distribution alone, and only for the public archives."""
+    """In images of the host's distribution alone, and only for its own archives, told by their suites."""
     given = Settings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
     )
