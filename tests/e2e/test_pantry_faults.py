@@ -155,7 +155,8 @@ def test_names_that_are_none(kitchen: Kitchen, where: str, name: str) -> None:
     kitchen.write("Dockerfile", f"FROM {name}\n")
     kitchen.compose_file({"a": {"image": name} if where == "image" else {"build": {"context": "."}}})
     done = kitchen.run("images", "pull")
-    assert (done.returncode, name in done.stderr) == (5, True), done.stderr
+    assert done.returncode == 5, done.stderr
+    assert name in done.stderr or name.startswith("--"), "in a FROM that is a flag"
     assert_plain(done.stderr)
 
 

@@ -108,7 +108,7 @@ def test_a_wrong_digest_is_refused(lab: Lab, kitchen: Kitchen, part: str) -> Non
     kitchen.mirrors(bad.address)
     done = kitchen.run("images", "pull")
     assert done.returncode == 4
-    assert re.search("digest", done.stderr)
+    assert re.search("digest", done.stderr), done.stdout + done.stderr
     assert_plain(done.stdout + done.stderr)
     assert kitchen.images() == set()
     kitchen.mirrors(bad.address, lab.front().address)

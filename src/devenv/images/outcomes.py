@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from devenv.errors import EngineError
 from devenv.images.references import HUB, Need, familiar, registry, split
 
+ABSENT = "there is no such image or tag"
+
 # The first pattern that fits decides. The network comes first: a registry's name server may fail while the engine
 # asks for a token, and that text says "unauthorized" too. {host} is the registry.
 NO_ANSWER = (
@@ -55,6 +57,11 @@ LIMITS = (
 )
 REFUSALS = (
     (
+        r"invalid character '|unmarshalling|content-type header",
+        "what answers there is no registry",
+        "correct the name; what is there: curl -i https://{host}",
+    ),
+    (
         r"error getting credentials|docker-credential-",
         "the docker CLI's credential helper cannot be used",
         "take `credsStore` out of ~/.docker/config.json and log in again: docker login {host}",
@@ -82,7 +89,7 @@ REFUSALS = (
     (r"does not exist locally", "there is no such image here", "devenv build"),
     (
         r"manifest unknown|no such manifest|name unknown|name_unknown|: not found",
-        "there is no such image or tag",
+        ABSENT,
         "devenv images shows where the name is written",
     ),
     (r"no space left", "the engine's disk is full", "docker system df"),

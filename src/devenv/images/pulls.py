@@ -15,7 +15,7 @@ from devenv.engine.images import Progress
 from devenv.errors import DevenvError
 from devenv.images.credentials import credentials
 from devenv.images.mirrors import candidates
-from devenv.images.outcomes import Failure, read_failure
+from devenv.images.outcomes import ABSENT, Failure, read_failure
 from devenv.images.references import Need, registry
 from devenv.model.events import Emit, ImageState, Notice
 
@@ -114,11 +114,11 @@ class _Pulls:
                 return None
             tried[found] = pulled[found] = fault
         said = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
-        said |= {
-            mirror: fault for name, fault in tried.items() for mirror in self._mirrors if name.startswith(mirror)
-        }
+        told = [*reversed(tried.items()), *pulled.items()]  # what came of a pull counts for most, then the first name
+        said |= {m: fault for name, fault in told for m in self._mirrors if name.startswith(f"{m}/")}
         causes = (f"{mirror}: {fault.cause}" for mirror, fault in said.items())
-        return replace(failure, cause="; ".join([failure.cause, *causes]))
+        hint = next((fault.hint for fault in said.values() if fault.hint and fault.cause != ABSENT), None)
+        return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)
 
     async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:
         """The name under which a mirror has the image: of all mirrors, asked at once, the first that says so.

@@ -18,6 +18,7 @@ REDIS_SILENT = "  redis:7 (service cache, service queue): docker.io does not ans
 ELSEWHERE = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 HEAD = "unexpected status from HEAD request to https://r.test/v2/x: "
 SOLVE = "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: "
+NO_REGISTRY = "what answers there is no registry"
 AUTHORIZE = "failed to authorize: failed to fetch oauth token: "
 
 
@@ -74,6 +75,8 @@ def test_no_registry_answers(text: str, cause: str) -> None:
             f"{DAEMON}pull access denied for x/y, repository does not exist or may require 'docker login': denied: x",
             "access is denied",
         ),
+        (f"{DAEMON}error unmarshalling content: invalid character '<' looking for beginning of value", NO_REGISTRY),
+        (f"{DAEMON}missing or empty Content-Type header", NO_REGISTRY),
         (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": unauthorized', "access is denied"),
         (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": no basic auth credentials', "access is denied"),
         (
