@@ -1,0 +1,125 @@
+"""Fifty secrets lie about, and things go wrong: none of them is seen (T13, T14, T16)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import pytest
+
+from support.lab import Lab
+from support.pantry import Kitchen
+from support.registries import Front, basic, forged, too_many
+
+USER, SECRET = "c4n4ry-user", "c4n4ry-good"
+BIRD = b"c4n4ry"
+GOOD = (
+    ("images",),
+    ("images", "pull", "-v"),
+    ("build", "-v"),
+    ("up", "-v", "--detach", "--host-settings"),
+    ("down", "-v"),
+)
+BAD = (("images",), ("images", "pull", "-v"), ("up", "-v"))
+
+
+@pytest.fixture
+def front(lab: Lab, kitchen: Kitchen, base_image: str) -> Front:
+    """A project of a built service and one whose image lies in a private registry, and secrets in every place."""
+    lab.borrow(base_image)
+    lab.registry.put("team/app", "1")
+    front = lab.front(basic(USER, SECRET), too_many(1))
+    home = kitchen.folder.parent / "home"
+    for path, text in {
+        ".npmrc": "registry=https://npm.test/\n//npm.test/:_authToken=c4n4ry-01\n//npm.test/:_password=c4n4ry-02\n",
+        ".config/pip/pip.conf": "[global]\nindex-url = https://c4n4ry-03:c4n4ry-04@pip.test/simple\n",
+        ".netrc": "machine npm.test login c4n4ry-05 password c4n4ry-06\n",
+    }.items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+    auths = {f"r{number}.test": encoded(f"c4n4ry-1{number}", f"c4n4ry-2{number}") for number in range(8)}
+    kitchen.docker_settings(auths={front.address: encoded(USER, SECRET), **auths})
+    dead = "http://c4n4ry-30:c4n4ry%40{}@127.0.0.1:9"
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
+    kitchen.env.update({name: dead.format(number) for number, name in enumerate(names)})
+    kitchen.env.update({"HOME": str(home), "NPM_TOKEN": "c4n4ry-40", "npm_config__auth": "c4n4ry-41"})
+    kitchen.env.update({"PIP_INDEX_URL": "https://u:c4n4ry-42@pip.test/", "GOPROXY": "https://u:c4n4ry-43@go.test"})
+    kitchen.write("secret.env", "".join(f"SECRET_{number}=c4n4ry-5{number}\n" for number in range(10)))
+    kitchen.write("secret.txt", "c4n4ry-60")
+    kitchen.write(
+        "Dockerfile", f"FROM {base_image}\nRUN --mount=type=secret,id=s test -s /run/secrets/s\nCMD sleep 60\n"
+    )
+    kitchen.compose_file(
+        {
+            "web": {
+                "build": {"context": ".", "secrets": ["s"], "args": {"API_TOKEN": "c4n4ry-61"}},
+                "env_file": ["secret.env"],
+                "environment": {f"PASSWORD_{number}": f"c4n4ry-7{number}" for number in range(10)},
+                "init": True,
+            },
+            "app": {"image": f"{front.address}/team/app:1"},
+        },
+        secrets={"s": {"file": "secret.txt"}},
+    )
+    return front
+
+
+def test_all_goes_well(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """The way up and down, with this host's settings: nothing is seen, and no image holds anything."""
+    planted = [*kitchen.folder.parent.rglob("*"), *map(str, kitchen.env.values())]
+    texts = [one.read_bytes() if not isinstance(one, str) else one.encode() for one in planted if is_text(one)]
+    assert sum(text.count(BIRD) + text.count(b64(0)) for text in texts) >= 50
+    for argv in GOOD:
+        done = kitchen.run(*argv, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert seen(done.stdout + done.stderr) == [], argv
+    assert_nothing_kept(lab, kitchen)
+
+
+def test_all_goes_wrong(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """A forged image, a mirror with a password in its address, a wrong password: nothing is seen either."""
+    front.rules.append(forged("/blobs/"))
+    for argv in BAD:
+        done = kitchen.run(*argv, timeout=120)
+        assert done.returncode == (0 if argv == ("images",) else 4), done.stderr
+        assert seen(done.stdout + done.stderr) == [], argv
+    front.rules.insert(0, basic("somebody", "else"))
+    kitchen.mirrors("https://c4n4ry-80:c4n4ry-81@mirror.test")
+    for argv in BAD:
+        done = kitchen.run(*argv)
+        assert done.returncode == 5, done.stderr
+        assert seen(done.stdout + done.stderr) == [], argv
+    kitchen.mirrors("mirror.invalid")
+    done = kitchen.run("images", "pull", "-v")
+    assert (done.returncode, seen(done.stdout + done.stderr)) == (4, []), done.stderr
+    assert_nothing_kept(lab, kitchen)
+
+
+def assert_nothing_kept(lab: Lab, kitchen: Kitchen) -> None:
+    """In no file of devenv's, and in no image, whatever made it: history, config and labels."""
+    files = (kitchen.folder.parent / "home/state").rglob("*")
+    assert [path for path in files if path.is_file() and seen(path.read_bytes())] == []
+    for image in set(lab.docker("images", "-aq").split()):
+        shown = lab.docker("history", "--no-trunc", image) + lab.docker("inspect", image)
+        assert seen(shown) == [], image
+
+
+def encoded(user: str, secret: str) -> Mapping[str, str]:
+    """As `docker login` keeps it."""
+    return {"auth": base64.b64encode(f"{user}:{secret}".encode()).decode()}
+
+
+def b64(offset: int) -> bytes:
+    """What is sure to be in the base64 of a text that has a bird in it, so many bytes after a multiple of three."""
+    return base64.b64encode(b"\0" * offset + BIRD)[(0, 2, 3)[offset] : 8]
+
+
+def seen(text: str | bytes) -> list[bytes]:
+    """The forms of a secret that it holds."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return [form for form in (BIRD, b64(0), b64(1), b64(2)) if form in data]
+
+
+def is_text(one: object) -> bool:
+    """Whether it can be read."""
+    return isinstance(one, str) or (hasattr(one, "is_file") and one.is_file())
