@@ -39,6 +39,11 @@ NO_ANSWER = (
     ),
     (r"i/o timeout|timeout|deadline ?exceeded|request canceled|nothing came for", "no answer in time", ""),
     (r"error parsing http 40[37] response|unexpected http status:? 403", "something on the way blocks it (403)", ""),
+    (
+        r"missing or empty content-type|invalid character '<'|text/html",
+        "what answers there is no registry",
+        "open a web page: the network may want you to sign in first",
+    ),
 )
 PASSING = (
     (
@@ -145,7 +150,8 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     Without the reference that was asked for, the first address in the text is taken for the registry.
     """
     host = registry(reference) if reference else _host(text)
-    told = _URL.sub(r"\1", text).replace(split(reference)[0] or "\0", "")  # names may hold any of the words
+    name = re.escape(split(reference)[0])  # it may hold any of the words
+    told = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
     for patterns, impossible, passing in KINDS:
         for pattern, cause, hint in patterns:
             if re.search(pattern, told, re.IGNORECASE | re.MULTILINE):
@@ -158,7 +164,7 @@ def read_failure(text: str, reference: str = "") -> Failure:
     """As `known_failure`; the last words of the text where nobody has foreseen it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given"
-    return known_failure(text, reference) or Failure(last)
+    return known_failure(text, reference) or Failure(last, hint=f"docker pull {reference}" if reference else None)
 
 
 def _host(text: str) -> str:

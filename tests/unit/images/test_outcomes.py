@@ -203,6 +203,11 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
             "it does not speak HTTPS",
             'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["r.test:5000"]',
         ),
+        (
+            "missing or empty Content-Type header",
+            "what answers there is no registry",
+            "open a web page: the network may want you to sign in first",
+        ),
         ("denied: requested access to the resource is denied", "access is denied", "docker login"),
         ("unauthorized: authentication required", "access is denied", "docker login"),
         ("unauthorized: access token has insufficient scopes", "access is denied", "docker login"),
@@ -250,11 +255,15 @@ def test_names_are_no_words() -> None:
     for name in ("cert/x509:1", "timeout:1", "r.test/eof/denied:1"):
         text = f'Head "https://r.test/v2/{name}": manifest for {name} not found: manifest unknown'
         assert read_failure(text, name).cause == "there is no such image or tag"
+    for name in ("x:1", "no:1", "e"):
+        assert read_failure("lookup r.test: no such host", name).cause == "its name is not found (DNS)"
+        assert read_failure("tls: x509: unknown authority", name).cause == "its certificate is not trusted"
 
 
 def test_what_nobody_foresaw() -> None:
     """A failure of a build that has nothing to do with images is left to others."""
     assert known_failure("process /bin/sh -c make did not complete successfully: exit code: 2") is None
+    assert read_failure("gremlins", "x:1") == Failure("gremlins", hint="docker pull x:1")
 
 
 @pytest.mark.parametrize(
