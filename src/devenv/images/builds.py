@@ -23,7 +23,7 @@ async def build(compose: Compose, services: Sequence[str], emit: Emit, *, given:
 
 def _told(error: BuildError, *, given: bool) -> BuildError:
     if error.in_step:
-        fault = explain(error.lines, given=given)
+        fault = explain((error.reason, *error.lines), given=given)  # curl names no host, and its command does
         reason = f"{error.reason}: {fault.what}" if fault else error.reason
         return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
     failure = known_failure(error.reason)
