@@ -92,7 +92,9 @@ def test_a_company_that_the_build_does_not_know(project: Stack, host: dict[str, 
 def test_builds_and_containers_know_the_company(
     project: Stack, host: dict[str, str], site: str, devenv: StartDevenv
 ) -> None:
-    """Nothing of the project is edited: its build asks the server, and so do its containers, built or not."""
+    """Its build asks the server, and so do its containers, built or not; a step has the variables it declares."""
+    declared = 'ARG CURL_CA_BUNDLE\nRUN test -r "$CURL_CA_BUNDLE" && test -z "$GIT_SSL_CAINFO"\n'
+    project.write("Dockerfile", (project.folder / "Dockerfile").read_text() + declared)
     run = devenv("up", "-d", "--host-settings", cwd=project.folder, env=host, json_output=False)
     assert run.wait() == 0, run.report()
     assert _printed(run).count("this host's company CA") == 1

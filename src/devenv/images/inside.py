@@ -40,7 +40,7 @@ LONGEST_TAG = 100
 
 
 async def host_settings() -> Settings:
-    """What this host's package managers use that is not the public default, and the CAs behind it."""
+    """Where this host's package managers get their packages, and which authorities are its company's."""
     npm, pip, found = await anyio.to_thread.run_sync(_host_files)
     addresses = (word for values in (found.npm, found.pip, found.go, found.apt) for word in values.values())
     sites = [host for word in addresses if (host := urlsplit(word.partition(",")[0]).hostname)]

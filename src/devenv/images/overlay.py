@@ -65,7 +65,7 @@ def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
 
 
 def with_archives(text: str, archives: Mapping[str, str]) -> str:
-    """Sources of apt, in either format, with these in the place of theirs: "" and "-security"; empty for no change."""
+    """Sources of apt, in either format, with these archives, "" and "-security", for theirs; empty for no change."""
 
     def of(suites: str) -> str:
         return archives["-security" if "-security" in suites else ""]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from devenv.images.overlay import TRUSTED
 from devenv.model.events import Notice
 
 GIVE = "devenv up --host-settings"
@@ -60,8 +59,8 @@ TABLE = (
     Row(
         _UNTRUSTED,
         "{host} shows a certificate that the image does not trust: a company's network does that",
-        "Node's own requests and Python's know only variables, so set them in the Dockerfile: "
-        f"ENV NODE_EXTRA_CA_CERTS={TRUSTED} REQUESTS_CA_BUNDLE={TRUSTED}",
+        "Node's own requests know only a variable, which is filled in where the stage declares it before this step: "
+        "ARG NODE_EXTRA_CA_CERTS   (Python's: ARG REQUESTS_CA_BUNDLE)",
         needs_host=False,
     ),
     Row(_REFUSED_HERE, _PROXY, _ALLOW, needs_host=False),

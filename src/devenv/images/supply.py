@@ -102,7 +102,9 @@ async def _given(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str
         emit(notice)
     bare = {n.reference: swaps.get(n.reference, n.reference) for n in wanted if n.kind in ("service", "base")}
     derived = await inside.derive(engine, bare, settings, emit)
-    return _Given(derived, await step_arguments(engine, emit), inside.environment(settings))
+    variables = inside.environment(settings)
+    # A step sees those that its stage declares by ARG; the others change nothing.
+    return _Given(derived, {**variables, **await step_arguments(engine, emit)}, variables)
 
 
 def _ground(service: Service, text: DockerfileText | None) -> str | None:
