@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,10 +16,11 @@ KEPT_BY_RED_HAT = "/etc/pki/ca-trust/source/anchors"
 OPENSSL = "/usr/lib/ssl"
 NPMRC = ("/usr/local/etc/npmrc", "/etc/npmrc", "/usr/etc/npmrc")
 PIP_CONF = "/etc/pip.conf"
+UV_TOML = "/etc/uv/uv.toml"
 GO_ENV = "/usr/local/go/go.env"
 APT = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
 RELEASE = "/usr/lib/os-release"
-READ = (TRUSTED, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, GO_ENV, *APT, RELEASE)
+READ = (TRUSTED, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, UV_TOML, GO_ENV, *APT, RELEASE)
 VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
     "SSL_CERT_FILE",
@@ -53,6 +55,8 @@ def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
     pip = {**settings.pip, **({"cert": TRUSTED} if trust else {})}
     if pip:
         merge(PIP_CONF, lambda text: with_keys(text, pip, section="global"))
+    if UV_TOML not in image and (uv := _uv(settings)):
+        changes[UV_TOML] = uv.encode()
     if settings.go and image.get(GO_ENV):
         merge(GO_ENV, lambda text: with_keys(text, settings.go, over=True))
     release = image.get(RELEASE) or b""
@@ -62,6 +66,14 @@ def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
     for path in filter(_OWN_SOURCES.fullmatch, image):
         merge(path, lambda text: with_archives(text, archives))
     return changes
+
+
+def _uv(settings: Settings) -> str:
+    """Of uv, which reads nothing of pip's and trusts nothing of the system's unless it is told to."""
+    index = settings.pip.get("index-url")
+    return ("native-tls = true\n" if settings.authorities else "") + (
+        f"index-url = {json.dumps(index)}\n" if index else ""
+    )
 
 
 def with_archives(text: str, archives: Mapping[str, str]) -> str:

@@ -18,12 +18,13 @@ _TELLING = (
 )
 _HOST = re.compile(rf"(?i)(?:{_TELLING})(?P<host>[\w-]+(?:\.[\w-]+)+)")
 _LOOPBACK = r"(?P<proxy>(?:127\.\d+\.\d+\.\d+|localhost|\[?::1\]?)(?:(?::| port )\d+)?)"
-# In the words of npm, yarn, pnpm, pip, apt, apk, curl, wget, git, go and Java.
+# In the words of npm, yarn, pnpm, pip, uv, apt, apk, curl, wget, git, go and Java.
 _UNTRUSTED = (
     r"SELF_SIGNED_CERT|UNABLE_TO_(?:GET_ISSUER_CERT|VERIFY_LEAF)|CERTIFICATE_VERIFY_FAILED"
     r"|self[- ]signed certificate|unable to (?:get (?:local )?issuer|verify the first) certificate"
     r"|certificate signer not trusted|The certificate of '.*' is not trusted|x509: certificate signed by unknown"
-    r"|server certificate not trusted|PKIX path building failed|(?i:certificate verif(?:y|ication) failed)"
+    r"|server certificate not trusted|invalid peer certificate|PKIX path building failed"
+    r"|(?i:certificate verif(?:y|ication) failed)"
 )
 _REFUSED_HERE = (
     rf"(?:failed, reason: connect ECONNREFUSED|npm (?:error|ERR!)\s+address:|proxyconnect tcp: dial tcp) '?"

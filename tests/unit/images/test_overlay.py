@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from devenv.images.hostsettings import Settings
-from devenv.images.overlay import GO_ENV, KEPT, NPMRC, PIP_CONF, RELEASE, TRUSTED, links, overlay, with_certificates
+from devenv.images.overlay import (
+    GO_ENV,
+    KEPT,
+    NPMRC,
+    PIP_CONF,
+    RELEASE,
+    TRUSTED,
+    UV_TOML,
+    links,
+    overlay,
+    with_certificates,
+)
 
 CA, PUBLIC = (
     f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
@@ -55,12 +66,21 @@ def test_lines_of_the_image_win_over_ours() -> None:
         NPMRC[0]: b"registry=https://own.test/\n",
         NPMRC[1]: b"fund=false",
         NPMRC[2]: None,
+        UV_TOML: None,
         PIP_CONF: b"# ours\n[global]\nindex_url = https://own.test\n[list]\nformat=columns\n",
     }
     assert overlay(given, image) == {
         NPMRC[1]: b"fund=false\nregistry=https://npm.test/\n",
         PIP_CONF: b"# ours\n[global]\ntrusted-host=x\nindex_url = https://own.test\n[list]\nformat=columns\n",
     }
+
+
+def test_uv_is_told_apart_from_pip() -> None:
+    """It reads a file of its own; one that is there is left alone."""
+    given = Settings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
+    assert overlay(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
+    assert overlay(OURS, {})[UV_TOML] == b"native-tls = true\n"
+    assert UV_TOML not in overlay(given, {UV_TOML: b"offline = true\n"})
 
 
 def test_gos_own_file_is_written_where_go_is() -> None:

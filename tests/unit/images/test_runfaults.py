@@ -35,6 +35,11 @@ LOOPBACK = "127.0.0.1:3128"
         ("error Error: self-signed certificate in certificate chain", UNTRUSTED, "a server"),
         (" WARN  GET https://registry.npm.test/is-odd error (SELF_SIGNED_CERT_IN_CHAIN)", UNTRUSTED, NPMJS),
         (f"{PIP_UNTRUSTED}\n{NONE_FOUND}", UNTRUSTED, PYPI),
+        (
+            "  cause: (https://pypi.test/simple/six/)\n  cause: invalid peer certificate: UnknownIssuer",
+            UNTRUSTED,
+            PYPI,
+        ),
         ("curl https://pypi.test/\ncurl: (60) SSL certificate problem: self-signed certificate", UNTRUSTED, PYPI),
         ("ERROR: The certificate of 'pypi.test' is not trusted.", UNTRUSTED, "a server"),
         (f"{GIT}server verification failed: certificate signer not trusted. (CAfile: none)", UNTRUSTED, PYPI),
