@@ -30,16 +30,17 @@ app = typer.Typer(
 )
 BUG = 70
 COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push"})
+GROUPS: dict[str, list[str]] = {"snapshot": [], "images": ["list"]}  # and the command of each that is meant without one
 FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
 app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)
-app.command("images")(images)
 app.command("build")(build)
 app.command("push")(push)
 app.command("explain")(explain)
 app.command("config")(config)
 app.command("sync")(sync)
+app.add_typer(images, name="images", help="List the images that the project needs; pull, save and load them.")
 app.add_typer(snapshot, name="snapshot", help="Save, list and restore the content of volumes.")
 
 
@@ -56,8 +57,10 @@ def run(arguments: list[str]) -> int:
     before, verb, after = options.split(arguments)
     if verb is not None and verb not in FINISHERS and not {"-h", "--help"} & {*after}:
         _tell_of_dead_runs()
-    if verb == "snapshot" and after:
-        before, after = [after[0], *before], after[1:]  # common options are those of its own command
+    if verb in GROUPS:  # common options are those of its own command
+        own, command, rest = options.split(after)
+        default = [] if {"-h", "--help"} & {*after} else GROUPS[verb]
+        before, after = [*([command] if command else default), *own, *before], rest
     if verb is not None and not _is_ours(before, verb, after):
         return _pass_through(before, verb, after)
     try:

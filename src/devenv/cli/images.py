@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from devenv.cli import options
-from devenv.cli.options import Files, Format, Name, Output, Profiles
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, StandIns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from devenv.images.survey import Row
+
+images = typer.Typer(rich_markup_mode=None, add_completion=False)
+File = Annotated[str, typer.Argument(metavar="FILE")]
+LABEL = 11  # columns for what a line is about
 
 
-def images(
+@images.command("list")
+def list_(
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
@@ -19,5 +34,77 @@ def images(
 
     from devenv.images.survey import survey  # noqa: PLC0415 - as above
 
-    options.console(output).table(anyio.run(survey, options.selection(file, project_name, profile)))
-    raise typer.Exit(0)
+    window = options.console(output)
+    rows = anyio.run(survey, options.selection(file, project_name, profile))
+    if output is Output.JSON:
+        for row in rows:
+            window.data(asdict(row))
+    for line in _lines(rows) if output is Output.TEXT else ():
+        window.line(line)
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[str]:
+    width = max(shutil.get_terminal_size().columns, 2 * LABEL + 20) - 1
+    for row in rows:
+        yield f"{row.image} ({row.platform})" if row.platform else row.image
+        for label, said in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
+            begin = f"  {label:<{LABEL}}"
+            indent = " " * len(begin)
+            yield from textwrap.wrap(said, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False)
+
+
+@images.command()
+def pull(
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    stand_ins: StandIns = False,
+) -> None:
+    """Bring every image that the project needs to the engine, from where it can be had."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.images.saved import pull as workflow  # noqa: PLC0415 - as above
+
+    window = options.console(output, quiet=quiet)
+    try:
+        anyio.run(workflow, options.selection(file, project_name, profile), stand_ins, window.emit)
+    finally:
+        window.close()
+
+
+@images.command()
+def save(
+    archive: File,
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    stand_ins: StandIns = False,
+) -> None:
+    """Write every image that the project needs into one file, for another machine or a day without a network."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.images.saved import save as workflow  # noqa: PLC0415 - as above
+
+    window = options.console(output, quiet=quiet)
+    try:
+        anyio.run(workflow, options.selection(file, project_name, profile), archive, stand_ins, window.emit)
+    finally:
+        window.close()
+
+
+@images.command()
+def load(archive: File, output: Format = Output.TEXT, quiet: Quiet = False) -> None:
+    """Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.images.saved import load as workflow  # noqa: PLC0415 - as above
+
+    window = options.console(output, quiet=quiet)
+    try:
+        anyio.run(workflow, archive, window.emit)
+    finally:
+        window.close()

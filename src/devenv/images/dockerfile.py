@@ -5,7 +5,6 @@ The rules are those of BuildKit's parser, lexer and stage graph; `tests/engine/t
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,14 +86,14 @@ def ground(text: str, *, args: Mapping[str, str] | None = None, target: str | No
 
 
 def frontend(text: str) -> tuple[str, int]:
-    """What the text names to be read by, and the line; empty where it names none. Any format, not Dockerfiles alone."""
+    """The image that the text wants to be read by, and the line; empty where it names none. Dockerfiles are not alone."""
     text = text.removeprefix(BOM)
     offset = 2 if text.startswith("#!") else 1
     lines = text.split("\n")[offset - 1 :]
     for comment in ("#", "//"):
         for number, key, value in _directives(lines, comment):
             if key == "syntax":
-                return value, number + offset
+                return value.split()[0], number + offset
     try:
         value = json.loads(text)["syntax"]
     except (ValueError, TypeError, LookupError):
@@ -325,7 +324,7 @@ def _sources(instruction: Instruction) -> Iterator[Reference]:
             yield Reference(value, instruction.line, COPY)
         if (instruction.keyword, flag) == ("RUN", "mount"):
             options = {
-                key.lower(): rest for part in next(csv.reader([value])) for key, _, rest in [part.partition("=")]
+                key.lower(): rest for part in value.split(",") for key, _, rest in [part.partition("=")]
             }
             if options.get("from"):
                 yield Reference(options["from"], instruction.line, MOUNT)

@@ -2,75 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
 from devenv.concurrent import each
 from devenv.config import load
+from devenv.config.user import user_settings
 from devenv.engine import images
 from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage
+from devenv.errors import DevenvError
 from devenv.images.credentials import credentials
+from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.outcomes import Failure, cause, read_failure
-from devenv.images.pantry import present, recipes_for, to_pull, wanted_by
+from devenv.images.pantry import AtHand, at_hand, present, recipes_for, to_pull, wanted_by
 from devenv.images.recipes import Recipe
 from devenv.images.references import Need, registry
 from devenv.images.standins import INSIDE
+from devenv.model.snapshot import ago, shown
 
 PATIENCE = 5.0  # seconds for a registry to say whether it has an image
+DAY = 86400.0
 
 
-async def survey(selection: load.Selection) -> list[dict[str, str]]:
-    """A row for each image: image, needed by, from, detail.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image, who needs it, and how it is had.
 
-    Registries are asked for those that are not here, all at once.
+    `source` is present, loaded, mirror, registry, stand-in or nowhere, and `detail` says more of it; `name` is what
+    it is called there. `id`, `digest`, `size` (bytes) and `created` are of what is on the engine.
+    """
+
+    image: str
+    platform: str | None
+    kind: str
+    users: tuple[str, ...]
+    source: str
+    detail: str
+    name: str = ""
+    id: str = ""
+    digest: str = ""
+    size: int = 0
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The name under which a registry has an image, or why none has."""
+
+    name: str = ""
+    failure: Failure | None = None
+
+
+async def survey(selection: load.Selection) -> list[Row]:
+    """A row for each image. Registries and mirrors are asked for those that are not here, all at once.
+
+    Raises ConfigError for what cannot name an image or a mirror.
     """
     project = (await load.load(selection)).project
+    mirrors = prefixes((*user_settings().mirrors, *project.settings.mirrors))
     async with Engine.connect() as engine:
         wanted = await wanted_by(engine, project)
         recipes = recipes_for(wanted)
-        here = await present(
-            engine, [*(need.reference for need in wanted), *(recipe.image for recipe in recipes.values())]
-        )
-        asked = [need.reference for need in wanted if to_pull(need, here)]
-        failures = dict(zip(asked, await each(partial(_ask, engine), asked), strict=True))
-    return [_row(need, here, recipes.get(need.reference), failures.get(need.reference)) for need in wanted]
+        here = await at_hand(engine, wanted, mirrors)
+        made = await present(engine, [recipe.image for recipe in recipes.values()])
+        absent = [need for need in wanted if to_pull(need, here)]
+        answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
+    return [_row(need, here.get(need.reference), answers.get(need), recipes.get(need.reference), made) for need in wanted]
 
 
-async def _ask(engine: Engine, reference: str) -> Failure | None:
+async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
+    """Where the image is: under its own name, or else at the first of the mirrors that has it."""
+    own = await _failure(engine, need.reference)
+    if own is None or not own.elsewhere:
+        return _Answer(need.reference, own)
+    names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
+    failures = await each(partial(_failure, engine), names)
+    found = next((name for name, failure in zip(names, failures, strict=True) if failure is None), None)
+    return _Answer(found) if found else _Answer(need.reference, own)
+
+
+async def _failure(engine: Engine, name: str) -> Failure | None:
     with anyio.move_on_after(PATIENCE):
         try:
-            await images.distribution(engine, reference, await credentials(registry(reference)))
+            await images.distribution(engine, name, await credentials(registry(name)))
         except CallError as error:
-            return read_failure(error.reason, reference)
+            return read_failure(error.reason, name)
+        except DevenvError as error:  # a helper of the docker CLI failed
+            return Failure(error.said, hint=error.hint)
         return None
     return Failure(f"no answer within {PATIENCE:.0f} seconds", impossible=True)
 
 
 def _row(
-    need: Need, here: Mapping[str, LocalImage], recipe: Recipe | None, failure: Failure | None
-) -> dict[str, str]:
-    source, detail = _origin(need, here, recipe, failure)
-    return {"image": need.reference, "needed by": ", ".join(need.users), "from": source, "detail": detail}
-
-
-def _origin(
-    need: Need, here: Mapping[str, LocalImage], recipe: Recipe | None, failure: Failure | None
-) -> tuple[str, str]:
-    """Where the image would come from (present, pull, stand-in, nowhere), and what is to be said of that."""
-    image, pull = here.get(need.reference), to_pull(need, here)
-    if image and (failure or not pull):
-        return "present", f"{image.id.removeprefix('sha256:')[:12]}, {_size(image)}, of {image.created[:10]}"
-    if pull and failure is None:
-        return "pull", registry(need.reference)
+    need: Need, here: AtHand | None, answer: _Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
+) -> Row:
+    row = partial(Row, need.reference, need.platform, need.kind, need.users)
+    failure = answer.failure if answer else None
+    if answer and failure is None:
+        source = "registry" if answer.name == need.reference else "mirror"
+        return row(source, registry(answer.name) if source == "registry" else answer.name, answer.name)
+    if here:
+        return _held(row, here, need)
     if failure and failure.impossible and recipe:
-        made = here.get(recipe.image)
-        state = f"{made.labels.get(INSIDE)}, {_size(made)}" if made else "can be made"
-        return "stand-in", f"{recipe.image}: {state}; up --stand-ins"
-    return "nowhere", cause(need.reference, failure) if failure else "its pull_policy is never"
+        there = made.get(recipe.image)
+        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else "can be made"
+        return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
+    return row("nowhere", cause(need.reference, failure) if failure else "its pull_policy is never")
 
 
-def _size(image: LocalImage) -> str:
-    return f"{image.size / 1e6:.0f} MB"
+def _held(row: partial[Row], here: AtHand, need: Need) -> Row:
+    image, name = here.image, here.name
+    digest = next((one.partition("@")[2] for one in image.names if "@" in one), "")
+    parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]
+    source = "present"
+    if name != need.reference:
+        source = "loaded" if name.startswith(f"{LOADED_REGISTRY}/") else "mirror"
+        parts.append(f"as {name}")
+    detail = ", ".join(part for part in parts if part)
+    return row(source, detail, name, image.id, digest, image.size, image.created)
+
+
+def _age(created: str, now: float) -> str:
+    """How long ago that was; nothing where no time is known, as of images that are built to be reproducible."""
+    try:
+        seconds = now - dt.datetime.fromisoformat(created).timestamp()
+    except (ValueError, OverflowError):
+        return ""
+    if seconds > 30 * 365 * DAY:
+        return ""
+    for unit, length in (("months", 30 * DAY), ("weeks", 7 * DAY)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return ago(seconds)

@@ -11,114 +11,19 @@ import os
 import tarfile
 import tempfile
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import IO, BinaryIO
+from typing import IO
 from urllib.parse import quote
 
-from devenv.errors import DevenvError, StateError
+from devenv.errors import StateError
 from devenv.lifecycle.ledger import state_folder
-from devenv.model.snapshot import Snapshot, expendable, shown
+from devenv.model.snapshot import Snapshot, expendable
+from devenv.packed import CHUNK, Draft
 
-CHUNK = 1 << 20
-FASTEST = 1
-GZIP = 31  # zlib's window bits for a gzip header around the best window
-TAR_END = bytes(1024)
 PART = ".part"
 OLD_HALF = 24 * 3600.0
 INDEX = "index"
-
-
-class TooLargeError(DevenvError):
-    """The volume holds more than a snapshot may."""
-
-
-class UnverifiedError(DevenvError):
-    """What was stored is not what was read."""
-
-
-class Draft(io.RawIOBase):
-    """An archive being written: takes a tar, stores it compressed, and counts until it is verified."""
-
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        super().__init__()
-        self._file = file
-        self._limit = limit
-        self._zip = zlib.compressobj(FASTEST, wbits=GZIP)
-        self._raw = hashlib.sha256()
-        self._stored = hashlib.sha256()
-        self._tail = b""
-        self.size = 0
-        self.stored = 0
-        self.is_given_up = False
-
-    def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        """Raises TooLargeError beyond the limit, OSError where the disk is full."""
-        self.size += len(chunk)
-        if self.size > self._limit:
-            raise TooLargeError(f"larger than {shown(self._limit)}")
-        self._raw.update(chunk)
-        self._tail = (self._tail + chunk)[-len(TAR_END) :]
-        self._out(self._zip.compress(chunk))
-        return len(chunk)
-
-    def finish(self, path: str) -> str:
-        """All of it on disk and read back; the digest of what is stored. Raises UnverifiedError, OSError."""
-        self._out(self._zip.flush())
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        if self._tail != TAR_END:
-            raise UnverifiedError("the engine's archive ends too early")
-        with _Reader(path, self) as reader:
-            try:
-                with tarfile.open(fileobj=reader, mode="r|") as archive:
-                    for _ in archive:
-                        pass
-                while reader.read(CHUNK):
-                    pass
-            except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-                raise UnverifiedError(f"what was stored cannot be read back: {error}") from error
-            if (reader.raw.digest(), reader.stored.digest()) != (self._raw.digest(), self._stored.digest()):
-                raise UnverifiedError("what was stored reads back different")
-        return self._stored.hexdigest()
-
-    def _out(self, packed: bytes) -> None:
-        self._file.write(packed)
-        self._stored.update(packed)
-        self.stored += len(packed)
-
-
-class _Reader(io.RawIOBase):
-    """A stored archive unpacked, with the digests of both its forms so far."""
-
-    def __init__(self, path: str, draft: Draft) -> None:
-        super().__init__()
-        self._draft = draft
-        self._file = open(path, "rb")  # noqa: SIM115 - closed with us
-        self._zip = zlib.decompressobj(GZIP)
-        self._left = b""
-        self.raw = hashlib.sha256()
-        self.stored = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._left and (packed := self._zip.unconsumed_tail or self._packed()):
-            self._left = self._zip.decompress(packed, CHUNK)
-            self.raw.update(self._left)
-        chunk = self._left[:size] if size >= 0 else self._left
-        self._left = self._left[len(chunk) :]
-        return chunk
-
-    def _packed(self) -> bytes:
-        if self._draft.is_given_up:
-            raise EOFError("nobody waits for it")
-        packed = self._file.read(CHUNK)
-        self.stored.update(packed)
-        return packed
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 @dataclass(frozen=True, slots=True)

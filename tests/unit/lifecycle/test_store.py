@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import StateError
-from devenv.lifecycle.store import Draft, Store, TooLargeError, UnverifiedError
+from devenv.lifecycle.store import Store
 from devenv.model.snapshot import Snapshot
+from devenv.packed import Draft, TooLargeError, UnverifiedError
 
 LIMIT = 10**7
 NOISE = random.Random(1).randbytes(300_000)

@@ -18,11 +18,11 @@ from devenv.errors import EngineError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle import teardown
 from devenv.lifecycle.ledger import EMPTY, Run, Wish
-from devenv.lifecycle.store import TooLargeError
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Event, Kept, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
 from devenv.model.snapshot import Snapshot
+from devenv.packed import TooLargeError
 
 pytestmark = pytest.mark.anyio
 
