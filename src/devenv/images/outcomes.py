@@ -40,9 +40,9 @@ NO_ANSWER = (
     (r"i/o timeout|timeout|deadline ?exceeded|request canceled|nothing came for", "no answer in time", ""),
     (r"error parsing http 40[37] response|unexpected http status:? 403", "something on the way blocks it (403)", ""),
     (
-        r"missing or empty content-type|invalid character '<'|text/html",
+        r"content-type header|invalid character '|unmarshalling|text/html",
         "what answers there is no registry",
-        "open a web page: the network may want you to sign in first",
+        "the network may want you to sign in first; what is there: curl -i https://{host}",
     ),
 )
 PASSING = (
@@ -61,11 +61,6 @@ LIMITS = (
     ),
 )
 REFUSALS = (
-    (
-        r"invalid character '|unmarshalling|content-type header",
-        "what answers there is no registry",
-        "correct the name; what is there: curl -i https://{host}",
-    ),
     (
         r"error getting credentials|docker-credential-",
         "the docker CLI's credential helper cannot be used",
