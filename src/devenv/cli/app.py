@@ -30,7 +30,10 @@ app = typer.Typer(
 )
 BUG = 70
 COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push"})
-GROUPS: dict[str, list[str]] = {"snapshot": [], "images": ["list"]}  # and the command of each that is meant without one
+GROUPS: dict[str, list[str]] = {
+    "snapshot": [],
+    "images": ["list"],
+}  # and the command of each that is meant without one
 FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
 app.command("up")(up)
 app.command("down")(down)

@@ -13,9 +13,10 @@ from devenv.cli import options
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet, StandIns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from devenv.images.survey import Row
+    from devenv.ui.console import Console
 
 images = typer.Typer(rich_markup_mode=None, add_completion=False)
 File = Annotated[str, typer.Argument(metavar="FILE")]
@@ -50,7 +51,9 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
         for label, said in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
             begin = f"  {label:<{LABEL}}"
             indent = " " * len(begin)
-            yield from textwrap.wrap(said, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False)
+            yield from textwrap.wrap(
+                said, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
+            )
 
 
 @images.command()
@@ -63,15 +66,10 @@ def pull(
     stand_ins: StandIns = False,
 ) -> None:
     """Bring every image that the project needs to the engine, from where it can be had."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.images.saved import pull as workflow  # noqa: PLC0415 - `--help` must not pay for it
 
-    from devenv.images.saved import pull as workflow  # noqa: PLC0415 - as above
-
-    window = options.console(output, quiet=quiet)
-    try:
-        anyio.run(workflow, options.selection(file, project_name, profile), stand_ins, window.emit)
-    finally:
-        window.close()
+    chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
+    _run(window, lambda: workflow(chosen, window.emit, stand_ins=stand_ins))
 
 
 @images.command()
@@ -85,26 +83,27 @@ def save(
     stand_ins: StandIns = False,
 ) -> None:
     """Write every image that the project needs into one file, for another machine or a day without a network."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.images.saved import save as workflow  # noqa: PLC0415 - `--help` must not pay for it
 
-    from devenv.images.saved import save as workflow  # noqa: PLC0415 - as above
-
-    window = options.console(output, quiet=quiet)
-    try:
-        anyio.run(workflow, options.selection(file, project_name, profile), archive, stand_ins, window.emit)
-    finally:
-        window.close()
+    chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
+    _run(window, lambda: workflow(chosen, archive, window.emit, stand_ins=stand_ins))
 
 
 @images.command()
 def load(archive: File, output: Format = Output.TEXT, quiet: Quiet = False) -> None:
     """Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.images.saved import load as workflow  # noqa: PLC0415 - as above
+    from devenv.images.saved import load as workflow  # noqa: PLC0415 - `--help` must not pay for it
 
     window = options.console(output, quiet=quiet)
+    _run(window, lambda: workflow(archive, window.emit))
+
+
+def _run(window: Console, work: Callable[[], Awaitable[None]]) -> None:
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.lifecycle.signals import endable  # noqa: PLC0415 - as above
+
     try:
-        anyio.run(workflow, archive, window.emit)
+        raise typer.Exit(anyio.run(endable, work))
     finally:
         window.close()

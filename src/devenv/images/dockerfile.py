@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 FROM, COPY, MOUNT, SYNTAX = "FROM", "COPY --from", "RUN --mount", "# syntax="  # ways to use an image
-TOKEN = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""
-WORD = re.compile(rf"{TOKEN}+\\?")
-WHOLE = re.compile(rf"\s*(?:{TOKEN}\s*)*\\?")  # without a quote that is left open
+PIECE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])"""
+WORD = re.compile(rf"{PIECE}+\\?")
+WHOLE = re.compile(rf"\s*(?:{PIECE}\s*)*\\?")  # without a quote that is left open
 HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 DIRECTIVE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 VALID_DIRECTIVES = ("syntax", "escape", "check")
@@ -86,7 +86,7 @@ def ground(text: str, *, args: Mapping[str, str] | None = None, target: str | No
 
 
 def frontend(text: str) -> tuple[str, int]:
-    """The image that the text wants to be read by, and the line; empty where it names none. Dockerfiles are not alone."""
+    """The image that the text, in whatever language, is to be read by, and the line; empty where it names none."""
     text = text.removeprefix(BOM)
     offset = 2 if text.startswith("#!") else 1
     lines = text.split("\n")[offset - 1 :]
@@ -219,7 +219,7 @@ class _Lexer:
 
 
 def _trimmed(value: str, word: str, side: str) -> str:
-    """The value without what the pattern matches at its beginning (#) or its end (%); a doubled sign means longest."""
+    """The value without what the pattern matches at its beginning (#) or its end (%); a doubled sign: the longest."""
     greedy = word.startswith(side)
     pattern = _pattern(word[greedy:], greedy=greedy)
     if side == "#":
@@ -230,7 +230,7 @@ def _trimmed(value: str, word: str, side: str) -> str:
 
 
 def _pattern(text: str, *, greedy: bool) -> str:
-    """The regular expression for a shell pattern, which knows `*`, `?` and a backslash before a special character."""
+    """The regular expression for a shell pattern, which knows `*`, `?` and a backslash before any character."""
     wild = {"*": ".*" if greedy else ".*?", "?": "."}
     return "".join(wild.get(part) or re.escape(part[-1]) for part in re.findall(r"\\.|.", text))
 
@@ -323,9 +323,7 @@ def _sources(instruction: Instruction) -> Iterator[Reference]:
         if (instruction.keyword, flag) == ("COPY", "from") and value:
             yield Reference(value, instruction.line, COPY)
         if (instruction.keyword, flag) == ("RUN", "mount"):
-            options = {
-                key.lower(): rest for part in value.split(",") for key, _, rest in [part.partition("=")]
-            }
+            options = {key.lower(): rest for part in value.split(",") for key, _, rest in [part.partition("=")]}
             if options.get("from"):
                 yield Reference(options["from"], instruction.line, MOUNT)
 

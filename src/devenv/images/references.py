@@ -28,10 +28,10 @@ class DockerfileText:
 class Need:
     """One image that the project needs, as written, and who needs it.
 
-    `users` are like `service backend`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is "service" (the `image` of a service
-    that is not built), "base" (FROM, COPY --from, RUN --mount from=), or one for which nothing can stand in:
-    "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is None where it is the
-    engine's own; `policy` is the pull_policy.
+    `users` are like `service backend`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
+    "service" (the `image` of a service that is not built), "base" (FROM, COPY --from, RUN --mount from=), or one for
+    which nothing can stand in: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform`
+    is None where it is the engine's own; `policy` is the pull_policy.
     """
 
     reference: str
@@ -151,7 +151,7 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText, b
 
 
 def reads_dockerfiles(frontend: str) -> bool:
-    """Whether the image of a `# syntax=` line is the Dockerfile's own, for which the engine's builder can stand in."""
+    """Whether the image of a `# syntax=` line is the Dockerfile's own: the engine's builder reads that, too."""
     return split(frontend)[0].rpartition("/")[2] in DOCKERFILE_FRONTENDS
 
 

@@ -73,7 +73,9 @@ async def survey(selection: load.Selection) -> list[Row]:
         made = await present(engine, [recipe.image for recipe in recipes.values()])
         absent = [need for need in wanted if to_pull(need, here)]
         answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
-    return [_row(need, here.get(need.reference), answers.get(need), recipes.get(need.reference), made) for need in wanted]
+    return [
+        _row(need, here.get(need.reference), answers.get(need), recipes.get(need.reference), made) for need in wanted
+    ]
 
 
 async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
@@ -113,7 +115,10 @@ def _row(
         there = made.get(recipe.image)
         state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else "can be made"
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
-    return row("nowhere", cause(need.reference, failure) if failure else "its pull_policy is never")
+    said = cause(need.reference, failure) if failure else "its pull_policy is never"
+    if need.kind == "frontend" and failure and failure.impossible:
+        said += "; the engine's own builder is used in its place"
+    return row("nowhere", said)
 
 
 def _held(row: partial[Row], here: AtHand, need: Need) -> Row:

@@ -13,13 +13,12 @@ from typing import IO
 
 import anyio
 
-from devenv.concurrent import first
 from devenv.config import load
 from devenv.config.load import Selection
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.lifecycle.ledger import Run
-from devenv.lifecycle.signals import Ending
+from devenv.lifecycle.signals import endable
 from devenv.lifecycle.snapshots import vault
 from devenv.lifecycle.store import Store
 from devenv.model import snapshot as snapshots
@@ -40,16 +39,12 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
     """
     _require_name(title)
     project = (await load.load(selection)).project
-    ending = Ending()
-    try:
-        async with anyio.create_task_group() as tasks, Engine.connect() as engine:
-            await tasks.start(ending.listen)
-            with ending.scope():
-                await _save(engine, project, wanted, title, emit)
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first(group) from None
-    return ending.exit_code
+
+    async def work() -> None:
+        async with Engine.connect() as engine:
+            await _save(engine, project, wanted, title, emit)
+
+    return await endable(work)
 
 
 def _require_name(title: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 from anyio.abc import TaskStatus
+
+from devenv.concurrent import first
 
 LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,3 +63,17 @@ class Ending:
                     self.hurry.set()
                 else:
                     os._exit(128 + sign)
+
+
+async def endable(work: Callable[[], Awaitable[object]]) -> int:
+    """The exit code of work that a signal cancels: 0, or that of the signal. Raises what the work raises."""
+    ending = Ending()
+    try:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(ending.listen)
+            with ending.scope():
+                await work()
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return ending.exit_code
