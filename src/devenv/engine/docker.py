@@ -68,6 +68,16 @@ async def build(context: str, image: str, *, args: Mapping[str, str], labels: Ma
         raise EngineError(f"`docker build` failed: {last_line(done.error_text)}")
 
 
+async def read(image: str, *paths: str) -> list[str]:
+    """The texts of files inside an image, empty for those that are not there."""
+    script = 'for path; do cat "$path" 2>/dev/null; printf "\\0"; done'
+    argv = ["docker", "run", "--rm", "--pull=never", "--network=none", "--entrypoint=sh", image, "-c", script, "sh", *paths]
+    done = await process.run(argv)
+    if done.returncode:
+        raise EngineError(f"{image} cannot be read: {last_line(done.error_text)}")
+    return done.text.split("\0")[:-1]
+
+
 async def drop(*images: str) -> None:
     """The names (or ids) are gone, except for those that are not there or that a container uses.
 

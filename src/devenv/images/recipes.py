@@ -8,8 +8,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from typing import Any
 
 from devenv.images.references import canonical, familiar, split
@@ -20,11 +21,19 @@ STAND_IN_REGISTRY = "stand-in.devenv"
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root file system from Debian packages; `inside` says what it is, `{package}` being its version."""
+    """Packages of a Debian suite, laid on its bare root.
+
+    `inside` says what that is: `{version}` is the first package's, `{suite}` the suite.
+    """
 
     suite: str
     packages: tuple[str, ...]
     inside: str
+
+    @property
+    def base(self) -> str:
+        """The reference whose stand-in is the suite's bare root."""
+        return f"debian:{self.suite}-slim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +47,43 @@ class NpmPackage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to make the stand-in for one reference: on `base`, or on the first of `roots` that can be had."""
+    """How to make the stand-in for one reference, on the first of `roots` that can be had; and what it `lacks`."""
 
     reference: str
     folder: str
-    inside: str
-    base: str | None
+    lacks: str
     roots: tuple[Root, ...]
-    npm: tuple[NpmPackage, ...]
+    npm: tuple[NpmPackage, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str:
         """The name that the stand-in gets, which is never the public one."""
-        repository, tag, _ = split(canonical(self.reference))
-        return f"{STAND_IN_REGISTRY}/{repository.rsplit('/', 1)[-1]}:{tag}"
+        return f"{STAND_IN_REGISTRY}/{familiar(canonical(self.reference)).rsplit('/', 1)[-1]}"
+
+    @property
+    def base(self) -> str | None:
+        """The reference of another stand-in that this one is built on; None for a bare root."""
+        base = self.roots[0].base
+        return None if self.image == f"{STAND_IN_REGISTRY}/{base}" else base
 
     def digest(self, *more: bytes) -> str:
-        """A hash over the recipe's files and `more`; an image with another one is out of date."""
+        """A hash over the recipe's files, those that all recipes share, and `more`; with another one, it is outdated."""
         total = hashlib.sha256()
-        for name in sorted(glob.glob("**", root_dir=self.folder, recursive=True, include_hidden=True)):
-            path = os.path.join(self.folder, name)
-            if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    total.update(name.encode() + b"\0" + file.read())
+        for home in (self.folder, common_folder()):
+            for name in sorted(glob.glob("**", root_dir=home, recursive=True, include_hidden=True)):
+                path = os.path.join(home, name)
+                if os.path.isfile(path):
+                    with open(path, "rb") as file:
+                        total.update(name.encode() + b"\0" + file.read())
         for part in more:
             total.update(hashlib.sha256(part).digest())
         return total.hexdigest()
+
+
+def common_folder() -> str:
+    """The absolute path of what the recipes share: it lies as `common` in every build context."""
+    return os.path.join(templates_folder(), "images", "common")
 
 
 def find(reference: str) -> Recipe | None:
@@ -71,38 +91,45 @@ def find(reference: str) -> Recipe | None:
     repository, tag, digest = split(canonical(reference))
     if digest or tag is None:
         return None
-    for folder, data in _all():
-        if canonical(data["repository"]).rpartition(":")[0] != repository:
+    for folder, entry in entries():
+        if repository not in map(_repository, entry["repositories"]):
             continue
-        for entry in data["tag"]:
-            if match := re.fullmatch(entry["match"], tag):
-                return _recipe(familiar(reference), folder, data, {**entry, **match.groupdict()})
+        for plain, variant in product(entry["tags"], entry["variants"]):
+            if re.fullmatch(re.escape(plain + variant).replace(r"\*", r"\d+"), tag):
+                return _recipe(familiar(canonical(reference)), folder, entry, tag.removesuffix(variant), variant)
     return None
 
 
-def _recipe(reference: str, folder: str, data: Mapping[str, Any], values: Mapping[str, Any]) -> Recipe:
+def _repository(name: str) -> str:
+    return split(canonical(name))[0]
+
+
+def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
+    more = () if "slim" in variant else entry.get("full", ())
     return Recipe(
         reference=reference,
         folder=folder,
-        inside=data["inside"],
-        base=data.get("base"),
+        lacks=entry["lacks"],
         roots=tuple(
-            Root(root["suite"], tuple(root["packages"]), root.get("inside", data["inside"]))
-            for root in data.get("root", ())
+            Root(root["suite"], (*root["packages"], *more), root["inside"])
+            for root in (entry, *([{**entry, **entry["otherwise"]}] if "otherwise" in entry else ()))
         ),
         npm=tuple(
-            NpmPackage(entry["package"], entry["version"].format_map(values), entry["file"])
-            for entry in data.get("npm", ())
+            NpmPackage(package["package"], package["version"].format_map({**entry, "tag": tag}), package["file"])
+            for package in entry.get("npm", ())
         ),
+        args=entry.get("args", {}),
     )
 
 
 @cache
-def _all() -> list[tuple[str, dict[str, Any]]]:
-    """Folder and content of every recipe."""
+def entries() -> list[tuple[str, dict[str, Any]]]:
+    """Folder and content of every entry of every recipe: what holds for all of a recipe's tags, and for these."""
     found = []
     home = os.path.join(templates_folder(), "images")
     for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
         with open(os.path.join(home, name), "rb") as file:
-            found.append((os.path.dirname(file.name), tomllib.load(file)))
+            data = tomllib.load(file)
+        for entry in data.pop("tag"):
+            found.append((os.path.dirname(file.name), {"variants": [""], **data, **entry}))
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
 import shutil
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import anyio
 
@@ -14,6 +16,24 @@ from devenv.engine import docker, process
 from devenv.errors import EngineError
 from devenv.images.recipes import Root
 from devenv.templates import templates_folder
+
+# apt on the host, with lists and a status that are not the host's, but with its proxies and logins.
+APT_SETTINGS = """\
+Dir "{shelf}";
+Dir::Etc "{shelf}/etc";
+Dir::Etc::netrc "/etc/apt/auth.conf";
+Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
+Dir::State "{shelf}";
+Dir::State::status "{shelf}/status";
+Dir::Cache "{shelf}/cache";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Debug::NoLocking "true";
+Acquire::Languages "none";
+Acquire::Check-Valid-Until "{check}";
+#clear APT::Update;
+#clear DPkg;
+"""
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -57,6 +77,52 @@ async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None
     os.unlink(archive)
     status = await anyio.Path(folder, "status").read_text(encoding="utf-8", errors="replace")
     return versions(status)
+
+
+async def fetch(root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
+    """Versions of the packages of a root, those that its bare root lacks being files in the folder `target`.
+
+    `status` is dpkg's of the bare root; `shelf` is what `stock` made for the suite. Raises EngineError with apt's
+    own words where a package cannot be had.
+    """
+    found = versions(status)
+    if not found.keys() >= set(root.packages):
+        await _apt(shelf, f"-oDir::Cache::archives={target}", "--yes", "--download-only", "install", *root.packages)
+        for name in glob.glob("*.deb", root_dir=target):
+            package, version, _ = unquote(name).split("_")
+            found[package] = _upstream(version)
+    return found
+
+
+async def stock(suite: str, status: str, sources: str, shelf: str) -> None:
+    """The folder `shelf` has apt's lists of the suite, from this host's archive, else from that in `sources`."""
+    lines = "\n".join(await _mirrors(suite)) or sources
+    for folder in ("etc/preferences.d", "lists/partial", "cache/archives/partial"):
+        os.makedirs(os.path.join(shelf, folder))
+    settings = {
+        "etc/sources.list": re.sub(r"^deb (\[.*?\] )?", f"deb [signed-by={keyring()}] ", lines, flags=re.MULTILINE),
+        "status": status,
+        "apt.conf": APT_SETTINGS.format(shelf=shelf, check="false" if suite == "sid" else "true"),
+    }
+    for name, text in settings.items():
+        await anyio.Path(shelf, name).write_text(text + "\n", encoding="utf-8")
+    await _apt(shelf, "--error-on=any", "update")
+
+
+async def _apt(shelf: str, *arguments: str) -> None:
+    done = await process.run(["apt-get", "-qq", "-c", os.path.join(shelf, "apt.conf"), *arguments])
+    if done.returncode:
+        errors = re.findall(r"^E: (.*)$", done.error_text, re.MULTILINE)
+        raise EngineError(errors[0][:200] if errors else "apt-get failed without a word")
+
+
+def keyring() -> str:
+    """The path of the keys that Debian's suites are signed with. Raises EngineError where they are missing."""
+    found = sorted(glob.glob("/usr/share/keyrings/debian-archive-keyring.*"))
+    if not found:
+        hint = "apt-get install -y debian-archive-keyring"
+        raise EngineError("stand-ins are made of Debian's packages, whose keys are not installed here", hint=hint)
+    return found[0]
 
 
 def trust_script() -> str:
@@ -109,8 +175,12 @@ def versions(status: str) -> dict[str, str]:
     for paragraph in status.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version): (\S+)$", paragraph, re.MULTILINE))
         if len(fields) == 2:  # noqa: PLR2004 - a name and a version
-            found[fields["Package"]] = re.sub(r"^\d+:|[-+].*$", "", fields["Version"])
+            found[fields["Package"]] = _upstream(fields["Version"])
     return found
+
+
+def _upstream(version: str) -> str:
+    return re.sub(r"^\d+:|[-+~].*$", "", version)
 
 
 async def _mirrors(suite: str) -> list[str]:

@@ -19,11 +19,12 @@ from devenv.engine import docker, process
 from devenv.engine.docker import LocalImage
 from devenv.errors import EngineError
 from devenv.images import roots
-from devenv.images.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, find
+from devenv.images.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, Root, common_folder, find
 from devenv.model.events import Emit, ImageState, Notice
 
 FOR = "devenv.stand-in"
 INSIDE = "devenv.stand-in.inside"
+LACKS = "devenv.stand-in.lacks"
 RECIPE = "devenv.stand-in.recipe"
 NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -41,13 +42,15 @@ async def make(references: Iterable[str], emit: Emit) -> dict[str, str]:
 async def make_recipes(recipes: Iterable[Recipe], emit: Emit) -> None:
     """The image of each recipe is there, made by it. Raises as `make`."""
     wanted = list(recipes)
-    workshop = _Workshop(
-        emit,
-        authorities=await anyio.to_thread.run_sync(host_authorities),
-        script=await anyio.Path(roots.trust_script()).read_bytes(),
-    )
-    await workshop.look(wanted)
-    await each(workshop.get, wanted)
+    with tempfile.TemporaryDirectory(prefix="devenv-images-", ignore_cleanup_errors=True) as folder:
+        workshop = _Workshop(
+            emit,
+            folder,
+            authorities=await anyio.to_thread.run_sync(host_authorities),
+            script=await anyio.Path(roots.trust_script()).read_bytes(),
+        )
+        await workshop.look(wanted)
+        await each(workshop.get, wanted)
 
 
 def host_authorities() -> bytes:
@@ -78,12 +81,14 @@ class _Ground:
 class _Workshop:
     """One run of `make`: what is there already, who is at work on what, and the host's authorities."""
 
-    def __init__(self, emit: Emit, *, authorities: bytes, script: bytes) -> None:
+    def __init__(self, emit: Emit, folder: str, *, authorities: bytes, script: bytes) -> None:
         self._emit = emit
+        self._folder = folder
         self._authorities = authorities
         self._script = script
         self._known: dict[str, LocalImage] = {}
         self._done: set[str] = set()
+        self._statuses: dict[str, str] = {}
         self._at_work: dict[str, anyio.Lock] = {}
 
     async def look(self, recipes: list[Recipe]) -> None:
@@ -92,17 +97,18 @@ class _Workshop:
         for image in await docker.local_images({recipe.image for recipe in based}):
             self._known |= dict.fromkeys(image.names, image)
         absent = [recipe for recipe in based if recipe.image not in self._known]
-        needed = {"mmdebstrap": any(recipe.roots for recipe in absent), "npm": any(recipe.npm for recipe in absent)}
-        roots.require_tools(*(tool for tool, wanted in needed.items() if wanted))
+        if absent:
+            bare, npm = any(not recipe.base for recipe in absent), any(recipe.npm for recipe in absent)
+            roots.require_tools("apt-get", *(["mmdebstrap"] if bare else []), *(["npm"] if npm else []))
+            roots.keyring()
 
     async def get(self, recipe: Recipe) -> None:
         """The stand-in is there and made by today's recipe; an older one does where a new one cannot be had."""
         async with self._at_work.setdefault(recipe.image, anyio.Lock()):
             known = self._known.get(recipe.image)
-            digest = recipe.digest(self._authorities, self._script)
+            digest = self._digest(recipe)
             if recipe.image in self._done or (known and known.labels.get(RECIPE) == digest):
                 return
-            self._done.add(recipe.image)
             self._say(recipe, "starting")
             try:
                 inside = await self._make(recipe, digest)
@@ -111,16 +117,24 @@ class _Workshop:
                 if known is None:
                     raise EngineError(f"{what} could not be made: {error.message}", hint=error.hint) from error
                 self._emit(Notice(f"{what} is an older one: {error.message}"))
+                self._done.add(recipe.image)
                 return
+            self._done.add(recipe.image)
             if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
                 await docker.drop(known.id)
             self._emit(ImageState(recipe.reference, "made", inside))
 
+    def _digest(self, recipe: Recipe) -> str:
+        base = self._digest(_recipe(recipe.base)).encode() if recipe.base else b""
+        return recipe.digest(base or self._authorities + self._script)
+
     async def _make(self, recipe: Recipe, digest: str) -> str:
-        with tempfile.TemporaryDirectory(prefix="devenv-image-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             context = os.path.join(folder, "context")
             shutil.copytree(recipe.folder, context)
-            ground = _Ground(f"{recipe.image}-root", recipe.inside)
+            shutil.copytree(common_folder(), os.path.join(context, "common"))
+            os.mkdir(os.path.join(context, "packages"))
+            ground = _Ground(f"{recipe.image}-root", "")
             parts = [
                 partial(self._lay, ground, recipe, folder),
                 *(partial(self._fetch, ground, recipe, package, context) for package in recipe.npm),
@@ -129,33 +143,45 @@ class _Workshop:
                 await each(lambda part: part(), parts)
                 inside = ground.inside.format_map(ground.versions)
                 self._say(recipe, "building")
-                labels = {FOR: recipe.reference, INSIDE: inside, RECIPE: digest}
-                await docker.build(context, recipe.image, args={"ROOT": ground.image}, labels=labels)
+                labels = {FOR: recipe.reference, INSIDE: inside, LACKS: recipe.lacks, RECIPE: digest}
+                args = {"ROOT": ground.image, "VERSION": ground.versions["version"], **recipe.args}
+                await docker.build(context, recipe.image, args=args, labels=labels)
             finally:
-                if recipe.roots:
+                if not recipe.base:
                     with anyio.CancelScope(shield=True):
                         await docker.drop(ground.image)
         return inside
 
     async def _lay(self, ground: _Ground, recipe: Recipe, folder: str) -> None:
-        """What the Dockerfile builds on is there: another stand-in, or the first root that can be had."""
-        if recipe.base:
-            base = _recipe(recipe.base)
-            await self.get(base)
-            ground.image = base.image
-            return
-        await anyio.Path(folder, "host-ca.crt").write_bytes(self._authorities)
+        """What the Dockerfile builds on is there, and its packages are in the context: of the first root to be had."""
         failure: EngineError | None = None
         for root in recipe.roots:
             try:
-                found = await roots.make(root, ground.image, folder=folder, say=partial(self._say, recipe))
+                found = await (self._packages if recipe.base else self._bare)(ground, recipe, root, folder)
             except EngineError as error:
                 failure = failure or error
                 continue
             ground.inside = root.inside
-            ground.versions.update(found)
+            ground.versions |= {**found, "suite": root.suite, "version": found[root.packages[0]]}
             return
-        raise failure or EngineError("its recipe names neither a base nor a root")
+        raise failure or EngineError("its recipe names no root")
+
+    async def _bare(self, ground: _Ground, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+        await anyio.Path(folder, "host-ca.crt").write_bytes(self._authorities)
+        return await roots.make(root, ground.image, folder=folder, say=partial(self._say, recipe))
+
+    async def _packages(self, ground: _Ground, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+        base = _recipe(root.base)
+        await self.get(base)
+        ground.image = base.image
+        shelf = os.path.join(self._folder, root.suite)
+        async with self._at_work.setdefault(shelf, anyio.Lock()):
+            if root.suite not in self._statuses:
+                status, sources = await docker.read(base.image, "/var/lib/dpkg/status", "/etc/apt/sources.list")
+                await roots.stock(root.suite, status, sources, shelf)
+                self._statuses[root.suite] = status
+        self._say(recipe, "fetching packages")
+        return await roots.fetch(root, self._statuses[root.suite], shelf, os.path.join(folder, "context", "packages"))
 
     async def _fetch(self, ground: _Ground, recipe: Recipe, package: NpmPackage, context: str) -> None:
         machine = platform.machine().lower()
