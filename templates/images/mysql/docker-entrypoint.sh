@@ -1,32 +1,15 @@
 #!/bin/bash
-# Keeps the contract of the mysql image: variables, init scripts, arguments for mysqld.
-# A first start works in a folder of its own inside the data folder and moves it into place when all is done, so
-# that an interrupted one is simply begun again. Until then the server has no TCP port and no public socket:
-# a health check cannot succeed too early.
+# Keeps the contract of the mysql and mariadb images: variables, init scripts, arguments for mysqld.
+# Until a first start is done, the server has no TCP port and no public socket: a health check cannot succeed too early.
 set -euo pipefail
 shopt -s nullglob dotglob
 
+. /usr/local/share/devenv/library.sh
+
 DATA=/var/lib/mysql
 READY_MADE=/usr/share/devenv/empty.tar.zst
-SCRIPTS=/docker-entrypoint-initdb.d
 HIDDEN_SOCKET=/run/mysqld/first-start.sock
 SERVER_PID=
-
-note() { printf '%s [stand-in] %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*"; }
-fail() {
-  note "$*" >&2
-  exit 1
-}
-
-# VARIABLE or VARIABLE_FILE, never both.
-secret() {
-  local name=$1 file_name=$1_FILE value
-  [[ -z ${!name-} || -z ${!file_name-} ]] || fail "$name and $file_name are both set: keep one of them"
-  value=${!name-}
-  if [[ -n ${!file_name-} ]]; then value=$(<"${!file_name}"); fi
-  export "$name=$value"
-  unset "$file_name"
-}
 
 quoted() {
   local text=${1//\\/\\\\}
@@ -74,17 +57,28 @@ shapes_files() {
     grep -Eqi 'lower.case.table.names|innodb|encrypt|keyring|component|early.plugin'
 }
 
-read_secrets() {
+# The variables of the mariadb image, where they are set, count in place of those of the mysql image.
+read_variables() {
   local name
-  for name in MYSQL_ROOT_PASSWORD MYSQL_ROOT_HOST MYSQL_DATABASE MYSQL_USER MYSQL_PASSWORD; do secret "$name"; done
+  for name in ROOT_PASSWORD ROOT_HOST DATABASE USER PASSWORD; do
+    secret "MARIADB_$name"
+    secret "MYSQL_$name"
+    name=MARIADB_$name
+    if [[ -n ${!name} ]]; then export "MYSQL_${name#MARIADB_}=${!name}"; fi
+  done
+  export MYSQL_ALLOW_EMPTY_PASSWORD=${MARIADB_ALLOW_EMPTY_ROOT_PASSWORD-${MYSQL_ALLOW_EMPTY_PASSWORD-}}
+  export MYSQL_RANDOM_ROOT_PASSWORD=${MARIADB_RANDOM_ROOT_PASSWORD-${MYSQL_RANDOM_ROOT_PASSWORD-}}
+  export MYSQL_INITDB_SKIP_TZINFO=${MARIADB_INITDB_SKIP_TZINFO-${MYSQL_INITDB_SKIP_TZINFO-}}
 }
 
 check_variables() {
-  [[ -n $MYSQL_ROOT_PASSWORD || -n ${MYSQL_ALLOW_EMPTY_PASSWORD-} || -n ${MYSQL_RANDOM_ROOT_PASSWORD-} ]] ||
-    fail "set MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD: the data folder is empty"
+  local names="MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD"
+  if is_mariadb; then names+=" (or MARIADB_ROOT_PASSWORD and so on)"; fi
+  [[ $MYSQL_ROOT_PASSWORD$MYSQL_ALLOW_EMPTY_PASSWORD$MYSQL_RANDOM_ROOT_PASSWORD ]] ||
+    fail "set $names: the data folder is empty"
   [[ $MYSQL_USER != root ]] || fail "MYSQL_USER is root, who is always there: use MYSQL_ROOT_PASSWORD"
   [[ -z $MYSQL_USER || -n $MYSQL_PASSWORD ]] || fail "MYSQL_USER is set, MYSQL_PASSWORD is not"
-  if [[ -n ${MYSQL_RANDOM_ROOT_PASSWORD-} ]]; then
+  if [[ $MYSQL_RANDOM_ROOT_PASSWORD ]]; then
     MYSQL_ROOT_PASSWORD=$(openssl rand -base64 24)
     note "GENERATED ROOT PASSWORD: $MYSQL_ROOT_PASSWORD"
   fi
@@ -118,22 +112,7 @@ set_up() {
   export MYSQL_PWD=$MYSQL_ROOT_PASSWORD
 }
 
-run_script() {
-  local script=$1
-  note "running $script"
-  case $script in
-    *.sh)
-      # shellcheck disable=SC1090 # the user's own script
-      if [[ -x $script ]]; then "$script"; else . "$script"; fi
-      ;;
-    *.sql) as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} <"$script" ;;
-    *.sql.gz) gzip -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
-    *.sql.bz2) bzip2 -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
-    *.sql.xz) xz -dc "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
-    *.sql.zst) zstd -dcq "$script" | as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"} ;;
-    *) note "leaving $script alone: not a script" ;;
-  esac
-}
+sql() { as_root ${MYSQL_DATABASE:+"$MYSQL_DATABASE"}; }
 
 fill() {
   local folder=$1
@@ -148,10 +127,9 @@ fill() {
 
 first_start() {
   # InnoDB does not look into hidden folders, hence the one inside.
-  local work=$DATA/.first-start new=$DATA/.first-start/data entry script
+  local work=$DATA/.first-start new=$DATA/.first-start/data entry
   if [[ ! -e $work/done ]]; then
     check_variables
-    [[ -r $SCRIPTS && -x $SCRIPTS ]] || fail "the user mysql may not read $SCRIPTS: chmod a+rx its folder on the host"
     rm -rf "$work"
     mkdir "$work"
     fill "$new" "$@"
@@ -160,7 +138,7 @@ first_start() {
     export MYSQL_UNIX_PORT=$HIDDEN_SOCKET
     if shapes_files "$@" && [[ -z ${MYSQL_INITDB_SKIP_TZINFO-} ]]; then load_time_zones; fi
     set_up
-    for script in "$SCRIPTS"/*; do run_script "$script"; done
+    run_scripts
     if [[ -n ${MYSQL_ONETIME_PASSWORD-} ]]; then as_root <<<"ALTER USER 'root'@'%' PASSWORD EXPIRE;"; fi
     stop_hidden
     unset MYSQL_PWD MYSQL_UNIX_PORT
@@ -199,11 +177,9 @@ if [[ $1 == mysqld || $1 == mariadbd ]]; then
   needs_first_start=
   if [[ -d $DATA/.first-start || ! -d $DATA/mysql ]]; then needs_first_start=yes; fi
   # Files with secrets may be readable for root alone, so they are read before root steps back.
-  if [[ $needs_first_start ]]; then read_secrets; fi
+  if [[ $needs_first_start ]]; then read_variables; fi
   if [[ $(id -u) == 0 ]]; then
-    find "$DATA" \! -user mysql -exec chown mysql:mysql {} +
-    find /run/mysqld \! -user mysql -exec chown mysql:mysql {} +
-    exec setpriv --reuid=mysql --regid=mysql --init-groups "$0" "$@"
+    step_down mysql "$DATA" /run/mysqld -- "$0" "$@"
   fi
   trap 'if [[ -n $SERVER_PID ]]; then kill "$SERVER_PID" 2>/dev/null; wait "$SERVER_PID"; fi; exit 143' TERM INT
   if [[ $needs_first_start ]]; then first_start "$@"; fi
