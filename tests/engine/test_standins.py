@@ -220,7 +220,7 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
     tmp_path.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    succeeds("image", "rm", "stand-in.devenv/debian:13-slim")
+    succeeds("image", "rm", "stand-in.devenv/debian:forky-slim")
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -229,11 +229,11 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
                 if "extracting" in str(event):
                     tasks.cancel_scope.cancel()
 
-            tasks.start_soon(standins.make, ["debian:13-slim"], watch)
+            tasks.start_soon(standins.make, ["debian:forky-slim"], watch)
 
     anyio.run(main)
     assert list(tmp_path.iterdir()) == []
-    assert docker("images", "-q", "--filter=reference=stand-in.devenv/debian:13-slim*") == ""
+    assert docker("images", "-q", "--filter=reference=stand-in.devenv/debian:forky-slim*") == ""
     assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
 
 

@@ -71,8 +71,8 @@ async def build(context: str, image: str, *, args: Mapping[str, str], labels: Ma
 async def read(image: str, *paths: str) -> list[str]:
     """The texts of files inside an image, empty for those that are not there."""
     script = 'for path; do cat "$path" 2>/dev/null; printf "\\0"; done'
-    argv = ["docker", "run", "--rm", "--pull=never", "--network=none", "--entrypoint=sh", image, "-c", script, "sh", *paths]
-    done = await process.run(argv)
+    options = ["--rm", "--pull=never", "--network=none", "--entrypoint=sh"]
+    done = await process.run(["docker", "run", *options, image, "-c", script, "sh", *paths])
     if done.returncode:
         raise EngineError(f"{image} cannot be read: {last_line(done.error_text)}")
     return done.text.split("\0")[:-1]

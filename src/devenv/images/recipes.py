@@ -13,6 +13,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from devenv.errors import EngineError
 from devenv.images.references import canonical, familiar, split
 from devenv.templates import templates_folder
 
@@ -23,17 +24,26 @@ STAND_IN_REGISTRY = "stand-in.devenv"
 class Root:
     """Packages of a Debian suite, laid on its bare root.
 
-    `inside` says what that is: `{version}` is the first package's, `{suite}` the suite.
+    `inside` says what that is: `{version}` is the first package's, `{suite}` the suite. `version` is how that has to
+    begin for the tag to be true; empty where the tag says nothing of it.
     """
 
     suite: str
     packages: tuple[str, ...]
     inside: str
+    version: str = ""
 
     @property
     def base(self) -> str:
         """The reference whose stand-in is the suite's bare root."""
         return f"debian:{self.suite}-slim"
+
+    def checked(self, versions: Mapping[str, str]) -> str:
+        """The first package's version. Raises EngineError where the tag promises another one."""
+        found = versions[self.packages[0]]
+        if self.version and not f"{found}.".startswith(f"{self.version}."):
+            raise EngineError(f"Debian {self.suite} has {self.packages[0]} {found} today")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class Recipe:
         return None if self.image == f"{STAND_IN_REGISTRY}/{base}" else base
 
     def digest(self, *more: bytes) -> str:
-        """A hash over the recipe's files, those that all recipes share, and `more`; with another one, it is outdated."""
+        """A hash over the recipe's files, those that all share, and `more`; with another one it is out of date."""
         total = hashlib.sha256()
         for home in (self.folder, common_folder()):
             for name in sorted(glob.glob("**", root_dir=home, recursive=True, include_hidden=True)):
@@ -105,14 +115,15 @@ def _repository(name: str) -> str:
 
 
 def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
+    version = tag if tag[0].isdigit() else ""
     more = () if "slim" in variant else entry.get("full", ())
     return Recipe(
         reference=reference,
         folder=folder,
         lacks=entry["lacks"],
-        roots=tuple(
-            Root(root["suite"], (*root["packages"], *more), root["inside"])
-            for root in (entry, *([{**entry, **entry["otherwise"]}] if "otherwise" in entry else ()))
+        roots=(
+            Root(entry["suite"], (*entry["packages"], *more), entry["inside"], "" if "npm" in entry else version),
+            *(Root(root["suite"], tuple(root["packages"]), root["inside"]) for root in entry.get("otherwise", ())),
         ),
         npm=tuple(
             NpmPackage(package["package"], package["version"].format_map({**entry, "tag": tag}), package["file"])
@@ -125,11 +136,11 @@ def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, var
 @cache
 def entries() -> list[tuple[str, dict[str, Any]]]:
     """Folder and content of every entry of every recipe: what holds for all of a recipe's tags, and for these."""
-    found = []
+    found: list[tuple[str, dict[str, Any]]] = []
     home = os.path.join(templates_folder(), "images")
     for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
         with open(os.path.join(home, name), "rb") as file:
             data = tomllib.load(file)
-        for entry in data.pop("tag"):
-            found.append((os.path.dirname(file.name), {"variants": [""], **data, **entry}))
+        tags = data.pop("tag")
+        found += [(os.path.dirname(file.name), {"variants": [""], **data, **entry}) for entry in tags]
     return found

@@ -153,16 +153,17 @@ class _Workshop:
         return inside
 
     async def _lay(self, ground: _Ground, recipe: Recipe, folder: str) -> None:
-        """What the Dockerfile builds on is there, and its packages are in the context: of the first root to be had."""
+        """What the Dockerfile builds on is there, and its packages are in the context: the first root's to be had."""
         failure: EngineError | None = None
         for root in recipe.roots:
             try:
                 found = await (self._packages if recipe.base else self._bare)(ground, recipe, root, folder)
+                version = root.checked(found)
             except EngineError as error:
                 failure = failure or error
                 continue
             ground.inside = root.inside
-            ground.versions |= {**found, "suite": root.suite, "version": found[root.packages[0]]}
+            ground.versions |= {**found, "suite": root.suite, "version": version}
             return
         raise failure or EngineError("its recipe names no root")
 
@@ -172,7 +173,10 @@ class _Workshop:
 
     async def _packages(self, ground: _Ground, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
         base = _recipe(root.base)
-        await self.get(base)
+        try:
+            await self.get(base)
+        except EngineError as error:
+            raise error.__cause__ or error from None  # the cause alone: what is wanted is not the base
         ground.image = base.image
         shelf = os.path.join(self._folder, root.suite)
         async with self._at_work.setdefault(shelf, anyio.Lock()):

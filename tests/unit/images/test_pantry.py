@@ -423,15 +423,15 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
     async def loaded(_: object) -> object:
         return type("Loaded", (), {"project": a_project(Path(project.directory), *project.services, *more)})()
 
-    more = (Service("cache", image="redis:7"), Service("web", image="nginx:1"), Service("own", image="x.test/a:1"))
+    more = (Service("cache", image="redis:6"), Service("web", image="nginx:1"), Service("own", image="x.test/a:1"))
     monkeypatch.setattr(load, "load", loaded)
     world.here = {"node:22": ""}
-    world.refuse = {"mysql:9": NO_HOST, "redis:7": NO_HOST, "x.test/a:1": DENIED}
+    world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
     rows = anyio.run(survey.survey, load.Selection(project.directory, (), None, ()))
     assert [(row["image"], row["needed by"], row["from"], row["detail"]) for row in rows] == [
         ("node:22", "backend/Dockerfile:1", "present", "111111111111, 5 MB, of 2026-01-02"),
         ("mysql:9", "service db", "stand-in", "stand-in.devenv/mysql:9: can be made; up --stand-ins"),
-        ("redis:7", "service cache", "nowhere", "docker.io does not answer: its name is not found (DNS)"),
+        ("redis:6", "service cache", "nowhere", "docker.io does not answer: its name is not found (DNS)"),
         ("nginx:1", "service web", "pull", "docker.io"),
         ("x.test/a:1", "service own", "nowhere", "access is denied"),
     ]

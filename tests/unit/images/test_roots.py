@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import anyio
 import pytest
 
+from devenv.engine import process
+from devenv.engine.process import Completed
 from devenv.errors import EngineError
 from devenv.images import roots
+from devenv.images.recipes import Root
 
 TARGETS = [
     "  file:/srv/local",
@@ -62,6 +70,80 @@ def test_versions() -> None:
         "base-files": "13.8",
         "mariadb-server": "11.8.9",
     }
+
+
+@dataclass
+class Apt:
+    """An apt that knows `addresses` and downloads `files`; each call is noted, without its options."""
+
+    addresses: str = ""
+    files: tuple[str, ...] = ()
+    complaint: str = ""
+    calls: list[list[str]] = field(default_factory=list)
+
+    async def run(self, argv: Sequence[str]) -> Completed:
+        """An ended apt-get."""
+        self.calls.append([word for word in argv[1:] if not word.startswith("-")])
+        if "indextargets" in argv:
+            return Completed(0, self.addresses.encode(), b"")
+        for word in argv:
+            if word.startswith("-oDir::Cache::archives="):
+                for name in self.files:
+                    Path(word.partition("=")[2], name).touch()
+        return Completed(100 if self.complaint else 0, b"", self.complaint.encode())
+
+
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
+    made = Apt()
+    monkeypatch.setattr(process, "run", made.run)
+    monkeypatch.setattr(roots, "keyring", lambda: "/keys.gpg")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/tool")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (
+            "Debian trixie http://mirror.test/debian/",
+            "deb [signed-by=/keys.gpg] http://mirror.test/debian/ bookworm main",
+        ),
+        ("Ubuntu noble http://mirror.test/ubuntu/", "deb [signed-by=/keys.gpg] http://as.made/ bookworm main"),
+    ],
+)
+def test_stock_takes_the_hosts_archive_or_that_of_the_root(
+    apt: Apt, tmp_path: Path, addresses: str, expected: str
+) -> None:
+    """Lists come from where this host's packages come from, else from where the root was made; never the host's own."""
+    apt.addresses = addresses
+    shelf = tmp_path / "shelf"
+    anyio.run(roots.stock, "bookworm", "its status", "deb [signed-by=/old] http://as.made/ bookworm main", str(shelf))
+    assert (shelf / "etc/sources.list").read_text().splitlines()[0] == expected
+    assert (shelf / "status").read_text() == "its status\n"
+    assert f'Dir::State "{shelf}";' in (shelf / "apt.conf").read_text()
+    assert apt.calls[-1][-1] == "update"
+
+
+def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
+    """Versions of what is there and of what came; nothing is asked for where nothing lacks."""
+    status = "Package: curl\nVersion: 8.1-2\n"
+    apt.files = ("redis-server_5%3a8.0.2-3+deb13u3_amd64.deb", "lock")
+    found = anyio.run(roots.fetch, Root("trixie", ("redis-server", "curl"), ""), status, "/shelf", str(tmp_path))
+    assert found == {"redis-server": "8.0.2", "curl": "8.1"}
+    assert apt.calls[0][-3:] == ["install", "redis-server", "curl"]
+    apt.complaint = "W: x\nE: Unable to locate package redis-server\nE: more\n"
+    assert anyio.run(roots.fetch, Root("trixie", ("curl",), ""), status, "/shelf", str(tmp_path)) == {"curl": "8.1"}
+    with pytest.raises(EngineError, match="^Unable to locate package redis-server"):
+        anyio.run(roots.fetch, Root("trixie", ("redis-server",), ""), status, "/shelf", str(tmp_path))
+
+
+def test_debians_keys_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Ubuntu they are a package of its own."""
+    monkeypatch.setattr(glob, "glob", lambda _: [])
+    with pytest.raises(EngineError) as raised:
+        roots.keyring()
+    assert raised.value.hint == "apt-get install -y debian-archive-keyring"
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,8 +32,10 @@ class Workbench:
     unknown: dict[str, str] = field(default_factory=dict)
     built: dict[str, dict[str, str]] = field(default_factory=dict)
     on: dict[str, str] = field(default_factory=dict)
+    args: dict[str, dict[str, str]] = field(default_factory=dict)
     contexts: dict[str, set[str]] = field(default_factory=dict)
     suites: list[str] = field(default_factory=list)
+    stocked: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -46,10 +48,32 @@ class Workbench:
         assert Path(folder, "host-ca.crt").read_bytes() == b"the host's"
         self.suites.append(root.suite)
         say(f"making {image}")
+        await self.missing(root.suite)
+        return dict.fromkeys(root.packages, root.version or "1")
+
+    async def read(self, image: str, *paths: str) -> list[str]:
+        """The texts of dpkg's status and apt's sources."""
+        assert paths == ("/var/lib/dpkg/status", "/etc/apt/sources.list")
+        return [f"status of {image}", "sources"]
+
+    async def stock(self, suite: str, status: str, sources: str, shelf: str) -> None:
+        """Note the suite whose lists were fetched."""
+        assert (status, sources) == (f"status of stand-in.devenv/debian:{suite}-slim", "sources")
+        self.stocked.append(shelf)
+
+    async def fetch(self, root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
+        """One file of a package in the context, all versions being 1."""
+        assert status == f"status of stand-in.devenv/{root.base}"
+        assert shelf in self.stocked
+        await self.missing(root.suite)
+        Path(target, "package.deb").write_bytes(b"")
+        return dict.fromkeys(root.packages, root.version or "1")
+
+    async def missing(self, suite: str) -> None:
+        """Nothing, after a moment; but EngineError for a suite that cannot be had."""
         await anyio.sleep(0.01)
-        if root.suite in self.broken:
-            raise EngineError(self.broken[root.suite])
-        return dict.fromkeys(root.packages, "1")
+        if suite in self.broken:
+            raise EngineError(self.broken[suite])
 
     async def npm(self, argv: Sequence[str], *, cwd: str) -> Completed:
         """An ended `npm pack --json`."""
@@ -64,6 +88,7 @@ class Workbench:
         """A build that always succeeds."""
         self.contexts[image] = {path.name for path in Path(context).iterdir()}
         self.on[image] = args["ROOT"]
+        self.args[image] = dict(args)
         self.built[image] = dict(labels)
 
     async def drop(self, *images: str) -> None:
@@ -96,8 +121,11 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(standins, "host_authorities", lambda: b"the host's")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/tool")
     monkeypatch.setattr(roots, "make", made.root)
+    monkeypatch.setattr(roots, "stock", made.stock)
+    monkeypatch.setattr(roots, "fetch", made.fetch)
+    monkeypatch.setattr(roots, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
-    for name in ("local_images", "build", "drop"):
+    for name in ("local_images", "build", "drop", "read"):
         monkeypatch.setattr(docker, name, getattr(made, name))
     return made
 
@@ -108,19 +136,31 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert next(iter(bench.built)) == BASE
     assert bench.suites == ["trixie"]
     assert bench.on[NODE] == BASE
-    assert {"node-linux.tgz", "npm.tgz", "Dockerfile"} <= bench.contexts[NODE]
+    assert {"node-linux.tgz", "npm.tgz", "Dockerfile", "common", "packages"} <= bench.contexts[NODE]
     assert bench.built[NODE][standins.FOR] == "node:22"
     assert bench.built[NODE][standins.INSIDE] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
 
 
+def test_one_suite_is_stocked_once(bench: Workbench) -> None:
+    """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
+    bench.make("redis:8", "postgres:17", "postgres:15")
+    assert sorted(bench.suites) == ["bookworm", "trixie"]
+    assert sorted(Path(shelf).name for shelf in bench.stocked) == ["bookworm", "trixie"]
+    found = bench.args["stand-in.devenv/postgres:15"]
+    assert (found["ROOT"], found["VERSION"], found["MAJOR"]) == ("stand-in.devenv/debian:bookworm-slim", "15", "15")
+    labels = bench.built["stand-in.devenv/redis:8"]
+    assert labels[standins.INSIDE] == "Redis 8 of Debian trixie"
+    assert "the modules" in labels[standins.LACKS]
+
+
 def test_the_intermediate_root_goes(bench: Workbench) -> None:
-    """The name of the bare root is given up, whether the image was built or not."""
+    """The name of the bare root is given up, whether the image was built or not; a shared base stays."""
     bench.make("caddy:2")
-    assert bench.dropped == ["stand-in.devenv/caddy:2-root"]
-    bench.broken = {"trixie": "no such package"}
+    assert bench.dropped == [f"{BASE}-root"]
+    bench.broken = {"bookworm": "no such suite"}
     with pytest.raises(EngineError):
-        bench.make("phpmyadmin:5")
-    assert bench.dropped[1:] == ["stand-in.devenv/phpmyadmin:5-root"]
+        bench.make("debian:bookworm-slim")
+    assert bench.dropped[1:] == ["stand-in.devenv/debian:bookworm-slim-root"]
 
 
 def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
@@ -165,7 +205,7 @@ def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None
 def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None:
     """When every root fails, the first one's reason is told."""
     bench.broken = {"sid": "first reason", "trixie": "second reason"}
-    with pytest.raises(EngineError, match="the stand-in for mysql:9 could not be made: first reason"):
+    with pytest.raises(EngineError, match=r"the stand-in for mysql:9 could not be made: .*first reason"):
         bench.make("mysql:9")
 
 
@@ -187,5 +227,5 @@ def test_missing_tools_are_told_before_anything_starts(bench: Workbench, monkeyp
 
 def test_there_is_no_stand_in_for_everything(bench: Workbench) -> None:
     """A reference without a recipe is refused by name."""
-    with pytest.raises(EngineError, match="there is no stand-in for redis:7"):
-        bench.make("redis:7")
+    with pytest.raises(EngineError, match="there is no stand-in for mongo:8"):
+        bench.make("mongo:8")
