@@ -30,8 +30,8 @@ PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x")
 INDEX = "application/vnd.oci.image.index.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-# `R/` is the registry; a target, build arguments and contexts follow in the last line, each after a `|`. Not here, for
-# builders differ: TARGETSTAGE, `# check=` and the triggers of ONBUILD, which older ones do not know.
+# `R/` is the registry; a target, build arguments and contexts follow in the last line, each after a `|`.
+# Not here, for builders differ: TARGETSTAGE, `# check=` and the triggers of ONBUILD, which older ones do not know.
 DOCKERFILES = {
     "plain": "FROM R/a:1\nRUN true\n",
     "lower case, tabs, a byte order mark": "\ufefffrom\tR/a:1",
@@ -41,7 +41,10 @@ DOCKERFILES = {
     "a stage is no image": "FROM R/a:1 AS dev\nFROM dev\n",
     "a stage named in capitals": "FROM R/a:1 AS Dev\nFROM dev\nCOPY --from=DEV /x /x\n",
     "a later stage of that name": "FROM R/a:1 AS x\nFROM R/b:1 AS x\nFROM x\n",
-    "COPY takes the last stage of that name": "FROM R/a:1 AS x\nFROM R/b:1 AS y\nCOPY --from=x / /\nFROM R/c:1 AS x\n|y",
+    "COPY takes the last stage of that name": (
+        "FROM R/a:1 AS x\nFROM R/b:1 AS y\n"
+        "COPY --from=x / /\nFROM R/c:1 AS x\n|y"
+    ),
     "only what the last stage needs": "FROM R/a:1 AS build\nFROM R/b:1\n",
     "COPY --from a stage": "FROM R/a:1 AS build\nFROM R/b:1\nCOPY --from=build /a /a\n",
     "COPY --from a number": "FROM R/a:1\nFROM R/b:1\nFROM R/c:1\nCOPY --from=1 /a /a\n",
@@ -50,9 +53,12 @@ DOCKERFILES = {
     "COPY --from an image": "FROM R/a:1\nCOPY --chown=1 --from=R/b:1 /a /a\n",
     "COPY --from in quotes": "FROM R/a:1\nCOPY --from='R/b:1' /a /a\nCOPY --from=\"R/c:1\" /a /a\n",
     "COPY --from with a JSON list": 'FROM R/a:1\nCOPY --from=R/b:1 ["a", "/a"]\n',
-    "RUN --mount": "FROM R/a:1\nRUN --mount=type=cache,target=/c --mount=type=bind,from=R/b:1,target=/t x --from=no\n",
+    "RUN --mount": (
+        "FROM R/a:1\n"
+        "RUN --mount=type=cache,target=/c --mount=type=bind,from=R/b:1,target=/t x --from=no\n"
+    ),
     "several mounts": "FROM R/a:1\nRUN --mount=from=R/b:1,target=/t --network=none --mount=target=/u,from=R/c:1 x\n",
-    "a mount with quotes": "FROM R/a:1\nRUN --mount=type=bind,\"from=R/b:1\",target=/t x\n",
+    "a mount with quotes": 'FROM R/a:1\nRUN --mount=type=bind,"from=R/b:1",target=/t x\n',
     "a mount with capital keys": "FROM R/a:1\nRUN --mount=Type=bind,FROM=R/b:1,Target=/t x\n",
     "a mount from a stage": "FROM R/a:1 AS x\nFROM R/b:1\nRUN --mount=from=X,target=/t x\n",
     "a cache from an image": "FROM R/a:1\nRUN --mount=type=cache,from=R/b:1,target=/t x\n",
@@ -84,8 +90,14 @@ DOCKERFILES = {
     "platform": "FROM --platform=linux/arm64 R/a:1\nCOPY --from=R/b:1 x /x\n",
     "BUILDPLATFORM": "FROM --platform=$BUILDPLATFORM R/a:1 AS b\n",
     "platform of an ARG": "ARG P=linux/s390x\nFROM --platform=${P} R/a:1 AS b\nFROM b\n",
-    "several platforms": "FROM --platform=linux/arm64 R/a:1 AS x\nFROM --platform=linux/arm/v7 R/a:1\nCOPY --from=x a /\n",
-    "continued line with a comment in it": "FROM R/a:1\nRUN a && \\\n# FROM R/no:1\n\n  b \\\n  FROM R/no:2\nCOPY --from=R/b:1 /a /b\n",
+    "several platforms": (
+        "FROM --platform=linux/arm64 R/a:1 AS x\n"
+        "FROM --platform=linux/arm/v7 R/a:1\nCOPY --from=x a /\n"
+    ),
+    "continued line with a comment in it": (
+        "FROM R/a:1\nRUN a && \\\n# FROM R/no:1\n\n"
+        "  b \\\n  FROM R/no:2\nCOPY --from=R/b:1 /a /b\n"
+    ),
     "continued FROM": "FROM \\\n  R/a:1 \\\n  AS dev\nFROM dev",
     "continued in a word": "FROM R/a\\\n:1\n",
     "trailing blanks after the backslash": "FROM R/a:1\nRUN a \\  \nFROM R/no:1\n",
@@ -95,8 +107,14 @@ DOCKERFILES = {
     "escape is none after a comment": "# hello\n# escape=`\nFROM R/a:1\nRUN a `\nFROM R/b:1\n",
     "an indented comment": "  # FROM R/no:1\n  FROM R/a:1\n",
     "here-document": "FROM R/a:1\nRUN <<EOF\nFROM R/no:1\nEOF\nCOPY --from=R/b:1 a b\n",
-    "here-document, quoted and with tabs": "FROM R/a:1\nRUN <<-'END' sh\n\tFROM R/no:1\n\tEND\nCOPY --from=R/b:1 a b\n",
-    "here-documents in one line": "FROM R/a:1\nCOPY <<one <<\"two\" /d/\nFROM R/no:1\none\nFROM R/no:2\ntwo\nCOPY --from=R/b:1 a b\n",
+    "here-document, quoted and with tabs": (
+        "FROM R/a:1\nRUN <<-'END' sh\n\tFROM R/no:1\n"
+        "\tEND\nCOPY --from=R/b:1 a b\n"
+    ),
+    "here-documents in one line": (
+        'FROM R/a:1\nCOPY <<one <<"two" /d/\nFROM R/no:1\n'
+        'one\nFROM R/no:2\ntwo\nCOPY --from=R/b:1 a b\n'
+    ),
     "here-document with a descriptor": "FROM R/a:1\nRUN 3<<E cat\nFROM R/no:1\nE\nCOPY --from=R/b:1 a b\n",
     "here-document of ONBUILD": "FROM R/a:1\nONBUILD RUN <<E\nFROM R/no:1\nE\nCOPY --from=R/b:1 a b\n",
     "a shift is no here-document": 'FROM R/a:1\nRUN echo $((1<<2)) "<<EOF"\nFROM R/b:1\n',
@@ -189,7 +207,8 @@ def registry(own: Dockerd) -> Iterator[Registry]:
             if self.command == "GET":
                 self.wfile.write(data)
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""

@@ -16,7 +16,7 @@ import re
 import tarfile
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -117,9 +117,7 @@ async def load(path: str, emit: Emit) -> None:
             await _load(engine, file, archive, emit)
     for one in archive.images:
         if "@" in one.reference:
-            emit(
-                Notice(f"that {familiar(one.reference)} has this digest is what the file says: only a pull proves it")
-            )
+            emit(Notice(f"{familiar(one.reference)} has this digest by the file's word: only a pull proves it"))
     emit(Notice(f"loaded {_list(archive.images)}, needed by {archive.project}", "devenv up"))
 
 
@@ -264,11 +262,7 @@ def check(file: BinaryIO, path: str) -> Archive:
         if odd:
             raise RefusedError(f"{path} {odd}", hint=HINT)
         kept = tuple(Kept(**one) for one in note["images"])
-        if (
-            not kept
-            or not all(one.id in ids and _is_sound(one) for one in kept)
-            or not WORD.fullmatch(note["project"])
-        ):
+        if not kept or not all(_is_sound(one, ids) for one in kept) or not WORD.fullmatch(note["project"]):
             raise damaged
         return Archive(note["project"], kept, length, ids)
     except (ValueError, TypeError, LookupError, AttributeError, EOFError, tarfile.TarError, zlib.error) as error:
@@ -306,9 +300,9 @@ def _require(file: BinaryIO, expected: bytes) -> None:
         raise ValueError("not what belongs here")
 
 
-def _is_sound(kept: Kept) -> bool:
+def _is_sound(kept: Kept, ids: Collection[str]) -> bool:
     said = exact(kept.reference) == kept.reference and WORD.fullmatch(kept.platform) is not None
-    return is_image(kept.reference) and said and isinstance(kept.stand_in, bool)
+    return kept.id in ids and is_image(kept.reference) and said and isinstance(kept.stand_in, bool)
 
 
 def _walk(unpacked: io.RawIOBase) -> dict[str, frozenset[str]]:

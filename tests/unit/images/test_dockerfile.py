@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.images.dockerfile import FROM, Reference, expand, frontend, instructions, references, without_syntax
+from devenv.images.dockerfile import (
+    FROM,
+    Reference,
+    expand,
+    frontend,
+    ground,
+    instructions,
+    references,
+    without_syntax,
+)
 
 # More of them, and the builder's own opinion, are in tests/engine/test_dockerfile.py.
 CASES = {
@@ -207,8 +216,8 @@ def test_without_syntax(text: str, expected: str) -> None:
     """The line is a comment then, no instruction moves, and the other directives still count."""
     assert without_syntax(text) == expected
     assert frontend(expected)[0] in ("", "a:1" if text.startswith("//") else "")
-    escapes = [i for i in instructions(expected, "`" if "escape" in text else "\\")]
-    assert [i.line for i in escapes] == [i.line for i in instructions(text)]
+    after = instructions(expected, "`" if "escape" in text else "\\")
+    assert [one.line for one in after] == [one.line for one in instructions(text)]
 
 
 def test_instructions_keep_their_first_line() -> None:
@@ -220,6 +229,22 @@ def test_instructions_keep_their_first_line() -> None:
         (6, "RUN"),
         (9, "CMD"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "expected"),
+    [
+        ("ARG V=22\nFROM node:$V AS a\nFROM a AS b\nFROM c\n", "B", "node:22"),
+        ("FROM scratch AS a\nFROM a\n", None, None),
+        ("FROM a\n", "none", None),
+        ("", None, None),
+        ("RUN x\nFROM a\n", None, "a"),
+        ("# syntax=x\n# check=y", None, None),
+    ],
+)
+def test_ground(text: str, target: str | None, expected: str | None) -> None:
+    """The image below the target's own files is found through all stages."""
+    assert ground(text, target=target) == expected
 
 
 def shown(found: Reference) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -428,12 +429,13 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
     rows = anyio.run(survey.survey, load.Selection(project.directory, (), None, ()))
-    assert [(row["image"], row["needed by"], row["from"], row["detail"]) for row in rows] == [
-        ("node:22", "backend/Dockerfile:1", "present", "111111111111, 5 MB, of 2026-01-02"),
-        ("mysql:9", "service db", "stand-in", "stand-in.devenv/mysql:9: can be made; up --stand-ins"),
-        ("redis:6", "service cache", "nowhere", "docker.io does not answer: its name is not found (DNS)"),
-        ("nginx:1", "service web", "pull", "docker.io"),
-        ("x.test/a:1", "service own", "nowhere", "access is denied"),
+    age = survey._age("2026-01-02T03:04:05Z", time.time())
+    assert [(row.image, row.users, row.source, row.detail) for row in rows] == [
+        ("node:22", ("backend/Dockerfile:1",), "present", f"5.0 MB, {age}, 111111111111"),
+        ("mysql:9", ("service db",), "stand-in", "stand-in.devenv/mysql:9, can be made: devenv up --stand-ins"),
+        ("redis:6", ("service cache",), "nowhere", "docker.io does not answer: its name is not found (DNS)"),
+        ("nginx:1", ("service web",), "registry", "docker.io"),
+        ("x.test/a:1", ("service own",), "nowhere", "access is denied"),
     ]
     assert world.pulled == []
 

@@ -1,0 +1,128 @@
+"""`devenv images save` and `load` on a real engine of their own: what was saved comes up without a registry."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devenv.cli import app
+from support.dockerd import Dockerd, dockerd
+from support.engine import docker
+
+pytestmark = pytest.mark.engine
+
+COMPOSE = """name: shop
+services:
+  web: {build: web}
+  db: {image: "shop.test/db:1"}
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    """An engine that holds nothing."""
+    with dockerd(tmp_path_factory.mktemp("own")) as one:
+        yield one
+
+
+@pytest.fixture
+def project(own: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose images are on the engine, and nothing else is."""
+    monkeypatch.setenv("DOCKER_HOST", own.host)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    if there := docker("images", "-aq"):
+        docker("rmi", "-f", *dict.fromkeys(there.split()))
+    for name in ("node", "shop.test/db:1"):
+        imported(name, tmp_path)
+    folder = tmp_path / "shop"
+    (folder / "web").mkdir(parents=True)
+    (folder / "compose.yml").write_text(COMPOSE)
+    (folder / "web/Dockerfile").write_text("FROM node AS dev\nFROM scratch\nCOPY --from=dev /x /x\n")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def imported(name: str, folder: Path) -> None:
+    """An image of one file, which says its name."""
+    content = name.encode() * 5000
+    with tarfile.open(folder / "root.tar", "w") as tar:
+        info = tarfile.TarInfo("x")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    docker("import", str(folder / "root.tar"), name)
+
+
+def listed() -> dict[str, str]:
+    """Every name on the engine, and the id of its image; what has none goes by its id."""
+    lines = docker("images", "--no-trunc", "--format={{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
+    return {(name if "<none>" not in name else id_): id_ for name, id_ in (line.split() for line in lines)}
+
+
+def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same ids come back, under names of their own alone; the project is built with them, and says so."""
+    before = listed()
+    assert app.run(["images", "save", "../shop.tar"]) == 0
+    assert "holds shop.test/db:1, node:latest\n" in capfd.readouterr().out
+    docker("rmi", *before)
+    assert listed() == {}
+    assert app.run(["images", "load", "../shop.tar"]) == 0
+    assert listed() == {
+        "loaded.devenv/docker.io/library/node:latest": before["node:latest"],
+        "loaded.devenv/shop.test/db:1": before["shop.test/db:1"],
+    }
+    assert app.run(["images", "--output", "json"]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+    assert {(row["image"], row["source"], row["id"]) for row in rows} == {
+        ("node", "loaded", before["node:latest"]),
+        ("shop.test/db:1", "loaded", before["shop.test/db:1"]),
+    }
+    assert app.run(["build"]) == 0
+    assert any(name.startswith("shop-web:") for name in listed())
+    assert [path.name for path in project.parent.glob("shop.tar*")] == ["shop.tar"]
+
+
+@pytest.mark.parametrize(("place", "code"), [(0, 5), (100, 5), (600, 5), (-600, 5), (-1, 5), (None, 5)], ids=str)
+def test_a_damaged_file_brings_nothing(project: Path, place: int | None, code: int) -> None:
+    """With a bit tipped, or cut in the middle, it is refused before the engine has got anything of it."""
+    assert app.run(["images", "save", "../shop.tar"]) == 0
+    path = project.parent / "shop.tar"
+    content = bytearray(path.read_bytes())
+    if place is None:
+        del content[len(content) // 2 :]
+    else:
+        content[place] ^= 4
+    path.write_bytes(content)
+    docker("rmi", *listed())
+    assert app.run(["images", "load", "../shop.tar"]) == code
+    assert listed() == {}
+
+
+def test_what_is_missing_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An image that is not here and cannot be had ends the save, and there is no file."""
+    docker("rmi", "shop.test/db:1")
+    assert app.run(["images", "save", "../shop.tar"]) == 4
+    assert "shop.test/db:1 (service db)" in capfd.readouterr().err
+    assert [*project.parent.glob("shop.tar*")] == []
+
+
+def test_a_newer_file_replaces_an_older_one(project: Path, tmp_path: Path) -> None:
+    """The older image, which has no other name, is gone then."""
+    assert app.run(["images", "save", "../old.tar"]) == 0
+    docker("rmi", *listed())
+    for name in ("node", "shop.test/db:1"):
+        (tmp_path / "newer").mkdir(exist_ok=True)
+        imported(name, tmp_path / "newer")
+    newer = listed()
+    assert app.run(["images", "save", "../new.tar"]) == 0
+    docker("rmi", *newer)
+    assert app.run(["images", "load", "../old.tar"]) == 0
+    assert app.run(["images", "load", "../new.tar"]) == 0
+    assert {*listed().values()} == {*newer.values()}
+    assert len(listed()) == 2
+    assert project.is_dir()
