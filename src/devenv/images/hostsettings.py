@@ -84,7 +84,8 @@ def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
 def apt(files: Iterable[str], release: str) -> dict[str, str]:
     """The archives of the host's own distribution, by kind; `release` is its os-release.
 
-    Other people's archives, told by their key or by their suite, are none of it.
+    Other people's archives, told by their key or by their suite, are none of it, and the distribution's own servers,
+    told by its domain, need no words in an image.
     """
     known = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([^"\n]+)', release, re.MULTILINE))
     name, codename = known.get("ID", ""), known.get("VERSION_CODENAME", "")
@@ -94,7 +95,8 @@ def apt(files: Iterable[str], release: str) -> dict[str, str]:
             ours = not key or _OURS.search(key)
             if name in ("debian", "ubuntu") and ours and "main" in components and uri.startswith("http"):
                 kinds = {codename: name, f"{codename}-security": f"{name}-security"}
-                if suite in kinds:
+                own = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
+                if suite in kinds and not own:
                     found.setdefault(kinds[suite], uri.rstrip("/"))
     return found
 

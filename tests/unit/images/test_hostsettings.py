@@ -67,6 +67,7 @@ def test_go_reads_its_file_and_the_variables_before_it() -> None:
         ("deb [signed-by=/etc/keyrings/other.gpg] https://other.test trixie main\n", DEBIAN, {}),
         ("deb https://docker.test/linux/debian trixie stable\ndeb https://node.test nodistro main\n", DEBIAN, {}),
         ("deb file:/srv/mirror trixie main\n", DEBIAN, {}),
+        (f"deb http://a.{'debian'}.org/debian trixie main\n", DEBIAN, {}),
         ("deb http://m.test/fedora 42 main\n", "ID=fedora\nVERSION_CODENAME=42\n", {}),
         ("", "", {}),
     ],
