@@ -66,8 +66,8 @@ def front(lab: Lab, kitchen: Kitchen, base_image: str) -> Front:
 
 def test_all_goes_well(lab: Lab, kitchen: Kitchen, front: Front) -> None:
     """The way up and down, with this host's settings: nothing is seen, and no image holds anything."""
-    planted = [*kitchen.folder.parent.rglob("*"), *map(str, kitchen.env.values())]
-    texts = [one.read_bytes() if not isinstance(one, str) else one.encode() for one in planted if is_text(one)]
+    files = [path.read_bytes() for path in kitchen.folder.parent.rglob("*") if path.is_file()]
+    texts = [*files, *(str(value).encode() for value in kitchen.env.values())]
     assert sum(text.count(BIRD) + text.count(b64(0)) for text in texts) >= 50
     for argv in GOOD:
         done = kitchen.run(*argv, timeout=120)
@@ -118,8 +118,3 @@ def seen(text: str | bytes) -> list[bytes]:
     """The forms of a secret that it holds."""
     data = text if isinstance(text, bytes) else text.encode()
     return [form for form in (BIRD, b64(0), b64(1), b64(2)) if form in data]
-
-
-def is_text(one: object) -> bool:
-    """Whether it can be read."""
-    return isinstance(one, str) or (hasattr(one, "is_file") and one.is_file())

@@ -115,7 +115,7 @@ def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
 def test_stock_takes_the_hosts_archive_or_that_of_the_root(
     apt: Apt, tmp_path: Path, addresses: str, expected: str
 ) -> None:
-    """Lists come from where this host's packages come from, else from where the root was made; never the host's own."""
+    """Lists come from where this host's packages come from, else from where the root was made."""
     apt.addresses = addresses
     shelf = tmp_path / "shelf"
     anyio.run(roots.stock, "bookworm", "its status", "deb [signed-by=/old] http://as.made/ bookworm main", str(shelf))
@@ -134,7 +134,7 @@ def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
     assert apt.calls[0][-3:] == ["install", "redis-server", "curl"]
     apt.complaint = "W: x\nE: Unable to locate package redis-server\nE: more\n"
     assert anyio.run(roots.fetch, Root("trixie", ("curl",), ""), status, "/shelf", str(tmp_path)) == {"curl": "8.1"}
-    with pytest.raises(EngineError, match="^Unable to locate package redis-server"):
+    with pytest.raises(EngineError, match=r"^Unable to locate package redis-server"):
         anyio.run(roots.fetch, Root("trixie", ("redis-server",), ""), status, "/shelf", str(tmp_path))
 
 
