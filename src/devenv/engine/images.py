@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the he
 STALLED = 60.0  # seconds that a running transfer may say nothing
 UNPACKING = 600.0  # seconds for an archive to be put together or taken apart, of which the engine tells nothing
 MEGA = 1e6
+DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})")
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
 
 
@@ -87,8 +89,8 @@ async def push(engine: Engine, reference: str, *, auth: str = "", on_progress: O
     """The digest under which the registry took the image. Raises CallError where it did not."""
     name, tag = parted(reference)
     path, what = f"images/{quote(name)}/push", f"pushing {reference}"
-    if digest := (await _transfer(engine, path, what, {"tag": tag}, auth, on_progress)).get("Digest"):
-        return str(digest)
+    if digest := await _transfer(engine, path, what, {"tag": tag}, auth, on_progress):
+        return digest
     raise CallError(0, "the engine named no digest", what)
 
 
@@ -158,8 +160,8 @@ def parted(reference: str) -> tuple[str, str]:
 
 async def _transfer(
     engine: Engine, path: str, what: str, query: dict[str, str], auth: str, on_progress: OnProgress
-) -> dict[str, Any]:
-    """What the engine says of the result of a transfer; it may wait so long for a registry's next word."""
+) -> str:
+    """The digest of what was pushed; the engine may wait so long for a registry's next word."""
     lines = _Lines(what, on_progress)
     with anyio.move_on_after(STALLED) as patience:
 
@@ -168,7 +170,7 @@ async def _transfer(
             lines.take(chunk)
 
         await engine.stream("POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED)
-        return lines.result
+        return lines.digest
     raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
 
 
@@ -181,7 +183,7 @@ class _Lines:
 
     def __init__(self, what: str, on_progress: OnProgress) -> None:
         self.what = what
-        self.result: dict[str, Any] = {}
+        self.digest = ""
         self.streamed: list[str] = []
         self._on_progress = on_progress
         self._rest = b""
@@ -196,9 +198,10 @@ class _Lines:
     def _line(self, told: dict[str, Any]) -> None:
         if error := told.get("errorDetail") or told.get("error"):
             raise CallError(0, str(error.get("message") if isinstance(error, dict) else error), self.what)
-        self.result |= told.get("aux") or {}
         self.streamed.append(str(told.get("stream", "")))
         layer, state = str(told.get("id") or ""), str(told.get("status", ""))
+        if found := DIGEST.search(state):
+            self.digest = found[1]
         if layer and not state.startswith("Pulling from"):
             self._layers[layer] = self._layer(layer, state, told.get("progressDetail") or {})
         states = self._layers.values()

@@ -33,7 +33,7 @@ NO_ANSWER = (
         "put the authority's certificate where the engine looks for it: /etc/docker/certs.d/{host}/ca.crt",
     ),
     (
-        r"server gave http response to https client",
+        r"server gave http response to https client|first record does not look like a tls handshake",
         "it does not speak HTTPS",
         'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["{host}"]',
     ),

@@ -201,6 +201,11 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
             'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["r.test:5000"]',
         ),
         (
+            'Head "https://r.test:5000/v2/x/manifests/1": tls: first record does not look like a TLS handshake',
+            "it does not speak HTTPS",
+            'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["r.test:5000"]',
+        ),
+        (
             "missing or empty Content-Type header",
             "what answers there is no registry",
             "the network may want you to sign in first; what is there: curl -i https://docker.io",
