@@ -23,10 +23,12 @@ services:
 """
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
-    """An engine that holds nothing."""
-    with dockerd(tmp_path_factory.mktemp("own")) as one:
+@pytest.fixture(scope="module", params=["false", "true"], ids=["overlay2", "containerd"])
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    """An engine that holds nothing, with either way to store images: they differ in an image's id."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "config.json").write_text(f'{{"features": {{"containerd-snapshotter": {request.param}}}}}')
+    with dockerd(folder, options=[f"--config-file={folder}/config.json"]) as one:
         yield one
 
 

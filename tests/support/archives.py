@@ -11,20 +11,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from devenv.images import saved
+from devenv.images.mirrors import LOADED_REGISTRY
 
 Entries = dict[str, Any]  # path -> bytes, or a TarInfo without content
 
 
 def engine_archive(*names: str, change: Callable[[Entries], object] = lambda _: None) -> tuple[bytes, list[str]]:
-    """A tar of images, and their ids; `change` may do what no engine does to its entries."""
+    """A tar of images under names for the way, and their ids; `change` may do what no engine does to its entries."""
     entries: Entries = {"oci-layout": b"{}"}
     listed, manifests, ids = [], [], []
-    for name in names:
+    for number, name in enumerate(names):
+        tag = f"{LOADED_REGISTRY}/saving-01234567:{number}"
         layer = add(entries, name.encode() * 100)
         config = add(entries, json.dumps({"os": "linux", "name": name}).encode())
         manifest = add(entries, json.dumps({"config": {"digest": config}, "layers": [{"digest": layer}]}).encode())
-        listed.append({"Config": blob(config), "RepoTags": None, "Layers": [blob(layer)]})
-        manifests.append({"digest": manifest})
+        listed.append({"Config": blob(config), "RepoTags": [tag], "Layers": [blob(layer)]})
+        manifests.append({"digest": manifest, "annotations": {saved.NAMED: tag}})
         ids.append(config)
     entries["index.json"] = json.dumps({"manifests": manifests}).encode()
     entries["manifest.json"] = json.dumps(listed).encode()

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 START_SECONDS = 60
@@ -23,12 +23,20 @@ START_SECONDS = 60
 class Dockerd:
     """An engine with everything that it owns below `folder`.
 
-    With `remapped`, root in its containers is that uid of the host. `env` is added to its environment.
+    With `remapped`, root in its containers is that uid of the host. `env` is added to its environment,
+    `options` to its command line.
     """
 
-    def __init__(self, folder: Path, remapped: int | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        remapped: int | None = None,
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self._remapped = remapped
+        self._options = options
         self._env = {**os.environ, **(env or {})}
         self.host = f"unix://{folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,7 +53,8 @@ class Dockerd:
     def start(self) -> None:
         """The engine answers when this returns."""
         argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
-                f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root"]  # fmt: skip
+                f"--pidfile={self.folder}/dockerd.pid", f"--host={self.host}", "--group=root",
+                *self._options]  # fmt: skip
         inside = ["nsenter", f"--net={self.network}"]
         setup = "ip link set lo up"
         if self._remapped is not None:
@@ -112,9 +121,14 @@ class Dockerd:
 
 
 @contextlib.contextmanager
-def dockerd(folder: Path, remapped: int | None = None, env: Mapping[str, str] | None = None) -> Iterator[Dockerd]:
+def dockerd(
+    folder: Path,
+    remapped: int | None = None,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Dockerd]:
     """A running engine, gone afterwards."""
-    one = Dockerd(folder, remapped, env)
+    one = Dockerd(folder, remapped, env, options)
     try:
         one.start()
         yield one

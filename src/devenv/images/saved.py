@@ -30,7 +30,7 @@ from devenv.engine.api import Engine
 from devenv.engine.docker import LocalImage
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.images import pantry
-from devenv.images.mirrors import exact, loaded
+from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
 from devenv.images.references import familiar
 from devenv.images.standins import FOR
 from devenv.model.events import Emit, Notice, Step
@@ -46,10 +46,11 @@ TOLD_EVERY = 0.2
 # What engines write into an archive of images, in today's form and that of Docker before 25.
 _HEX = "[0-9a-f]{64}"
 ENTRY = re.compile(
-    rf"blobs(/sha256(/{_HEX})?)?|(index|manifest)\.json|oci-layout|{_HEX}(\.json|/(VERSION|json|layer\.tar))?"
+    rf"blobs(/sha256(/{_HEX})?)?|(index|manifest)\.json|oci-layout|repositories|{_HEX}(\.json|/(VERSION|json|layer\.tar))?"
 )
 LAYER_LINK = re.compile(rf"\.\./{_HEX}/layer\.tar")
-NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+NAMED, REFERENCE = "io.containerd.image.name", "org.opencontainers.image.ref.name"
+SAVING = re.compile(rf"{LOADED_REGISTRY}/saving-[0-9a-f]{{8}}:[0-9]+")
 WORD = re.compile(r"[a-z0-9_/.-]*")
 HINT = "Save it anew: devenv images save FILE"
 
@@ -66,15 +67,17 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A file that was verified whole: whose images it holds, where they lie in it (bytes), and under which ids.
+    """A file that was verified whole: whose images it holds, and how many bytes they take in it.
 
-    `ids` are all by which engines may know an image: they differ by how an engine stores images.
+    `ids` are all by which engines may know an image: they differ by how an engine stores images. `names` are those
+    that the images have while they travel.
     """
 
     project: str
     images: tuple[Kept, ...]
     length: int
     ids: Mapping[str, frozenset[str]]
+    names: frozenset[str]
 
 
 async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> None:
@@ -172,11 +175,11 @@ def _sync_folder(path: str) -> None:
 
 
 async def _write(engine: Engine, file: BinaryIO, part: str, project: str, kept: Sequence[Kept], emit: Emit) -> int:
-    """The size of the file, written, flushed to the disk and read back. By ids the engine's archive has no names."""
+    """The size of the file, written, flushed to the disk and read back."""
     file.write(bytes(BLOCK))
     draft = Draft(file, float("inf"))
-    ids = list(dict.fromkeys(one.id for one in kept))
-    await images.export(engine, ids, _told(draft, emit))
+    async with _named(engine, dict.fromkeys(one.id for one in kept)) as names:
+        await images.export(engine, names, _told(draft, emit))
     emit(Step("save", "detail", "reading it back"))
     try:
         stored = await anyio.to_thread.run_sync(draft.finish, part, abandon_on_cancel=False)
@@ -199,6 +202,25 @@ async def _write(engine: Engine, file: BinaryIO, part: str, project: str, kept: 
         if _layout(again) != (note, draft.stored):
             raise EngineError("the images could not be saved: the file reads back different", hint=HINT)
         return os.fstat(again.fileno()).st_size
+
+
+@contextlib.asynccontextmanager
+async def _named(engine: Engine, ids: Iterable[str]) -> AsyncIterator[list[str]]:
+    """Names of our own for images, for a while: of several without a name, engines write only one into the index."""
+    word = f"{LOADED_REGISTRY}/saving-{os.urandom(4).hex()}"
+    names = {id_: f"{word}:{number}" for number, id_ in enumerate(ids)}
+    try:
+        for id_, name in names.items():
+            await images.tag(engine, id_, name)
+        yield [*names.values()]
+    finally:
+        await _unnamed(engine, names.values())
+
+
+async def _unnamed(engine: Engine, names: Iterable[str]) -> None:
+    with anyio.CancelScope(shield=True):
+        for name in names:
+            await images.untag(engine, name)
 
 
 def _told(draft: Draft, emit: Emit) -> Callable[[bytes], object]:
@@ -250,9 +272,9 @@ def check(file: BinaryIO, path: str) -> Archive:
     try:
         note, length = _layout(file)
         file.seek(BLOCK)
-        unpacked, odd, ids = Unpacked(file, length), None, dict[str, frozenset[str]]()
+        unpacked, odd, ids, names = Unpacked(file, length), None, dict[str, frozenset[str]](), frozenset[str]()
         try:
-            ids = _walk(unpacked)
+            ids, names = _walk(unpacked)
         except _OddError as error:
             odd = error
         while unpacked.read(CHUNK):
@@ -264,7 +286,7 @@ def check(file: BinaryIO, path: str) -> Archive:
         kept = tuple(Kept(**one) for one in note["images"])
         if not kept or not all(_is_sound(one, ids) for one in kept) or not WORD.fullmatch(note["project"]):
             raise damaged
-        return Archive(note["project"], kept, length, ids)
+        return Archive(note["project"], kept, length, ids, names)
     except (ValueError, TypeError, LookupError, AttributeError, EOFError, tarfile.TarError, zlib.error) as error:
         raise damaged from error
 
@@ -305,8 +327,8 @@ def _is_sound(kept: Kept, ids: Collection[str]) -> bool:
     return kept.id in ids and is_image(kept.reference) and said and isinstance(kept.stand_in, bool)
 
 
-def _walk(unpacked: io.RawIOBase) -> dict[str, frozenset[str]]:
-    """Each id that an engine may give an image of its archive -> all of them. Raises _OddError, too."""
+def _walk(unpacked: io.RawIOBase) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """Each id that an engine may give an image -> all of its ids; and the images' names. Raises _OddError, too."""
     texts: dict[str, bytes] = {}
     with tarfile.open(fileobj=unpacked, mode="r|") as tar:
         for member in tar:
@@ -320,17 +342,21 @@ def _walk(unpacked: io.RawIOBase) -> dict[str, frozenset[str]]:
             if sum(map(len, texts.values())) > ALL_SMALL:
                 raise _OddError("holds more descriptions than any images have")
     listed = json.loads(texts["manifest.json"])
-    index = json.loads(texts.get("index.json", b"{}"))
-    noted = [one.get("annotations") or {} for one in index.get("manifests", ())]
-    if any(one.get("RepoTags") for one in listed) or any(key in one for one in noted for key in NAMES):
+    index = json.loads(texts.get("index.json", b"{}")).get("manifests", ())
+    old = json.loads(texts.get("repositories", b"{}"))
+    names = {name for one in listed for name in one.get("RepoTags") or ()}
+    names |= {f"{repository}:{tag}" for repository, tags in old.items() for tag in tags}
+    noted = [one.get("annotations") or {} for one in index]
+    names |= {name for one in noted for name in [one.get(NAMED) or one.get(REFERENCE)] if name}
+    if not all(SAVING.fullmatch(name) for name in names):
         raise _OddError("would give images names of its own choice")
-    groups = [_ids(one["digest"], texts) for one in index.get("manifests", ())]
+    groups = [_ids(one["digest"], texts) for one in index]
     groups += [{"sha256:" + re.findall(_HEX, one["Config"])[0]} for one in listed]
     found: dict[str, frozenset[str]] = {}
     for group in groups:
         group |= {other for one in group for other in found.get(one, ())}
         found |= dict.fromkeys(group, frozenset(group))
-    return found
+    return found, frozenset(names)
 
 
 def _ids(digest: str, texts: Mapping[str, bytes]) -> set[str]:
@@ -349,20 +375,17 @@ def _ids(digest: str, texts: Mapping[str, bytes]) -> set[str]:
 
 async def _load(engine: Engine, file: BinaryIO, archive: Archive, emit: Emit) -> None:
     names = {one.reference: loaded(one.reference) for one in archive.images}
-    before = await engine.images()
     replaced = (await pantry.present(engine, [*names.values()])).values()
-    mine = {id_ for one in archive.images for id_ in archive.ids[one.id]}
     try:
         await images.load(engine, _chunks(file, archive.length, emit))
         found = {one.reference: await _found(engine, one, archive) for one in archive.images}
         for reference, id_ in found.items():
             await images.tag(engine, id_, names[reference])
     finally:
-        with anyio.CancelScope(shield=True):
-            unnamed = [id_ for id_ in mine if id_ not in before] + [image.id for image in replaced]
-            for image in await images.local_images(engine, unnamed):
-                if not any(name for name in image.names if "<none>" not in name):
-                    await engine.remove_image(image.id)
+        await _unnamed(engine, archive.names)
+    for image in await images.local_images(engine, [image.id for image in replaced]):
+        if not image.names:
+            await engine.remove_image(image.id)
     for one in archive.images:
         if one.platform and one.platform != engine.platform:
             emit(Notice(f"{familiar(one.reference)} is for {one.platform}, and the engine for {engine.platform}"))

@@ -68,9 +68,9 @@ class World:
             if id_ in wanted or wanted & {exact(name) for name in names}
         )
 
-    async def export(self, _: object, ids: Sequence[str], take: Callable[[bytes], object]) -> None:
+    async def export(self, _: object, names: Sequence[str], take: Callable[[bytes], object]) -> None:
         """The archive, in pieces."""
-        assert {*ids} <= {*self.ids}
+        assert {name for mine in self.ids.values() for name in mine if "/saving-" in name} == {*names}
         for start in range(0, len(self.archive), 1000):
             take(self.archive[start : start + 1000])
         if self.stuck:
@@ -79,14 +79,14 @@ class World:
             raise self.broken
 
     async def load(self, _: object, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
-        """The images of an archive, without names."""
+        """The images of an archive, under the names that it gives them."""
         packed = b"".join([chunk async for chunk in archive])
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             listed = tar.extractfile("manifest.json")
             assert listed
             for one in json.load(listed):
                 if (id_ := "sha256:" + one["Config"][-64:]) not in self.lost:
-                    self.ids.setdefault(id_, set())
+                    self.ids.setdefault(id_, set()).update(one["RepoTags"] or ())
         return ()
 
     async def tag(self, _: object, id_: str, name: str) -> None:
@@ -95,9 +95,12 @@ class World:
             names.discard(name)
         self.ids[id_].add(name)
 
-    async def images(self) -> tuple[str, ...]:
-        """All ids."""
-        return tuple(self.ids)
+    async def untag(self, _: object, name: str) -> None:
+        """The name is gone, and an image that has no other."""
+        for id_, names in [*self.ids.items()]:
+            names.discard(name)
+            if not names:
+                del self.ids[id_]
 
     async def remove_image(self, id_: str) -> None:
         """Only what has no name may go."""
@@ -124,14 +127,21 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(loading, "load", loaded)
-    for module, names in ((pantry, ("provide", "wanted_by")), (images, ("local_images", "export", "load", "tag"))):
+    for module, names in (
+        (pantry, ("provide", "wanted_by")),
+        (images, ("local_images", "export", "load", "tag", "untag")),
+    ):
         for name in names:
             monkeypatch.setattr(module, name, getattr(made, name))
     return made
 
 
 def save(world: World, path: Path) -> None:
-    anyio.run(lambda: saved.save(SELECTION, str(path), world.events.append, stand_ins=True))
+    before = {id_: {*names} for id_, names in world.ids.items()}
+    try:
+        anyio.run(lambda: saved.save(SELECTION, str(path), world.events.append, stand_ins=True))
+    finally:
+        assert world.ids == before
 
 
 def load(world: World, path: Path) -> None:
@@ -154,7 +164,7 @@ def test_there_and_back(world: World, tmp_path: Path) -> None:
 
 
 def test_the_file_is_a_tar(world: World, tmp_path: Path) -> None:
-    """Anybody can look into it, and the engine's archive in it has no names."""
+    """Anybody can look into it, and names of our own are all that the engine's archive in it has."""
     save(world, tmp_path / "a.tar")
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert tar.getnames() == ["images.tar.gz", "images.json"]
@@ -232,6 +242,7 @@ def test_a_save_that_fails_leaves_nothing(world: World, tmp_path: Path, broken: 
 def test_a_save_that_is_cancelled_leaves_nothing(world: World, tmp_path: Path) -> None:
     """As a signal does it."""
     world.stuck = True
+    before = {id_: {*names} for id_, names in world.ids.items()}
 
     async def main() -> None:
         with anyio.move_on_after(0.2):
@@ -239,6 +250,7 @@ def test_a_save_that_is_cancelled_leaves_nothing(world: World, tmp_path: Path) -
 
     anyio.run(main)
     assert [*tmp_path.iterdir()] == []
+    assert world.ids == before
 
 
 def test_half_an_archive_of_the_engine_is_not_saved(world: World, tmp_path: Path) -> None:
@@ -339,7 +351,11 @@ ODD: dict[str, Callable[[Entries], object]] = {
     "a hard link": lambda e: e.update({blob(HEX): link(blob(HEX), "oci-layout", tarfile.LNKTYPE)}),
     "a device": lambda e: e.update({blob(HEX): link(blob(HEX), "", tarfile.CHRTYPE)}),
     "a name twice": lambda e: e.update({"x": link("oci-layout", "", tarfile.REGTYPE)}),
-    "tags": lambda e: e.update({"manifest.json": e["manifest.json"].replace(b"null", b'["node:22"]')}),
+    "tags": lambda e: e.update({"manifest.json": e["manifest.json"].replace(b"loaded.devenv/saving-0", b"node")}),
+    "loaded tags": lambda e: e.update({"manifest.json": e["manifest.json"].replace(b"saving-0123", b"library/")}),
+    "a reference": lambda e: e.update({
+        "index.json": b'{"manifests": [{"digest": "d", "annotations": {"org.opencontainers.image.ref.name": "x"}}]}'
+    }),
     "an annotation": lambda e: e.update({
         "index.json": b'{"manifests": [{"digest": "sha256:1", "annotations": {"io.containerd.image.name": "node"}}]}'
     }),
@@ -392,6 +408,7 @@ def test_all_ids_of_an_image(tmp_path: Path) -> None:
 
     def indexed(entries: Entries) -> None:
         manifest = json.loads(entries["index.json"])["manifests"][0]
+        del manifest["annotations"]
         inner = add(entries, json.dumps({"manifests": [manifest]}).encode())
         entries["index.json"] = json.dumps({"manifests": [{"digest": inner}]}).encode()
 
