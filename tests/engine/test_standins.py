@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+import zipfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from support.engine import DockerError, docker, execute, inspect, succeeds, unti
 pytestmark = pytest.mark.engine
 
 WANTED = ("node:22", "mysql:9", "caddy:2", "phpmyadmin:5")
+LONG = pytest.mark.long
 Start = Callable[..., str]
 T = TypeVar("T")
 
@@ -292,6 +294,249 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
         succeeds("image", "rm", "--force", fallback.image)
 
 
+@pytest.mark.parametrize(
+    ("reference", "client"),
+    [
+        ("redis:8", "redis-cli"),
+        pytest.param("redis:7", "redis-cli", marks=pytest.mark.long),
+        pytest.param("valkey/valkey:8", "valkey-cli", marks=pytest.mark.long),
+    ],
+)
+def test_redis_and_valkey(start: Start, tmp_path: Path, reference: str, client: str) -> None:
+    """Other containers connect without a password unless one is set; flags or a file configure; data stays."""
+    image = made(reference)
+    name = start(image)
+    assert until(partial(tried, name, client, "ping")) == "PONG"
+    assert docker("run", "--rm", f"--link={name}:store", image, client, "-h", "store", "set", "a", "1") == "OK"
+    assert execute(name, "sh", "-c", "stat -c %u /proc/1 && pwd") == "999\n/data"
+    assert execute(name, client, "save") == "OK"
+    docker("restart", name)
+    assert until(partial(tried, name, client, "get", "a")) == "1"
+    locked = start(image, "--requirepass", "x")
+    assert "NOAUTH" in until(partial(tried, locked, client, "ping"))
+    assert execute(locked, client, "--no-auth-warning", "-a", "x", "ping") == "PONG"
+    (tmp_path / "my.conf").write_text("port 7000\nprotected-mode yes\n")
+    tmp_path.chmod(0o755)
+    server = client.replace("cli", "server")
+    filed = start(image, server, "/etc/my.conf", options=(f"--volume={tmp_path}/my.conf:/etc/my.conf:ro",))
+    assert until(partial(tried, filed, client, "-p", "7000", "config", "get", "protected-mode")).split()[1] == "yes"
+
+
+def test_memcached_takes_flags(start: Start) -> None:
+    """Flags go to the server, which is nobody's root and answers on its port."""
+    name = start(made("memcached:1"), "-m", "33")
+    ask = "exec 3<>/dev/tcp/127.0.0.1/11211 && echo 'stats settings' >&3 && head -n 1 <&3 && stat -c %u /proc/1"
+    answer = until(partial(tried, name, "bash", "-c", ask))
+    assert answer.split() == ["STAT", "maxbytes", str(33 * 1024 * 1024), "11211"]
+
+
+def test_nginx_keeps_the_official_layout(start: Start, tmp_path: Path) -> None:
+    """Templates are filled in, scripts run before the server, the log is the container's, SIGQUIT ends it well."""
+    image = made("nginx:1")
+    tmp_path.chmod(0o755)
+    for folder in ("templates/deep", "scripts", "html"):
+        (tmp_path / folder).mkdir(parents=True)
+    answer = 'location /x { return 200 "$uri ${WORD} $arg_none"; }'
+    site = f"server {{ listen 80; location / {{ root /usr/share/nginx/html; }} {answer} }}"
+    (tmp_path / "templates/default.conf.template").write_text(site)
+    (tmp_path / "html/index.html").write_text("mine")
+    (tmp_path / "scripts/50-mine.sh").write_text("#!/bin/sh\necho ran >/tmp/ran\n")
+    (tmp_path / "scripts/50-mine.sh").chmod(0o755)
+    mounts = {
+        "templates": "/etc/nginx/templates",
+        "scripts/50-mine.sh": "/docker-entrypoint.d/50-mine.sh",
+        "html": "/usr/share/nginx/html",
+    }
+    volumes = [f"--volume={tmp_path / ours}:{theirs}:ro" for ours, theirs in mounts.items()]
+    name = start(image, options=("--publish=127.0.0.1::80", "--env=WORD=hello", *volumes))
+    assert until(partial(fetched, name, "/")) == "mine"
+    assert fetched(name, "/x?none=1") == "/x hello 1"
+    assert execute(name, "cat", "/tmp/ran") == "ran"
+    assert "GET /x?none=1" in docker("logs", name)
+    assert "101" in execute(name, "sh", "-c", "stat -c %u /proc/[0-9]*").split()
+    docker("stop", name)
+    assert inspect(name)["State"]["ExitCode"] == 0
+    plain = start(image, options=("--publish=127.0.0.1::80",))
+    assert "Welcome to nginx!" in until(partial(fetched, plain, "/"))
+
+
+@pytest.mark.parametrize("reference", ["postgres:17", *(pytest.param(f"postgres:{n}", marks=LONG) for n in (15, 18))])
+def test_postgres_first_start(start: Start, tmp_path: Path, reference: str) -> None:
+    """Role, database and every kind of init script are there on the first TCP connection, and stay."""
+    scripts = tmp_path / "init scripts"
+    scripts.mkdir()
+    tmp_path.chmod(0o755)
+    (scripts / "1.sql").write_text("CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1);\n")
+    (scripts / "2.sql.gz").write_bytes(gzip.compress(b"INSERT INTO t VALUES (2);\n"))
+    script = 'psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB"'
+    (scripts / "3.sh").write_text(f"{script} <<<'INSERT INTO t VALUES (3)'\n")
+    (tmp_path / "password").write_text("it's \\a secret`\n")
+    (tmp_path / "password").chmod(0o600)
+    name = start(
+        made(reference),
+        "-c",
+        "max_connections=17",
+        options=(
+            "--env=POSTGRES_PASSWORD_FILE=/run/password",
+            "--env=POSTGRES_USER=o-hara",
+            "--env=POSTGRES_DB=my-db",
+            "--env=POSTGRES_INITDB_ARGS=--data-checksums --lc-messages='C'",
+            f"--volume={scripts}:/docker-entrypoint-initdb.d:ro",
+            f"--volume={tmp_path}/password:/run/password:ro",
+        ),
+    )
+    ask = partial(psql, name, "o-hara", "it's \\a secret`", "my-db")
+    assert until(partial(ask, "SELECT string_agg(n::text, ',' ORDER BY n) FROM t"), timeout=60) == "1,2,3"
+    assert execute(name, "pg_isready") == "/var/run/postgresql:5432 - accepting connections"
+    assert ask("SHOW max_connections") == "17"
+    assert ask("SHOW data_checksums") == "on"
+    assert psql(name, "o-hara", "wrong", "my-db", "SELECT 1") is None
+    owners = execute(name, "sh", "-c", 'stat -c "%u %a" /proc/1 "$PGDATA"; psql --version').split()
+    assert owners[:4] == ["999", "555", "999", "700"]
+    docker("restart", name)
+    assert until(partial(ask, "SELECT COUNT(*) FROM t")) == "3"
+    docker("stop", name)
+    assert inspect(name)["State"]["ExitCode"] == 0
+
+
+def test_postgres_is_silent_until_its_first_start_is_done(start: Start, tmp_path: Path) -> None:
+    """No port and no public socket before all scripts ran; a killed first start is begun again, then completes."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "wait.sh").write_text("until [ -e /tmp/go-on ]; do sleep 0.1; done\n")
+    (tmp_path / "z.sql").write_text("CREATE DATABASE late;\n")
+    trusting = "--env=POSTGRES_HOST_AUTH_METHOD=trust"
+    name = start(made("postgres:17"), options=(trusting, f"--volume={tmp_path}:/docker-entrypoint-initdb.d:ro"))
+    waiting = "running /docker-entrypoint-initdb.d/wait.sh"
+    until(lambda: waiting in docker("logs", name), timeout=60)
+    assert not succeeds("exec", name, "pg_isready")
+    assert not succeeds("exec", name, "bash", "-c", "</dev/tcp/127.0.0.1/5432")
+    docker("kill", name)
+    docker("start", name)
+    until(lambda: docker("logs", name).count(waiting) > 1, timeout=60)
+    execute(name, "touch", "/tmp/go-on")
+    asked = "SELECT datname FROM pg_database WHERE datname = 'late'"
+    assert until(partial(psql, name, "postgres", "", "postgres", asked)) == "late"
+    assert not succeeds("exec", name, "sh", "-c", 'test -e "$PGDATA/.first-start"')
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ((), "superuser password is not specified"),
+        (("POSTGRES_PASSWORD=a", "POSTGRES_PASSWORD_FILE=/x"), "are both set"),
+    ],
+)
+def test_postgres_refuses_to_guess(variables: tuple[str, ...], complaint: str) -> None:
+    """Without a clear password there is no server, and the log says what to set."""
+    image = made("postgres:17")
+    with pytest.raises(DockerError, match=complaint):
+        docker("run", "--rm", *(f"--env={variable}" for variable in variables), image)
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [
+        ("python:3.13-slim", "3.13"),
+        *(
+            pytest.param(f"python:{version}{more}", version, marks=LONG)
+            for version in ("3.11", "3.14")
+            for more in ("", "-slim")
+        ),
+    ],
+)
+def test_python_lies_where_the_official_one_does(tmp_path: Path, reference: str, version: str) -> None:
+    """Packages go to /usr/local, pip refuses nothing, environments work; a C extension is built where gcc is."""
+    wheel(tmp_path / "dvt_x-1-py3-none-any.whl")
+    run = partial(docker, "run", "--rm", "--network=none", f"--volume={tmp_path}:/w:ro", made(reference), "sh", "-ec")
+    told = run('python -c "import platform as p; print(p.python_version())"; echo "$PYTHON_VERSION"').split()
+    assert told[0] == told[1]
+    assert told[0].startswith(version)
+    pip = "pip install --quiet --no-index --root-user-action=ignore /w/*.whl"
+    site = f"/lib/python{version}/site-packages/dvt_x.py"
+    assert run(f"{pip}; python -c 'import dvt_x; print(dvt_x.__file__)'; which pip python3 dvt-x; dvt-x").split() == [
+        f"/usr/local{site}", "/usr/local/bin/pip", "/usr/local/bin/python3", "/usr/local/bin/dvt-x", "ran",
+    ]  # fmt: skip
+    assert run(f"{pip} --user; ~/.local/bin/dvt-x") == "ran"
+    assert run(f"{pip} --prefix=/install; ls /install{site}") == f"/install{site}"
+    assert run(f"python -m venv /v; . /v/bin/activate; {pip}; command -v dvt-x; dvt-x").split() == [
+        "/v/bin/dvt-x",
+        "ran",
+    ]
+    if "slim" not in reference:
+        code = "#include <Python.h>\nint main(void) { return Py_IsInitialized(); }"
+        where = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"include\"))')"
+        assert not run(f"echo '{code}' >/a.c; gcc /a.c -o /a -I{where} -lpython{version}; /a")
+        assert run("git --version; pg_config --version; mysql_config --version")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4"])
+def test_rabbitmq(start: Start, reference: str) -> None:
+    """User, password and virtual host are the environment's, the log is the container's, and messages' homes stay."""
+    image = made(reference)
+    variables = ("USER=u", "PASS=p'w", "VHOST=v")
+    name = start(image, options=tuple(f"--env=RABBITMQ_DEFAULT_{variable}" for variable in variables))
+    until(partial(tried, name, "rabbitmq-diagnostics", "-q", "ping"), timeout=60)
+    until(lambda: "Server startup complete" in docker("logs", name), timeout=60)
+    assert execute(name, "rabbitmqctl", "-q", "list_vhosts").split() == ["name", "v"]
+    assert succeeds("exec", name, "rabbitmqctl", "-q", "authenticate_user", "u", "p'w")
+    assert execute(name, "sh", "-c", "stat -c %u /proc/1 && echo $HOME") == "999\n/var/lib/rabbitmq"
+    asked = ("curl", "--silent", "--user", "u:p'w", "http://127.0.0.1:15672/api/vhosts")
+    assert ('"name":"v"' in (tried(name, *asked) or "")) == ("management" in reference)
+    execute(name, "rabbitmqctl", "-q", "add_vhost", "more")
+    docker("restart", name)
+    until(partial(tried, name, "rabbitmq-diagnostics", "-q", "check_running"), timeout=60)
+    assert set(execute(name, "rabbitmqctl", "-q", "list_vhosts").split()) == {"name", "v", "more"}
+    with pytest.raises(DockerError, match="RABBITMQ_DEFAULT_PASS_FILE is set but deprecated"):
+        docker("run", "--rm", "--env=RABBITMQ_DEFAULT_PASS_FILE=/x", image)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reference", ["mariadb:11", "mariadb:10"])
+def test_mariadb_takes_its_own_variables(start: Start, tmp_path: Path, reference: str) -> None:
+    """MARIADB_ variables, an init script and its health check; without a password it refuses."""
+    image = made(reference)
+    tmp_path.chmod(0o755)
+    (tmp_path / "1.sql").write_text("CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1);\n")
+    variables = ("ROOT_PASSWORD=a'b", "DATABASE=my_db", "USER=u", "PASSWORD=p")
+    scripts = f"--volume={tmp_path}:/docker-entrypoint-initdb.d:ro"
+    name = start(image, options=(scripts, *(f"--env=MARIADB_{variable}" for variable in variables)))
+    until(lambda: succeeds("exec", name, "healthcheck.sh", "--connect", "--innodb_initialized"), timeout=60)
+    user = partial(query, name, "u", "p")
+    assert user("SELECT n FROM my_db.t") == "1"
+    assert query(name, "root", "a'b", "SELECT CURRENT_USER()") == "root@%"
+    docker("restart", name)
+    assert until(partial(user, "SELECT n FROM my_db.t")) == "1"
+    with pytest.raises(DockerError, match="MARIADB_ROOT_PASSWORD"):
+        docker("run", "--rm", image)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reference", ["adminer:5", "adminer:4"])
+def test_adminer_asks_for_the_default_server(start: Start, reference: str) -> None:
+    """The form on port 8080 names ADMINER_DEFAULT_SERVER; the container ends at once when asked to."""
+    options = ("--publish=127.0.0.1::8080", "--env=ADMINER_DEFAULT_SERVER=my<db", "--env=ADMINER_DESIGN=dracula")
+    name = start(made(reference), options=options)
+    page = until(partial(fetched, name, "/", "8080/tcp"))
+    assert 'name="auth[server]" value="my&lt;db"' in page
+    assert re.search(r"adminer(-dark)?\.css", page)
+    docker("stop", name)
+    assert inspect(name)["State"]["ExitCode"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reference", ["node:18-bookworm-slim", "node:24", "debian:12", "debian:sid"])
+def test_other_suites_and_versions(reference: str) -> None:
+    """What the tag says is inside; a full Node.js builds what needs a compiler."""
+    image = made(reference)
+    run = partial(docker, "run", "--rm", "--entrypoint=sh", image, "-c")
+    told = run(". /etc/os-release; echo $VERSION_CODENAME; node -v; :")
+    expected = {"node:18-bookworm-slim": "bookworm v18.", "node:24": "trixie v24.", "debian:12": "bookworm"}
+    assert " ".join(told.split()).startswith(expected.get(reference, ""))
+    if reference == "node:24":
+        assert run("g++ --version && git version && make -v && python3 -V")
+
+
 async def with_engine(work: Callable[[Engine], Awaitable[T]]) -> T:
     """What the work makes of a connected engine."""
     async with Engine.connect() as engine:
@@ -300,6 +545,45 @@ async def with_engine(work: Callable[[Engine], Awaitable[T]]) -> T:
 
 def ignore(_: Event) -> None:
     """What nobody wants to hear."""
+
+
+def made(reference: str) -> str:
+    """The stand-in's name, the image being there."""
+    return anyio.run(standins.make, [reference], ignore)[reference]
+
+
+def tried(container: str, *argv: str) -> str:
+    """What a command prints in the container, empty where it fails."""
+    try:
+        return execute(container, *argv)
+    except DockerError:
+        return ""
+
+
+def psql(container: str, user: str, password: str, database: str, sql: str) -> str | None:
+    """The answer over TCP, as text, asked from elsewhere than localhost, which is trusted; None without one."""
+    host = inspect(container)["NetworkSettings"]["IPAddress"]
+    login = (f"--host={host}", f"--username={user}", f"--dbname={database}", "--no-password")
+    try:
+        return docker("exec", f"--env=PGPASSWORD={password}", container, "psql", *login, "-At", f"--command={sql}")
+    except DockerError:
+        return None
+
+
+def wheel(path: Path) -> None:
+    """A package with a module and a command."""
+    info = "dvt_x-1.dist-info"
+    files = {
+        "dvt_x.py": "def main():\n    print('ran')\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: dvt-x\nVersion: 1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ndvt-x = dvt_x:main\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    path.parent.chmod(0o755)
 
 
 def query(container: str, user: str, password: str, sql: str) -> str | None:
@@ -311,10 +595,10 @@ def query(container: str, user: str, password: str, sql: str) -> str | None:
         return None
 
 
-def fetched(container: str, path: str) -> str:
-    """The page that the container serves on its port 80, empty while it does not."""
+def fetched(container: str, path: str, port: str = "80/tcp") -> str:
+    """The page that the container serves on that port, empty while it does not."""
     try:
-        address = docker("port", container, "80/tcp").splitlines()[0]
+        address = docker("port", container, port).splitlines()[0]
         with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
             return str(answer.read().decode())
     except (OSError, DockerError):

@@ -13,7 +13,7 @@ docker_process_sql() { sql "$@"; } # init scripts of the official image may call
 
 check_variables() {
   [[ -n $POSTGRES_PASSWORD || ${POSTGRES_HOST_AUTH_METHOD-} == trust ]] ||
-    fail "the data folder is empty and no superuser password is specified: set POSTGRES_PASSWORD, or POSTGRES_HOST_AUTH_METHOD=trust"
+    fail "database is uninitialized and superuser password is not specified: set POSTGRES_PASSWORD, or POSTGRES_HOST_AUTH_METHOD=trust"
 }
 
 first_start() {
