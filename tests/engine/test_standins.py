@@ -368,8 +368,10 @@ def test_postgres_first_start(start: Start, tmp_path: Path, reference: str) -> N
     tmp_path.chmod(0o755)
     (scripts / "1.sql").write_text("CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1);\n")
     (scripts / "2.sql.gz").write_bytes(gzip.compress(b"INSERT INTO t VALUES (2);\n"))
-    script = 'psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB"'
-    (scripts / "3.sh").write_text(script + " <<<'INSERT INTO t VALUES (3)'\n")
+    (scripts / "more").write_text("INSERT INTO t VALUES (3);\n")
+    script = 'psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" -f "${0%/*}/more"\n'
+    (scripts / "3.sh").write_text(script)
+    (scripts / "3.sh").chmod(0o755)
     (tmp_path / "password").write_text("it's \\a secret`\n")
     (tmp_path / "password").chmod(0o600)
     name = start(

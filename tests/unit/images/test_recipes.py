@@ -11,6 +11,7 @@ import pytest
 from devenv.errors import EngineError
 from devenv.images.recipes import entries, find
 from devenv.images.references import canonical
+from support.stand_in_table import PAGE, table
 
 STAND_INS = """
     node:18 node:20 node:20-slim node:20.9.0 node:22 node:22-slim node:22-bookworm node:22-bookworm-slim
@@ -121,3 +122,8 @@ def test_recipes_ask_no_registry() -> None:
         text = dockerfile.read_text(encoding="utf-8")
         assert "syntax=" not in text, dockerfile
         assert [line for line in text.splitlines() if line.startswith("FROM")] == ["FROM ${ROOT}"], dockerfile
+
+
+def test_the_page_on_stand_ins_has_todays_table() -> None:
+    """What the documentation promises is what the recipes say: `python tests/support/stand_in_table.py` writes it."""
+    assert PAGE.read_text(encoding="utf-8").endswith(table())

@@ -1,0 +1,48 @@
+"""The table of docs/stand-ins.md, from the recipes: as a script, it writes the page anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from devenv.images.recipes import entries
+
+PAGE = Path(__file__).parents[2] / "docs/stand-ins.md"
+HEAD = "| images | inside | not inside |\n|---|---|---|\n"
+
+
+class _Nothing(dict[str, str]):
+    """What is only known once an image is made is left out."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def table() -> str:
+    """The table as Markdown, a row for each entry of each recipe."""
+    return HEAD + "".join(_row(entry) for _, entry in entries())
+
+
+def _row(entry: dict[str, Any]) -> str:
+    images = ", ".join(f"`{name}`" for name in entry["repositories"])
+    tags = ", ".join(f"`{tag}`" for tag in entry["tags"])
+    variants = ", ".join(f"`{variant}`" for variant in entry["variants"] if variant)
+    plain = "" in entry["variants"]
+    more = f"; {'also' if plain else 'only'} with {variants}" if variants else ""
+    inside = [
+        root["inside"].format_map(_Nothing(suite=root["suite"])) for root in (entry, *entry.get("otherwise", ()))
+    ]
+    text = " ".join("; on a day without it: ".join(inside).split())
+    full = f", with {', '.join(entry['full'])} where the tag is not slim" if "full" in entry else ""
+    return f"| {images}: {tags}{more} | {text}{full} | {entry['lacks']} |\n"
+
+
+def main() -> None:
+    """The page has today's table."""
+    before, _, after = PAGE.read_text(encoding="utf-8").partition(HEAD)
+    rest = after.partition("\n\n")[2]
+    PAGE.write_text(before + table() + (f"\n{rest}" if rest else ""), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
