@@ -35,7 +35,7 @@ def test_logged_in(lab: Lab, kitchen: Kitchen, private: Private) -> None:
     front = private(lab)
     image = wanted(lab, kitchen, front)
     kitchen.login(front.address, USER, SECRET)
-    done = kitchen.run("images", "pull", "-v")
+    done = kitchen.run("images", "pull")
     assert done.returncode == 0, done.stderr
     assert kitchen.images() == {image}
     assert_silent(kitchen, done.stdout + done.stderr)
@@ -49,7 +49,7 @@ def test_not_let_in(lab: Lab, kitchen: Kitchen, private: Private, secret: str | 
     wanted(lab, kitchen, front)
     if secret:
         kitchen.login(front.address, USER, secret)
-    done = kitchen.run("images", "pull", "-v")
+    done = kitchen.run("images", "pull")
     assert done.returncode == 4, done.stderr
     assert f"docker login {front.address}" in done.stderr
     assert_silent(kitchen, done.stdout + done.stderr)
@@ -67,7 +67,7 @@ def test_a_credential_helper(lab: Lab, kitchen: Kitchen, tmp_path: Path) -> None
         f"read -r host; [ $1 = get ] && printf '%s' '{json.dumps({'Username': USER, 'Secret': SECRET})}'",
     )
     kitchen.docker_settings(credHelpers={front.address: "lab"})
-    done = kitchen.run("images", "pull", "-v")
+    done = kitchen.run("images", "pull")
     assert done.returncode == 0, done.stderr
     assert kitchen.images() == {image}
     assert_silent(kitchen, done.stdout + done.stderr)
@@ -80,7 +80,7 @@ def test_a_credential_helper_that_fails(lab: Lab, kitchen: Kitchen, tmp_path: Pa
     if script:
         helper(kitchen, tmp_path, script)
     kitchen.docker_settings(credsStore="lab")
-    done = kitchen.run("images", "pull", "-v")
+    done = kitchen.run("images", "pull")
     assert done.returncode == 4, done.stderr
     assert "docker-credential-lab" in done.stdout + done.stderr
     assert_silent(kitchen, done.stdout + done.stderr)
