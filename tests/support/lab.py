@@ -195,8 +195,7 @@ class Lab:
 
     def clear_images(self) -> None:
         """The engine has no image at all."""
-        if images := self.docker("images", "-aq").split():
-            self.docker("rmi", "-f", *sorted(set(images)))
+        self.docker("image", "prune", "--all", "--force")
 
     def _opened(self, front: Front) -> Front:
         self._open.callback(front.close)
