@@ -154,6 +154,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"  # who tries TLS first is answered by a status line, as from other servers
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:
