@@ -67,7 +67,7 @@ REFUSALS = (
         "take `credsStore` out of ~/.docker/config.json and log in again: docker login {host}",
     ),
     (
-        r"verification failed|digest mismatch|does not match (?:the )?(?:expected )?digest",
+        r"verification failed|digest mismatch|does not match (?:the )?(?:expected )?digest|failed commit on ref",
         "what came is not what its digest says, and was thrown away",
         "correct the digest, or ask who runs the registry",
     ),
@@ -128,6 +128,9 @@ class Failure:
     def elsewhere(self) -> bool:
         """Whether another source may give what this one does not."""
         return self.impossible or self.passing
+
+
+SILENT = Failure("no answer in time", impossible=True)  # of who was waited for as long as we wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from devenv.engine.images import Progress
 from devenv.errors import DevenvError
 from devenv.images.credentials import credentials
 from devenv.images.mirrors import candidates
-from devenv.images.outcomes import ABSENT, Failure, read_failure
+from devenv.images.outcomes import ABSENT, SILENT, Failure, read_failure
 from devenv.images.references import Need, registry
 from devenv.model.events import Emit, ImageState, Notice
 
@@ -97,7 +97,7 @@ class _Pulls:
                 with anyio.move_on_after(IMPATIENCE):
                     await spoken.wait()
                 if not spoken.is_set() and await self._find(need, {}) and not spoken.is_set():
-                    failure = Failure(f"no answer within {IMPATIENCE:.0f} seconds", impossible=True)
+                    failure = SILENT
                     tasks.cancel_scope.cancel()
         if failure and failure.impossible and not failure.passing:
             self._silent[host] = failure
@@ -145,7 +145,7 @@ class _Pulls:
 
     async def _asked(self, mirror: str, name: str) -> Failure | None:
         """Why the mirror does not have the name; one that does not answer is told, once."""
-        failure = Failure(f"no answer within {MIRROR_WORD:.0f} seconds", impossible=True)
+        failure = SILENT
         with anyio.move_on_after(MIRROR_WORD):
             try:
                 await images.distribution(self._engine, name, await self._auth(registry(name)))
@@ -177,7 +177,7 @@ class _Pulls:
             except CallError as error:
                 return self._read(error, name)
             return None
-        return Failure(f"no answer within {FIRST_WORD:.0f} seconds", impossible=True)
+        return SILENT
 
     async def _auth(self, host: str) -> str:
         """What the registry may be shown; nothing where the helper that knows it fails: most images are for all."""

@@ -19,7 +19,7 @@ from devenv.engine.docker import LocalImage
 from devenv.errors import DevenvError
 from devenv.images.credentials import credentials
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
-from devenv.images.outcomes import Failure, cause, read_failure
+from devenv.images.outcomes import SILENT, Failure, cause, read_failure
 from devenv.images.pantry import AtHand, at_hand, present, recipes_for, to_pull, wanted_by
 from devenv.images.recipes import Recipe
 from devenv.images.references import Need, registry
@@ -98,7 +98,7 @@ async def _failure(engine: Engine, name: str) -> Failure | None:
         except DevenvError as error:  # a helper of the docker CLI failed
             return Failure(error.said, hint=error.hint)
         return None
-    return Failure(f"no answer within {PATIENCE:.0f} seconds", impossible=True)
+    return SILENT
 
 
 def _row(

@@ -176,6 +176,11 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
             "correct the digest, or ask who runs the registry",
         ),
         (
+            f'failed commit on ref "manifest-sha256:{"1" * 64}": unexpected commit digest sha256:{"2" * 64}',
+            "what came is not what its digest says, and was thrown away",
+            "correct the digest, or ask who runs the registry",
+        ),
+        (
             f"filesystem layer verification failed for digest sha256:{'1' * 64}",
             "what came is not what its digest says, and was thrown away",
             "correct the digest, or ask who runs the registry",
