@@ -15,6 +15,7 @@ from devenv.errors import ConfigError
 from devenv.images import standins
 from devenv.images.mirrors import candidates, exact, loaded, prefixes
 from devenv.images.outcomes import Failure, decide, explain
+from devenv.images.proxies import child_environment
 from devenv.images.pulls import pull_all
 from devenv.images.recipes import Recipe, find
 from devenv.images.references import DockerfileText, Need, bases, canonical, familiar, needs
@@ -43,8 +44,9 @@ async def provide(
     """All images are here afterwards; those that could not be pulled have stand-ins, if `stand_ins` allows it.
 
     `mirrors` are entries as written. Raises EngineError, naming every image that cannot be had, and ConfigError for
-    a missing Dockerfile or an entry that is no mirror.
+    a missing Dockerfile, an entry that is no mirror or a proxy that is none.
     """
+    os.environ.update(child_environment())  # whatever we start from now on finds the proxies of this machine
     asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)

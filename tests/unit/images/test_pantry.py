@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage
 from devenv.engine.images import OnProgress, Progress
 from devenv.errors import ConfigError, EngineError
-from devenv.images import pantry, pulls, standins, survey
+from devenv.images import pantry, proxies, pulls, standins, survey
 from devenv.images.mirrors import exact
 from devenv.images.pantry import Provided, provide
 from devenv.images.references import canonical, registry
@@ -383,6 +384,20 @@ def test_a_mirror_that_is_none_is_told_first(world: World, project: Project) -> 
     with pytest.raises(ConfigError, match="port 99999"):
         run(world, project, mirrors=("m.example:99999",))
     assert world.looks == 0
+
+
+def test_what_we_start_finds_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the system where the environment has none; one that is none is told before anything is asked."""
+    world.here = dict.fromkeys(("node:22", "mysql:9"), "")
+    for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy.test:3128"})
+    run(world, project)
+    assert os.environ["HTTPS_PROXY"] == os.environ["https_proxy"] == "http://proxy.test:3128"
+    monkeypatch.setenv("HTTP_PROXY", "http://user:p%40ss@h:99999")
+    with pytest.raises(ConfigError, match=r"no proxy's address: http://\*\*\*@h:99999"):
+        run(world, project)
+    assert world.looks == 1
 
 
 def test_a_platform_is_pulled_for(world: World, tmp_path: Path) -> None:
