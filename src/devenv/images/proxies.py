@@ -5,8 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import sys
-import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -30,7 +28,7 @@ _LOCAL = re.compile(rf"\A(\w+://(?:.*@)?)(?:{LOOPBACK.pattern})(?=[:/]|\Z)")
 def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[str, str]:
     """HTTP_PROXY, HTTPS_PROXY and NO_PROXY as the environment says, else as the system does; empty without a proxy.
 
-    `system` is `urllib.request.getproxies()`. Raises ConfigError for a value that is no proxy.
+    `system` is what `urllib.request.getproxies` says. Raises ConfigError for a value that is no proxy.
     """
     given = {name: environment.get(name) or environment.get(name.lower()) or "" for name in VARIABLES}
     if not given["HTTP_PROXY"] and not given["HTTPS_PROXY"]:
@@ -54,7 +52,7 @@ def seen_inside(proxies: Mapping[str, str], gateway: str) -> dict[str, str]:
 
 def child_environment() -> dict[str, str]:
     """What children get besides our environment to find the proxies of this machine. Raises ConfigError."""
-    return _both_cases(chosen(os.environ, urllib.request.getproxies()))
+    return _both_cases(chosen(os.environ, _system()))
 
 
 async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
@@ -63,7 +61,7 @@ async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
     Empty where there is no proxy, where the docker CLI's own settings name some, and where containers cannot reach
     it, which is told.
     """
-    proxies = chosen(os.environ, urllib.request.getproxies())
+    proxies = chosen(os.environ, _system())
     if not proxies or (await anyio.to_thread.run_sync(cli_settings)).get("proxies"):
         return {}
     address = await gateway(engine)
@@ -81,7 +79,7 @@ async def gateway(engine: Engine) -> str:
     if not engine.endpoint.local:
         return ""
     system = await engine.ask("info", "asking for the engine's system", lambda shown: shown["OperatingSystem"])
-    if sys.platform == "darwin" or system == "Docker Desktop":
+    if os.uname().sysname == "Darwin" or system == "Docker Desktop":
         return DESKTOP
     configured = await engine.ask("networks/bridge", "inspecting a network", lambda shown: shown["IPAM"]["Config"])
     return next((str(one["Gateway"]) for one in configured or () if "." in one.get("Gateway", "")), "")
@@ -97,6 +95,15 @@ async def _answers(proxy: str) -> bool:
         await stream.aclose()
         return True
     return False
+
+
+def _system() -> dict[str, str]:
+    """The proxies of the system's own settings; Linux has none besides the environment."""
+    if os.uname().sysname != "Darwin":
+        return {}
+    from urllib.request import getproxies  # noqa: PLC0415 - 20 ms, which Linux need not pay
+
+    return getproxies()
 
 
 def _host(name: str, value: str) -> str:

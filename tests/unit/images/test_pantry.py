@@ -391,6 +391,7 @@ def test_what_we_start_finds_the_proxies(world: World, project: Project, monkeyp
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
         monkeypatch.setenv(name, "")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin"))
     monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy.test:3128"})
     run(world, project)
     assert os.environ["HTTPS_PROXY"] == os.environ["https_proxy"] == "http://proxy.test:3128"
