@@ -33,6 +33,8 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
         (["--help"], HEAVY),
         (["up", "--help"], HEAVY),
         (["down", "--help"], HEAVY),
+        (["images", "--help"], HEAVY),
+        (["images", "save", "--help"], HEAVY),
     ],
     ids=" ".join,
 )

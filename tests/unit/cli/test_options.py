@@ -150,3 +150,26 @@ def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     assert bool(out) is (code == 0)
     assert bool(err) is (code != 0)
     assert ("--version" in out) is (line == "--help")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("images", "images list"),
+        ("images -f a.yml", "images list -f a.yml"),
+        ("-f a.yml images --output json", "images list --output json -f a.yml"),
+        ("-f a.yml images save x.tar -q", "images save -f a.yml x.tar -q"),
+        ("images -f a.yml save x.tar", "images save -f a.yml x.tar"),
+        ("images --help", "images --help"),
+        ("-p n snapshot save data", "snapshot save -p n data"),
+        ("snapshot", "snapshot"),
+    ],
+)
+def test_common_options_reach_the_command_of_a_group(
+    monkeypatch: pytest.MonkeyPatch, line: str, expected: str
+) -> None:
+    """They may stand before it, before its group, or after it; `images` alone lists."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr(app, "app", lambda *, args, **_: seen.append(args))
+    app.run(line.split())
+    assert seen == [expected.split()]

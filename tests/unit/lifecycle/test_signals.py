@@ -11,7 +11,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from devenv.lifecycle.signals import Ending
+from devenv.errors import DevenvError
+from devenv.lifecycle.signals import Ending, endable
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +104,8 @@ async def test_the_way_down_sees_no_error_after_a_signal() -> None:
 LEAVES = """
 import os, signal, sys
 import anyio
-from devenv.lifecycle.signals import Ending
+from devenv.errors import DevenvError
+from devenv.lifecycle.signals import Ending, endable
 
 async def main():
     ending = Ending()
@@ -123,3 +125,20 @@ def test_the_third_signal_leaves_at_once() -> None:
     """Even where a shielded way down hangs, three signals end the process."""
     done = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+async def test_work_that_a_signal_ends() -> None:
+    """Its code is the shell's; work that ends by itself has 0, and what it raises is raised as it is."""
+
+    async def stay() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await anyio.sleep(60)
+
+    async def fail() -> None:
+        raise DevenvError("it failed")
+
+    with anyio.fail_after(5):
+        assert await endable(stay) == 143
+        assert await endable(anyio.lowlevel.checkpoint) == 0
+        with pytest.raises(DevenvError, match="it failed"):
+            await endable(fail)
