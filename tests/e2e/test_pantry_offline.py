@@ -1,0 +1,40 @@
+"""A project's images in one file, and a colleague without any registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from support.cli import StartDevenv
+from support.lab import Lab
+from support.pantry import Kitchen, assert_plain
+
+
+def test_a_colleague_without_a_registry(
+    lab: Lab, proxied_lab: Lab, kitchens: Callable[..., Kitchen], devenv: StartDevenv
+) -> None:
+    """What a mirror, a registry with a port and a digest gave on one machine comes up on another that has none."""
+    pinned = lab.registry.put("library/lab-pinned", "1", text="pinned")
+    lab.registry.put("library/lab-base", "2", text="base")
+    lab.registry.put("team/app", "3", text="app")
+    front = lab.front()
+    here, there = kitchens(lab), kitchens(proxied_lab)
+    for one in (here, there):
+        one.write("Dockerfile", f"FROM lab-base:2\nCOPY --from=lab-pinned@{pinned} /which /pinned\n")
+        one.compose_file({"a": {"image": f"{front.address}/team/app:3"}, "b": {"build": {"context": "."}}})
+    here.mirrors(front.address)
+    file = str(here.folder / "all.images")
+    for args in (("pull",), ("save", file)):
+        done = here.run("images", *args)
+        assert done.returncode == 0, done.stderr
+    lab.clear()
+    with proxied_lab.without_proxy():
+        done = there.run("images", "load", file)
+        assert done.returncode == 0, done.stderr
+        told = there.run("images")
+        assert (told.returncode, "nowhere" in told.stdout) == (0, False), told.stdout
+        run = devenv("up", cwd=there.folder, env=there.env)
+        run.wait_for("ready")
+        assert [there.which("a"), there.which("b"), there.read_file("b", "/pinned")] == ["app", "base", "pinned"]
+        assert run.stop() == 130
+        assert_plain(run.report(10**6))
+    assert [name for name in there.images() if name.startswith(("lab-", front.address))] == []
