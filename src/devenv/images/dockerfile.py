@@ -19,6 +19,7 @@ DIRECTIVE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 VALID_DIRECTIVES = ("syntax", "escape", "check")
 NAME = re.compile(r"\d+|[@*#?$!-]|\w*")
 BOM = "\ufeff"
+LONGEST = 1000  # characters of a value that patterns are tried on
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,11 @@ def instructions(text: str, escape: str = "\\") -> Iterator[Instruction]:
     for number, line in lines:
         if _blank(line):
             continue
-        joined = line
-        while continued.search(joined):
-            joined = continued.sub(r"\1", joined) + next((more for _, more in lines if not _blank(more)), "")
+        parts = [line]
+        while continued.search(parts[-1]):
+            parts[-1] = continued.sub(r"\1", parts[-1])
+            parts.append(next((more for _, more in lines if not _blank(more)), ""))
+        joined = "".join(parts)
         keyword, *rest = joined.split(maxsplit=1) or [""]
         instruction = Instruction(keyword.upper(), "".join(rest).strip(), number)
         for dash, end in _heredocs(instruction):
@@ -137,7 +140,7 @@ def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | Non
     """The text without quotes and with its variables replaced (an unknown one is empty); None if it is malformed."""
     try:
         return _Lexer(text, scope, escape).until("")
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None
 
 
@@ -215,24 +218,43 @@ class _Lexer:
         everywhere = self._text.startswith("/", self._at)
         self._at += everywhere
         pattern, new = self.until("/", raw=True), self.until("}", raw=True)
-        return re.sub(_pattern(pattern, greedy=True), lambda _: new, value, count=0 if everywhere else 1)
+        done, at = "", 0
+        while at <= len(value):
+            ends = _ends(pattern, value[at:])
+            step = max(ends, default=0)
+            done += (new if ends else "") + value[at : at + (not step)]
+            at += step or 1
+            if ends and not everywhere:
+                break
+        return done + value[at:]
 
 
 def _trimmed(value: str, word: str, side: str) -> str:
     """The value without what the pattern matches at its beginning (#) or its end (%); a doubled sign: the longest."""
-    greedy = word.startswith(side)
-    pattern = _pattern(word[greedy:], greedy=greedy)
-    if side == "#":
-        found = re.match(pattern, value)
-        return value[found.end() :] if found else value
-    places = range(len(value) + 1) if greedy else range(len(value), -1, -1)
-    return next((value[:at] for at in places if re.fullmatch(pattern, value[at:])), value)
+    pattern = word.removeprefix(side)
+    if side == "%":  # from behind, the end of what matches is where to cut
+        pattern, value = "".join(reversed(_parts(pattern))), value[::-1]
+    ends = _ends(pattern, value) or {0}
+    value = value[max(ends) if word.startswith(side) else min(ends) :]
+    return value if side == "#" else value[::-1]
 
 
-def _pattern(text: str, *, greedy: bool) -> str:
-    """The regular expression for a shell pattern, which knows `*`, `?` and a backslash before any character."""
-    wild = {"*": ".*" if greedy else ".*?", "?": "."}
-    return "".join(wild.get(part) or re.escape(part[-1]) for part in re.findall(r"\\.|.", text))
+def _ends(pattern: str, value: str) -> set[int]:
+    """Where a shell pattern may end that begins with the value; it takes no more time than they are long."""
+    if len(value) > LONGEST:
+        raise ValueError(value)
+    ends = {0}
+    for part in _parts(pattern):
+        if part == "*":
+            ends = set(range(min(ends), len(value) + 1)) if ends else ends
+        else:
+            ends = {at + 1 for at in ends if at < len(value) and part in ("?", value[at], f"\\{value[at]}")}
+    return ends
+
+
+def _parts(pattern: str) -> list[str]:
+    """The characters of a shell pattern: `*` and `?` mean something, unless a backslash is before them."""
+    return re.findall(r"(?s)\\.|.", pattern)
 
 
 def _blank(line: str) -> bool:
