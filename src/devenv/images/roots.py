@@ -38,7 +38,8 @@ Acquire::Check-Valid-Until "{check}";
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
-# Unstable's signature may have run out where an archive is served from a store.
+# The signatures of suites that move may have run out where an archive is served from a store.
+MOVING = ("sid", "forky")
 UNDATED = 'Acquire::Check-Valid-Until "false"'
 # As in other images of Debian: no translations, no package archives kept, a dpkg that does not wait for the disk.
 NO_TRANSLATIONS = 'Acquire::Languages "none"'
@@ -102,7 +103,7 @@ async def stock(suite: str, status: str, sources: str, shelf: str) -> None:
     settings = {
         "etc/sources.list": re.sub(r"^deb (\[.*?\] )?", f"deb [signed-by={keyring()}] ", lines, flags=re.MULTILINE),
         "status": status,
-        "apt.conf": APT_SETTINGS.format(shelf=shelf, check="false" if suite == "sid" else "true"),
+        "apt.conf": APT_SETTINGS.format(shelf=shelf, check="false" if suite in MOVING else "true"),
     }
     for name, text in settings.items():
         await anyio.Path(shelf, name).write_text(text + "\n", encoding="utf-8")
@@ -140,7 +141,7 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
         f'echo {shlex.quote(NO_ARCHIVES)} >"$1/etc/apt/apt.conf.d/99no-archives"',
         f"copy-out /var/lib/dpkg/status {shlex.quote(folder)}",
     )
-    apt = (NO_TRANSLATIONS, UNDATED) if root.suite == "sid" else (NO_TRANSLATIONS,)
+    apt = (NO_TRANSLATIONS, UNDATED) if root.suite in MOVING else (NO_TRANSLATIONS,)
     errors: list[str] = []
 
     def take(line: str) -> None:
