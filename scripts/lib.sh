@@ -265,9 +265,10 @@ registry_answers() { timeout 60 docker pull --quiet caddy:2 >/dev/null 2>&1; } #
 
 # What makes stand-ins, and only where they are needed: where no registry answers.
 set_up_stand_in_tools() {
-  if ! has_apt || { have mmdebstrap && have npm; } || registry_answers; then return 0; fi
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg # Ubuntu has them in a package of their own
+  if ! has_apt || { have mmdebstrap && have npm && [ -e "$keys" ]; } || registry_answers; then return 0; fi
   may_install "No image registry answers: installing mmdebstrap and npm, which make stand-ins from package registries."
-  install_packages mmdebstrap npm
+  install_packages mmdebstrap npm debian-archive-keyring
 }
 
 # A static busybox, what images without a distribution are made of, and a registry: unpacked only, since installed it

@@ -30,7 +30,17 @@ from support.engine import DockerError, docker, execute, inspect, succeeds, unti
 
 pytestmark = pytest.mark.engine
 
-WANTED = ("node:22", "mysql:9", "caddy:2", "phpmyadmin:5")
+WANTED = (
+    "node:22",
+    "mysql:9",
+    "caddy:2",
+    "phpmyadmin:5",
+    "redis:8",
+    "nginx:1",
+    "postgres:17",
+    "python:3.13-slim",
+    "memcached:1",
+)
 LONG = pytest.mark.long
 Start = Callable[..., str]
 T = TypeVar("T")
