@@ -197,10 +197,13 @@ async def _mirrors(suite: str) -> list[str]:
 
 
 def mirror_lines(suite: str, targets: list[str]) -> list[str]:
-    """`deb` lines for a suite, given apt's targets as `origin release address`; empty: no usable address."""
+    """`deb` lines for a suite, given apt's targets as `origin release address`; empty: no usable address.
+
+    An address with a login is none: it would stay in the image.
+    """
     addresses: dict[str, str] = {}
     for target in targets:
-        if found := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://.*)", target):
+        if found := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://[^@]+)$", target):
             addresses.setdefault(found[1] or "", found[2])
     if "" not in addresses:
         return []

@@ -47,6 +47,7 @@ TARGETS = [
         ),
         ("trixie", ["Ubuntu noble http://mirror.test/ubuntu/"], []),
         ("trixie", ["Debian trixie file:/srv/mirror"], []),
+        ("trixie", ["Debian trixie https://me:secret@mirror.test/debian/"], []),
         ("trixie", [], []),
     ],
 )
