@@ -142,7 +142,7 @@ def test_stand_ins_by_consent(lab: Lab, kitchen: Kitchen, devenv: StartDevenv, b
     finding(done.returncode, done.stderr, "debian:trixie-slim")
     assert "devenv up --stand-ins" in done.stderr
     run = devenv("up", "--stand-ins", cwd=kitchen.folder, env=kitchen.env)
-    run.wait_for("ready")
+    run.wait_for("ready", timeout=180)  # where the one that is here is of an older recipe, a new one is made
     assert run.stop() == 130
     assert_plain(run.report(10**6))
     assert "debian:trixie-slim" not in kitchen.images()
