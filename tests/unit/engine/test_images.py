@@ -33,9 +33,10 @@ PULL = [
 class Table:
     """An engine that answers with these lines, in pieces of so many bytes, and notes what it was asked."""
 
-    def __init__(self, *lines: object, piece: int = 7, then_silent: bool = False) -> None:
+    def __init__(self, *lines: object, piece: int = 7, pause: float = 0.0, then_silent: bool = False) -> None:
         self.text = b"".join(json.dumps(line).encode() + b"\r\n" for line in lines)
         self.piece = piece
+        self.pause = pause
         self.then_silent = then_silent
         self.path = ""
         self.query: dict[str, str] = {}
@@ -48,6 +49,7 @@ class Table:
         self.path, self.query, self.headers = path, dict(query), options.get("headers") or {}
         for start in range(0, len(self.text), self.piece):
             take(self.text[start : start + self.piece])
+            await anyio.sleep(self.pause)
         if self.then_silent:
             await anyio.sleep_forever()
 
@@ -75,6 +77,7 @@ def test_an_error_in_the_stream_is_one(error: dict[str, Any]) -> None:
 def test_a_transfer_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time counts from the last word."""
     monkeypatch.setattr(images, "STALLED", 0.1)
+    run(Table(*PULL, piece=100, pause=0.03), images.pull, "x")
     with pytest.raises(CallError, match="nothing came for 0 seconds"):
         run(Table(*PULL[:3], then_silent=True), images.pull, "x")
 

@@ -286,6 +286,40 @@ def test_a_mirror_that_gives_something_else_is_left(world: World, project: Proje
         run(world, project, mirrors=("m.example",))
 
 
+def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first word is waited for so long."""
+    monkeypatch.setattr(pulls, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.15)
+    world.here = {"node:22": ""}
+    assert run(world, project) == Provided()
+    assert world.texts()[-1] == "mysql:9 pulled"
+
+
+def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as one has the image, the others are not asked any more: none of them had its time to fail."""
+
+    async def distribution(engine: Engine, reference: str, auth: str = "") -> str:
+        if reference.startswith("m.example"):
+            await anyio.sleep_forever()
+        return await world.distribution(engine, reference, auth)
+
+    monkeypatch.setattr(images, "distribution", distribution)
+    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.5)
+    world.here, world.refuse, world.mirrored = {"node:22": ""}, {"mysql:9": NO_HOST}, {"n.example/library/mysql:9"}
+    assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
+    assert not [event for event in world.events if isinstance(event, Notice)]
+
+
+def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Path) -> None:
+    """`always`: the registry's own image takes the place of what a mirror gave on another day."""
+    world.here = {"m.example/library/a:1": ""}
+    project = a_project(tmp_path, Service("a", image="a:1", pull_policy="always"))
+    assert run(world, project, mirrors=("m.example",)) == Provided()
+    world.refuse = {"a:1": NO_HOST}
+    assert run(world, project, mirrors=("m.example",)).swaps == {"a:1": "m.example/library/a:1"}
+    assert world.texts()[-1] == "no registry answers: a:1 not renewed"
+
+
 def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has so many seconds to say whether it has an image."""
 
