@@ -26,12 +26,10 @@ from devenv.engine import images
 from devenv.engine.api import Engine
 from devenv.images import authorities, hostsettings
 from devenv.images.hostsettings import Settings
-from devenv.images.overlay import READ, TRUSTED, VARIABLES, links, overlay
+from devenv.images.overlay import INSIDE, INSIDE_REGISTRY, READ, TRUSTED, VARIABLES, links, overlay
 from devenv.images.references import familiar, split
 from devenv.model.events import Emit, ImageState, Notice
 
-INSIDE_REGISTRY = "inside.devenv"
-INSIDE = "devenv.inside"  # what an image knows of its host, such as "ca,npm"; what is built on it has that too
 OF = "devenv.inside.of"
 FORMAT = "1"  # a new one where what is done to an image changes
 WORDS = {"ca": "company CA", "npm": "npm registry", "pip": "pip index", "apt": "apt mirror", "go": "Go proxy"}

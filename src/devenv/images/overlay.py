@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from devenv.images.hostsettings import Settings
 
+INSIDE_REGISTRY = "inside.devenv"
+INSIDE = "devenv.inside"  # what an image knows of its host, such as "ca,npm"; what is built on it has that too
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"  # Debian's and Alpine's own, and made where an image has none
 OTHER_BUNDLES = ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt")
 KEPT = "/usr/local/share/ca-certificates"  # update-ca-certificates adds what lies there

@@ -55,7 +55,8 @@ async def provide(
         if name := here.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
     waiting = [need for need in wanted if to_pull(need, here)]
-    pulled = await pull_all(engine, waiting, asked, emit)
+    hurry = stand_ins and await _stood_in(engine, waiting)
+    pulled = await pull_all(engine, waiting, asked, emit, hurry=hurry)
     failures = {**_forbidden(wanted, here), **pulled.failures}
     bare = [need.reference for need in wanted if _dispensable(need, here, failures)]
     recipes = recipes_for([need for need in wanted if need.reference in failures])
@@ -160,6 +161,12 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     """Reference -> the recipe of its stand-in, where something can stand in at all."""
     found = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
     return {reference: recipe for reference, recipe in found.items() if recipe}
+
+
+async def _stood_in(engine: Engine, wanted: Sequence[Need]) -> bool:
+    """Whether all have stand-ins here already, so that whoever was silent before is not waited for that long again."""
+    images = [recipe.image for recipe in recipes_for(wanted).values()]
+    return len(images) == len(wanted) and len(await present(engine, images)) == len(set(images))
 
 
 def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:

@@ -35,12 +35,16 @@ class Pulled:
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
-async def pull_all(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit) -> Pulled:
+async def pull_all(
+    engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit, *, hurry: bool = False
+) -> Pulled:
     """Each image is here afterwards, or it is said why not. `mirrors` are `mirrors.prefixes`.
+
+    Once a registry has said a word, a pull may take as long as data comes; with `hurry` that has to be soon.
 
     A registry that did not answer is not asked for the images still waiting for their turn, and neither is a mirror.
     """
-    pulls = _Pulls(engine, mirrors, emit)
+    pulls = _Pulls(engine, mirrors, emit, IMPATIENCE if hurry else FIRST_WORD)
     await each(pulls.get, needs)
     failures = {need.reference: pulls.failures[need.reference] for need in needs if need.reference in pulls.failures}
     return Pulled(pulls.swaps, failures)
@@ -49,12 +53,13 @@ async def pull_all(engine: Engine, needs: Sequence[Need], mirrors: Sequence[str]
 class _Pulls:
     """What one round of pulls has learned: who is silent, and what each registry may be shown."""
 
-    def __init__(self, engine: Engine, mirrors: Sequence[str], emit: Emit) -> None:
+    def __init__(self, engine: Engine, mirrors: Sequence[str], emit: Emit, patience: float) -> None:
         self.swaps: dict[str, str] = {}
         self.failures: dict[str, Failure] = {}
         self._engine = engine
         self._mirrors = mirrors
         self._emit = emit
+        self._patience = patience
         self._silent: dict[str, Failure] = {}  # by registry, or by mirror
         self._shown: dict[str, str] = {}
         self._mute: dict[str, DevenvError] = {}  # why a registry is shown nothing
@@ -162,7 +167,7 @@ class _Pulls:
         """Why the image cannot be had under the name, once it has ended one way or the other."""
         told, auth = 0.0, await self._auth(registry(name))
         self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
-        with anyio.move_on_after(FIRST_WORD) as patience:
+        with anyio.move_on_after(self._patience) as patience:
 
             def take(progress: Progress) -> None:
                 nonlocal told

@@ -10,10 +10,10 @@ import anyio
 from devenv.config.runmodel import BuildChange
 from devenv.config.user import user_settings
 from devenv.engine.api import Engine
-from devenv.images import inside, pantry
+from devenv.images import pantry
 from devenv.images.builder import foreign_builder
 from devenv.images.dockerfile import frontend, ground, without_syntax
-from devenv.images.inside import INSIDE, INSIDE_REGISTRY
+from devenv.images.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.proxies import step_arguments
 from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.references import DockerfileText, Need, bases, needs
@@ -97,6 +97,8 @@ class _Given:
 
 
 async def _given(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str], emit: Emit) -> _Given:
+    from devenv.images import inside  # noqa: PLC0415 - TLS and all: a tenth of what `up` imports
+
     settings = await inside.host_settings()
     for notice in inside.told(settings):
         emit(notice)

@@ -221,6 +221,14 @@ def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkey
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
 
 
+def test_who_has_a_stand_in_waits_less(world: World, project: Project) -> None:
+    """A registry that was silent at the last run most likely is so again."""
+    world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
+    began = time.monotonic()
+    assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
+    assert time.monotonic() - began < pulls.FIRST_WORD / 2
+
+
 def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
     """Four at once; a registry that did not answer four is not asked by those that wait, another one is."""
     services = [Service(f"s{number}", image=f"silent.test/x:{number}") for number in range(9)]
