@@ -72,6 +72,12 @@ class Recipe:
         return f"{STAND_IN_REGISTRY}/{familiar(canonical(self.reference)).rsplit('/', 1)[-1]}"
 
     @property
+    def inside(self) -> str:
+        """What it is, without the versions that are only known once it is made."""
+        root = self.roots[0]
+        return " ".join(re.sub(r"\{(?!suite).*?\}", "", root.inside).format(suite=root.suite).split())
+
+    @property
     def base(self) -> str | None:
         """The reference of another stand-in that this one is built on; None for a bare root."""
         base = self.roots[0].base

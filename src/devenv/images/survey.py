@@ -113,7 +113,7 @@ def _row(
         return _held(row, here, need)
     if failure and failure.impossible and recipe:
         there = made.get(recipe.image)
-        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else "can be made"
+        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
     said = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:

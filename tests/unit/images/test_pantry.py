@@ -488,9 +488,10 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
     world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
     rows = anyio.run(survey.survey, load.Selection(project.directory, (), None, ()))
     age = survey._age("2026-01-02T03:04:05Z", time.time())
+    mysql = "stand-in.devenv/mysql:9, MySQL of Debian sid, can be made: devenv up --stand-ins"
     assert [(row.image, row.users, row.source, row.detail) for row in rows] == [
         ("node:22", ("backend/Dockerfile:1",), "present", f"5.0 MB, {age}, 111111111111"),
-        ("mysql:9", ("service db",), "stand-in", "stand-in.devenv/mysql:9, can be made: devenv up --stand-ins"),
+        ("mysql:9", ("service db",), "stand-in", mysql),
         ("redis:6", ("service cache",), "nowhere", "docker.io does not answer: its name is not found (DNS)"),
         ("nginx:1", ("service web",), "registry", "docker.io"),
         ("x.test/a:1", ("service own",), "nowhere", "access is denied"),

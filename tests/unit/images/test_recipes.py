@@ -67,6 +67,13 @@ def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
     assert bases == {"trixie-slim": None, "13": "debian:trixie-slim", "latest": "debian:trixie-slim"}
 
 
+def test_what_is_inside_is_told_before_it_is_made() -> None:
+    """Without the versions, which only the packages tell."""
+    told = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
+    expected = {"node:22": "Node.js and npm on Debian trixie", "mysql": "MySQL of Debian sid"}
+    assert told == {**expected, "debian:12": "Debian (bookworm)"}
+
+
 def test_slim_leaves_out_the_compilers() -> None:
     """As with the official images."""
     full, slim = find("python:3.13"), find("python:3.13-slim")
