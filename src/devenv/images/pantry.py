@@ -164,7 +164,7 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
 
 
 async def _stood_in(engine: Engine, wanted: Sequence[Need]) -> bool:
-    """Whether all have stand-ins here already, so that whoever was silent before is not waited for that long again."""
+    """Whether all have stand-ins here already: who was silent before is not waited for so long again."""
     images = [recipe.image for recipe in recipes_for(wanted).values()]
     return len(images) == len(wanted) and len(await present(engine, images)) == len(set(images))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.images import authorities, inside
+from devenv.images import authorities, inside, overlay
 from devenv.images.hostsettings import Settings
 from devenv.images.inside import environment, host_settings, name, told
 
@@ -87,4 +87,4 @@ def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (sites, files) = asked[0]
     assert {"npm.test", "pip.test", "go.test"} <= set(sites)
     assert files == ["/npm.pem", "/pip.pem"]
-    assert inside.INSIDE_REGISTRY not in repr(found)
+    assert overlay.INSIDE_REGISTRY not in repr(found)
