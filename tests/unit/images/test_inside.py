@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.images import authorities, inside, overlay
+from devenv.images import authorities, overlay
 from devenv.images.hostsettings import Settings
 from devenv.images.inside import environment, host_settings, name, told
 
