@@ -84,7 +84,9 @@ async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> 
     """Every image that the project needs is on the engine. Raises EngineError naming those that cannot be had."""
     project = (await loading.load(selection)).project
     async with Engine.connect() as engine:
-        await _names(engine, project, emit, stand_ins=stand_ins)
+        names = await _names(engine, project, emit, stand_ins=stand_ins)
+    here = ", ".join(dict.fromkeys(map(familiar, names))) or "no image"
+    emit(Notice(f"the engine has all that {project.name} needs: {here}"))
 
 
 async def save(selection: loading.Selection, path: str, emit: Emit, *, stand_ins: bool) -> None:

@@ -69,12 +69,15 @@ async def survey(selection: load.Selection) -> list[Row]:
     async with Engine.connect() as engine:
         wanted = await wanted_by(engine, project)
         recipes = recipes_for(wanted)
-        here = await at_hand(engine, wanted, mirrors)
+        # one by one: the same reference may be needed for two platforms
+        held = await each(lambda need: at_hand(engine, [need], mirrors), wanted)
+        here = dict(zip(wanted, held, strict=True))
         made = await present(engine, [recipe.image for recipe in recipes.values()])
-        absent = [need for need in wanted if to_pull(need, here)]
+        absent = [need for need in wanted if to_pull(need, here[need])]
         answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
     return [
-        _row(need, here.get(need.reference), answers.get(need), recipes.get(need.reference), made) for need in wanted
+        _row(need, here[need].get(need.reference), answers.get(need), recipes.get(need.reference), made)
+        for need in wanted
     ]
 
 

@@ -421,4 +421,5 @@ def test_all_ids_of_an_image(tmp_path: Path) -> None:
 def test_pull(world: World) -> None:
     """It is what `up` does before it builds."""
     anyio.run(lambda: saved.pull(SELECTION, world.events.append, stand_ins=True))
-    assert world.said() == ["nobody has docker/dockerfile:1: the engine's own builder is used in its place"]
+    assert world.said()[0] == "nobody has docker/dockerfile:1: the engine's own builder is used in its place"
+    assert world.said()[1].startswith("the engine has all that shop needs: node:22, x.test/mysql@sha256:")

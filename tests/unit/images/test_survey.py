@@ -61,8 +61,8 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
         "m.test/docker.io/docker/dockerfile:9": "lookup m.test: no such host",
     }
     services = tuple(
-        Service(f"s{number}", image=name, pull_policy="never" if name == "never:1" else None)
-        for number, name in enumerate(request.param)
+        Service(f"s{number}", image=name, platform=other or None, pull_policy="never" if name == "never:1" else None)
+        for number, (name, _, other) in enumerate(one.partition(" for ") for one in request.param)
     )
 
     @asynccontextmanager
@@ -96,13 +96,25 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
 
 @pytest.mark.parametrize(
     "rows",
-    [("own:1", "loaded:1", "mirrored:1", "there:1", "elsewhere:1", "x.test/helper:1", "never:1")],
+    [
+        (
+            "own:1",
+            "own:1 for linux/arm64",
+            "loaded:1",
+            "mirrored:1",
+            "there:1",
+            "elsewhere:1",
+            "x.test/helper:1",
+            "never:1",
+        )
+    ],
     indirect=True,
 )
 def test_where_an_image_comes_from(rows: list[Row]) -> None:
     """What the engine has counts under its own name, a loaded one or a mirror's; the rest is asked for."""
     assert [(row.image, row.source, row.detail, row.name) for row in rows] == [
         ("own:1", "present", "7.0 MB, dddddddddddd", "own:1"),
+        ("own:1", "registry", "docker.io", "own:1"),
         ("loaded:1", "loaded", f"1 B, 2, as {LOADED}", LOADED),
         ("mirrored:1", "mirror", "1 B, 3, as m.test/library/mirrored:1", "m.test/library/mirrored:1"),
         ("there:1", "registry", "docker.io", "there:1"),
