@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 EXACT = "tests/engine/test_exact.py::test_"
 FAULTS = "tests/engine/test_faults.py::test_"
 UNIT = "tests/unit/watch/test_"
+PANTRY = "tests/unit/images/test_"
 STAIRS = "tests/unit/lifecycle/test_"
 
 
@@ -171,6 +172,20 @@ BUGS = (
         "if self._tail != TAR_END:",
         "if False:",
         f"{STAIRS}store.py::test_an_archive_of_the_engine_that_ends_early_is_none",
+    ),
+    Bug(
+        "a damaged file of images is loaded",
+        "images/saved.py",
+        'if unpacked.stored.hexdigest() != note["archive"]:',
+        "if False:",
+        f"{PANTRY}saved.py::test_damage_is_seen_wherever_it_is",
+    ),
+    Bug(
+        "a file of images gives them public names",
+        "images/saved.py",
+        "if not all(SAVING.fullmatch(name) for name in names):",
+        "if False:",
+        f"{PANTRY}saved.py::test_what_no_engine_writes",
     ),
     Bug(
         "a damaged snapshot is restored",
