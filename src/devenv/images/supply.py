@@ -40,13 +40,14 @@ class Wishes:
 class Supply:
     """`images`: the `image` of a service, as written -> what is on the engine; `builds`, `environment`: by service.
 
-    `given`: builds know this host's settings.
+    `given`: builds know this host's settings. `texts`: the Dockerfiles, by service, for which it holds.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     given: bool = False
+    texts: Mapping[str, DockerfileText] = field(default_factory=dict)
 
     def beside(self, other: Supply) -> Supply:
         """Both; where both have something to say, this one."""
@@ -55,7 +56,13 @@ class Supply:
             {**other.builds, **self.builds},
             {**other.environment, **self.environment},
             self.given,
+            {**other.texts, **self.texts},
         )
+
+    async def holds(self, project: Project) -> bool:
+        """Whether the Dockerfiles of these services are still the ones for which it was made."""
+        texts = await anyio.to_thread.run_sync(pantry.dockerfiles, project)
+        return all(self.texts.get(name) == text for name, text in texts.items())
 
 
 async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -> Supply:
@@ -84,7 +91,7 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
         said = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
         emit(Notice(f"{said} {', '.join(plain)}"))
     knowing = [s.name for s in project.services if _ground(s, texts.get(s.name)) in host.images]
-    return Supply(swaps, builds, dict.fromkeys(knowing, host.environment), given)
+    return Supply(swaps, builds, dict.fromkeys(knowing, host.environment), given, texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,8 @@ class Running:
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
         async with self._turns[service]:
+            if not await self.stage.supply.holds(self.stage.only((service,))):
+                self.stage = await supplied(self.engine, self.stage, (service,), self.options, self.emit)
             await build(self.stage, (service,), self.emit)
             await self._replace(service)
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
