@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, Wish, paired
 from support.registries import Registry, registry
 
 IMAGES = 8
-BYTES = 2_000_000  # that each of them alone has
+BYTES = 20_000_000  # that each of them alone has
 HOST = "bench.invalid"  # no such registry: devenv has to find the mirror
 IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
 STEP = "the images step, all of them present"
@@ -32,18 +32,18 @@ def run(bench: Bench) -> None:
     """Rounds in turn, the first one uncounted; each has images that nobody has seen."""
     times: dict[str, list[float]] = defaultdict(list)
     steps: list[float] = []
-    with scratch() as folder, registry(folder) as mirror:
-        for number in range(1 + bench.scale.pulls):
-            for contender in bench.order.sample(bench.contenders, len(bench.contenders)):
-                project = Project(contender, mirror, folder / contender.key)
+    for number in range(1 + bench.scale.pulls):
+        for contender in bench.order.sample(bench.contenders, len(bench.contenders)):
+            with scratch() as folder, registry(folder / "registry") as mirror:
+                project = Project(contender, mirror, folder / "project")
                 try:
                     seconds = project.build()
                     step = project.step() if contender.is_devenv and number else 0.0
                 finally:
                     project.remove()
-                if number:
-                    times[contender.key].append(seconds)
-                    steps += [step] if contender.is_devenv else []
+            if number:
+                times[contender.key].append(seconds)
+                steps += [step] if contender.is_devenv else []
     others = {key: paired(values, times["devenv"]) for key, values in times.items() if key != "devenv"}
     values = {key: statistics.median(found) for key, found in times.items()}
     what = f"{IMAGES} base images from a mirror, and {IMAGES} builds"
