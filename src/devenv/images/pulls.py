@@ -19,7 +19,7 @@ from devenv.images.outcomes import ABSENT, SILENT, Failure, read_failure
 from devenv.images.references import Need, registry
 from devenv.model.events import Emit, ImageState, Notice
 
-AT_ONCE = 4
+AT_ONCE = 8
 FIRST_WORD = 20.0  # seconds for the registry's first word; after that a pull may take as long as data comes
 IMPATIENCE = 3.0  # seconds without a word after which mirrors are asked as well
 MIRROR_WORD = 10.0  # seconds for a mirror to say whether it has an image
@@ -61,6 +61,7 @@ class _Pulls:
         self._emit = emit
         self._patience = patience
         self._silent: dict[str, Failure] = {}  # by registry, or by mirror
+        self._given_up: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)  # by registry
         self._shown: dict[str, str] = {}
         self._mute: dict[str, DevenvError] = {}  # why a registry is shown nothing
         self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
@@ -97,7 +98,15 @@ class _Pulls:
                 failure = await self._pull(need, need.reference, spoken)
                 tasks.cancel_scope.cancel()
 
+            async def leave() -> None:
+                nonlocal failure
+                await self._given_up[host].wait()
+                if not spoken.is_set():
+                    failure = self._silent[host]
+                    tasks.cancel_scope.cancel()
+
             tasks.start_soon(pull)
+            tasks.start_soon(leave)
             if any(candidates(need.reference, mirror) for mirror in self._mirrors):
                 with anyio.move_on_after(IMPATIENCE):
                     await spoken.wait()
@@ -106,6 +115,7 @@ class _Pulls:
                     tasks.cancel_scope.cancel()
         if failure and failure.impossible and not failure.passing:
             self._silent[host] = failure
+            self._given_up[host].set()
         return failure
 
     async def _elsewhere(self, need: Need, failure: Failure) -> Failure | None:

@@ -230,15 +230,15 @@ def test_who_has_a_stand_in_waits_less(world: World, project: Project) -> None:
 
 
 def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
-    """Four at once; a registry that did not answer four is not asked by those that wait, another one is."""
-    services = [Service(f"s{number}", image=f"silent.test/x:{number}") for number in range(9)]
+    """Eight at once; a registry that did not answer is not asked by those that wait, another one is."""
+    services = [Service(f"s{number}", image=f"silent.test/x:{number}") for number in range(20)]
     project = a_project(tmp_path, *services, Service("other", image="fine.test/y:1"))
-    world.refuse = {f"silent.test/x:{number}": NO_HOST for number in range(9)}
-    with pytest.raises(EngineError, match="9 images cannot be had"):
+    world.refuse = {f"silent.test/x:{number}": NO_HOST for number in range(20)}
+    with pytest.raises(EngineError, match="20 images cannot be had"):
         run(world, project)
-    assert world.most_at_once <= 4
+    assert world.most_at_once <= 8
     assert world.pulled.count("fine.test/y:1") == 1
-    assert len(world.pulled) <= 6
+    assert len(world.pulled) <= 10
 
 
 def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Project) -> None:
@@ -516,3 +516,14 @@ def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Ite
 async def nobody() -> AsyncIterator[Engine]:
     """An engine that only tables stand for."""
     yield NO_ENGINE
+
+
+def test_what_one_has_learned_ends_the_wait_of_others(world: World, tmp_path: Path) -> None:
+    """One pull fails for want of the registry's name; others that got no word yet go on to the mirror at once."""
+    project = a_project(tmp_path, *(Service(f"s{number}", image=f"x:{number}") for number in range(4)))
+    world.refuse = {"x:0": NO_HOST}
+    world.silent = {f"x:{number}" for number in range(1, 4)}
+    world.mirrored = {f"m.example/library/x:{number}" for number in range(4)}
+    began = time.monotonic()
+    assert len(run(world, project, mirrors=("m.example",)).swaps) == 4
+    assert time.monotonic() - began < pulls.FIRST_WORD / 2
