@@ -17,15 +17,20 @@ check_variables() {
 }
 
 first_start() {
-  local new=$WORK/data waldir=() entry
+  local new=$WORK/data options=() entry
   if [[ ! -e $WORK/done ]]; then
     check_variables
+    # What an interrupted first start left in another folder goes too, and nothing else that may lie there.
+    if [[ -d $WORK && -n ${POSTGRES_INITDB_WALDIR-} ]]; then rm -rf "$POSTGRES_INITDB_WALDIR"/*; fi
     rm -rf "$WORK" "$HIDDEN"
     mkdir -p "$WORK" "$HIDDEN"
-    if [[ -n ${POSTGRES_INITDB_WALDIR-} ]]; then waldir=(--waldir="$POSTGRES_INITDB_WALDIR"); fi
-    if [[ -n $POSTGRES_PASSWORD ]]; then waldir+=(--pwfile="$WORK/password") && echo "$POSTGRES_PASSWORD" >"$WORK/password"; fi
+    if [[ -n ${POSTGRES_INITDB_WALDIR-} ]]; then options+=(--waldir="$POSTGRES_INITDB_WALDIR"); fi
+    if [[ -n $POSTGRES_PASSWORD ]]; then
+      options+=(--pwfile="$WORK/password")
+      (umask 077 && printf '%s\n' "$POSTGRES_PASSWORD" >"$WORK/password")
+    fi
     # The arguments are shell words: a value may be quoted.
-    eval "initdb --pgdata=\"\$new\" --username=\"\$POSTGRES_USER\" \"\${waldir[@]}\" $POSTGRES_INITDB_ARGS"
+    eval "initdb --pgdata=\"\$new\" --username=\"\$POSTGRES_USER\" \"\${options[@]}\" $POSTGRES_INITDB_ARGS"
     rm -f "$WORK/password"
     printf '\nhost all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >>"$new/pg_hba.conf"
     export PGHOST=$HIDDEN
