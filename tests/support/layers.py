@@ -14,7 +14,9 @@ PURE = (
     "config/parse.py",
     "config/runmodel.py",
     "preflight/checks.py",
+    "images/advice.py",
     "images/dockerfile.py",
+    "images/layers.py",
     "images/mirrors.py",
     "images/hostsettings.py",
     "images/overlay.py",
@@ -39,6 +41,8 @@ PURE = (
     "watch/faults.py",
     "watch/planner.py",
     "ui/text.py",
+    "ui/graph.py",
+    "ui/layers.py",
     "ui/rules.py",
     "ui/waterfall.py",
 )
