@@ -177,6 +177,19 @@ class Run:
             return {key: tuple(pin) for key, pin in json.load(file).items()}
         return {}
 
+    def remember(self, last: Mapping[str, Any]) -> None:
+        """What the way up that has just ended was like, in place of the one before; as far as the disk takes it."""
+        with contextlib.suppress(OSError), open(f"{self._last}.new", "w", encoding="utf-8") as file:
+            json.dump({"v": VERSION, **last}, file)
+            os.replace(f"{self._last}.new", self._last)
+
+    def last(self) -> dict[str, Any]:
+        """What `remember` was told last, or nothing."""
+        with contextlib.suppress(OSError, ValueError), open(self._last, encoding="utf-8") as file:
+            found = json.load(file)
+            return found if isinstance(found, dict) and found.get("v") == VERSION else {}
+        return {}
+
     def ask(self, wish: Wish) -> None:
         """The run that holds the project finds this when it is asked to end."""
         with open(self._wish, "w", encoding="ascii") as file:
@@ -286,6 +299,10 @@ class Run:
     @property
     def _pins(self) -> str:
         return os.path.join(self.path, "pins.json")
+
+    @property
+    def _last(self) -> str:
+        return os.path.join(self.path, "last.json")
 
     @property
     def _wish(self) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from devenv.images.layers import mark
 from devenv.model.events import Emit, Event, ImageState, Ready, Restored, ServiceState, Span, Step, Timings
 from devenv.model.project import Condition, Project
 
@@ -15,7 +16,9 @@ NOT_YET = ("absent", "created")
 SERVICES = ("start", "healthy")  # the steps that all services share: told by service
 SLACK = 0.05  # seconds by which what follows may seem to begin before the end of what it follows
 # BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci`, `#12 0.3 a line of its output`, `#12 DONE 3.2s`.
-LINE = re.compile(r"#(?P<number>\d+) (?:\[(?P<where>[^\]]+)\] (?P<what>\w*)|DONE (?P<took>[\d.]+)s)?")
+LINE = re.compile(
+    r"#(?P<number>\d+) (?:\[(?P<where>[^\]]+)\] (?P<step>(?P<what>\w*).*)|DONE (?P<took>[\d.]+)s|(?P<cached>CACHED))?"
+)
 FRACTION = re.compile(r"\d+/\d+")
 
 
@@ -31,14 +34,38 @@ class Record:
     def emit(self, event: Event) -> None:
         """Tell one event."""
         if self._told is not None and isinstance(event, (Step, ImageState, ServiceState, Restored, Ready)):
+            if self._told and _is_more(event, self._told[-1][1]):
+                self._told.pop()
             self._told.append((self._clock() - self._began, event))
         self._emit(event)
 
-    def tell(self, project: Project) -> None:
-        """Tell where the time went; from now on nothing is remembered."""
-        if self._told is not None:
-            self._emit(timings(self._told, project))
-        self._told = None
+    def end(self, project: Project) -> tuple[Timings, tuple[tuple[str, float | None], ...]]:
+        """Where the time went, and what the builds did; from now on nothing is remembered."""
+        told, self._told = self._told or [], None
+        return timings(told, project), steps(told)
+
+
+def steps(told: Iterable[Told]) -> tuple[tuple[str, float | None], ...]:
+    """The mark of each instruction that was built, and the seconds that it took; None where it was cached."""
+    marks: dict[str, str] = {}
+    found: list[tuple[str, float | None]] = []
+    for _, event in told:
+        line = _line(event)
+        if line and line["where"]:
+            marks[line["number"]] = mark(line["step"])
+        elif line and line["number"] in marks and (line["took"] or line["cached"]):
+            found.append((marks.pop(line["number"]), float(line["took"]) if line["took"] else None))
+    return tuple(found)
+
+
+def _line(event: Event) -> re.Match[str] | None:
+    return LINE.match(event.detail) if isinstance(event, Step) and event.name == "build" else None
+
+
+def _is_more(event: Event, last: Event) -> bool:
+    """Whether both are but output of one step of a build: of those, the last one counts."""
+    one, other = _line(event), _line(last)
+    return bool(one and other and one[0] == other[0] and one[0] == f"#{one['number']} ")
 
 
 def timings(told: Sequence[Told], project: Project) -> Timings:
@@ -73,7 +100,7 @@ def _stages(told: Iterable[Told]) -> list[Span]:
     names: dict[str, str] = {}
     found: dict[str, Span] = {}
     for at, event in told:
-        line = LINE.match(event.detail) if isinstance(event, Step) and event.name == "build" else None
+        line = _line(event)
         if line is None:
             continue
         if line["where"]:

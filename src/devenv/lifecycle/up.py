@@ -59,8 +59,8 @@ async def up(options: Options, emit: Emit) -> int:
 
 async def _up(options: Options, emit: Emit, ending: Ending) -> int:
     began = time.monotonic()
-    record = Record(emit, time.monotonic) if options.timings else None
-    emit = record.emit if record else emit
+    record = Record(emit, time.monotonic)
+    emit = record.emit
     async with contextlib.AsyncExitStack() as stack:
         ascent = None
         with ending.scope():
@@ -97,7 +97,7 @@ class Ascent:
     engine: Engine
     run: Run
     began: float
-    record: Record | None = None
+    record: Record
     ledger: Ledger | None = None
     guardian: Guardian | None = None
     stage: Stage | None = None
@@ -159,8 +159,11 @@ class Ascent:
         found = await addresses(containers, self.engine.endpoint.host)
         ports = found.ports if self.running.stage.auto else ()
         self.emit(Ready(self.loaded.project.name, found.urls, time.monotonic() - self.began, ports))
-        if self.record is not None:
-            self.record.tell(self.loaded.project)
+        timings, steps = self.record.end(self.loaded.project)
+        images = {c.service: c.image for c in containers}
+        self.run.remember({"timings": timings.fields(), "steps": steps, "images": images})
+        if self.options.timings:
+            self.emit(timings)
         if found.refused and self.running.stage.addresses:
             where = ", ".join(found.refused)
             said = f"all is healthy, but connections from here to {where} are refused: try all addresses"

@@ -178,3 +178,16 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(StateError, match=r"cannot use .*Not a directory") as caught:
         ledgers.state_folder()
     assert "XDG_STATE_HOME" in (caught.value.hint or "")
+
+
+def test_the_last_run_is_remembered() -> None:
+    """Whatever becomes of the ledger; a newer one takes its place, and what cannot be read is nothing."""
+    run = Run(ENDPOINT, "p")
+    assert run.last() == {}
+    run.remember({"seconds": 1})
+    run.remember({"seconds": 2})
+    run.clear()
+    assert Run(ENDPOINT, "p").last()["seconds"] == 2
+    for text in ("", "[1]", '{"v": 0}', "{"):
+        Path(run.path, "last.json").write_text(text)
+        assert run.last() == {}

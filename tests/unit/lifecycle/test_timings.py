@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.lifecycle.timings import Record, Told, timings
+from devenv.images.layers import mark
+from devenv.lifecycle.timings import Record, Told, steps, timings
 from devenv.model.events import (
     Event,
     ImageState,
@@ -204,7 +205,7 @@ def test_whatever_is_told(told: list[Told], needs: dict[str, dict[str, Condition
 
 
 def test_the_record_forgets_what_it_does_not_need() -> None:
-    """All is handed on; what was remembered is told once, and nothing after that."""
+    """All is handed on; what was remembered is given once, and nothing after that."""
     ticks: Iterator[int] = iter(range(100))
     events: list[Event] = []
     record = Record(events.append, lambda: float(next(ticks)))
@@ -216,8 +217,47 @@ def test_the_record_forgets_what_it_does_not_need() -> None:
         Ready("p", (), 1.0),
     ):
         record.emit(event)
-    record.tell(project())
+    assert record.end(project()) == (Timings(3.0, (Span("load", 1.0, 2.0, critical=True),)), ())
     record.emit(Step("rebuild", "begin"))
-    record.tell(project())
-    assert [event.event for event in events] == ["step", "log", "notice", "step", "ready", "timings", "step"]
-    assert events[5] == Timings(3.0, (Span("load", 1.0, 2.0, critical=True),))
+    assert record.end(project()) == (Timings(0.0, ()), ())
+    assert [event.event for event in events] == ["step", "log", "notice", "step", "ready", "step"]
+
+
+def test_the_record_keeps_one_line_of_much_output() -> None:
+    """Of what a build step prints the last line counts; steps that print beside each other are told apart."""
+    ticks: Iterator[int] = iter(range(100))
+    record = Record(lambda _: None, lambda: float(next(ticks)))
+    lines = ["#1 [web 1/2] RUN a", "#1 0.1 a", "#1 0.2 b", "#2 0.1 x", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s"]
+    for event in (Step("build", "begin"), *(Step("build", "detail", line) for line in lines), Step("build", "end")):
+        record.emit(event)
+    assert record._told is not None
+    kept = [event.detail for _, event in record._told if isinstance(event, Step)]
+    assert kept == ["", "#1 [web 1/2] RUN a", "#1 0.2 b", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s", ""]
+    found, _ = record.end(project())
+    assert [(span.name, span.start, span.end) for span in found.spans] == [
+        ("build", 1.0, 9.0),
+        ("build web", 2.0, 8.0),
+    ]
+
+
+def test_what_builds_did() -> None:
+    """Each instruction by its mark: seconds, or nothing where it was cached; what ended otherwise is not there."""
+    told = step(
+        "build",
+        0.0,
+        9.0,
+        said(1.0, "#1 [web internal] load build definition"),
+        said(1.1, "#2 [web dev 2/5] RUN npm ci"),
+        said(1.1, "#3 [web dev 3/5] COPY . ."),
+        said(1.2, "#4 [web dev 4/5] RUN false"),
+        said(1.3, "#2 0.3 some output"),
+        said(1.4, "#3 CACHED"),
+        said(1.5, "#2 DONE 3.2s"),
+        said(1.5, "#2 DONE 3.2s"),
+        said(1.6, "#4 ERROR: failed"),
+        said(1.7, "#9 CACHED"),
+    )
+    assert steps([*told, (9.5, ServiceState("web", "started"))]) == (
+        (mark("COPY . ."), None),
+        (mark("RUN npm ci"), 3.2),
+    )
