@@ -14,7 +14,7 @@ import pytest
 
 from support import engine
 from support.cli import StartDevenv
-from support.stack import Stack, built_service, idle_service
+from support.stack import NewStack, Stack, built_service, idle_service
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
@@ -43,6 +43,41 @@ def test_timings_say_who_was_waited_for(stack: Stack, up: Up) -> None:
     assert spans["start web"]["after"] == "db"
     assert spans["health db"]["end"] - spans["health db"]["start"] > 0.5
     assert all(0 <= span["start"] <= span["end"] <= found["seconds"] for span in found["spans"])
+
+
+def test_the_last_run_is_remembered(
+    compose_env: dict[str, str], new_stack: NewStack, up: Up, devenv: StartDevenv
+) -> None:
+    """`layers` says what its build did and what was there already, `graph --timings` what was waited for.
+
+    Of an image that somebody else has built since, nothing is said.
+    """
+    stack = new_stack(compose_env)
+    web = built_service(
+        f"RUN sleep 0.3 && : {stack.name}\nRUN true", depends_on={"db": {"condition": "service_healthy"}}
+    )
+    stack.compose_file({"db": idle_service(command=["sh", "-c", SLOW], healthcheck=CHECK), "web": web})
+
+    def layers() -> list[tuple[bool | None, bool]]:
+        asked = devenv("layers", "web", "--no-files", cwd=stack.folder, env=stack.env)
+        assert asked.wait() == 0, asked.report()
+        image = asked.events[-1]["images"][0]
+        return [(one["cached"], one["took"] > 0) for one in image["layers"][image["inherited"] :]]
+
+    run = up.ready(stack)
+    assert layers()[0] == (False, True)
+    assert run.stop() == 130
+    graph = devenv("graph", "--timings", cwd=stack.folder, env=stack.env)
+    assert graph.wait() == 0
+    assert {node["name"]: (node["critical"], node["after"]) for node in graph.events[-1]["nodes"]} == {
+        "db": (True, ""),
+        "web": (True, "db"),
+    }
+    assert up.ready(stack).stop() == 130
+    assert layers() == [(True, False), (True, False)]
+    stack.compose_file({"web": built_service(f"RUN : other {stack.name}\nRUN true")})
+    assert stack.compose("build").returncode == 0
+    assert layers() == [(None, False), (None, False)]
 
 
 def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.graph import graph
 from devenv.cli.images import images
+from devenv.cli.layers import layers
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
 from devenv.cli.snapshot import snapshot
@@ -29,7 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 BUG = 70
-COMMANDS = frozenset({"up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push"})
+COMMANDS = frozenset({
+    "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
+})  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
     "images": ["list"],
@@ -38,6 +42,8 @@ FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; th
 app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)
+app.command("layers")(layers)
+app.command("graph")(graph)
 app.command("build")(build)
 app.command("push")(push)
 app.command("explain")(explain)

@@ -1,0 +1,90 @@
+"""A project as a graph: which services wait for which, and the networks, volumes and ports that they have."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devenv.model.project import Dependency, Mount, Port, Project, Resource, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One service; `ports` as `HOST:CONTAINER`, `mounts` as `SOURCE:TARGET`, `volumes` and `networks` by their keys.
+
+    Of the last run, where it is known: the `seconds` from when nothing held it up until it was well, whether the
+    rest waited for that (`critical`), and for which service it waited last itself.
+    """
+
+    name: str
+    needs: tuple[Dependency, ...] = ()
+    ports: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    seconds: float | None = None
+    critical: bool = False
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All services; `seconds` until the last run was ready, None without its times."""
+
+    project: str
+    nodes: tuple[Node, ...]
+    networks: tuple[Resource, ...] = ()
+    volumes: tuple[Resource, ...] = ()
+    seconds: float | None = None
+
+    def node(self, name: str) -> Node:
+        """The service of that name; KeyError where there is none."""
+        return {node.name: node for node in self.nodes}[name]
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """Those that no other service needs."""
+        needed = {need.service for node in self.nodes for need in node.needs}
+        return tuple(node for node in self.nodes if node.name not in needed)
+
+
+def graph(project: Project, model: Mapping[str, Any], timings: Mapping[str, Any] | None = None) -> Graph:
+    """The graph of the project; `model` is as Compose resolved it, `timings` are the last run's event."""
+    spans, services = timings["spans"] if timings else (), model["services"]
+    nodes = tuple(_node(service, project.directory, services, spans) for service in project.services)
+    return Graph(project.name, nodes, project.networks, project.volumes, timings["seconds"] if timings else None)
+
+
+def _node(service: Service, directory: str, services: Mapping[str, Any], spans: Iterable[Mapping[str, Any]]) -> Node:
+    written = services[service.name]
+    mode = written.get("network_mode")
+    names = {f"{what} {service.name}" for what in ("start", "health", "run")}
+    own = [span for span in spans if span["name"] in names]
+    return Node(
+        name=service.name,
+        needs=tuple(need for need in service.depends_on if need.service in services),
+        ports=tuple(map(_port, service.ports)),
+        mounts=tuple(_mount(mount, directory) for mount in service.volumes if mount.source),
+        volumes=tuple(mount.source for mount in service.volumes if mount.type == "volume" and mount.source),
+        networks=(f"{mode} (network_mode)",) if mode else tuple(written.get("networks") or ()),
+        seconds=round(sum(span["end"] - span["start"] for span in own), 3) if own else None,
+        critical=any(span["critical"] for span in own),
+        after=next((span["after"] for span in own if span["critical"] and span["after"]), ""),
+    )
+
+
+def _port(port: Port) -> str:
+    where = f"{port.host_ip}:" if port.host_ip else ""
+    kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
+    host = f"{where}{port.published}:" if port.published else ""
+    return f"{host}{port.target}{kind}"
+
+
+def _mount(mount: Mount, directory: str) -> str:
+    source = mount.source or ""
+    if mount.type == "bind":
+        relative = os.path.relpath(source, directory)
+        source = source if relative.startswith("..") else f"./{relative}".removesuffix("/.")
+    return f"{source}:{mount.target}{':ro' if mount.read_only else ''}"

@@ -1,0 +1,96 @@
+"""A project's graph -> a tree of text, or Mermaid. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from devenv.model.graph import Graph, Node
+from devenv.model.project import Dependency
+from devenv.ui.text import clean
+
+DEFAULT = "default"  # the network that all services are in which name none
+CRITICAL = "stroke:#d33,stroke-width:3px"
+
+
+def tree(graph: Graph) -> list[str]:
+    """What needs others above what it needs; a service that several need is drawn once, and named elsewhere."""
+    ready = "" if graph.seconds is None else f", {graph.seconds:.2f} s until ready; * is what the rest waited for"
+    lines = [f"{graph.project}: {len(graph.nodes)} service{'' if len(graph.nodes) == 1 else 's'}{ready}"]
+    seen: set[str] = set()
+    roots = graph.roots
+    for root in roots:
+        lines += _branch(graph, root, None, ("", root is roots[-1]), seen)
+    for kind, found in (("networks", graph.networks), ("volumes", graph.volumes)):
+        names = [f"{one.key} (external)" if one.external else one.key for one in found]
+        lines += [f"{kind}: {', '.join(names)}"] if names and names != [DEFAULT] else []
+    return [clean(line) for line in lines]
+
+
+def _branch(
+    graph: Graph, node: Node, need: Dependency | None, place: tuple[str, bool], seen: set[str]
+) -> Iterator[str]:
+    indent, last = place
+    mark = "* " if node.critical else ""
+    how = f" ({_condition(need)})" if need else ""
+    known = node.name in seen
+    seen.add(node.name)
+    yield f"{indent}{'└─' if last else '├─'} {mark}{node.name}{how}{' ↑' if known else _details(node)}"
+    if not known:
+        inner = f"{indent}{'   ' if last else '│  '}"
+        for one in node.needs:
+            yield from _branch(graph, graph.node(one.service), one, (inner, one is node.needs[-1]), seen)
+
+
+def _details(node: Node) -> str:
+    took = "" if node.seconds is None else f" {node.seconds:.1f} s"
+    parts = {
+        "ports": node.ports,
+        "volumes": node.mounts,
+        "networks": node.networks if node.networks != (DEFAULT,) else (),
+    }
+    said = "; ".join(f"{kind} {', '.join(values)}" for kind, values in parts.items() if values)
+    return f"{took}  {said}" if said else took
+
+
+def _condition(need: Dependency) -> str:
+    return _word(need) if need.required else f"{_word(need)}, if it is there"
+
+
+def _word(need: Dependency) -> str:
+    return need.condition.split("_")[1]  # `service_healthy` and the like
+
+
+def mermaid(graph: Graph) -> list[str]:
+    """A flow chart: services and their ports, the conditions between them, volumes and networks."""
+    lines = ["flowchart LR"]
+    edges: list[tuple[str, bool]] = []
+    for node in graph.nodes:
+        lines.append(f"  {_id('s', node.name)}[{_quoted('<br>'.join((node.name, *node.ports)))}]")
+        for need in node.needs:
+            arrow = "-->" if need.required else "-.->"
+            edge = f"{_id('s', node.name)} {arrow}|{_word(need)}| {_id('s', need.service)}"
+            edges.append((edge, node.critical and node.after == need.service))
+        edges += ((f"{_id('s', node.name)} --- {_id('v', volume)}", False) for volume in dict.fromkeys(node.volumes))
+        edges += (
+            (f"{_id('s', node.name)} -.- {_id('n', network)}", False)
+            for network in node.networks
+            if network in {one.key for one in graph.networks} - {DEFAULT}
+        )
+    lines += (f"  {_id('v', one.key)}[({_quoted(one.key)})]" for one in graph.volumes)
+    lines += (f"  {_id('n', one.key)}{{{{{_quoted(one.key)}}}}}" for one in graph.networks if one.key != DEFAULT)
+    lines += (f"  {edge}" for edge, _ in edges)
+    if marked := [_id("s", node.name) for node in graph.nodes if node.critical]:
+        lines += [f"  classDef critical {CRITICAL}", f"  class {','.join(marked)} critical"]
+    if waited := [str(index) for index, (_, critical) in enumerate(edges) if critical]:
+        lines.append(f"  linkStyle {','.join(waited)} {CRITICAL}")
+    return lines
+
+
+def _id(kind: str, name: str) -> str:
+    """No two names have the same one, and none is a word of Mermaid's."""
+    return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda found: f'_{ord(found[0]):x}_', name)}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + clean(text).replace('"', "#quot;") + '"'

@@ -1,0 +1,104 @@
+"""`devenv graph` on projects that Compose resolves, with no engine to be found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devenv.cli import app
+from devenv.lifecycle.ledger import Run
+
+pytestmark = pytest.mark.engine  # the Compose plugin is enough
+
+COMPOSE = """\
+name: shop
+services:
+  web:
+    image: web
+    ports: ["8080:80"]
+    depends_on:
+      api: {condition: service_healthy}
+      tools: {condition: service_started, required: false}
+    networks: [front]
+  api:
+    image: api
+    depends_on: [db]
+    networks: [front, back]
+  db:
+    image: db
+    volumes: ["data:/data", "./conf:/conf:ro"]
+    networks: [back]
+  tools:
+    image: tools
+    profiles: [tools]
+    depends_on: [db]
+    network_mode: none
+volumes: {data: {}}
+networks: {front: {}, back: {}}
+"""
+
+
+@pytest.fixture
+def host(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The project above, this process in it, and the address at which no engine is."""
+    address = f"unix://{tmp_path}/none.sock"
+    env = {**compose_env, "DOCKER_HOST": address, "PWD": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "compose.yml").write_text(COMPOSE)
+    monkeypatch.chdir(tmp_path)
+    return address
+
+
+def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
+    """What the command printed, having ended well."""
+    assert app.run(["graph", *line]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    return out
+
+
+def test_the_project_as_it_is_written(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """As a tree, as Mermaid and as JSON; a service of another profile is not there."""
+    assert said(capfd).splitlines() == [
+        "shop: 3 services",
+        "└─ web  ports 8080:80; networks front",
+        "   └─ api (healthy)  networks back, front",
+        "      └─ db (started)  volumes data:/data, ./conf:/conf:ro; networks back",
+        "networks: back, front",
+        "volumes: data",
+    ]
+    assert "  s_api -->|started| s_db" in said(capfd, "--output", "mermaid").splitlines()
+    answer = json.loads(said(capfd, "--output", "json"))
+    assert answer["v"] == 1
+    assert [node["name"] for node in answer["nodes"]] == ["api", "db", "web"]
+
+
+def test_a_profile_is_drawn_when_it_is_on(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """With what waits for it."""
+    lines = said(capfd, "--profile", "tools").splitlines()
+    assert lines[0] == "shop: 4 services"
+    assert "   └─ tools (started, if it is there)  networks none (network_mode)" in lines
+    assert "      └─ db (started) ↑" in lines
+
+
+def test_the_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Marked in the tree and in the chart; an error where no run is known."""
+    assert app.run(["graph", "--timings"]) == 2
+    assert "no run of shop is remembered" in capfd.readouterr().err
+    spans = [
+        {"name": "start db", "start": 1, "end": 2, "critical": True, "after": ""},
+        {"name": "start api", "start": 2, "end": 3, "critical": True, "after": "db"},
+    ]
+    Run(host, "shop").remember({"timings": {"seconds": 3.0, "spans": spans}})
+    lines = said(capfd, "--timings").splitlines()
+    assert lines[0] == "shop: 3 services, 3.00 s until ready; * is what the rest waited for"
+    assert [line.split("─ ")[1].split(" (")[0] for line in lines[1:4]] == [
+        "web  ports 8080:80; networks front",
+        "* api",
+        "* db",
+    ]
+    assert "class s_api,s_db critical" in said(capfd, "--timings", "--output", "mermaid")
+    assert json.loads(said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0

@@ -1,0 +1,206 @@
+"""`devenv layers` on images that a real engine has built: what is told, what is advised, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.cli import app
+from support import engine
+from support.stack import NewStack, Stack, idle_service, unique_name
+
+pytestmark = pytest.mark.engine
+
+MB = 1_000_000
+NPM_LOCK = json.dumps({"packages": {"node_modules/vite": {"dev": True}, "node_modules/express": {}}})
+APP = {
+    "package.json": '{"devDependencies": {"vite": "1"}}',
+    "index.js": "1",
+    "node_modules/.package-lock.json": NPM_LOCK,
+    "node_modules/vite/index.js": "v" * 200_000,
+    "node_modules/express/index.js": "e" * 300_000,
+    ".git/pack": "g" * 150_000,
+}
+# What may not be had here at all (npm, apt) need not be there: what counts is what the image holds and says.
+WASTEFUL = """
+ENV NODE_ENV=production
+WORKDIR /{name}
+COPY . .
+RUN : {name}; npm ci || true
+RUN mkdir -p /var/lib/apt/lists && head -c 150000 /dev/zero > /var/lib/apt/lists/packages
+RUN head -c 1500000 /dev/zero > /big
+RUN rm /big
+"""
+CAREFUL = """
+ENV NODE_ENV=production
+WORKDIR /{name}
+COPY package.json ./
+RUN : {name}; npm ci || true
+COPY . .
+RUN head -c 1500000 /dev/zero > /big && rm /big
+RUN head -c 150000 /dev/zero > /var/lib/apt/lists/packages && rm -r /var/lib/apt/lists/*
+"""
+
+
+@pytest.fixture
+def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
+    """Builds images: `images(name, dockerfile) -> reference`; all gone at the end."""
+    made: list[str] = []
+
+    def make(name: str, dockerfile: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(f"FROM {base_image}\n{dockerfile}")
+        made.append(f"{unique_name(name)}:1")
+        engine.docker("build", "-q", "-t", made[-1], str(folder), env={"DOCKER_BUILDKIT": "1"})
+        return made[-1]
+
+    yield make
+    engine.succeeds("rmi", "-f", *made)
+
+
+def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
+    """What the command answers in JSON, having ended well."""
+    assert app.run(["layers", *names, "--output", "json"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The service `web` built by plain Compose, this process in its folder; the name of its image."""
+    for path, text in files.items():
+        stack.write(path, text)
+    stack.write("Dockerfile", f"FROM {engine.BASE_IMAGE}\n{dockerfile.format(name=stack.name)}")
+    stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
+    assert stack.compose("build").returncode == 0
+    monkeypatch.chdir(stack.folder)
+    return f"{stack.name}-web"
+
+
+def test_the_layers_are_those_that_the_engine_has(
+    images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Instructions, sizes and ids as docker tells them, the base named, and who else begins so."""
+    one = images("one", f"ENV A=b\nRUN echo {unique_name()} > /x\nARG C=d\nRUN echo $C > /y\nCMD true\n")
+    other = images("two", f"FROM {one}\nCOPY Dockerfile /\n")
+    (found,) = asked(capfd, other)["images"]
+    layers = found["layers"]
+    truth = engine.inspect(other)
+    assert [layer["id"] for layer in layers] == truth["RootFS"]["Layers"]
+    assert sum(layer["size"] for layer in layers) == truth["Size"] == found["size"]
+    assert (found["base"], found["inherited"]) == (one, len(layers) - 1)
+    assert [layer["instruction"] for layer in layers[-2:]] == ["RUN echo $C > /y", "COPY Dockerfile /"]
+    assert layers[-3]["instruction"].startswith("RUN echo dvt")
+    assert [one in layer["shared"] for layer in layers] == [True] * (len(layers) - 1) + [False]
+    both = asked(capfd, one, other)
+    assert both["common"] == len(layers) - 1
+    assert [image["reference"] for image in both["images"]] == [one, other]
+
+
+def test_every_advice_is_measured_in_the_image(
+    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a careless Dockerfile costs, to the byte; without its files only what its instructions say."""
+    stack = new_stack()
+    service(stack, WASTEFUL, APP, monkeypatch)
+    answer = asked(capfd, "web")
+    found = {one["code"]: one for one in answer["advice"]}
+    assert {code: one["bytes"] for code, one in found.items()} == {
+        "dockerignore": 200_000 + 300_000 + 150_000 + len(NPM_LOCK),
+        "install-after-copy": found["install-after-copy"]["bytes"],
+        "left-behind": 150_000,
+        "hidden": 1_500_000,
+        "development": 200_000,
+    }
+    steps = [layer["instruction"].split()[0:2] for layer in answer["images"][0]["layers"]]
+    assert [steps[found[code]["layer"] - 1] for code in ("install-after-copy", "left-behind", "hidden")] == [
+        ["RUN", ":"],
+        ["RUN", "mkdir"],
+        ["RUN", "head"],
+    ]
+    assert answer["unread"] == ""
+    assert {one["code"] for one in asked(capfd, "web", "--no-files")["advice"]} == {
+        "dockerignore",
+        "install-after-copy",
+    }
+
+
+def test_nothing_is_advised_where_nothing_is_to_be_saved(
+    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same app with a .dockerignore, its install first, and each RUN tidy."""
+    stack = new_stack()
+    image = service(stack, CAREFUL, {**APP, ".dockerignore": "node_modules\n.git\n"}, monkeypatch)
+    assert asked(capfd, "web")["advice"] == asked(capfd, image)["advice"] == []
+    stack.write(".dockerignore", "**/node_modules\n")
+    (advice,) = asked(capfd, "web")["advice"]
+    assert (advice["code"], advice["bytes"]) == ("dockerignore", 150_000)
+    assert ".dockerignore" in advice["hint"]
+    assert "node_modules" not in advice["message"]
+
+
+def test_a_development_image_may_have_what_it_needs(
+    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its packages for development are there on purpose."""
+    stack = new_stack()
+    dockerfile = "COPY node_modules /app/node_modules\nCOPY package.json /app/\n"
+    service(stack, dockerfile, APP, monkeypatch)
+    assert asked(capfd, "web")["advice"] == []
+    service(stack, f"{dockerfile}ENV NODE_ENV=production\n", APP, monkeypatch)
+    assert [one["code"] for one in asked(capfd, "web")["advice"]] == ["development"]
+
+
+def test_as_text(
+    images: Callable[[str, str], str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line a layer that fits the window, without colours where no terminal is, and nothing of the progress."""
+    one = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert app.run(["layers", one]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines()[0].startswith(f"{one}: ")
+    (row,) = [line for line in out.splitlines() if " RUN echo" in line]
+    assert len(row) == 100
+    assert row.endswith("…")
+    assert "\x1b" not in out
+
+
+def test_a_stand_in_is_said_to_be_one(
+    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service whose image nobody has is shown by what would stand in for it, by that name."""
+    stack = new_stack()
+    stack.compose_file({"db": idle_service(image=engine.PUBLIC_BASE)})
+    monkeypatch.chdir(stack.folder)
+    (found,) = asked(capfd, "db", "--no-files")["images"]
+    assert found["reference"] == engine.BASE_IMAGE
+    assert found["note"] == f"a stand-in: {engine.PUBLIC_BASE}"
+
+
+def test_what_is_not_there(
+    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A name that is neither, where no project is too; a service that was never built; a file that is broken."""
+    monkeypatch.chdir(tmp_path)
+    assert app.run(["layers", "nothing-like-this"]) == 2
+    assert "nothing-like-this is no image on the engine" in capfd.readouterr().err
+    stack = new_stack()
+    stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
+    stack.write("Dockerfile", "FROM scratch\n")
+    monkeypatch.chdir(stack.folder)
+    assert app.run(["layers", "web"]) == 2
+    err = capfd.readouterr().err
+    assert f"the image of web ({stack.name}-web) is not here" in err
+    assert "devenv up" in err
+    stack.write("other.yml", "services: [")
+    for line in (["-f", "other.yml", "layers", "web"], ["-f", "compose.yml", "-f", "other.yml", "layers", "web"]):
+        assert app.run(line) == 5
+        assert "other.yml" in capfd.readouterr().err
