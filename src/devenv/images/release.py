@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from devenv.concurrent import each
 from devenv.config import load, runmodel
 from devenv.config.load import Loaded, Selection
 from devenv.config.runmodel import Choices, Found
@@ -124,8 +125,8 @@ async def _revision(folder: str) -> str | None:
     """The commit that is checked out, with `-dirty` where the tree has more; None outside of git."""
     git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
     try:
-        commit = await process.run([*git, "rev-parse", "--short=12", "HEAD"])
-        changes = await process.run([*git, "status", "--porcelain"])
+        asked = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        commit, changes = await each(lambda question: process.run([*git, *question]), asked)
     except EngineError:  # no git here
         return None
     if commit.returncode:
