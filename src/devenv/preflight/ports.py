@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from devenv.engine.api import Engine
 from devenv.preflight import checks, facts
@@ -11,15 +12,20 @@ from devenv.preflight.checks import Place, Taken, Wanted
 
 async def require_free(wanted: Iterable[Wanted], engine: Engine) -> None:
     """Nothing where all are free. Raises PortError that names every taken port, its owner and the flag to type."""
+    if found := await taken(wanted, engine):
+        raise checks.taken_error(found)
+
+
+async def taken(wanted: Iterable[Wanted], engine: Engine) -> tuple[Taken, ...]:
+    """Those that somebody else has, with the addresses where that is so."""
     all_wanted = [port for port in wanted if port.protocol == "tcp"]
-    taken: list[Taken] = []
+    found: list[Taken] = []
     for port in all_wanted:
-        if any(facts.listener(ip, port.port) for ip in port.ips):
-            spoken_for = {other.port for other in all_wanted} | {other.free for other in taken}
+        if ips := tuple(ip for ip in port.ips if facts.listener(ip, port.port)):
+            spoken_for = {other.port for other in all_wanted} | {other.free for other in found}
             free = facts.free_port(port.ips, port.port, spoken_for)
-            taken.append(Taken(port, await _owner(port, engine), free))
-    if taken:
-        raise checks.taken_error(taken)
+            found.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
+    return tuple(found)
 
 
 async def automatic(
