@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
 from devenv.cli.images import images
 from devenv.cli.layers import layers
@@ -33,6 +34,7 @@ app = typer.Typer(
 BUG = 70
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
+    "doctor",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -50,6 +52,7 @@ app.command("explain")(explain)
 app.command("config")(config)
 app.command("sync")(sync)
 app.add_typer(images, name="images", help="List the images that the project needs; pull, save and load them.")
+app.command("doctor")(doctor)
 app.add_typer(snapshot, name="snapshot", help="Save, list and restore the content of volumes.")
 
 

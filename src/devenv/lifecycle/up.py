@@ -34,6 +34,7 @@ from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.model.project import Moment
+from devenv.preflight import glance
 from devenv.preflight.ports import require_free
 from devenv.watch import faults
 
@@ -69,7 +70,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             emit(Step("load", "end", seconds=time.monotonic() - began))
             for warning in loaded.warnings:
                 emit(Notice(warning))
-            engine = await stack.enter_async_context(Engine.connect())
+            engine = await glance.connected(stack)
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
             stack.enter_context(run.lock(wait=LOOKED_AT))
@@ -195,6 +196,7 @@ class Ascent:
         if not any(service.scale for service in project.services if service.name in names):
             raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
         weigh(self.loaded, names, self.emit)
+        await glance.warn(self.engine, self.emit)
         require_trust(project, trust=self.options.trust)
         earlier = self.run.read()
         if earlier is not None and earlier.phase == "up":

@@ -17,7 +17,7 @@ from devenv.ui import text, waterfall
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceState, e.Waiting, e.Restarted, e.Executed)
-CHATTY = ("build", "save", "load", "layers")  # steps whose details are said where they replace each other
+CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are said where they replace each other
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
 JSON_VERSION = 1

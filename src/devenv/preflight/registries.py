@@ -1,0 +1,150 @@
+"""Where the images of a project come from, as the engine and this machine find it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+
+from devenv.concurrent import each
+from devenv.config.user import user_settings
+from devenv.engine import images
+from devenv.engine.api import CallError, Engine
+from devenv.errors import ConfigError, EngineError
+from devenv.images import authorities, pantry
+from devenv.images.credentials import credentials
+from devenv.images.mirrors import candidates, prefix, prefixes
+from devenv.images.outcomes import Failure, read_failure
+from devenv.images.references import HUB, Need, registry
+from devenv.model.project import Project
+from devenv.preflight import host, routes
+from devenv.preflight.diagnosis import VIRTUAL, Facts, Registry
+
+SITE, CLIENT, HELPER = 3.0, 2.5, 1.5  # seconds
+ANY_IMAGE = "library/hello-world"
+MADE_HERE = (".devenv", "localhost")
+NOT_FOUND = 2  # getent's exit code
+
+
+@dataclass
+class Sources:
+    """One look at what a project's images need; `facts` are those of the engine."""
+
+    engine: Engine
+    project: Project
+    facts: Facts
+    _public: authorities.Certificates = frozenset()
+    _mute: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
+
+    async def look(self) -> dict[str, Any]:
+        """Fields of `Facts`."""
+        try:
+            settings = user_settings()
+            wanted = await pantry.wanted_by(self.engine, self.project)
+            asked = prefixes((*settings.mirrors, *self.project.settings.mirrors))
+        except ConfigError as error:
+            return {"told": (("project-wrong", error),)}
+        _, self._public = await authorities.find(())
+        here = await pantry.at_hand(self.engine, wanted, asked)
+        by_host: dict[str, list[Need]] = {}
+        for need in wanted:
+            if not (name := registry(need.reference)).endswith(MADE_HERE):
+                by_host.setdefault(name, []).append(need)
+        own = prefixes(settings.mirrors)
+        whose = {name: "yours" if name in own else "the project's" for name in asked}
+        whose |= dict.fromkeys(self.facts.engine_mirrors, "the engine's")
+        example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
+        found, mirrors, unresolved = await _all(
+            lambda: each(partial(self._registry, here), by_host.items()),
+            lambda: asked_mirrors(self.engine, whose, example),
+            lambda: self._unresolved(list(by_host)[:1]),
+        )
+        return {
+            "registries": tuple(found),
+            "mirrors": mirrors,
+            "consent": settings.stand_ins,
+            "foreign": tuple((n.reference, n.platform, self._runs(n.platform)) for n in wanted if n.platform),
+            "unresolved": unresolved,
+            "told": tuple(("helper-failed", error) for error in self._mute),
+        }
+
+    def _runs(self, platform: str) -> bool:
+        return host.emulates(platform) if self.facts.here else self.facts.kind in VIRTUAL
+
+    async def _registry(self, here: Mapping[str, pantry.AtHand], one: tuple[str, list[Need]]) -> Registry:
+        name, needs = one
+        pulled = [need for need in needs if pantry.to_pull(need, here) and need.kind != "frontend"]
+        need = (pulled or needs)[0]
+        shown = await self._shown(name)
+        failure, route = await _all(
+            lambda: _asked(self.engine, need.reference, shown),
+            lambda: routes.route(name, need.reference, self._public, CLIENT),
+        )
+        missing = tuple(dict.fromkeys(need.reference for need in pulled))
+        has_recipes = not set(missing) - pantry.recipes_for(pulled).keys()
+        return Registry(name, need.reference, need.users, failure, route, missing, has_recipes)
+
+    async def _shown(self, name: str) -> str:
+        """What the registry may be shown; nothing where a helper fails or is slow."""
+        failed = EngineError(f"the credential helper for {name} did not answer in time")
+        with anyio.move_on_after(HELPER):
+            try:
+                return await credentials(name)
+            except ConfigError:
+                return ""  # of which it is told by itself, as of helpers that are not there
+            except EngineError as error:
+                failed = error
+        if not self.facts.helpers:
+            self._mute.append(failed)
+        return ""
+
+    async def _unresolved(self, names: Iterable[str]) -> str:
+        """A registry's name that this machine finds and a running container does not; empty where it does."""
+        running = [c for c in (await self.engine.scene(self.project.name)).containers if c.running]
+        for name in names if running else ():
+            wanted = routes.HUB_HOST if name == HUB else name.partition(":")[0]
+            if await routes.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):
+                code = NOT_FOUND
+                with anyio.move_on_after(HELPER):  # a name server that is not reached gives no answer at all
+                    code, _ = await self.engine.execute(running[0].id, ["getent", "hosts", wanted])
+                return wanted if code == NOT_FOUND else ""
+        return ""
+
+
+async def asked_mirrors(
+    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE
+) -> tuple[tuple[str, str, Failure | None], ...]:
+    """(name, whose, why it does not give the example to the engine) of the mirrors, which are name -> whose."""
+
+    async def ask(one: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
+        with contextlib.suppress(ConfigError):
+            name = prefix(one[0])
+            failure = None
+            for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
+                failure = await _asked(engine, reference, "")
+                if failure is None or failure.impossible:
+                    break
+            return name, one[1], failure
+        return None  # it is read without TLS, which only the engine may do
+
+    return tuple(filter(None, await each(ask, whose.items())))
+
+
+async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
+    """Why the registry does not give the image to the engine."""
+    with anyio.move_on_after(SITE):
+        try:
+            await images.distribution(engine, reference, shown)
+        except CallError as error:
+            return read_failure(error.reason, reference)
+        return None
+    return Failure(routes.TOO_LATE, impossible=True)
+
+
+async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
+    return await each(lambda work: work(), works)

@@ -1,0 +1,520 @@
+"""`devenv doctor` on machines in trouble for real: namespaces, engines, registries and proxies of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import cli
+from support.engine import BASE_IMAGE
+from support.lab import Authority, ConnectProxy, Lab, shut_off
+from support.pantry import HUB_KEY, Kitchen, assert_plain
+from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
+
+pytestmark = pytest.mark.engine
+CANARY = "c4n4ry"
+HUB = ("registry-1.docker.io", "auth.docker.io")
+LOOPBACK = "localhost,127.0.0.1"
+NO_PROXIES = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"), "")
+
+
+class Bench:
+    """A folder with settings of its own, in which doctors are called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        self.docker = folder / "docker"
+        self.folder.mkdir()
+        self.docker.mkdir()
+        self.env = {
+            **NO_PROXIES,
+            "DOCKER_CONFIG": str(self.docker),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
+        self.within: Sequence[str] = ()
+
+    def settings(self, **settings: object) -> Path:
+        """The docker CLI's config.json."""
+        path = self.docker / "config.json"
+        path.write_text(json.dumps(settings, indent="\t"), encoding="utf-8")
+        return path
+
+    def compose(self, **services: Mapping[str, object]) -> None:
+        """The project's file, as JSON."""
+        (self.folder / "compose.yml").write_text(json.dumps({"services": services}), encoding="utf-8")
+
+    def call(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """A finished `devenv doctor ARGS`."""
+        return cli.run("doctor", *args, cwd=self.folder, env=self.env, within=self.within)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A machine as it is, with settings of the test's own."""
+    return Bench(tmp_path)
+
+
+def examined(bench: Bench | Kitchen, *args: str) -> dict[str, Any]:
+    """What the doctor says as JSON: also by code, with the seconds that the command took."""
+    began = time.monotonic()
+    argv = ("--output", "json", *args)
+    done = bench.call(*argv) if isinstance(bench, Bench) else bench.run("doctor", *argv)
+    took = time.monotonic() - began
+    assert_plain((done.stdout + done.stderr).replace("failed to fetch oauth token", ""))
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == int(found["errors"] > 0)
+    assert found["errors"] == sum(one["severity"] == "error" for one in found["findings"])
+    return {**found, "took": took, "codes": {one["code"]: one for one in found["findings"]}}
+
+
+# --- registries and proxies ---------------------------------------------------------------------------------------
+
+
+def test_problem_two(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+    """The client reaches no token endpoint, the engine does by its proxy: one sentence explains it, within 5 s."""
+    hub(proxied_lab)
+    kitchen = kitchens(proxied_lab, within=shut_off(*HUB))
+    kitchen.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+    kitchen.compose_file({"client": {"build": {"context": "."}}})
+    kitchen.login(HUB_KEY, "ann", CANARY)
+
+    found = examined(kitchen)
+    assert found["took"] < 5, found
+    told = found["codes"]["registry-client"]
+    assert "auth.docker.io answers the engine and not this machine (no answer in time)" in told["message"]
+    assert "the docker command fetches that token itself" in told["message"]
+    assert told["hint"].startswith("export HTTPS_PROXY=http://127.0.0.1:3128")
+    assert not {"registry-silent", "registry-engine", "image-refused"} & found["codes"].keys()
+
+
+def hub(lab: Lab, *rules: Callable[[Seen, Forward], Answer | None]) -> Tokens:
+    """Docker Hub with node:20, which wants tokens."""
+    lab.registry.put("library/node", "20", text="node 20")
+    tokens = Tokens({"ann": CANARY}, anonymous=True)
+    lab.site(HUB[0], tokens.bearer(f"https://{HUB[1]}/token"), *rules)
+    lab.site(HUB[1], tokens, empty=True)
+    return tokens
+
+
+@contextlib.contextmanager
+def way_of_the_client(lab: Lab, kitchen: Kitchen) -> Iterator[ConnectProxy]:
+    """A proxy for the client alone, which leads where that of the engine does."""
+    proxy = ConnectProxy(listener := listening())
+    proxy.routes.update(lab.proxy.routes)
+    address = f"http://ann:{CANARY}@127.0.0.1:{listener.getsockname()[1]}"
+    kitchen.env |= {"HTTPS_PROXY": address, "NO_PROXY": LOOPBACK, "SSL_CERT_FILE": str(lab.authority.certificate)}
+    proxy.demands = f"ann:{CANARY}"
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def test_all_is_well(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+    """Engine and client reach Docker Hub, each by its proxy: within 3 s; who opens TLS on the way is told."""
+    hub(proxied_lab)
+    kitchen = one_image(kitchens(proxied_lab))
+    with way_of_the_client(proxied_lab, kitchen) as proxy:
+        found = examined(kitchen)
+        assert {"registry-1.docker.io:443", "auth.docker.io:443"} <= set(proxy.seen)
+    assert found["took"] < 3, found
+    assert "Lab Root" in found["codes"]["tls-intercepted"]["message"]
+    assert not [one for one in found["findings"] if one["area"] == "registries" and one["severity"] != "info"]
+
+
+def one_image(kitchen: Kitchen, reference: str = "node:20") -> Kitchen:
+    """The kitchen, with a project that needs one image."""
+    kitchen.compose_file({"one": {"image": reference}})
+    return kitchen
+
+
+def test_few_pulls_are_left(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+    """Docker Hub's own count is told, and asking for it takes none away."""
+
+    def counted(seen: Seen, forward: Forward) -> Answer | None:
+        if "/manifests/" not in seen.path:
+            return None
+        answer = forward()
+        return Answer(
+            answer.status, {**answer.headers, "RateLimit-Remaining": "3;w=21600", "RateLimit-Limit": "100;w=21600"}
+        )
+
+    hub(proxied_lab, counted)
+    kitchen = one_image(kitchens(proxied_lab))
+    with way_of_the_client(proxied_lab, kitchen):
+        assert "3 more of 100" in examined(kitchen)["codes"]["hub-limit"]["message"]
+
+
+def test_only_the_client_reaches_the_registry(lab: Lab, kitchen: Kitchen) -> None:
+    """The engine is to be given the proxy of the environment, whose password nobody sees."""
+    hub(lab)
+    one_image(kitchen)
+    with way_of_the_client(lab, kitchen):
+        told = examined(kitchen)["codes"]["registry-engine"]
+    assert told["severity"] == "error"
+    assert "node:20 cannot be had" in told["message"]
+    assert "http://***@127.0.0.1:" in told["hint"]
+
+
+def test_a_client_that_does_not_trust_the_registry(
+    proxied_lab: Lab, kitchens: Callable[..., Kitchen], tmp_path: Path
+) -> None:
+    """What is not trusted here, and is by the engine, says so in the same sentence."""
+    hub(proxied_lab)
+    kitchen = one_image(kitchens(proxied_lab))
+    with way_of_the_client(proxied_lab, kitchen):
+        kitchen.env["SSL_CERT_FILE"] = str(Authority(tmp_path / "stranger").certificate)
+        assert "its certificate is not trusted here" in examined(kitchen)["codes"]["registry-client"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (error(401, "UNAUTHORIZED", "authentication required"), "denied"),
+        (error(404, "MANIFEST_UNKNOWN", "x"), "no such image"),
+    ],
+    ids=["denied", "unknown"],
+)
+def test_a_registry_that_refuses(lab: Lab, kitchen: Kitchen, answer: Answer, said: str) -> None:
+    """The reason stands with the image and who needs it."""
+    front = lab.front(lambda seen, _: answer if "/manifests/" in seen.path else None)
+    one_image(kitchen, f"{front.address}/team/app:1")
+    told = examined(kitchen)["codes"]["image-refused"]
+    assert said in told["message"]
+    assert "service one" in told["message"]
+
+
+def test_all_hangs(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+    """Registry, token endpoint, mirror and the environment's proxy give no answer: told of each, within 8 s."""
+    proxied_lab.site(HUB[0], hang(), empty=True)
+    mirror = proxied_lab.front(hang(), empty=True)
+    kitchen = one_image(kitchens(proxied_lab, within=shut_off(*HUB, "proxy.lab.test")))
+    kitchen.mirrors(mirror.address)
+    kitchen.env["HTTP_PROXY"] = "http://proxy.lab.test:3128"
+
+    found = examined(kitchen)
+    assert found["took"] < 8, found
+    assert found["codes"]["registry-silent"]["severity"] == "error"
+    assert {"mirror-dead", "proxy-dead", "proxy-loopback"} <= found["codes"].keys()
+
+
+def test_a_mirror_answers(lab: Lab, kitchen: Kitchen) -> None:
+    """Without Docker Hub that is a warning, and `up` works."""
+    lab.registry.put("library/node", "20", text="node 20")
+    kitchen = one_image(kitchen)
+    kitchen.mirrors(front := lab.front(prefix="docker.io").address)
+    found = examined(kitchen)
+    assert f"the mirror {front} answers in its place" in found["codes"]["registry-silent"]["message"]
+    assert found["errors"] == 0
+
+
+def test_a_name_that_containers_do_not_find(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+    """The registry's name is known to this machine alone."""
+    front = proxied_lab.site("registry.lab.test")
+    orders = (
+        "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
+    )
+    kitchen = kitchens(proxied_lab)
+    kitchen.within = ["unshare", "--mount", "--propagation=private", "sh", "-c",
+                      orders.format(kitchen.folder / "hosts"), "sh"]  # fmt: skip
+    port = front.address.rpartition(":")[2]
+    proxied_lab.proxy.routes[f"registry.lab.test:{port}"] = front.address
+    kitchen.env |= {"SSL_CERT_FILE": str(proxied_lab.authority.certificate)}
+    proxied_lab.borrow(BASE_IMAGE)
+    kitchen.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
+                          "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
+    assert kitchen.plain("compose", "up", "-d").returncode == 0
+    found = examined(kitchen, "--profile", "late")
+    assert found["codes"]["dns-inside"]["message"] == "containers do not find registry.lab.test, this machine does"
+
+
+# --- the engine and the tools -------------------------------------------------------------------------------------
+
+
+def missing(path: Path) -> contextlib.AbstractContextManager[object]:
+    """Nothing is there."""
+    return contextlib.nullcontext(path)
+
+
+@contextlib.contextmanager
+def left_behind(path: Path) -> Iterator[None]:
+    """A socket whose engine has ended."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+    yield
+
+
+@contextlib.contextmanager
+def silent(path: Path) -> Iterator[None]:
+    """Connections are taken, and nothing is said."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+        one.listen(50)
+        yield
+
+
+@contextlib.contextmanager
+def another_program(path: Path) -> Iterator[None]:
+    """What answers speaks HTML."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+        one.listen(50)
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = one.accept()
+                    with client:
+                        client.recv(4096)
+                        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        one.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@contextlib.contextmanager
+def forbidden(path: Path) -> Iterator[None]:
+    """An engine of somebody else's."""
+    with silent(path):
+        shutil.chown(path, "nobody")
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    [
+        (missing, "engine-missing"),
+        (left_behind, "engine-stopped"),
+        (silent, "engine-silent"),
+        (another_program, "engine-unusable"),
+        (forbidden, "engine-forbidden"),
+    ],
+)
+def test_an_engine_that_does_not_serve(
+    bench: Bench, tmp_path: Path, engine: Callable[[Path], contextlib.AbstractContextManager[object]], code: str
+) -> None:
+    """The doctor says so within 8 s, and `up` in the same words."""
+    path = tmp_path / "engine.sock"
+    bench.env["DOCKER_HOST"] = f"unix://{path}"
+    bench.within = ["setpriv", "--bounding-set=-all"] if code == "engine-forbidden" else ()
+    bench.compose(one={"image": "x:1"})
+    with engine(path):
+        found = examined(bench)
+        assert found["took"] < 8
+        assert found["codes"][code]["severity"] == "error"
+        assert "engine-elsewhere" in found["codes"], "the system's own engine answers"
+        if code in ("engine-silent", "engine-unusable"):
+            return  # `up` waits longer, and has another word for what speaks no HTTP
+        done = cli.run("up", cwd=bench.folder, env=bench.env, within=bench.within)
+    assert done.returncode == 4
+    assert found["codes"][code]["message"] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"DOCKER_HOST": f"http://ann:{CANARY}@:x"}, "engine-address"),
+        ({"DOCKER_HOST": "ssh://-oProxyCommand=x"}, "engine-address"),
+        ({"DOCKER_CONTEXT": "nowhere"}, "engine-address"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:9"}, "engine-unreachable"),
+    ],
+)
+def test_an_engine_that_is_named_wrongly(bench: Bench, variables: Mapping[str, str], code: str) -> None:
+    """Outside of any project, too."""
+    bench.env |= variables
+    found = examined(bench)
+    assert code in found["codes"]
+    assert CANARY not in json.dumps(found)
+
+
+def test_a_machine_without_docker(bench: Bench, tmp_path: Path) -> None:
+    """No command, no project read; another `devenv` comes first on PATH."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "devenv").write_text("#!/bin/sh\necho nix\n")
+    (programs / "devenv").chmod(0o755)
+    bench.env["PATH"] = str(programs)
+    found = examined(bench)
+    assert "cli-missing" in found["codes"]
+    assert str(programs / "devenv") in found["codes"]["other-devenv"]["message"]
+
+
+def test_older_tools(bench: Bench, tmp_path: Path) -> None:
+    """Compose does not know the file's keys, and there is no Buildx for what is to be built."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    older = '[ "$1" = buildx ] && exit 1; [ "$2" = version ] && echo 2.26.1 && exit'
+    (programs / "docker").write_text(f'#!/bin/sh\n{older}\nexec {shutil.which("docker")} "$@"\n')
+    (programs / "docker").chmod(0o755)
+    bench.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+    rule = {"path": ".", "action": "sync", "target": "/a", "include": ["*.js"]}
+    bench.compose(one={"build": ".", "develop": {"watch": [rule]}})
+    (bench.folder / "Dockerfile").write_text("FROM scratch\n")
+    found = examined(bench)
+    assert "`include`" in found["codes"]["compose-keys"]["message"]
+    assert found["codes"]["compose-keys"]["hint"] == "update Compose to 2.34.0"
+    assert "one" in found["codes"]["buildx-missing"]["message"]
+
+
+# --- the machine and the project ----------------------------------------------------------------------------------
+
+
+def test_a_project_that_asks_too_much(bench: Bench) -> None:
+    """Ports, memory, another processor and scripts with the wrong line ends are found before anything starts."""
+    with contextlib.ExitStack() as stack:
+        four, six = (stack.enter_context(socket.create_server((ip, 0), family=family))
+                     for ip, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)))  # fmt: skip
+        ports = [one.getsockname()[1] for one in (four, six)]
+        bench.compose(
+            one={"build": ".", "mem_limit": "900t"},
+            two={"image": "x:1", "platform": "linux/s390x", "ports": [f"{port}:80" for port in ports]},
+        )
+        (bench.folder / "Dockerfile").write_text("FROM scratch\nCOPY entrypoint.sh /\n")
+        (bench.folder / "entrypoint.sh").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+        found = examined(bench)
+    taken = [one["message"] for one in found["findings"] if one["code"] == "port-taken"]
+    assert [f"port {port} on {ip} (service two) is taken by pid {os.getpid()} (" in said for port, ip, said in
+            zip(ports, ("127.0.0.1", "::1"), taken, strict=True)] == [True, True], taken  # fmt: skip
+    assert "linux/s390x" in found["codes"]["platform-missing"]["message"]
+    assert "entrypoint.sh" in found["codes"]["crlf"]["message"]
+    assert "memory" in found["codes"]
+
+
+def test_small_packets(bench: Bench) -> None:
+    """The way out takes smaller packets than the containers' network makes."""
+    orders = (
+        "mount -t sysfs sys /sys; ip link add tun0 type veth peer name far; ip link set far up;"
+        " ip link set tun0 mtu 1380 up; ip addr add 192.0.2.2/24 dev tun0; ip route add default via 192.0.2.1;"
+        ' exec "$@"'
+    )
+    bench.within = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", orders, "sh"]
+    bench.compose(one={"image": "x:1"})
+    assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
+
+
+@pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly an inode")])
+def test_no_room(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
+    """The folder for snapshots is full, of bytes or of inodes; `up` says so as long as it can."""
+    (tmp_path / "state").mkdir()
+    mounted = (
+        f'mount -t tmpfs -o {options} full "{tmp_path}/state"; mkdir "{tmp_path}/state/devenv-compose"; exec "$@"'
+    )
+    bench.within = ["unshare", "--mount", "--propagation=private", "sh", "-c", mounted, "sh"]
+    bench.compose(one={"image": "x:1", "pull_policy": "never"})
+    said = f"has {left} left"
+    assert said in examined(bench)["codes"]["disk-full"]["message"]
+    if "inodes" not in options:
+        done = cli.run("up", cwd=bench.folder, env=bench.env, within=bench.within)
+        assert done.returncode == 4
+        assert said in done.stdout
+
+
+def test_limits_of_inotify(bench: Bench, tmp_path: Path) -> None:
+    """Fewer watches than folders, where what is ignored does not count; `--fix` raises them for good."""
+    limits, settings = tmp_path / "inotify", tmp_path / "sysctl.d"
+    for folder in (limits, settings):
+        folder.mkdir()
+    for name, value in (("max_user_watches", 40), ("max_user_instances", 5)):
+        (limits / name).write_text(f"{value}\n")
+    mounted = f'mount --bind {limits} /proc/sys/fs/inotify; mount --bind {settings} /etc/sysctl.d; exec "$@"'
+    bench.within = ["unshare", "--mount", "--propagation=private", "sh", "-c", mounted, "sh"]
+    rule = {"path": "./src", "action": "sync", "target": "/a", "ignore": ["old/"]}
+    bench.compose(one={"image": "x:1", "develop": {"watch": [rule]}})
+    for number in range(30):
+        (bench.folder / f"src/{number}").mkdir(parents=True)
+        (bench.folder / f"src/old/{number}").mkdir(parents=True)
+    assert "inotify-watches" not in (found := examined(bench))["codes"], found
+    assert "inotify-instances" in found["codes"]
+    for number in range(30):
+        (bench.folder / f"src/more/{number}").mkdir(parents=True)
+    assert "62 folders, and inotify allows 40" in examined(bench)["codes"]["inotify-watches"]["message"]
+    assert set(examined(bench, "--fix", "--yes")["fixed"]) == {"inotify-watches", "inotify-instances"}
+    assert (limits / "max_user_watches").read_text() == "524288\n"
+    assert "max_user_instances = 1024" in (settings / "60-devenv-inotify.conf").read_text()
+
+
+def test_a_wrong_project(bench: Bench) -> None:
+    """An error in the file is a finding with its place, and the machine is looked at all the same."""
+    (bench.folder / "compose.yml").write_text("services:\n  web:\n    imagee: x\n")
+    found = examined(bench)
+    assert found["codes"]["project-wrong"]["message"].startswith("compose.yml:3: unknown key `imagee`")
+
+
+# --- what is mended, and what is handed on ------------------------------------------------------------------------
+
+
+def test_fixes(bench: Bench) -> None:
+    """They are shown, kept beside, made, and looked at again; without consent nothing changes."""
+    proxies = {"httpProxy": f"http://ann:{CANARY}@proxy.example:3128", "noProxy": "a.example"}
+    before = {"auths": {"x.example": {"auth": CANARY}}, "credsStore": "gone", "proxies": {"default": proxies}}
+    config = bench.settings(**before)
+    config.chmod(0o600)
+    (bench.docker / "buildx").mkdir()
+    current = bench.docker / "buildx/current"
+    current.write_text(json.dumps({"Key": "unix:///var/run/docker.sock", "Name": "gone", "Global": True}))
+    codes = {"helper-missing", "proxy-inside", "builder-gone"}
+    assert codes <= examined(bench)["codes"].keys()
+
+    refused = bench.call("--fix")
+    assert refused.returncode == 2, refused.stderr
+    assert json.loads(config.read_text()) == before
+    done = bench.call("--fix", "--yes")
+    assert CANARY not in done.stdout + done.stderr + refused.stderr
+    assert '- "credsStore": "gone"' in done.stderr
+    assert '+ "noProxy": "a.example,localhost,127.0.0.1,::1"' in done.stderr
+    assert [f"fixed: {code}" in done.stderr for code in codes] == [True] * 3, done.stderr
+    after = json.loads(config.read_text())
+    assert after.pop("proxies")["default"]["noProxy"] == "a.example,localhost,127.0.0.1,::1"
+    assert after == {"auths": before["auths"]}
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert json.loads((bench.docker / "config.json.devenv-backup1").read_text()) == before
+    assert not current.exists()
+    assert not codes & examined(bench)["codes"].keys()
+
+
+def test_no_secret_is_shown(bench: Bench) -> None:
+    """Passwords in every address that the doctor reads are in nothing that it says or writes."""
+    proxy = f"http://ann:{CANARY}%40@127.0.0.1:9"
+    bench.env |= {"HTTPS_PROXY": proxy, "http_proxy": f"http://{CANARY}:{CANARY}@http.docker.internal:3128"}
+    bench.env |= {"NO_PROXY": f"{CANARY}@x/y", "MY_TOKEN": CANARY}
+    bench.settings(auths={"x.example": {"auth": CANARY}}, proxies={"default": {"httpProxy": proxy}})
+    (bench.folder / ".env").write_text(f"PASSWORD={CANARY}\n")
+    bench.compose(one={"image": "x.example/y:1", "environment": {"PASSWORD": "${PASSWORD}"}})
+    report = bench.folder / "report.md"
+    done = bench.call("--report", str(report))
+    assert "report.md: read it before you send it" in done.stderr
+    text = report.read_text()
+    assert text.index("What is in this file") < text.index("## Findings") < text.index("## Facts")
+    assert "http://***@127.0.0.1:9" in text
+    assert CANARY not in text + done.stdout + done.stderr
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    again = bench.call("--report", str(report))
+    assert again.returncode == 2
+    assert report.read_text() == text
+
+
+def test_people_read_it(bench: Bench) -> None:
+    """A line for each finding with its hint, one for all that is well, and a count; exit code 0 without an error."""
+    done = bench.call()
+    assert done.returncode == 0, done.stdout
+    *_, well, count = done.stdout.splitlines()
+    assert well.startswith("✓ ")
+    assert "tools, engine" in well
+    assert count.startswith("no errors, ")
