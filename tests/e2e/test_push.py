@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from support.lab import Lab
 from support.pantry import Kitchen, assert_plain
-from support.registries import Answer, Front, basic
+from support.registries import Answer, Front, basic, hang
 
 USER, SECRET = "ann", "c4n4ry-p4ss"
 
@@ -96,7 +98,44 @@ def test_what_is_of_this_machine_alone_stays_here(lab: Lab, kitchen: Kitchen, fr
     assert target.seen == []
 
 
-@pytest.mark.parametrize("line", ["ENV HTTPS_PROXY=http://10.0.0.1:3128", "ENV http_proxy=http://u:p4ss@h:1"])
+def test_a_stand_in_under_another_name(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """A file of one that a mirror or a saved file brought is not pushed either."""
+    lab.registry.put("library/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
+    kitchen.mirrors(front.address)
+    kitchen.write("Dockerfile", "FROM scratch\nCOPY --from=made:1 /which /which\n")
+    kitchen.compose_file({"web": {"build": {"context": "."}}})
+    done = kitchen.run("push", "--registry", lab.front().address)
+    assert done.returncode == 6, done.stderr
+
+
+def test_a_push_that_is_terminated(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+    """No child goes on, and the name that it worked with is gone."""
+    slow = lab.front(hang(1))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "devenv", "push", "--registry", slow.address, "--target", "final"],
+        cwd=kitchen.folder,
+        env={**os.environ, **kitchen.env},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    while ": pushing" not in run.stdout.readline():
+        pass
+    run.terminate()
+    run.communicate(timeout=10)
+    assert run.returncode == 143
+    assert not [name for name in kitchen.images() if name.startswith("release.devenv")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ENV HTTPS_PROXY=http://10.0.0.1:3128",
+        "ENV http_proxy=http://u:p4ss@h:1",
+        "ENV npm_config_proxy=http://u:p4ss@h:1",
+        "RUN npm_config_https_proxy=http://u:p4ss@h:1 true",
+    ],
+)
 def test_a_proxy_in_the_image(lab: Lab, kitchen: Kitchen, front: Front, line: str) -> None:
     """Whoever ran it elsewhere would go through it; the value itself is not repeated."""
     kitchen.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")

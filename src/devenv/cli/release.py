@@ -80,6 +80,7 @@ def _run(
 
     from devenv.images.release import Options, release  # noqa: PLC0415 - as above
     from devenv.images.supply import Wishes  # noqa: PLC0415 - as above
+    from devenv.lifecycle.signals import endable  # noqa: PLC0415 - as above
 
     wanted = Options(
         chosen.selection,
@@ -91,6 +92,6 @@ def _run(
         push=push,
     )
     try:
-        raise typer.Exit(anyio.run(release, wanted, window.emit))
+        raise typer.Exit(anyio.run(endable, lambda: release(wanted, window.emit)))
     finally:
         window.close()

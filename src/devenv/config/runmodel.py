@@ -19,6 +19,7 @@ from devenv.errors import UsageError
 
 LABEL = "devenv.project"
 LOOPBACK = "127.0.0.1"
+CONTEXT = "docker-image://"
 
 _PORT_CHANGE = re.compile(r"(?P<service>[a-zA-Z0-9._-]+):(?P<published>[0-9]{1,5})=(?P<target>[0-9]{1,5})")
 _SCALE = re.compile(r"(?P<service>[a-zA-Z0-9._-]+)=(?P<containers>[0-9]{1,4})")
@@ -58,7 +59,7 @@ class BuildChange:
     """What the build of one service is given.
 
     `bases`: a name in its Dockerfile (`FROM`, `COPY --from`) -> the image that it stands for. `arguments` holds for
-    those that the file does not set. `dockerfile` takes the place of the file's text. `labels` mark the image.
+    those that the file does not set. `dockerfile` is a file in the place of the project's. `labels` mark the image.
     """
 
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class Choices:
 
     A port that names no address is published on those of `addresses`, where there are any. `environment` is by
     service, and holds for what the service does not set itself. `images` replaces the `image` of services that are
-    not built; `builds` is for those that are.
+    not built, and what their builds name as `docker-image://`; `builds` is for those that are.
     """
 
     addresses: tuple[str, ...] = (LOOPBACK,)
@@ -197,16 +198,17 @@ def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: Bui
             service["pull_policy"] = "never"  # it is here under a name of ours, which no registry knows
         return
     build.pop("pull", None)  # what is to be pulled has been; with it, BuildKit would ask a registry all the same
-    if change.bases:
-        contexts = {context_key(name): f"docker-image://{image}" for name, image in change.bases.items()}
-        build["additional_contexts"] = contexts | (build.get("additional_contexts") or {})
+    named = {context_key(name): f"{CONTEXT}{image}" for name, image in change.bases.items()}
+    if contexts := named | (build.get("additional_contexts") or {}):
+        places = {f"{CONTEXT}{name}": f"{CONTEXT}{image}" for name, image in images.items()}
+        build["additional_contexts"] = {name: places.get(value, value) for name, value in contexts.items()}
     if change.arguments:
         build["args"] = {**_escaped(change.arguments), **(build.get("args") or {})}
     if change.labels:
         build["labels"] = {**(build.get("labels") or {}), **_escaped(change.labels)}
     if change.dockerfile is not None:
-        build.pop("dockerfile", None)
-        build["dockerfile_inline"] = change.dockerfile.replace("$", "$$")
+        build.pop("dockerfile_inline", None)
+        build["dockerfile"] = change.dockerfile.replace("$", "$$")
 
 
 def _escaped(values: Mapping[str, str]) -> dict[str, str]:

@@ -158,11 +158,11 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     return None
 
 
-def read_failure(text: str, reference: str = "") -> Failure:
+def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:
     """As `known_failure`; the last words of the text where nobody has foreseen it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = re.sub(r"^Error response from daemon: ", "", lines[-1])[:160] if lines else "no reason given"
-    return known_failure(text, reference) or Failure(last, hint=f"docker pull {reference}" if reference else None)
+    return known_failure(text, reference) or Failure(last, hint=f"docker {verb} {reference}" if reference else None)
 
 
 def _host(text: str) -> str:

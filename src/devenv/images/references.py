@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from devenv.config.parse import is_image
+from devenv.config.runmodel import CONTEXT
 from devenv.errors import ConfigError
 from devenv.images.dockerfile import FROM, SYNTAX, Reference, references
 from devenv.model.project import Build, Project, Service
 
 HUB = "docker.io"
 DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # wherever they are mirrored
-CONTEXT = "docker-image://"
 KINDS = ("service", "base", "context", "frontend")  # of two kinds the later counts: it allows less
 
 
@@ -106,8 +106,13 @@ def _merged(known: Need, need: Need) -> Need:
         known,
         users=tuple(dict.fromkeys((*known.users, *need.users))),
         kind=max(known.kind, need.kind, key=KINDS.index),
-        policy=known.policy or need.policy,
+        policy=max(known.policy, need.policy, key=_eagerness),
     )
+
+
+def _eagerness(policy: str | None) -> int:
+    """Of services with one image, who wants it pulled decides for all."""
+    return {"never": -1, "always": 1}.get(policy or "", 0)
 
 
 def _of_service(service: Service, dockerfile: DockerfileText | None, builder: str) -> Iterator[Need]:

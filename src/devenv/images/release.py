@@ -31,7 +31,7 @@ from devenv.model.events import Emit, ImageState, Notice
 from devenv.model.project import Project, Service
 
 WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
-PROXY = re.compile(r"(?i)\b(?:https?|ftp|all)_proxy=\S")
+PROXY = re.compile(r"(?i)\b(?:npm_config_|(?:npm_config_)?(?:https?|ftp|all)_)proxy=\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Options:
     no_cache: bool = False
 
 
-async def release(options: Options, emit: Emit) -> int:
+async def release(options: Options, emit: Emit) -> None:
     """The images of the services, or of those that are named, are built and tagged, and pushed where that is wished.
 
     Raises UsageError where there is nothing to build or no registry to push to, RefusedError for what belongs to this
@@ -68,10 +68,9 @@ async def release(options: Options, emit: Emit) -> int:
             _refuse({name: change.labels for name, change in supplied.builds.items()})
         await _build(loaded, project, supplied, options, emit)
         if options.push:
-            await _check(engine, project, options)
+            await _check(engine, project, supplied, options)
         for service in project.services:
             await _hand_out(engine, called[service.name], _own(service, project), options, emit)
-    return 0
 
 
 def _chosen(project: Project, options: Options) -> Project:
@@ -157,12 +156,13 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
     await build(compose, [service.name for service in project.services], emit, given=supplied.given)
 
 
-async def _check(engine: Engine, project: Project, options: Options) -> None:
+async def _check(engine: Engine, project: Project, supplied: Supply, options: Options) -> None:
     """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
     taken = bases(project, await anyio.to_thread.run_sync(pantry.dockerfiles, project), engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
-        sources = [image, *taken.get(service.name, ()), *_contexts(service, project)]
+        others = (*taken.get(service.name, ()), *_contexts(service, project))
+        sources = [image, *(supplied.images.get(name, name) for name in others)]
         for found in await images.local_images(engine, sources):
             _refuse({service.name: found.labels})
         if any(PROXY.search(line) for line in await images.written(engine, image)):
@@ -221,7 +221,7 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
         )
         there = await images.distribution(engine, name, auth)
     except CallError as error:
-        failure = read_failure(error.reason, name)
+        failure = read_failure(error.reason, name, "push")
         raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=failure.hint) from error
     if there != pushed:
         raise EngineError(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +24,7 @@ from devenv.images.references import DockerfileText, Need, bases, needs
 from devenv.images.runfaults import baked
 from devenv.images.standins import FOR
 from devenv.model.events import Emit, Notice
-from devenv.model.project import Project, Service
+from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
 LOCAL = (f"{STAND_IN_REGISTRY}/", f"{INSIDE_REGISTRY}/")
@@ -84,9 +88,12 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
     swaps = {**provided.swaps, **host.images}
     used = bases(project, texts, engine.platform)
     builds = {}
-    for name in built:
+    for name, build in built.items():
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        builds[name] = _change(texts.get(name), BuildChange(own, host.arguments), provided.frontends)
+        change = _change(texts.get(name), BuildChange(own, host.arguments), provided.frontends)
+        if change.dockerfile is not None:
+            change = replace(change, dockerfile=await anyio.to_thread.run_sync(_written, change.dockerfile, build))
+        builds[name] = change
     if plain := [name for name, build in builds.items() if build.dockerfile is not None]:
         said = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
         emit(Notice(f"{said} {', '.join(plain)}"))
@@ -123,8 +130,23 @@ def _ground(service: Service, text: DockerfileText | None) -> str | None:
     return ground(text.text, args=dict(service.build.args), target=service.build.target) if text else None
 
 
+def _written(text: str, build: Build) -> str:
+    """The path of a Dockerfile of this text, beside it the project's `.dockerignore`; gone when this process ends."""
+    folder = tempfile.mkdtemp(prefix="devenv-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path, own = os.path.join(folder, "Dockerfile"), f"{os.path.join(build.context, build.dockerfile)}.dockerignore"
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    if build.dockerfile_inline is None and os.path.exists(own):
+        shutil.copyfile(own, f"{path}.dockerignore")
+    return path
+
+
 def _change(text: DockerfileText | None, change: BuildChange, frontends: Mapping[str, str | None]) -> BuildChange:
-    """What the build is given, with its label. A frontend that nobody has is left to the engine's own builder."""
+    """What the build is given, with its label. A frontend that nobody has is left to the engine's own builder.
+
+    `dockerfile` is the text of the Dockerfile then.
+    """
     local = sorted({image for image in change.bases.values() if image.startswith(LOCAL)})
     change = replace(change, labels={BUILT_ON: ", ".join(local)} if local else {})
     name = frontend(text.text)[0] if text else ""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from devenv.config.parse import is_image
 from devenv.errors import UsageError
 from devenv.images.references import registry as registry_of
 from devenv.images.references import split
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-REGISTRY = re.compile(
-    r"(?:[A-Za-z0-9]+(?:[.-]+[A-Za-z0-9]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-)
 
 
 def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def repository(image: str | None, service: str, *, project: str, registry: str |
     if registry is None:
         return name
     place = registry.rstrip("/")
-    if not REGISTRY.fullmatch(place):
+    if not is_image(f"{place}/x"):
         hint = "a host and perhaps a path, such as registry.example:5000/team"
         raise UsageError(f"`{hidden(registry)}` is not a registry", hint=hint)
     return f"{place}/{name.removeprefix(f'{registry_of(name)}/')}"

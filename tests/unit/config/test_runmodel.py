@@ -248,16 +248,27 @@ def test_stand_ins_take_the_place_of_images() -> None:
     """)
 
 
+def test_a_context_that_is_an_image() -> None:
+    """What the file names as `docker-image://` is had under another name like all others."""
+    contexts = "      additional_contexts: {a: 'docker-image://caddy:2', b: /b}\n"
+    model = MODEL.replace("      pull: true\n", contexts)
+    changed = yaml.safe_load(shown(model=model, choices=Choices(images={"caddy:2": "mine/caddy:2"})))
+    assert changed["services"]["web"]["build"]["additional_contexts"] == {
+        "a": "docker-image://mine/caddy:2",
+        "b": "/b",
+    }
+
+
 def test_what_a_build_is_given() -> None:
     """Arguments that the file does not set, labels, a Dockerfile in the place of the file's."""
     model = MODEL.replace("      pull: true\n", "      args: {A: mine}\n      labels: {m: n}\n")
-    change = BuildChange(arguments={"A": "1", "B": "2$"}, labels={"devenv.built-on": "x"}, dockerfile="FROM $A\n")
+    change = BuildChange(arguments={"A": "1", "B": "2$"}, labels={"devenv.built-on": "x"}, dockerfile="/t/$A")
     build = yaml.safe_load(shown(model=model, choices=Choices(builds={"web": change})))["services"]["web"]["build"]
     assert build == {
         "context": "/p",
         "args": {"A": "mine", "B": "2$$"},
         "labels": {"m": "n", "devenv.built-on": "x"},
-        "dockerfile_inline": "FROM $$A\n",
+        "dockerfile": "/t/$$A",
     }
 
 

@@ -59,6 +59,14 @@ def test_registry() -> None:
     ]
 
 
+def test_who_wants_an_image_pulled_decides() -> None:
+    """`never` holds where all say so."""
+    policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
+    services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
+    found = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
+    assert found == ["always", "missing", "never", None]
+
+
 def test_needs_of_a_project() -> None:
     """Services and Dockerfiles together, each reference once with all its users, in the order of the services."""
     project = a_project(

@@ -27,7 +27,7 @@ def test_where_it_belongs(image: str | None, registry: str | None, expected: str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-v", "a b", "http://registry.example", "host:port", "x/UPPER", "h:1/..", "h//x"]
+    "text", ["", "-v", "a b", "http://registry.example", "host:port", "x/UPPER", "h:1/..", "h//x", "h:99999"]
 )
 def test_no_registry(text: str) -> None:
     """Nothing that could be an option, an address or another place."""
