@@ -98,6 +98,9 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
     if not os.path.isabs(build.context):
         return None
     path = os.path.normpath(os.path.join(build.context, build.dockerfile))
+    if os.path.basename(path) == "Dockerfile" and not os.path.exists(path):
+        small = os.path.join(os.path.dirname(path), "dockerfile")  # which builders take as well
+        path = small if os.path.exists(small) else path
     name = os.path.relpath(path, project.directory)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -148,8 +151,14 @@ async def present(engine: Engine, asked: Collection[str]) -> dict[str, LocalImag
     found: dict[str, LocalImage] = {}
     for image in await images.local_images(engine, asked) if asked else ():
         names = {canonical(name) for name in image.names}
-        found |= {reference: image for reference in asked if exact(reference) in names}
+        found |= {one: image for one in asked if exact(one) in names or _is_id(one, image.id)}
     return found
+
+
+def _is_id(reference: str, image_id: str) -> bool:
+    """Whether it is the image's id, as an engine shows it: whole, or its first twelve digits."""
+    digits = image_id.removeprefix("sha256:")
+    return reference in (image_id, digits, digits[:12])
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:

@@ -214,6 +214,27 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
         run(world, project, stand_ins=True)
 
 
+def test_an_image_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As engines show it, whole or short; it is no name, and no registry has it."""
+    image = LocalImage("sha256:" + "1f" * 32, (), 5, "")
+
+    async def local_images(*_: object) -> tuple[LocalImage, ...]:
+        return (image,)
+
+    monkeypatch.setattr(images, "local_images", local_images)
+    ids = [image.id, "1f" * 32, "1f" * 6]
+    assert anyio.run(pantry.present, NO_ENGINE, [*ids, "1f1f"]) == dict.fromkeys(ids, image)
+
+
+def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:
+    """Builders take it where there is no other; what is missing is called as it is written."""
+    (tmp_path / "dockerfile").write_text("FROM a:1\n", encoding="utf-8")
+    project = a_project(tmp_path, Service("a", build=Build(str(tmp_path))))
+    assert pantry.dockerfiles(project)["a"].name == "dockerfile"
+    with pytest.raises(ConfigError, match="from other/Dockerfile, which cannot be read"):
+        pantry.dockerfiles(a_project(tmp_path, Service("a", build=Build(f"{tmp_path}/other"))))
+
+
 def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull whose registry says nothing counts as impossible after the time for its first word."""
     monkeypatch.setattr(pulls, "FIRST_WORD", 0.1)
