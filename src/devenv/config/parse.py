@@ -207,7 +207,15 @@ def _mirrors(block: _Cursor) -> tuple[str, ...]:
     for key, cursor in block.entries():
         if key not in SETTINGS["images"]:
             raise cursor.wrong("unknown key", hint=_nearest(key, SETTINGS["images"]))
-    return tuple(entry.text() for entry in block.at("mirrors").sequence())
+    return tuple(_mirror(entry) for entry in block.at("mirrors").sequence())
+
+
+def _mirror(entry: _Cursor) -> str:
+    address = entry.text()
+    if "@" in address:
+        host = address.rpartition("@")[2].partition("/")[0]
+        raise entry.wrong("holds credentials, which are nobody else's business", hint=f"docker login {host}")
+    return address
 
 
 def _volume_key(entry: _Cursor, volumes: Mapping[str, Any]) -> str:

@@ -182,6 +182,10 @@ def test_the_whole_project() -> None:
             "x-devenv.ports: `lan` is not one of as-written, auto | Known here: as-written, auto.",
         ),
         ("x-devenv: {images: {mirror: x}}", "x-devenv.images.mirror: unknown key | Did you mean `mirrors`?"),
+        (
+            "x-devenv: {images: {mirrors: ['https://u:p4ss@m.test/x']}}",
+            "x-devenv.images.mirrors[0]: holds credentials, which are nobody else's business | docker login m.test",
+        ),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         (
             "x-devenv: {hooks: {after_healty: x}}",
