@@ -92,8 +92,13 @@ def test_a_company_that_the_build_does_not_know(project: Stack, host: dict[str, 
 def test_builds_and_containers_know_the_company(
     project: Stack, host: dict[str, str], site: str, devenv: StartDevenv
 ) -> None:
-    """Its build asks the server, and so do its containers, built or not; a step has the variables it declares."""
-    declared = 'ARG CURL_CA_BUNDLE\nRUN test -r "$CURL_CA_BUNDLE" && test -z "$GIT_SSL_CAINFO"\n'
+    """Its build asks the server, and so do its containers, built or not; a step has the variables it declares.
+
+    What an image sets itself, it keeps.
+    """
+    declared = (
+        'ARG CURL_CA_BUNDLE\nRUN test -r "$CURL_CA_BUNDLE" && test -z "$GIT_SSL_CAINFO"\nENV GIT_SSL_CAINFO=/own\n'
+    )
     project.write("Dockerfile", (project.folder / "Dockerfile").read_text() + declared)
     run = devenv("up", "-d", "--host-settings", cwd=project.folder, env=host, json_output=False)
     assert run.wait() == 0, run.report()
@@ -101,6 +106,8 @@ def test_builds_and_containers_know_the_company(
     for service in ("built", "stock"):
         assert project.execute(service, "sh", "-c", f"unset CURL_CA_BUNDLE SSL_CERT_FILE; {site}") == "served"
         assert project.execute(service, "printenv", "NODE_EXTRA_CA_CERTS") == "/etc/ssl/certs/ca-certificates.crt"
+    assert project.execute("built", "printenv", "GIT_SSL_CAINFO") == "/own"
+    assert project.execute("stock", "printenv", "GIT_SSL_CAINFO") == "/etc/ssl/certs/ca-certificates.crt"
     assert devenv("down", "-v", cwd=project.folder, env=host).wait() == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,11 @@ import anyio
 
 from devenv.config.runmodel import BuildChange
 from devenv.config.user import user_settings
+from devenv.engine import images
 from devenv.engine.api import Engine
 from devenv.images import pantry
 from devenv.images.builder import foreign_builder
-from devenv.images.dockerfile import frontend, ground, without_syntax
+from devenv.images.dockerfile import frontend, ground, instructions, without_syntax
 from devenv.images.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.proxies import step_arguments
 from devenv.images.recipes import STAND_IN_REGISTRY
@@ -97,8 +99,20 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
     if plain := [name for name, build in builds.items() if build.dockerfile is not None]:
         said = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
         emit(Notice(f"{said} {', '.join(plain)}"))
-    knowing = [s.name for s in project.services if _ground(s, texts.get(s.name)) in host.images]
-    return Supply(swaps, builds, dict.fromkeys(knowing, host.environment), given, texts)
+    environment: dict[str, Mapping[str, str]] = {}
+    for service in project.services:
+        text = texts.get(service.name)
+        if image := host.images.get(_ground(service, text) or ""):
+            taken = await _variables(engine, image, text)
+            environment[service.name] = {name: to for name, to in host.environment.items() if name not in taken}
+    return Supply(swaps, builds, environment, given, texts)
+
+
+async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
+    """Those that the image has, and all that may be a name in the Dockerfile's ENV."""
+    shown = await images.inspect(engine, image)
+    written = " ".join(one.rest for one in instructions(text.text) if one.keyword == "ENV") if text else ""
+    return {one.partition("=")[0] for one in shown["Config"].get("Env") or ()} | {*re.findall(r"\w+", written)}
 
 
 @dataclass(frozen=True, slots=True)
