@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from devenv.engine.compose import BuildError, Compose
-from devenv.images.outcomes import known_failure
+from devenv.images.outcomes import known_failure, named_host
 from devenv.images.runfaults import explain
 from devenv.model.events import Emit, Step
 
@@ -27,4 +27,7 @@ def _told(error: BuildError, *, given: bool) -> BuildError:
         reason = f"{error.reason}: {fault.what}" if fault else error.reason
         return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
     failure = known_failure(error.reason)
-    return BuildError(error.subject, failure.cause, hint=failure.hint) if failure else error
+    if failure is None:
+        return error
+    silent = f"{named_host(error.reason) or 'a server'} does not answer: " if failure.impossible else ""
+    return BuildError(error.subject, f"{silent}{failure.cause}", hint=failure.hint)

@@ -147,7 +147,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
 
     Without the reference that was asked for, the first address in the text is taken for the registry.
     """
-    host = registry(reference) if reference else _host(text)
+    host = registry(reference) if reference else named_host(text) or HUB
     name = re.escape(split(reference)[0])  # it may hold any of the words
     told = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
     for patterns, impossible, passing in KINDS:
@@ -165,9 +165,10 @@ def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:
     return known_failure(text, reference) or Failure(last, hint=f"docker {verb} {reference}" if reference else None)
 
 
-def _host(text: str) -> str:
+def named_host(text: str) -> str:
+    """The host of the first address in the text, without a login; empty where there is none."""
     found = _URL.search(text)
-    host = found[2] if found else HUB
+    host = found[2].rpartition("@")[2] if found else ""
     return HUB if host.endswith(f".{HUB}") else host
 
 
