@@ -37,6 +37,8 @@ def test_a_context_from_a_mirror(lab: Lab, kitchen: Kitchen) -> None:
     assert done.returncode == 0, done.stderr
     assert kitchen.which("app") == "tool"
     assert kitchen.run("down").returncode == 0
+    done = kitchen.run("build", "--no-cache")
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_a_build_leaves_out_without_its_frontend(lab: Lab, kitchen: Kitchen) -> None:

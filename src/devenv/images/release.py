@@ -144,7 +144,9 @@ def _work_name(own: str, options: Options) -> str:
 
 
 async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Options, emit: Emit) -> None:
-    model = runmodel.run_model(loaded.model, found=Found(), choices=Choices(builds=supplied.builds))
+    model = runmodel.run_model(
+        loaded.model, found=Found(), choices=Choices(images=supplied.images, builds=supplied.builds)
+    )
     for service in project.services:
         entry = model["services"][service.name]
         entry["image"] = _work_name(_own(service, project), options)
