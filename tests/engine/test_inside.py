@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from devenv.engine.api import Engine
+from devenv.images import inside
 from devenv.images.hostsettings import Settings
 from devenv.images.inside import OF, derive
 from devenv.model.events import Event, ImageState, Notice
@@ -124,6 +125,25 @@ async def test_links_are_written_through(api: Engine, image: Make, events: list[
     assert members["etc/pki/tls/certs/ca-certificates.crt"][1] == PUBLIC + CA
     assert members["etc/ssl/certs"][0].issym()
     assert members["etc/pki/tls/certs/ca-bundle.crt"][0].issym()
+
+
+async def test_what_a_dead_process_left_is_swept(
+    api: Engine, image: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that was to become an image goes once nobody can be at work on it; those of others stay."""
+    name = image(DEBIANS)
+    mine = f"label={OF}={name}"
+    for mark in ("", "ca"):
+        docker.docker("create", f"--label=devenv.inside={mark}", f"--label={OF}={name}", "--entrypoint=-", name)
+    left = docker.docker("ps", "-aq", f"--filter={mine}").split()
+    await derive(api, {name: name}, GIVEN, events.append)
+    assert docker.docker("ps", "-aq", f"--filter={mine}").split() == left
+    monkeypatch.setattr(inside, "ABANDONED", -60.0)
+    await derive(api, {name: name}, replace(GIVEN, npm={}), events.append)
+    kept = docker.docker("ps", "-aq", f"--filter={mine}", "--filter=label=devenv.inside=ca").split()
+    assert docker.docker("ps", "-aq", f"--filter={mine}").split() == kept
+    assert len(kept) == 1
+    docker.docker("rm", *kept)
 
 
 async def test_an_image_of_nothing_but_a_file_is_derived_too(api: Engine, image: Make, events: list[Event]) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tarfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -35,6 +36,7 @@ FORMAT = "1"  # a new one where what is done to an image changes
 WORDS = {"ca": "company CA", "npm": "npm registry", "pip": "pip index", "apt": "apt mirror", "go": "Go proxy"}
 HUB_SITE = "registry-1.docker.io"
 LONGEST_TAG = 100
+ABANDONED = 600.0  # seconds after which nobody is at work on a container any more
 
 
 async def host_settings() -> Settings:
@@ -83,7 +85,9 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, 
         emit(ImageState(derived.reference, "making", "this host's settings"))
         await _make(engine, derived, settings)
 
-    await each(make, [derived for derived in places.values() if derived.name not in known])
+    if missing := [derived for derived in places.values() if derived.name not in known]:
+        await _sweep(engine)
+        await each(make, missing)
     stale = [
         old
         for old, labels in known.items()
@@ -120,6 +124,14 @@ def name(reference: str, image_id: str, settings: Settings) -> str:
     path = re.sub(r"[^a-z0-9/._-]", "-", repository)
     tags = [*([tag[:LONGEST_TAG]] if tag else []), hashlib.sha256(content.encode()).hexdigest()[:12]]
     return f"{INSIDE_REGISTRY}/{path}:{'-'.join(tags)}"
+
+
+async def _sweep(engine: Engine) -> None:
+    """What was left by somebody who died while making an image is gone: containers that were never to start."""
+    query = {"all": "1", "filters": json.dumps({"label": [f"{INSIDE}="], "status": ["created"]})}
+    listed = await engine.ask("containers/json", "listing containers", list, query)
+    old = [one["Id"] for one in listed if time.time() - one["Created"] > ABANDONED]
+    await each(engine.remove_container, old)
 
 
 async def _make(engine: Engine, derived: Derived, settings: Settings) -> None:

@@ -211,8 +211,10 @@ class Running:
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
         async with self._turns[service]:
-            if not await self.stage.supply.holds(self.stage.only((service,))):
-                self.stage = await supplied(self.engine, self.stage, (service,), self.options, self.emit)
+            if not await self.stage.supply.holds(one := self.stage.only((service,))):
+                found = await supply(self.engine, one, self.options.wishes, self.emit)
+                # The stage of now: other files may have come into force meanwhile.
+                self.stage = replace(self.stage, supply=found.beside(self.stage.supply))
             await build(self.stage, (service,), self.emit)
             await self._replace(service)
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
