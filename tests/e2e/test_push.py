@@ -44,11 +44,14 @@ def test_what_is_built_is_tagged(kitchen: Kitchen, front: Front) -> None:
 
 def test_a_stage_of_its_own_leaves_what_up_runs(kitchen: Kitchen, front: Front) -> None:
     """`--target` builds another image; the name that `up` uses goes on to mean its own."""
+    extra = f"{kitchen.name}-extra:1"
+    kitchen.compose_file({"web": {"build": {"context": ".", "target": "dev", "tags": [extra]}}})
     assert kitchen.run("build").returncode == 0
     before = image(kitchen, f"{kitchen.name}-web:latest")
     assert kitchen.run("build", "--target", "final").returncode == 0
     assert "A=1" in before["Config"]["Env"]
     assert image(kitchen, f"{kitchen.name}-web:latest")["Id"] == before["Id"]
+    assert image(kitchen, extra)["Id"] == before["Id"]
     assert "A=2" in image(kitchen, f"{kitchen.name}-web:1.4.0")["Config"]["Env"]
     assert not [name for name in kitchen.images() if name.startswith("release.devenv")]
 

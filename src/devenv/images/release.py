@@ -152,6 +152,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
         entry["image"] = _work_name(_own(service, project), options)
         if options.target:
             entry["build"]["target"] = options.target
+            entry["build"].pop("tags", None)  # names that the file gives mean its own stage
         if options.no_cache:
             entry["build"]["no_cache"] = True
     compose = Compose(project.name, project.directory, runmodel.dump(model))
