@@ -337,10 +337,13 @@ def test_an_engine_that_does_not_serve(
     ],
 )
 def test_an_engine_that_is_named_wrongly(bench: Bench, variables: Mapping[str, str], code: str) -> None:
-    """Outside of any project, too."""
+    """Outside of any project, too; that Compose stumbles over it as well is no finding of its own."""
     bench.env |= variables
+    assert code in examined(bench)["codes"]
+    bench.compose(one={"image": "x:1"})
     found = examined(bench)
     assert code in found["codes"]
+    assert "project-wrong" not in found["codes"]
     assert CANARY not in json.dumps(found)
 
 

@@ -110,6 +110,10 @@ class _Round:
     async def project_and_engine(self, stack: contextlib.AsyncExitStack) -> None:
         """The engine and the project, then what hangs on both."""
         await self.parts((ENGINE, 3 * REACH, partial(self._reach, stack)), (PROJECT, LOAD, self._project))
+        if any(
+            code == "engine-address" for code, _ in self.told
+        ):  # Compose stumbles over it as well, in Docker's words
+            self.told = [one for one in self.told if one[0] != "project-wrong"]
         engine, loaded = self._engine, self._loaded
         if engine:
             await self.parts((ENGINE, REACH, partial(about, engine)))
