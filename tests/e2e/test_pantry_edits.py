@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from support.cli import StartDevenv
 from support.lab import Lab
 from support.pantry import Kitchen, assert_plain
@@ -52,4 +56,21 @@ def test_what_a_build_leaves_out_without_its_frontend(lab: Lab, kitchen: Kitchen
     done = kitchen.run("up", "-d")
     assert done.returncode == 0, done.stderr
     assert "secret" not in kitchen.which("app")
+    assert kitchen.run("down").returncode == 0
+
+
+@pytest.mark.parametrize("compose", ["installed", "newer"])
+def test_a_proxy_that_a_dockerfile_declares(lab: Lab, kitchens: Callable[..., Kitchen], compose: str) -> None:
+    """Its steps have it, and the image's history has not: there may be a password in it."""
+    kitchen = kitchens(lab, compose)
+    lab.registry.put("library/lab-base", "1")
+    step = 'RUN case "$HTTPS_PROXY" in http://ann:*) echo well ;; esac >/which'
+    kitchen.write("Dockerfile", f"FROM lab-base:1\nARG HTTPS_PROXY\nARG https_proxy\n{step}\n")
+    kitchen.compose_file({"app": {"build": "."}})
+    kitchen.mirrors(lab.front().address)
+    kitchen.env["HTTPS_PROXY"] = "http://ann:c4n4ry@192.0.2.1:3128"
+    done = kitchen.run("up", "-d", "--host-settings")
+    assert done.returncode == 0, done.stderr
+    assert kitchen.which("app") == "well"
+    assert "c4n4ry" not in lab.docker("history", "--no-trunc", f"{kitchen.name}-app")
     assert kitchen.run("down").returncode == 0

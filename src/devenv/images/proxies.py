@@ -58,6 +58,9 @@ def child_environment() -> dict[str, str]:
 async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
     """The build arguments by which RUN steps find the proxies; BuildKit keeps these out of images.
 
+    It knows them in any mixture of letters. What a Dockerfile declares by ARG, in one of the usual two, the history
+    would keep.
+
     Empty where there is no proxy, where the docker CLI's own settings name some, and where containers cannot reach
     it, which is told.
     """
@@ -71,7 +74,7 @@ async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
             said = f"your proxy {masked(proxies[name])} listens only on 127.0.0.1, where builds do not reach it"
             emit(Notice(said, "allow LAN in the proxy's settings, or let it listen on all addresses"))
             return {}
-    return _both_cases(inside)
+    return {name.title(): value for name, value in inside.items()}
 
 
 async def gateway(engine: Engine) -> str:

@@ -92,7 +92,9 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
     builds = {}
     for name, build in built.items():
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        change = _change(texts.get(name), BuildChange(own, host.arguments), provided.frontends)
+        set_here = {argument.lower() for argument, _ in build.args}
+        arguments = {one: value for one, value in host.arguments.items() if one.lower() not in set_here}
+        change = _change(texts.get(name), BuildChange(own, arguments), provided.frontends)
         if change.dockerfile is not None:
             change = replace(change, dockerfile=await anyio.to_thread.run_sync(_written, change.dockerfile, build))
         builds[name] = change

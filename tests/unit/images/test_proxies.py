@@ -115,7 +115,7 @@ def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host:
         monkeypatch.setenv("HTTP_PROXY", f"http://u:c4n4ry@localhost:{port}")
         found, events = arguments(bridge="127.0.0.2")
     if host == "127.0.0.2":
-        assert (found["http_proxy"], events) == (f"http://u:c4n4ry@127.0.0.2:{port}", [])
+        assert (found["Http_Proxy"], events) == (f"http://u:c4n4ry@127.0.0.2:{port}", [])
     else:
         assert found == {}
         assert [event.message for event in events if isinstance(event, Notice)] == [
@@ -126,7 +126,7 @@ def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host:
 def test_a_proxy_elsewhere_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes into the build as it is, also to an engine on another machine."""
     monkeypatch.setenv("HTTP_PROXY", PROXY)
-    assert arguments(host="ssh://far")[0]["HTTP_PROXY"] == PROXY
+    assert arguments(host="ssh://far")[0]["Http_Proxy"] == PROXY
 
 
 def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_a_proxy_that_says_nothing_is_not_there(monkeypatch: pytest.MonkeyPatch,
 def test_desktop_has_a_name_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """It forwards to the loopback, and only from inside: so nothing is tried here."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    assert arguments(system="Docker Desktop")[0]["HTTP_PROXY"] == "http://host.docker.internal:1"
+    assert arguments(system="Docker Desktop")[0]["Http_Proxy"] == "http://host.docker.internal:1"
 
 
 def test_the_docker_clis_own_proxies_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
