@@ -74,3 +74,15 @@ def test_a_proxy_that_a_dockerfile_declares(lab: Lab, kitchens: Callable[..., Ki
     assert kitchen.which("app") == "well"
     assert "c4n4ry" not in lab.docker("history", "--no-trunc", f"{kitchen.name}-app")
     assert kitchen.run("down").returncode == 0
+
+
+def test_a_login_in_a_dockerfile(lab: Lab, kitchen: Kitchen) -> None:
+    """Neither the step that failed nor what it printed shows it, and an address alone is still seen."""
+    lab.registry.put("library/lab-base", "1")
+    kitchen.write("Dockerfile", "FROM lab-base:1\nRUN echo from https://ann:c4n4ry@files.test/x && exit 3\n")
+    kitchen.compose_file({"app": {"build": "."}})
+    kitchen.mirrors(lab.front().address)
+    done = kitchen.run("up", "-d", "--output", "json")
+    assert done.returncode == 4
+    assert "from https://***@files.test/x" in done.stderr
+    assert "c4n4ry" not in done.stdout + done.stderr

@@ -47,6 +47,7 @@ _DAEMON = re.compile(
     r"|target \S+: |failed to solve: |failed to compute cache key: |failed to calculate checksum of ref \S+: "
     r"|failed to read dockerfile: )+"
 )
+_LOGIN = re.compile(r"(?<=://)[^/\s@]+@")  # in an address that a step or its output names
 _STEP = re.compile(r"#(?P<number>\d+) \[(?:(?P<service>[\w.-]+) )?(?P<stage>internal|[^\]]*?\d+/\d+)\] (?P<what>.*)")
 _OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
 _ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
@@ -139,7 +140,7 @@ class Compose:
         argv = self.argv("build", *services)
         done = await process.run(argv, stdin=self.model, env=_BUILD_ENVIRONMENT, on_line=log.line)
         if done.returncode:
-            raise self._build_failure(log, done.error_text, services)
+            raise self._build_failure(log, _LOGIN.sub("***@", done.error_text), services)
 
     async def create(self, services: Sequence[str] = (), *, force: bool = False) -> None:
         """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
@@ -273,7 +274,7 @@ class _BuildLog:
         self.failed: str | None = None
 
     def line(self, text: str) -> None:
-        line = clean(text)
+        line = _LOGIN.sub("***@", clean(text))
         if not line:
             return
         self.on_line(line)
