@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,8 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         path = small if os.path.exists(small) else path
     name = os.path.relpath(path, project.directory)
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, "it is no plain file")  # noqa: TRY301 - a pipe would hold us
         with open(path, encoding="utf-8", errors="replace") as file:
             return DockerfileText(path if name.startswith("..") else name, file.read())
     except OSError as error:

@@ -479,6 +479,13 @@ def test_a_missing_dockerfile_is_named(world: World, project: Project) -> None:
     assert world.pulled == []
 
 
+def test_a_dockerfile_that_is_a_pipe(tmp_path: Path) -> None:
+    """Nobody waits for its end."""
+    os.mkfifo(tmp_path / "Dockerfile")
+    with pytest.raises(ConfigError, match="no plain file"):
+        pantry.dockerfiles(a_project(tmp_path, Service("a", build=Build(str(tmp_path)))))
+
+
 def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
     """Inline ones are read from the model, remote contexts have none, names are relative to the project."""
     (tmp_path / "app").mkdir()
