@@ -280,7 +280,7 @@ TABLE = (
     Row(
         (r"[Nn]o such image: (?P<name>\S+)", r"pull access denied for (?P<name>[^\s,]+)"),
         "its image {name} is not there",
-        "`devenv images` shows which images are needed and which are there.",
+        "`devenv build` makes what is built here; `devenv images` shows which others are needed and which are there.",
         keys="image",
         outside=True,
     ),
