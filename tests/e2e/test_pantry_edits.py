@@ -10,6 +10,7 @@ from support.cli import StartDevenv
 from support.lab import Lab
 from support.pantry import Kitchen, assert_plain
 
+SYNTAX = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of app"
 RULE = {"watch": [{"path": "Dockerfile", "action": "rebuild"}]}
 
 
@@ -27,6 +28,7 @@ def test_a_rebuild_on_another_base(lab: Lab, kitchen: Kitchen, devenv: StartDeve
     assert kitchen.which("app") == "two"
     assert run.stop() == 130
     assert_plain(run.report(10**6))
+    assert [event["message"] for event in run.events if "own builder" in event.get("message", "")] == [SYNTAX]
 
 
 def test_a_context_from_a_mirror(lab: Lab, kitchen: Kitchen) -> None:

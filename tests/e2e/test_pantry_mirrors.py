@@ -38,22 +38,6 @@ def test_up_takes_all_from_a_mirror(lab: Lab, kitchen: Kitchen, devenv: StartDev
     assert kitchen.folder.joinpath("Dockerfile").read_text() == DOCKERFILE
 
 
-def test_a_base_that_a_saved_dockerfile_names(lab: Lab, kitchen: Kitchen, devenv: StartDevenv) -> None:
-    """A rebuild gets it as `up` gets what it needs."""
-    for name in ("first", "second"):
-        lab.registry.put(f"library/lab-{name}", "1", text=name)
-    kitchen.mirrors(lab.front().address)
-    kitchen.write("Dockerfile", "FROM lab-first:1\n")
-    watch = [{"path": "Dockerfile", "action": "rebuild"}]
-    kitchen.compose_file({"app": {"build": {"context": "."}, "develop": {"watch": watch}}})
-    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
-    run.wait_for("ready")
-    kitchen.write("Dockerfile", "FROM lab-second:1\n")
-    run.wait_for("rebuilt")
-    assert kitchen.which("app") == "second"
-    assert run.stop() == 130
-
-
 def test_a_mirror_in_the_project_for_any_registry(lab: Lab, kitchen: Kitchen) -> None:
     """`x-devenv.images.mirrors` with a path; below it, each registry has its own folder."""
     lab.registry.put("registry.invalid/team/app", "3")

@@ -25,7 +25,7 @@ from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.references import DockerfileText, Need, bases, needs
 from devenv.images.runfaults import baked
 from devenv.images.standins import FOR
-from devenv.model.events import Emit, Notice
+from devenv.model.events import Emit, Event, Notice
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
@@ -47,6 +47,7 @@ class Supply:
     """`images`: the `image` of a service, as written -> what is on the engine; `builds`, `environment`: by service.
 
     `given`: builds know this host's settings. `texts`: the Dockerfiles, by service, for which it holds.
+    `said`: what was worth a line, and needs none again.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Supply:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     given: bool = False
     texts: Mapping[str, DockerfileText] = field(default_factory=dict)
+    said: frozenset[Notice] = frozenset()
 
     def beside(self, other: Supply) -> Supply:
         """Both; where both have something to say, this one."""
@@ -63,6 +65,7 @@ class Supply:
             {**other.environment, **self.environment},
             self.given,
             {**other.texts, **self.texts},
+            other.said | self.said,
         )
 
     async def holds(self, project: Project) -> bool:
@@ -71,8 +74,22 @@ class Supply:
         return all(self.texts.get(name) == text for name, text in texts.items())
 
 
-async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -> Supply:
-    """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made."""
+async def supply(
+    engine: Engine, project: Project, wishes: Wishes, emit: Emit, *, said: frozenset[Notice] = frozenset()
+) -> Supply:
+    """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made.
+
+    What is in `said` is not said again.
+    """
+    heard = set(said)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Notice) and event in heard:
+            return
+        if isinstance(event, Notice):
+            heard.add(event)
+        emit(event)
+
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
     for notice in (
@@ -80,13 +97,13 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
         *(baked(s, b.args) for s, b in built.items()),
     ):
         if notice:
-            emit(notice)
+            tell(notice)
     mirrors = (*settings.mirrors, *project.settings.mirrors)
     stand_ins = wishes.stand_ins or settings.stand_ins
-    provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=emit)
+    provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=tell)
     texts = await anyio.to_thread.run_sync(pantry.dockerfiles, project)
     given = wishes.host_settings or settings.host_settings
-    host = await _given(engine, needs(project, texts, engine.platform), provided.swaps, emit) if given else _Given()
+    host = await _given(engine, needs(project, texts, engine.platform), provided.swaps, tell) if given else _Given()
     swaps = {**provided.swaps, **host.images}
     used = bases(project, texts, engine.platform)
     builds = {}
@@ -99,15 +116,15 @@ async def supply(engine: Engine, project: Project, wishes: Wishes, emit: Emit) -
             change = replace(change, dockerfile=await anyio.to_thread.run_sync(_written, change.dockerfile, build))
         builds[name] = change
     if plain := [name for name, build in builds.items() if build.dockerfile is not None]:
-        said = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
-        emit(Notice(f"{said} {', '.join(plain)}"))
+        why = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
+        tell(Notice(f"{why} {', '.join(plain)}"))
     environment: dict[str, Mapping[str, str]] = {}
     for service in project.services:
         text = texts.get(service.name)
         if image := host.images.get(_ground(service, text) or ""):
             taken = await _variables(engine, image, text)
             environment[service.name] = {name: to for name, to in host.environment.items() if name not in taken}
-    return Supply(swaps, builds, environment, given, texts)
+    return Supply(swaps, builds, environment, given, texts, frozenset(heard))
 
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:

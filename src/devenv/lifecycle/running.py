@@ -212,7 +212,7 @@ class Running:
         self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
         async with self._turns[service]:
             if not await self.stage.supply.holds(one := self.stage.only((service,))):
-                found = await supply(self.engine, one, self.options.wishes, self.emit)
+                found = await supply(self.engine, one, self.options.wishes, self.emit, said=self.stage.supply.said)
                 # The stage of now: other files may have come into force meanwhile.
                 self.stage = replace(self.stage, supply=found.beside(self.stage.supply))
             await build(self.stage, (service,), self.emit)
@@ -394,7 +394,7 @@ class Running:
 
 async def supplied(engine: Engine, stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:
     """The stage with every image that these services and their Dockerfiles need: present, pulled, or made."""
-    found = await supply(engine, stage.only(names), options.wishes, emit)
+    found = await supply(engine, stage.only(names), options.wishes, emit, said=stage.supply.said)
     return replace(stage, supply=found.beside(stage.supply))
 
 
