@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 MB = 1_000_000
 NPM_LOCK = json.dumps({"packages": {"node_modules/vite": {"dev": True}, "node_modules/express": {}}})
 APP = {
-    "package.json": '{"devDependencies": {"vite": "1"}}',
+    "package.json": "{}",
     "index.js": "1",
     "node_modules/.package-lock.json": NPM_LOCK,
     "node_modules/vite/index.js": "v" * 200_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from devenv.model.snapshot import shown
 LEAST = 100_000  # bytes; less is not worth a word
 HIDDEN_LEAST = 1_000_000  # the same of files that a later layer hides: every package manager rewrites its lists
 LOCK = "node_modules/.package-lock.json"  # what npm installed, and what of it is for development only
-MANIFEST = "package.json"
 HIDING = "Remove files in the RUN that makes them; COPY --chown and --chmod instead of a RUN chown or chmod."
 CACHES = (
     (r"var/lib/apt/lists/", "package lists of apt", "end that RUN with: && rm -rf /var/lib/apt/lists/*"),
@@ -27,15 +27,20 @@ CACHES = (
 COPIES_ALL = re.compile(r"(?:COPY|ADD)(?: --(?!from)\S+)* \./? \S+$")
 # A step that installs -> the files that it needs for that.
 INSTALLS = (
-    (r"npm (?:ci|install|i)\b", "package.json package-lock.json"),
+    (r"npm ci\b", "package.json package-lock.json"),
+    (r"npm (?:install|i)\b", "package*.json"),
     (r"yarn install\b|yarn(?=\s*(?:$|[;&|]))", "package.json yarn.lock"),
     (r"pnpm (?:install|i)\b", "package.json pnpm-lock.yaml"),
-    (r"pip3? install (?:\S+ )*?(?:-r|--requirement)[ =]?(?P<file>[\w./-]+)", ""),
+    (r"(?:python3? -m )?pip3? install (?:\S+ )*?(?:-r|--requirement)[ =]?(?P<file>[\w./-]+)", ""),
     (r"bundle install\b", "Gemfile Gemfile.lock"),
     (r"composer install\b", "composer.json composer.lock"),
     (r"go mod download\b", "go.mod go.sum"),
     (r"apt(?:-get)? (?:-\S+ )*install\b|apk (?:-\S+ )*add\b", ""),
 )
+COMMAND = r"(?:^RUN |&&|;|\|\|)\s*(?:\w+=\S* )*"  # where one begins: elsewhere the same words may be anything
+END = re.compile(r"&&|;|\||$")
+UNSURE = re.compile(r"\s\.{0,2}/|\$\(|`|<|\s-g\b|--global")  # of the sources perhaps, or not of the project's files
+ELSEWHERE = re.compile(r"\bcd |--prefix|--cwd|--dir|\s-C ")
 PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+(?=/)")
 
 
@@ -43,7 +48,8 @@ PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+(?=/)")
 class Contents:
     """The files (links too) that a layer brings, path -> bytes; what it removes; the folders whose content it hides.
 
-    Paths are relative to the root. `texts` holds what is to be read of them: package.json and npm's own lock.
+    Paths are relative to the root. `texts` holds what is to be read of them: npm's own lock.
+    The bytes of a file with another name in its layer count for nothing: whoever removes the one keeps the other.
     """
 
     files: Mapping[str, int]
@@ -97,22 +103,33 @@ def _installs(image: Anatomy) -> Iterator[Advice]:
         if copied is None and COPIES_ALL.match(layer.instruction):
             copied = number
         elif copied is not None and (step := _install(layer.instruction)):
-            what, needs = step
+            what, hint = step
             took = f", {layer.took:.1f} s" if layer.took else ""
             said = f"layer {copied} copies all sources, so each change of one makes layer {number} anew"
-            first = f"COPY {needs} ./   (then RUN {what}, and only then COPY . .)"
-            hint = first if needs else f"RUN {what} ...   (before COPY . .)"
             said += f": `{what}`, {shown(layer.size)}{took}"
             yield Advice("install-after-copy", said, hint, number, layer.size, layer.took)
             return
 
 
 def _install(instruction: str) -> tuple[str, str] | None:
-    """The command that installs, and the files that it needs; None where it is no such step."""
+    """The command that installs, and what to write instead; None where none is, or where it may need the sources."""
     for pattern, needs in INSTALLS if instruction.startswith("RUN ") else ():
-        if found := re.search(rf"(?<![\w-])(?:{pattern})", instruction):
-            return found[0], found.groupdict().get("file") or needs
+        if found := re.search(rf"{COMMAND}(?P<what>{pattern})", instruction):
+            file = found.groupdict().get("file")
+            rest = instruction[found.end() :]
+            if file is None and UNSURE.search(rest[: END.search(rest).start()]):  # type: ignore[union-attr] # it has an end
+                continue
+            return found["what"], _before(found["what"], file or needs, instruction)
     return None
+
+
+def _before(what: str, needs: str, instruction: str) -> str:
+    if not needs:
+        return f"RUN {what} ...   (before COPY . .)"
+    if needs.startswith("/") or ELSEWHERE.search(instruction):
+        return f"COPY what it needs alone   (then RUN {what}, and only then COPY . .)"
+    folder = posixpath.dirname(needs)
+    return f"COPY {needs} ./{f'{folder}/' if folder else ''}   (then RUN {what}, and only then COPY . .)"
 
 
 def _hidden(image: Anatomy, contents: Sequence[Contents], hidden: Sequence[Mapping[str, int]]) -> Iterator[Advice]:
@@ -159,14 +176,13 @@ def _development(
 
 
 def _for_development(root: str, texts: Mapping[str, bytes]) -> set[str]:
-    """The folders of these packages, relative to the app's: as npm wrote them down, else those that it asks for."""
+    """The folders of these packages, relative to the app's, as npm wrote them down.
+
+    What package.json asks for only for development, another package may need in production.
+    """
     installed = _parsed(texts.get(root + LOCK)).get("packages")
-    if isinstance(installed, dict):
-        return {path for path, one in installed.items() if isinstance(one, dict) and one.get("dev") is True}
-    asked = _parsed(texts.get(root + MANIFEST))
-    kinds = ("dependencies", "optionalDependencies", "peerDependencies")
-    needed = {name for kind in kinds for name in asked.get(kind) or ()}
-    return {f"node_modules/{name}" for name in asked.get("devDependencies") or () if name not in needed}
+    packages = installed.items() if isinstance(installed, dict) else ()
+    return {path for path, one in packages if isinstance(one, dict) and one.get("dev") is True}
 
 
 def _parsed(text: bytes | None) -> dict[str, Any]:

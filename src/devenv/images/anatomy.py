@@ -18,7 +18,7 @@ from devenv.engine import images
 from devenv.engine.api import CallError, Engine
 from devenv.errors import UsageError
 from devenv.images import layers
-from devenv.images.advice import LOCK, MANIFEST, Contents
+from devenv.images.advice import LOCK, Contents
 from devenv.images.supply import BUILT_ON, LOCAL, MARKS
 from devenv.model.anatomy import Anatomy
 
@@ -151,7 +151,7 @@ def _contents(packed: IO[bytes], room: int) -> Contents:
     with tarfile.open(fileobj=packed, mode="r|*", bufsize=PIECE) as tar:
         for entry in tar:
             tar.members = []  # type: ignore[attr-defined] # as above
-            path = posixpath.normpath(f"/{entry.name}").lstrip("/")
+            path = _path(entry.name)
             folder, name = posixpath.split(path)
             if name == OPAQUE:
                 emptied.add(folder)
@@ -159,6 +159,8 @@ def _contents(packed: IO[bytes], room: int) -> Contents:
                 removed.add(posixpath.join(folder, name.removeprefix(WHITEOUT)))
             elif not entry.isdir():
                 files[path] = entry.size if entry.isreg() else 0
+                if entry.islnk():
+                    files[_path(entry.linkname)] = 0
                 if len(files) > room:
                     raise ValueError("too many files")
                 if _is_read(path) and entry.size <= TEXT and (text := tar.extractfile(entry)):
@@ -166,7 +168,10 @@ def _contents(packed: IO[bytes], room: int) -> Contents:
     return Contents(files, frozenset(removed), frozenset(emptied), texts)
 
 
+def _path(name: str) -> str:
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
 def _is_read(path: str) -> bool:
     """Whether it says what an app's packages are for."""
-    depth = path.count("node_modules/")
-    return (posixpath.basename(path) == MANIFEST and not depth) or (path.endswith(LOCK) and depth == 1)
+    return path.endswith(LOCK) and path.count("node_modules/") == 1

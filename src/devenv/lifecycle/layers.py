@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 import anyio
@@ -134,8 +135,9 @@ def _context_advice(one: _Found) -> tuple[Advice, ...]:
         return ()
     which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(found.items()))
     where = f"{os.path.relpath(file)} does not keep out" if file else "no .dockerignore keeps out"
-    names = "".join(f"**/{name}\\n" for name in SPARE)
-    hint = f"printf '{names}' >> {os.path.relpath(file or os.path.join(build.context, '.dockerignore'))}"
+    # a file that is there may lack the end of its last line
+    names = ("\\n" if file else "") + "".join(f"**/{name}\\n" for name in SPARE)
+    hint = f"printf '{names}' >> {quote(os.path.relpath(file or os.path.join(build.context, '.dockerignore')))}"
     return (Advice("dockerignore", f"{where} what each build copies into the image: {which}", hint, bytes=total),)
 
 

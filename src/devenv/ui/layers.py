@@ -71,7 +71,8 @@ def _shares(image: Anatomy) -> Iterator[str]:
     """Who has the same layers: it is always the lowest ones that are shared."""
     counts = Counter(name for layer in image.layers for name in layer.shared)
     for count in sorted({*counts.values()}, reverse=True):
-        names = sorted(name for name, shared in counts.items() if shared == count)
+        # one without a name is said by its id, which tells people least
+        names = sorted((name for name, shared in counts.items() if shared == count), key=lambda n: (":" not in n, n))
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
         which = f"layers 1-{count} are" if count > 1 else "layer 1 is"
         yield f"{SHARED} {which} also in {', '.join(names[:FEW])}{more}"

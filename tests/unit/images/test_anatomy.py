@@ -13,7 +13,7 @@ import pytest
 
 from devenv.engine.api import CallError
 from devenv.images import anatomy
-from devenv.images.advice import Contents
+from devenv.images.advice import LOCK, Contents
 from devenv.model.anatomy import Anatomy
 
 pytestmark = pytest.mark.anyio
@@ -30,13 +30,16 @@ def tarred(entries: Mapping[str, Entry]) -> bytes:
             if isinstance(content, bytes):
                 entry.size = len(content)
             else:
-                entry.type = tarfile.DIRTYPE if content is None else tarfile.SYMTYPE
-                entry.linkname = content or ""
+                hard = content is not None and content.startswith("=")
+                entry.type = tarfile.DIRTYPE if content is None else tarfile.LNKTYPE if hard else tarfile.SYMTYPE
+                entry.linkname = (content or "").removeprefix("=")
             tar.addfile(entry, io.BytesIO(content) if isinstance(content, bytes) else None)
     return buffer.getvalue()
 
 
-LOWER = tarred({"etc": None, "etc/passwd": b"12345", "./bin/sh": "dash", "big/x": b"x" * 5000})
+LOWER = tarred(
+    {"etc": None, "etc/passwd": b"12345", "./bin/sh": "dash", "big/x": b"x" * 5000, "one": b"1234", "two": "=./one"}
+)
 UPPER = tarred(
     {
         "etc/.wh.passwd": b"",
@@ -48,7 +51,7 @@ UPPER = tarred(
     }
 )
 FOUND = [
-    Contents({"etc/passwd": 5, "bin/sh": 0, "big/x": 5000}),
+    Contents({"etc/passwd": 5, "bin/sh": 0, "big/x": 5000, "one": 0, "two": 0}),
     Contents(
         {
             "app/package.json": 2,
@@ -58,7 +61,7 @@ FOUND = [
         },
         frozenset({"etc/passwd"}),
         frozenset({"big"}),
-        {"app/package.json": b"{}", "app/node_modules/.package-lock.json": b'{"packages": {}}'},
+        {"app/node_modules/.package-lock.json": b'{"packages": {}}'},
     ),
 ]
 
@@ -151,7 +154,7 @@ async def test_too_many_files_are_not_looked_at(
 ) -> None:
     """They would take too much memory."""
     archive = saved("a", "b", a=LOWER, b=UPPER)
-    monkeypatch.setattr(anatomy, "MOST", 7)
+    monkeypatch.setattr(anatomy, "MOST", 9)
     assert await read(archive, exporting) == FOUND
     for most in (6, 2):
         monkeypatch.setattr(anatomy, "MOST", most)
@@ -163,7 +166,7 @@ async def test_a_large_text_is_not_read(
 ) -> None:
     """It is none that npm wrote."""
     monkeypatch.setattr(anatomy, "TEXT", 200)
-    layer = tarred({"package.json": b"x" * 201, "a/package.json": b"x" * 200})
+    layer = tarred({LOCK: b"x" * 201, f"a/{LOCK}": b"x" * 200})
     found = await read(saved("a", a=layer), exporting)
     assert found
-    assert list(found[0].texts) == ["a/package.json"]
+    assert list(found[0].texts) == [f"a/{LOCK}"]
