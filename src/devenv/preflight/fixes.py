@@ -16,7 +16,8 @@ from devenv.errors import StateError
 from devenv.preflight.diagnosis import Facts, with_loopback
 
 SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"
-SYSCTL = "fs.inotify.max_user_watches = 524288\nfs.inotify.max_user_instances = 1024\n"
+SYSCTL = "fs.inotify.max_user_watches = {}\nfs.inotify.max_user_instances = {}\n"
+WATCHES, INSTANCES = 524288, 1024
 BACKUP = ".devenv-backup"
 
 
@@ -42,7 +43,7 @@ class Fix:
 
 def planned(facts: Facts, codes: set[str]) -> tuple[Fix, ...]:
     """The fixes of those findings that have one. Reads the files, changes nothing."""
-    return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(codes))
+    return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(facts, codes))
 
 
 async def carry_out(fix: Fix) -> str | None:
@@ -101,11 +102,12 @@ def _of_builder(facts: Facts, codes: set[str]) -> Iterator[Fix]:
         yield Fix(("builder-gone",), facts.selection, shows, _read(facts.selection), None)
 
 
-def _of_limits(codes: set[str]) -> Iterator[Fix]:
+def _of_limits(facts: Facts, codes: set[str]) -> Iterator[Fix]:
     done = tuple(code for code in ("inotify-watches", "inotify-instances") if code in codes)
     if done:
-        shows = tuple(f"+ {line}" for line in SYSCTL.splitlines())
-        yield Fix(done, SYSCTL_FILE, shows, _read(SYSCTL_FILE), SYSCTL.encode(), ("sysctl", "-p", SYSCTL_FILE))
+        text = SYSCTL.format(max(WATCHES, facts.watches), max(INSTANCES, facts.instances))  # the other may be larger
+        shows = tuple(f"+ {line}" for line in text.splitlines())
+        yield Fix(done, SYSCTL_FILE, shows, _read(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
 
 
 def _read(path: str) -> bytes | None:

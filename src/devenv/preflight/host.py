@@ -14,6 +14,7 @@ from devenv.preflight.diagnosis import Disk
 
 SYSCTL = "/proc/sys"
 RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that is there counts
+ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
 EMULATED = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}
 SCRIPT = 512
 OURS = b"devenv.__main__"
@@ -77,6 +78,13 @@ def name_servers() -> tuple[str, ...]:
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             return tuple(re.findall(r"^\s*nameserver\s+(\S+)", file.read(), re.MULTILINE))
     return ()
+
+
+def native(platform: str, own: str) -> bool:
+    """Whether an engine for `own` runs programs of the platform as they are; variants do not count."""
+    *_, system, processor = ("linux", *platform.lower().split("/")[:2])
+    processor = ALIASES.get(processor, processor)
+    return f"{system}/{processor}" == own or (system, processor, own) == ("linux", "386", "linux/amd64")
 
 
 def emulates(platform: str) -> bool:

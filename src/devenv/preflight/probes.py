@@ -30,10 +30,11 @@ from devenv.preflight.codes import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, R
 from devenv.preflight.diagnosis import Facts
 from devenv.preflight.glance import about
 from devenv.preflight.ports import taken
-from devenv.preflight.registries import SITE, Sources, asked_mirrors
+from devenv.preflight.registries import SITE, Sources, asked_mirrors, direct
 from devenv.watch.faults import faults
 
 CHILD, REACH, PROXY, LOAD, LOCAL = 2.0, 2.0, 1.5, 4.0, 1.5  # seconds
+TOTAL = 7.0  # of the whole round, whatever hangs
 MTU, BRIDGE_MTU = "com.docker.network.driver.mtu", 1500
 LAYERS = ("HTTP_PROXY", "HTTPS_PROXY")
 REASONS: dict[type[BaseException], str] = {
@@ -88,22 +89,25 @@ class _Round:
         self._pending: list[str] = []
         self._loaded: Loaded | None = None
         self._engine: Engine | None = None
+        self._end = anyio.current_time() + TOTAL
 
     async def parts(self, *looks: Part) -> None:
         """All looks at once, each within so many seconds; what is late or fails is noted by its area."""
         await each(lambda part: self._part(*part), looks)
 
     async def _part(self, area: str, seconds: float, look: Look) -> None:
-        self.looked.append(area)
         self._pending.append(area)
         self._say(f"looking at {', '.join(dict.fromkeys(self._pending))}")
         seen = None
-        with anyio.move_on_after(seconds), contextlib.suppress(EngineError):
+        end = min(anyio.current_time() + seconds, self._end)
+        with anyio.CancelScope(deadline=end), contextlib.suppress(EngineError):
             seen = await look()
         self._pending.remove(area)
         if seen is None:
             self.late.append(area)
             return
+        if seen:  # else there was nothing to look at
+            self.looked.append(area)
         self.told += seen.pop("told", ())
         self.found |= seen
 
@@ -248,7 +252,11 @@ async def _taken(engine: Engine, project: Project) -> Seen:
 
 
 async def _mirrors(engine: Engine, known: Facts) -> Seen:
-    return {"mirrors": await asked_mirrors(engine, dict.fromkeys(known.engine_mirrors, "the engine's"))}
+    return {
+        "mirrors": await asked_mirrors(
+            engine, dict.fromkeys(known.engine_mirrors, "the engine's"), at_site=direct(known)
+        )
+    }
 
 
 async def _tree(project: Project) -> Seen:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -18,7 +18,7 @@ from devenv.engine.api import CallError, Engine
 from devenv.errors import ConfigError, EngineError
 from devenv.images import authorities, pantry
 from devenv.images.credentials import credentials
-from devenv.images.mirrors import candidates, prefix, prefixes
+from devenv.images.mirrors import candidates, masked, prefix, prefixes
 from devenv.images.outcomes import Failure, read_failure
 from devenv.images.references import HUB, Need, registry
 from devenv.model.project import Project
@@ -61,14 +61,18 @@ class Sources:
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
         found, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
-            lambda: asked_mirrors(self.engine, whose, example),
+            lambda: asked_mirrors(self.engine, whose, example, at_site=direct(self.facts)),
             lambda: self._unresolved(list(by_host)[:1]),
         )
         return {
             "registries": tuple(found),
             "mirrors": mirrors,
             "consent": settings.stand_ins,
-            "foreign": tuple((n.reference, n.platform, self._runs(n.platform)) for n in wanted if n.platform),
+            "foreign": tuple(
+                (n.reference, n.platform, self._runs(n.platform))
+                for n in wanted
+                if n.platform and not host.native(n.platform, self.facts.platform)
+            ),
             "unresolved": unresolved,
             "told": tuple(("helper-failed", error) for error in self._mute),
         }
@@ -117,22 +121,43 @@ class Sources:
 
 
 async def asked_mirrors(
-    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE
+    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE, *, at_site: bool
 ) -> tuple[tuple[str, str, Failure | None], ...]:
     """(name, whose, why it does not give the example to the engine) of the mirrors, which are name -> whose."""
 
     async def ask(one: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
-        with contextlib.suppress(ConfigError):
+        try:
             name = prefix(one[0])
-            failure = None
-            for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
-                failure = await _asked(engine, reference, "")
-                if failure is None or failure.impossible:
-                    break
-            return name, one[1], failure
-        return None  # it is read without TLS, which only the engine may do
+        except ConfigError:  # it is read without TLS, which only the engine may do
+            return (masked(one[0]), one[1], await _silent(one[0])) if at_site else None
+        failure = None
+        for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
+            failure = await _asked(engine, reference, "")
+            if failure is None or failure.impossible:
+                break
+        return name, one[1], failure
 
     return tuple(filter(None, await each(ask, whose.items())))
+
+
+def direct(facts: Facts) -> bool:
+    """Whether the engine is on this machine and goes to sites without a proxy."""
+    return facts.here and not facts.engine_proxies
+
+
+async def _silent(url: str) -> Failure | None:
+    """Why nothing answers at the address; it is not asked for an image."""
+    address = urlsplit(url)
+
+    def connect() -> Failure | None:
+        try:
+            with socket.create_connection((str(address.hostname), address.port or 80), CLIENT):
+                return None
+        except OSError as error:
+            return Failure(routes.said(error, None), impossible=True)
+
+    found = await routes.patiently(CLIENT, lambda: [connect()])
+    return found[0] if found else Failure(routes.TOO_LATE, impossible=True)
 
 
 async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:

@@ -140,7 +140,7 @@ def heard(url: str, seconds: float, public: Certificates, headers: Mapping[str, 
         given = {name.lower(): value for name, value in answer.getheaders()}
         return Heard(answer.status, given, answer.read(1 << 20), issuer)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Heard(fault=_said(error, proxy if connection.sock is None else None), issuer=issuer)
+        return Heard(fault=said(error, proxy if connection.sock is None else None), issuer=issuer)
     finally:
         connection.close()
 
@@ -182,7 +182,7 @@ def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
     return str(names.get("organizationName") or names.get("commonName") or "an authority of its own")
 
 
-def _said(error: Exception, proxy: SplitResult | None) -> str:
+def said(error: Exception, proxy: SplitResult | None) -> str:
     """The fault in our words; `proxy` is the one that nothing was heard of."""
     if proxy:
         refused = re.search(r"Tunnel connection failed: (\d+)", str(error))

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
+from devenv.config.load import Selection
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError, StateError
 from devenv.images.outcomes import Failure
@@ -29,6 +30,7 @@ from devenv.preflight.diagnosis import Disk, Facts, Registry, Route
 from devenv.preflight.report import report
 from devenv.ui.findings import lines
 
+HERE = Selection("/")
 HOST = Endpoint("unix:///var/run/docker.sock")
 
 
@@ -78,6 +80,39 @@ def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter x\n")
     (tmp_path / "fs/binfmt_misc/qemu-s390x").write_text("disabled\n")
     assert [host.emulates(f"linux/{one}") for one in ("arm64", "s390x", "riscv64")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("platform", "own", "is_native"),
+    [
+        ("linux/amd64/v2", "linux/amd64", True),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("arm64", "linux/arm64", True),
+        ("Linux/aarch64", "linux/arm64", True),
+        ("linux/386", "linux/amd64", True),
+        ("linux/386", "linux/arm64", False),
+        ("linux/arm64", "linux/amd64", False),
+        ("windows/amd64", "linux/amd64", False),
+    ],
+)
+def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bool) -> None:
+    """Variants do not count, nor how a processor is written; 32 bits of the same one run as they are."""
+    assert host.native(platform, own) == is_native
+
+
+@pytest.mark.anyio
+async def test_a_round_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a part might take; what had nothing to look at was not looked at."""
+    monkeypatch.setattr(probes, "TOTAL", 0.1)
+    round_ = probes._Round(HERE, lambda _: None)
+
+    async def nothing() -> dict[str, object]:
+        return {}
+
+    began = anyio.current_time()
+    await round_.parts(("machine", 60.0, anyio.sleep_forever), ("project", 60.0, nothing))
+    assert anyio.current_time() - began < 5
+    assert (round_.late, round_.looked) == (["machine"], [])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +229,7 @@ def test_where_tokens_are_given(challenge: str, url: str) -> None:
 )
 def test_what_is_said_of_a_fault(error: Exception, proxy: bool, said: str) -> None:
     """In our words, and without a password."""
-    heard = routes._said(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
+    heard = routes.said(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
     assert said in heard
     assert "s3cret" not in heard
 
@@ -241,8 +276,9 @@ def test_a_fix_that_cannot_be_made(tmp_path: Path) -> None:
 def test_limits_are_raised_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In a file of our own, after which the system is told."""
     monkeypatch.setattr(fixes, "SYSCTL_FILE", str(tmp_path / "60.conf"))
-    (fix,) = fixes.planned(Facts(), {"inotify-watches"})
-    assert (fix.before, fix.after, fix.then[0]) == (None, fixes.SYSCTL.encode(), "sysctl")
+    (fix,) = fixes.planned(Facts(instances=8192), {"inotify-watches"})
+    raised = b"fs.inotify.max_user_watches = 524288\nfs.inotify.max_user_instances = 8192\n"
+    assert (fix.before, fix.after, fix.then[0]) == (None, raised, "sysctl")
     assert fixes.planned(Facts(), {"builder-gone"}) == ()
 
 
