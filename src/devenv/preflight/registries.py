@@ -129,7 +129,8 @@ async def asked_mirrors(
         try:
             name = prefix(one[0])
         except ConfigError:  # it is read without TLS, which only the engine may do
-            return (masked(one[0]), one[1], await _silent(one[0])) if at_site else None
+            silent = await _silent(one[0]) if at_site else None  # one that takes connections may yet lack the image
+            return (masked(one[0]), one[1], silent) if silent else None
         failure = None
         for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
             failure = await _asked(engine, reference, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import threading
 import time
@@ -24,7 +25,7 @@ from devenv.errors import EngineError, StateError
 from devenv.images.outcomes import Failure
 from devenv.model.finding import Finding
 from devenv.model.project import Build, Project, Service
-from devenv.preflight import fixes, glance, host, probes, routes, tree
+from devenv.preflight import fixes, glance, host, probes, registries, routes, tree
 from devenv.preflight.codes import AREAS, finding
 from devenv.preflight.diagnosis import Disk, Facts, Registry, Route
 from devenv.preflight.report import report
@@ -98,6 +99,28 @@ def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bool) -> None:
     """Variants do not count, nor how a processor is written; 32 bits of the same one run as they are."""
     assert host.native(platform, own) == is_native
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answers", "at_site", "dead"), [(False, True, True), (True, True, False), (False, False, False)]
+)
+async def test_a_mirror_without_tls(
+    monkeypatch: pytest.MonkeyPatch, *, answers: bool, at_site: bool, dead: bool
+) -> None:
+    """Only a connection is tried, from where the engine is; that one is taken says nothing of images."""
+
+    def connect(address: tuple[str, int], _: float) -> socket.socket:
+        if not answers:
+            raise ConnectionRefusedError
+        return socket.socket()
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    whose = {"http://mirror.example:5000/": "the engine's"}
+    found = await registries.asked_mirrors(None, whose, at_site=at_site)  # type: ignore[arg-type] # it is not asked
+    assert [(name, fault and fault.cause) for name, _, fault in found] == (
+        [("http://mirror.example:5000/", "connection refused")] if dead else []
+    )
 
 
 @pytest.mark.anyio
