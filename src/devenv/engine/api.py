@@ -112,7 +112,7 @@ class Engine:
         (newest, oldest), self.platform, self.kernel = await self.ask("version", "greeting the engine", _greeting)
         if newest < OLDEST:
             spoken = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
-            raise EngineError(f"the engine at {self.endpoint.host} is too old: {spoken}", hint=UPGRADE)
+            raise EngineError(f"the engine at {self.endpoint.shown} is too old: {spoken}", hint=UPGRADE)
         self._version = f"/v{_dotted(max(min(newest, NEWEST), oldest))}"
         self.idle = IDLE_TIMEOUT
 
@@ -184,12 +184,12 @@ class Engine:
             yield
         except TimeoutError as error:
             raise EngineError(
-                f"{what}: the engine at {self.endpoint.host} does not answer", hint="docker info"
+                f"{what}: the engine at {self.endpoint.shown} does not answer", hint="docker info"
             ) from error
         except LostError as error:
             raise unreachable(self.endpoint, str(error)) from error
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            text = f"{what}: unexpected answer from the engine at {self.endpoint.host}"
+            text = f"{what}: unexpected answer from the engine at {self.endpoint.shown}"
             raise EngineError(text, hint="docker info") from error
 
     # --- what is there --------------------------------------------------------------------------------------
@@ -572,13 +572,13 @@ class Session:
 
 def unreachable(endpoint: Endpoint, why: str) -> EngineError:
     """The error for an engine that cannot be reached, with what to type on this system."""
-    where = f"cannot reach the Docker engine at {endpoint.host}"
+    where = f"cannot reach the Docker engine at {endpoint.shown}"
     if "ermission denied" in why:
         hint = "sudo usermod -aG docker $USER   (then log in again)"
         return EngineError(f"{where}: permission denied on the socket", hint=hint)
     if endpoint.context is not None:
         return EngineError(f"{where} (context {endpoint.context})", hint="docker context use default")
-    return EngineError(where, hint=start_command())
+    return EngineError(where, hint=start_command() if endpoint.local else "unset DOCKER_HOST")
 
 
 def start_command() -> str:

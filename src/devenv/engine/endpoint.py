@@ -39,6 +39,11 @@ class Endpoint:
         return self.host.removeprefix("unix://") if self.host.startswith("unix://") else None
 
     @property
+    def shown(self) -> str:
+        """The address without what stands before an `@`."""
+        return re.sub(r"//.*@", "//***@", self.host)
+
+    @property
     def local(self) -> bool:
         """Whether published ports appear on this machine."""
         return self.socket is not None
@@ -52,7 +57,7 @@ async def resolve() -> Endpoint:
     """
     require_address()
     if host := os.environ.get("DOCKER_HOST"):
-        return Endpoint(host)
+        return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI takes it
     context = os.environ.get("DOCKER_CONTEXT") or _current_context()
     if context in (None, "", "default"):
         return Endpoint(DEFAULT_SOCKET)
@@ -68,7 +73,7 @@ def require_address() -> None:
     Raises RefusedError for one of which ssh would make an option, EngineError for any other.
     """
     host = os.environ.get("DOCKER_HOST", "")
-    shown, hint = re.sub(r"//[^@/]*@", "//***@", host), "unset DOCKER_HOST"
+    shown, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
     if _OPTION.match(host):
         raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would take for an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):

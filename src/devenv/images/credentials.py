@@ -46,7 +46,26 @@ def cli_settings() -> dict[str, Any]:
         raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
     except ValueError as error:
         raise ConfigError("is not JSON", hint="docker login writes it anew", file=path) from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    if not _is_formed(found):
+        raise ConfigError("is not as the docker command writes it", hint="docker login writes it anew", file=path)
+    return found
+
+
+def _is_formed(found: Mapping[str, Any]) -> bool:
+    """Whether what is read of the file is of the right kind."""
+    parts = [found.get(name) or {} for name in ("auths", "credHelpers", "proxies")]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    _, helpers, proxies = parts
+    given = [proxy or {} for proxy in proxies.values()]
+    texts = [
+        found.get("credsStore"),
+        *helpers.values(),
+        *(value for proxy in given if isinstance(proxy, dict) for value in proxy.values()),
+    ]
+    return all(isinstance(one, dict) for one in given) and all(isinstance(text or "", str) for text in texts)
 
 
 def _kept(auths: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -85,7 +85,7 @@ def _of_settings(facts: Facts, codes: set[str]) -> Iterator[Fix]:
             *([f'- "noProxy": {json.dumps(old)}'] if old is not None else []),
             f'+ "noProxy": {json.dumps(inside["noProxy"])}',
         ]
-    yield Fix(done, path, tuple(shows), before, json.dumps(new, indent="\t").encode() + b"\n")
+    yield Fix(done, path, tuple(shows), before, json.dumps(new, indent="\t", ensure_ascii=False).encode() + b"\n")
 
 
 def _without_helpers(new: dict[str, Any], missing: tuple[str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from devenv.engine.api import unreachable
 from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dial, require_address, resolve
 from devenv.errors import DevenvError, EngineError
 
@@ -103,6 +104,7 @@ def test_addresses_of_engines(monkeypatch: pytest.MonkeyPatch, host: str) -> Non
         ("http://", 4, "http://"),
         ("tcp://h:notaport", 4, "tcp://h:notaport"),
         ("tcp://a:c4n4ry@h:notaport", 4, "tcp://***@h:notaport"),
+        ("tcp://a:c4n4ry/x@h", 4, "tcp://***@h"),
         ("ssh://-oProxyCommand=x", 6, "ssh://-oProxyCommand=x"),
         ("ssh://me@-oProxyCommand=x", 6, "ssh://***@-oProxyCommand=x"),
     ],
@@ -115,6 +117,15 @@ def test_addresses_of_none(monkeypatch: pytest.MonkeyPatch, host: str, code: int
     assert raised.value.exit_code == code
     assert shown in raised.value.message
     assert "c4n4ry" not in raised.value.message
+
+
+async def test_an_address_may_have_no_scheme_and_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The docker CLI dials it as TCP."""
+    monkeypatch.setenv("DOCKER_HOST", "a:c4n4ry@h:1")
+    assert (endpoint := await resolve()).host == "tcp://a:c4n4ry@h:1"
+    assert endpoint.shown == "tcp://***@h:1"
+    assert unreachable(endpoint, "").said == "cannot reach the Docker engine at tcp://***@h:1"
+    assert unreachable(endpoint, "").hint == "unset DOCKER_HOST"
 
 
 @pytest.mark.parametrize(

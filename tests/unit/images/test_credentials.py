@@ -84,7 +84,19 @@ def test_a_helper_that_cannot_be_used(config: Path, script: str | None, monkeypa
     assert CANARY not in f"{raised.value.message}{raised.value.hint}"
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff",
+        None,
+        b'{"auths": 5}',
+        b'{"credHelpers": ["a"]}',
+        b'{"credsStore": 5}',
+        b'{"proxies": {"default": "x"}}',
+        b'{"proxies": {"default": {"httpProxy": 5}}}',
+    ],
+)
 def test_a_broken_file_is_named(config: Path, content: bytes | None) -> None:
     """The place of the error is the file."""
     if content is None:
