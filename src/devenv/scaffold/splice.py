@@ -231,7 +231,8 @@ def _put(text: str, node: Part, entry: str) -> str:
     if node.flow:
         return _put_flow(text, node, entry)
     at = _tail(text, node.end, node.column)
-    gap = _new_line(text) * (2 if _spaced(text, node) else 1)
+    kept = at == node.end and text[:at].endswith(("\n", "\r"))  # empty lines that are part of a block scalar
+    gap = _new_line(text) * (2 if _spaced(text, node) and not kept else 1)
     return text[:at] + gap + _block(text, entry, node.column, _step(text, node)) + text[at:]
 
 
