@@ -90,7 +90,7 @@ ROOMS: dict[str, frozenset[str] | None] = {
     "engine": frozenset(),
     "ui": frozenset(),
     "config": frozenset({"engine"}),
-    "scaffold": frozenset({"config", "engine"}),
+    "scaffold": frozenset({"config", "engine", "images", "watch", "preflight"}),
     "images": frozenset({"config", "engine"}),
     "watch": frozenset({"config", "engine", "images"}),
     "preflight": frozenset({"config", "engine", "images", "watch"}),

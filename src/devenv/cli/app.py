@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.add import add, remove
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
 from devenv.cli.images import images
@@ -34,7 +35,7 @@ app = typer.Typer(
 BUG = 70
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor",
+    "doctor", "add", "remove",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -46,6 +47,8 @@ app.command("down")(down)
 app.command("gc")(gc)
 app.command("layers")(layers)
 app.command("graph")(graph)
+app.command("add")(add)
+app.command("remove")(remove)
 app.command("build")(build)
 app.command("push")(push)
 app.command("explain")(explain)

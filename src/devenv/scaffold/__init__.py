@@ -1,0 +1,1 @@
+"""The nursery: services and rules put into a project's own files."""

@@ -1,4 +1,4 @@
-"""A compose file edited by position: text goes in or out, every other byte stays, and the result means what was meant.
+"""A compose file edited by position: every other byte stays, and the result means what was meant.
 
 What goes in is told apart by its spelling from what was there, so that `cut` restores the bytes: a key that fills an
 empty `key:` is quoted, and a `depends_on` that was a list has its new entry in braces.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +22,15 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-STARTED, HEALTHY = "{condition: service_started}", "{condition: service_healthy}"
+STARTED, HEALTHY, FLUSH = (
+    "{condition: service_started}",
+    "{condition: service_healthy}",
+    "{ condition: service_healthy }",
+)
 Path = Sequence[str | int]
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A place that cannot be edited without touching more; the message says why, `index` where (in characters)."""
 
     def __init__(self, message: str, index: int) -> None:
@@ -74,8 +79,9 @@ class Draft:
         self.model = yamlcore.construct(self.text, file=self.file)
 
     def insert(self, path: Path, entry: str) -> None:
-        """`entry`, block YAML with two spaces a level, at the end of the mapping or list at `path`; what of the path
-        is not there is made. ConfigError where the place cannot be edited by itself.
+        """`entry` at the end of the mapping or list at `path`; what of the path is not there is made.
+
+        It is block YAML with two spaces a level. ConfigError where the place cannot be edited by itself.
         """
         self.text = self._edited(_insert, path, entry)
         _add(self.model, path, yamlcore.construct(entry, file=self.file))
@@ -101,7 +107,9 @@ class Draft:
         now = yamlcore.construct(self.text, file=self.file)
         _drop(self.model, (*path, name), now)
         left = _at(self.model, path)
-        if isinstance(_at(now, path), list) and all(value == {"condition": "service_started"} for value in left.values()):
+        if isinstance(_at(now, path), list) and all(
+            value == {"condition": "service_started"} for value in left.values()
+        ):
             _at(self.model, path[:-1])[path[-1]] = list(left)
 
     def verified(self) -> str:
@@ -115,9 +123,11 @@ class Draft:
     def _edited(self, edit: Any, path: Path, *more: str) -> str:
         try:
             return str(edit(self.text, path, *more))
-        except Unfit as error:
+        except UnfitError as error:
             line = self.text.count("\n", 0, error.index) + 1
-            raise ConfigError(f"{error}; nothing was written", hint=by_hand(path, *more), file=self.file, line=line) from None
+            raise ConfigError(
+                f"{error}; nothing was written", hint=by_hand(path, *more), file=self.file, line=line
+            ) from None
 
 
 def by_hand(path: Path, *more: str) -> str:
@@ -130,7 +140,11 @@ def by_hand(path: Path, *more: str) -> str:
 def flow(value: Any, *, quoted: bool = False) -> str:
     """A value on one line; `quoted` as JSON has it."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(flow(item, quoted=quoted) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)
@@ -220,20 +234,20 @@ def _insert(text: str, path: Path, entry: str) -> str:
             return _fill(text, node, name, _nested(path[depth + 1 :], entry))
         if value.kind not in ("map", "list"):
             what = "an alias, which others share" if value.kind == "alias" else "no mapping that can be added to"
-            raise Unfit(f"`{key}` is {what}", name.begin)
+            raise UnfitError(f"`{key}` is {what}", name.begin)
         node = value
     return _put(text, node, entry)
 
 
 def _put(text: str, node: Part, entry: str) -> str:
     if (node.kind == "list") != entry.startswith("- "):
-        raise Unfit("a list stands where a mapping is needed, or the other way round", node.begin)
+        raise UnfitError("a list stands where a mapping is needed, or the other way round", node.begin)
     if node.flow:
         return _put_flow(text, node, entry)
     at = _tail(text, node.end, node.column)
     kept = at == node.end and text[:at].endswith(("\n", "\r"))  # empty lines that are part of a block scalar
     gap = _new_line(text) * (2 if _spaced(text, node) and not kept else 1)
-    return text[:at] + gap + _block(text, entry, node.column, _step(text, node)) + text[at:]
+    return text[:at] + gap + _block(text, entry, node.column, _step(text)) + text[at:]
 
 
 def _put_flow(text: str, node: Part, entry: str) -> str:
@@ -253,8 +267,8 @@ def _put_flow(text: str, node: Part, entry: str) -> str:
 def _fill(text: str, node: Part, name: Part, entry: str) -> str:
     at = _tail(text, name.end, node.column + 1)
     quoted = re.sub(r"\A([^\s:\"]+):", r'"\1":', entry)
-    column = node.column + _step(text, node)
-    return text[:at] + _new_line(text) + _block(text, quoted, column, _step(text, node)) + text[at:]
+    column = node.column + _step(text)
+    return text[:at] + _new_line(text) + _block(text, quoted, column, _step(text)) + text[at:]
 
 
 def _nested(path: Path, entry: str) -> str:
@@ -278,17 +292,15 @@ def _block(text: str, entry: str, column: int, step: int) -> str:
     return _new_line(text).join(lines)
 
 
-def _step(text: str, node: Part) -> int:
-    """How far in the levels below `node` are, by its own, else by the whole file's first."""
-    waiting = [node, read(text)]
+def _step(text: str) -> int:
+    """How far in a level is, for most of the file."""
+    waiting, steps = [read(text)], Counter[int]()
     for one in waiting:
-        for _, value in one.pairs if one.kind == "map" else ():
-            if value.kind == "map" and not value.flow and value.pairs and value.column > one.column:
-                return value.column - one.column
-        waiting.extend(value for _, value in one.pairs if value.pairs and not value.flow)
-        if len(waiting) > 100:  # noqa: PLR2004 - a style shows early
-            break
-    return 2
+        below = [value for _, value in one.pairs if value.pairs and not value.flow]
+        steps.update(value.column - one.column for value in below if one.kind == value.kind == "map")
+        waiting += below
+    del steps[0]
+    return steps.most_common(1)[0][0] if steps else 2
 
 
 def _spaced(text: str, node: Part) -> bool:
@@ -316,10 +328,10 @@ def _cut(text: str, path: Path) -> str:
     above, node = None, read(text)
     for key in path[:-1]:
         if (at := node.find(key)) is None:
-            raise Unfit(f"`{key}` is not a mapping or list of its own", node.begin)
+            raise UnfitError(f"`{key}` is not a mapping or list of its own", node.begin)
         above, node = node, node.pairs[at][1]
     if (index := node.find(path[-1])) is None:
-        raise Unfit(f"`{path[-1]}` is not written here", node.begin)
+        raise UnfitError(f"`{path[-1]}` is not written here", node.begin)
     name, value = node.pairs[index]
     if node.flow:
         return _cut_flow(text, node, index)
@@ -351,24 +363,28 @@ def _depends(text: str, path: Path) -> Part:
     for key in path:
         at = node.find(key)
         if at is None:
-            raise Unfit(f"`{key}` is not a mapping of its own", node.begin)
+            raise UnfitError(f"`{key}` is not a mapping of its own", node.begin)
         node = node.pairs[at][1]
     return node
 
 
 def _conditions(text: str, path: Path, name: str) -> str:
-    """The list of names as a mapping: no item moves, and each gets its condition behind it."""
-    node = _depends(text, path)
+    """The list of names as a mapping: each item loses its dash, and gets its condition behind it.
+
+    Where the dashes stand below the key itself, the names move in by two, which the new entry's spaces tell.
+    """
+    node, above = _depends(text, path), _depends(text, path[:-1])
+    flush = not node.flow and node.column == above.column
+    if node.kind != "list":
+        raise UnfitError("`depends_on` is an alias, which others share", node.begin)
     for item, _ in reversed(node.pairs):
         if item.kind != "scalar" or not (node.flow or text[item.begin - 2 : item.begin] == "- "):
-            raise Unfit("`depends_on` is a list that is written in an unusual way", item.begin)
+            raise UnfitError("`depends_on` is a list that is written in an unusual way", item.begin)
         text = f"{text[: item.end]}: {STARTED}{text[item.end :]}"
         if not node.flow:
-            text = f"{text[: item.begin - 2]}  {text[item.begin :]}"
+            text = text[: item.begin - 2] + "  " * flush + text[item.begin :]
     if not node.flow:
-        return _insert(text, path, f"{name}: {HEALTHY}")
-    if node.kind != "list":
-        raise Unfit("`depends_on` is an alias, which others share", node.begin)
+        return _insert(text, path, f"{name}: {FLUSH if flush else HEALTHY}")
     begin, end = _opening(text, node), node.end + len(f": {STARTED}") * len(node.pairs)
     comma = ", " if node.pairs else ""
     return f"{text[: begin - 1]}{{ {name}: {HEALTHY}{comma}{text[begin : end - 1]}}}{text[end:]}"
@@ -379,10 +395,11 @@ def _names(text: str, path: Path, name: str) -> str:
     node = _depends(text, path)
     index = node.find(name)
     if index is None:
-        raise Unfit(f"`{name}` is no entry of its own in `depends_on`", node.begin)
+        raise UnfitError(f"`{name}` is no entry of its own in `depends_on`", node.begin)
     key, value = node.pairs[index]
     others = [pair for pair in node.pairs if pair[0] is not key]
-    made = text[key.begin : value.end] == f"{name}: {HEALTHY}"
+    said = text[key.begin : value.end]
+    made = said in (f"{name}: {HEALTHY}", f"{name}: {FLUSH}")
     made = made and all(text[one.end : other.end] == f": {STARTED}" for one, other in others)
     if not (made and (index == 0 and text[_opening(text, node) : key.begin] == " " if node.flow else others)):
         return _cut(text, (*path, name))
@@ -392,8 +409,9 @@ def _names(text: str, path: Path, name: str) -> str:
             text, end = text[: one.end] + text[other.end :], end - (other.end - one.end)
         return f"{text[: _opening(text, node) - 1]}[{text[begin : end - 1]}]{text[end:]}"
     text = _cut(text, (*path, name))
+    flush = 2 * said.endswith(FLUSH)
     for one, other in reversed(_depends(text, path).pairs):
-        text = f"{text[: one.begin - 2]}- {text[one.begin : one.end]}{text[other.end :]}"
+        text = f"{text[: one.begin - flush]}- {text[one.begin : one.end]}{text[other.end :]}"
     return text
 
 

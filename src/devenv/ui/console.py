@@ -71,6 +71,13 @@ class Console:
         """One line of data on stdout."""
         self._write(sys.stdout, line)
 
+    def diff(self, lines: Iterable[str]) -> None:
+        """Lines of a unified diff, in its colours where there are colours."""
+        for line in lines:
+            colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
+            said = text.clean(line)
+            self.line(self._paint(said, colour) if colour else said)
+
     def aside(self, line: str) -> None:
         """One line for people that is no data."""
         self._write(sys.stderr, line)

@@ -39,8 +39,21 @@ ENVIRONMENT = [
     "environment:\n  A: >-\n    text\n\n  # B: c",
     "environment: &env\n  A: 'x'\t# a tab",
 ]
-LIST = ["environment:\n  - A=b", "environment:\n- A=b # c", "environment: [A=b]", "environment: [ 'A=b', ]", "environment: []"]
-VOLUMES = [None, "volumes:", "volumes: {}", "volumes: {a: }", "volumes:\n  a:", "volumes:\n  a: {}\n\n  b:\n    driver: local"]
+LIST = [
+    "environment:\n  - A=b",
+    "environment:\n- A=b # c",
+    "environment: [A=b]",
+    "environment: [ 'A=b', ]",
+    "environment: []",
+]
+VOLUMES = [
+    None,
+    "volumes:",
+    "volumes: {}",
+    "volumes: {a: }",
+    "volumes:\n  a:",
+    "volumes:\n  a: {}\n\n  b:\n    driver: local",
+]
 ENDS = ["", "\n", "\n\n", "\n# the end", "\n  # the end\n", "\n...\n", "\n\n# a\n\n#b\n\n\n", "   "]
 BEGINS = ["", "---\n", "# comment\n\n", "%YAML 1.1\n---\n", "x-a: &a {b: c}\n", "name: demo # x\n\n\n"]
 
@@ -49,7 +62,10 @@ def indented(text: str, column: int, step: int) -> str:
     """The block with its two spaces a level made `step`, moved to `column`."""
     lines = (line.lstrip(" ") for line in text.split("\n"))
     depths = [(len(line) - len(line.lstrip(" "))) // 2 for line in text.split("\n")]
-    return "\n".join(" " * (column + step * depth) + line if line.strip() else "" for depth, line in zip(depths, lines, strict=True))
+    return "\n".join(
+        " " * (column + step * depth) + line if line.strip() else ""
+        for depth, line in zip(depths, lines, strict=True)
+    )
 
 
 @st.composite
@@ -62,10 +78,16 @@ def files(draw: Any) -> tuple[str, bool]:
     web = "web:\n" + "\n".join(indented(key, 2, 2) for key in keys)
     others = draw(st.permutations([web, 'cache: {image: "redis"}', "web2:\n  image: x\n  # of web2"]))
     gap = draw(st.sampled_from(["\n", "\n\n", "\n# between\n", "\n\n  # deep\n\n"]))
-    services = "services:\n" + indented(gap.join(others).replace("\n# b", "\n  # b"), step, step).replace(" " * step + "  # deep", "  # deep")
+    services = "services:\n" + indented(gap.join(others).replace("\n# b", "\n  # b"), step, step).replace(
+        " " * step + "  # deep", "  # deep"
+    )
     volumes = draw(st.sampled_from(VOLUMES))
     parts = draw(st.permutations([services, *([indented(volumes, 0, step)] if volumes else [])]))
-    text = draw(st.sampled_from(BEGINS)) + draw(st.sampled_from(["\n", "\n\n"])).join(parts) + draw(st.sampled_from(ENDS))
+    text = (
+        draw(st.sampled_from(BEGINS))
+        + draw(st.sampled_from(["\n", "\n\n"])).join(parts)
+        + draw(st.sampled_from(ENDS))
+    )
     if draw(st.booleans()):
         text = text.replace("\n", "\r\n")
     return text, environment in LIST

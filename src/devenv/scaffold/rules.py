@@ -1,0 +1,266 @@
+"""`devenv add rules`: watch rules proposed from what a Dockerfile copies, from bind mounts, and from the language."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from devenv.config.load import Loaded, Selection, load
+from devenv.errors import ConfigError, UsageError
+from devenv.images.dockerfile import WORD, instructions
+from devenv.model.project import Action, Service
+from devenv.scaffold import proposal as proposals
+from devenv.scaffold.proposal import Proposal
+from devenv.scaffold.services import nearest, opened
+from devenv.scaffold.splice import flow
+from devenv.watch.faults import faults
+from devenv.watch.rules import is_bind_mounted, mount_over, relative_to
+
+MANIFESTS = re.compile(
+    r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile)\.lock|yarn\.lock|"
+    r"pnpm-lock\.yaml|bun\.lockb?|requirements[\w.-]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|Pipfile|Gemfile|"
+    r"composer\.json|go\.(mod|sum)|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|\.npmrc|Dockerfile[\w.-]*|[\w.-]+\.csproj"
+)
+COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
+INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
+RELOADERS = re.compile(r"--reload|--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b")
+MADE = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule and why it is proposed; the path is absolute."""
+
+    path: str
+    action: Action
+    why: str
+    target: str = ""
+    ignore: tuple[str, ...] = ()
+
+    def entry(self, folder: str) -> str:
+        """The rule as block YAML, its path relative to the project's folder."""
+        lines = [f"- path: {_scalar(shown(self.path, folder))}", f"action: {self.action}"]
+        lines += [f"target: {_scalar(self.target)}"] if self.target else []
+        lines += [f"ignore: {flow(list(self.ignore))}"] if self.ignore else []
+        return "\n  ".join(lines)
+
+
+def _scalar(text: str) -> str:
+    return text if re.fullmatch(r"[./]?[\w./-]+", text, re.ASCII) else json.dumps(text)
+
+
+@dataclass(slots=True)
+class Stage:
+    """One FROM, with where it copies what to, and from which other stages it takes files."""
+
+    name: str
+    base: str
+    folder: str = ""
+    copies: list[tuple[list[str], str, int]] = field(default_factory=list)
+    takes: list[str] = field(default_factory=list)
+    command: str = ""
+
+
+async def rules(selection: Selection, name: str | None, *, from_mounts: bool = False) -> Proposal:
+    """What adds watch rules to the service, or to all; checked and not written.
+
+    With `from_mounts`, bind mounts of folders become rules. Raises as `load`; UsageError for an unknown service.
+    """
+    loaded = await load(selection, faults=faults)
+    file = opened(selection)
+    if name is not None:
+        file.service(name)
+        if name not in {service.name for service in loaded.project.services}:
+            raise UsageError(f"the profile of `{name}` is not on", hint="Turn it on with --profile NAME.")
+    folder = loaded.project.directory
+    for service in loaded.project.services:
+        if service.name not in ((name,) if name else file.services):
+            continue
+        mounted = list(_from_mounts(service, folder)) if from_mounts else []
+        mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
+        found = [*mounted, *(rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted))]
+        if found:
+            file.own(service.name, "develop")
+            entries = "\n".join(rule.entry(folder) for rule in found)
+            file.draft.insert(["services", service.name, "develop", "watch"], entries)
+        file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in found]
+    if not file.notes:
+        where = f"`{name}` has" if name else "the services have"
+        return Proposal(
+            folder, (), (f"nothing to add: {where} rules for what is copied from this machine, or nothing is",)
+        )
+    edit = file.edit()
+    await proposals.check(selection, edit, ())
+    return Proposal(folder, (edit,) if edit.after != edit.before else (), tuple(file.notes))
+
+
+def shown(path: str, folder: str) -> str:
+    """A path as Compose files have it."""
+    relative = relative_to(path, folder)
+    return path if relative is None else f"./{relative}" if relative else "."
+
+
+def stages(text: str) -> list[Stage]:
+    """The stages of a Dockerfile, in order."""
+    found: list[Stage] = []
+    for one in instructions(text):
+        words = one.rest.split()
+        if one.keyword == "FROM":
+            words = [word for word in words if not word.startswith("--")]
+            named = len(words) == 3 and words[1].lower() == "as"  # noqa: PLR2004 - IMAGE AS NAME
+            base = words[0].lower() if words else ""
+            before = next((stage for stage in reversed(found) if stage.name == base), None)
+            begins, command = (before.folder, before.command) if before else ("/", "")
+            found.append(Stage(words[2].lower() if named else str(len(found)), base, begins, command=command))
+        elif found and one.keyword == "WORKDIR":
+            found[-1].folder = posixpath.join(found[-1].folder, one.rest.strip("\"'"))
+        elif found and one.keyword in ("CMD", "ENTRYPOINT"):
+            found[-1].command += f" {one.rest}"
+        elif found and one.keyword in ("COPY", "ADD"):
+            _copy(found[-1], one.rest, one.line)
+    return found
+
+
+def _copy(stage: Stage, rest: str, line: int) -> None:
+    flags = [word for word in WORD.findall(rest) if word.startswith("--")]
+    if taken := [flag.partition("=")[2].lower() for flag in flags if flag.startswith("--from=")]:
+        stage.takes += taken
+        return
+    plain = re.sub(r"^(--\S+\s+)+", "", rest)
+    words = json.loads(plain) if plain.startswith("[") else [word.strip("\"'") for word in WORD.findall(plain)]
+    if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in words):
+        target = posixpath.join(stage.folder, words[-1])
+        into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
+        stage.copies.append((words[:-1], posixpath.normpath(target) + ("/" if into else ""), line))
+
+
+def chain(all_: Sequence[Stage], target: str | None) -> tuple[list[Stage], list[Stage]]:
+    """The stages that the target's lies on, itself last; and those that these take files from."""
+    named = {stage.name: stage for stage in all_} | {str(index): stage for index, stage in enumerate(all_)}
+    at = named.get(target.lower()) if target else all_[-1] if all_ else None
+    under: list[Stage] = []
+    while at is not None and at not in under:
+        under.insert(0, at)
+        at = named.get(at.base)
+    others: list[Stage] = []
+    for stage in under:
+        others += [named[name] for name in stage.takes if name in named and named[name] not in (*under, *others)]
+    return under, others
+
+
+def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
+    """Rules for what the build copies; an earlier one for a path comes first."""
+    build = service.build
+    if build is None or not os.path.isdir(build.context):
+        return
+    dockerfile = os.path.normpath(os.path.join(build.context, build.dockerfile))
+    text = build.dockerfile_inline
+    if text is None:
+        data = proposals.read(dockerfile)
+        text = (data or b"").decode(errors="replace")
+    under, others = chain(stages(text), build.target)
+    given = loaded.model["services"][service.name].get("command") or ""
+    command = f"{given} {under[-1].command if under else ''}"
+    seen: set[str] = set()
+    for stage in (*under, *others):
+        for sources, target, line in stage.copies:
+            for rule in _copied(build.context, sources, target, f"{build.dockerfile}:{line}", command):
+                if stage in others:
+                    why = f"built in another stage ({build.dockerfile}:{line})"
+                    rule = Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore)  # noqa: PLW2901 - the same, built
+                if rule.path not in seen and (rule.target == "" or not _in_mount(service, rule.target)):
+                    seen.add(rule.path)
+                    yield rule
+    if build.dockerfile_inline is None and seen and os.path.isfile(dockerfile) and dockerfile not in seen:
+        yield Rule(dockerfile, Action.REBUILD, "the image is built by it")
+
+
+def _in_mount(service: Service, target: str) -> bool:
+    mount = mount_over(service, target)
+    return mount is not None and mount.type == "bind"
+
+
+def _copied(context: str, sources: Sequence[str], target: str, where: str, command: str) -> Iterator[Rule]:
+    for source in sources:
+        pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
+        for path in sorted(glob.glob(pattern)):
+            name = os.path.basename(path)
+            if os.path.isdir(path):
+                yield from _folder(path, target.rstrip("/") or "/", where, command)
+            elif MANIFESTS.fullmatch(name):
+                yield Rule(path, Action.REBUILD, "what it names is installed while the image is built")
+            else:
+                place = posixpath.join(target, name) if target.endswith("/") else target
+                yield Rule(path, _action(os.path.dirname(path), command), f"copied by {where}", place)
+
+
+def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
+    names = sorted(os.listdir(path))
+    manifests = [name for name in names if MANIFESTS.fullmatch(name)]
+    action = _action(path, command)
+    why = f"copied by {where}" + {
+        Action.REBUILD: "; the language is compiled",
+        Action.SYNC_RESTART: "; no reloader is in its command",
+    }.get(action, "")
+    made = (name for name in MADE if name in names or (name == "__pycache__" and _is_python(path)))
+    ignore = (*(f"{name}/" for name in made), *(manifests if action is not Action.REBUILD else ()))
+    yield Rule(path, action, why, "" if action is Action.REBUILD else target, ignore)
+    if action is not Action.REBUILD:
+        for name in manifests:
+            yield Rule(
+                os.path.join(path, name), Action.REBUILD, "what it names is installed while the image is built"
+            )
+
+
+def _is_python(path: str) -> bool:
+    return any(name.endswith(".py") for _, _, files in os.walk(path) for name in files)
+
+
+def _action(path: str, command: str) -> Action:
+    """What a change of sources takes: the language is told by the manifests beside or above them."""
+    names = {name for folder in (path, os.path.dirname(path)) if os.path.isdir(folder) for name in os.listdir(folder)}
+    if any(COMPILED.fullmatch(name) for name in names):
+        return Action.REBUILD
+    interpreted = any(INTERPRETED.fullmatch(name) for name in names)
+    return Action.SYNC_RESTART if interpreted and not RELOADERS.search(command) else Action.SYNC
+
+
+def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
+    """Whether a rule of the service, or one that is proposed already, is for the path."""
+    covering = [*((one.path, one.action) for one in service.watch if not is_bind_mounted(service, one))]
+    covering += [(one.path, one.action) for one in mounted]
+    if rule.action is Action.REBUILD:
+        covering = [(path, action) for path, action in covering if action is Action.REBUILD or path == rule.path]
+    return any(relative_to(rule.path, os.path.normpath(path)) is not None for path, _ in covering)
+
+
+def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
+    for mount in service.volumes:
+        source = os.path.normpath(mount.source or "")
+        if mount.type == "bind" and relative_to(source, folder) is not None and os.path.isdir(source):
+            names = os.listdir(source)
+            ignore = tuple(f"{name}/" for name in MADE if name in names)
+            why = "was a bind mount; what the container writes there stays in it from now on"
+            yield Rule(source, Action.SYNC, why, mount.target, ignore)
+
+
+def _unmount(file: Any, name: str, rule: Rule) -> bool:
+    """Whether the bind mount is an entry of this file, which is then gone."""
+    entries = file.service(name).get("volumes")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        parts = str(entry).split(":")
+        target = entry.get("target") if isinstance(entry, dict) else parts[1] if len(parts) > 1 else ""
+        if str(target).rstrip("/") == rule.target.rstrip("/"):
+            try:
+                file.draft.cut(["services", name, "volumes", index])
+            except ConfigError as error:
+                file.notes.append(f"{name}: the mount of {rule.target} stays: {error.message}")
+                return False
+            return True
+    return False
