@@ -96,8 +96,7 @@ def write(proposal: Proposal) -> None:
     made: list[str] = []
     try:
         for edit in proposal.edits:
-            if read(edit.path) != edit.before:
-                raise StateError(f"{edit.path} has changed meanwhile; nothing was written", hint="Try again.")
+            _unchanged(edit)
             made += _folders(os.path.dirname(edit.path))
             ready.append((os.path.join(os.path.dirname(edit.path), f".devenv-{secrets.token_hex(4)}~"), edit))
             _write(ready[-1][0], edit.after, _mode(edit))
@@ -116,6 +115,11 @@ def write(proposal: Proposal) -> None:
         if isinstance(error, OSError):
             raise StateError(f"nothing was written: {error.filename}: {error.strerror}") from None
         raise
+
+
+def _unchanged(edit: FileEdit) -> None:
+    if read(edit.path) != edit.before:
+        raise StateError(f"{edit.path} has changed meanwhile; nothing was written", hint="Try again.")
 
 
 def read(path: str) -> bytes | None:

@@ -17,7 +17,7 @@ from devenv.images.dockerfile import WORD, instructions
 from devenv.model.project import Action, Service
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import Proposal
-from devenv.scaffold.services import nearest, opened
+from devenv.scaffold.services import opened
 from devenv.scaffold.splice import flow
 from devenv.watch.faults import faults
 from devenv.watch.rules import is_bind_mounted, mount_over, relative_to

@@ -36,8 +36,8 @@ class Template:
     title: str
     service: str
     wiring: Mapping[str, str] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
+    volumes: Sequence[str] = ()
+    secrets: Sequence[str] = ()
     port: int = 0
     front: bool = False
     code: bool = False
@@ -57,9 +57,8 @@ def templates() -> dict[str, Template]:
     for file in sorted(name for name in os.listdir(folder) if name.endswith(".toml")):
         with open(os.path.join(folder, file), "rb") as source:
             data = tomllib.load(source)
-        lists = {key: tuple(data.pop(key, ())) for key in ("volumes", "secrets")}
         key = file.removesuffix(".toml")
-        found[key] = Template(key, **data, **lists)
+        found[key] = Template(key, **data)
     return found
 
 

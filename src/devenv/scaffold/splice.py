@@ -160,7 +160,7 @@ def _key(key: str, *, quoted: bool) -> str:
 
 def read(text: str) -> Part:
     """The file's mapping, with the places of everything that is written in it."""
-    events = yaml.parse(text, Loader=_LOADER)
+    events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
             return _part(text, event, events)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,5 +135,5 @@ def test_what_is_added_can_be_removed_to_the_byte(file: tuple[str, bool]) -> Non
     after = draft.verified()
     assert remove(after).verified() == text
     left = iter(after)
-    if "depends_on: [" not in text and not ("- cache" in text):
+    if "depends_on: [" not in text and "- cache" not in text:
         assert all(char in left for char in text), "a byte of the user's went"
