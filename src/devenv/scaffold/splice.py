@@ -1,7 +1,8 @@
 """A compose file edited by position: every other byte stays, and the result means what was meant.
 
 What goes in is told apart by its spelling from what was there, so that `cut` restores the bytes: a key that fills an
-empty `key:` is quoted, and a `depends_on` that was a list has its new entry in braces.
+empty `key:` is quoted, one that fills `{}` comes after a space, and where a `depends_on` was a list, its new entry
+is in braces.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-STARTED, HEALTHY, FLUSH = (
-    "{condition: service_started}",
-    "{condition: service_healthy}",
-    "{ condition: service_healthy }",
-)
+# How the entries of a list of names are written once it is a mapping: the new one, and the others. `flush` is for
+# dashes below the key itself, `json` for names in quotes.
+FORMS = {
+    "plain": ("%s: {condition: service_healthy}", ": {condition: service_started}"),
+    "flush": ("%s: { condition: service_healthy }", ": {condition: service_started}"),
+    "json": ('"%s": {"condition": "service_healthy"}', ': {"condition": "service_started"}'),
+}
 Path = Sequence[str | int]
 
 
@@ -185,7 +188,8 @@ def _part(text: str, event: Any, events: Iterator[Any]) -> Part:
             if part.kind == "list":
                 dash = text.rindex("-", 0, part.pairs[0][0].begin + 1)
                 part.column = dash - _line_begin(text, dash)
-        part.end = event.end_mark.index if part.flow else max(one.end for pair in part.pairs for one in pair)
+        closing: Any = event.end_mark
+        part.end = closing.index if part.flow else max(one.end for pair in part.pairs for one in pair)
     return part
 
 
@@ -255,7 +259,7 @@ def _put_flow(text: str, node: Part, entry: str) -> str:
     quoted = bool(node.pairs) and node.kind == "map" and all(name.quoted for name, _ in node.pairs)
     new = flow(yamlcore.construct(entry, file="-"), quoted=quoted)[1:-1]
     if not node.pairs:
-        return text[:opening] + new + text[opening:]
+        return f"{text[:opening]} {new}{text[opening:]}"
     name, value = node.pairs[-1]
     apart = _line_begin(text, name.begin) > opening
     gap = f",{_new_line(text)}{text[_line_begin(text, name.begin) : name.begin]}" if apart else ", "
@@ -333,10 +337,11 @@ def _cut(text: str, path: Path) -> str:
     if (index := node.find(path[-1])) is None:
         raise UnfitError(f"`{path[-1]}` is not written here", node.begin)
     name, value = node.pairs[index]
+    filled = text[_opening(text, node)] == " " if node.flow else name.quoted
+    if len(node.pairs) == 1 and above is not None and not filled:
+        return _cut(text, path[:-1])
     if node.flow:
         return _cut_flow(text, node, index)
-    if len(node.pairs) == 1 and above is not None and not name.quoted:
-        return _cut(text, path[:-1])
     begin = max(_before(text, name.begin), node.pairs[index - 1][1].end if index else 0)
     return text[:begin] + text[_tail(text, max(name.end, value.end), node.column + 1) :]
 
@@ -371,23 +376,25 @@ def _depends(text: str, path: Path) -> Part:
 def _conditions(text: str, path: Path, name: str) -> str:
     """The list of names as a mapping: each item loses its dash, and gets its condition behind it.
 
-    Where the dashes stand below the key itself, the names move in by two, which the new entry's spaces tell.
+    Where the dashes stand below the key itself, the names move in by two.
     """
-    node, above = _depends(text, path), _depends(text, path[:-1])
-    flush = not node.flow and node.column == above.column
+    node = _depends(text, path)
     if node.kind != "list":
         raise UnfitError("`depends_on` is an alias, which others share", node.begin)
+    form = "flush" if not node.flow and node.column == _depends(text, path[:-1]).column else "plain"
+    form = "json" if node.flow and node.pairs and all(item.quoted for item, _ in node.pairs) else form
+    healthy, started = FORMS[form]
     for item, _ in reversed(node.pairs):
         if item.kind != "scalar" or not (node.flow or text[item.begin - 2 : item.begin] == "- "):
             raise UnfitError("`depends_on` is a list that is written in an unusual way", item.begin)
-        text = f"{text[: item.end]}: {STARTED}{text[item.end :]}"
+        text = f"{text[: item.end]}{started}{text[item.end :]}"
         if not node.flow:
-            text = text[: item.begin - 2] + "  " * flush + text[item.begin :]
+            text = text[: item.begin - 2] + "  " * (form == "flush") + text[item.begin :]
     if not node.flow:
-        return _insert(text, path, f"{name}: {FLUSH if flush else HEALTHY}")
-    begin, end = _opening(text, node), node.end + len(f": {STARTED}") * len(node.pairs)
+        return _insert(text, path, healthy % name)
+    begin, end = _opening(text, node), node.end + len(started) * len(node.pairs)
     comma = ", " if node.pairs else ""
-    return f"{text[: begin - 1]}{{ {name}: {HEALTHY}{comma}{text[begin : end - 1]}}}{text[end:]}"
+    return f"{text[: begin - 1]}{{ {healthy % name}{comma}{text[begin : end - 1]}}}{text[end:]}"
 
 
 def _names(text: str, path: Path, name: str) -> str:
@@ -398,10 +405,10 @@ def _names(text: str, path: Path, name: str) -> str:
         raise UnfitError(f"`{name}` is no entry of its own in `depends_on`", node.begin)
     key, value = node.pairs[index]
     others = [pair for pair in node.pairs if pair[0] is not key]
-    said = text[key.begin : value.end]
-    made = said in (f"{name}: {HEALTHY}", f"{name}: {FLUSH}")
-    made = made and all(text[one.end : other.end] == f": {STARTED}" for one, other in others)
-    if not (made and (index == 0 and text[_opening(text, node) : key.begin] == " " if node.flow else others)):
+    said, rest = text[key.begin : value.end], {text[one.end : other.end] for one, other in others}
+    form = next((form for form, (new, old) in FORMS.items() if said == new % name and rest <= {old}), None)
+    first = index == 0 and text[_opening(text, node) : key.begin] == " "
+    if form is None or not (first if node.flow else others):
         return _cut(text, (*path, name))
     if node.flow:
         begin, end = value.end + (2 if others else 0), node.end
@@ -409,9 +416,8 @@ def _names(text: str, path: Path, name: str) -> str:
             text, end = text[: one.end] + text[other.end :], end - (other.end - one.end)
         return f"{text[: _opening(text, node) - 1]}[{text[begin : end - 1]}]{text[end:]}"
     text = _cut(text, (*path, name))
-    flush = 2 * said.endswith(FLUSH)
     for one, other in reversed(_depends(text, path).pairs):
-        text = f"{text[: one.begin - flush]}- {text[one.begin : one.end]}{text[other.end :]}"
+        text = f"{text[: one.begin - 2 * (form == 'flush')]}- {text[one.begin : one.end]}{text[other.end :]}"
     return text
 
 

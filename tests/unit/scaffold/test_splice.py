@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,30 @@ def test_what_is_added_can_be_removed_to_the_byte(file: tuple[str, bool]) -> Non
     left = iter(after)
     if "depends_on: [" not in text and "- cache" not in text:
         assert all(char in left for char in text), "a byte of the user's went"
+
+
+@pytest.mark.parametrize(
+    "services",
+    [
+        '{"web": {"image": "a"}}',
+        "{web: {}}",
+        "{ web: { image: a, depends_on: [ ] } }",
+        '{\n  "web": {\n    "image": "a",\n    "environment": [\n      "A=b"\n    ]\n  }\n}',
+        "{web: {environment: { }, depends_on: {}}, }",
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{services: %s}",
+        '{"services": %s, "volumes": {}}\n',
+        "{volumes: { }, services: %s}# end",
+        "volumes: { }\nservices: %s",
+    ],
+)
+def test_flow_style_stays_flow_style(services: str, around: str) -> None:
+    """JSON too: the addition is in braces, and removing gives the file back."""
+    text = around % services
+    after = add(text, "A=b" in text).verified()
+
+    assert remove(after).verified() == text
