@@ -9,7 +9,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from devenv.config.load import Loaded, Selection, load
 from devenv.errors import ConfigError, UsageError
@@ -17,7 +16,7 @@ from devenv.images.dockerfile import WORD, instructions
 from devenv.model.project import Action, Service
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import Proposal
-from devenv.scaffold.services import opened
+from devenv.scaffold.services import MainFile, opened
 from devenv.scaffold.splice import flow
 from devenv.watch.faults import faults
 from devenv.watch.rules import is_bind_mounted, mount_over, relative_to
@@ -250,7 +249,7 @@ def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
             yield Rule(source, Action.SYNC, why, mount.target, ignore)
 
 
-def _unmount(file: Any, name: str, rule: Rule) -> bool:
+def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
     """Whether the bind mount is an entry of this file, which is then gone."""
     entries = file.service(name).get("volumes")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):

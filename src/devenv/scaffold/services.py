@@ -63,7 +63,7 @@ def templates() -> dict[str, Template]:
 
 
 @dataclass(slots=True)
-class _File:
+class MainFile:
     """The project's main Compose file while it is edited, and the other files beside it."""
 
     source: Source
@@ -74,6 +74,7 @@ class _File:
 
     @property
     def services(self) -> dict[str, Any]:
+        """The services that this file defines, by name."""
         found = self.draft.model.get("services")
         return found if isinstance(found, dict) else {}
 
@@ -104,11 +105,11 @@ class _File:
         return FileEdit(os.path.realpath(self.source.path), self.before, bom + self.draft.verified().encode())
 
 
-def opened(selection: Selection) -> _File:
+def opened(selection: Selection) -> MainFile:
     """The project's main file, ready to be edited. Raises as `load` does for what is wrong in any file."""
     sources = read(find(selection.directory, selection.files), base=selection.directory)
     main = sources[0]
-    return _File(main, sources, proposals.read(main.path) or b"", Draft(main.text, main.shown))
+    return MainFile(main, sources, proposals.read(main.path) or b"", Draft(main.text, main.shown))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -183,7 +184,7 @@ def _name(wanted: str | None, kind: Template, taken: Iterable[str]) -> str:
     return wanted
 
 
-def _database(file: _File) -> str | None:
+def _database(file: MainFile) -> str | None:
     found = [name for name, model in file.services.items() if _repository(model).rpartition("/")[2] in _DATABASES]
     return found[0] if len(found) == 1 else None
 
@@ -193,7 +194,7 @@ def _repository(model: Any) -> str:
     return image.partition("@")[0].rpartition(":")[0] or image if isinstance(image, str) else ""
 
 
-def _values(kind: Template, name: str, to: str | None, file: _File) -> dict[str, str]:
+def _values(kind: Template, name: str, to: str | None, file: MainFile) -> dict[str, str]:
     values = {"name": name, "VAR": variable(name), "port": "", "to": to or "", "to_port": "", "condition": ""}
     if kind.port:
         numbers = {int(n) for one in everything(file.sources) for n in re.findall(r"\b\d{2,5}\b", one.text)}
@@ -224,13 +225,14 @@ def _entry(name: str, text: str) -> str:
     return f"{name}:\n" + "\n".join(f"  {line}" if line else line for line in text.strip("\n").split("\n"))
 
 
-def _wire(file: _File, to: str, name: str, wiring: Mapping[str, str]) -> None:
+def _wire(file: MainFile, to: str, name: str, wiring: Mapping[str, str]) -> None:
     environment = file.own(to, "environment")
     path = ["services", to, "environment"]
     for key, value in wiring.items():
-        if key in _keys(environment):
-            file.notes.append(f"{to} has {key} already, which stays as it is; the new service is at {_masked(value)}")
-        elif isinstance(environment, list):
+        if (wanted := key) in _keys(environment):
+            key = f"{variable(name)}_URL"  # noqa: PLW2901 - what is there stays, so ours gets another name
+            file.notes.append(f"{to} has {wanted} already, which stays as it is; the new service is in {key}")
+        if isinstance(environment, list):
             file.draft.insert(path, f'- "{key}={value}"')
         else:
             file.draft.insert(path, f"{key}: {value}")
@@ -242,10 +244,6 @@ def _keys(environment: Any) -> set[str]:
     if isinstance(environment, list):
         return {str(entry).partition("=")[0] for entry in environment}
     return {*environment} if isinstance(environment, dict) else set()
-
-
-def _masked(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)
 
 
 def _code(kind: Template, name: str, folder: str, values: Mapping[str, str]) -> Iterator[FileEdit]:
@@ -264,7 +262,7 @@ def _code(kind: Template, name: str, folder: str, values: Mapping[str, str]) -> 
             yield FileEdit(os.path.normpath(path), None, text.encode())
 
 
-async def _settings(file: _File, variables: Sequence[str]) -> list[FileEdit]:
+async def _settings(file: MainFile, variables: Sequence[str]) -> list[FileEdit]:
     """The variables in .env, with values where it has none; their names in .env.example; .env ignored by git."""
     folder = file.source.folder
     if not variables:
@@ -298,7 +296,7 @@ def _appended(data: bytes | None, lines: Sequence[str]) -> bytes:
     return data + gap + b"".join(line.encode() + end for line in lines)
 
 
-def _is_sent(file: _File, ignores: bytes | None) -> bool:
+def _is_sent(file: MainFile, ignores: bytes | None) -> bool:
     """Whether a build of the project's folder would get .env, and an image could keep it."""
     builds = [model.get("build") for model in file.services.values() if isinstance(model, dict)]
     contexts = [build.get("context") if isinstance(build, dict) else build for build in builds]
@@ -351,13 +349,13 @@ async def remove(selection: Selection, name: str) -> Proposal:
     return Proposal(file.source.folder, (edit,), tuple(file.notes))
 
 
-def _wired(file: _File, other: str, name: str, model: Mapping[str, Any]) -> list[str]:
+def _wired(file: MainFile, other: str, name: str, model: Mapping[str, Any]) -> list[str]:
     """The variables of another service that `add` set for this one."""
     kinds = [
         kind for kind in templates().values() if kind.image == _repository(model) or (kind.code and "build" in model)
     ]
     values = {"name": name, "VAR": variable(name)}
-    keys = {render(key, values) for kind in kinds for key in kind.wiring}
+    keys = {f"{values['VAR']}_URL", *(render(key, values) for kind in kinds for key in kind.wiring)}
     host = re.compile(rf"(?:^|[/@]){re.escape(name)}(?::|$)")
     environment = file.service(other).get("environment") if other != name else None
     return [key for key, value in _pairs(environment) if key in keys and host.search(value)]
@@ -372,7 +370,7 @@ def _pairs(environment: Any) -> Iterator[tuple[str, str]]:
         yield from ((str(key), str(value)) for key, value in environment.items())
 
 
-def _unwire(file: _File, other: str, name: str, keys: Sequence[str], *, depends: bool) -> None:
+def _unwire(file: MainFile, other: str, name: str, keys: Sequence[str], *, depends: bool) -> None:
     if depends:
         file.draft.independ(["services", other, "depends_on"], name)
     for key in reversed(keys):
@@ -383,7 +381,7 @@ def _unwire(file: _File, other: str, name: str, keys: Sequence[str], *, depends:
         file.draft.cut(["services", other, "environment", at])
 
 
-def _own_volumes(file: _File, name: str) -> list[str]:
+def _own_volumes(file: MainFile, name: str) -> list[str]:
     """The volumes `NAME-...` that the service alone mounts, the last one first."""
     declared = file.draft.model.get("volumes")
     used = {other: _sources(file.service(other)) for other in file.services}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
         "free_port",
         lambda _, wanted, besides: next(port for port in range(wanted + 1, 65536) if port not in besides),
     )
-    real = services.secrets.token_hex
-    monkeypatch.setattr(services.secrets, "token_hex", lambda count: "s" * 32 if count == 16 else real(count))
+    real = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "s" * 32 if count == 16 else real(count))
 
 
 def project(folder: Path, text: str) -> Selection:
@@ -130,13 +131,18 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     proposal = add(project(tmp_path, text), "postgres", to="web")
     found = model(edited(proposal))["services"]
 
-    assert found["web"]["environment"] == {"DATABASE_URL": "mine"}
+    assert found["web"]["environment"].pop("DATABASE_URL") == "mine"
+    assert found["web"]["environment"] == {
+        "POSTGRES_2_URL": "postgresql://app:${POSTGRES_2_PASSWORD}@postgres-2:5432/app"
+    }
     assert found["web"]["depends_on"] == {"postgres-2": {"condition": "service_healthy"}}
-    assert any("has DATABASE_URL already" in note and "***" in note for note in proposal.notes)
+    assert (
+        "web has DATABASE_URL already, which stays as it is; the new service is in POSTGRES_2_URL" in proposal.notes
+    )
 
 
 def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
-    """Without --to, it stands before the only database, waits as far as that has a health check, and takes a free port."""
+    """Without --to, it stands before the only database, waits as that allows, and takes a free port."""
     text = 'services:\n  data: {image: "postgres:17"}\n  web: {image: w, ports: ["8081:80"]}\n'
     found = model(edited(add(project(tmp_path, text), "adminer")))["services"]["adminer"]
 
@@ -184,8 +190,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
             "x-e: &e {A: b}\nservices:\n  web:\n    environment: *e\n",
             "redis",
             {"to": "web"},
-            "compose.yml:4: `environment` is an alias, which others share; nothing was written | By hand, in "
-            'services.web.environment: {REDIS_URL: "redis://redis:6379/0"}',
+            "compose.yml:4: `environment` is an alias, which others share; nothing was written",
         ),
         (
             "services:\n  web: &w\n    image: a\n  two: *w\n",

@@ -1,0 +1,114 @@
+"""What `devenv add` writes, as both Compose versions and devenv's own loader see it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devenv.scaffold.services import templates
+from support import cli
+
+MINE = """\
+# mine
+services:
+    web:
+        build: .
+        depends_on: [cache] # fast
+        volumes:
+            - ./static:/srv/static
+            - data:/data
+    cache: { image: "redis:8" }
+volumes: { data: }
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a Compose file in a style of its own."""
+    folder = tmp_path / "project"
+    (folder / "app").mkdir(parents=True)
+    (folder / "static").mkdir()
+    (folder / "app/main.py").touch()
+    (folder / "requirements.txt").touch()
+    (folder / "compose.yml").write_text(MINE, encoding="utf-8")
+    (folder / "Dockerfile").write_text(
+        "FROM python:3\nWORKDIR /srv\nCOPY . .\nCMD python app/main.py\n", encoding="utf-8"
+    )
+    return folder
+
+
+def compose_config(folder: Path, env: dict[str, str]) -> str:
+    """What Compose itself makes of the project, without a word of warning."""
+    command = ["docker", "compose", "--profile", "*", "config"]
+    done = subprocess.run(command, cwd=folder, env=cli._environment(env), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_every_service_is_valid_and_can_be_removed(
+    project: Path, compose_env: dict[str, str], state_env: dict[str, str]
+) -> None:
+    """All of them in one file: Compose and devenv accept each step, and after all removals the file is what it was."""
+    env = compose_env | state_env
+    added = []
+    for kind, template in templates().items():
+        arguments = [f"my-{kind}", "--template", kind] if template.code else [kind, "--name", f"my-{kind}"]
+        done = cli.run("add", *arguments, "--to", "web", "--yes", cwd=project, env=env)
+        assert done.returncode == 0, done.stderr
+        added.append(f"my-{kind}")
+    resolved = compose_config(project, env)
+    assert all(f"\n  {name}:\n" in resolved for name in added)
+    assert list(project.glob(".devenv-*")) == []
+
+    for name in reversed(added):
+        done = cli.run("remove", name, "--yes", cwd=project, env=env)
+        assert done.returncode == 0, done.stderr
+    assert (project / "compose.yml").read_text(encoding="utf-8") == MINE
+
+
+def test_rules_are_proposed_explained_and_loaded(
+    project: Path, compose_env: dict[str, str], state_env: dict[str, str]
+) -> None:
+    """The mount becomes a rule, the sources and manifests get theirs, and a second time there is nothing to add."""
+    env = compose_env | state_env
+    done = cli.run("add", "rules", "web", "--from-mounts", "--yes", cwd=project, env=env)
+    assert done.returncode == 0, done.stderr
+    text = (project / "compose.yml").read_text(encoding="utf-8")
+    again = cli.run("add", "rules", "--yes", cwd=project, env=env)
+
+    assert "./static:/srv/static" not in text
+    assert "            - data:/data\n" in text
+    assert "web: sync+restart .: copied by Dockerfile:3; no reloader is in its command" in done.stderr
+    assert "web: rebuild ./requirements.txt" in done.stderr
+    assert "web: sync ./static: was a bind mount" in done.stderr
+    assert "nothing to add" in again.stderr
+    assert "- action: sync+restart" in compose_config(project, env) or "action: sync+restart" in compose_config(
+        project, env
+    )
+
+
+def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) -> None:
+    """Exit code 2 and what to type; --dry-run shows it; an error of Compose's comes before any file."""
+    for arguments, code, said in (
+        (("add", "redis"), 2, "--dry-run shows it, --yes writes it"),
+        (("add", "redis", "--dry-run"), 0, "nothing was written"),
+        (("add", "rules", "web", "--name", "x"), 2, "`add rules` takes a service"),
+        (("add", "redis", "web"), 2, "go with `rules`"),
+        (("remove", "cache"), 2, "`cache` is needed by web"),
+    ):
+        done = cli.run(*arguments, cwd=project, env=state_env)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert (project / "compose.yml").read_text(encoding="utf-8") == MINE
+
+    (project / "compose.yml").write_text(MINE.replace("cache]", "cahce]"), encoding="utf-8")
+    done = cli.run("add", "redis", "--yes", cwd=project, env=state_env)
+    assert (done.returncode, "compose.yml:5" in done.stderr) == (5, True), done.stderr
+    assert sorted(path.name for path in project.iterdir()) == [
+        "Dockerfile",
+        "app",
+        "compose.yml",
+        "requirements.txt",
+        "static",
+    ]
