@@ -1,0 +1,115 @@
+"""Services that `devenv add` put into somebody's file, brought up, edited, and taken out again."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from support import cli, engine
+from support.stack import Stack
+from support.upper import Up
+
+APP = """\
+# The app, in its author's own style.
+services:
+
+    web:   # says nothing
+        image: {image}
+        command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 1 & wait $$!; done"]
+        expose: [80]
+"""
+TOOLS = {"adminer": "postgres", "phpmyadmin": "mysql"}
+EDITS = {
+    "nginx": (
+        "default.conf",
+        "location = /proxy-health {",
+        'location = /new { return 200 "edited"; }\n location = /proxy-health {',
+    ),
+    "caddy": ("Caddyfile", "respond /proxy-health 204", 'respond /new "edited"\n\trespond /proxy-health 204'),
+    "fastapi": (
+        "app/main.py",
+        '@app.get("/")',
+        '@app.get("/new")\ndef new() -> str:\n    return "edited"\n\n\n@app.get("/")',
+    ),
+    "express": (
+        "src/server.js",
+        'app.get("/",',
+        'app.get("/new", (request, response) => response.send("edited"));\napp.get("/",',
+    ),
+}
+CODE = ("fastapi", "express")
+
+
+def devenv(stack: Stack, *arguments: str) -> None:
+    done = cli.run(*arguments, "--yes", cwd=stack.folder, env=stack.env)
+    assert done.returncode == 0, done.stderr
+
+
+def app(stack: Stack) -> str:
+    text = APP.format(image=engine.BASE_IMAGE)
+    stack.write("compose.yml", text)
+    return text
+
+
+def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
+    """It is healthy, the app's own variable opens it, and without it the file is what it was."""
+    before = app(stack)
+    devenv(stack, "add", "postgres", "--name", "db", "--to", "web")
+    run = up.ready(stack, "--stand-ins")
+    url = engine.docker("exec", stack.container("web"), "sh", "-c", "echo $DATABASE_URL")
+    said = engine.docker("exec", stack.container("db"), "psql", url, "-Atc", "select 40 + 2")
+    assert run.stop() == 130
+    devenv(stack, "remove", "db")
+
+    assert re.fullmatch(r"postgresql://app:[0-9a-f]{32}@db:5432/app", url)
+    assert said == "42"
+    assert (stack.folder / "compose.yml").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["mysql", "mariadb", "valkey", "redis", "rabbitmq", "memcached", *TOOLS, *EDITS])
+def test_every_service_is_healthy_and_takes_edits(kind: str, up: Up, stack: Stack) -> None:
+    """As shipped: up, an edit of its files arrives where it has some, and taken out the file is what it was."""
+    before = app(stack)
+    to = "web"
+    if kind in TOOLS:
+        to = "db"
+        devenv(stack, "add", TOOLS[kind], "--name", "db")
+    added = ["new", "--template", kind] if kind in CODE else [kind, "--name", "new"]
+    devenv(stack, "add", *added, "--to", to)
+    arguments = ["--profile", "tools"] if kind in TOOLS else []
+    run = up(stack, "--stand-ins", "--timeout", "600", *arguments)
+    run.wait_for("ready", timeout=600)
+    if kind in EDITS:
+        name, old, new = EDITS[kind]
+        file = stack.folder / "new" / name
+        file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        assert "edited" in answer(port(stack), "/new")
+    assert run.stop() == 130
+    engine.succeeds("rmi", f"{stack.name}-new")
+    for name in ["new", *(["db"] if kind in TOOLS else [])]:
+        devenv(stack, "remove", name)
+
+    assert (stack.folder / "compose.yml").read_text(encoding="utf-8") == before
+
+
+def port(stack: Stack) -> str:
+    found = re.search(r'"127\.0\.0\.1:(\d+):', (stack.folder / "compose.yml").read_text(encoding="utf-8"))
+    assert found is not None
+    return found[1]
+
+
+def answer(port: str, path: str, seconds: float = 30) -> str:
+    """What is served there, once it is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as found:
+                return str(found.read().decode())
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline, f"{path} was not served within {seconds} s"
+            time.sleep(0.2)
