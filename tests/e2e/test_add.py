@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ import pytest
 
 from support import cli, engine
 from support.stack import Stack
+from support.terminal import Terminal
 from support.upper import Up
 
 APP = """\
@@ -68,6 +70,18 @@ def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
     assert re.fullmatch(r"postgresql://app:[0-9a-f]{32}@db:5432/app", url)
     assert said == "42"
     assert (stack.folder / "compose.yml").read_text(encoding="utf-8") == before
+
+
+def test_a_person_is_asked_first(stack: Stack) -> None:
+    """On a terminal: the diff in colours, what is to be said of it, and a question that a no ends with nothing done."""
+    before = app(stack)
+    command = [sys.executable, "-m", "devenv", "add", "redis", "--to", "web"]
+    for answer, written in (("n", False), ("y", True)):
+        with Terminal(*command, cwd=stack.folder, env={**stack.env, "CI": "", "TERM": "xterm"}) as terminal:
+            terminal.until(r"\[32m\+ +redis:[\s\S]*Write this\? \[Y/n\]")
+            terminal.type(f"{answer}\n")
+            assert terminal.process.wait(30) == 0
+        assert ((stack.folder / "compose.yml").read_text(encoding="utf-8") != before) == written
 
 
 @pytest.mark.long

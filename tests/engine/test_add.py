@@ -50,7 +50,7 @@ def compose_config(folder: Path, env: dict[str, str]) -> str:
 def test_every_service_is_valid_and_can_be_removed(
     project: Path, compose_env: dict[str, str], state_env: dict[str, str]
 ) -> None:
-    """All of them in one file: Compose and devenv accept each step, and after all removals the file is what it was."""
+    """All in one file: Compose and devenv accept each step, and after all removals the file is what it was."""
     env = compose_env | state_env
     added = []
     for kind, template in templates().items():
@@ -79,14 +79,13 @@ def test_rules_are_proposed_explained_and_loaded(
     again = cli.run("add", "rules", "--yes", cwd=project, env=env)
 
     assert "./static:/srv/static" not in text
+    assert 'ignore: ["__pycache__/", ".env", ' in text
     assert "            - data:/data\n" in text
     assert "web: sync+restart .: copied by Dockerfile:3; no reloader is in its command" in done.stderr
     assert "web: rebuild ./requirements.txt" in done.stderr
     assert "web: sync ./static: was a bind mount" in done.stderr
     assert "nothing to add" in again.stderr
-    assert "- action: sync+restart" in compose_config(project, env) or "action: sync+restart" in compose_config(
-        project, env
-    )
+    assert "action: sync+restart" in compose_config(project, env)
 
 
 def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) -> None:

@@ -80,24 +80,19 @@ def _settle(
     from devenv.scaffold.proposal import write  # noqa: PLC0415 - as above
 
     proposal = anyio.run(workflow)
-    window = options.console(output)
-    diff = proposal.diff()
-    if proposal.edits and not dry_run and not yes:
-        if not sys.stdin.isatty() or output is Output.JSON:
-            raise UsageError(
-                "nobody can be asked here, so nothing was written", hint="--dry-run shows it, --yes writes it."
-            )
+    window, diff = options.console(output), proposal.diff()
+    ask = bool(proposal.edits) and not dry_run and not yes
+    if ask and (output is Output.JSON or not sys.stdin.isatty()):
+        hint = "--dry-run shows it, --yes writes it."
+        raise UsageError("nobody can be asked here, so nothing was written", hint=hint)
+    if output is Output.TEXT:
         window.diff(diff)
-        yes = typer.confirm("Write this?", default=True, err=True)
-        diff = []
-    written = yes and bool(proposal.edits) and not dry_run
+        for note in proposal.notes:
+            window.aside(note)
+    written = bool(proposal.edits) and not dry_run and (yes or typer.confirm("Write this?", default=True, err=True))
     if written:
         write(proposal)
     if output is Output.JSON:
         window.answer({"written": written, "diff": diff, "notes": proposal.notes}, ())
-        return
-    window.diff(diff)
-    for note in proposal.notes:
-        window.aside(note)
-    if proposal.edits and not written:
+    elif proposal.edits and not written:
         window.aside("nothing was written")

@@ -74,6 +74,8 @@ async def check(selection: Selection, edit: FileEdit, variables: Collection[str]
             await load(selection, faults=faults)  # it raises what was wrong before
             message = f"Compose refuses the result, nothing was written: {error.message}"
             raise ConfigError(message, hint=error.hint, file=os.path.relpath(edit.path)) from None
+        except OSError as error:
+            raise StateError(f"{folder} cannot be written to: {error.strerror}") from None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(copy)

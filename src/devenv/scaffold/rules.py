@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -29,6 +30,8 @@ MANIFESTS = re.compile(
 COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
 INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
 RELOADERS = re.compile(r"--reload|--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b")
+INSTALLED = "what it names is installed while the image is built"
+BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
 MADE = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
 
 
@@ -132,7 +135,9 @@ def _copy(stage: Stage, rest: str, line: int) -> None:
         stage.takes += taken
         return
     plain = re.sub(r"^(--\S+\s+)+", "", rest)
-    words = json.loads(plain) if plain.startswith("[") else [word.strip("\"'") for word in WORD.findall(plain)]
+    words = [word.strip("\"'") for word in WORD.findall(plain)]
+    with contextlib.suppress(ValueError):
+        words = [str(word) for word in json.loads(plain)]
     if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in words):
         target = posixpath.join(stage.folder, words[-1])
         into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
@@ -193,7 +198,7 @@ def _copied(context: str, sources: Sequence[str], target: str, where: str, comma
             if os.path.isdir(path):
                 yield from _folder(path, target.rstrip("/") or "/", where, command)
             elif MANIFESTS.fullmatch(name):
-                yield Rule(path, Action.REBUILD, "what it names is installed while the image is built")
+                yield Rule(path, Action.REBUILD, INSTALLED)
             else:
                 place = posixpath.join(target, name) if target.endswith("/") else target
                 yield Rule(path, _action(os.path.dirname(path), command), f"copied by {where}", place)
@@ -203,18 +208,19 @@ def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
     names = sorted(os.listdir(path))
     manifests = [name for name in names if MANIFESTS.fullmatch(name)]
     action = _action(path, command)
-    why = f"copied by {where}" + {
-        Action.REBUILD: "; the language is compiled",
-        Action.SYNC_RESTART: "; no reloader is in its command",
-    }.get(action, "")
     made = (name for name in MADE if name in names or (name == "__pycache__" and _is_python(path)))
-    ignore = (*(f"{name}/" for name in made), *(manifests if action is not Action.REBUILD else ()))
-    yield Rule(path, action, why, "" if action is Action.REBUILD else target, ignore)
+    private = (name for name in (".env",) if name in names)
+    ignore = (*(f"{name}/" for name in made), *private, *(manifests if action is not Action.REBUILD else ()))
+    yield Rule(
+        path,
+        action,
+        f"copied by {where}{BECAUSE.get(action, '')}",
+        "" if action is Action.REBUILD else target,
+        ignore,
+    )
     if action is not Action.REBUILD:
         for name in manifests:
-            yield Rule(
-                os.path.join(path, name), Action.REBUILD, "what it names is installed while the image is built"
-            )
+            yield Rule(os.path.join(path, name), Action.REBUILD, INSTALLED)
 
 
 def _is_python(path: str) -> bool:

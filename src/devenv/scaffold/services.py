@@ -22,7 +22,7 @@ from devenv.scaffold.proposal import FileEdit, Proposal
 from devenv.scaffold.splice import Draft
 from devenv.templates import templates_folder
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACE = re.compile(r"\{\{ (\w+) \}\}")
 _DATABASES = ("postgres", "mysql", "mariadb")
 BOM = b"\xef\xbb\xbf"
@@ -177,7 +177,7 @@ def _name(wanted: str | None, kind: Template, taken: Iterable[str]) -> str:
     if wanted is None:
         return next(name for name in (kind.key, *(f"{kind.key}-{n}" for n in range(2, 1000))) if name not in names)
     if not NAME.fullmatch(wanted):
-        hint = "It is made of a-z, 0-9, `_` and `-`, and begins with a letter or digit."
+        hint = "It is made of a-z, 0-9, `_` and `-`, begins with a letter, and is no word of YAML's."
         raise UsageError(f"`{wanted}` is not a name for a service", hint=hint)
     if wanted in names:
         raise UsageError(f"there is a service `{wanted}` already", hint="Give another name with --name.")
@@ -209,7 +209,7 @@ def _values(kind: Template, name: str, to: str | None, file: MainFile) -> dict[s
 
 def variable(name: str) -> str:
     """What the variables of a service begin with."""
-    return re.sub(r"\W|^(?=\d)", "_", name).upper().replace("-", "_")
+    return name.upper().replace("-", "_")
 
 
 def _port(model: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,9 +110,7 @@ class Draft:
         now = yamlcore.construct(self.text, file=self.file)
         _drop(self.model, (*path, name), now)
         left = _at(self.model, path)
-        if isinstance(_at(now, path), list) and all(
-            value == {"condition": "service_started"} for value in left.values()
-        ):
+        if isinstance(_at(now, path), list) and all(one == {"condition": "service_started"} for one in left.values()):
             _at(self.model, path[:-1])[path[-1]] = list(left)
 
     def verified(self) -> str:
@@ -123,14 +121,13 @@ class Draft:
             raise ConfigError(message, hint=hint, file=self.file)
         return self.text
 
-    def _edited(self, edit: Any, path: Path, *more: str) -> str:
+    def _edited(self, edit: Callable[..., str], path: Path, *more: str) -> str:
         try:
-            return str(edit(self.text, path, *more))
+            return edit(self.text, path, *more)
         except UnfitError as error:
             line = self.text.count("\n", 0, error.index) + 1
-            raise ConfigError(
-                f"{error}; nothing was written", hint=by_hand(path, *more), file=self.file, line=line
-            ) from None
+            message, hint = f"{error}; nothing was written", by_hand(path, *more)
+            raise ConfigError(message, hint=hint, file=self.file, line=line) from None
 
 
 def by_hand(path: Path, *more: str) -> str:
@@ -143,11 +140,8 @@ def by_hand(path: Path, *more: str) -> str:
 def flow(value: Any, *, quoted: bool = False) -> str:
     """A value on one line; `quoted` as JSON has it."""
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items())
-            + "}"
-        )
+        pairs = (f"{_key(key, quoted=quoted)}: {flow(item, quoted=quoted)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(item, quoted=quoted) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)
