@@ -73,7 +73,7 @@ def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
 
 
 def test_a_person_is_asked_first(stack: Stack) -> None:
-    """On a terminal: the diff in colours, what is to be said of it, and a question that a no ends with nothing done."""
+    """On a terminal: the diff in colours, and a question that a no ends with nothing done."""
     before = app(stack)
     command = [sys.executable, "-m", "devenv", "add", "redis", "--to", "web"]
     for answer, written in (("n", False), ("y", True)):

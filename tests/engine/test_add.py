@@ -32,6 +32,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "static").mkdir()
     (folder / "app/main.py").touch()
     (folder / "requirements.txt").touch()
+    (folder / ".env").touch()
     (folder / "compose.yml").write_text(MINE, encoding="utf-8")
     (folder / "Dockerfile").write_text(
         "FROM python:3\nWORKDIR /srv\nCOPY . .\nCMD python app/main.py\n", encoding="utf-8"

@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devenv.config.load import Loaded, Selection, load
 from devenv.errors import ConfigError, UsageError
@@ -30,7 +30,6 @@ MANIFESTS = re.compile(
 COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
 INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
 RELOADERS = re.compile(r"--reload|--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b")
-INSTALLED = "what it names is installed while the image is built"
 BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
 MADE = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
 
@@ -86,7 +85,8 @@ async def rules(selection: Selection, name: str | None, *, from_mounts: bool = F
             continue
         mounted = list(_from_mounts(service, folder)) if from_mounts else []
         mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
-        found = [*mounted, *(rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted))]
+        built = (rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted))
+        found = [*mounted, *(_without(rule, mounted) for rule in built)]
         if found:
             file.own(service.name, "develop")
             entries = "\n".join(rule.entry(folder) for rule in found)
@@ -182,7 +182,7 @@ def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
                     seen.add(rule.path)
                     yield rule
     if build.dockerfile_inline is None and seen and os.path.isfile(dockerfile) and dockerfile not in seen:
-        yield Rule(dockerfile, Action.REBUILD, "the image is built by it")
+        yield _rebuild(dockerfile)
 
 
 def _in_mount(service: Service, target: str) -> bool:
@@ -198,7 +198,7 @@ def _copied(context: str, sources: Sequence[str], target: str, where: str, comma
             if os.path.isdir(path):
                 yield from _folder(path, target.rstrip("/") or "/", where, command)
             elif MANIFESTS.fullmatch(name):
-                yield Rule(path, Action.REBUILD, INSTALLED)
+                yield _rebuild(path)
             else:
                 place = posixpath.join(target, name) if target.endswith("/") else target
                 yield Rule(path, _action(os.path.dirname(path), command), f"copied by {where}", place)
@@ -220,11 +220,21 @@ def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
     )
     if action is not Action.REBUILD:
         for name in manifests:
-            yield Rule(os.path.join(path, name), Action.REBUILD, INSTALLED)
+            yield _rebuild(os.path.join(path, name))
+
+
+def _rebuild(path: str) -> Rule:
+    names = not MANIFESTS.fullmatch(name := os.path.basename(path)) or name.startswith("Dockerfile")
+    why = "the image is built by it" if names else "what it names is installed while the image is built"
+    return Rule(path, Action.REBUILD, why)
 
 
 def _is_python(path: str) -> bool:
-    return any(name.endswith(".py") for _, _, files in os.walk(path) for name in files)
+    for _, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if name not in MADE and not name.startswith(".")]
+        if any(name.endswith(".py") for name in files):
+            return True
+    return False
 
 
 def _action(path: str, command: str) -> Action:
@@ -243,6 +253,12 @@ def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
     if rule.action is Action.REBUILD:
         covering = [(path, action) for path, action in covering if action is Action.REBUILD or path == rule.path]
     return any(relative_to(rule.path, os.path.normpath(path)) is not None for path, _ in covering)
+
+
+def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
+    """The rule without the folders that have one of their own."""
+    inside = (relative_to(one.path, rule.path) for one in mounted)
+    return replace(rule, ignore=(*rule.ignore, *(f"{path}/" for path in inside if path)))
 
 
 def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
