@@ -165,3 +165,21 @@ def test_flow_style_stays_flow_style(services: str, around: str) -> None:
     after = add(text, "A=b" in text).verified()
 
     assert remove(after).verified() == text
+
+
+KEPT = "services:\n  web2: {image: x}\n\n  web:\n    environment:\n      A: |+\n        text\n\n\n"
+
+
+@pytest.mark.parametrize("end", ["", "...\n", "# the end", "    # in web\n"])
+def test_empty_lines_that_count_are_left_alone(end: str) -> None:
+    """A block scalar with `+` keeps exactly the empty lines that it has, also between spaced services."""
+    assert remove(add(KEPT + end, listed=False).verified()).verified() == KEPT + end
+
+
+def test_comments_stay_with_what_they_are_about() -> None:
+    """What is commented out below the last service stays there, and the new one comes after it."""
+    text = "services:\n  web:\n    image: a\n    # of web\n  # old:\n  #   image: r\n# the end\n"
+    draft = Draft(text, "c")
+    draft.insert(["services"], "db:\n  image: x")
+
+    assert draft.verified() == text.replace("# the end", "  db:\n    image: x\n# the end")
