@@ -19,7 +19,7 @@ from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.preflight.facts import LOOPBACK, free_port
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import FileEdit, Proposal
-from devenv.scaffold.splice import Draft
+from devenv.scaffold.splice import Draft, flow
 from devenv.templates import templates_folder
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
@@ -99,6 +99,16 @@ class MainFile:
             raise ConfigError(message, hint=hint, file=self.source.shown, line=line)
         return value
 
+    def networks(self, name: str) -> list[str]:
+        """The networks that a service names, also by a merge; without one it is in the default network."""
+        self.service(name)
+        node = yamlcore.at(self.source.node, ("services", name, "networks"))
+        return [
+            str(key.value)
+            for key in (*yamlcore.strings(node), *(key for key, _ in yamlcore.items(node)))
+            if key.value
+        ]
+
     def edit(self) -> FileEdit:
         """The verified edit."""
         bom = BOM if self.before.startswith(BOM) else b""
@@ -137,13 +147,13 @@ async def add(
     if kind.front and to is None:
         raise UsageError(f"{kind.key} stands before another service", hint=f"devenv add {kind.key} --to SERVICE")
     values = _values(kind, name, to, file)
-    file.draft.insert(["services"], _entry(name, render(kind.service, values)))
+    shared = file.networks(to) if to is not None else []
+    text = render(kind.service, values) + (f"networks: {flow(shared)}\n" if shared else "")
+    file.draft.insert(["services"], _entry(name, text))
     for volume in kind.volumes:
         file.draft.insert(["volumes"], f"{name}-{volume}:")
     if to is not None and not kind.front:
         _wire(file, to, name, {render(key, values): render(value, values) for key, value in kind.wiring.items()})
-    elif to is not None:
-        file.service(to)
     edit = file.edit()
     variables = [f"{values['VAR']}_{secret}" for secret in kind.secrets]
     await proposals.check(selection, edit, variables)

@@ -141,6 +141,16 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("networks", ["networks: [back]", "networks: {back: {aliases: [w]}}", "<<: *n"])
+def test_a_service_is_in_the_networks_of_the_one_that_uses_it(networks: str, tmp_path: Path) -> None:
+    """Else it could not be reached; in the default network, nothing is said."""
+    head = "x-n: &n {networks: [back]}\nnetworks: {back: }\nservices:\n  web:\n    image: w\n"
+    selection = project(tmp_path, f"{head}    {networks}\n")
+
+    assert model(edited(add(selection, "redis", to="web")))["services"]["redis"]["networks"] == ["back"]
+    assert "networks" not in model(edited(add(selection, "redis")))["services"]["redis"]
+
+
 def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
     """Without --to, it stands before the only database, waits as that allows, and takes a free port."""
     text = 'services:\n  data: {image: "postgres:17"}\n  web: {image: w, ports: ["8081:80"]}\n'
@@ -203,6 +213,12 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
             "redis",
             {"to": "web"},
             "compose.yml:2: `web` gets its `environment` by a merge",
+        ),
+        (
+            "x-b: &b\n  depends_on: [a]\nservices:\n  web:\n    <<: *b\n",
+            "redis",
+            {"to": "web"},
+            "compose.yml:2: `web` gets its `depends_on` by a merge",
         ),
     ],
 )
