@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv.cli import options
-from devenv.cli.options import Files, Format, Output, Profiles
+from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
 if TYPE_CHECKING:
     from devenv.scaffold.proposal import Proposal
 
 RULES = "rules"
+KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
+--template fastapi|express, a name of your own; `rules` for watch rules."""
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff, write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")]
 
 
 def add(
-    what: Annotated[str, typer.Argument(metavar="SERVICE|rules", help="What to add, or `rules` for watch rules.")],
+    what: Annotated[str, typer.Argument(metavar="SERVICE|rules", help=KNOWN)],
     service: Annotated[str | None, typer.Argument(help="With `rules`: the service that gets them.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the new service.")] = None,
     to: Annotated[
@@ -35,11 +37,12 @@ def add(
     dry_run: DryRun = False,
     yes: Yes = False,
     file: Files = None,
+    project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
     """Add a service to the Compose file, or watch rules to a service."""
-    selection = options.selection(file, None, profile)
+    selection = options.selection(file, project_name, profile)
     if what == RULES:
         if name or to or template:
             raise UsageError("`add rules` takes a service and --from-mounts", hint="devenv add rules [SERVICE]")
@@ -59,13 +62,14 @@ def remove(
     dry_run: DryRun = False,
     yes: Yes = False,
     file: Files = None,
+    project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
     """Take a service out of the Compose file, with what `add` put into others for it."""
     from devenv.scaffold.services import remove as workflow  # noqa: PLC0415 - `--help` must not pay for it
 
-    selection = options.selection(file, None, profile)
+    selection = options.selection(file, project_name, profile)
     _settle(lambda: workflow(selection, service), output, dry_run=dry_run, yes=yes)
 
 

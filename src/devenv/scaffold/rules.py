@@ -93,10 +93,8 @@ async def rules(selection: Selection, name: str | None, *, from_mounts: bool = F
             file.draft.insert(["services", service.name, "develop", "watch"], entries)
         file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in found]
     if not file.notes:
-        where = f"`{name}` has" if name else "the services have"
-        return Proposal(
-            folder, (), (f"nothing to add: {where} rules for what is copied from this machine, or nothing is",)
-        )
+        nothing = "nothing to add: what is copied from this machine has rules already, or nothing is copied"
+        return Proposal(folder, (), (nothing,))
     edit = file.edit()
     await proposals.check(selection, edit, ())
     return Proposal(folder, (edit,) if edit.after != edit.before else (), tuple(file.notes))

@@ -202,7 +202,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _line_begin(text: str, at: int) -> int:
-    return max((found.end() for found in _BREAK.finditer(text, 0, at)), default=0)
+    return 1 + max(text.rfind(mark, 0, at) for mark in "\n\r\x85\u2028\u2029")
 
 
 def _tail(text: str, at: int, column: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from devenv.cli.add import KNOWN
 from devenv.config import yamlcore
 from devenv.config.load import Selection
 from devenv.errors import ConfigError, DevenvError, UsageError
@@ -331,3 +332,8 @@ def test_an_impossible_insert_is_an_error_with_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
         Draft("a: 1\nservices:\n  - x\n", "c.yml").insert(["services"], "db:\n  image: x")
     assert caught.value.where == "c.yml:3"
+
+
+def test_the_help_names_every_service() -> None:
+    """Whoever asks what can be added is told all of it."""
+    assert [kind for kind in services.templates() if kind not in KNOWN] == []
