@@ -43,6 +43,8 @@ PURE = (
     "watch/rules.py",
     "watch/faults.py",
     "watch/planner.py",
+    "scaffold/detect.py",
+    "scaffold/names.py",
     "ui/findings.py",
     "ui/text.py",
     "ui/graph.py",

@@ -12,6 +12,7 @@ from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
 from devenv.cli.images import images
 from devenv.cli.layers import layers
+from devenv.cli.new import new
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
 from devenv.cli.snapshot import snapshot
@@ -35,13 +36,14 @@ app = typer.Typer(
 BUG = 70
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "add", "remove",
+    "doctor", "new", "add", "remove",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
     "images": ["list"],
 }  # and the command of each that is meant without one
 FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
+app.command("new")(new)
 app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)

@@ -1,1 +1,1 @@
-"""The nursery: services and rules put into a project's own files."""
+"""The nursery: new projects from templates, which may be a stranger's; services and rules put into a project."""
