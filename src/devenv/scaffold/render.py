@@ -35,7 +35,8 @@ async def rendered(template: Template, answers: Mapping[str, str]) -> dict[str, 
     for path, parts in said["names"].items():
         if not all(parts):
             continue
-        names.check(parts)  # each a name: a separator inside would make it a path
+        if any("/" in part for part in parts):
+            raise RefusedError(f"the template's entry {path!r} becomes a path of its own: {'/'.join(parts)!r}")
         file = template.files[path]
         content = str(said["texts"][path]).encode() if path in texts else file.content
         made["/".join(parts)] = File(content, file.executable)

@@ -1,0 +1,8 @@
+const now = document.getElementById("now");
+
+function tick() {
+  now.textContent = new Date().toLocaleTimeString();
+}
+
+tick();
+setInterval(tick, 1000);
