@@ -56,7 +56,13 @@ STATIC = (
 )
 EXPRESS = (
     Edit("src/app.ts", "Hello from Express", "Hello from an editor", "/api/greeting", "Hello from an editor"),
-    Edit("src/notes.ts", '"SELECT id, text FROM notes ORDER BY id"', "\"SELECT 0 AS id, 'by query' AS text\"", "/api/notes", "by query"),
+    Edit(
+        "src/notes.ts",
+        '"SELECT id, text FROM notes ORDER BY id"',
+        "\"SELECT 0 AS id, 'by query' AS text\"",
+        "/api/notes",
+        "by query",
+    ),
     Edit("public/index.html", "<h1>Notes", "<h1>Hello from an editor", "/", "Hello from an editor"),
     Edit("public/style.css", "#16a34a", "#c026d3", "/style.css", "#c026d3"),
     Edit("public/main.js", '"Remove"', '"Away"', "/main.js", "Away"),
@@ -64,7 +70,9 @@ EXPRESS = (
 WORKER = (
     Edit("api/main.py", "Hello from the API", "Hello from an editor", "/", "Hello from an editor"),
     Edit("worker/work.py", "text.upper()", "text[::-1]", "/jobs", "reviled", {"text": "deliver"}),
-    Edit("jobs.py", "job.result = result", 'job.result = f"by edit: {result}"', "/jobs", "by edit", {"text": "deliver"}),
+    Edit(
+        "jobs.py", "job.result = result", 'job.result = f"by edit: {result}"', "/jobs", "by edit", {"text": "deliver"}
+    ),
 )
 FLASK = (
     Edit("app/__init__.py", "Hello from Flask", "Hello from an editor", "/", "Hello from an editor"),
@@ -123,9 +131,14 @@ def test_a_template_is_healthy_and_hot_reloading_from_its_first_minute(
 def check_itself(stack: Stack) -> None:
     """The template's own tests pass, run as its README says; but where no registry answers, on stand-ins."""
     dockerfile = (stack.folder / "Dockerfile").read_text(encoding="utf-8")
-    bases = {base: f"docker-image://stand-in.devenv/{base.rpartition('/')[2]}" for base in re.findall(r"^FROM (\S+:\S+)", dockerfile, re.M)}
+    bases = {
+        base: f"docker-image://stand-in.devenv/{base.rpartition('/')[2]}"
+        for base in re.findall(r"^FROM (\S+:\S+)", dockerfile, re.MULTILINE)
+    }
     override = stack.folder.with_name("stand-ins.yml")
-    override.write_text(json.dumps({"services": {"test": {"build": {"additional_contexts": bases}}}}), encoding="utf-8")
+    override.write_text(
+        json.dumps({"services": {"test": {"build": {"additional_contexts": bases}}}}), encoding="utf-8"
+    )
     done = stack.compose("-f", "compose.yml", "-f", str(override), "run", "--rm", "--no-deps", "--build", "test")
     assert done.returncode == 0, done.stdout + done.stderr
 

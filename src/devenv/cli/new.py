@@ -29,7 +29,9 @@ def new(
     listed: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FOLDER|GIT[@TAG]", help="Somebody else's template; the argument is DIRECTORY."),
+        typer.Option(
+            "--from", metavar="FOLDER|GIT[@TAG]", help="Somebody else's template; the argument is DIRECTORY."
+        ),
     ] = None,
     data: Data = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing.")] = False,
@@ -47,12 +49,16 @@ def new(
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
     wish = nursery.Wish(template, source, directory, _given(data or []), overwrite=overwrite, dry_run=dry_run)
     asks = not defaults and output is Output.TEXT and sys.stdin.isatty() and sys.stderr.isatty()
-    say = window.line if dry_run else window.aside
+
+    def show(lines: list[str]) -> None:
+        for line in lines if output is Output.TEXT else ():
+            (window.line if dry_run else window.aside)(line)
+
     made = nursery.new(
         wish,
         (lambda question: _ask(question, window)) if asks else None,
         (lambda words: typer.confirm(words, err=True)) if asks else None,
-        (lambda lines: [say(line) for line in lines] and None) if output is Output.TEXT else (lambda _: None),
+        show,
     )
     window.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _done(made.folder, len(made.files)))
 

@@ -7,8 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-READ = frozenset({"package.json", "pyproject.toml", "requirements.txt", "go.mod", "Dockerfile"})
+READ = frozenset({"package.json", "pyproject.toml", "requirements.txt", "Dockerfile"})
 COMPOSE_FILES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"})
+MODULES = ("main.py", "app.py", "app/main.py", "src/main.py", "app/__init__.py")
+PYTHON = {
+    "django": ("8000", "python manage.py runserver 0.0.0.0:{port}"),
+    "fastapi": ("8000", "uvicorn {module}:app --host=0.0.0.0 --port={port} --reload"),
+    "flask": ("5000", "flask --app={module} run --host=0.0.0.0 --port={port} --reload"),
+}
+SCRIPTS = {"vite": ("5173", " -- --host=0.0.0.0"), "": ("3000", "")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,39 @@ class Stack:
 
 
 def stack(files: Mapping[str, str]) -> Stack | str:
-    """The stack of a folder, of name -> text of its files; or why none is proposed."""
+    """The stack of a folder, of name -> text of its files; or in a sentence why none is proposed."""
     if there := sorted(COMPOSE_FILES & files.keys()):
-        return f"there is a {there[0]} already"
-    return "which template?"
+        return f"there is a {there[0]} already: `devenv up`"
+    if "Dockerfile" in files:
+        exposed = re.search(r"(?im)^EXPOSE\s+(\d+)", files["Dockerfile"])
+        return Stack("dockerfile", {"port": exposed[1]} if exposed else {})
+    found = _node(files) or _python(files)
+    return found or "name a template: no framework was recognised in this folder"
+
+
+def _node(files: Mapping[str, str]) -> Stack | None:
+    try:
+        package = json.loads(files.get("package.json", "{}"))
+        scripts = dict(package.get("scripts", {}))
+        used = {*package.get("dependencies", {}), *package.get("devDependencies", {})}
+    except (ValueError, TypeError, AttributeError):
+        return None
+    port, more = SCRIPTS["vite" if "vite" in used else ""]
+    if "dev" in scripts:
+        return Stack("node", {"command": f"npm run dev{more}", "port": port})
+    start = re.fullmatch(r"node (\S+)", str(scripts.get("start", "")))
+    if start:
+        return Stack("node", {"command": f"node --watch {start[1]}", "port": port})
+    return None
+
+
+def _python(files: Mapping[str, str]) -> Stack | None:
+    needs = f"{files.get('requirements.txt', '')}\n{files.get('pyproject.toml', '')}".lower()
+    install = "requirements" if "requirements.txt" in files else "project"
+    module = next((path for path in MODULES if path in files), "").removesuffix("/__init__.py").removesuffix(".py")
+    for framework, (port, command) in PYTHON.items():
+        is_startable = "manage.py" in files if framework == "django" else module
+        if is_startable and re.search(rf"(?m)(^|[\"'\s]){framework}($|[^\w-])", needs):
+            answers = {"command": command.format(module=module.replace("/", "."), port=port), "port": port}
+            return Stack("python", {**answers, "install": install})
+    return None

@@ -25,14 +25,17 @@ SETTINGS = (
     "core.symlinks=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.protectHFS=true",
     "core.protectNTFS=true", "submodule.recurse=false", "fetch.fsckObjects=true",
 )  # fmt: skip
-ENVIRONMENT = ("GIT_ALLOW_PROTOCOL=https:ssh", "GIT_TERMINAL_PROMPT=0", "GIT_LFS_SKIP_SMUDGE=1", "GIT_SSH_VARIANT=ssh")
+ENVIRONMENT = (
+    "GIT_ALLOW_PROTOCOL=https:ssh",
+    "GIT_TERMINAL_PROMPT=0",
+    "GIT_LFS_SKIP_SMUDGE=1",
+    "GIT_SSH_VARIANT=ssh",
+)
 LINK, SUBMODULE = "120000", "160000"
 
 
 async def fetched(source: str) -> Template:
-    """The template that `--from` names. Raises UsageError, ConfigError, and RefusedError for an address or a tree
-    that could do more than be read.
-    """
+    """The template that `--from` names. Raises UsageError, ConfigError, and RefusedError for what could do more."""
     if os.path.isdir(source):
         return read(os.path.abspath(source))
     found = ADDRESS.fullmatch(source)
@@ -43,7 +46,9 @@ async def fetched(source: str) -> Template:
             )
         raise UsageError(f"there is no folder {source}")
     with tempfile.TemporaryDirectory(prefix="devenv-template-") as scratch:
-        clone = os.path.join(scratch, re.split(r"[/:]", found["url"].rstrip("/"))[-1].removesuffix(".git") or "template")
+        clone = os.path.join(
+            scratch, re.split(r"[/:]", found["url"].rstrip("/"))[-1].removesuffix(".git") or "template"
+        )
         branch = [f"--branch={found['ref']}"] if found["ref"] else []
         options = ["--quiet", "--depth=1", "--no-recurse-submodules", "--template=", *branch]
         await _git(["clone", *options, "--", found["url"], clone], source)

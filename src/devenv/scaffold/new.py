@@ -110,13 +110,11 @@ def _chosen(wish: Wish) -> tuple[Template, str, dict[str, str]]:
 def _manifests(folder: str) -> dict[str, str]:
     """Name -> text of the files that say what a folder is; the text of all others is empty."""
     found = {}
-    for name in sorted(os.listdir(folder)):
+    for name in (*detect.READ, *detect.COMPOSE_FILES, *detect.MODULES, "manage.py"):
         path = os.path.join(folder, name)
-        text = ""
-        if name in detect.READ and os.path.isfile(path):
+        if os.path.isfile(path):
             with open(path, encoding="utf-8", errors="replace") as file:
-                text = file.read(MANIFEST_SIZE)
-        found[name] = text
+                found[name] = file.read(MANIFEST_SIZE) if name in detect.READ else ""
     return found
 
 

@@ -65,8 +65,7 @@ async def _child(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def main(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the child answers: names as rendered parts, texts, or what was `refused` or `wrong`."""
-    from jinja2 import TemplateError, TemplateNotFound  # noqa: PLC0415 - only the child needs it
-    from jinja2.sandbox import SecurityError  # noqa: PLC0415 - as above
+    from jinja2.exceptions import SecurityError, TemplateError, TemplateNotFound  # noqa: PLC0415 - only the child
 
     at = "a name"
     try:
@@ -96,7 +95,7 @@ def _environment(texts: Mapping[str, str]) -> Any:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - no HTML: each format has a filter of its own
+        autoescape=False,
     )
     environment.filters |= FILTERS
     return environment

@@ -45,7 +45,7 @@ def taken(paths: Iterable[str], target: str) -> list[str]:
     paths = list(paths)
     for folder in ("", *names.folders(paths)):
         way = os.path.join(target, folder).rstrip("/")
-        if os.path.lexists(way) and (os.path.islink(way) and folder or not os.path.isdir(way)):
+        if os.path.lexists(way) and ((os.path.islink(way) and folder) or not os.path.isdir(way)):
             raise RefusedError(f"{way} is a link, or no folder: nothing is written there")
     there = [path for path in paths if os.path.lexists(os.path.join(target, path))]
     for path in there:
