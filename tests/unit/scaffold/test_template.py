@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devenv.__main__ import main
 from devenv.scaffold import render
 
 ABOUT = 'description = "a test"\n[[questions]]\nkey = "word"\nprompt = "A word"\ndefault = "x"\n'
 Plant = Callable[[Path], object]
+
+
+class Done(Protocol):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def write(path: str, text: str = "text") -> Plant:
@@ -112,36 +119,7 @@ def template(tmp_path: Path) -> Path:
     (folder / "files").mkdir(parents=True)
     (folder / "template.toml").write_text(ABOUT, encoding="utf-8")
     (tmp_path / "canary").write_text("canary", encoding="utf-8")
-    (tmp_path / "work").mkdir()
     return folder
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-New = Callable[..., Done]
-
-
-@pytest.fixture
-def new(template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> New:
-    """`devenv new --from TEMPLATE target --defaults`, in the folder `work` beside it."""
-    monkeypatch.chdir(template.parent / "work")
-
-    def run(*more: str) -> Done:
-        code = 0
-        try:
-            code = main(["new", "--from", str(template), "target", "--defaults", *more])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 def left(template: Path) -> list[str]:
@@ -151,19 +129,19 @@ def left(template: Path) -> list[str]:
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_an_escape_is_refused_and_nothing_is_written(
-    template: Path, new: New, escape: str, monkeypatch: pytest.MonkeyPatch
+    template: Path, new: Callable[..., Done], escape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 6, one line that says why, no file anywhere."""
     if escape in ENDLESS:
         monkeypatch.setattr(render, "SECONDS", 2)
     ESCAPES[escape](template)
-    done = new()
+    done = new("--from", str(template), "target", "--defaults")
     assert (done.returncode, done.stdout, left(template)) == (6, "", ["canary"]), done.stderr
     assert done.stderr.startswith("error: the template")
     assert "Traceback" not in done.stderr
 
 
-def test_an_honest_template_is_taken(template: Path, new: New) -> None:
+def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -> None:
     """Names and texts are rendered, other files are copied byte for byte, runnable ones stay so, empty names go."""
     both(
         write("{{ project }}/{{ word }}.txt.jinja", "{% include 'part.jinja' %}!\n"),
@@ -173,7 +151,7 @@ def test_an_honest_template_is_taken(template: Path, new: New) -> None:
         write("run.sh", "#!/bin/sh\n"),
     )(template)
     (template / "files/run.sh").chmod(0o755)
-    done = new("--data", "word=yes")
+    done = new("--from", str(template), "target", "--defaults", "--data", "word=yes")
     assert done.returncode == 0, done.stderr
     target = template.parent / "work/target"
     made = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
@@ -202,10 +180,12 @@ def test_an_honest_template_is_taken(template: Path, new: New) -> None:
         (lambda folder: (folder / "template.toml").write_text(f'{ABOUT}kind = "z"\n'), "'z' is no kind"),
     ],
 )
-def test_a_broken_template_is_one_clear_line(template: Path, new: New, plant: Plant, said: str) -> None:
+def test_a_broken_template_is_one_clear_line(
+    template: Path, new: Callable[..., Done], plant: Plant, said: str
+) -> None:
     """Exit 5, and the file that is wrong."""
     plant(template)
-    done = new()
+    done = new("--from", str(template), "target", "--defaults")
     assert (done.returncode, left(template)) == (5, ["canary"])
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
