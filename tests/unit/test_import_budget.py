@@ -33,6 +33,7 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
         (["--help"], HEAVY),
         (["up", "--help"], HEAVY),
         (["down", "--help"], HEAVY),
+        (["new", "--help"], HEAVY | {"jinja2"}),
         (["images", "--help"], HEAVY),
         (["images", "save", "--help"], HEAVY),
     ],

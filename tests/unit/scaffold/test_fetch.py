@@ -102,8 +102,8 @@ def test_a_repository_that_is_not_there_is_one_clear_line(remote: Path) -> None:
     "source",
     [
         "ext::sh -c id", "file:///etc", "http://host/x", "git://host/x", "ssh://-oProxyCommand=id/x", "-u",
-        "--upload-pack=x", "https://host/x@--config=core.sshCommand=id", "https://host/x@../y", "https://host/x@-x", "git@-host:x",
-        "git@host:-x", "https://host/a b", "fd::17/x", "ssh://host", "https:///x", "x@y",
+        "--upload-pack=x", "https://host/x@--config=core.sshCommand=id", "https://host/x@../y", "https://host/x@-x",
+        "git@-host:x", "git@host:-x", "https://host/a b", "fd::17/x", "ssh://host", "https:///x", "x@y",
     ],
 )  # fmt: skip
 def test_an_address_that_could_do_more_is_refused(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
