@@ -69,7 +69,7 @@ def test_each_template_makes_its_tree(template: str, new: New) -> None:
         f"  cd {template} && devenv up",
     ]
     assert made(Path(template)) == TREES[template] | COMMON
-    for path in paths:
+    for path in TREES[template] | COMMON:
         text = (Path(template) / path).read_text(encoding="utf-8")
         assert "{%" not in text
         assert ("{{" in text) == (path == "app/templates/index.html")
