@@ -9,14 +9,15 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import newer_compose_env
+from conftest import COMPOSES, newer_compose_env
 from devenv.scaffold.template import shipped
 from support import engine as docker
 from support.cli import Devenv
@@ -94,62 +95,150 @@ def test_every_shipped_template_is_among_these() -> None:
     assert sorted(CASES) == sorted(shipped())
 
 
-@pytest.mark.parametrize(
-    "template", [name if name in EACH_RUN else pytest.param(name, marks=pytest.mark.long) for name in CASES]
-)
+TEMPLATES = [name if name in EACH_RUN else pytest.param(name, marks=pytest.mark.long) for name in CASES]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_is_healthy_and_hot_reloading_from_its_first_minute(
     template: str, tmp_path: Path, state_env: dict[str, str]
 ) -> None:
-    """Made with its defaults, it is up, each kind of edit arrives, its own tests pass, and nothing is left."""
-    with made(template, tmp_path) as (stack, port):
-        for env in ({}, newer_compose_env()):
-            clean = subprocess.run(
-                ["docker", "compose", "--profile=*", "config", "--quiet"],
-                cwd=stack.folder, env={**os.environ, **stack.env, **env}, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+    """Made with its defaults, it is up, its own tests pass, each kind of edit arrives, and nothing is left."""
+    with made(tmp_path, template) as (stack, port):
+        for env in ({}, newer_compose_env()) if "newer-compose" in COMPOSES else ({},):
+            clean = compose(stack, ["--profile=*", "config", "--quiet"], env)
             assert (clean.returncode, clean.stderr) == (0, "")
-        run = Devenv("up", "--stand-ins", cwd=stack.folder, env={**stack.env, **state_env})
+        with up(stack, state_env):
+            tests = compose(stack, [*on_stand_ins(stack), "run", "--rm", "--no-deps", "--build", "test"])
+            assert tests.returncode == 0, tests.stdout + tests.stderr
+            edits_arrive(stack, port, CASES[template])
+
+
+@pytest.mark.parametrize(
+    "template", [name if name == "static-nginx" else pytest.param(name, marks=pytest.mark.long) for name in CASES]
+)
+def test_a_template_runs_without_us(template: str, tmp_path: Path, compose_env: dict[str, str]) -> None:
+    """`docker compose up --watch`, with no devenv around: the first kind of edit arrives."""
+    with made(tmp_path, template) as (stack, port):
+        edit = CASES[template][0]
+        files = on_stand_ins(stack, make=True)
+        run = subprocess.Popen(
+            ["docker", "compose", *files, "up", "--build", "--watch"],
+            cwd=stack.folder, env={**os.environ, **stack.env, **compose_env}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
         try:
-            run.wait_for("ready", timeout=UP_TIMEOUT)
-            check_itself(stack)
-            images = {container: docker.inspect(container)["Image"] for container in stack.containers()}
-            for edit in CASES[template]:
-                assert edit.seen not in answer(port, edit)
-                file = stack.folder / edit.file
-                text = file.read_text(encoding="utf-8")
-                assert edit.old in text
-                file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-                arrives(port, edit)
-            assert images == {container: docker.inspect(container)["Image"] for container in stack.containers()}
+            assert run.stdout is not None
+            list(iter(lambda: b"atch enabled" in run.stdout.readline() or run.poll() is not None, True))  # type: ignore[union-attr]
+            docker.until(lambda: get(port, edit.path), timeout=UP_TIMEOUT)
+            edits_arrive(stack, port, CASES[template][:1])
         finally:
-            ended = run.stop() if run.process.poll() is None else run.process.returncode
-            run.kill()
-        assert ended == 130
-        assert stack.leftovers() == {}
+            run.terminate()
+            run.communicate()
+            compose(stack, [*files, "down", "--volumes"])
 
 
-def check_itself(stack: Stack) -> None:
-    """The template's own tests pass, run as its README says; but where no registry answers, on stand-ins."""
-    dockerfile = (stack.folder / "Dockerfile").read_text(encoding="utf-8")
-    bases = {
-        base: f"docker-image://stand-in.devenv/{base.rpartition('/')[2]}"
-        for base in re.findall(r"^FROM (\S+:\S+)", dockerfile, re.MULTILINE)
-    }
-    override = stack.folder.with_name("stand-ins.yml")
-    override.write_text(
-        json.dumps({"services": {"test": {"build": {"additional_contexts": bases}}}}), encoding="utf-8"
-    )
-    done = stack.compose("-f", "compose.yml", "-f", str(override), "run", "--rm", "--no-deps", "--build", "test")
-    assert done.returncode == 0, done.stdout + done.stderr
+CODE = {
+    "node": (
+        {
+            "package.json": '{"scripts": {"start": "node server.js"}}',
+            "server.js": "require('http').createServer((q, r) => r.end('before')).listen(process.env.PORT);\n",
+        },
+        Edit("server.js", "before", "after", "/", "after"),
+    ),
+    "python": (
+        {
+            "requirements.txt": "flask>=3,<4\n",
+            "app.py": "import flask\n\napp = flask.Flask(__name__)\n\n\n@app.get('/')\ndef index(): return 'before'\n",
+        },
+        Edit("app.py", "before", "after", "/", "after"),
+    ),
+    "dockerfile": (
+        {
+            "Dockerfile": "FROM nginx:1\nEXPOSE 80\nCOPY index.html /usr/share/nginx/html/\n",
+            "index.html": "before",
+        },
+        Edit("index.html", "before", "after", "/", "after"),
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stack_name", CODE)
+def test_code_that_is_there_is_hot_reloading(stack_name: str, tmp_path: Path, state_env: dict[str, str]) -> None:
+    """`devenv new` in its folder writes what is missing; then it is up, and an edit arrives."""
+    assert sorted(CODE) == sorted(shipped("stacks"))
+    files, edit = CODE[stack_name]
+    (tmp_path / "app").mkdir()
+    for name, text in files.items():
+        (tmp_path / "app" / name).write_text(text, encoding="utf-8")
+    with made(tmp_path, None) as (stack, port), up(stack, {**state_env, "APP_PORT": str(port)}):
+        docker.until(lambda: get(port, "/"))
+        edits_arrive(stack, port, [edit], rebuilt=stack_name == "dockerfile")
+
+
+def edits_arrive(stack: Stack, port: int, edits: Sequence[Edit], *, rebuilt: bool = False) -> None:
+    """Each edit is seen in what the app answers, in the containers that were there before."""
+    before = stack.containers()
+    for edit in edits:
+        assert edit.seen not in answer(port, edit)
+        file = stack.folder / edit.file
+        text = file.read_text(encoding="utf-8")
+        assert edit.old in text
+        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+        arrives(port, edit)
+    assert rebuilt or stack.containers() == before
 
 
 @contextmanager
-def made(template: str, folder: Path) -> Iterator[tuple[Stack, int]]:
-    """The template in a folder, by `devenv new`, and the port that it is to publish."""
+def up(stack: Stack, env: dict[str, str]) -> Iterator[None]:
+    """`devenv up`, ready; at the end Ctrl-C, after which nothing is left."""
+    run = Devenv("up", "--stand-ins", cwd=stack.folder, env={**stack.env, **env})
+    try:
+        run.wait_for("ready", timeout=UP_TIMEOUT)
+        yield
+        assert run.stop() == 130
+    finally:
+        run.kill()
+    assert stack.leftovers() == {}
+
+
+def compose(
+    stack: Stack, arguments: Sequence[str], env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`docker compose ARGUMENTS`, ended, on the Compose that `env` selects."""
+    return Stack(stack.folder, stack.name, env).compose(*arguments)
+
+
+def on_stand_ins(stack: Stack, *, make: bool = False) -> list[str]:
+    """The options that give plain Compose the stand-ins, where this machine has such: no registry answers then."""
+    if make:
+        done = [sys.executable, "-m", "devenv", "images", "pull", "--stand-ins"]
+        subprocess.run(done, cwd=stack.folder, env={**os.environ, **stack.env}, check=True, capture_output=True)
+    dockerfile = (stack.folder / "Dockerfile").read_text(encoding="utf-8")
+    model = json.loads(stack.compose("--profile=*", "config", "--format=json").stdout)
+    services: dict[str, Any] = {}
+    for name, service in model["services"].items():
+        bases = [service["image"]] if "build" not in service else re.findall(r"(?m)^FROM (\S+:\S+)", dockerfile)
+        has = {base: f"stand-in.devenv/{base.rpartition('/')[2]}" for base in bases}
+        has = {base: image for base, image in has.items() if docker.succeeds("image", "inspect", image)}
+        if "build" in service:
+            services[name] = {"build": {"additional_contexts": {k: f"docker-image://{v}" for k, v in has.items()}}}
+        elif has:
+            services[name] = {"image": has[service["image"]]}
+    override = stack.folder.with_name("stand-ins.yml")
+    override.write_text(json.dumps({"services": services}), encoding="utf-8")
+    return ["-f", "compose.yml", "-f", str(override)]
+
+
+@contextmanager
+def made(folder: Path, template: str | None) -> Iterator[tuple[Stack, int]]:
+    """The template in the folder `app`, or what suits the code in it, and the port that it is to publish."""
     port = free_port()
-    argv = [sys.executable, "-m", "devenv", "new", template, "app", "--defaults", "--data", f"port={port}"]
-    subprocess.run(argv, cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    stack = Stack(folder / "app", unique_name(template))
+    what = [template, "app", "--data", f"port={port}"] if template else []
+    argv = [sys.executable, "-m", "devenv", "new", *what, "--defaults"]
+    inside = folder if template else folder / "app"
+    subprocess.run(argv, cwd=inside, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    stack = Stack(folder / "app", unique_name(template or "stack"))
     try:
         yield stack, port
     finally:
