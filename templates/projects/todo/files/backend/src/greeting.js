@@ -1,0 +1,1 @@
+export const greeting = 'Welcome back! What shall we get done today?';
