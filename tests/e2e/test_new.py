@@ -81,9 +81,7 @@ FLASK = (
     Edit("app/static/style.css", "#dc2626", "#c026d3", "/static/style.css", "#c026d3"),
 )
 TODO = (
-    Edit(
-        "backend/src/greeting.js", "Welcome back!", "Hello from an editor!", "/api/greeting", "Hello from an editor"
-    ),
+    Edit("backend/src/greeting.js", "Welcome back", "Hello, editor", "/api/greeting", "Hello, editor"),
     Edit("client/src/components/Header.jsx", "<h1>Todos", "<h1>To do", "/src/components/Header.jsx", "To do"),
     Edit("client/index.html", "</body>", "<!-- by edit --></body>", "/", "by edit"),
     Edit("client/src/styles.css", "{", "{ --by-edit: 1;", "/src/styles.css", "--by-edit"),
