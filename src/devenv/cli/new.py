@@ -54,12 +54,16 @@ def new(
         for line in lines if output is Output.TEXT else ():
             (window.line if dry_run else window.aside)(line)
 
-    made = nursery.new(
-        wish,
-        (lambda question: _ask(question, window)) if asks else None,
-        (lambda words: typer.confirm(words, err=True)) if asks else None,
-        show,
-    )
+    try:
+        made = nursery.new(
+            wish,
+            (lambda question: _ask(question, window)) if asks else None,
+            (lambda words: typer.confirm(words, err=True)) if asks else None,
+            show,
+        )
+    except typer.Abort:
+        window.aside("\nnothing was written")
+        raise typer.Exit(130) from None
     window.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _done(made.folder, len(made.files)))
 
 

@@ -42,7 +42,7 @@ async def fetched(source: str) -> Template:
     if found is None or ".." in (found["ref"] or "") or source.startswith("-"):
         if re.search(r"::|://|@|^-", source):
             raise RefusedError(
-                f"{_shown(source)} is no address of a template", hint="https://HOST/PATH@TAG, ssh://HOST/PATH@TAG"
+                f"{shown(source)} is no address of a template", hint="https://HOST/PATH@TAG, ssh://HOST/PATH@TAG"
             )
         raise UsageError(f"there is no folder {source}")
     with tempfile.TemporaryDirectory(prefix="devenv-template-") as scratch:
@@ -64,18 +64,18 @@ async def _git(arguments: list[str], source: str) -> str:
     settings = [word for setting in SETTINGS for word in ("-c", setting)]
     try:
         with anyio.fail_after(PATIENCE):
-            done = await process.run(["env", *unset, *ENVIRONMENT, "git", *settings, *arguments])
+            done = await process.run(["env", *unset, *ENVIRONMENT, "git", *settings, *arguments], cwd="/")
     except TimeoutError:
-        raise ConfigError(f"{_shown(source)} was not fetched within {PATIENCE} seconds") from None
+        raise ConfigError(f"{shown(source)} was not fetched within {PATIENCE} seconds") from None
     if done.returncode:
         raise ConfigError(
-            f"{_shown(source)} cannot be fetched: git ended with {done.returncode}",
-            hint=f"git ls-remote {_shown(source.rpartition('@')[0] or source)}",
+            f"{shown(source)} cannot be fetched: git ended with {done.returncode}",
+            hint=f"git ls-remote {shown(source.rpartition('@')[0] or source)}",
         )
     return done.text
 
 
-def _shown(source: str) -> str:
+def shown(source: str) -> str:
     """The address without a password."""
     try:
         user = urlsplit(source).netloc.rpartition("@")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,12 +13,12 @@ import anyio
 
 from devenv.errors import RefusedError, UsageError
 from devenv.scaffold import detect, names, stage
-from devenv.scaffold.fetch import fetched
+from devenv.scaffold.fetch import fetched, shown
 from devenv.scaffold.render import rendered
 from devenv.scaffold.template import Question, Template, read, shipped
 
-OFFERED = ("project", "password")  # what every template may use without a question
 MANIFEST_SIZE = 1024**2
+LONGEST_PROJECT = 63
 
 Ask = Callable[[Question], str]
 Confirm = Callable[[str], bool]
@@ -63,6 +64,10 @@ def new(wish: Wish, ask: Ask | None, confirm: Confirm | None, show: Callable[[li
 
     Raises UsageError, ConfigError (the template's fault), RefusedError (unsafe, or a file is there), StateError.
     """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the folder that you are in is gone", hint="cd") from None
     template, target, offered = _chosen(wish)
     parent = os.path.dirname(target)
     if not os.path.isdir(parent):
@@ -84,12 +89,17 @@ def new(wish: Wish, ask: Ask | None, confirm: Confirm | None, show: Callable[[li
         question = f"{target} has {', '.join(replaced)} already. Overwrite?"
         if confirm is None or not confirm(question):
             raise RefusedError(
-                f"{target} has {', '.join(replaced)} already; nothing was written", hint="devenv new ... --overwrite"
+                f"{target} has {', '.join(replaced)} already; nothing was written", hint=f"{_again(wish)} --overwrite"
             )
     elif is_asked and confirm is not None and not confirm(f"Write {len(files)} files?"):
         raise RefusedError("nothing was written")
     stage.place(files, target)
     return made
+
+
+def _again(wish: Wish) -> str:
+    source = ["--from", shown(wish.source)] if wish.source else []
+    return shlex.join(["devenv", "new", *source, *(word for word in (wish.template, wish.directory) if word)])
 
 
 def _chosen(wish: Wish) -> tuple[Template, str, dict[str, str]]:
@@ -121,12 +131,12 @@ def _manifests(folder: str) -> dict[str, str]:
 def answered(template: Template, given: Mapping[str, str], target: str, ask: Ask | None) -> dict[str, str]:
     """Key -> answer to every question. Raises UsageError for an answer to none, and for one that is no answer."""
     keys = [question.key for question in template.questions]
-    if unknown := sorted(given.keys() - {*keys, *OFFERED}):
+    if unknown := sorted(given.keys() - {"project", *keys}):
         raise UsageError(f"{template.name} does not ask for {', '.join(unknown)}: {', '.join(keys)}")
-    plain = re.sub(r"[^a-z0-9_-]", "", os.path.basename(target).lower()).lstrip("_-")
+    plain = re.sub(r"[^a-z0-9_-]", "", os.path.basename(target).lower()).lstrip("_-")[:LONGEST_PROJECT]
     answers = {
         "project": Question("project", "", "", "name").checked(given.get("project", plain or "app")),
-        "password": Question("password", "", "").checked(given.get("password", secrets.token_hex(16))),
+        "password": secrets.token_hex(16),
     }
     for question in template.questions:
         answer = given.get(question.key)

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from devenv.cli import new as command
 from devenv.errors import UsageError
 from devenv.scaffold import new as nursery
 from devenv.scaffold.template import Question, read, shipped
+from support.terminal import Terminal
 
 COMMON = {".dockerignore", ".gitignore", "Dockerfile", "README.md", "compose.yml"}
 PYTHON = {"requirements.txt", "requirements-dev.txt"}
@@ -142,6 +144,7 @@ def test_nothing_is_overwritten_unasked(new: New) -> None:
     done = new("static-nginx", "site", "--defaults")
     assert done.returncode == 6
     assert "Dockerfile already; nothing was written" in done.stderr
+    assert "hint: devenv new static-nginx site --overwrite" in done.stderr
     assert made(Path("site")) == {"Dockerfile", "notes"}
     assert Path("site/Dockerfile").read_text() == "mine"
     assert new("static-nginx", "site", "--defaults", "--overwrite").returncode == 0
@@ -237,3 +240,21 @@ def test_our_templates_have_defaults_that_are_answers() -> None:
             assert question.checked(question.default)
     with pytest.raises(UsageError):
         nursery.ours("stacks")
+
+
+def test_a_folder_that_is_gone_is_said(new: New) -> None:
+    """The one that the user is in, removed by somebody else."""
+    os.rmdir(os.getcwd())
+    done = new("static-nginx")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: the folder that you are in is gone")
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_ctrl_c_at_a_question_writes_nothing(new: New, key: str) -> None:
+    """It ends with 130 and says so; on a terminal, since elsewhere nothing is asked."""
+    with Terminal(sys.executable, "-m", "devenv", "new", "static-nginx", cwd=Path.cwd(), env={}) as terminal:
+        terminal.until("8080")
+        terminal.type(key)
+        assert terminal.process.wait(10) == 130
+        terminal.until("nothing was written")
+    assert os.listdir() == []
