@@ -64,6 +64,16 @@ def test_the_installed_code_is_not_the_checkout(installed: Path, tmp_path: Path)
     assert Path(origin.strip()).is_relative_to(installed.parent)
 
 
+def test_a_project_is_made_from_the_templates_inside(
+    installed: Path, tmp_path: Path, state_env: dict[str, str]
+) -> None:
+    """`devenv new` with what the wheel brings and what it needs; hidden files too."""
+    _run(str(installed / "devenv"), "new", "express-postgres", "app", "--defaults", cwd=tmp_path, env=state_env)
+    assert (tmp_path / "app/compose.yml").read_text(encoding="utf-8").startswith("# yaml-language-server")
+    assert (tmp_path / "app/.dockerignore").exists()
+    assert (tmp_path / "app/.env").exists()
+
+
 def test_images_of_a_project_elsewhere(
     installed: Path, tmp_path: Path, state_env: dict[str, str], base_image: str
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 import typer
+import yaml
 
 from devenv.cli import new as command
 from devenv.errors import UsageError
@@ -76,6 +77,20 @@ def test_each_template_makes_its_tree(template: str, new: New) -> None:
         assert "{%" not in text
         assert ("{{" in text) == (path == "app/templates/index.html")
         assert text == "" or text.endswith("\n")
+
+
+@pytest.mark.parametrize("template", shipped())
+def test_the_rules_cover_every_file_of_the_app(template: str, new: New) -> None:
+    """Each is synced or rebuilds, but for tests, documents and what compose itself reads."""
+    assert new(template, "app", "--defaults").returncode == 0
+    services = yaml.safe_load(Path("app/compose.yml").read_text())["services"].values()
+    rules = {rule["path"].removeprefix("./") for one in services for rule in one.get("develop", {}).get("watch", ())}
+    left = {
+        path for path in made(Path("app")) if not any(path == rule or path.startswith(f"{rule}/") for rule in rules)
+    }
+    assert {path for path in left if not path.startswith("tests/")} <= {
+        ".env", ".env.example", ".gitignore", "README.md", "compose.yml",
+    }  # fmt: skip
 
 
 def test_the_list_names_every_template(new: New) -> None:
