@@ -19,7 +19,7 @@ from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.preflight.facts import LOOPBACK, free_port
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import FileEdit, Proposal
-from devenv.scaffold.splice import Draft, flow
+from devenv.scaffold.splice import Draft, flow, nested
 from devenv.templates import templates_folder
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
@@ -149,7 +149,7 @@ async def add(
     values = _values(kind, name, to, file)
     shared = file.networks(to) if to is not None else []
     text = render(kind.service, values) + (f"networks: {flow(shared)}\n" if shared else "")
-    file.draft.insert(["services"], _entry(name, text))
+    file.draft.insert(["services"], nested([name], text.strip("\n")))
     for volume in kind.volumes:
         file.draft.insert(["volumes"], f"{name}-{volume}:")
     if to is not None and not kind.front:
@@ -231,10 +231,6 @@ def _port(model: Mapping[str, Any]) -> str:
     return "80"
 
 
-def _entry(name: str, text: str) -> str:
-    return f"{name}:\n" + "\n".join(f"  {line}" if line else line for line in text.strip("\n").split("\n"))
-
-
 def _wire(file: MainFile, to: str, name: str, wiring: Mapping[str, str]) -> None:
     environment = file.own(to, "environment")
     path = ["services", to, "environment"]
@@ -250,10 +246,8 @@ def _wire(file: MainFile, to: str, name: str, wiring: Mapping[str, str]) -> None
     file.draft.depend(["services", to, "depends_on"], name)
 
 
-def _keys(environment: Any) -> set[str]:
-    if isinstance(environment, list):
-        return {str(entry).partition("=")[0] for entry in environment}
-    return {*environment} if isinstance(environment, dict) else set()
+def _keys(entries: Any) -> set[str]:
+    return {key for key, _ in _pairs(entries)}
 
 
 def _code(kind: Template, name: str, folder: str, values: Mapping[str, str]) -> Iterator[FileEdit]:

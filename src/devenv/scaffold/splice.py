@@ -126,15 +126,11 @@ class Draft:
             return edit(self.text, path, *more)
         except UnfitError as error:
             line = self.text.count("\n", 0, error.index) + 1
-            message, hint = f"{error}; nothing was written", by_hand(path, *more)
-            raise ConfigError(message, hint=hint, file=self.file, line=line) from None
-
-
-def by_hand(path: Path, *more: str) -> str:
-    """What to type where we cannot."""
-    entry = next(iter(more), "")
-    place = ".".join(map(str, path))
-    return f"By hand, in {place}: {flow(yamlcore.construct(entry, file='-'))}" if entry else f"Edit {place} by hand."
+            place, new = ".".join(map(str, path)), next(iter(more), "")
+            hint = (
+                f"By hand, in {place}: {flow(yamlcore.construct(new, file='-'))}" if new else f"Edit {place} by hand."
+            )
+            raise ConfigError(f"{error}; nothing was written", hint=hint, file=self.file, line=line) from None
 
 
 def flow(value: Any, *, quoted: bool = False) -> str:
@@ -145,6 +141,13 @@ def flow(value: Any, *, quoted: bool = False) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(flow(item, quoted=quoted) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def nested(path: Path, entry: str) -> str:
+    """The entry below the keys of the path, in block YAML."""
+    for key in reversed(path):
+        entry = f"{key}:\n" + "\n".join(f"  {line}" if line else line for line in entry.split("\n"))
+    return entry
 
 
 def _key(key: str, *, quoted: bool) -> str:
@@ -226,10 +229,10 @@ def _insert(text: str, path: Path, entry: str) -> str:
     node = read(text)
     for depth, key in enumerate(path):
         if (at := node.find(key)) is None:
-            return _put(text, node, _nested(path[depth:], entry))
+            return _put(text, node, nested(path[depth:], entry))
         name, value = node.pairs[at]
         if value.empty and not node.flow and value.begin >= name.end:
-            return _fill(text, node, name, _nested(path[depth + 1 :], entry))
+            return _fill(text, node, name, nested(path[depth + 1 :], entry))
         if value.kind not in ("map", "list"):
             what = "an alias, which others share" if value.kind == "alias" else "no mapping that can be added to"
             raise UnfitError(f"`{key}` is {what}", name.begin)
@@ -267,12 +270,6 @@ def _fill(text: str, node: Part, name: Part, entry: str) -> str:
     quoted = re.sub(r"\A([^\s:\"]+):", r'"\1":', entry)
     column = node.column + _step(text)
     return text[:at] + _new_line(text) + _block(text, quoted, column, _step(text)) + text[at:]
-
-
-def _nested(path: Path, entry: str) -> str:
-    for key in reversed(path):
-        entry = f"{key}:\n" + "\n".join(f"  {line}" if line else line for line in entry.split("\n"))
-    return entry
 
 
 def _block(text: str, entry: str, column: int, step: int) -> str:
