@@ -63,7 +63,7 @@ def _rows(image: Anatomy, which: range, window: _Window) -> Iterator[str]:
         age = ago(window.now - layer.created).removesuffix(" ago") if layer.created else ""
         bar = (SHARED if layer.shared else OWN) * (layer.size and max(1, round(layer.size / window.largest * bars)))
         note = {None: "", True: "  (cached)", False: f"  ({layer.took:.1f} s)"}[layer.cached]
-        said = _cut(layer.instruction or "(not told)", max(room - len(note), NARROWEST))
+        said = _cut(clean(layer.instruction).strip() or "(not told)", max(room - len(note), NARROWEST))
         yield f"{index + 1:>2}  {shown(layer.size):>7}  {age:>7}  {bar:<{bars}}  {said}{note}"
 
 
