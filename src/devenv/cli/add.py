@@ -93,7 +93,12 @@ def _settle(
         window.diff(diff)
         for note in proposal.notes:
             window.aside(note)
-    written = bool(proposal.edits) and not dry_run and (yes or typer.confirm("Write this?", default=True, err=True))
+    try:
+        agreed = yes or (ask and typer.confirm("Write this?", default=True, err=True))
+    except typer.Abort:
+        window.aside("\nnothing was written")
+        raise typer.Exit(130) from None
+    written = bool(proposal.edits) and not dry_run and agreed
     if written:
         write(proposal)
     if output is Output.JSON:
