@@ -80,7 +80,7 @@ def _of_settings(facts: Facts, codes: set[str]) -> Iterator[Fix]:
         shows += _without_helpers(new, facts.helpers)
     if "proxy-inside" in done:
         inside = new["proxies"]["default"]
-        inside["noProxy"], old = with_loopback(str(inside.get("noProxy", ""))), inside.get("noProxy")
+        inside["noProxy"], old = with_loopback(inside.get("noProxy") or ""), inside.get("noProxy")
         shows += [
             *([f'- "noProxy": {json.dumps(old)}'] if old is not None else []),
             f'+ "noProxy": {json.dumps(inside["noProxy"])}',

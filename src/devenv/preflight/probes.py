@@ -219,10 +219,10 @@ async def _settings() -> Seen:
         return {"told": (("docker-config", error),)}
     named = [settings.get("credsStore"), *(settings.get("credHelpers") or {}).values()]
     programs = dict.fromkeys(f"docker-credential-{name}" for name in named if name)
-    inside = (settings.get("proxies") or {}).get("default") or {}
+    inside: dict[str, str | None] = (settings.get("proxies") or {}).get("default") or {}
     return {
         "config": os.path.join(config_folder(), "config.json"),
-        "inside": {name: str(value) for name, value in inside.items()},
+        "inside": {name: value for name, value in inside.items() if value},
         "helpers": tuple(program for program in programs if shutil.which(program) is None),
     }
 
