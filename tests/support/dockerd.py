@@ -111,7 +111,9 @@ class Dockerd:
             )
         self.end()
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int((self.folder / "exec/containerd/containerd.pid").read_text()), signal.SIGTERM)
+            pid = int((self.folder / "exec/containerd/containerd.pid").read_text())
+            if str(self.folder) in Path(f"/proc/{pid}/cmdline").read_text():  # a pid is used again
+                os.kill(pid, signal.SIGTERM)
         self._network.kill()
         self._network.wait()
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]

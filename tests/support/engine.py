@@ -22,6 +22,9 @@ class DockerError(AssertionError):
     """A docker command failed; the text is docker's own."""
 
 
+STILLBORN = "waiting for init preliminary setup"  # runc, of a container whose first process was lost
+
+
 def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
     """Standard output without the last line end. Raises DockerError where docker fails."""
     done = subprocess.run(
@@ -32,6 +35,10 @@ def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None =
         text=True,
         check=False,
     )
+    name = next((one.removeprefix("--name=") for one in args if one.startswith("--name=")), None)
+    if done.returncode and STILLBORN in done.stderr and name:
+        docker("rm", "-fv", name, env=env)
+        return docker(*args, env=env, stdin=stdin)
     if done.returncode:
         raise DockerError(f"docker {' '.join(args)}: {done.returncode} {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip("\n")
