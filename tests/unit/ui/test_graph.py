@@ -13,7 +13,7 @@ from devenv.ui.graph import mermaid, tree
 
 SHOP = Project(
     "shop",
-    "/work/shop",
+    "shop",
     (),
     (
         Service(
@@ -21,7 +21,7 @@ SHOP = Project(
             depends_on=(Dependency("web", Condition.HEALTHY), Dependency("api", Condition.STARTED)),
             ports=(Port(80, "8080"), Port(443, "8443", "127.0.0.1"), Port(53, None, None, "udp")),
             volumes=(
-                Mount("bind", "/etc/caddy", "/work/shop/caddy", read_only=True),
+                Mount("bind", "/etc/caddy", "shop/caddy", read_only=True),
                 Mount("bind", "/a", "/b"),
                 Mount("tmpfs", "/t"),
             ),
@@ -35,7 +35,7 @@ SHOP = Project(
             ),
         ),
         Service("db", volumes=(Mount("volume", "/data", "db-data"), Mount("volume", "/more", "db-data"))),
-        Service("migrate", volumes=(Mount("bind", "/all", "/work/shop"),)),
+        Service("migrate", volumes=(Mount("bind", "/all", "shop"),)),
         Service("end", depends_on=(Dependency("gone", required=False),)),
     ),
     (Resource("default", "shop_default"), Resource("back", "back", external=True)),
