@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from devenv.config.user import user_settings
 from devenv.engine import images
 from devenv.engine.api import Engine
 from devenv.engine.docker import LocalImage
@@ -19,7 +20,7 @@ from devenv.images.outcomes import Failure, decide, explain
 from devenv.images.proxies import child_environment
 from devenv.images.pulls import pull_all
 from devenv.images.recipes import Recipe, find
-from devenv.images.references import DockerfileText, Need, bases, canonical, familiar, needs
+from devenv.images.references import DockerfileText, Need, canonical, familiar, needs
 from devenv.model.events import Emit, ImageState, Notice
 from devenv.model.project import Build, Project
 
@@ -28,15 +29,16 @@ from devenv.model.project import Build, Project
 class Provided:
     """What takes the place of images, all of it on the engine.
 
-    `swaps`: a reference as written -> the name that it is here under: loaded, a mirror's or a stand-in's. `bases`:
-    the same for each service that is built, of what its Dockerfile takes something from.
+    `swaps`: a reference as written -> the name that it is here under: loaded, a mirror's or a stand-in's.
     `frontends`: a `# syntax=` image that is not here under its own name -> the name that it is here under, or None
-    where nobody has it. All are empty where everything was here or was pulled.
+    where nobody has it. Both are empty where everything was here or was pulled. `wanted` and `texts` are what was
+    looked for: all needs, and the Dockerfiles by service.
     """
 
     swaps: Mapping[str, str] = field(default_factory=dict)
-    bases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     frontends: Mapping[str, str | None] = field(default_factory=dict)
+    wanted: tuple[Need, ...] = field(default=(), compare=False)
+    texts: Mapping[str, DockerfileText] = field(default_factory=dict, compare=False)
 
 
 async def provide(
@@ -73,10 +75,13 @@ async def provide(
     fresh = {need.reference: need.reference for need in waiting if need.reference not in failures}
     names = {**here, **fresh, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    named = bases(project, texts, engine.platform).items()
-    built = {service: {name: swaps[name] for name in names if name in swaps} for service, names in named}
     frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
-    return Provided(swaps, {name: one for name, one in built.items() if one}, frontends | dict.fromkeys(bare))
+    return Provided(swaps, frontends | dict.fromkeys(bare), wanted, texts)
+
+
+def mirrors_of(project: Project) -> tuple[str, ...]:
+    """The mirrors as written: the user's own, then the project's."""
+    return (*user_settings().mirrors, *project.settings.mirrors)
 
 
 async def wanted_by(engine: Engine, project: Project) -> tuple[Need, ...]:
@@ -177,8 +182,8 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
 
 async def _stood_in(engine: Engine, wanted: Sequence[Need]) -> bool:
     """Whether all have stand-ins here already: who was silent before is not waited for so long again."""
-    images = [recipe.image for recipe in recipes_for(wanted).values()]
-    return len(images) == len(wanted) and len(await present(engine, images)) == len(set(images))
+    made = [recipe.image for recipe in recipes_for(wanted).values()]
+    return len(made) == len(wanted) and len(await present(engine, made)) == len(set(made))
 
 
 def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:

@@ -20,7 +20,6 @@ from devenv.engine import images, process
 from devenv.engine.api import CallError, Engine
 from devenv.engine.compose import Compose
 from devenv.errors import EngineError, RefusedError, UsageError
-from devenv.images import pantry
 from devenv.images.builds import build
 from devenv.images.credentials import credentials
 from devenv.images.outcomes import read_failure
@@ -161,7 +160,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
 
 async def _check(engine: Engine, project: Project, supplied: Supply, options: Options) -> None:
     """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
-    taken = bases(project, await anyio.to_thread.run_sync(pantry.dockerfiles, project), engine.platform)
+    taken = bases(project, supplied.texts, engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
         others = (*taken.get(service.name, ()), *_contexts(service, project))

@@ -128,11 +128,9 @@ async def load(path: str, emit: Emit) -> None:
 
 async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: bool) -> dict[str, str]:
     """Reference as written -> the name that it is on the engine under, for all that the project needs."""
-    settings = user_settings()
-    mirrors = (*settings.mirrors, *project.settings.mirrors)
-    consent = stand_ins or settings.stand_ins
+    mirrors, consent = pantry.mirrors_of(project), stand_ins or user_settings().stand_ins
     provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=consent, emit=emit)
-    wanted = [need.reference for need in await pantry.wanted_by(engine, project)]
+    wanted = [need.reference for need in provided.wanted]
     spare = [reference for reference, name in provided.frontends.items() if name is None]
     if spare:
         emit(Notice(f"nobody has {', '.join(spare)}: the engine's own builder is used in its place"))

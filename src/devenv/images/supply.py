@@ -22,7 +22,7 @@ from devenv.images.dockerfile import frontend, ground, instructions, without_syn
 from devenv.images.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.proxies import step_arguments
 from devenv.images.recipes import STAND_IN_REGISTRY
-from devenv.images.references import DockerfileText, Need, bases, needs
+from devenv.images.references import DockerfileText, Need, bases
 from devenv.images.runfaults import baked
 from devenv.images.standins import FOR
 from devenv.model.events import Emit, Event, Notice
@@ -98,12 +98,11 @@ async def supply(
     ):
         if notice:
             tell(notice)
-    mirrors = (*settings.mirrors, *project.settings.mirrors)
-    stand_ins = wishes.stand_ins or settings.stand_ins
+    mirrors, stand_ins = pantry.mirrors_of(project), wishes.stand_ins or settings.stand_ins
     provided = await pantry.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=tell)
-    texts = await anyio.to_thread.run_sync(pantry.dockerfiles, project)
+    texts = provided.texts
     given = wishes.host_settings or settings.host_settings
-    host = await _given(engine, needs(project, texts, engine.platform), provided.swaps, tell) if given else _Given()
+    host = await _given(engine, provided.wanted, provided.swaps, tell) if given else _Given()
     swaps = {**provided.swaps, **host.images}
     used = bases(project, texts, engine.platform)
     builds = {}

@@ -12,7 +12,6 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.config import load
-from devenv.config.user import user_settings
 from devenv.engine import images
 from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage
@@ -20,7 +19,7 @@ from devenv.errors import DevenvError
 from devenv.images.credentials import credentials
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.outcomes import SILENT, Failure, cause, read_failure
-from devenv.images.pantry import AtHand, at_hand, present, recipes_for, to_pull, wanted_by
+from devenv.images.pantry import AtHand, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
 from devenv.images.recipes import Recipe
 from devenv.images.references import Need, registry
 from devenv.images.standins import INSIDE
@@ -65,7 +64,7 @@ async def survey(selection: load.Selection) -> list[Row]:
     Raises ConfigError for what cannot name an image or a mirror.
     """
     project = (await load.load(selection)).project
-    mirrors = prefixes((*user_settings().mirrors, *project.settings.mirrors))
+    mirrors = prefixes(mirrors_of(project))
     async with Engine.connect() as engine:
         wanted = await wanted_by(engine, project)
         recipes = recipes_for(wanted)

@@ -46,7 +46,7 @@ class Sources:
         try:
             settings = user_settings()
             wanted = await pantry.wanted_by(self.engine, self.project)
-            asked = prefixes((*settings.mirrors, *self.project.settings.mirrors))
+            asked = prefixes(pantry.mirrors_of(self.project))
         except ConfigError as error:
             return {"told": (("project-wrong", error),)}
         _, self._public = await authorities.find(())

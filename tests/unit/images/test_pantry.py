@@ -169,8 +169,7 @@ def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, projec
     """With consent, services and Dockerfiles get stand-ins, in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
     provided = run(world, project, stand_ins=True)
-    assert provided.swaps["mysql:9"] == "stand-in.devenv/mysql:9"
-    assert provided.bases == {"backend": {"node:22": "stand-in.devenv/node:22"}}
+    assert provided.swaps == {"node:22": "stand-in.devenv/node:22", "mysql:9": "stand-in.devenv/mysql:9"}
     assert world.texts()[-3:] == [
         "no registry answers: using stand-ins for node:22, mysql:9",
         "node:22 made",
@@ -181,7 +180,7 @@ def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, projec
 def test_only_what_is_missing_gets_a_stand_in(world: World, project: Project) -> None:
     """A public image that is here is used even if the registry is gone."""
     world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
-    assert run(world, project, stand_ins=True).bases == {}
+    assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
     assert world.made == ["mysql:9"]
 
 
@@ -271,7 +270,6 @@ def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Projec
         "node:22": "n.example/x/docker.io/library/node:22",
         "mysql:9": "m.example/library/mysql:9",
     }
-    assert provided.bases == {"backend": {"node:22": "n.example/x/docker.io/library/node:22"}}
     assert "mysql:9 pulled m.example/library/mysql:9" in world.texts()
     assert not [event for event in world.events if isinstance(event, Notice)]
 

@@ -52,11 +52,8 @@ class World:
     async def provide(self, *_: object, **__: object) -> Provided:
         """Nothing is pulled."""
         swaps = {reference: name for reference, name in self.wanted.items() if name and name != reference}
-        return Provided(swaps, {}, {reference: None for reference, name in self.wanted.items() if name is None})
-
-    async def wanted_by(self, *_: object) -> tuple[Need, ...]:
-        """What the project needs."""
-        return tuple(Need(reference, ()) for reference in self.wanted)
+        missing = {reference: None for reference, name in self.wanted.items() if name is None}
+        return Provided(swaps, missing, tuple(Need(reference, ()) for reference in self.wanted))
 
     async def local_images(self, _: object, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
@@ -128,7 +125,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(loading, "load", loaded)
     for module, names in (
-        (pantry, ("provide", "wanted_by")),
+        (pantry, ("provide",)),
         (images, ("local_images", "export", "load", "tag", "untag")),
     ):
         for name in names:
