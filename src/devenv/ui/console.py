@@ -146,7 +146,8 @@ class Console:
             if not self._verbose:
                 return
         said = text.plain(event)
-        if said is not None and (self._verbose or not (isinstance(event, e.Step) and event.name in CHATTY)):
+        chatty = event.name in CHATTY if isinstance(event, e.Step) else text.is_count(event)
+        if said is not None and (self._verbose or not chatty):
             self._write(sys.stdout, said)
 
     def _say_who_is_late(self) -> None:

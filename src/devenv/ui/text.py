@@ -132,6 +132,11 @@ def progress(event: e.Event) -> str | None:
             return None
 
 
+def is_count(event: e.Event) -> bool:
+    """Whether it only says how far a transfer is: several of them a second, and nothing that a log is read for."""
+    return isinstance(event, e.ImageState) and re.match(r"\d+ of \d+ layers", event.detail) is not None
+
+
 def _step(event: e.Step) -> str | None:
     if event.state == "detail":
         return f"  {clean(event.detail)}"

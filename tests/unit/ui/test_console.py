@@ -149,3 +149,18 @@ def test_a_reader_that_leaves_stops_nothing() -> None:
         said = child.stderr.read()
         code = child.wait(20)
     assert (said, code) == (b"alive", 0)
+
+
+def test_a_transfer_is_said_once_where_nobody_watches(capfd: Capture) -> None:
+    """A log has no use for several counts a second; that it begins, is tried again and ends is there."""
+    told = [("pulling", ""), ("pulling", "0 of 8 layers"), ("pulling", "3 of 8 layers, 12 of 40 MB")]
+    told += [("pulling", "no answer in time: again in 3 s"), ("pulled", "m.example/node:22")]
+    for state, detail in told:
+        Console().emit(e.ImageState("node:22", state, detail))
+    assert capfd.readouterr().out.splitlines() == [
+        "image node:22: pulling",
+        "image node:22: pulling (no answer in time: again in 3 s)",
+        "image node:22: pulled (m.example/node:22)",
+    ]
+    Console(verbose=True).emit(e.ImageState("node:22", "pulling", "0 of 8 layers"))
+    assert capfd.readouterr().out == "image node:22: pulling (0 of 8 layers)\n"
