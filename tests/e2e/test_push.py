@@ -13,7 +13,7 @@ import pytest
 
 from support.lab import Lab
 from support.pantry import Kitchen, assert_plain
-from support.registries import Answer, Front, basic, hang
+from support.registries import Answer, Forward, Front, Seen, basic, hang
 
 USER, SECRET = "ann", "c4n4ry-p4ss"
 
@@ -81,11 +81,18 @@ def test_a_push_without_login(lab: Lab, kitchen: Kitchen, front: Front) -> None:
 
 
 def test_a_registry_that_has_something_else(lab: Lab, kitchen: Kitchen, front: Front) -> None:
-    """What is asked for afterwards decides."""
-    other = Answer(200, headers={"Docker-Content-Digest": f"sha256:{'0' * 64}", "Content-Length": "9"})
-    lying = lab.front(lambda seen, _: other if seen.method == "HEAD" and "/manifests/" in seen.path else None)
-    done = kitchen.run("push", "--registry", lying.address, "--tag", "1")
+    """Somebody else is quicker with the same tag: what is asked for afterwards decides."""
+
+    def pushed_over(seen: Seen, forward: Forward) -> Answer | None:
+        if seen.method != "PUT" or "/manifests/" not in seen.path:
+            return None
+        taken = forward()
+        lab.registry.put(seen.path.removeprefix("/v2/").partition("/manifests/")[0], "1")
+        return taken
+
+    done = kitchen.run("push", "--registry", lab.front(pushed_over).address, "--tag", "1")
     assert done.returncode == 4, done.stderr
+    assert "pushed over meanwhile" in done.stderr
 
 
 @pytest.mark.parametrize("dockerfile", ["FROM {0}\n", "FROM scratch\nCOPY --from={0} /which /which\n"])
