@@ -143,7 +143,7 @@ async def test_what_a_dead_process_left_is_swept(
     kept = docker.docker("ps", "-aq", f"--filter={mine}", "--filter=label=devenv.inside=ca").split()
     assert docker.docker("ps", "-aq", f"--filter={mine}").split() == kept
     assert len(kept) == 1
-    docker.docker("rm", *kept)
+    docker.docker("rm", "-v", *kept)
 
 
 async def test_an_image_of_nothing_but_a_file_is_derived_too(api: Engine, image: Make, events: list[Event]) -> None:
