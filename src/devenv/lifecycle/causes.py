@@ -21,6 +21,7 @@ _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "S
 class Facts:
     """What is known of a service that failed.
 
+    `limited` says whether it has a memory limit: an engine loses word of what it killed for that, now and then.
     `refusal` is why the engine or Compose would not create or start it, `lines` are the last of its log, `check` is
     what its failing health check printed. Platforms are written `linux/amd64`. For `owners`, see there.
     """
@@ -28,6 +29,7 @@ class Facts:
     service: str
     exit_code: int = 0
     out_of_memory: bool = False
+    limited: bool = False
     refusal: str = ""
     lines: tuple[str, ...] = ()
     check: str = ""
@@ -108,7 +110,8 @@ def owners(model: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 def _texts(facts: Facts) -> dict[str, str]:
     lines = (_COLOUR.sub("", line)[:MATTERS] for line in (facts.refusal, *facts.lines))
-    end = f"exit code {facts.exit_code}{', out of memory' if facts.out_of_memory else ''}"
+    memory = ", out of memory" if facts.out_of_memory else ", memory limit" if facts.limited else ""
+    end = f"exit code {facts.exit_code}{memory}"
     return {"words": "\n".join(lines), "check": facts.check, "end": end}
 
 
@@ -585,6 +588,13 @@ TABLE = (
         "Correct the port in `healthcheck.test`; or raise `healthcheck.start_period` where it begins slowly.",
         keys="healthcheck.test healthcheck",
         where="check",
+    ),
+    Row(
+        (r"exit code 137, memory limit",),
+        "it was killed (SIGKILL); most likely it ran out of memory, as it has a limit",
+        "Raise the memory limit of {service} (`mem_limit`), unless somebody killed it.",
+        keys="mem_limit deploy.resources.limits.memory",
+        where="end",
     ),
     Row(
         (r"exit code 137\b",),

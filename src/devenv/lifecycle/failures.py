@@ -92,6 +92,7 @@ class Examiner:
         return Facts(
             service,
             refusal=refusal,
+            limited=_has_memory_limit(self.loaded.model, service),
             user=container.user if container else "",
             platform=await self.engine.image_platform(container.image) if container else "",
             engine_platform=self.engine.platform,
@@ -113,6 +114,12 @@ class Examiner:
                 except DevenvError:  # the files have been edited meanwhile
                     break
         return None, None
+
+
+def _has_memory_limit(model: Mapping[str, Any], service: str) -> bool:
+    wish = (model.get("services") or {}).get(service) or {}
+    limits = ((wish.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    return bool(wish.get("mem_limit") or limits.get("memory"))
 
 
 def _said(found: Iterable[Found]) -> list[str]:

@@ -291,6 +291,11 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     # what it runs out of
     ("out of memory", ended(137, out_of_memory=True), "it ran out of memory, and was killed"),
     (
+        "killed within a limit",
+        ended(137, limited=True),
+        "it was killed (SIGKILL); most likely it ran out of memory, as it has a limit",
+    ),
+    (
         "heap",
         ended(134, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
         "its program ran out of memory",

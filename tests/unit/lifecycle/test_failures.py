@@ -137,6 +137,14 @@ async def test_a_failed_service(examiner: Examiner) -> None:
     assert (unknown.where, unknown.hint) == (None, "To look inside: devenv run --rm --no-deps --entrypoint sh api")
 
 
+async def test_a_kill_that_nothing_is_known_of(examiner: Examiner) -> None:
+    """A memory limit makes it likely that the engine lost word of why; where there is none, nobody knows."""
+    for name, likely in (("web", True), ("api", False)):
+        killed = container(name, "exited", exit_code=137)
+        error = await examiner.failed(Standing(name, Phase.EXITED, "exit code 137"), [killed])
+        assert ("ran out of memory, as it has a limit" in error.message) is likely
+
+
 async def test_a_sick_service(examiner: Examiner) -> None:
     """The last words of the check that failed come first."""
     sick = container("web", "running", health="unhealthy")
