@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devenv.cli import options
+from devenv.cli import once, options
 from devenv.cli.add import add, remove
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
@@ -142,6 +142,8 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> int:
     if name := options.worktree_name(before):
         theirs += ["-p", name]
     try:
+        if verb == "run":
+            once.run(before, after)
         process.replace(["docker", "compose", *theirs, verb, *after])
     except DevenvError as error:
         options.console().error(error)

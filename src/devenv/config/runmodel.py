@@ -74,7 +74,8 @@ class Choices:
 
     A port that names no address is published on those of `addresses`, where there are any. `environment` is by
     service, and holds for what the service does not set itself. `images` replaces the `image` of services that are
-    not built, and what their builds name as `docker-image://`; `builds` is for those that are.
+    not built, and what their builds name as `docker-image://`; `builds` is for those that are. The services in
+    `unmarked` do not become ours, nor do networks where there is no other service.
     """
 
     addresses: tuple[str, ...] = (LOOPBACK,)
@@ -82,6 +83,7 @@ class Choices:
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
     ports: tuple[PortChange, ...] = ()
+    unmarked: frozenset[str] = frozenset()
 
 
 def run_model(
@@ -106,11 +108,13 @@ def run_model(
             service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
         # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
         if name not in found.foreign_services:
-            _adapt(service, labels, choices, choices.environment.get(name))
+            marks = {} if name in choices.unmarked else labels
+            _adapt(service, marks, choices, choices.environment.get(name))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)
     result["services"] = chosen
-    for kind, existing, marks in (("networks", found.networks, labels), ("volumes", found.volumes, {})):
+    own = labels if chosen.keys() - choices.unmarked else {}
+    for kind, existing, marks in (("networks", found.networks, own), ("volumes", found.volumes, {})):
         if kind in result:
             result[kind] = {key: _resource(key, one or {}, existing, marks) for key, one in result[kind].items()}
     return result

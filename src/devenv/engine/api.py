@@ -22,6 +22,7 @@ from devenv.errors import EngineError
 from devenv.model.observed import (
     DEPENDS_LABEL,
     HOLDS_LABEL,
+    ONE_OFF_LABEL,
     OUR_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -195,7 +196,10 @@ class Engine:
     # --- what is there --------------------------------------------------------------------------------------
 
     async def scene(self, project: str) -> Scene:
-        """All containers (one-off ones too), networks and named volumes that carry the project's label."""
+        """All containers, networks and named volumes that carry the project's label.
+
+        One-off containers (`compose run`) that others made are none of a service's, as for Compose.
+        """
         label = json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
         questions: list[tuple[str, dict[str, str]]] = [
             ("containers/json", {"all": "1", "filters": label}),
@@ -204,7 +208,7 @@ class Engine:
         ]
         containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
-            containers=await self._inspected([c["Id"] for c in containers]),
+            containers=await self._inspected([c["Id"] for c in containers if not _is_foreign_one_off(c["Labels"])]),
             networks=tuple(
                 Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
             ),
@@ -641,6 +645,10 @@ def _whose(listed: Mapping[str, Any]) -> str:
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
     return f"container {listed['Names'][0].lstrip('/')}"
+
+
+def _is_foreign_one_off(labels: Mapping[str, str]) -> bool:
+    return labels.get(ONE_OFF_LABEL) == "True" and OUR_LABEL not in labels
 
 
 def _volume(shown: dict[str, Any]) -> Volume:

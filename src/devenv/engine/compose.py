@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from devenv.engine import process
 from devenv.engine.process import OnLine
@@ -130,6 +130,15 @@ class Compose:
         """The command line of a verb that expects the model on stdin."""
         head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", "-"]
         return [*head, verb, *args]
+
+    def become(self, verb: str, *args: str) -> NoReturn:
+        """Nothing: our own process becomes the verb, with the terminal and standard input as they are.
+
+        Raises EngineError where docker is not installed.
+        """
+        files = ["-f", process.handed_over(self.model)]
+        argv = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, *files, verb, *args]
+        process.replace(argv, _BUILD_ENVIRONMENT)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of `services`, or of all that have a build section; each line of progress is handed on.

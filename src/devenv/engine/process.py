@@ -212,9 +212,24 @@ async def _feed(process: Process, data: bytes) -> None:
         await process.stdin.aclose()
 
 
-def replace(argv: Sequence[str]) -> NoReturn:
+def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
     """Nothing: our own process becomes the program. Raises EngineError where the program is not there."""
     try:
-        os.execvp(argv[0], list(argv))  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+
+
+def handed_over(data: bytes) -> str:
+    """A path by which the program that replaces us reads `data`; no other can, and no file has that name."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("devenv", 0)
+    else:
+        import tempfile  # noqa: PLC0415 - not on Linux
+
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.set_inheritable(descriptor, True)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return f"/dev/fd/{descriptor}"

@@ -20,7 +20,16 @@ from devenv.engine.api import CallError, Engine
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.lifecycle.store import Store
 from devenv.model.events import Emit, Notice, Problem, Restored, Saved, Step
-from devenv.model.observed import HOLDS_LABEL, OUR_LABEL, PROJECT_LABEL, VOLUME_LABEL, Container, Scene, Volume
+from devenv.model.observed import (
+    HOLDS_LABEL,
+    ONE_OFF_LABEL,
+    OUR_LABEL,
+    PROJECT_LABEL,
+    VOLUME_LABEL,
+    Container,
+    Scene,
+    Volume,
+)
 from devenv.model.snapshot import Snapshot, shown
 
 TARGET = "/.devenv-volume"
@@ -143,7 +152,7 @@ class Vault:
                 PROJECT_LABEL: self.project,
                 OUR_LABEL: self.project,
                 HOLDS_LABEL: volume,
-                "com.docker.compose.oneoff": "True",
+                ONE_OFF_LABEL: "True",
             },
             "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
         }

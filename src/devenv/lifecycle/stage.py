@@ -32,7 +32,8 @@ class Stage:
     """The files as loaded, the services chosen of them, what was there, and how its images are had.
 
     A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
-    chose those of `ports` that the command line does not name, and containers are told of all.
+    chose those of `ports` that the command line does not name, and containers are told of all. Those in `unmarked`
+    do not become ours.
     """
 
     loaded: Loaded
@@ -42,6 +43,7 @@ class Stage:
     addresses: tuple[str, ...] = ()
     auto: bool = False
     supply: Supply = field(default_factory=Supply)
+    unmarked: frozenset[str] = frozenset()
 
     @property
     def project(self) -> Project:
@@ -133,6 +135,7 @@ class Stage:
             images=self.supply.images,
             builds=self.supply.builds,
             ports=self.ports,
+            unmarked=self.unmarked,
         )
         return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 VOLUME_LABEL = "com.docker.compose.volume"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
 OUR_LABEL = "devenv.project"

@@ -1,0 +1,59 @@
+"""`devenv run`: a container beside a run, with the images and the dependencies that the run has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from dataclasses import replace
+
+from devenv.config import load
+from devenv.config.load import Selection
+from devenv.engine.compose import Compose
+from devenv.images.recipes import STAND_IN_REGISTRY
+from devenv.images.supply import Wishes
+from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.options import Options
+from devenv.lifecycle.order import closure
+from devenv.lifecycle.running import supplied
+from devenv.lifecycle.stage import Stage, look, published
+from devenv.model.events import Emit
+from devenv.model.observed import Scene
+from devenv.model.project import Condition, Project
+from devenv.preflight import glance
+
+
+async def beside(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+    """Compose for a one-off container of the first service that the `arguments` name; None where they name none.
+
+    Compose would make a dependency anew that differs from the user's files, and what devenv started does: its
+    ports are on loopback. So one that runs is left out, and the others are made as `devenv up` makes them. Where
+    nothing of devenv's is up, nothing is marked as its own: nobody would take it away.
+    """
+    loaded = await load.load(replace(selection, profiles=("*",)))
+    names = frozenset(service.name for service in loaded.project.services)
+    target = next((one for one in arguments if one in names), None)
+    if target is None:
+        return None
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await glance.connected(stack)
+        scene = await engine.scene(loaded.project.name)
+        options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
+        stage = Stage(loaded, _lacking(loaded.project, target, scene), await look(engine, scene))
+        stage = await published(stage, options, engine, scene)
+        stage = await supplied(engine, stage, stage.names, options, emit)
+        is_up = Run(engine.endpoint.host, loaded.project.name).read() is not None
+    return replace(stage, unmarked=frozenset({target}) if is_up else names).compose
+
+
+def _lacking(project: Project, target: str, scene: Scene) -> frozenset[str]:
+    """The target, and of what it needs all that is not there: running, or completed where that was the point."""
+    once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
+    completed = {c.service for c in scene.containers if c.state == "exited" and not c.exit_code} & once
+    there = ({c.service for c in scene.containers if c.running} | completed) - {target}
+    services = (replace(s, depends_on=()) if s.name in there else s for s in project.services)
+    return closure(replace(project, services=tuple(services)), [target]) - there
+
+
+def _stood_in(scene: Scene) -> bool:
+    """Whether a run of ours has stand-ins: somebody agreed to them, then."""
+    return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in scene.containers)

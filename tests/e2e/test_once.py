@@ -1,0 +1,56 @@
+"""`devenv run`: one-off containers beside a run, which they leave as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import cli, engine
+from support.stack import Stack, free_port, idle_service
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def trio(stack: Stack) -> Stack:
+    """A database with a port, a tool of a profile, and an app that waits for both."""
+    stack.compose_file(
+        {
+            "db": idle_service(ports=[f"{free_port()}:80"]),
+            "seed": idle_service(command=["sh", "-c", "echo seeded"]),
+            "app": idle_service(
+                depends_on={
+                    "db": {"condition": "service_started"},
+                    "seed": {"condition": "service_completed_successfully"},
+                }
+            ),
+            "tool": idle_service(command=["sh", "-c", "echo $$WORD"], profiles=["tools"], depends_on=["app"]),
+        }
+    )
+    return stack
+
+
+def test_a_run_is_left_as_it_is(trio: Stack, up: Up) -> None:
+    """Compose would make the database anew, on all addresses and no longer ours; nor does the seed run twice."""
+    run = up.ready(trio)
+    before = {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)}
+    told = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=trio.env)
+    assert (told.returncode, told.stdout) == (0, "app\n"), told.stderr
+    assert cli.run("run", "--rm", "app", "sh", "-c", "exit 7", cwd=trio.folder, env=trio.env).returncode == 7
+    assert {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)} == before
+    assert run.stop() == 130
+    assert trio.leftovers() == {}
+
+
+def test_what_it_leaves_keeps_nobody_from_coming_up(trio: Stack, up: Up) -> None:
+    """A one-off container is none of its service's; alone, `run` starts what is needed on loopback, as the user's."""
+    alone = cli.run("run", "--name", f"{trio.name}-left", "app", "true", cwd=trio.folder, env=trio.env)
+    assert alone.returncode == 0, alone.stderr
+    db = engine.inspect(engine.containers(trio.name, "db")[0])
+    assert {at["HostIp"] for at in db["NetworkSettings"]["Ports"]["80/tcp"]} <= {"127.0.0.1", "::1"}
+    assert "devenv.project" not in db["Config"]["Labels"]
+    run = up.ready(trio)
+    assert [event["service"] for event in run.all("service") if event["state"] == "started"].count("app") == 1
+    assert run.stop() == 130
+    assert {engine.inspect(one)["Name"] for one in engine.containers(trio.name)} >= {f"/{trio.name}-left"}
+    trio.compose("down", "--remove-orphans")
