@@ -57,6 +57,22 @@ def test_the_closing_line_counts_errors_as_failed(attributes: str, line: str) ->
     assert _load("tally").closing_line(f"<testsuites><testsuite {attributes}/></testsuites>") == line
 
 
+def test_the_lanes_of_a_run_are_counted_as_one_and_their_failures_named() -> None:
+    """Two reports give one closing line, and one line for each test that failed or had an error in either."""
+    quick, engine = (
+        f'<testsuites><testsuite tests="2" failures="{outcome == "failure":d}" errors="{outcome == "error":d}">'
+        f'<testcase file="{file}" name="good"/><testcase file="{file}" name="bad[x]"><{outcome}/></testcase>'
+        "</testsuite></testsuites>"
+        for file, outcome in (("tests/unit/test_a.py", "failure"), ("tests/e2e/test_b.py", "error"))
+    )
+    tally = _load("tally")
+    assert tally.closing_line(quick, engine) == "2 passed, 2 failed"
+    assert tally.failures(quick, engine) == [
+        "FAILED tests/unit/test_a.py::bad[x]",
+        "FAILED tests/e2e/test_b.py::bad[x]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "said"), [("\n", 0, "went on"), ("y\n", 0, "went on"), ("n\n", 1, "error:")]
 )
