@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -170,6 +171,7 @@ class _Child:
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
-            with contextlib.suppress(ProcessLookupError):
-                self._child.terminate()
+            if self._child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._child.pid, signal.SIGTERM)  # `terminate` may reap it, and asyncio complains then
             await self._child.aclose()

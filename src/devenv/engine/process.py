@@ -134,13 +134,14 @@ async def end_recorded(path: str, grace: float = 3.0) -> None:
 
     A pid counts only with the start time that was written beside it, since pids are used again.
     """
-    alive = [pid for pid, begun in _recorded(path) if start_time(pid) == begun]
+    alive = [(pid, begun) for pid, begun in _recorded(path) if start_time(pid) == begun]
     for sign in (signal.SIGINT, signal.SIGKILL):
-        for pid in alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, sign)
+        for pid, begun in alive:
+            if start_time(pid) in (begun, None):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, sign)
         with anyio.move_on_after(grace):
-            while any(start_time(pid) is not None for pid in alive):  # noqa: ASYNC110 - not our children
+            while any(start_time(pid) == begun for pid, begun in alive):  # noqa: ASYNC110 - not our children
                 await anyio.sleep(0.05)
 
 
@@ -182,14 +183,26 @@ def _note(pid: int) -> None:
 
 async def _end(process: Process) -> None:
     ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
-    for sign, grace in ladder:
+    for sign, grace in ladder if process.returncode is None else ():
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
             os.killpg(process.pid, sign)
         with anyio.move_on_after(grace):
             await process.wait()
             break
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # its own children, where they did not go with it
+    with contextlib.suppress(PermissionError):
+        _end_rest(process.pid)
+
+
+def _end_rest(leader: int) -> None:
+    """The children of a child that has ended are killed, where they did not go with it.
+
+    Nobody else gets its number while one of them lives: who has it is a stranger.
+    """
+    try:
+        os.kill(leader, 0)
+    except ProcessLookupError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnLine | None) -> None:
