@@ -64,7 +64,7 @@ def test_a_second_signal_hurries(stack: Stack, up: Up) -> None:
     assert stack.containers(), "the first signal did not wait for the container"
     began = time.monotonic()
     assert run.stop(INT) == 130
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "the container had its sixty seconds"
     assert stack.leftovers() == {}
 
 

@@ -293,9 +293,9 @@ def test_equal_lists_are_equal() -> None:
 def test_no_pattern_explodes(pattern: str, path: str) -> None:
     """A hostile pattern on a hostile path is still decided at once."""
     patterns = Patterns.parse([pattern])
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert not patterns.matches(path)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 # A second implementation: the definition, spelled out, with no thought of speed.
