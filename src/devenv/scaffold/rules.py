@@ -8,12 +8,12 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from devenv.config.load import Loaded, Selection, load
 from devenv.errors import ConfigError, UsageError
-from devenv.images.dockerfile import WORD, instructions
+from devenv.images.dockerfile import WORD, Instruction, expand, instructions
 from devenv.model.project import Action, Service
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import Proposal
@@ -31,7 +31,9 @@ COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-
 INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
 RELOADERS = re.compile(r"--reload|--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b")
 BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
-MADE = ("node_modules", "__pycache__", ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
+SETTINGS = "/etc/"
+CACHE = "__pycache__"
+MADE = ("node_modules", CACHE, ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Stage:
     copies: list[tuple[list[str], str, int]] = field(default_factory=list)
     takes: list[str] = field(default_factory=list)
     command: str = ""
+    scope: dict[str, str] = field(default_factory=dict)
 
 
 async def rules(selection: Selection, name: str | None, *, from_mounts: bool = False) -> Proposal:
@@ -106,9 +109,10 @@ def shown(path: str, folder: str) -> str:
     return path if relative is None else f"./{relative}" if relative else "."
 
 
-def stages(text: str) -> list[Stage]:
-    """The stages of a Dockerfile, in order."""
+def stages(text: str, args: Mapping[str, str] | None = None) -> list[Stage]:
+    """The stages of a Dockerfile, in order; `args` are the build's."""
     found: list[Stage] = []
+    first: dict[str, str] = {}  # what ARG says before there is a stage
     for one in instructions(text):
         words = one.rest.split()
         if one.keyword == "FROM":
@@ -117,14 +121,35 @@ def stages(text: str) -> list[Stage]:
             base = words[0].lower() if words else ""
             before = next((stage for stage in reversed(found) if stage.name == base), None)
             begins, command = (before.folder, before.command) if before else ("/", "")
-            found.append(Stage(words[2].lower() if named else str(len(found)), base, begins, command=command))
+            name, scope = words[2].lower() if named else str(len(found)), dict(before.scope) if before else {}
+            found.append(Stage(name, base, begins, command=command, scope=scope))
+        elif one.keyword in ("ARG", "ENV"):
+            _declare(found[-1].scope if found else first, one, {**first, **(args or {})})
         elif found and one.keyword == "WORKDIR":
-            found[-1].folder = posixpath.join(found[-1].folder, one.rest.strip("\"'"))
+            found[-1].folder = posixpath.join(found[-1].folder, _value(one.rest, found[-1].scope))
         elif found and one.keyword in ("CMD", "ENTRYPOINT"):
             found[-1].command += f" {one.rest}"
         elif found and one.keyword in ("COPY", "ADD"):
             _copy(found[-1], one.rest, one.line)
     return found
+
+
+def _declare(scope: dict[str, str], one: Instruction, args: Mapping[str, str]) -> None:
+    """The variables that the instruction sets are in the scope, each with the value that it has there."""
+    pairs = [word.partition("=") for word in WORD.findall(one.rest)]
+    if one.keyword == "ENV" and pairs and not pairs[0][1]:  # ENV NAME all the rest
+        pairs = [(pairs[0][0], "=", one.rest.partition(" ")[2].strip())]
+    for name, equals, value in pairs:
+        if one.keyword == "ARG" and name in args:
+            scope[name] = args[name]
+        elif equals:
+            scope[name] = _value(value, scope)
+
+
+def _value(text: str, scope: Mapping[str, str]) -> str:
+    """The text with its variables replaced and without quotes; with its `$` where one is not known here."""
+    is_known = all(name in scope for name in re.findall(r"\$\{?(\w+)", text))
+    return (expand(text, scope) if is_known else None) or text.strip("\"'")
 
 
 def _copy(stage: Stage, rest: str, line: int) -> None:
@@ -133,11 +158,12 @@ def _copy(stage: Stage, rest: str, line: int) -> None:
         stage.takes += taken
         return
     plain = re.sub(r"^(--\S+\s+)+", "", rest)
-    words = [word.strip("\"'") for word in WORD.findall(plain)]
+    words = WORD.findall(plain)
     with contextlib.suppress(ValueError):
         words = [str(word) for word in json.loads(plain)]
-    if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in words):
-        target = posixpath.join(stage.folder, words[-1])
+    words = [_value(word, stage.scope) for word in words]
+    target = posixpath.join(stage.folder, words[-1]) if words else ""
+    if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in (*words, target)):
         into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
         stage.copies.append((words[:-1], posixpath.normpath(target) + ("/" if into else ""), line))
 
@@ -166,7 +192,7 @@ def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
     if text is None:
         data = proposals.read(dockerfile)
         text = (data or b"").decode(errors="replace")
-    under, others = chain(stages(text), build.target)
+    under, others = chain(stages(text, dict(build.args)), build.target)
     given = loaded.model["services"][service.name].get("command") or ""
     command = f"{given} {under[-1].command if under else ''}"
     seen: set[str] = set()
@@ -199,26 +225,32 @@ def _copied(context: str, sources: Sequence[str], target: str, where: str, comma
                 yield _rebuild(path)
             else:
                 place = posixpath.join(target, name) if target.endswith("/") else target
-                yield Rule(path, _action(os.path.dirname(path), command), f"copied by {where}", place)
+                action = _action(os.path.dirname(path), command, place)
+                yield Rule(path, action, f"copied by {where}{_because(action, place)}", place)
 
 
 def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
     names = sorted(os.listdir(path))
     manifests = [name for name in names if MANIFESTS.fullmatch(name)]
-    action = _action(path, command)
-    made = (name for name in MADE if name in names or (name == "__pycache__" and _is_python(path)))
+    action = _action(path, command, target)
+    made = (name for name in MADE if name in names or (name == CACHE and _is_python(path)))
     private = (name for name in (".env",) if name in names)
-    ignore = (*(f"{name}/" for name in made), *private, *(manifests if action is not Action.REBUILD else ()))
+    ignore = (*map(_ignored, made), *private, *(manifests if action is not Action.REBUILD else ()))
     yield Rule(
         path,
         action,
-        f"copied by {where}{BECAUSE.get(action, '')}",
+        f"copied by {where}{_because(action, target)}",
         "" if action is Action.REBUILD else target,
         ignore,
     )
     if action is not Action.REBUILD:
         for name in manifests:
             yield _rebuild(os.path.join(path, name))
+
+
+def _ignored(name: str) -> str:
+    """The pattern for a folder that tools make; Python has one in each of its folders."""
+    return f"**/{name}/" if name == CACHE else f"{name}/"
 
 
 def _rebuild(path: str) -> Rule:
@@ -235,8 +267,16 @@ def _is_python(path: str) -> bool:
     return False
 
 
-def _action(path: str, command: str) -> Action:
+def _because(action: Action, target: str) -> str:
+    if target.startswith(SETTINGS):
+        return "; settings are read at the start"
+    return BECAUSE.get(action, "")
+
+
+def _action(path: str, command: str, target: str) -> Action:
     """What a change of sources takes: the language is told by the manifests beside or above them."""
+    if target.startswith(SETTINGS):
+        return Action.SYNC_RESTART
     names = {name for folder in (path, os.path.dirname(path)) if os.path.isdir(folder) for name in os.listdir(folder)}
     if any(COMPILED.fullmatch(name) for name in names):
         return Action.REBUILD
@@ -264,7 +304,7 @@ def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
         source = os.path.normpath(mount.source or "")
         if mount.type == "bind" and relative_to(source, folder) is not None and os.path.isdir(source):
             names = os.listdir(source)
-            ignore = tuple(f"{name}/" for name in MADE if name in names)
+            ignore = tuple(_ignored(name) for name in MADE if name in names or (name == CACHE and _is_python(source)))
             why = "was a bind mount; what the container writes there stays in it from now on"
             yield Rule(source, Action.SYNC, why, mount.target, ignore)
 

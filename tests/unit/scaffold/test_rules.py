@@ -41,6 +41,35 @@ def test_the_stages_know_what_they_copy_where() -> None:
     assert chain([], None) == ([], [])
 
 
+VARIABLES = """\
+ARG ROOT=/opt VERSION
+FROM python:3 AS base
+ARG ROOT
+ENV HOME=${ROOT}/app DATA="$ROOT/my data"
+ENV SRC lib
+WORKDIR $HOME
+COPY ${SRC} ./$SRC
+FROM base
+COPY a $DATA/
+WORKDIR /srv/$VERSION
+COPY b .
+COPY c "$NOBODY/c"
+WORKDIR /srv
+COPY d .
+"""
+
+
+def test_variables_of_a_dockerfile_are_replaced() -> None:
+    """By ARG, ENV and the build's arguments; what nothing is known of makes no rule, whose target would be wrong."""
+    base, last = stages(VARIABLES)
+
+    assert base.copies == [(["lib"], "/opt/app/lib", 7)]
+    assert last.copies == [(["a"], "/opt/my data/", 9), (["d"], "/srv/", 14)]
+    given, more = stages(VARIABLES.replace("/srv/$V", "/srv/${ROOT}$V"), {"ROOT": "/x", "VERSION": "3"})
+    assert given.copies == [(["lib"], "/x/app/lib", 7)]
+    assert more.copies[0] == (["a"], "/x/my data/", 9)
+
+
 @pytest.mark.parametrize(
     ("manifest", "command", "action"),
     [
@@ -75,7 +104,11 @@ def test_single_files_go_into_a_folder_or_take_its_name(tmp_path: Path) -> None:
     as_it = list(rules._copied(str(tmp_path), ["a.conf", "package.json", "gone"], "/etc/x.conf", "D:1", "nodemon"))
 
     assert [rule.target for rule in into] == ["/etc/a.conf", "/etc/b.conf"]
-    assert [(str(rule.action), rule.target) for rule in as_it] == [("sync", "/etc/x.conf"), ("rebuild", "")]
+    assert [(str(rule.action), rule.target) for rule in as_it] == [
+        ("sync+restart", "/etc/x.conf"),
+        ("rebuild", ""),
+    ]
+    assert "settings are read at the start" in as_it[0].why
 
 
 def test_a_rule_is_written_as_people_write_it() -> None:
