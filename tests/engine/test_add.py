@@ -89,6 +89,18 @@ def test_rules_are_proposed_explained_and_loaded(
     assert "action: sync+restart" in compose_config(project, env)
 
 
+def test_a_linked_file_is_checked_where_its_link_is(tmp_path: Path, state_env: dict[str, str]) -> None:
+    """Relative paths begin there, for Compose too."""
+    (tmp_path / "shared.yml").write_text("services:\n  web:\n    image: w\n    env_file: web.env\n", encoding="utf-8")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/web.env").touch()
+    (tmp_path / "app/compose.yml").symlink_to("../shared.yml")
+    done = cli.run("add", "redis", "--yes", cwd=tmp_path / "app", env=state_env)
+
+    assert done.returncode == 0, done.stderr
+    assert "redis:8" in (tmp_path / "shared.yml").read_text(encoding="utf-8")
+
+
 def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) -> None:
     """Exit code 2 and what to type; --dry-run shows it; an error of Compose's comes before any file."""
     files = sorted(project.iterdir())

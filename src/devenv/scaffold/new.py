@@ -123,7 +123,7 @@ def _manifests(folder: str) -> dict[str, str]:
     for name in (*detect.READ, *detect.COMPOSE_FILES, *detect.MODULES, "manage.py"):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:
                 found[name] = file.read(MANIFEST_SIZE) if name in detect.READ else ""
     return found
 

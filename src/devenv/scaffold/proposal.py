@@ -63,7 +63,7 @@ async def check(selection: Selection, edit: FileEdit, variables: Collection[str]
     `variables` have a value for as long as that takes: they are yet to be written into .env.
     """
     files = find(selection.directory, selection.files)
-    folder, name = os.path.split(edit.path)
+    folder, name = os.path.split(files[0])  # not where a link leads: relative paths begin here
     copy = os.path.join(folder, f".devenv-{secrets.token_hex(4)}-{name}~")
     names = (copy, *files[1:])
     with _environment({one: "x" for one in variables if one not in os.environ}):

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,16 +15,21 @@ from devenv.config import yamlcore
 from devenv.config.load import Selection
 from devenv.config.sources import Source, everything, find, place, read, service_names
 from devenv.engine import process
-from devenv.errors import ConfigError, EngineError, UsageError
+from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.preflight.facts import LOOPBACK, free_port
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import FileEdit, Proposal
 from devenv.scaffold.splice import Draft, flow, nested
 from devenv.templates import templates_folder
+from devenv.watch.rules import relative_to
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACE = re.compile(r"\{\{ (\w+) \}\}")
 _DATABASES = ("postgres", "mysql", "mariadb")
+_ASSIGNED = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
+    re.MULTILINE | re.DOTALL,
+)
 BOM = b"\xef\xbb\xbf"
 
 
@@ -142,7 +147,7 @@ async def add(
     kind = _template(asked, template)
     file = opened(selection)
     names = service_names(file.sources)
-    name = _name(name or (asked if template else None), kind, names)
+    name = _name(name or (asked if template else None), kind, names, _volumes(file.sources))
     to = to or (_database(file) if kind.front else None)
     if kind.front and to is None:
         raise UsageError(f"{kind.key} stands before another service", hint=f"devenv add {kind.key} --to SERVICE")
@@ -182,15 +187,27 @@ def _template(asked: str, template: str | None) -> Template:
     return kind
 
 
-def _name(wanted: str | None, kind: Template, taken: Iterable[str]) -> str:
-    names = {*taken}
+def _volumes(sources: Sequence[Source]) -> frozenset[str]:
+    nodes = (yamlcore.at(source.node, ["volumes"]) for source in everything(sources))
+    return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+
+
+def _name(wanted: str | None, kind: Template, names: Collection[str], volumes: Collection[str]) -> str:
+    """The name asked for, or the first that no service and no volume has. UsageError where it is taken."""
+
+    def clashing(name: str) -> list[str]:
+        return [full for volume in kind.volumes if (full := f"{name}-{volume}") in volumes]
+
     if wanted is None:
-        return next(name for name in (kind.key, *(f"{kind.key}-{n}" for n in range(2, 1000))) if name not in names)
+        offered = (kind.key, *(f"{kind.key}-{n}" for n in range(2, 1000)))
+        return next(name for name in offered if name not in names and not clashing(name))
     if not NAME.fullmatch(wanted):
         hint = "It is made of a-z, 0-9, `_` and `-`, begins with a letter, and is no word of YAML's."
         raise UsageError(f"`{wanted}` is not a name for a service", hint=hint)
     if wanted in names:
         raise UsageError(f"there is a service `{wanted}` already", hint="Give another name with --name.")
+    if there := clashing(wanted):
+        raise UsageError(f"there is a volume `{there[0]}` already", hint="Give another name with --name.")
     return wanted
 
 
@@ -274,14 +291,22 @@ async def _settings(file: MainFile, variables: Sequence[str]) -> list[FileEdit]:
     names = (".env", ".env.example", ".gitignore", ".dockerignore")
     written = {one: os.path.join(folder, one) for one in names}
     before = {one: proposals.read(path) for one, path in written.items()}
-    new = {one: [name for name in variables if not _sets(before[one], name)] for one in (".env", ".env.example")}
+    said = _variables(before[".env"])
+    new = [name for name in variables if not said.get(name)]
+    named = _variables(before[".env.example"])
     lines = {
-        ".env": [f"{name}={secrets.token_hex(16)}" for name in new[".env"]],
-        ".env.example": [f"{name}=" for name in new[".env.example"]],
+        ".env": [f"{name}={secrets.token_hex(16)}" for name in new],
+        ".env.example": [f"{name}=" for name in variables if name not in named],
         ".gitignore": [] if await _ignored(folder, before[".gitignore"]) else [".env"],
         ".dockerignore": [".env"] if _is_sent(file, before[".dockerignore"]) else [],
     }
-    file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new[".env"]]
+    file.notes += [f"{name} is in .env already and stays as it is" for name in variables if name not in new]
+    if new and await _git(folder, "ls-files", "--error-unmatch", ".env"):
+        file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
+    for one, path in written.items():
+        if lines[one] and relative_to(os.path.realpath(path), os.path.realpath(folder)) is None:
+            hint = f"Write it into that file yourself, then try again: {lines[one][0].partition('=')[0]}"
+            raise RefusedError(f"{one} is a link out of the project; nothing was written", hint=hint)
     return [
         FileEdit(os.path.realpath(path), before[one], _appended(before[one], lines[one]), private=one == ".env")
         for one, path in written.items()
@@ -289,8 +314,10 @@ async def _settings(file: MainFile, variables: Sequence[str]) -> list[FileEdit]:
     ]
 
 
-def _sets(data: bytes | None, name: str) -> bool:
-    return re.search(rf"^\s*(?:export\s+)?{name}\s*=".encode(), data or b"", re.MULTILINE) is not None
+def _variables(data: bytes | None) -> dict[str, str]:
+    """Name -> value of what a file of variables sets, without its quotes; the last one counts."""
+    found = _ASSIGNED.findall((data or b"").decode(errors="replace"))
+    return {name: value.strip("\"' \t") for name, value in found}
 
 
 def _appended(data: bytes | None, lines: Sequence[str]) -> bytes:
@@ -311,8 +338,13 @@ def _is_sent(file: MainFile, ignores: bytes | None) -> bool:
 async def _ignored(folder: str, ignores: bytes | None) -> bool:
     if re.search(rb"^/?\.env\s*$", ignores or b"", re.MULTILINE):
         return True
+    return await _git(folder, "check-ignore", "-q", ".env")
+
+
+async def _git(folder: str, *arguments: str) -> bool:
+    """Whether git says yes; without a repository it says no."""
     try:
-        done = await process.run(["git", "-C", folder, "check-ignore", "-q", ".env"])
+        done = await process.run(["git", "-C", folder, *arguments])
     except EngineError:  # there is no git
         return False
     return done.returncode == 0

@@ -42,7 +42,8 @@ class Question:
         wanted = f"one of {', '.join(self.choices)}" if self.choices else words
         is_good = answer in self.choices if self.choices else re.fullmatch(pattern, answer) and answer.isprintable()
         if not is_good or (self.kind == "port" and int(answer) > HIGHEST_PORT):
-            raise UsageError(f"{self.key} is to be {wanted}, not {answer!r}")
+            said = f"{self.key} is to be {wanted}, not {answer!r}"
+            raise UsageError(said, hint=f"Answer with --data {self.key}=VALUE.")
         return answer
 
 
@@ -101,6 +102,8 @@ def _question(entry: Mapping[str, Any]) -> Question:
     asked = Question(str(entry["key"]), str(entry["prompt"]), default, str(entry.get("kind", "text")), choices)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", asked.key):
         raise ValueError(f"{asked.key!r} is no key of a question")
+    if not "".join((asked.prompt, default, *choices)).isprintable():  # a terminal would obey it
+        raise ValueError(f"the question {asked.key!r} has characters that cannot be shown")
     if asked.kind not in KINDS:
         raise ValueError(f"{asked.kind!r} is no kind of an answer: {', '.join(KINDS)}")
     return asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from devenv.cli.add import KNOWN
 from devenv.config import yamlcore
 from devenv.config.load import Selection
-from devenv.errors import ConfigError, DevenvError, UsageError
+from devenv.errors import ConfigError, DevenvError, RefusedError, UsageError
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold import services
 from devenv.scaffold.proposal import Proposal, write
@@ -119,6 +120,59 @@ def test_passwords_are_generated_once_and_shown_to_nobody(tmp_path: Path) -> Non
     assert "sss" not in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "is_set"),
+    [
+        ("export DB_PASSWORD = 'a'", True),
+        ("DB_PASSWORD: a", True),
+        ("# DB_PASSWORD=a", False),
+        ("DB_PASSWORD=", False),
+        ('DB_PASSWORD="" # later', False),
+        ('KEY="-----\nDB_PASSWORD=a\n-----"', False),
+        ("KEY=it's\nDB_PASSWORD=a\nMORE='s", True),
+    ],
+)
+def test_a_variable_without_a_value_gets_one(text: str, is_set: bool, tmp_path: Path) -> None:
+    """As Compose reads the file: over several lines, in both spellings; what is copied from .env.example is empty."""
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    proposal = add(project(tmp_path, STYLES["plain"]), "postgres", name="db")
+
+    assert [os.path.basename(edit.path) == ".env" for edit in proposal.edits].count(True) == (not is_set)
+    assert any("stays as it is" in note for note in proposal.notes) == is_set
+
+
+def test_a_link_out_of_the_project_is_not_written_through(tmp_path: Path) -> None:
+    """Not even a dangling one; where the file has the variable already, nothing needs to be written."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/.env").symlink_to("../outside")
+    selection = project(tmp_path / "app", STYLES["plain"])
+    with pytest.raises(RefusedError, match=r"\.env is a link out of the project") as caught:
+        add(selection, "postgres", name="db")
+    assert str(caught.value.hint).endswith("DB_PASSWORD")
+    (tmp_path / "outside").write_text("DB_PASSWORD=a\n", encoding="utf-8")
+    write(add(selection, "postgres", name="db"))
+
+    assert (tmp_path / "outside").read_text(encoding="utf-8") == "DB_PASSWORD=a\n"
+
+
+def test_an_env_file_in_git_is_told(tmp_path: Path) -> None:
+    """A password in it would be committed, whatever .gitignore says."""
+    (tmp_path / ".env").write_text("A=1\n", encoding="utf-8")
+    for command in (["init", "-q"], ["add", ".env"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    proposal = add(project(tmp_path, STYLES["plain"]), "postgres", name="db")
+
+    assert any("git rm --cached .env" in note for note in proposal.notes)
+
+
+def test_a_free_name_is_one_whose_volume_is_free_too(tmp_path: Path) -> None:
+    """Somebody else's data is nothing for a new service."""
+    (tmp_path / "compose.override.yml").write_text("volumes:\n  postgres-data:\n", encoding="utf-8")
+    text = edited(add(project(tmp_path, STYLES["plain"]), "postgres"))
+
+    assert model(text)["volumes"] == {"postgres-2-data": None}
+
+
 def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """It is created with mode 0600."""
     write(add(project(tmp_path, STYLES["plain"]), "postgres"))
@@ -188,6 +242,12 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
         ),
         ("services: {web: {image: a}}", "fastapi", {}, "fastapi takes a name | devenv add api --template fastapi"),
         ("services: {web: {image: a}}", "redis", {"name": "web"}, "there is a service `web` already"),
+        (
+            "services: {web: {image: a}}\nvolumes: {db-data: }",
+            "postgres",
+            {"name": "db"},
+            "there is a volume `db-data` already | Give another name with --name.",
+        ),
         ("services: {web: {image: a}}", "redis", {"name": "../x"}, "`../x` is not a name for a service"),
         ("services: {web: {image: a}}", "redis", {"to": "wbe"}, "there is no service `wbe` | Did you mean `web`?"),
         (

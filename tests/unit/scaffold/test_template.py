@@ -177,6 +177,10 @@ def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -
             lambda folder: (folder / "template.toml").write_text(ABOUT.replace('"word"', '"no key"')),
             "'no key' is no key of a question",
         ),
+        (
+            lambda folder: (folder / "template.toml").write_text(f'{ABOUT}choices = ["a", "\\u001b]0;title"]\n'),
+            "the question 'word' has characters that cannot be shown",
+        ),
         (lambda folder: (folder / "template.toml").write_text(f'{ABOUT}kind = "z"\n'), "'z' is no kind"),
     ],
 )
