@@ -64,7 +64,10 @@ def of(stack: Stack, state: dict[str, str], *args: str) -> CompletedProcess[str]
 
 def listed(stack: Stack, state: dict[str, str]) -> list[dict[str, object]]:
     """What `snapshot list` says."""
-    return [json.loads(line) for line in of(stack, state, "snapshot", "list", "--output", "json").stdout.splitlines()]
+    told: dict[str, list[dict[str, object]]] = json.loads(
+        of(stack, state, "snapshot", "list", "--output=json").stdout
+    )
+    return told["snapshots"]
 
 
 @pytest.fixture

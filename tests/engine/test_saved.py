@@ -79,7 +79,7 @@ def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> Non
         "loaded.devenv/shop.test/db:1": before["shop.test/db:1"],
     }
     assert app.run(["images", "--output", "json"]) == 0
-    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+    rows = json.loads(capfd.readouterr().out.splitlines()[-1])["images"]
     assert {(row["image"], row["source"], row["id"]) for row in rows} == {
         ("node", "loaded", before["node:latest"]),
         ("shop.test/db:1", "loaded", before["shop.test/db:1"]),

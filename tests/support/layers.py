@@ -13,6 +13,7 @@ PURE = (
     "config/naming.py",
     "config/parse.py",
     "config/runmodel.py",
+    "config/shapes.py",
     "preflight/checks.py",
     "images/advice.py",
     "preflight/codes.py",

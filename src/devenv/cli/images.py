@@ -37,11 +37,7 @@ def list_(
 
     window = options.console(output)
     rows = anyio.run(survey, options.selection(file, project_name, profile))
-    if output is Output.JSON:
-        for row in rows:
-            window.data(asdict(row))
-    for line in _lines(rows) if output is Output.TEXT else ():
-        window.line(line)
+    window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[str]:

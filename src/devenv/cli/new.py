@@ -43,7 +43,10 @@ def new(
 
     window = options.console(output)
     if listed:
-        window.table(nursery.rows())
+        from devenv.ui.text import columns  # noqa: PLC0415 - as above
+
+        rows = nursery.rows()
+        window.answer({"templates": rows}, columns(rows))
         return
     if source is not None and directory is not None:
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")

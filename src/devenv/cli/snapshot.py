@@ -28,14 +28,11 @@ def list_(
 ) -> None:
     """List what is saved, of all projects or of these, the newest first."""
     from devenv.lifecycle.shelf import listed  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.ui.text import columns  # noqa: PLC0415 - as above
 
     window, found = options.console(output), listed(projects or ())
-    if output is Output.JSON:
-        for one in found:
-            window.data(asdict(one))
-    elif found:
-        window.table([_row(one) for one in found])
-    else:
+    window.answer({"snapshots": [asdict(one) for one in found]}, columns([_row(one) for one in found]))
+    if output is Output.TEXT and not found:
         window.aside("nothing is saved")
 
 

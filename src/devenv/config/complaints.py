@@ -16,7 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from devenv.config import yamlcore
-from devenv.config.parse import dotted
+from devenv.config.shapes import RULE, dotted
 from devenv.config.sources import Path, Place, Source, everything, place
 from devenv.engine.compose import clean
 from devenv.errors import ConfigError
@@ -41,7 +41,7 @@ _KEYS = {
         "target ulimits"
     ),
     "services.*.develop": "watch",
-    "services.*.develop.watch.*": "action exec ignore include initial_sync path target",
+    "services.*.develop.watch.*": " ".join(RULE["properties"]),
 }
 
 _LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:[^"\\]|\\.)*")')

@@ -15,8 +15,9 @@ from devenv.concurrent import each
 from devenv.config import dangers as dangerous
 from devenv.config import runmodel, sanitise, yamlcore
 from devenv.config.dangers import Danger
-from devenv.config.parse import ShapeError, parse, undoubled
+from devenv.config.parse import parse, undoubled
 from devenv.config.runmodel import Scale
+from devenv.config.shapes import ShapeError
 from devenv.config.sources import (
     Place,
     Source,

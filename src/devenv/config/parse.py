@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from devenv.errors import ConfigError
+from devenv.config.shapes import X_DEVENV, ShapeError, mistakes, nearest
 from devenv.model.project import (
     SHELL,
     Action,
@@ -29,16 +28,6 @@ from devenv.model.project import (
 
 T = TypeVar("T")
 
-SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "ports": ("as-written", "auto"),
-    "initial_sync": ("spec",),
-    "deletes": ("recreate",),
-    "keep": (),
-    "hooks": tuple(Moment),
-    "images": ("mirrors",),
-}
-
-_HOOK_KEYS = ("service", "command", "user", "working_dir", "environment", "privileged")
 _NAME_LIMIT = 255  # of the engine
 _HIGHEST_PORT = 65535
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -51,14 +40,6 @@ _IMAGE = re.compile(
 )
 
 
-class ShapeError(ConfigError):
-    """A value of the model has the wrong shape; `path` leads to it, so that a file and line can be found."""
-
-    def __init__(self, path: Sequence[str | int], message: str, *, hint: str | None = None) -> None:
-        super().__init__(f"{dotted(path)}: {message}" if path else message, hint=hint)
-        self.path = tuple(path)
-
-
 def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
     """The project; raises ShapeError (a ConfigError) that names the path of what is wrong.
 
@@ -67,7 +48,10 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], o
     Compose prints every `$` doubled, so that its output can be read again; the project holds plain ones.
     """
     root = _Cursor(undoubled(dict(model)))
-    services = root.at("services", {})
+    services, block = root.at("services", {}), root.at("x-devenv", {})
+    names = {"service": {*services.mapping(), *others}, "volume": root.at("volumes", {}).mapping()}
+    for wrong in mistakes(block.value, X_DEVENV, block.path, names):
+        raise wrong
     return Project(
         name=root.at("name").text(),
         directory=directory,
@@ -75,8 +59,8 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], o
         services=tuple(_service(name, cursor) for name, cursor in services.entries()),
         networks=_resources(root.at("networks", {})),
         volumes=_resources(root.at("volumes", {})),
-        settings=_settings(root.at("x-devenv", {}), volumes=root.at("volumes", {}).mapping()),
-        hooks=_hooks(root.at("x-devenv", {}).at("hooks", {}), {*services.mapping(), *others}),
+        settings=_settings(block),
+        hooks=tuple(_hooks(block.at("hooks", {}))),
     )
 
 
@@ -84,11 +68,6 @@ def is_image(reference: str) -> bool:
     """Whether `reference` can name an image at all (the grammar of image references)."""
     match = _IMAGE.fullmatch(reference)
     return match is not None and len(match["name"]) <= _NAME_LIMIT and int(match["port"] or 0) <= _HIGHEST_PORT
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """A path as people write it: `services.web.ports[0]`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def undoubled(value: Any) -> Any:
@@ -179,7 +158,7 @@ class _Cursor:
         text = self.text()
         if text in values:
             return text
-        raise self.wrong(f"`{text}` is not one of {', '.join(values)}", hint=_nearest(text, values))
+        raise self.wrong(f"`{text}` is not one of {', '.join(values)}", hint=nearest(text, values))
 
     def wrong(self, message: str, *, hint: str | None = None) -> ShapeError:
         return ShapeError(self.path, message, hint=hint)
@@ -190,83 +169,25 @@ class _Cursor:
         return self.value
 
 
-def _settings(block: _Cursor, volumes: Mapping[str, Any]) -> Settings:
-    for key, cursor in block.entries():
-        if key not in SETTINGS and not key.startswith("x-"):
-            raise cursor.wrong("unknown key", hint=_nearest(key, tuple(SETTINGS)))
+def _settings(block: _Cursor) -> Settings:
     return Settings(
-        ports=_setting(block, "ports") or "",
-        initial_sync_spec=_setting(block, "initial_sync") is not None,
-        deletes_recreate=_setting(block, "deletes") is not None,
-        keep=tuple(_volume_key(entry, volumes) for entry in block.at("keep").sequence()),
-        mirrors=_mirrors(block.at("images", {})),
+        ports=block.at("ports", "").text(),
+        initial_sync_spec=block.at("initial_sync").value is not None,
+        deletes_recreate=block.at("deletes").value is not None,
+        keep=block.at("keep").texts(),
+        mirrors=block.at("images", {}).at("mirrors").texts(),
     )
 
 
-def _mirrors(block: _Cursor) -> tuple[str, ...]:
-    for key, cursor in block.entries():
-        if key not in SETTINGS["images"]:
-            raise cursor.wrong("unknown key", hint=_nearest(key, SETTINGS["images"]))
-    return tuple(_mirror(entry) for entry in block.at("mirrors").sequence())
-
-
-def _mirror(entry: _Cursor) -> str:
-    address = entry.text()
-    if "@" in address:
-        host = address.rpartition("@")[2].partition("/")[0]
-        raise entry.wrong("holds credentials, which are nobody else's business", hint=f"docker login {host}")
-    return address
-
-
-def _volume_key(entry: _Cursor, volumes: Mapping[str, Any]) -> str:
-    key = entry.text()
-    if key not in volumes:
-        raise entry.wrong(f"there is no volume `{key}`", hint=_nearest(key, tuple(volumes)))
-    return key
-
-
-def _setting(block: _Cursor, key: str) -> str | None:
-    return block.optional(key, lambda value: value.choice(SETTINGS[key]))
-
-
-def _hooks(block: _Cursor, services: Collection[str]) -> tuple[ProjectHook, ...]:
-    for key, cursor in block.entries():
-        if key not in tuple(Moment):
-            raise cursor.wrong("unknown hook", hint=_nearest(key, tuple(Moment)))
-    return tuple(
-        _project_hook(moment, entry, services) for moment in Moment for entry in _one_or_more(block.at(moment))
-    )
-
-
-def _one_or_more(cursor: _Cursor) -> list[_Cursor]:
-    return cursor.sequence() if cursor.value is None or isinstance(cursor.value, list) else [cursor]
-
-
-def _project_hook(moment: Moment, entry: _Cursor, services: Collection[str]) -> ProjectHook:
-    if not entry.value:
-        raise entry.wrong("the command is empty")
-    if isinstance(entry.value, str):
-        return ProjectHook(moment, Hook((*SHELL, entry.value)))
-    if isinstance(entry.value, list):
-        return ProjectHook(moment, Hook(entry.texts()))
-    if not isinstance(entry.value, dict):
-        raise entry.wrong("must be a command: text or a list for the host, or a mapping with `service` and `command`")
-    for key, cursor in entry.entries():
-        if key not in _HOOK_KEYS:
-            raise cursor.wrong("unknown key", hint=_nearest(key, _HOOK_KEYS))
-    service, hook = entry.at("service").text(), _hook(entry)
-    if moment is Moment.BEFORE_UP:
-        raise entry.at("service").wrong("no container runs yet then", hint="Move it to `after_healthy`.")
-    if service not in services:
-        raise entry.at("service").wrong(f"there is no service `{service}`", hint=_nearest(service, sorted(services)))
-    if not hook.command:
-        raise entry.at("command").wrong("the command is empty")
-    return ProjectHook(moment, hook, service)
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known)}."
+def _hooks(block: _Cursor) -> Iterator[ProjectHook]:
+    for moment in Moment:
+        given = block.at(moment)
+        for entry in given.sequence() if given.value is None or isinstance(given.value, list) else [given]:
+            if isinstance(entry.value, dict):
+                yield ProjectHook(moment, _hook(entry), entry.at("service").text())
+            else:
+                shell = SHELL if isinstance(entry.value, str) else ()
+                yield ProjectHook(moment, Hook((*shell, *entry.texts())))
 
 
 def _resources(block: _Cursor) -> tuple[Resource, ...]:

@@ -1,10 +1,13 @@
-"""What devenv tells the world: rooms `emit(event)`; only the front window makes text or JSON of events."""
+"""What devenv tells the world: rooms `emit(event)`; only the front window makes text or JSON of events.
+
+What is said beside a field, and the words that it may hold, `scripts/write-pages` puts into the schema and the docs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,13 @@ class Event:
         return asdict(self)
 
 
+STEPS = (
+    "load", "check", "before_up", "images", "build", "restore", "create", "sync", "start", "healthy", "after_healthy",
+    "before_down", "rebuild", "save", "layers", "doctor",
+)  # fmt: skip
+
+KINDS = ("container", "network", "volume")
+
 Emit = Callable[[Event], None]
 
 
@@ -26,114 +36,108 @@ class Step(Event):
     """A step of `up` began, ended (with `seconds`) or is going on (`detail`)."""
 
     event: ClassVar[str] = "step"
-    name: str
-    state: str  # "begin", "detail" or "end"
-    detail: str = ""
-    seconds: float | None = None
+    name: Annotated[str, STEPS]
+    state: Annotated[str, ("begin", "detail", "end")]
+    detail: Annotated[str, "a line of progress, or why"] = ""
+    seconds: Annotated[float | None, "what it took, once it has ended"] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageState(Event):
-    """What became of an image: `state` is present, pulling, pulled, making, made, built, pushing or pushed."""
+    """An image is there or on its way."""
 
     event: ClassVar[str] = "image"
-    reference: str
-    state: str
-    detail: str = ""
+    reference: Annotated[str, "as the project names it"]
+    state: Annotated[str, ("present", "pulling", "pulled", "making", "made", "built", "pushing", "pushed")]
+    detail: Annotated[str, "how far, from where or in place of what; of a pushed one its digest"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceState(Event):
-    """A service changed its state: created, waiting, started, healthy, completed, unhealthy, exited."""
+    """A service changed its state."""
 
     event: ClassVar[str] = "service"
     service: str
-    state: str
-    detail: str = ""
+    state: Annotated[str, ("absent", "created", "starting", "started", "healthy", "completed", "unhealthy", "exited")]
+    detail: Annotated[str, "what it waits for, or what failed"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Event):
-    """A service has not been up for `seconds`, and why; `holds_up` wait for it, `line` is the last of its log.
-
-    `check` is the last line of what its health check printed, where that has failed so far.
-    """
+    """A service is not up after 5, 15, 60 s, then every minute."""
 
     event: ClassVar[str] = "waiting"
     service: str
-    detail: str
-    seconds: float
-    holds_up: tuple[str, ...] = ()
-    line: str = ""
-    check: str = ""
+    detail: Annotated[str, "why"]
+    seconds: Annotated[float, "so far"]
+    holds_up: Annotated[tuple[str, ...], "services that wait for it"] = ()
+    line: Annotated[str, "the last of its log"] = ""
+    check: Annotated[str, "what its failing health check printed last"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A port of a service's containers, and where it is published: an address with its port."""
+    """A port of a service's containers, and where it is published."""
 
     service: str
-    target: int
-    address: str
+    target: Annotated[int, "the port in the container"]
+    address: Annotated[str, "the host's address, with its port"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready(Event):
-    """Every service is up; `urls` are the addresses to open, `ports` are told where devenv chose them."""
+    """Every service is up."""
 
     event: ClassVar[str] = "ready"
     project: str
-    urls: tuple[str, ...]
-    seconds: float
-    ports: tuple[Published, ...] = ()
+    urls: Annotated[tuple[str, ...], "addresses to open"]
+    seconds: Annotated[float, "since the command began"]
+    ports: Annotated[tuple[Published, ...], "those that devenv chose"] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of the way up, in seconds from its beginning; `after` is the service that it waited for.
+    """A piece of the way up."""
 
-    `critical`: the rest waited for it, so all would have been up sooner without it.
-    """
-
-    name: str
-    start: float
-    end: float
-    critical: bool = False
-    after: str = ""
+    name: Annotated[str, "a piece of a step begins with the step's name: `build web dev`"]
+    start: Annotated[float, "in seconds from the beginning"]
+    end: Annotated[float, "as `start`"]
+    critical: Annotated[bool, "whether the rest waited for it: without it, all would have been up sooner"] = False
+    after: Annotated[str, "the service that it waited for"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings(Event):
-    """Where the `seconds` until ready went; pieces of a step (`build web dev`) begin with its name."""
+    """Where the time until `ready` went, with `--timings`."""
 
     event: ClassVar[str] = "timings"
-    seconds: float
+    seconds: Annotated[float, "until ready"]
     spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Synced(Event):
-    """Files arrived in (or went from) every container of a service; `ms` counts from the save."""
+    """Files are in, or gone from, every container of a service."""
 
     event: ClassVar[str] = "synced"
     service: str
-    files: int
-    deleted: int
+    files: Annotated[int, "how many arrived"]
+    deleted: Annotated[int, "how many went"]
     bytes: int
-    ms: float
-    paths: tuple[str, ...] = ()
-    atomic: bool = True
+    ms: Annotated[float, "since the save"]
+    paths: Annotated[tuple[str, ...], "the first five, relative to the project's folder"] = ()
+    atomic: Annotated[bool, "false in an image without a shell"] = True
 
 
 @dataclass(frozen=True, slots=True)
 class Compared(Event):
-    """A container was read back: how many `files` it is to hold, and the container paths that are `different`."""
+    """A container was read back (`sync --verify`)."""
 
     event: ClassVar[str] = "compared"
     service: str
     container: str
-    files: int
-    different: tuple[str, ...] = ()
+    files: Annotated[int, "how many it is to hold"]
+    different: Annotated[tuple[str, ...], "paths in the container"] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class Rebuilt(Event):
 
     event: ClassVar[str] = "rebuilt"
     service: str
-    cause: str
+    cause: Annotated[str, "the file that changed"]
     seconds: float
 
 
@@ -152,27 +156,27 @@ class Restarted(Event):
 
     event: ClassVar[str] = "restarted"
     service: str
-    cause: str
+    cause: Annotated[str, "the file that changed"]
     ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded(Event):
-    """Edited files of the project are in force; names of services, and whether the watch rules are others now."""
+    """Edits of the project's own files are in force."""
 
     event: ClassVar[str] = "reloaded"
     files: tuple[str, ...]
-    recreated: tuple[str, ...] = ()
+    recreated: Annotated[tuple[str, ...], "services, as in the next three"] = ()
     added: tuple[str, ...] = ()
     scaled: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    rules: bool = False
+    rules: Annotated[bool, "whether watch rules changed"] = False
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Executed(Event):
-    """The command of a sync+exec rule ended."""
+    """The command of a `sync+exec` rule ended."""
 
     event: ClassVar[str] = "executed"
     service: str
@@ -190,7 +194,7 @@ class Problem(Event):
     message: str
     hint: str | None = None
     service: str | None = None
-    path: str | None = None
+    path: Annotated[str | None, "absolute, on the host"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +213,18 @@ class Log(Event):
     event: ClassVar[str] = "log"
     service: str
     line: str
-    stream: str = "stdout"
+    stream: Annotated[str, ("stdout", "stderr")] = "stdout"
 
 
 @dataclass(frozen=True, slots=True)
 class HookLine(Event):
-    """One line that a command of `x-devenv.hooks` printed; `service` is None where it runs on the host."""
+    """One line that a command of `x-devenv.hooks` printed."""
 
     event: ClassVar[str] = "hook"
-    hook: str
+    hook: Annotated[str, ("before_up", "after_healthy", "before_down")]
     line: str
-    service: str | None = None
-    stream: str = "stdout"
+    service: Annotated[str | None, "null where it runs on the host"] = None
+    stream: Annotated[str, ("stdout", "stderr")] = "stdout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,60 +232,73 @@ class Stopping(Event):
     """The way down has begun."""
 
     event: ClassVar[str] = "stopping"
-    reason: str
-    containers: int
+    reason: Annotated[str, "a signal, or what ends it: INT, TERM, HUP, error, done, down, gc, --fresh"]
+    containers: Annotated[int, "how many"]
 
 
 @dataclass(frozen=True, slots=True)
 class Removed(Event):
-    """Something that this run created is gone; `kind` is container, network or volume."""
+    """Something that a run created is gone."""
 
     event: ClassVar[str] = "removed"
-    kind: str
+    kind: Annotated[str, KINDS]
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Saved(Event):
-    """A volume is in a snapshot, verified; `size` and `stored` (compressed) in bytes."""
+    """A volume is in a snapshot, which was read back."""
 
     event: ClassVar[str] = "saved"
     volume: str
-    snapshot: str
-    size: int
-    stored: int
+    snapshot: Annotated[str, "its id"]
+    size: Annotated[int, "in bytes"]
+    stored: Annotated[int, "in bytes, compressed"]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Restored(Event):
-    """A new volume holds what a snapshot does, which is `age` seconds old."""
+    """A new volume holds what a snapshot does."""
 
     event: ClassVar[str] = "restored"
     volume: str
-    snapshot: str
-    age: float
-    size: int
+    snapshot: Annotated[str, "its id"]
+    age: Annotated[float, "in seconds"]
+    size: Annotated[int, "in bytes"]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Kept(Event):
-    """Something was left in place on purpose; `command` removes it."""
+    """Something was left in place on purpose."""
 
     event: ClassVar[str] = "kept"
-    kind: str
+    kind: Annotated[str, KINDS]
     name: str
     reason: str
-    command: str
+    command: Annotated[str, "removes it"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
-    """The way down has ended; `survivors` names what is left, `saved` the volumes in a snapshot and its bytes."""
+    """The way down has ended."""
 
     event: ClassVar[str] = "stopped"
-    survivors: tuple[str, ...] = ()
+    survivors: Annotated[tuple[str, ...], "what could not be removed"] = ()
     seconds: float = 0.0
-    removed: dict[str, int] = field(default_factory=dict)
-    saved: dict[str, int] = field(default_factory=dict)
+    removed: Annotated[dict[str, int], "how many of each kind"] = field(default_factory=dict)
+    saved: Annotated[dict[str, int], "volumes in a snapshot, and the bytes stored of each"] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The command failed; the last line."""
+
+    event: ClassVar[str] = "error"
+    message: str
+    where: Annotated[str | None, "`file:line` of the cause"]
+    hint: Annotated[str | None, "what to do, often a command"]
+    exit_code: int

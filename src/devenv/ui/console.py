@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from devenv.errors import DevenvError
@@ -47,13 +47,13 @@ class Console:
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if self._json:
-            self._event(event.event, event.fields())
+            self._event(event)
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
-    def _event(self, name: str, fields: Mapping[str, Any]) -> None:
+    def _event(self, event: e.Event) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.data({"v": JSON_VERSION, "ts": now, "event": name, **fields})
+        self.data({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()})
 
     def data(self, value: Any) -> None:
         """One JSON value on a line of stdout."""
@@ -86,25 +86,13 @@ class Console:
         """What failed, where, and what to type; as an event under `--output json` too."""
         where = error.where
         if self._json:
-            fields = {"message": error.message, "where": where, "hint": error.hint, "exit_code": error.exit_code}
-            self._event("error", fields)
+            self._event(e.Failed(error.message, where, error.hint, error.exit_code))
         self.close()
         message = text.clean_lines(error.message)  # it may quote what a container printed
         said = f"{_shortened(where)}: {message}" if where else message
         self._write(sys.stderr, f"{self._paint('error:', 31)} {said}")
         if error.hint:
             self._write(sys.stderr, f"  {self._paint('hint:', 36)} {error.hint}")
-
-    def table(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Rows with the same keys: as aligned columns under their names, or as one JSON value a line."""
-        if self._json:
-            for row in rows:
-                self.data(row)
-            return
-        heads = list(rows[0]) if rows else []
-        widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
-        for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)):
-            self.line("  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip())
 
     def close(self) -> None:
         """The status line gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 
 from devenv.model import events as e
 from devenv.model.snapshot import ago, shown
@@ -130,6 +131,14 @@ def progress(event: e.Event) -> str | None:
             return f"{state} {reference}{f': {clean(detail).strip()}' if detail else ''}"
         case _:
             return None
+
+
+def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Lines with rows of the same keys as aligned columns under their names; nothing where there are none."""
+    heads = list(rows[0]) if rows else []
+    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
+    for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
+        yield "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def is_count(event: e.Event) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from devenv.config import yamlcore
-from devenv.config.parse import ShapeError, dotted, is_image, parse
+from devenv.config.parse import is_image, parse
+from devenv.config.shapes import ShapeError, dotted
 from devenv.model.project import (
     Action,
     Build,
@@ -175,7 +176,7 @@ def test_the_whole_project() -> None:
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
         (
             "x-devenv: {zzz: 1}",
-            "x-devenv.zzz: unknown key | Known here: ports, initial_sync, deletes, keep, hooks, images.",
+            "x-devenv.zzz: unknown key | Known here: ports, initial_sync, keep, hooks, images, deletes.",
         ),
         (
             "x-devenv: {ports: lan}",
@@ -184,12 +185,12 @@ def test_the_whole_project() -> None:
         ("x-devenv: {images: {mirror: x}}", "x-devenv.images.mirror: unknown key | Did you mean `mirrors`?"),
         (
             "x-devenv: {images: {mirrors: ['https://u:p4ss@m.test/x']}}",
-            "x-devenv.images.mirrors[0]: holds credentials, which are nobody else's business | docker login m.test",
+            "x-devenv.images.mirrors[0]: holds credentials, which are for `docker login` alone | None",
         ),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         (
             "x-devenv: {hooks: {after_healty: x}}",
-            "x-devenv.hooks.after_healty: unknown hook | Did you mean `after_healthy`?",
+            "x-devenv.hooks.after_healty: unknown key | Did you mean `after_healthy`?",
         ),
         ("x-devenv: {hooks: [x]}", "x-devenv.hooks: must be a mapping | None"),
         ("x-devenv: {hooks: {before_up: ['']}}", "x-devenv.hooks.before_up[0]: the command is empty | None"),
@@ -216,11 +217,14 @@ def test_the_whole_project() -> None:
         ),
         (
             "services: {db: {}}\nx-devenv: {hooks: {before_down: {service: db}}}",
-            "x-devenv.hooks.before_down.command: the command is empty | None",
+            "x-devenv.hooks.before_down.command: is missing | None",
         ),
         (
             "services: {db: {}}\nx-devenv: {hooks: {before_up: {service: db, command: x}}}",
-            "x-devenv.hooks.before_up.service: no container runs yet then | Move it to `after_healthy`.",
+            (
+                "x-devenv.hooks.before_up: must be a command of the host, text or a list: no container runs yet then"
+                " | None"
+            ),
         ),
         ("networks: {a: {name: 5}}", "networks.a.name: must be text | None"),
     ],

@@ -97,9 +97,8 @@ def test_the_rules_cover_every_file_of_the_app(template: str, new: New) -> None:
 def test_the_list_names_every_template(new: New) -> None:
     """As a table, and as one JSON value a line."""
     assert [line.split()[0] for line in new("--list").stdout.splitlines()[1:]] == sorted(shipped())
-    assert [json.loads(line)["template"] for line in new("--list", "--output=json").stdout.splitlines()] == sorted(
-        shipped()
-    )
+    told = json.loads(new("--list", "--output=json").stdout)
+    assert [row["template"] for row in told["templates"]] == sorted(shipped())
 
 
 def test_a_dry_run_shows_the_tree_and_writes_nothing(new: New) -> None:

@@ -90,14 +90,6 @@ def test_errors_as_json(capfd: Capture) -> None:
     assert err == "error: no engine\n"
 
 
-def test_tables(capfd: Capture) -> None:
-    """Aligned under their names; nothing for no rows."""
-    window = Console()
-    window.table([{"image": "a", "size": "10 MB"}, {"image": "longer", "size": "-"}])
-    window.table([])
-    assert capfd.readouterr().out.rstrip("\n") == "IMAGE   SIZE\na       10 MB\nlonger  -"
-
-
 def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """FORCE_COLOR asks for it, NO_COLOR wins."""
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from typing import get_origin, get_type_hints
 
 import pytest
 
 # ruff: noqa: E501 - a table is read by its rows
 from devenv.model import events as e
-from devenv.ui.text import clean, plain, progress
+from devenv.ui.text import clean, columns, plain, progress
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,19 @@ def test_progress(event: e.Event, expected: str | None) -> None:
     assert progress(event) == expected
 
 
-FILLED = {"str": "x", "int": 1, "float": 1.0, "bool": True, "float | None": 1.0, "str | None": "x"}
+FILLED = {str: "x", int: 1, float: 1.0, bool: True, float | None: 1.0, str | None: "x"}
 
 
 @pytest.mark.parametrize("kind", e.Event.__subclasses__())
 def test_every_event_has_a_text(kind: type[e.Event]) -> None:
     """No event makes the window fail."""
-    values = {f.name: FILLED.get(str(f.type), ()) for f in fields(kind) if "dict" not in str(f.type)}
+    types = {name: hint for name, hint in get_type_hints(kind).items() if name != "event"}
+    values = {name: FILLED.get(hint, ()) for name, hint in types.items() if get_origin(hint) is not dict}
     assert isinstance(plain(kind(**values)), (str, type(None)))
+
+
+def test_columns() -> None:
+    """Aligned under their names; nothing for no rows."""
+    rows = [{"image": "a", "size": "10 MB"}, {"image": "longer", "size": "-"}]
+    assert list(columns(rows)) == ["IMAGE   SIZE", "a       10 MB", "longer  -"]
+    assert list(columns([])) == []

@@ -1,0 +1,225 @@
+"""The schemas under docs/schemas, docs/json.md and the table of `x-devenv`, made from the model: for write-pages."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from devenv.config.shapes import X_DEVENV, compose_schema
+from devenv.images.survey import Row
+from devenv.model import events
+from devenv.model.anatomy import Report
+from devenv.model.explained import Explained, Shown
+from devenv.model.finding import Finding
+from devenv.model.graph import Graph
+from devenv.model.snapshot import Snapshot
+from devenv.scaffold.new import Made
+
+ROOT = Path(__file__).resolve().parents[1]
+DRAFT = "http://json-schema.org/draft-07/schema#"
+EVENTS: list[type[events.Event]] = sorted(events.Event.__subclasses__(), key=lambda kind: kind.event)
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One template."""
+
+    template: str
+    description: str
+
+
+# What each command answers with: fields of its own, then those of a value of the model.
+DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
+    "add": (
+        "What `devenv add` and `devenv remove` write, or would with `--dry-run`.",
+        {
+            "written": bool,
+            "diff": Annotated[list[str], "a unified diff, line by line"],
+            "notes": Annotated[list[str], "what else there is to know"],
+        },
+        None,
+    ),
+    "config": ("`devenv config`: the project as devenv understands it.", {}, Shown),
+    "doctor": (
+        "`devenv doctor`: what is wrong.",
+        {
+            "findings": list[Finding],
+            "errors": Annotated[int, "how many of them are errors"],
+            "seconds": float,
+            "fixed": Annotated[list[str], "codes of what `--fix` mended"],
+            "backups": Annotated[list[str], "what was there before"],
+            "failed": Annotated[list[str], "why something was not mended"],
+        },
+        None,
+    ),
+    "explain": ("`devenv explain`: what a save of each path would do.", {"paths": list[Explained]}, None),
+    "graph": ("`devenv graph`: who waits for whom.", {}, Graph),
+    "images": ("`devenv images`: the images that the project needs.", {"images": list[Row]}, None),
+    "layers": ("`devenv layers`: one image, or two.", {}, Report),
+    "new": (
+        "`devenv new`: what was made, or would be.",
+        {"dry_run": bool},
+        Made,
+    ),
+    "new --list": (
+        "The templates that devenv brings along.",
+        {"templates": list[Listed]},
+        None,
+    ),
+    "snapshot list": ("What is saved, the newest first.", {"snapshots": list[Snapshot]}, None),
+}
+
+
+def pages() -> dict[str, str]:
+    """Path from the root -> text of every file that is made here."""
+    return {
+        "docs/schemas/compose.json": _json(compose_schema()),
+        "docs/schemas/events.json": _json(events_schema()),
+        "docs/schemas/documents.json": _json(documents_schema()),
+        "docs/json.md": _page(),
+        "docs/commands.md": _with_settings((ROOT / "docs/commands.md").read_text(encoding="utf-8")),
+    }
+
+
+def events_schema() -> dict[str, Any]:
+    """One line of the stream; `definitions` by the event's name."""
+    shapes = {kind.event: _event(kind) for kind in EVENTS}
+    refs = [{"$ref": f"#/definitions/{name}"} for name in shapes]
+    return {"$schema": DRAFT, "title": "One event of devenv", "oneOf": refs, "definitions": shapes}
+
+
+def documents_schema() -> dict[str, Any]:
+    """What commands answer with; `definitions` by the command."""
+    shapes: dict[str, Any] = {}
+    for name, (said, own, value) in DOCUMENTS.items():
+        shape = _shape(value) if value else {}
+        properties = {
+            "v": {"const": 1},
+            **{key: _of(hint) for key, hint in own.items()},
+            **shape.get("properties", {}),
+        }
+        about = "\n\n".join(filter(None, (said, shape.get("description", ""))))
+        shapes[name] = {"description": about, "type": "object", "properties": properties, "required": [*properties]}
+    finding = shapes["doctor"]["properties"]["findings"]["items"]
+    finding["properties"]["anchor"] = {"type": "string", "description": "where the documentation explains it"}
+    finding["required"].append("anchor")
+    refs = [{"$ref": f"#/definitions/{name}"} for name in shapes]
+    return {"$schema": DRAFT, "title": "An answer of devenv", "anyOf": refs, "definitions": shapes}
+
+
+def _event(kind: type[events.Event]) -> dict[str, Any]:
+    shape = _shape(kind)
+    common = {"v": {"const": 1}, "ts": {"type": "string", "format": "date-time"}, "event": {"const": kind.event}}
+    return {**shape, "properties": {**common, **shape["properties"]}, "required": [*common, *shape["required"]]}
+
+
+def _shape(kind: type) -> dict[str, Any]:
+    """A dataclass; every field is always there."""
+    assert is_dataclass(kind)  # noqa: S101 - nothing else is in the model
+    hints = get_type_hints(kind, include_extras=True)
+    properties = {field.name: _of(hints[field.name]) for field in fields(kind)}
+    said = inspect.getdoc(kind) or ""
+    about = {} if said.startswith(f"{kind.__name__}(") else {"description": said}
+    return {**about, "type": "object", "properties": properties, "required": [*properties]}
+
+
+def _of(hint: Any) -> dict[str, Any]:  # noqa: PLR0911 - one return a kind of type is what this is
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        said = arguments[1]
+        return {**_of(arguments[0]), **({"enum": [*said]} if isinstance(said, tuple) else {"description": said})}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_of(one) for one in arguments]}
+    if origin in (list, tuple):
+        return {"type": "array", "items": _of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _of(arguments[1])}
+    if is_dataclass(hint):
+        return _shape(hint)  # type: ignore[arg-type]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return {"enum": [value.value for value in hint]}
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+    return {"type": names[hint]} if hint in names else {}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _page() -> str:
+    lines = [
+        "# JSON",
+        "",
+        "<!-- Made by scripts/write-pages from src/devenv/model: edit there. -->",
+        "",
+        "With `--output json`, stdout holds JSON and nothing else. Commands that do something (`up`, `down`, `gc`,",
+        "`sync`, `build`, `push`, `images pull|save|load`, `snapshot save|restore|rm|export|import`) print",
+        "[events](#events), one a line; those that answer a question print one [document](#documents). A command",
+        "that fails ends with the event `error`. Each event and document has `v`, the version of what is written",
+        "here: 1. Within a version, new fields, events and values may come; those that are here stay.",
+        "",
+        "As schemas: [events.json](schemas/events.json), [documents.json](schemas/documents.json) (both under",
+        "`definitions`, by the name of the event or the command), and [compose.json](schemas/compose.json) for",
+        "[editors](commands.md#x-devenv-in-the-compose-file).",
+        "",
+        "## Events",
+        "",
+        "Each has, too, `v`, `ts` (UTC, ISO 8601) and `event`, which is its name.",
+    ]
+    for name, shape in events_schema()["definitions"].items():
+        lines += ["", f"### `{name}`", "", shape["description"], "", *_table(shape)]
+    lines += ["", "## Documents"]
+    for name, shape in documents_schema()["definitions"].items():
+        lines += ["", f"### `devenv {name}`", "", shape["description"], "", *_table(shape)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(shape: Mapping[str, Any]) -> Iterator[str]:
+    yield "| field | type | |"
+    yield "|---|---|---|"
+    for path, one in _rows(shape, ""):
+        said = one.get("description") or one.get("items", {}).get("description", "")
+        words = ", ".join(f"`{word}`" for word in one["enum"]) if "enum" in one else ""
+        text = re.sub(r"\s+", " ", " ".join(filter(None, (said, words)))).replace("|", "\\|")
+        yield f"| `{path}` | {_type(one)} | {text} |"
+
+
+def _rows(shape: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each field with what it holds below it."""
+    for name, one in shape.get("properties", {}).items():
+        if above or name not in ("v", "ts", "event"):
+            yield f"{above}{name}", one
+            yield from _rows(one, f"{above}{name}.")
+            yield from _rows(one.get("items", {}), f"{above}{name}[].")
+
+
+def _type(shape: Mapping[str, Any]) -> str:
+    if "anyOf" in shape:
+        return " or ".join(_type(one) for one in shape["anyOf"])
+    if shape.get("type") == "array":
+        return f"list of {_type(shape['items'])}"
+    return str(shape.get("type", "string" if "enum" in shape else "anything"))
+
+
+def _with_settings(page: str) -> str:
+    """docs/commands.md with today's table of `x-devenv`."""
+    rows = [
+        f"| `{key}` | {_values(shape)} | {shape['description']} |" for key, shape in X_DEVENV["properties"].items()
+    ]
+    table = "\n".join(["| key | value | |", "|---|---|---|", *rows])
+    before, begin, rest = page.partition("<!-- x-devenv: made by scripts/write-pages -->\n")
+    return f"{before}{begin}{table}\n\n{rest.partition(chr(10) * 2)[2]}"
+
+
+def _values(shape: Mapping[str, Any]) -> str:
+    if shape.get("type") == "array":
+        return f"list of {shape['items']['x-names']}s"
+    return ", ".join(f"`{word}`" for word in shape.get("enum") or shape["properties"])

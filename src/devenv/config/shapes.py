@@ -1,0 +1,257 @@
+"""What `x-devenv` and `develop` may hold, as JSON schema: for the parser, `config --validate`, editors and the docs.
+
+Beside the standard keywords: `title` is what a complaint calls the value, `errorMessage` is said where a `pattern`
+does not fit, `x-names` says of what the text is a name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from devenv.errors import ConfigError
+from devenv.model.project import Action, Moment
+
+Shape = Mapping[str, Any]
+COMPOSE_SCHEMA = "https://raw.githubusercontent.com/compose-spec/compose-spec/main/schema/compose-spec.json"
+LATER = object()  # a value that Compose has yet to fill in: nothing can be said of it
+
+_TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
+_SHELL_WORDS = {"type": "string", "minLength": 1, "format": "shell-words"}
+_WORDS = {"type": "array", "items": _TEXT, "minItems": 1}
+_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}], "title": "text or a list of texts"}
+_MINE: Shape = {"^x-": {}}
+_PAIRS = {
+    "anyOf": [{"type": "object"}, {"type": "array", "items": _TEXT}],
+    "title": "a mapping or a list of KEY=VALUE",
+    "description": "Added to the environment of the container.",
+}
+_EXEC = {
+    "command": {"anyOf": [_SHELL_WORDS, _WORDS], "title": "text or a list", "description": "Run without a shell."},
+    "user": {"type": ["string", "integer"], "description": "In place of the container's own."},
+    "working_dir": {**_TEXT, "description": "In place of the container's own."},
+    "environment": _PAIRS,
+    "privileged": {**_FLAG, "description": "With all rights of the engine's host."},
+}
+_HOST = [{"type": "string", "minLength": 1}, _WORDS]
+_IN_SERVICE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["service", "command"],
+    "properties": {"service": {**_TEXT, "x-names": "service", "description": "Where it runs."}, **_EXEC},
+}
+
+
+def _hooks(kinds: Sequence[Shape], title: str, description: str) -> Shape:
+    """One command, or a list of them, each of one of these kinds; a list of texts is a list of commands."""
+    one = {"anyOf": kinds, "title": title}
+    return {
+        "anyOf": [kinds[0], {"type": "array", "items": one}, *kinds[2:]],
+        "title": title,
+        "description": description,
+    }
+
+
+_ANY = "a command: text or a list for the host, or a mapping with `service` and `command`"
+_ALONE = "a command of the host, text or a list: no container runs yet then"
+X_DEVENV: Shape = {
+    "type": "object",
+    "description": "What devenv does with this project; plain Compose ignores it.",
+    "additionalProperties": False,
+    "patternProperties": _MINE,
+    "properties": {
+        "ports": {
+            "enum": ["as-written", "auto"],
+            "description": "Publish ports to all addresses, as plain Compose does; or on free ones.",
+        },
+        "initial_sync": {
+            "enum": ["spec"],
+            "description": "Sync a new container only where a rule says `initial_sync: true`; otherwise every new "
+            "container gets what it lacks.",
+        },
+        "keep": {
+            "type": "array",
+            "items": {**_TEXT, "x-names": "volume"},
+            "description": "Leave these volumes in place at the end of a run, by their keys under `volumes`.",
+        },
+        "hooks": {
+            "type": "object",
+            "description": "Commands to run at these moments.",
+            "additionalProperties": False,
+            "properties": {
+                Moment.BEFORE_UP.value: _hooks(_HOST, _ALONE, "Before images are looked for and built; on the host."),
+                Moment.AFTER_HEALTHY.value: _hooks(
+                    [*_HOST, _IN_SERVICE], _ANY, "At every `devenv up`, when all services are up."
+                ),
+                Moment.BEFORE_DOWN.value: _hooks([*_HOST, _IN_SERVICE], _ANY, "Before the run is taken down."),
+            },
+        },
+        "images": {
+            "type": "object",
+            "description": "Where to ask for images that the engine does not get by itself.",
+            "additionalProperties": False,
+            "properties": {
+                "mirrors": {
+                    "type": "array",
+                    "description": "Registries, each HOST or HOST/PATH, asked in this order.",
+                    "items": {
+                        **_TEXT,
+                        "pattern": "^[^@]*$",
+                        "errorMessage": "holds credentials, which are for `docker login` alone",
+                    },
+                }
+            },
+        },
+        "deletes": {
+            "enum": ["recreate"],
+            "description": "In an image without a shell, a deleted file makes the container anew; otherwise it is a "
+            "problem that waits.",
+        },
+    },
+}
+RULE: Shape = {
+    "type": "object",
+    "additionalProperties": False,
+    "patternProperties": _MINE,
+    "required": ["path", "action"],
+    "properties": {
+        "path": _TEXT,
+        "action": {"enum": [action.value for action in Action]},
+        "target": _TEXT,
+        "ignore": _TEXTS,
+        "include": _TEXTS,
+        "initial_sync": _FLAG,
+        "exec": {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": _MINE,
+            "required": ["command"],
+            "properties": _EXEC,
+        },
+    },
+}
+DEVELOP: Shape = {
+    "type": "object",
+    "additionalProperties": False,
+    "patternProperties": _MINE,
+    "properties": {"watch": {"type": "array", "items": RULE}},
+}
+_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "object": (dict, "a mapping"),
+    "array": (list, "a list"),
+    "string": (str, "text"),
+    "integer": (int, "a whole number"),
+    "boolean": (bool, "true or false"),
+}
+
+
+class ShapeError(ConfigError):
+    """A value of the model has the wrong shape; `path` leads to it, so that a file and line can be found.
+
+    `key`: not the value is wrong, but the key that it has.
+    """
+
+    def __init__(
+        self, path: Sequence[str | int], message: str, *, hint: str | None = None, key: bool = False
+    ) -> None:
+        super().__init__(f"{dotted(path)}: {message}" if path else message, hint=hint)
+        self.path = tuple(path)
+        self.key = key
+
+
+def mistakes(
+    value: Any, shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
+) -> Iterator[ShapeError]:
+    """Everything in the value that the shape does not allow; `names` are the services and volumes that there are."""
+    if value is None or value is LATER:
+        return
+    fitting = next((one for one in shape.get("anyOf", (shape,)) if _fits(value, one)), None)
+    if fitting is None:
+        yield ShapeError(path, f"must be {_called(shape)}")
+    elif isinstance(value, dict):
+        yield from _in_mapping(value, fitting, path, names)
+    elif isinstance(value, list):
+        if not value and "minItems" in fitting:
+            yield ShapeError(path, "the command is empty")
+        for index, item in enumerate(value):
+            yield from mistakes(item, fitting.get("items", {}), (*path, index), names)
+    elif isinstance(value, str):
+        yield from _in_text(value, fitting, path, names)
+
+
+def compose_schema() -> dict[str, Any]:
+    """The schema of a whole Compose file with our block in it, for editors."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A Compose file with x-devenv",
+        "allOf": [{"$ref": COMPOSE_SCHEMA}, {"type": "object", "properties": {"x-devenv": X_DEVENV}}],
+    }
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as people write it: `services.web.ports[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """A hint that names the known word that is most like this one, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known) or 'none'}."
+
+
+def _fits(value: Any, shape: Shape) -> bool:
+    """Whether the value is of the shape's type; what Compose did not read as a truth value is still text."""
+    kinds = [shape["type"]] if isinstance(shape.get("type"), str) else shape.get("type", ())
+    if "enum" in shape:
+        kinds = ["string"]
+    if "boolean" in kinds and isinstance(value, str):
+        return value.lower() in ("true", "false")
+    return not kinds or any(isinstance(value, _KINDS[kind][0]) for kind in kinds)
+
+
+def _called(shape: Shape) -> str:
+    kind = "string" if "enum" in shape or "anyOf" in shape else shape["type"]
+    return str(shape["title"]) if "title" in shape else _KINDS[kind if isinstance(kind, str) else kind[0]][1]
+
+
+def _in_mapping(
+    value: Mapping[str, Any], shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
+) -> Iterator[ShapeError]:
+    known = shape.get("properties", {})
+    for key, item in value.items():
+        if key in known:
+            yield from mistakes(item, known[key], (*path, key), names)
+        elif "properties" in shape and not ("patternProperties" in shape and key.startswith("x-")):
+            yield ShapeError((*path, key), "unknown key", hint=nearest(key, tuple(known)), key=True)
+    for key in shape.get("required", ()):
+        if value.get(key) is None:
+            yield ShapeError((*path, key), "is missing")
+
+
+def _in_text(
+    value: str, shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
+) -> Iterator[ShapeError]:
+    choices, kind = shape.get("enum", ()), shape.get("x-names", "")
+    if choices and value not in choices:
+        message = f"`{value}` is not one of {', '.join(choices)}"
+        yield ShapeError(path, message, hint=nearest(value, choices))
+    if not value and "minLength" in shape:
+        yield ShapeError(path, "the command is empty")
+    if "format" in shape and not _is_closed(value):
+        yield ShapeError(path, "a quote is not closed")
+    if not re.search(shape.get("pattern", ""), value):
+        yield ShapeError(path, shape["errorMessage"])
+    if kind in names and value not in names[kind]:
+        yield ShapeError(path, f"there is no {kind} `{value}`", hint=nearest(value, sorted(names[kind])))
+
+
+def _is_closed(words: str) -> bool:
+    try:
+        shlex.split(words)
+    except ValueError:
+        return False
+    return True
