@@ -16,7 +16,7 @@ from devenv.config.shapes import X_DEVENV, compose_schema
 from devenv.images.survey import Row
 from devenv.model import events
 from devenv.model.anatomy import Report
-from devenv.model.explained import Explained, Shown
+from devenv.model.explained import Explained, Mistake, Shown
 from devenv.model.finding import Finding
 from devenv.model.graph import Graph
 from devenv.model.snapshot import Snapshot
@@ -48,6 +48,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         None,
     ),
     "config": ("`devenv config`: the project as devenv understands it.", {}, Shown),
+    "config --validate": (
+        "`devenv config --validate`: every mistake, by file and line.",
+        {"errors": Annotated[int, "how many are of that level"], "mistakes": list[Mistake]},
+        None,
+    ),
     "doctor": (
         "`devenv doctor`: what is wrong.",
         {

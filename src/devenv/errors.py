@@ -15,19 +15,26 @@ from __future__ import annotations
 class DevenvError(Exception):
     """What failed, on what, and what to type next; never a traceback, never a secret.
 
-    `file` and `line` (counted from 1) say where the cause is written, as far as it is known.
+    `file`, `line` and `column` (counted from 1) say where the cause is written, as far as it is known.
     """
 
     exit_code = 1
 
     def __init__(
-        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.file = file
         self.line = line
+        self.column = column
 
     @property
     def where(self) -> str | None:

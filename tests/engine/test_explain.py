@@ -50,6 +50,29 @@ def project(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path
 
 
+def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a mistake it is 0; what the resolved model alone tells is a mistake as those that are written: 5."""
+    assert said(capfd, "config", "--validate") == "no mistakes\n"
+    assert json.loads(said(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
+    written = (project / "compose.yml").read_text()
+    (project / "compose.yml").write_text(written.replace("build: {context: web}", "build: web\n    tmpfs: [/app]"))
+    assert app.run(["config", "--validate"]) == 5
+    assert capfd.readouterr().out.startswith(
+        "compose.yml:9:9: error: the `target` /app lies in the tmpfs /app, where the engine can put no file\n"
+        '  9 |         - {action: sync, path: ./web, target: /app, ignore: "*.md"}\n    |         ^^^'
+    )
+    (project / "compose.yml").write_text(
+        written.replace("ports: as-written", "port: x").replace("rebuild", "rebuidl")
+    )
+    assert app.run(["config", "--validate", "--output", "json"]) == 5
+    answer = json.loads(capfd.readouterr().out)
+    assert (answer["v"], answer["errors"]) == (1, 2)
+    assert [(one["line"], one["column"], one["hint"]) for one in answer["mistakes"]] == [
+        (1, 12, "Did you mean `ports`?"),
+        (10, 20, "Did you mean `rebuild`?"),
+    ]
+
+
 def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     """What the command printed, having ended well."""
     assert app.run(list(line)) == 0

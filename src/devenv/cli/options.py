@@ -66,13 +66,13 @@ def values(arguments: list[str], *names: str) -> list[str]:
 
 
 def are_shared(arguments: list[str]) -> bool:
-    """Whether these are but options that every command takes: `config` with any other is Compose's own."""
+    """Whether these are but options of our `config`: with any other, it is Compose's own."""
     rest = iter(arguments)
     for argument in rest:
         name, sign, value = argument.partition("=")
         if name in WITH_VALUE:
             value = value if sign else next(rest, "")
-        elif name not in ("-h", "--help"):
+        elif name not in ("-h", "--help", "--validate", "--schema"):
             return False
         if name == "--output" and value not in tuple(Output):
             return False  # Compose's own --output names a file

@@ -9,6 +9,7 @@ import typer
 
 from devenv.cli import options
 from devenv.cli.options import Files, Format, Name, Output, Profiles
+from devenv.errors import ConfigError
 
 Paths = Annotated[list[str], typer.Argument(help="Files or folders, there or not.")]
 
@@ -36,6 +37,12 @@ def config(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Say every mistake in the `x-devenv` and `develop` parts.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
+    ] = False,
 ) -> None:
     """Show the watch rules and settings as devenv understands them.
 
@@ -46,5 +53,19 @@ def config(
     from devenv.ui import rules  # noqa: PLC0415 - as above
     from devenv.watch.explain import overview  # noqa: PLC0415 - as above
 
-    found = anyio.run(overview, options.selection(file, project_name, profile))
-    options.console(output).answer(asdict(found), rules.shown(found))
+    window, chosen = options.console(output), options.selection(file, project_name, profile)
+    if schema:
+        from devenv.config.shapes import compose_schema  # noqa: PLC0415 - as above
+
+        window.data(compose_schema())
+    elif validate:
+        from devenv.config.validate import validate as workflow  # noqa: PLC0415 - as above
+        from devenv.watch.faults import faults  # noqa: PLC0415 - as above
+
+        mistakes = anyio.run(workflow, chosen, faults)
+        errors = sum(one.level == "error" for one in mistakes)
+        window.answer({"errors": errors, "mistakes": [asdict(one) for one in mistakes]}, rules.mistakes(mistakes))
+        raise typer.Exit(ConfigError.exit_code if errors else 0)
+    else:
+        found = anyio.run(overview, chosen)
+        window.answer(asdict(found), rules.shown(found))

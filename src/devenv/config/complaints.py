@@ -217,7 +217,7 @@ class _Reader:
     def named(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
         """The files that are named anywhere under one of the keys, and where."""
         for source in self.files:
-            for scalar in _scalars_under(source.node, keys):
+            for scalar in yamlcore.scalars_under(source.node, keys):
                 yield os.path.normpath(os.path.join(source.folder, scalar.value)), _line(source, scalar)
 
     def shown(self, file: str) -> str:
@@ -397,16 +397,3 @@ def _lacks(rule: yaml.Node, key: str) -> bool:
 
 def _line(source: Source, node: yaml.Node) -> Place:
     return source.shown, node.start_mark.line + 1
-
-
-def _scalars_under(node: yaml.Node | None, keys: Sequence[str], *, inside: bool = False) -> Iterator[yaml.ScalarNode]:
-    """All scalars below a key of `keys`, at any depth; `check` has bound how much that can be."""
-    if isinstance(node, yaml.ScalarNode):
-        if inside:
-            yield node
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _scalars_under(item, keys, inside=inside)
-    else:
-        for key, value in yamlcore.items(node):
-            yield from _scalars_under(value, keys, inside=inside or key.value in keys)

@@ -193,16 +193,16 @@ class _Resolver:
     def _failure(self, output: str) -> DevenvError:
         if error := missing_compose(output):
             return error
-        extended = [
+        bases = [
             (source, load_source(path, base=self.selection.directory))
             for source in everything(self.sources)
-            for path in _extended(source)
+            for path in extended(source)
         ]
-        if "develop.watch" in output and (error := self._extended_newer(extended)):
+        if "develop.watch" in output and (error := self._extended_newer(bases)):
             return error
         from devenv.config import complaints  # noqa: PLC0415 - a project without errors does not pay for it
 
-        return complaints.explain(output, (*(found for _, found in extended), *self.sources))
+        return complaints.explain(output, (*(found for _, found in bases), *self.sources))
 
     def _extended_newer(self, extended: Sequence[tuple[Source, Source]]) -> ConfigError | None:
         """The error for a newer key in a file that an `extends` names: that file, Compose reads by itself."""
@@ -231,7 +231,8 @@ def _copy(source: Source, copies: dict[str, str], folder: str) -> None:
             file.write(text)
 
 
-def _extended(source: Source) -> list[str]:
+def extended(source: Source) -> list[str]:
+    """The files that an `extends` of this one names."""
     services = yamlcore.items(yamlcore.at(source.node, ["services"]))
     files = (yamlcore.at(service, ["extends", "file"]) for _, service in services)
     paths = (os.path.join(source.folder, str(file.value)) for file in files if file is not None)

@@ -214,8 +214,12 @@ def _fits(value: Any, shape: Shape) -> bool:
 
 
 def _called(shape: Shape) -> str:
-    kind = "string" if "enum" in shape or "anyOf" in shape else shape["type"]
-    return str(shape["title"]) if "title" in shape else _KINDS[kind if isinstance(kind, str) else kind[0]][1]
+    if "title" in shape:
+        return str(shape["title"])
+    if "enum" in shape:
+        return f"one of {', '.join(shape['enum'])}"
+    kinds = [shape["type"]] if isinstance(shape["type"], str) else shape["type"]
+    return " or ".join(_KINDS[kind][1] for kind in kinds)
 
 
 def _in_mapping(
@@ -237,7 +241,7 @@ def _in_text(
 ) -> Iterator[ShapeError]:
     choices, kind = shape.get("enum", ()), shape.get("x-names", "")
     if choices and value not in choices:
-        message = f"`{value}` is not one of {', '.join(choices)}"
+        message = f"`{value}` is not {_called(shape)}"
         yield ShapeError(path, message, hint=nearest(value, choices))
     if not value and "minLength" in shape:
         yield ShapeError(path, "the command is empty")

@@ -72,6 +72,30 @@ def read(paths: Sequence[str], *, base: str) -> tuple[Source, ...]:
     return tuple(_read(path, folder, logical(base), ()) for path in paths)
 
 
+def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[Source, ...], dict[str, ConfigError]]:
+    """As `read`, of the files that can be read, and what is wrong with the others, by what is said of it."""
+    folder = os.path.dirname(paths[0])
+    found: list[Source] = []
+    errors: dict[str, ConfigError] = {}
+    for path in paths:
+        for above in ((), None):  # where an included file is at fault, the one that names it is looked at without
+            try:
+                found.append(_read(path, folder, logical(base), above))
+                break
+            except ConfigError as error:
+                errors[error.said] = error
+    return tuple(found), errors
+
+
+def text_of(shown: str, base: str) -> list[str]:
+    """The lines of a file of the project, by the name that messages give it; none where it cannot be read."""
+    try:
+        data = _bytes(os.path.join(logical(base), shown), shown)
+    except ConfigError:
+        return []
+    return data.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
+
+
 def load_source(path: str, *, base: str) -> Source:
     """One further file, such as the one that an `extends` names, without what it includes."""
     return _read(path, os.path.dirname(path), logical(base), None)

@@ -56,7 +56,7 @@ _WORDS = (
 
 def construct(text: str, *, file: str) -> Any:
     """The value of `text`, plain scalars read by the YAML 1.2 core schema; ConfigError as in `check`."""
-    return _value(_Composer(file, text).compose(), file)
+    return value(_Composer(file, text).compose(), file=file)
 
 
 def check(text: bytes, *, file: str) -> yaml.Node:
@@ -81,26 +81,27 @@ def decode(text: bytes, *, file: str) -> str:
     if odd := _UNPRINTABLE.search(characters):
         line = characters.count("\n", 0, odd.start()) + 1
         name = "a NUL byte" if odd[0] == "\0" else f"the control character U+{ord(odd[0]):04X}"
-        raise ConfigError(f"{name} in the text", file=file, line=line)
+        column = odd.start() - characters.rfind("\n", 0, odd.start())
+        raise ConfigError(f"{name} in the text", file=file, line=line, column=column)
     return characters
 
 
 def line_of(node: yaml.Node, path: Sequence[str | int]) -> int | None:
     """The line, from 1, of the key or list item at `path`; None where it does not exist."""
-    found = _find(node, path)
+    found = pair(node, path)
     return found[0].start_mark.line + 1 if found else None
 
 
 def at(node: yaml.Node, path: Sequence[str | int]) -> yaml.Node | None:
     """The node at `path`, merge keys followed, or None."""
-    found = _find(node, path)
+    found = pair(node, path)
     return found[1] if found else None
 
 
 def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     """The key and value nodes of a mapping, own keys first, then merged ones; nothing for other nodes."""
     if isinstance(node, yaml.MappingNode):
-        yield from (pair for pair in node.value if pair[0].value != "<<")
+        yield from (entry for entry in node.value if entry[0].value != "<<")
         for key, value in node.value:
             if key.value == "<<":
                 for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
@@ -116,7 +117,20 @@ def strings(node: yaml.Node | None) -> list[yaml.ScalarNode]:
     return []
 
 
-def _find(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.Node] | None:
+def scalars_under(node: yaml.Node | None, keys: Sequence[str], *, inside: bool = False) -> Iterator[yaml.ScalarNode]:
+    """All scalars below a key of `keys`, at any depth; `check` has bound how much that can be."""
+    if isinstance(node, yaml.ScalarNode):
+        if inside:
+            yield node
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from scalars_under(item, keys, inside=inside)
+    else:
+        for key, value in items(node):
+            yield from scalars_under(value, keys, inside=inside or key.value in keys)
+
+
+def pair(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.Node] | None:
     """The key and the value at `path`; an item of a list is both."""
     found: tuple[yaml.Node, yaml.Node] | None = (node, node)
     for part in path:
@@ -124,7 +138,7 @@ def _find(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.N
             listed = isinstance(part, int) and 0 <= part < len(node.value)
             found = (node.value[part],) * 2 if listed else None
         else:
-            found = next((pair for pair in items(node) if pair[0].value == str(part)), None)
+            found = next((entry for entry in items(node) if entry[0].value == str(part)), None)
         if found is None:
             return None
         node = found[1]
@@ -246,18 +260,19 @@ class _Composer:
         raise self._error(f"unknown tag {tag.replace(_CORE, '!!')}", event, hint=hint)
 
     def _error(self, message: str, event: yaml.Event, *, hint: str | None = None) -> ConfigError:
-        return ConfigError(message, hint=hint, file=self.file, line=_span(event)[0].line + 1)
+        begin = _span(event)[0]
+        return ConfigError(message, hint=hint, file=self.file, line=begin.line + 1, column=begin.column + 1)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> ConfigError:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         problem = error.problem or "this is not YAML"
         if line is not None and "\t" in _indentation(self.text, line):
             problem = r"character '\t'"
         for pattern, words, hint in _WORDS:
             if pattern.search(problem):
-                return ConfigError(words, hint=hint, file=self.file, line=line)
-        return ConfigError(problem, file=self.file, line=line)
+                return ConfigError(words, hint=hint, file=self.file, line=line, column=column)
+        return ConfigError(problem, file=self.file, line=line, column=column)
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
@@ -270,11 +285,12 @@ def _indentation(text: str, line: int) -> str:
     return written[: len(written) - len(written.lstrip())]
 
 
-def _value(node: yaml.Node, file: str) -> Any:
+def value(node: yaml.Node, *, file: str) -> Any:
+    """What a node says; ConfigError where its tag does not fit."""
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, file) for item in node.value]
+        return [value(item, file=file) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {_value(key, file): _value(value, file) for key, value in node.value}
+        return {value(key, file=file): value(item, file=file) for key, item in node.value}
     for tag, pattern, convert in _PLAIN:
         if node.tag == tag and pattern.match(node.value):
             return convert(node.value)

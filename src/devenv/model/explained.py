@@ -1,9 +1,9 @@
-"""What the watch rules of a project say: of one path, and as a whole."""
+"""What the watch rules of a project say: of one path, and as a whole; and what is wrong in its files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +71,17 @@ class Shown:
     services: tuple[ShownService, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong, or odd, in a file of the project, and where it is written."""
+
+    message: str
+    hint: Annotated[str | None, "the nearest known word, or what to do"]
+    level: Annotated[str, ("error", "warning")]
+    file: str | None
+    line: Annotated[int | None, "counted from 1"]
+    column: Annotated[int | None, "counted from 1, in characters"]
+    text: Annotated[str, "the line; stars stand for what may be secret"] = ""
+    width: Annotated[int, "how many characters of it are meant"] = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 
-from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.model.explained import Explained, Mistake, Shown, ShownRule, ShownService, Verdict
 from devenv.ui.text import clean
 
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}
@@ -38,6 +39,31 @@ def shown(project: Shown) -> list[str]:
     if none := [service.service for service in project.services if not service.rules]:
         lines.append(f"no rules: {', '.join(none)}")
     return [clean(line) for line in (*lines, *(f"warning: {warning}" for warning in project.warnings))]
+
+
+def mistakes(found: Sequence[Mistake]) -> list[str]:
+    """Each with its place, its line and a caret under what is meant; then how many there are."""
+    lines = [line for one in found for line in _mistake(one)]
+    counts = {level: sum(one.level == level for one in found) for level in ("error", "warning")}
+    said = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count]
+    return [*lines, ", ".join(said) or "no mistakes"]
+
+
+def _mistake(one: Mistake) -> Iterator[str]:
+    where = ":".join(str(part) for part in (one.file, one.line, one.column) if part is not None)
+    yield clean(f"{where}: {one.level}: {one.message}" if where else f"{one.level}: {one.message}")
+    if one.column and one.text:
+        before, marked = one.text[: one.column - 1], one.text[one.column - 1 :][: one.width]
+        number = str(one.line)
+        yield f"  {number} | {clean(one.text)}"
+        yield f"  {' ' * len(number)} | {' ' * _columns(before)}{'^' * max(_columns(marked), 1)}"
+    if one.hint:
+        yield f"  hint: {clean(one.hint)}"
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in clean(text))
 
 
 def _service(service: ShownService, actions: int, ways: int) -> Iterator[str]:
