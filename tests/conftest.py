@@ -35,13 +35,15 @@ SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the engine or the browser, so that `-m "not engine"` is the truth."""
+    """Mark what uses the engine, the browser or a lab, so that `-m "not engine"` is the truth."""
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "browser" in names:
             item.add_marker(pytest.mark.browser)
         if "engine" in names:
             item.add_marker(pytest.mark.engine)
+        if "labs" in names:
+            item.add_marker(pytest.mark.lab)
 
 
 @pytest.fixture(autouse=True)
