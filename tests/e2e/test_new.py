@@ -27,6 +27,7 @@ pytestmark = pytest.mark.engine
 
 UP_TIMEOUT = 600  # seconds; on a new machine the stand-ins are made first
 EDIT_TIMEOUT = 60
+SMALL = 20_000_000  # bytes
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -160,6 +161,22 @@ CODE = {
         },
         Edit("app.py", "before", "after", "/", "after"),
     ),
+    "go": (
+        {
+            "go.mod": "module app\n\ngo 1.22\n",
+            "cmd/web/main.go": """package main
+
+import "net/http"
+
+func main() {
+\thttp.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("before")) })
+\tpanic(http.ListenAndServe(":3000", nil))
+}
+""",
+            "cmd/web/main_test.go": 'package main\n\nimport "testing"\n\nfunc TestNothing(t *testing.T) {}\n',
+        },
+        Edit("cmd/web/main.go", "before", "after", "/", "after"),
+    ),
     "dockerfile": (
         {
             "Dockerfile": "FROM nginx:1\nEXPOSE 80\nCOPY index.html /usr/share/nginx/html/\n",
@@ -178,10 +195,45 @@ def test_code_that_is_there_is_hot_reloading(stack_name: str, tmp_path: Path, st
     files, edit = CODE[stack_name]
     (tmp_path / "app").mkdir()
     for name, text in files.items():
+        (tmp_path / "app" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "app" / name).write_text(text, encoding="utf-8")
     with made(tmp_path, None) as (stack, port), up(stack, {**state_env, "APP_PORT": str(port)}):
         docker.until(lambda: get(port, "/"))
         edits_arrive(stack, port, [edit], rebuilt=stack_name == "dockerfile")
+        if stack_name == "go":
+            a_typo_is_survived(stack, port, edit)
+            an_image_is_small_and_tested(stack)
+
+
+def a_typo_is_survived(stack: Stack, port: int, edit: Edit) -> None:
+    """What does not compile is said in the log, and the next save is up again, in the same container."""
+    before, file = stack.containers(), stack.folder / edit.file
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("panic(", "panik("), encoding="utf-8")
+    docker.until(lambda: "undefined: panik" in compose(stack, ["logs", "app"]).stdout, timeout=EDIT_TIMEOUT)
+    assert get(port, "/") == ""
+    file.write_text(text.replace("after", "mended"), encoding="utf-8")
+    docker.until(lambda: get(port, "/") == "mended", timeout=EDIT_TIMEOUT)
+    assert stack.containers() == before
+
+
+def an_image_is_small_and_tested(stack: Stack) -> None:
+    """The test stage passes; the final one holds the program alone, and runs it as nobody in particular."""
+    tests = compose(stack, [*on_stand_ins(stack), "run", "--rm", "--no-deps", "--build", "test"])
+    assert (tests.returncode, "ok" in tests.stdout) == (0, True), tests.stderr
+    stand_in, name = "stand-in.devenv/golang:1.24", f"{stack.name}-final"
+    has = docker.succeeds("image", "inspect", stand_in)
+    bases = [f"--build-context=golang:1.24=docker-image://{stand_in}"] if has else []
+    docker.docker("build", "--quiet", *bases, "--target=final", "--tag", name, str(stack.folder))
+    try:
+        image = docker.inspect(name)
+        assert (image["Config"]["User"], image["Size"] < SMALL) == ("65532:65532", True)
+        docker.docker("run", "--detach", "--name", name, "--publish=127.0.0.1::3000", name)
+        port = int(docker.docker("port", name, "3000/tcp").rpartition(":")[2])
+        assert docker.until(lambda: get(port, "/")) == "mended"
+    finally:
+        docker.succeeds("rm", "--force", name)
+        docker.docker("rmi", name)
 
 
 def edits_arrive(stack: Stack, port: int, edits: Sequence[Edit], *, rebuilt: bool = False) -> None:

@@ -482,6 +482,25 @@ def test_python_lies_where_the_official_one_does(tmp_path: Path, reference: str,
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("reference", ["golang:1.24", "golang:1.19", "golang:1"])
+def test_go_lies_where_the_official_one_does(reference: str) -> None:
+    """/usr/local/go, and /go for everybody, as the folder to work in too; it builds C as well, and fetches no Go."""
+    run = partial(docker, "run", "--rm", "--network=none")
+    image = made(reference)
+    told = run(
+        image, "sh", "-c", "pwd; which go; go env GOPATH GOTOOLCHAIN; echo $GOLANG_VERSION; go version; git -v"
+    )
+    folder, which, home, chain, version, *more = told.split("\n")
+    assert (folder, which, home) == ("/go", "/usr/local/go/bin/go", "/go")
+    assert chain == ("" if reference == "golang:1.19" else "local")
+    assert f"go{version} " in more[0]
+    assert version.startswith(reference.partition(":")[2])
+    code = 'package main\n// int six(void) { return 6; }\nimport "C"\nfunc main() { println(C.six() * 7) }'
+    build = f"mkdir ~ && cd && echo '{code}' >a.go && go mod init a && go build -o /go/bin/a . && a 2>&1"
+    assert run("--user=1000", "--env=HOME=/tmp/home", image, "sh", "-c", build).endswith("42")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("reference", ["rabbitmq:4-management", "rabbitmq:3-management", "rabbitmq:4"])
 def test_rabbitmq(start: Start, reference: str) -> None:
     """User, password and virtual host are the environment's, the log is the container's, and messages' homes stay."""

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-READ = frozenset({"package.json", "pyproject.toml", "requirements.txt", "Dockerfile"})
+READ = frozenset({"package.json", "pyproject.toml", "requirements.txt", "go.mod", "Dockerfile"})
+SOURCES = ("*.go", "cmd/*/*.go")  # read too
 COMPOSE_FILES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"})
 MODULES = ("main.py", "app.py", "app/main.py", "src/main.py", "app/__init__.py")
 PYTHON = {
@@ -15,6 +16,8 @@ PYTHON = {
     "fastapi": ("8000", "uvicorn {module}:app --host=0.0.0.0 --port={port} --reload"),
     "flask": ("5000", "flask --app={module} run --host=0.0.0.0 --port={port} --reload"),
 }
+OLDEST_GO = (1, 24)  # an older one in go.mod is what a newer compiler honours
+GO_PORT = "8080"
 SCRIPTS = {"vite": ("5173", " -- --host=0.0.0.0"), "": ("3000", "")}
 
 
@@ -33,7 +36,7 @@ def stack(files: Mapping[str, str]) -> Stack | str:
     if "Dockerfile" in files:
         exposed = re.search(r"(?im)^EXPOSE\s+(\d+)", files["Dockerfile"])
         return Stack("dockerfile", {"port": exposed[1]} if exposed else {})
-    found = _node(files) or _python(files)
+    found = _node(files) or _python(files) or _go(files)
     return found or "name a template: no framework was recognised in this folder"
 
 
@@ -63,3 +66,21 @@ def _python(files: Mapping[str, str]) -> Stack | None:
             answers = {"command": command.format(module=module.replace("/", "."), port=port), "port": port}
             return Stack("python", {**answers, "install": install})
     return None
+
+
+def _go(files: Mapping[str, str]) -> Stack | None:
+    """The one command of a module: in its own folder, else below cmd/."""
+    sources: dict[str, str] = {}
+    for path, text in files.items():
+        if path.endswith(".go") and not path.endswith("_test.go") and re.search(r"(?m)^package main\s*$", text):
+            folder = path.rpartition("/")[0]
+            package = f"./{folder}" if folder else "."
+            sources[package] = sources.get(package, "") + text
+    if "go.mod" not in files or not sources or (len(sources) > 1 and "." not in sources):
+        return None
+    package = "." if "." in sources else next(iter(sources))
+    listens = re.search(r'"[\w.]*:(\d{2,5})"', sources[package])
+    wanted = re.search(r"(?m)^go (\d+)\.(\d+)", files["go.mod"])
+    version = max(OLDEST_GO, (int(wanted[1]), int(wanted[2])) if wanted else OLDEST_GO)
+    port = listens[1] if listens else GO_PORT
+    return Stack("go", {"package": package, "port": port, "go": ".".join(map(str, version))})

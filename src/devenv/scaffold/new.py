@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
@@ -120,11 +121,12 @@ def _chosen(wish: Wish) -> tuple[Template, str, dict[str, str]]:
 def _manifests(folder: str) -> dict[str, str]:
     """Name -> text of the files that say what a folder is; the text of all others is empty."""
     found = {}
-    for name in (*detect.READ, *detect.COMPOSE_FILES, *detect.MODULES, "manage.py"):
+    sources = [name for pattern in detect.SOURCES for name in sorted(glob.glob(pattern, root_dir=folder))]
+    for name in (*detect.READ, *detect.COMPOSE_FILES, *detect.MODULES, "manage.py", *sources):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with open(path, encoding="utf-8-sig", errors="replace") as file:
-                found[name] = file.read(MANIFEST_SIZE) if name in detect.READ else ""
+                found[name] = file.read(MANIFEST_SIZE) if name in detect.READ or name in sources else ""
     return found
 
 

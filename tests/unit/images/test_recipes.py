@@ -21,7 +21,7 @@ STAND_INS = """
     redis:8 redis:8.0 redis:7 redis:7-bookworm valkey/valkey:8 memcached memcached:1.6 nginx nginx:1 nginx:1.26
     caddy caddy:2 rabbitmq rabbitmq:4 rabbitmq:4-management rabbitmq:3-management phpmyadmin
     phpmyadmin/phpmyadmin:5 adminer adminer:4 adminer:5-standalone debian debian:trixie-slim debian:12
-    debian:bookworm-slim
+    debian:bookworm-slim golang golang:1 golang:1.24 golang:1.24-trixie golang:1.19-bookworm
 """
 NO_STAND_INS = """
     node node:lts node:latest node:22-alpine node:2 node:220 node:25 node:20.9-bullseye node:18.12
@@ -30,7 +30,7 @@ NO_STAND_INS = """
     pgvector/pgvector:pg17 redis:7.4 redis:6 redis:8-alpine valkey:8 valkey/valkey:7 redis/redis-stack:latest
     nginx:alpine nginx:1.29 nginx:1-perl caddy:1 caddy:2-builder memcached:1.5 rabbitmq:4.1
     rabbitmq:3.13-management rabbitmq:4-alpine phpmyadmin:4 adminer:6 adminer:fastcgi debian:bullseye
-    ubuntu:24.04 mongo:8
+    ubuntu:24.04 mongo:8 golang:1.23 golang:1.24.4 golang:1.24-alpine golang:1.24-bookworm
 """
 
 

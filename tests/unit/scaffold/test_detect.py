@@ -8,6 +8,8 @@ import pytest
 
 from devenv.scaffold.detect import Stack, stack
 
+GO = {"go.mod": "module a\n\ngo 1.22.1\n", "server.go": 'package main // "x:99"\n'}
+MAIN = 'package main\n\nfunc main() { http.ListenAndServe("0.0.0.0:3000", nil) }\n'
 VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}})
 
 
@@ -50,6 +52,15 @@ VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}
                 {"command": "python manage.py runserver 0.0.0.0:8000", "port": "8000", "install": "requirements"},
             ),
         ),
+        (
+            {**GO, "main.go": MAIN, "cmd/tool/main.go": MAIN, "main_test.go": "package main\n"},
+            Stack("go", {"package": ".", "port": "3000", "go": "1.24"}),
+        ),
+        (
+            {"go.mod": "go 1.31", "lib.go": "package lib\n", "cmd/api/main.go": "package main\n"},
+            Stack("go", {"package": "./cmd/api", "port": "8080", "go": "1.31"}),
+        ),
+        ({"go.mod": "", "main.go": MAIN}, Stack("go", {"package": ".", "port": "3000", "go": "1.24"})),
     ],
 )
 def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
@@ -68,6 +79,9 @@ def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
         {"requirements.txt": "django", "app.py": ""},
         {"requirements.txt": "flask"},
         {"requirements.txt": "flask-login", "app.py": ""},
+        {"main.go": MAIN},
+        {"go.mod": "go 1.24", "lib.go": "package lib\n", "main_test.go": MAIN},
+        {"go.mod": "go 1.24", "cmd/a/main.go": MAIN, "cmd/b/main.go": MAIN},
     ],
 )
 def test_what_is_not_recognised_is_said(files: dict[str, str]) -> None:
