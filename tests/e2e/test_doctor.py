@@ -22,6 +22,7 @@ from support.engine import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.pantry import HUB_KEY, Kitchen, assert_plain
 from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
+from support.schemas import answered
 
 pytestmark = pytest.mark.engine
 CANARY = "c4n4ry"
@@ -74,7 +75,7 @@ def examined(bench: Bench | Kitchen, *args: str) -> dict[str, Any]:
     done = bench.call(*argv) if isinstance(bench, Bench) else bench.run("doctor", *argv)
     assert time.monotonic() - began < 20
     assert_plain((done.stdout + done.stderr).replace("failed to fetch oauth token", ""))
-    found: dict[str, Any] = json.loads(done.stdout)
+    found = answered("doctor", done.stdout)
     assert done.returncode == int(found["errors"] > 0)
     assert found["errors"] == sum(one["severity"] == "error" for one in found["findings"])
     return {**found, "codes": {one["code"]: one for one in found["findings"]}}

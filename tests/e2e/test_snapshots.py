@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from support import cli, engine
 from support.cli import Devenv, StartDevenv
+from support.schemas import answered
 from support.stack import NewStack, Stack, built_service, idle_service
 from support.upper import Up
 
@@ -64,10 +64,9 @@ def of(stack: Stack, state: dict[str, str], *args: str) -> CompletedProcess[str]
 
 def listed(stack: Stack, state: dict[str, str]) -> list[dict[str, object]]:
     """What `snapshot list` says."""
-    told: dict[str, list[dict[str, object]]] = json.loads(
-        of(stack, state, "snapshot", "list", "--output=json").stdout
-    )
-    return told["snapshots"]
+    told = answered("snapshot list", of(stack, state, "snapshot", "list", "--output=json").stdout)
+    found: list[dict[str, object]] = told["snapshots"]
+    return found
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devenv.cli import app
+from support.schemas import answered
 
 pytestmark = pytest.mark.engine  # the Compose plugin is enough
 
@@ -65,7 +66,7 @@ def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[s
         written.replace("ports: as-written", "port: x").replace("rebuild", "rebuidl")
     )
     assert app.run(["config", "--validate", "--output", "json"]) == 5
-    answer = json.loads(capfd.readouterr().out)
+    answer = answered("config --validate", capfd.readouterr().out)
     assert (answer["v"], answer["errors"]) == (1, 2)
     assert [(one["line"], one["column"], one["hint"]) for one in answer["mistakes"]] == [
         (1, 12, "Did you mean `ports`?"),
@@ -83,7 +84,7 @@ def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
 
 def explained(capfd: pytest.CaptureFixture[str], path: str) -> list[tuple[Any, ...]]:
     """Line, decision, pattern, target, effects and reason of each verdict of `web`; `api` restarts in any case."""
-    answer = json.loads(said(capfd, "explain", path, "--output", "json"))
+    answer = answered("explain", said(capfd, "explain", path, "--output", "json"))
     assert answer["v"] == 1
     (found,) = answer["paths"]
     assert found["path"] == path
@@ -142,14 +143,14 @@ def test_a_project_behind_a_link(
     assert explained(capfd, "web/node_modules/x") == [("8", ".dockerignore", "node_modules/", None, "")]
     assert explained(capfd, "web/a.js") == [("8", "", "", "/app/a.js", "sync", "")]
     assert explained(capfd, "conf/c") == [("11", "", "", "/app/conf/c", "exec", "")]
-    answer = json.loads(said(capfd, "config", "--output", "json"))
+    answer = answered("config", said(capfd, "config", "--output", "json"))
     assert "outside the project" not in str(answer["warnings"])
     assert answer["services"][-1]["rules"][0]["path"] == "web"
 
 
 def test_config(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Every service of the chosen profiles, with rules as Compose understood them and where they are."""
-    answer = json.loads(said(capfd, "config", "--output", "json"))
+    answer = answered("config", said(capfd, "config", "--output", "json"))
     assert answer["v"] == 1
     assert answer["settings"] == {"ports": "as-written"}
     assert answer["files"] == ["compose.yml"]

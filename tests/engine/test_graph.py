@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from devenv.cli import app
 from devenv.lifecycle.ledger import Run
+from support.schemas import answered
 
 pytestmark = pytest.mark.engine  # the Compose plugin is enough
 
@@ -71,7 +71,7 @@ def test_the_project_as_it_is_written(host: str, capfd: pytest.CaptureFixture[st
         "volumes: data",
     ]
     assert "  s_api -->|started| s_db" in said(capfd, "--output", "mermaid").splitlines()
-    answer = json.loads(said(capfd, "--output", "json"))
+    answer = answered("graph", said(capfd, "--output", "json"))
     assert answer["v"] == 1
     assert [node["name"] for node in answer["nodes"]] == ["api", "db", "web"]
 
@@ -101,4 +101,4 @@ def test_the_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str])
         "* db",
     ]
     assert "class s_api,s_db critical" in said(capfd, "--timings", "--output", "mermaid")
-    assert json.loads(said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0
+    assert answered("graph", said(capfd, "--timings", "--output", "json"))["seconds"] == 3.0

@@ -11,6 +11,7 @@ import pytest
 
 from devenv.cli import app
 from support import engine
+from support.schemas import answered
 from support.stack import NewStack, Stack, idle_service, unique_name
 
 pytestmark = pytest.mark.engine
@@ -68,8 +69,7 @@ def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
     assert app.run(["layers", *names, "--output", "json"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    answer: dict[str, Any] = json.loads(out)
-    return answer
+    return answered("layers", out)
 
 
 def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from devenv.cli import app
 from support.dockerd import Dockerd, dockerd
 from support.engine import docker
+from support.schemas import answered
 
 pytestmark = pytest.mark.engine
 
@@ -79,7 +79,7 @@ def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> Non
         "loaded.devenv/shop.test/db:1": before["shop.test/db:1"],
     }
     assert app.run(["images", "--output", "json"]) == 0
-    rows = json.loads(capfd.readouterr().out.splitlines()[-1])["images"]
+    rows = answered("images", capfd.readouterr().out.splitlines()[-1])["images"]
     assert {(row["image"], row["source"], row["id"]) for row in rows} == {
         ("node", "loaded", before["node:latest"]),
         ("shop.test/db:1", "loaded", before["shop.test/db:1"]),

@@ -16,12 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from jsonschema import Draft7Validator
+from support.schemas import unlawful
 
 MARKER = "DEVENV_TEST_PROCESS"
 Event = dict[str, Any]
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/events.json").read_text(encoding="utf-8"))
-SHAPES = {name: Draft7Validator(shape) for name, shape in SCHEMA["definitions"].items()}
 CHECKED = 200  # events of a name that one run has checked against the schema: a flood is all alike
 
 
@@ -181,13 +179,6 @@ def end_all(runs: Iterable[Devenv]) -> None:
             complaints.append(f"stdout held more than events: {run.stray[:5]}")
         run.kill()
     assert not complaints, "\n".join(complaints)
-
-
-def unlawful(event: Event) -> list[str]:
-    """What the published schema has against the event."""
-    if event.get("event") not in SHAPES:
-        return [f"no such event: {event}"]
-    return [f"{fault.json_path}: {fault.message} in {event}" for fault in SHAPES[event["event"]].iter_errors(event)]
 
 
 def run(

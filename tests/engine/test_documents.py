@@ -1,0 +1,63 @@
+"""What commands answer in JSON, of a real project, is what the published schemas say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devenv.cli import app
+from support.schemas import answered, unlawful
+from support.stack import unique_name
+
+pytestmark = pytest.mark.engine
+
+COMPOSE = """\
+name: {name}
+x-devenv: {{ports: as-written, keep: [data]}}
+services:
+  web:
+    image: {image}
+    ports: ["8080:80"]
+    depends_on: [db]
+    develop: {{watch: [{{action: sync, path: ., target: /app}}]}}
+  db:
+    image: {image}
+    volumes: ["data:/data"]
+volumes: {{data: {{}}}}
+"""
+# What is typed, and the document that it prints, or `events`. Other documents are checked by the tests of their own.
+COMMANDS = {
+    "images": "images",
+    "config --validate": "config --validate",
+    "new --list": "new --list",
+    "new static-nginx site --dry-run": "new",
+    "add redis --dry-run": "add",
+    "remove web --dry-run": "add",
+    "down": "events",
+    "gc --dry-run": "events",
+    "snapshot restore": "events",
+}
+
+
+def test_every_answer_is_what_the_schema_says(
+    base_image: str,
+    state_env: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of all commands that answer with a document, and of some that tell events, of which an error is one."""
+    for key, value in {**state_env, "PWD": str(tmp_path)}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compose.yml").write_text(COMPOSE.format(image=base_image, name=unique_name("documents")))
+    for line, document in COMMANDS.items():
+        app.run([*line.split(), "--output", "json"])
+        said = capfd.readouterr().out
+        if document == "events":
+            assert [fault for one in said.splitlines() for fault in unlawful(json.loads(one))] == [], line
+        else:
+            answered(document, said)
+    assert sorted(path.name for path in tmp_path.iterdir() if " home" not in path.name) == ["compose.yml"]

@@ -1,0 +1,44 @@
+"""What devenv prints as JSON, against the published schemas: no key is missing, and none is unheard of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft7Validator
+
+SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
+
+
+def _strict(shape: Any) -> Any:
+    """The schema that takes no other keys: new ones may come, but not unseen."""
+    if isinstance(shape, list):
+        return [_strict(one) for one in shape]
+    if not isinstance(shape, dict):
+        return shape
+    inside = {key: _strict(one) for key, one in shape.items()}
+    return {**inside, "additionalProperties": False} if "required" in shape else inside
+
+
+def _checks(kind: str) -> dict[str, Draft7Validator]:
+    published = json.loads((SCHEMAS / f"{kind}.json").read_text(encoding="utf-8"))["definitions"]
+    return {name: Draft7Validator(_strict(shape)) for name, shape in published.items()}
+
+
+EVENTS, DOCUMENTS = _checks("events"), _checks("documents")
+
+
+def unlawful(event: dict[str, Any]) -> list[str]:
+    """What the schema has against the event."""
+    if event.get("event") not in EVENTS:
+        return [f"no such event: {event}"]
+    return [f"{fault.json_path}: {fault.message} in {event}" for fault in EVENTS[event["event"]].iter_errors(event)]
+
+
+def answered(command: str, text: str) -> dict[str, Any]:
+    """The document that the command printed. AssertionError where the schema has something against it."""
+    answer: dict[str, Any] = json.loads(text)
+    faults = [f"{fault.json_path}: {fault.message}" for fault in DOCUMENTS[command].iter_errors(answer)]
+    assert not faults, f"{faults} in {text}"
+    return answer

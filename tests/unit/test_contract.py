@@ -1,0 +1,62 @@
+"""What was promised of the JSON stays: contract.txt has every key of every event and document, with its type.
+
+Run as a script, it adds to contract.txt what is new. What is there may only go, or change, with another `v`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONTRACT = Path(__file__).parent / "contract.txt"
+SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
+
+
+def keys(shape: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """`path=type` of every key that is always there."""
+    for name in shape.get("required", ()):
+        one = shape["properties"][name]
+        kinds = [each.get("type", "any") for each in one.get("anyOf", [one])]
+        kind = "|".join(kinds) if "const" not in one else json.dumps(one["const"])
+        yield f"{above}{name}={'string' if 'enum' in one else kind}"
+        yield from keys(one, f"{above}{name}.")
+        yield from keys(one.get("items", {}), f"{above}{name}[].")
+
+
+def promised() -> dict[str, list[str]]:
+    """What the published schemas promise today."""
+    return {
+        f"{kind} {name}": list(keys(shape))
+        for kind in ("events", "documents")
+        for name, shape in json.loads((SCHEMAS / f"{kind}.json").read_text())["definitions"].items()
+    }
+
+
+def contract() -> dict[str, list[str]]:
+    """What was promised before."""
+    blocks = CONTRACT.read_text(encoding="utf-8").split("\n\n") if CONTRACT.exists() else []
+    lines = [block.strip().splitlines() for block in blocks]
+    return {name: entries for name, *entries in lines}
+
+
+@pytest.mark.parametrize("name", contract())
+def test_no_key_that_was_promised_goes(name: str) -> None:
+    """Each is still there, always, and of the type that it had."""
+    assert set(contract()[name]) - set(promised().get(name, ())) == set()
+
+
+def test_all_that_is_promised_is_in_the_contract() -> None:
+    """What is new is written down, so that it stays from then on."""
+    assert {name: set(entries) for name, entries in promised().items()} == {
+        name: set(entries) for name, entries in contract().items()
+    }
+
+
+if __name__ == "__main__":
+    before, now = contract(), promised()
+    merged = {name: [*dict.fromkeys([*before.get(name, ()), *now.get(name, ())])] for name in sorted({*before, *now})}
+    CONTRACT.write_text("\n\n".join("\n".join([name, *entries]) for name, entries in merged.items()) + "\n")
