@@ -29,11 +29,14 @@ def _checks(kind: str) -> dict[str, Draft7Validator]:
 EVENTS, DOCUMENTS = _checks("events"), _checks("documents")
 
 
-def unlawful(event: dict[str, Any]) -> list[str]:
-    """What the schema has against the event."""
-    if event.get("event") not in EVENTS:
-        return [f"no such event: {event}"]
-    return [f"{fault.json_path}: {fault.message} in {event}" for fault in EVENTS[event["event"]].iter_errors(event)]
+def unlawful(said: dict[str, Any]) -> list[str]:
+    """What the schemas have against a line of stdout: an event, or a command's document."""
+    name = said.get("event")
+    if name is None:
+        return [] if any(shape.is_valid(said) for shape in DOCUMENTS.values()) else [f"no such document: {said}"]
+    if name not in EVENTS:
+        return [f"no such event: {said}"]
+    return [f"{fault.json_path}: {fault.message} in {said}" for fault in EVENTS[name].iter_errors(said)]
 
 
 def answered(command: str, text: str) -> dict[str, Any]:
