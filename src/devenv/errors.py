@@ -11,6 +11,8 @@ DevenvError                      exit 1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class DevenvError(Exception):
     """What failed, on what, and what to type next; never a traceback, never a secret.
@@ -81,3 +83,22 @@ class RefusedError(DevenvError):
     """Devenv could do it, but something that is not ours might be harmed."""
 
     exit_code = 6
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one; None where none is."""
+    import difflib  # noqa: PLC0415 - only where something is wrong
+
+    return next(iter(difflib.get_close_matches(word, [*known], n=1)), None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word that is most like this one, or all of them."""
+    names = [*known]
+    close = meant(word, names)
+    return f"Did you mean `{close}`?" if close else f"Known here: {', '.join(names) or 'none'}."
+
+
+def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
+    """The error for a word of the command line that names nothing there is of its kind."""
+    return UsageError(f"there is no {kind} `{word}`", hint=nearest(word, known))

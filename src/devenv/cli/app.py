@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from devenv.cli import once, options
+from devenv import __version__
+from devenv.cli import once, options, usage
 from devenv.cli.add import add, remove
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
+from devenv.cli.here import here
 from devenv.cli.images import images
 from devenv.cli.layers import layers
 from devenv.cli.new import new
@@ -29,20 +31,23 @@ app = typer.Typer(
     name="devenv",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 BUG = 70
+INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove",
+    "doctor", "new", "add", "remove", usage.HERE,
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
     "images": ["list"],
 }  # and the command of each that is meant without one
-FINISHERS = frozenset({"up", "down", "gc"})  # they end what a dead run left; the others only say so
+FINISHERS = frozenset(
+    {"up", "down", "gc", usage.HERE}
+)  # they end what a dead run left, or say more of it; the others only say so
+app.command(usage.HERE, hidden=True)(here)
 app.command("new")(new)
 app.command("up")(up)
 app.command("down")(down)
@@ -70,29 +75,47 @@ def shared(
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code; errors of ours are said, in JSON too where that was asked for."""
-    before, verb, after = options.split(arguments)
-    if verb is not None and verb not in FINISHERS and not {"-h", "--help"} & {*after}:
-        _tell_of_dead_runs()
-    if verb in GROUPS:  # common options are those of its own command
-        own, command, rest = options.split(after)
-        default = [] if {"-h", "--help"} & {*after} else GROUPS[verb]
-        before, after = [*([command] if command else default), *own, *before], rest
-    if verb is not None and not _is_ours(before, verb, after):
-        return _pass_through(before, verb, after)
+    """The exit code; errors are said, in JSON too where that was asked for."""
+    options.asked = options.Asked(options.wanted_output(arguments))
     try:
-        app(args=[*([verb] if verb else []), *before, *after], prog_name="devenv")
+        return _run(arguments)
     except DevenvError as error:
-        options.console(options.wanted_output(arguments)).error(error)
+        options.console().error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody is to see a traceback
-        options.console(options.wanted_output(arguments)).error(_crash(error))
-        return BUG
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody is to see a traceback
+        options.console().error(_crash(error))
+        return BUG
+
+
+def _run(arguments: list[str]) -> int:
+    before, verb, after = options.split(arguments)
+    verbosity, before = options.verbosity(before)
+    options.trace(verbosity)
+    wants_help = bool({"-h", "--help"} & {*before, *after})
+    if verb in (None, "help"):
+        if "--version" in before:
+            options.console().line(f"devenv {__version__}")
+            return 0
+        if verb or wants_help:
+            return usage.invoke(app, [*after, "--help"])
+        verb = usage.HERE
+    if verb in GROUPS:  # common options are those of its own command
+        own, command, rest = options.split(after)
+        if command:
+            usage.require_options(own, f"devenv {verb}")
+        default = [] if wants_help else GROUPS[verb]
+        before, after = [*([command] if command else default), *own, *before], rest
+    is_ours = verb in COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
+    if not is_ours:
+        usage.require_options(before)
+        usage.require_verb(verb, COMMANDS)
+    if verb not in FINISHERS and not wants_help:
+        _tell_of_dead_runs()
+    return usage.invoke(app, [verb, *before, *after]) if is_ours else _pass_through(before, verb, after)
 
 
 def _tell_of_dead_runs() -> None:
@@ -108,10 +131,6 @@ def _tell_of_dead_runs() -> None:
 
             if found := anyio.run(left):
                 options.console().aside(f"left by a dead run: {found}; devenv gc")
-
-
-def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
-    return verb in COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
 
 
 def _crash(error: Exception) -> DevenvError:
@@ -130,9 +149,10 @@ def _crash(error: Exception) -> DevenvError:
     return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")
 
 
-def _pass_through(before: list[str], verb: str, after: list[str]) -> int:
+def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
     from devenv.engine import process  # noqa: PLC0415 - only for verbs that are not ours
 
+    options.asked.output = options.wanted_output(before)
     theirs: list[str] = []
     rest = iter(before)
     for argument in rest:
@@ -141,10 +161,6 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> int:
             theirs += [argument, *value]
     if name := options.worktree_name(before):
         theirs += ["-p", name]
-    try:
-        if verb == "run":
-            once.run(before, after)
-        process.replace(["docker", "compose", *theirs, verb, *after])
-    except DevenvError as error:
-        options.console().error(error)
-        return error.exit_code
+    if verb == "run":
+        once.run(before, after)
+    process.replace(["docker", "compose", *theirs, verb, *after])

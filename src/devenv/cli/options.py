@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,6 @@ Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Name of 
 Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
 Format = Annotated[Output, typer.Option("--output", help="Text for people, or JSON events, one a line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what the image builds print.")]
 
 StandIns = Annotated[
     bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
@@ -42,16 +43,38 @@ HostSettings = Annotated[
 ]
 
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
-OURS_ALONE = frozenset({"--output", "-q", "--quiet", "-v", "--verbose"})
+OURS_ALONE = frozenset({"--output", "-q", "--quiet"})
+# Of `docker compose`, before a verb of its own.
+COMPOSE = frozenset({"--all-resources", "--compatibility", "--dry-run", "--no-ansi"})
+COMPOSE_WITH_VALUE = frozenset(
+    {"--ansi", "--env-file", "--parallel", "--progress", "--project-directory", "--workdir"}
+)
+
+
+@dataclass
+class Asked:
+    """How the command line that is being run wants to be answered."""
+
+    output: Output = Output.TEXT
+    verbosity: int = 0
+
+
+asked = Asked()
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
     """Options before the command, the command, what comes after it."""
     index = 0
     while index < len(arguments) and arguments[index].startswith("-"):
-        index += 2 if arguments[index] in WITH_VALUE else 1
+        index += 2 if arguments[index] in WITH_VALUE | COMPOSE_WITH_VALUE else 1
     verb = arguments[index] if index < len(arguments) else None
     return arguments[:index], verb, arguments[index + 1 :]
+
+
+def verbosity(before: list[str]) -> tuple[int, list[str]]:
+    """How often `-v` stands before the command, and the other options: `down` has a `-v` of its own."""
+    counts = [1 if word == "--verbose" else len(word) - 1 if re.fullmatch("-v+", word) else 0 for word in before]
+    return sum(counts), [word for word, count in zip(before, counts, strict=True) if not count]
 
 
 def values(arguments: list[str], *names: str) -> list[str]:
@@ -112,8 +135,21 @@ def selection(
     return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
-def console(output: Output = Output.TEXT, *, quiet: bool = False, verbose: bool = False) -> Console:
-    """The window that this command speaks through."""
+def trace(more: int) -> None:
+    """From now on what is run is said, and with two, what the engine is asked."""
+    asked.verbosity += more
+    if more:
+        console()
+
+
+def console(output: Output | None = None, *, quiet: bool = False) -> Console:
+    """The window that this command speaks through, also of what it runs where that was asked for."""
     from devenv.ui.console import Console  # noqa: PLC0415 - as above
 
-    return Console(as_json=output is Output.JSON, quiet=quiet, verbose=verbose)
+    as_json = (asked.output if output is None else output) is Output.JSON
+    window = Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
+    if asked.verbosity:
+        from devenv.engine.trace import listen  # noqa: PLC0415 - as above
+
+        listen(window.emit, calls=asked.verbosity > 1)
+    return window

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from devenv.cli import options
-from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns, Verbose
+from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
 
 if TYPE_CHECKING:
     from devenv.config.load import Selection
@@ -33,7 +33,6 @@ def build(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    verbose: Verbose = False,
     registry: Registry = None,
     tag: Tags = None,
     target: Target = None,
@@ -43,7 +42,7 @@ def build(
 ) -> None:
     """Build the project's images and tag them: version, latest, git revision."""
     chosen = _Chosen(options.selection(file, project_name, profile, services), registry, tag, target, no_cache)
-    window = options.console(output, quiet=quiet, verbose=verbose)
+    window = options.console(output, quiet=quiet)
     _run(chosen, window, push=False, stand_ins=stand_ins, host_settings=host_settings)
 
 
@@ -54,7 +53,6 @@ def push(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    verbose: Verbose = False,
     registry: Registry = None,
     tag: Tags = None,
     target: Target = None,
@@ -62,7 +60,7 @@ def push(
 ) -> None:
     """Build and tag the project's images, push them, and check that the registry has them."""
     chosen = _Chosen(options.selection(file, project_name, profile, services), registry, tag, target, no_cache)
-    _run(chosen, options.console(output, quiet=quiet, verbose=verbose), push=True)
+    _run(chosen, options.console(output, quiet=quiet), push=True)
 
 
 class _Chosen(NamedTuple):

@@ -14,7 +14,7 @@ from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 if TYPE_CHECKING:
     from devenv.model.snapshot import Snapshot
 
-snapshot = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+snapshot = typer.Typer(rich_markup_mode=None, add_completion=False)
 Volumes = Annotated[list[str] | None, typer.Argument(help="Only these volumes, by their keys in the file.")]
 Set = Annotated[str, typer.Argument(metavar="NAME", help="Its id, or the name it was given.")]
 Other = Annotated[str, typer.Option("--from", metavar="PROJECT", help="One of another project or worktree.")]

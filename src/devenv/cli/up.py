@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
 
 from devenv.cli import options
-from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns, Verbose
+from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
 from devenv.errors import UsageError
 
 AUTO = "auto"
@@ -30,7 +31,6 @@ def up(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    verbose: Verbose = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running; `down` ends it.")] = False,
     watcher: Annotated[
         Literal["auto", "inotify", "watchfiles", "poll"],
@@ -62,6 +62,8 @@ def up(
     from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
+    if math.isnan(timeout):  # it is not less than the least
+        raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = Options(
         selection=replace(
             options.selection(file, project_name, profile, services),
@@ -84,7 +86,7 @@ def up(
         timings=timings,
         trust=trust,
     )
-    window = options.console(output, quiet=quiet, verbose=verbose)
+    window = options.console(output, quiet=quiet)
     try:
         raise typer.Exit(anyio.run(workflow, chosen, window.emit))
     finally:

@@ -5,7 +5,6 @@ Compose names a path of the model at best, and quotes values at worst; no value 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from devenv.config import yamlcore
 from devenv.config.shapes import RULE, dotted
 from devenv.config.sources import Path, Place, Source, everything, place
 from devenv.engine.compose import clean
-from devenv.errors import ConfigError
+from devenv.errors import ConfigError, meant
 
 # The keys that Compose knows at a path, `*` standing for any one part.
 _KEYS = {
@@ -386,8 +385,8 @@ def _unquoted(message: str) -> str:
 
 
 def _meant(word: str, known: Sequence[str]) -> str | None:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean `{close[0]}`?" if close else None
+    close = meant(word, known)
+    return f"Did you mean `{close}`?" if close else None
 
 
 def _lacks(rule: yaml.Node, key: str) -> bool:

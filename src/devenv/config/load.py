@@ -29,6 +29,7 @@ from devenv.config.sources import (
     logical,
     place,
     port_place,
+    profile_names,
     profiles_on,
     read,
     rule_place,
@@ -37,7 +38,7 @@ from devenv.config.sources import (
 from devenv.config.worktree import project_name
 from devenv.engine import endpoint, process
 from devenv.engine.compose import missing_compose
-from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 
 # The corridor knows what a rule can do; this room knows the line that it is written on.
@@ -84,11 +85,13 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
 
     `faults` says which watch rules of a project cannot work or deserve a warning, given the user's home folder.
 
-    Raises ConfigError with file and line for what is wrong in the files, RefusedError for a rule that would watch
-    far too much, EngineError where Compose is missing; and whatever `require_address` raises.
+    Raises ConfigError with file and line for what is wrong in the files, UsageError for a service or profile that is
+    not there, RefusedError for a rule that would watch far too much, EngineError where Compose is missing; and
+    whatever `require_address` raises.
     """
     endpoint.require_address()
     sources = _sources(selection)
+    _require_named(selection, sources)
     if selection.project_name is None:
         selection = replace(selection, project_name=project_name(sources))
     resolver = _Resolver(selection, sources)
@@ -115,6 +118,24 @@ def where_port(selection: Selection, service: str, published: int, target: int) 
 
 def _sources(selection: Selection) -> tuple[Source, ...]:
     return read(find(selection.directory, selection.files), base=selection.directory)
+
+
+def _require_named(selection: Selection, sources: Sequence[Source]) -> None:
+    """Raises UsageError for a service or a profile of the command line that no file has, where all could be read."""
+    services, profiles = service_names(sources), profile_names(sources)
+    missing = [("service", name, services) for name in selection.services if name not in services]
+    missing += [("profile", name, profiles) for name in selection.profiles if name not in {*profiles, "*"}]
+    if missing and not any(source.has_unread for source in everything(sources)):
+        kind, name, known = missing[0]
+        if kind == "profile":
+            bases = [
+                load_source(path, base=selection.directory)
+                for source in everything(sources)
+                for path in extended(source)
+            ]
+            known |= profile_names(bases)
+        if name not in known:
+            raise unknown(kind, name, sorted(known))
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ def worktree_project(project: str, worktree: str) -> str:
     A worktree whose name a project cannot have (capitals, dots, too long) gets a mark of its own instead of what is
     lost, so that two of one repository never share a name and with it their data.
     """
-    base, own = _plain(project), _plain(worktree)
+    base, own = plain(project), plain(worktree)
     if own != worktree:
         own = f"{own}-{hashlib.sha256(os.fsencode(worktree)).hexdigest()[:4]}".lstrip("-")
     return own if not base or own.startswith((f"{base}-", f"{base}_")) else f"{base}-{own}"
@@ -27,6 +27,6 @@ def repository(common: str) -> str:
     return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """As Compose makes a project's name of a folder's."""
     return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")[:LONGEST]

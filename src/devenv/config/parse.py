@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from devenv.config.shapes import X_DEVENV, ShapeError, mistakes, nearest
+from devenv.config.shapes import X_DEVENV, ShapeError, mistakes
+from devenv.errors import nearest
 from devenv.model.project import (
     SHELL,
     Action,

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devenv.errors import UsageError
+from devenv.errors import UsageError, nearest
 
 LABEL = "devenv.project"
 LOOPBACK = "127.0.0.1"
@@ -150,7 +150,7 @@ def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) 
     for change in changes:
         service = services.get(change.service)
         if service is None:
-            hint = f"Services here: {', '.join(sorted(services))}."
+            hint = nearest(change.service, sorted(services))
             raise UsageError(f"--scale names the service `{change.service}`, which is not there", hint=hint)
         fixed = [f"the host port {port['published']}" for port in service.get("ports") or () if _is_one(port)]
         fixed += [f"the name {service['container_name']}"] if "container_name" in service else []
@@ -223,7 +223,7 @@ def _escaped(values: Mapping[str, str]) -> dict[str, str]:
 def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortChange, ...]) -> None:
     for change in changes:
         if change.service not in services:
-            hint = f"Services here: {', '.join(sorted(services))}."
+            hint = nearest(change.service, sorted(services))
             raise UsageError(f"--port names the service `{change.service}`, which is not there", hint=hint)
         service = services[change.service]
         ports = service.get("ports") or []

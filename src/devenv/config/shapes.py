@@ -6,13 +6,12 @@ does not fit, `x-names` says of what the text is a name.
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from devenv.errors import ConfigError
+from devenv.errors import ConfigError, nearest
 from devenv.model.project import Action, Moment
 
 Shape = Mapping[str, Any]
@@ -195,12 +194,6 @@ def compose_schema() -> dict[str, Any]:
 def dotted(path: Sequence[str | int]) -> str:
     """A path as people write it: `services.web.ports[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint that names the known word that is most like this one, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known) or 'none'}."
 
 
 def _fits(value: Any, shape: Shape) -> bool:

@@ -41,6 +41,11 @@ class Source:
     node: yaml.Node
     includes: tuple[Include, ...] = ()
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether it includes what is Compose's alone to fetch, or to complain about."""
+        return len(self.includes) < sum(len(names) for _, names in _included(self.node))
+
     def everything(self) -> Iterator[Source]:
         """The files that this one includes, at any depth, then itself."""
         for include in self.includes:
@@ -153,6 +158,13 @@ def service_names(sources: Sequence[Source]) -> frozenset[str]:
     """The names of all services that are written, whatever their profiles."""
     nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
     return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+
+
+def profile_names(sources: Sequence[Source]) -> frozenset[str]:
+    """The profiles of all services that are written."""
+    services = (yamlcore.items(yamlcore.at(source.node, ["services"])) for source in everything(sources))
+    nodes = (yamlcore.at(service, ["profiles"]) for _, service in chain.from_iterable(services))
+    return frozenset(str(name.value) for node in nodes for name in yamlcore.strings(node))
 
 
 def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
@@ -268,9 +280,7 @@ def _bytes(path: str, shown: str) -> bytes:
 
 
 def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
-    entries = yamlcore.at(node, ["include"])
-    for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-        names = yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+    for entry, names in _included(node):
         files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
         written = yamlcore.at(entry, ["project_directory"])
         own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
@@ -278,3 +288,10 @@ def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -
             # what is remote, interpolated or missing is Compose's to fetch or to complain about; so is a cycle
             if "$" not in name.value and os.path.isfile(file) and file not in above:
                 yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
+
+
+def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
+    """Every entry under `include`, with the files that it names."""
+    entries = yamlcore.at(node, ["include"])
+    for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+        yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from dataclasses import dataclass, fields
 from typing import Any
 
-from devenv.errors import ConfigError
+from devenv.errors import ConfigError, nearest
 
 DANGEROUS = ("show", "refuse")
 REGISTRY = "registry"
@@ -68,8 +67,7 @@ def _mirrors(value: Any, path: str) -> tuple[str, ...]:
 def _value(key: str, value: Any, path: str) -> Any:
     known = [field.name for field in fields(UserSettings) if field.name != "mirrors"]
     if key not in known:
-        close = difflib.get_close_matches(key, known, n=1)
-        raise ConfigError(f"unknown key `{key}`", hint=f"Did you mean `{(close or known)[0]}`?", file=path)
+        raise ConfigError(f"unknown key `{key}`", hint=nearest(key, known), file=path)
     if key in ("snapshot_limit", "snapshots_total"):
         return _size(key, value, path)
     if key == "dangerous":

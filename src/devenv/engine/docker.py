@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from devenv.engine import process
+from devenv.engine import process, trace
 from devenv.errors import EngineError
 
 UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
@@ -90,7 +90,7 @@ async def drop(*images: str) -> None:
 
         client = DockerClient()
         for image in images:
-            with contextlib.suppress(DockerException):
+            with contextlib.suppress(DockerException), trace.command(["docker", "image", "rm", image]):
                 client.image.remove(image, prune=False)
 
     await anyio.to_thread.run_sync(remove)

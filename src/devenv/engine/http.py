@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 import h11
 
+from devenv.engine import trace
 from devenv.engine.endpoint import Connection
 
 CHUNK = 65536
@@ -155,13 +156,24 @@ class Client:
 
         Raises LostError, TimeoutError or GarbledError.
         """
+        with trace.call(method, target) as told:
+            async with self._asked(method, target, body, idle, upgrade=upgrade, headers=headers or {}) as answer:
+                told.outcome = str(answer.status)
+                if idle is None or upgrade:
+                    told.end(told.outcome)  # it goes on for as long as it likes
+                yield answer
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
+    ) -> AsyncIterator[Exchange]:
         fields = [
             ("Host", "docker"),
             ("Content-Type", TAR if method == "PUT" else "application/json"),
             ("Transfer-Encoding", "chunked")
             if isinstance(body, AsyncIterable)
             else ("Content-Length", str(len(body))),
-            *(headers or {}).items(),
+            *headers.items(),
         ]
         fields += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
         head = h11.Request(method=method, target=target, headers=fields)

@@ -14,6 +14,7 @@ from typing import NoReturn
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
+from devenv.engine import trace
 from devenv.errors import EngineError
 
 INTERRUPT_GRACE = 3.0
@@ -78,6 +79,16 @@ async def started(
     cwd: str | None = None,
 ) -> AsyncIterator[Process]:
     """A running child in a session of its own; whatever happens inside, it is gone afterwards."""
+    with trace.command(argv) as told:
+        async with _started(argv, stdin=stdin, env=env, cwd=cwd) as process:
+            yield process
+            told.outcome = f"exit {process.returncode}"
+
+
+@contextlib.asynccontextmanager
+async def _started(
+    argv: Sequence[str], *, stdin: bool, env: Mapping[str, str] | None, cwd: str | None
+) -> AsyncIterator[Process]:
     try:
         process = await anyio.open_process(
             list(argv),
@@ -110,6 +121,8 @@ def _text(data: bytes | bytearray) -> str:
 
 def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
     """The pid of a child that outlives us: own session, root folder, output to the descriptor `log`."""
+    with trace.command(argv) as told:
+        told.outcome = "goes on"
     child = subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,
@@ -227,6 +240,8 @@ async def _feed(process: Process, data: bytes) -> None:
 
 def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
     """Nothing: our own process becomes the program. Raises EngineError where the program is not there."""
+    with trace.command(argv) as told:
+        told.outcome = "takes over"
     try:
         os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:

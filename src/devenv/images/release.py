@@ -19,7 +19,7 @@ from devenv.config.runmodel import Choices, Found
 from devenv.engine import images, process
 from devenv.engine.api import CallError, Engine
 from devenv.engine.compose import Compose
-from devenv.errors import EngineError, RefusedError, UsageError
+from devenv.errors import EngineError, RefusedError, UsageError, unknown
 from devenv.images.builds import build
 from devenv.images.credentials import credentials
 from devenv.images.outcomes import read_failure
@@ -78,7 +78,7 @@ def _chosen(project: Project, options: Options) -> Project:
     known = {service.name: service for service in project.services}
     for name in wanted:
         if name not in known:
-            raise UsageError(f"there is no service `{name}`", hint=f"one of: {', '.join(known)}")
+            raise unknown("service", name, known)
         if known[name].build is None:
             raise UsageError(
                 f"`{name}` is not built here: it has no build section", hint=f"devenv images pull {name}"

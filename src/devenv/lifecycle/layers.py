@@ -83,15 +83,17 @@ async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
     if re.fullmatch(r"[\w.-]+", name):
         try:
             loaded = await load.load(replace(selection, services=(name,)))
-            return await _of_service(engine, loaded, loaded.project.service(name))
-        except (ConfigError, KeyError) as error:
+            service = loaded.project.service(name)
+        except (ConfigError, UsageError, KeyError) as error:
             broken = error
+        else:
+            return await _of_service(engine, loaded, service)
     try:
         return _Found(*await anatomy.anatomy(engine, name))
-    except UsageError:
+    except UsageError as error:
         if isinstance(broken, ConfigError) and broken.file:
             raise broken from None
-        raise
+        raise UsageError(error.message, hint=broken.hint if isinstance(broken, UsageError) else error.hint) from None
 
 
 async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Found:

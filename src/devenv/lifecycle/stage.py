@@ -15,7 +15,7 @@ from devenv.config.runmodel import Choices, Found, PortChange
 from devenv.config.sources import Place
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
-from devenv.errors import ConfigError, UsageError
+from devenv.errors import ConfigError, unknown
 from devenv.images.supply import Supply
 from devenv.lifecycle.difference import shares
 from devenv.lifecycle.options import Options
@@ -190,8 +190,7 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
     try:
         return closure(project, wanted)
     except KeyError as error:
-        known = ", ".join(s.name for s in project.services)
-        raise UsageError(f"there is no service {error}", hint=f"one of: {known}") from error
+        raise unknown("service", error.args[0], [service.name for service in project.services]) from None
 
 
 async def look(engine: Engine, scene: Scene) -> Found:

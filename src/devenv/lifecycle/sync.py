@@ -13,7 +13,7 @@ from devenv.concurrent import each
 from devenv.config import load
 from devenv.config.load import Selection
 from devenv.engine.api import Engine
-from devenv.errors import UsageError
+from devenv.errors import unknown
 from devenv.lifecycle.ledger import Run
 from devenv.model.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.observed import Container
@@ -46,13 +46,12 @@ async def sync(options: Options, emit: Emit) -> int:
     """
     loaded = await load.load(options.selection, faults=faults.faults)
     project = loaded.project
-    if unknown := set(options.services) - {s.name for s in project.services}:
-        raise UsageError(
-            f"there is no service {', '.join(sorted(unknown))}",
-            hint=f"one of: {', '.join(s.name for s in project.services)}",
-        )
+    known = [service.name for service in project.services]
+    for name in options.services:
+        if name not in known:
+            raise unknown("service", name, known)
     ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
-    wanted = set(options.services) or {s.name for s in project.services}
+    wanted = set(options.services or known)
     bound = tuple(r for r in rules.bind(project, ignores) if r.copies and r.service in wanted)
     async with Engine.connect() as engine:
         scene = await engine.scene(project.name)

@@ -162,7 +162,9 @@ class Ascent:
         self.emit(Ready(self.loaded.project.name, found.urls, time.monotonic() - self.began, ports))
         timings, steps = self.record.end(self.loaded.project)
         images = {c.service: c.image for c in containers}
-        self.run.remember({"timings": timings.fields(), "steps": steps, "images": images})
+        began = self.running.ledger.began
+        last = {"timings": timings.fields(), "steps": steps, "images": images, "urls": found.urls, "began": began}
+        self.run.remember(last)
         if self.options.timings:
             self.emit(timings)
         if found.refused and self.running.stage.addresses:

@@ -294,6 +294,17 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Traced(Event):
+    """A command that devenv ran, or a call of the Engine API, has ended. Under `-v` and `-vv`, and on stderr."""
+
+    event: ClassVar[str] = "traced"
+    kind: Annotated[str, ("command", "call")]
+    what: Annotated[str, "one line, without secrets"]
+    outcome: Annotated[str, "such as `exit 0` and `200`; `cancelled`, or the kind of error, where there was none"]
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failed(Event):
     """The command failed; the last line."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from devenv.errors import RefusedError, UsageError
+from devenv.errors import RefusedError, UsageError, unknown
 from devenv.scaffold import detect, names, stage
 from devenv.scaffold.fetch import fetched, shown
 from devenv.scaffold.render import rendered
@@ -56,7 +56,7 @@ def ours(name: str) -> Template:
     """The template of that name that devenv brings along. Raises UsageError where there is none."""
     folders = shipped()
     if name not in folders:
-        raise UsageError(f"there is no template {name!r}: {', '.join(folders)}", hint="devenv new --list")
+        raise unknown("template", name, folders)
     return read(folders[name], is_ours=True)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import secrets
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from devenv.config import yamlcore
 from devenv.config.load import Selection
 from devenv.config.sources import Source, everything, find, place, read, service_names
 from devenv.engine import process
-from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
+from devenv.errors import ConfigError, EngineError, RefusedError, UsageError, nearest, unknown
 from devenv.preflight.facts import LOOPBACK, free_port
 from devenv.scaffold import proposal as proposals
 from devenv.scaffold.proposal import FileEdit, Proposal
@@ -91,7 +90,7 @@ class MainFile:
             file, line = place(self.sources, ("services", name))
             hint = f"Only {self.source.shown} is edited."
             raise UsageError(f"service `{name}` is in another file, {file}:{line}", hint=hint)
-        raise UsageError(f"there is no service `{name}`", hint=nearest(name, service_names(self.sources)))
+        raise unknown("service", name, sorted(service_names(self.sources)))
 
     def own(self, name: str, key: str) -> Any:
         """What a service says for a key itself; ConfigError where it gets that by a merge, which ours would hide."""
@@ -125,13 +124,6 @@ def opened(selection: Selection) -> MainFile:
     sources = read(find(selection.directory, selection.files), base=selection.directory)
     main = sources[0]
     return MainFile(main, sources, proposals.read(main.path) or b"", Draft(main.text, main.shown))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What was meant, or all that there is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"Did you mean `{close[0]}`?" if close else f"There are: {', '.join(names)}."
 
 
 # --- add ----------------------------------------------------------------------------------------------------------
@@ -183,7 +175,7 @@ def _template(asked: str, template: str | None) -> Template:
             raise UsageError(f"{asked} takes a name", hint=f"devenv add api --template {asked}")
         fitting = [key for key, one in known.items() if one.code == (template is not None)]
         what = f"template `{template}`" if template else f"service `{asked}` to add"
-        raise UsageError(f"there is no {what}", hint=nearest(template or asked, fitting))
+        raise UsageError(f"there is no {what}", hint=nearest(template or asked, sorted(fitting)))
     return kind
 
 

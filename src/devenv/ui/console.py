@@ -46,14 +46,16 @@ class Console:
 
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
-        if self._json:
-            self._event(event)
+        if isinstance(event, e.Traced):
+            self._write(sys.stderr, self._as_json(event) if self._json else text.traced(event))
+        elif self._json:
+            self._write(sys.stdout, self._as_json(event))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
-    def _event(self, event: e.Event) -> None:
+    def _as_json(self, event: e.Event) -> str:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.data({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()})
+        return json.dumps({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()}, ensure_ascii=True)
 
     def data(self, value: Any) -> None:
         """One JSON value on a line of stdout."""
@@ -86,7 +88,7 @@ class Console:
         """What failed, where, and what to type; as an event under `--output json` too."""
         where = error.where
         if self._json:
-            self._event(e.Failed(error.message, where, error.hint, error.exit_code))
+            self._write(sys.stdout, self._as_json(e.Failed(error.message, where, error.hint, error.exit_code)))
         self.close()
         message = text.clean_lines(error.message)  # it may quote what a container printed
         said = f"{_shortened(where)}: {message}" if where else message

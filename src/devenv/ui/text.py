@@ -56,6 +56,11 @@ def clean_lines(text: str) -> str:
     return "\n".join(clean(line) for line in text.splitlines())
 
 
+def traced(event: e.Traced) -> str:
+    """What was run or asked, after how long it took and how it ended."""
+    return f"{event.ms:>8.0f} ms  {event.outcome:<9} {clean(event.what)}"
+
+
 def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event is what this is
     """One line for people, or None for what only machines want to know. Log lines carry their service first."""
     match event:

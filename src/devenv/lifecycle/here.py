@@ -1,0 +1,92 @@
+"""`devenv` alone: what stands in this folder now. Nothing is changed, and nobody waits long."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+import anyio
+
+from devenv.config import naming, sources, worktree, yamlcore
+from devenv.config.load import Selection
+from devenv.config.sources import Source
+from devenv.engine.api import Engine
+from devenv.errors import ConfigError, DevenvError
+from devenv.lifecycle.ledger import Ledger, Run
+from devenv.model.here import Here
+
+LIMIT = 2.0  # seconds for the engine
+
+
+async def here(selection: Selection) -> Here:
+    """The state of the selected project. Raises UsageError for a project on standard input."""
+    others = tuple(sorted({ledger.project for _, ledger in Run.dead(("up",))}))
+    try:
+        paths = sources.find(selection.directory, selection.files)
+    except ConfigError as error:
+        return Here("none", error.message, others=others)
+    try:
+        files = sources.read(paths, base=selection.directory)
+    except ConfigError as error:
+        return Here("broken", error.said, others=others)
+    name = selection.project_name or _name(files)
+    services = tuple(sorted(sources.service_names(files)))
+    try:
+        with anyio.fail_after(LIMIT):
+            async with Engine.connect() as engine:
+                state, said, running, urls = await _standing(engine, name, os.path.dirname(paths[0]))
+    except TimeoutError:
+        state, said, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
+    except DevenvError as error:
+        state, said, running, urls = "unreachable", error.message, 0, ()
+    said = said or f"{name} is not up: {', '.join(services)}"
+    return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name))
+
+
+def _name(files: Sequence[Source]) -> str:
+    """What Compose would call the project; a name that it has to work out is said as it is written."""
+    folder = files[0].folder
+    written = [node.value for source in files if (node := yamlcore.at(source.node, ["name"])) is not None]
+    given = sources.setting(folder, "COMPOSE_PROJECT_NAME") or next(iter(written[::-1]), None)
+    return str(given or worktree.project_name(files) or naming.plain(os.path.basename(folder)))
+
+
+async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
+    """The state, what is to be said of it (empty where nothing is up), running containers, and where it answers."""
+    began = [
+        (run, ledger)
+        for run, ledger in Run.every()
+        if ledger.endpoint == engine.endpoint.host and (ledger.project == name or ledger.directory == folder)
+    ]
+    named = [(run, ledger) for run, ledger in began if ledger.project == name]
+    for run, ledger in (named or began)[:1]:
+        scene = await engine.scene(ledger.project)
+        running = sum(container.running for container in ledger.containers(scene))
+        last = run.last()
+        urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
+        state = _state(run, ledger, running, is_ready=urls is not None)
+        return state, _said(state, ledger, running), running, urls or ()
+    return "down", "", 0, ()
+
+
+def _state(run: Run, ledger: Ledger, running: int, *, is_ready: bool) -> str:
+    if run.is_cleaned():
+        return "ending"
+    if run.is_held():
+        return "up" if is_ready else "starting"
+    if ledger.phase in ("detached", "kept"):
+        return "up" if running else "stopped"
+    return "dead" if ledger.phase == "up" else "down"
+
+
+def _said(state: str, ledger: Ledger, running: int) -> str:
+    since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+    count = f"{running} container{'' if running == 1 else 's'}"
+    return {
+        "up": f"{ledger.project} is up since {since}, with {count}",
+        "starting": f"{ledger.project} is on its way up since {since}",
+        "stopped": f"{ledger.project} was left running, and nothing of it runs any more",
+        "ending": f"{ledger.project} is being cleaned up",
+        "dead": f"the run of {ledger.project} that began at {since} has died; it left {count} running",
+    }.get(state, "")
