@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -14,13 +15,15 @@ from support.registries import Front, basic, forged, too_many
 USER, SECRET = "c4n4ry-user", "c4n4ry-good"
 BIRD = b"c4n4ry"
 GOOD = (
-    ("images",),
-    ("images", "pull"),
-    ("build", "-v"),
-    ("up", "-v", "--detach", "--host-settings"),
-    ("down", "-v"),
+    ("images", "-vv"),
+    ("-vv", "images", "pull"),
+    ("build", "-vv"),
+    ("-v", "up", "-v", "--detach", "--host-settings"),
+    ("-vv", "--output", "json"),
+    ("-vv", "exec", "-e", "PASSWORD=c4n4ry-90", "web", "true"),
+    ("-vv", "down", "-v"),
 )
-BAD = (("images",), ("images", "pull"), ("up", "-v"))
+BAD = (("images", "-vv"), ("images", "pull", "-vv"), ("up", "-vv"))
 
 
 @pytest.fixture
@@ -73,6 +76,7 @@ def test_all_goes_well(lab: Lab, kitchen: Kitchen, front: Front) -> None:
         done = kitchen.run(*argv, timeout=120)
         assert done.returncode == 0, done.stderr
         assert seen(done.stdout + done.stderr) == [], argv
+        assert re.search(r"docker|GET /", done.stderr), argv
     assert_nothing_kept(lab, kitchen)
 
 
@@ -81,7 +85,7 @@ def test_all_goes_wrong(lab: Lab, kitchen: Kitchen, front: Front) -> None:
     front.rules.append(forged("/blobs/"))
     for argv in BAD:
         done = kitchen.run(*argv, timeout=120)
-        assert done.returncode == (0 if argv == ("images",) else 4), done.stderr
+        assert done.returncode == (0 if argv == BAD[0] else 4), done.stderr
         assert seen(done.stdout + done.stderr) == [], argv
     front.rules.insert(0, basic("somebody", "else"))
     kitchen.mirrors("https://c4n4ry-80:c4n4ry-81@mirror.test")

@@ -76,7 +76,7 @@ def shared(
 
 def run(arguments: list[str]) -> int:
     """The exit code; errors are said, in JSON too where that was asked for."""
-    options.asked = options.Asked(options.wanted_output(arguments))
+    options.begin(arguments)
     try:
         return _run(arguments)
     except DevenvError as error:

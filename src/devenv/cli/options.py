@@ -135,6 +135,16 @@ def selection(
     return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
+def begin(arguments: list[str]) -> None:
+    """A command line begins: how it wants to be answered, and nothing is said of what is run so far."""
+    global asked  # noqa: PLW0603 - one process, one command line
+    if asked.verbosity:
+        from devenv.engine.trace import listen  # noqa: PLC0415 - as above
+
+        listen(None)
+    asked = Asked(wanted_output(arguments))
+
+
 def trace(more: int) -> None:
     """From now on what is run is said, and with two, what the engine is asked."""
     asked.verbosity += more

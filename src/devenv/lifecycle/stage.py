@@ -158,7 +158,7 @@ async def published(stage: Stage, options: Options, engine: Engine, scene: Scene
     if found := checks.clash(wanted):
         one, other = [(port, await _where(port, options)) for port in found]
         ports = {port.port for port in wanted}
-        raise checks.clash_error(one, other, lambda port: facts.free_port(port.ips, port.port, ports))
+        raise checks.clash_error(one, other, lambda port: facts.free_port(port.ips, port.port, ports), options.ports)
     for port in after.wanted_ports(after.own):
         if (count := stage.project.service(port.service).scale) > 1:
             file, line = await _where(port, options)

@@ -220,7 +220,8 @@ class Ascent:
         if endpoint.local:
             held = {host for container in scene.containers for _, host, _ in container.ports}
             wanted = self.stage.wanted_ports(self.stage.own)
-            await require_free([port for port in wanted if port.port not in held], self.engine)
+            missing = [port for port in wanted if port.port not in held]
+            await require_free(missing, self.engine, self.options.ports)
         self.ledger = (
             ledgers.take_over(earlier, scene)
             if earlier is not None

@@ -11,14 +11,15 @@ from urllib.parse import quote, unquote
 HIDDEN = "***"
 SHORTEST = 4  # a shorter value is in too many other words
 _COMMON = frozenset({"true", "false", "none", "null"})
+_FOLDERS = frozenset({"PWD", "OLDPWD"})
 
 _NAME = r"[\w.-]*(?:pass|pwd|token|secret|key|credential|auth)[\w.-]*"
 _SECRET = re.compile(_NAME, re.IGNORECASE)
 _HEADER = re.compile(r"(?i)(\b[\w-]*auth[\w-]*['\"]?\s*[:=]\s*['\"]?(?:basic|bearer)\s+)[^\s'\"]+")
 _PAIR = re.compile(rf"(?i)(\b{_NAME}['\"]?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|(?!(?:basic|bearer)\s)[^\s,;&'\"}}\]]+)")
-_LOGIN = re.compile(r"(?://|(?<![\w./-])[\w.%+-]+:)[^\s'\"]*@(?!sha256:)")  # of a digest, nothing is secret
+_LOGIN = re.compile(r"(?://|(?<![\w./-])[\w.%+-]+:(?!//))[^\s'\"]*@(?!sha256:)")  # of a digest, nothing is secret
 _USER = re.compile(r"((?:\s|\A)(?:-u|--user)[ =])(?!\d+:)\S+:\S+")
-_BUILD = re.compile(r"(--build-arg[ =]'?[^\s=']+=)(?:'[^']*'|\S*)")
+_BUILD = re.compile(r"(--build-arg[ =][^\s=]+=)[^\s']*")
 _URL = re.compile(r"//([^\s/:@]*):([^\s/]*)@")
 
 
@@ -43,18 +44,25 @@ class Redactor:
 
 
 def _arguments(argv: Iterable[str]) -> Iterator[str]:
-    """Without the value of each that is called like a secret, whatever it holds."""
-    hide = False
+    """Without the value of each that is called like a secret, and of each build argument, whatever it holds."""
+    before = ""
     for word in argv:
-        name, sign, _ = word.partition("=")
+        name, sign, value = word.partition("=")
+        if name == "--build-arg" and sign:
+            name = f"{name}={value.partition('=')[0]}"
         secret = _SECRET.fullmatch(name.lstrip("-")) is not None
-        yield HIDDEN if hide else f"{name}={HIDDEN}" if secret and sign else word
-        hide = secret and not sign and word.startswith("--")
+        if before.startswith("--") and _SECRET.fullmatch(before.lstrip("-")):
+            yield HIDDEN
+        elif sign and (secret or "--build-arg" in (before, name.partition("=")[0])):
+            yield f"{name}={HIDDEN}"
+        else:
+            yield word
+        before = word
 
 
 def _values(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        if _SECRET.search(name) and value.lower() not in _COMMON:
+        if _SECRET.search(name) and name not in _FOLDERS and value.lower() not in _COMMON:
             yield value
         for user, password in _URL.findall(value):
             yield from (password, unquote(password), f"{user}:{password}", f"{unquote(user)}:{unquote(password)}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from devenv.config.runmodel import PortChange
 from devenv.errors import ConfigError, PortError
 from devenv.model.project import Project
 
@@ -79,27 +80,36 @@ def _holds(wide: str, ip: str) -> bool:
     return wide in ("", "::" if ":" in ip else "0.0.0.0")  # noqa: S104 - compared, not bound
 
 
-def clash_error(one: Written, other: Written, free: Callable[[Wanted], int]) -> ConfigError:
-    """The error for two that clash, at the place of the one that is written later."""
+def clash_error(
+    one: Written, other: Written, free: Callable[[Wanted], int], given: Iterable[PortChange] = ()
+) -> ConfigError:
+    """The error for two that clash, at the place of the one that is written later; `given` stays in the hint."""
     (first, _), (second, (file, line)) = sorted((one, other), key=lambda written: written[1][1] or 0)
     whose = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
     return ConfigError(
         f"{whose or f'`{first.service}` publishes twice'} the host port {second.port}",
-        hint=f"Write another one here, or type: devenv up --port {second.service}:{free(second)}={second.target}",
+        hint=f"Write another one here, or type: {_command(given, [(second, free(second))])}",
         file=file,
         line=line,
     )
 
 
-def taken_error(taken: Iterable[Taken]) -> PortError:
-    """One error for all taken ports: who has them, and the `--port` to type."""
+def taken_error(taken: Iterable[Taken], given: Iterable[PortChange] = ()) -> PortError:
+    """One error for all taken ports: who has them, and the `--port` to type beside those that are `given`."""
     rows = tuple(taken)
     said = [
         f"port {row.wanted.port} (service {row.wanted.service}) is taken by {row.owner or 'another program'}"
         for row in rows
     ]
-    flags = " ".join(f"--port {row.wanted.service}:{row.free}={row.wanted.target}" for row in rows)
-    return PortError("; ".join(said), hint=f"devenv up {flags}")
+    return PortError("; ".join(said), hint=_command(given, [(row.wanted, row.free) for row in rows]))
+
+
+def _command(given: Iterable[PortChange], new: Iterable[tuple[Wanted, int]]) -> str:
+    ports = {(change.service, change.target): change.published for change in given}
+    ports |= {(wanted.service, wanted.target): str(port) for wanted, port in new}
+    return " ".join(
+        ["devenv up", *(f"--port {service}:{port}={target}" for (service, target), port in ports.items())]
+    )
 
 
 def choose(

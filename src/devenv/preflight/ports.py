@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from devenv.config.runmodel import PortChange
 from devenv.engine.api import Engine
 from devenv.preflight import checks, facts
 from devenv.preflight.checks import Place, Taken, Wanted
 
 
-async def require_free(wanted: Iterable[Wanted], engine: Engine) -> None:
-    """Nothing where all are free. Raises PortError that names every taken port, its owner and the flag to type."""
+async def require_free(wanted: Iterable[Wanted], engine: Engine, given: Iterable[PortChange] = ()) -> None:
+    """Nothing where all are free. Raises PortError that names every taken port, its owner and the flags to type.
+
+    `given`: what was typed already.
+    """
     if found := await taken(wanted, engine):
-        raise checks.taken_error(found)
+        raise checks.taken_error(found, given)
 
 
 async def taken(wanted: Iterable[Wanted], engine: Engine) -> tuple[Taken, ...]:

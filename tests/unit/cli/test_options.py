@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from devenv.cli import app, options
+from devenv.cli import app, options, usage
 from devenv.engine import process
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
 from support.worktrees import linked
@@ -170,6 +170,6 @@ def test_common_options_reach_the_command_of_a_group(
 ) -> None:
     """They may stand before it, before its group, or after it; `images` alone lists."""
     seen: list[list[str]] = []
-    monkeypatch.setattr(app, "app", lambda *, args, **_: seen.append(args))
+    monkeypatch.setattr(usage, "invoke", lambda _, arguments: seen.append(arguments))
     app.run(line.split())
     assert seen == [expected.split()]

@@ -312,7 +312,7 @@ def test_of_two_entries_for_a_port_one_stays() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (PortChange("wbe", "1", 80), "--port names the service `wbe`, which is not there | Services here: db, web."),
+        (PortChange("wbe", "1", 80), "--port names the service `wbe`, which is not there | Did you mean `web`?"),
         (
             PortChange("web", "1", 99),
             "`web` does not publish the container port 99 | Container ports that it publishes: 80, 81, 82.",
@@ -453,4 +453,4 @@ def test_a_scale_of_nobody() -> None:
     """A service that is not there is a mistake on the command line, and says what there is."""
     with pytest.raises(UsageError, match="--scale names the service `wbe`, which is not there") as caught:
         rescale({"web": {}, "db": {}}, (Scale("wbe", 2),))
-    assert caught.value.hint == "Services here: db, web."
+    assert caught.value.hint == "Did you mean `web`?"

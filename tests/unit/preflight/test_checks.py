@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from devenv.config.runmodel import PortChange
 from devenv.errors import ConfigError, EngineError, PortError
 from devenv.model.project import Port, Project, Service
 from devenv.preflight import checks
@@ -137,6 +138,16 @@ def test_one_error_for_all_taken_ports() -> None:
         "port 80 (service web) is taken by pid 7 (nginx); port 5432 (service db) is taken by another program"
     )
     assert error.hint == "devenv up --port web:8080=8000 --port db:5433=5432"
+
+
+def test_what_was_typed_stays_in_the_hint() -> None:
+    """Earlier changes of ports come first; of the one that is taken, the new one counts."""
+    given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
+    taken = Taken(Wanted("web", ("",), 80, 8000), None, 8080)
+    assert taken_error([taken], given).hint == "devenv up --port api:90=80 --port web:8080=8000"
+    one, other = ((wanted(text), ("compose.yml", 1)) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81"))
+    hint = clash_error(one, other, lambda port: port.target, given).hint or ""
+    assert hint.endswith("devenv up --port api:90=80 --port web:80=8000 --port b:81=81")
 
 
 PLACES: list[Place] = [("web", 80), ("web", 443), ("db", 3306)]

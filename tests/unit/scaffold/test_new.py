@@ -123,7 +123,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["nope"], 2, "there is no template 'nope': express-postgres, fastapi-postgres"),
+        (["nope"], 2, "there is no template `nope`"),
         (["static-nginx", "a/b/c"], 2, "there is no folder"),
         (["static-nginx", "--data", "port=0"], 2, "port is to be a port from 1 to 65535, not '0'"),
         (["static-nginx", "--data", "port=65536"], 2, "port is to be a port from 1 to 65535, not '65536'"),

@@ -238,7 +238,7 @@ def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
             "services: {web: {image: a}}",
             "api",
             {"template": "rails"},
-            "there is no template `rails` | There are: express, ",
+            "there is no template `rails` | Known here: express, ",
         ),
         ("services: {web: {image: a}}", "fastapi", {}, "fastapi takes a name | devenv add api --template fastapi"),
         ("services: {web: {image: a}}", "redis", {"name": "web"}, "there is a service `web` already"),
