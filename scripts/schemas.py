@@ -19,6 +19,7 @@ from devenv.model.anatomy import Report
 from devenv.model.explained import Explained, Mistake, Shown
 from devenv.model.finding import Finding
 from devenv.model.graph import Graph
+from devenv.model.here import Here, Suggestion
 from devenv.model.snapshot import Snapshot
 from devenv.scaffold.new import Made
 
@@ -64,6 +65,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
             "failed": Annotated[list[str], "why something was not mended"],
         },
         None,
+    ),
+    "devenv": (
+        "`devenv` alone: what stands here, and what may be typed about it.",
+        {"commands": Annotated[list[Suggestion], "the likeliest first"]},
+        Here,
     ),
     "explain": ("`devenv explain`: what a save of each path would do.", {"paths": list[Explained]}, None),
     "graph": ("`devenv graph`: who waits for whom.", {}, Graph),

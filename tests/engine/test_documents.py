@@ -35,6 +35,7 @@ COMMANDS = {
     "new static-nginx site --dry-run": "new",
     "add redis --dry-run": "add",
     "remove web --dry-run": "add",
+    "here": "devenv",
     "down": "events",
     "gc --dry-run": "events",
     "snapshot restore": "events",

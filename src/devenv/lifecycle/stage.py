@@ -13,15 +13,16 @@ from devenv.config import load, runmodel
 from devenv.config.load import Loaded
 from devenv.config.runmodel import Choices, Found, PortChange
 from devenv.config.sources import Place
+from devenv.engine import images
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
-from devenv.errors import ConfigError, unknown
+from devenv.errors import ConfigError, EngineError, unknown
 from devenv.images.supply import Supply
 from devenv.lifecycle.difference import shares
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
 from devenv.model.observed import Scene
-from devenv.model.project import Project
+from devenv.model.project import Condition, Project
 from devenv.preflight import checks, facts
 from devenv.preflight.checks import Wanted
 from devenv.preflight.ports import automatic
@@ -165,6 +166,36 @@ async def published(stage: Stage, options: Options, engine: Engine, scene: Scene
             said = f"`{port.service}` has {count} containers, and only one of them can have the host port {port.port}"
             raise ConfigError(said, hint="Leave the host port out, and the engine chooses.", file=file, line=line)
     return after
+
+
+async def require_checks(stage: Stage, options: Options, engine: Engine) -> None:
+    """Returns where whoever is waited for until it is healthy has a health check, in the file or in its image.
+
+    The images have to be there. Raises ConfigError at the line that waits; Compose says so once all others run.
+    """
+    for service in stage.project.services if stage.own else ():
+        for needed in service.depends_on:
+            waits = service.name in stage.own and needed.condition is Condition.HEALTHY and needed.required
+            if waits and needed.service in stage.own and not await _is_checked(stage, needed.service, engine):
+                path = ("services", service.name, "depends_on", needed.service)
+                file, line = await anyio.to_thread.run_sync(load.where, options.selection, path)
+                hint = f"Give {needed.service} a `healthcheck`, or wait with `condition: service_started`."
+                said = f"`{service.name}` waits for `{needed.service}` to be healthy, and that has no health check"
+                raise ConfigError(said, hint=hint, file=file, line=line)
+
+
+async def _is_checked(stage: Stage, name: str, engine: Engine) -> bool:
+    if stage.project.service(name).has_healthcheck:
+        return True
+    written = stage.services[name].get("healthcheck") or {}
+    if written.get("disable") or "test" in written:  # it is turned off
+        return False
+    try:
+        config = (await images.inspect(engine, stage.image(name))).get("Config") or {}
+    except EngineError:
+        return True  # who makes the container says more of that
+    test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+    return bool(test[0] != "NONE")
 
 
 async def _where(port: Wanted, options: Options) -> Place:

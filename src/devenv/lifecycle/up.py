@@ -29,7 +29,7 @@ from devenv.lifecycle.reload import Reload
 from devenv.lifecycle.running import Running, build, supplied
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
-from devenv.lifecycle.stage import Stage, chosen, look, published
+from devenv.lifecycle.stage import Stage, chosen, look, published, require_checks
 from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
@@ -247,6 +247,7 @@ class Ascent:
         assert self.stage is not None  # noqa: S101 - an earlier step
         if self.options.build:
             await build(self.stage, self.stage.built, self.emit)
+        await require_checks(self.stage, self.options, self.engine)
 
     async def restore(self, tasks: TaskGroup) -> None:
         """Saved volumes hold again what they held; the guardian and the ledger come before anything is made."""

@@ -1,0 +1,199 @@
+"""What `devenv` alone says, in every state that a project may be in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.cli import app
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.lifecycle import here
+from devenv.lifecycle.ledger import Ledger, Run
+from devenv.model.here import STATES, Here
+from devenv.model.observed import Container, Scene
+from support.schemas import answered
+
+ENGINE = "unix:///here"
+SERVICES = "services: {web: {image: a}, db: {image: b}}\n"
+
+
+class Machine:
+    """An engine that has one running container, or that does not answer in time or at all."""
+
+    endpoint = Endpoint(ENGINE)
+    scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+    trouble: EngineError | None = None
+    pause = 0.0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls) -> AsyncIterator[Machine]:
+        """It, or its trouble."""
+        await anyio.sleep(cls.pause)
+        if cls.trouble:
+            raise cls.trouble
+        yield cls()
+
+    async def scene(self, project: str) -> Scene:
+        """What there is of a project."""
+        assert project == "shop"
+        return self.scene_of
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a project that we are in, and a machine."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PWD", str(folder))
+    for name in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_ENV_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)
+    (folder / "compose.yml").write_text(SERVICES)
+    monkeypatch.setattr(here, "Engine", Machine)
+    yield folder
+    Machine.trouble, Machine.pause = None, 0.0
+    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+
+
+def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
+    """What is said in JSON, and the lines for people; both name the same commands."""
+    assert app.run([*arguments, "--output", "json"]) == 0
+    found = answered("devenv", capfd.readouterr().out)
+    assert app.run([*arguments]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    commands = [one["command"] for one in found.pop("commands")]
+    assert [line for line in lines if line.startswith("  devenv")] == [
+        line for line in lines if line.strip().startswith(tuple(commands))
+    ]
+    assert len(commands) == sum(line.startswith("  devenv") for line in lines)
+    found.pop("v")
+    found = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    return Here(**found), lines
+
+
+def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop") -> Run:
+    """A run that began there."""
+    ledger = Ledger(name, str(folder), ENGINE, None, 1000.0, 1, phase)
+    run = Run(ENGINE, name)
+    run.write(ledger)
+    run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0 if ready else 900.0})
+    return run
+
+
+def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """One can be made; the engine is not asked."""
+    (shop / "compose.yml").unlink()
+    Machine.trouble = EngineError("nobody may ask")
+    found, lines = said(capfd)
+    assert (found.state, lines[0]) == ("none", f"no compose file in {shop}")
+    assert lines[1].startswith("  devenv new ")
+
+
+def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """It is said where it is broken."""
+    (shop / "compose.yml").write_text("services: [")
+    found, lines = said(capfd)
+    assert found.state == "broken"
+    assert lines[0].startswith("compose.yml:")
+    assert lines[1].startswith("  devenv config --validate")
+
+
+@pytest.mark.parametrize("phase", [None, "left"])
+def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path, phase: str | None) -> None:
+    """Its services are named, and how to bring it up."""
+    if phase:
+        begun(shop, phase)
+    found, lines = said(capfd)
+    assert (found.state, found.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
+    assert lines[-1].startswith("  devenv --help")
+    assert "devenv up" in lines[-4]
+
+
+@pytest.mark.parametrize(
+    ("ready", "state", "first"), [(True, "up", "devenv logs -f"), (False, "starting", "devenv ps")]
+)
+def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str) -> None:
+    """That it is up, and where, once it has been ready; what an earlier run said does not count."""
+    run = begun(shop, ready=ready)
+    with run.lock():
+        found, lines = said(capfd)
+    assert (found.state, found.running) == (state, 1)
+    assert found.urls == (("http://localhost:8080/",) if ready else ())
+    assert ("  http://localhost:8080/" in lines) is ready
+    assert first in lines[2 if ready else 1]
+    with run.lock(cleaning=True):
+        assert said(capfd)[0].state == "ending"
+
+
+def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """It is up without a process of ours, until its containers stop."""
+    begun(shop, "detached")
+    assert said(capfd)[0].state == "up"
+    begun(shop, "kept")
+    Machine.scene_of = Scene(tuple(replace(one, state="exited") for one in Machine.scene_of.containers))
+    found, lines = said(capfd)
+    assert (found.state, found.running) == ("stopped", 0)
+    assert "devenv up" in lines[2]
+
+
+def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
+    """Here, `gc` comes first, once; of another project, it is one more thing to do."""
+    begun(shop)
+    found, lines = said(capfd)
+    assert (found.state, found.others) == ("dead", ())
+    assert lines[1].startswith("  devenv gc") or lines[2].startswith("  devenv gc")
+    assert sum("devenv gc" in line for line in lines) == 1
+    Run(ENGINE, "shop").clear()
+    begun(tmp_path, name="other")
+    found, lines = said(capfd)
+    assert (found.state, found.others) == ("down", ("other",))
+    assert any("devenv gc" in line and "other" in line for line in lines)
+
+
+def test_an_engine_that_does_not_answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor knows more; nobody waits for long."""
+    Machine.trouble = EngineError("no engine answers at x")
+    found, lines = said(capfd)
+    assert (found.state, lines[0]) == ("unreachable", "no engine answers at x")
+    assert lines[1].startswith("  devenv doctor")
+    monkeypatch.setattr(here, "LIMIT", 0.05)
+    Machine.trouble, Machine.pause = None, 60.0
+    assert said(capfd)[0].state == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        (["-p", "mine"], SERVICES, "mine"),
+        ([], f"name: theirs\n{SERVICES}", "theirs"),
+        ([], SERVICES, "shop"),
+    ],
+)
+def test_names(capfd: pytest.CaptureFixture[str], shop: Path, arguments: list[str], text: str, expected: str) -> None:
+    """The command line's, the file's, the folder's."""
+    (shop / "compose.yml").write_text(text)
+    found, _ = said(capfd, *arguments)
+    assert found.project == expected
+
+
+def test_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """One line."""
+    assert app.run(["-q"]) == 0
+    assert capfd.readouterr().out == "shop is not up: db, web\n"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_has_a_way_on(state: str) -> None:
+    """At least the list of all commands."""
+    commands = Here(state, "").commands
+    assert commands[-1].command == "devenv --help"
+    assert json.dumps([one.command for one in commands])
