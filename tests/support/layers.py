@@ -49,6 +49,7 @@ PURE = (
     "ui/findings.py",
     "ui/text.py",
     "ui/graph.py",
+    "ui/here.py",
     "ui/layers.py",
     "ui/rules.py",
     "ui/waterfall.py",

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from scripts import schemas
 
 from devenv import errors
+from devenv.cli import usage
 from devenv.cli.app import COMMANDS, app
 from devenv.model import events
 from support.layers import SOURCE, is_pure
@@ -29,7 +29,7 @@ def section(command: str) -> str:
 
 def options(command: str) -> set[str]:
     """Every spelling of every option that the command takes."""
-    group: Any = typer.main.get_command(app)
+    group: Any = usage.tree(app)
     found = group.commands[command]
     parameters = [p for one in getattr(found, "commands", {"": found}).values() for p in one.params]
     spellings = {spelling for parameter in parameters for spelling in parameter.opts}

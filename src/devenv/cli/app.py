@@ -38,7 +38,7 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove", usage.HERE,
+    "doctor", "new", "add", "remove"
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -109,7 +109,7 @@ def _run(arguments: list[str]) -> int:
             usage.require_options(own, f"devenv {verb}")
         default = [] if wants_help else GROUPS[verb]
         before, after = [*([command] if command else default), *own, *before], rest
-    is_ours = verb in COMMANDS and (verb != "config" or options.are_shared([*before, *after]))
+    is_ours = verb in {usage.HERE, *COMMANDS} and (verb != "config" or options.are_shared([*before, *after]))
     if not is_ours:
         usage.require_options(before)
         usage.require_verb(verb, COMMANDS)

@@ -23,14 +23,19 @@ COMPOSE_VERBS = frozenset({
 
 def invoke(app: typer.Typer, arguments: list[str]) -> int:
     """The exit code of one of our own commands. Raises UsageError where it does not take these arguments."""
-    root = main.get_command(app)
-    for command in _leaves(root):
-        command.params.append(_verbose(command))
     try:
-        code = root.main(arguments, prog_name="devenv", standalone_mode=False)
+        code = tree(app).main(arguments, prog_name="devenv", standalone_mode=False)
     except exceptions.UsageError as error:
         raise explained(error, "devenv" if arguments[0] == HERE else f"devenv {arguments[0]}") from None
     return code if isinstance(code, int) else 0
+
+
+def tree(app: typer.Typer) -> Command:
+    """All commands, each with `-v`."""
+    root = main.get_command(app)
+    for command in _leaves(root):
+        command.params.append(_verbose(command))
+    return root
 
 
 def _leaves(command: Command) -> Iterator[Command]:
