@@ -55,6 +55,8 @@ def up(
     trust: Annotated[bool, typer.Option("--trust", help="Allow the project's hooks on this machine.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
+    if math.isnan(timeout):  # it is not less than the least
+        raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.config import runmodel  # noqa: PLC0415 - as above
@@ -62,8 +64,6 @@ def up(
     from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
     from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
-    if math.isnan(timeout):  # it is not less than the least
-        raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = Options(
         selection=replace(
             options.selection(file, project_name, profile, services),

@@ -163,6 +163,9 @@ def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
         ("images --help", "images --help"),
         ("-p n snapshot save data", "snapshot save -p n data"),
         ("snapshot", "snapshot"),
+        # `down` has a `-v` of its own, which takes the volumes
+        ("-v down", "down"),
+        ("-vv -q --verbose down -v", "down -q -v"),
     ],
 )
 def test_common_options_reach_the_command_of_a_group(
@@ -173,3 +176,4 @@ def test_common_options_reach_the_command_of_a_group(
     monkeypatch.setattr(usage, "invoke", lambda _, arguments: seen.append(arguments))
     app.run(line.split())
     assert seen == [expected.split()]
+    assert options.asked.verbosity == {"-v": 1, "-vv": 3}.get(line.split(maxsplit=1)[0], 0)
