@@ -1,4 +1,4 @@
-"""The command `devenv`: --version at once, everything else through the app; an error becomes text and exit code."""
+"""The command `devenv`: --version at once, what stands here soon, everything else through the app."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     _open_standard_streams()
     atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
+    if not arguments:
+        from devenv.cli import here  # noqa: PLC0415 - as below
+
+        return here.alone()
     from devenv.cli import app  # noqa: PLC0415 - the version must not pay for the app
 
     return app.run(arguments)

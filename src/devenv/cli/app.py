@@ -11,10 +11,10 @@ from devenv.cli import once, options, usage
 from devenv.cli.add import add, remove
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
-from devenv.cli.here import here
 from devenv.cli.images import images
 from devenv.cli.layers import layers
 from devenv.cli.new import new
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
 from devenv.cli.snapshot import snapshot
@@ -38,16 +38,13 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove"
+    "doctor", "new", "add", "remove",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
     "images": ["list"],
 }  # and the command of each that is meant without one
-FINISHERS = frozenset(
-    {"up", "down", "gc", usage.HERE}
-)  # they end what a dead run left, or say more of it; the others only say so
-app.command(usage.HERE, hidden=True)(here)
+FINISHERS = frozenset({"up", "down", "gc", usage.HERE})  # they end what a dead run left; the others say so in a line
 app.command("new")(new)
 app.command("up")(up)
 app.command("down")(down)
@@ -72,6 +69,21 @@ def shared(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
     """Keeps typer from folding a single command into the program itself."""
+
+
+@app.command(usage.HERE, hidden=True)
+def here(
+    file: Files = None,
+    project_name: Name = None,
+    _profile: Profiles = None,
+    output: Format = Output.TEXT,
+    *,
+    quiet: Quiet = False,
+) -> None:
+    """Say what stands here, and what can be done about it."""
+    from devenv.cli.here import tell  # noqa: PLC0415 - `--help` must not pay for it
+
+    tell(tuple(file or ()), project_name, as_json=output is Output.JSON, quiet=quiet)
 
 
 def run(arguments: list[str]) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import anyio
 
 from devenv.config import naming, sources, worktree, yamlcore
-from devenv.config.load import Selection
 from devenv.config.sources import Source
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError
@@ -19,19 +18,19 @@ from devenv.model.here import Here
 LIMIT = 2.0  # seconds for the engine
 
 
-async def here(selection: Selection) -> Here:
-    """The state of the selected project. Raises UsageError for a project on standard input."""
+async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
+    """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
     others = tuple(sorted({ledger.project for _, ledger in Run.dead(("up",))}))
     try:
-        paths = sources.find(selection.directory, selection.files)
+        paths = sources.find(directory, files)
     except ConfigError as error:
         return Here("none", error.message, others=others)
     try:
-        files = sources.read(paths, base=selection.directory)
+        read = sources.read(paths, base=directory)
     except ConfigError as error:
         return Here("broken", error.said, others=others)
-    name = selection.project_name or _name(files)
-    services = tuple(sorted(sources.service_names(files)))
+    name = project_name or _name(read)
+    services = tuple(sorted(sources.service_names(read)))
     try:
         with anyio.fail_after(LIMIT):
             async with Engine.connect() as engine:

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from devenv.__main__ import main
 from devenv.cli import app
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
@@ -197,3 +198,14 @@ def test_each_state_has_a_way_on(state: str) -> None:
     commands = Here(state, "").commands
     assert commands[-1].command == "devenv --help"
     assert json.dumps([one.command for one in commands])
+
+
+def test_without_an_argument(capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way says the same, and leaves errors to the long one."""
+    assert main([]) == 0
+    short = capfd.readouterr().out
+    assert app.run([]) == 0
+    assert capfd.readouterr().out == short
+    monkeypatch.setenv("XDG_STATE_HOME", str(shop / "compose.yml"))
+    assert main([]) == 3
+    assert capfd.readouterr().err.startswith("error: cannot use ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -18,9 +19,9 @@ from devenv.config.runmodel import Found, PortChange
 from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.engine.endpoint import Endpoint
-from devenv.errors import ConfigError, UsageError
+from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.lifecycle.options import Options
-from devenv.lifecycle.stage import Stage, chosen, published
+from devenv.lifecycle.stage import Stage, chosen, published, require_checks
 from devenv.model.observed import Container, Scene
 from devenv.preflight import facts
 
@@ -194,3 +195,56 @@ def test_an_unknown_service_is_named() -> None:
     with pytest.raises(UsageError, match="nope") as caught:
         chosen(stage().project, ["nope"])
     assert "seed, db, web" in (caught.value.hint or "")
+
+
+WAITS = {
+    "name": "p",
+    "services": {
+        "web": {"image": "web", "depends_on": {"db": {"condition": "service_healthy"}}},
+        "db": {"image": "db"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "image", "condition", "fine"),
+    [
+        ({}, None, "service_healthy", False),
+        ({}, {"Test": ["NONE"]}, "service_healthy", False),
+        ({}, {"Test": ["CMD", "true"]}, "service_healthy", True),
+        ({"interval": "1s"}, {"Test": ["CMD", "true"]}, "service_healthy", True),
+        ({"disable": True}, {"Test": ["CMD", "true"]}, "service_healthy", False),
+        ({"test": ["NONE"]}, {"Test": ["CMD", "true"]}, "service_healthy", False),
+        ({"test": ["CMD", "true"]}, None, "service_healthy", True),
+        ({}, None, "service_started", True),
+        ({}, EngineError("not here"), "service_healthy", True),
+    ],
+)
+@pytest.mark.anyio
+async def test_who_is_waited_for_has_a_health_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: dict[str, Any], image: Any, condition: str, *, fine: bool
+) -> None:
+    """In the file, or in its image where the file turns nothing off; else the line that waits is said."""
+    model = copy.deepcopy(WAITS)
+    services: dict[str, Any] = model["services"]  # type: ignore[assignment] # of a literal
+    services["db"]["healthcheck"] = check
+    services["web"]["depends_on"]["db"]["condition"] = condition
+    text = f"services:\n  web:\n    depends_on:\n      db: {{condition: {condition}}}\n"
+    (tmp_path / "compose.yml").write_text(text)
+
+    async def inspect(_engine: object, reference: str) -> dict[str, Any]:
+        assert reference == "db"
+        if isinstance(image, EngineError):
+            raise image
+        return {"Config": {"Healthcheck": image} if image else None}
+
+    monkeypatch.setattr("devenv.engine.images.inspect", inspect)
+    loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
+    engine = Engine(None, Endpoint("unix:///x"))  # type: ignore[arg-type] # nobody asks it
+    work = require_checks(Stage(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)
+    if fine:
+        await work
+        return
+    with pytest.raises(ConfigError) as caught:
+        await work
+    assert caught.value.said == "compose.yml:4: `web` waits for `db` to be healthy, and that has no health check"
