@@ -28,6 +28,7 @@ PURE = (
     "images/outcomes.py",
     "images/references.py",
     "images/tags.py",
+    "images/wishes.py",
     "lifecycle/causes.py",
     "lifecycle/difference.py",
     "lifecycle/losses.py",

@@ -77,7 +77,7 @@ def _run(
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.images.release import Options, release  # noqa: PLC0415 - as above
-    from devenv.images.supply import Wishes  # noqa: PLC0415 - as above
+    from devenv.images.wishes import Wishes  # noqa: PLC0415 - as above
     from devenv.lifecycle.signals import endable  # noqa: PLC0415 - as above
 
     wanted = Options(

@@ -60,9 +60,9 @@ def up(
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.config import runmodel  # noqa: PLC0415 - as above
-    from devenv.images.supply import Wishes  # noqa: PLC0415 - as above
+    from devenv.images.wishes import Wishes  # noqa: PLC0415 - as above
+    from devenv.lifecycle.ahead import up as workflow  # noqa: PLC0415 - as above
     from devenv.lifecycle.options import Options  # noqa: PLC0415 - as above
-    from devenv.lifecycle.up import up as workflow  # noqa: PLC0415 - as above
 
     chosen = Options(
         selection=replace(

@@ -24,8 +24,9 @@ from devenv.images.builds import build
 from devenv.images.credentials import credentials
 from devenv.images.outcomes import read_failure
 from devenv.images.references import bases, canonical, registry
-from devenv.images.supply import MARKS, Supply, Wishes, supply
+from devenv.images.supply import MARKS, Supply, supply
 from devenv.images.tags import names, repository, versions
+from devenv.images.wishes import Wishes
 from devenv.model.events import Emit, ImageState, Notice
 from devenv.model.project import Project, Service
 

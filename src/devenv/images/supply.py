@@ -25,6 +25,7 @@ from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.references import DockerfileText, Need, bases
 from devenv.images.runfaults import baked
 from devenv.images.standins import FOR
+from devenv.images.wishes import Wishes
 from devenv.model.events import Emit, Event, Notice
 from devenv.model.project import Build, Project, Service
 
@@ -32,14 +33,6 @@ BUILT_ON = "devenv.built-on"
 LOCAL = (f"{STAND_IN_REGISTRY}/", f"{INSIDE_REGISTRY}/")
 # What an image has in its labels that belongs to this machine alone, and in words.
 MARKS = {FOR: "a stand-in", INSIDE: "settings of this machine", BUILT_ON: "built on an image made here"}
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is consented to for this run, besides what the user's own file says."""
-
-    stand_ins: bool = False
-    host_settings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from devenv.config import load
 from devenv.config.load import Selection
 from devenv.engine.compose import Compose
 from devenv.images.recipes import STAND_IN_REGISTRY
-from devenv.images.supply import Wishes
+from devenv.images.wishes import Wishes
 from devenv.lifecycle.ledger import Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from devenv.config.load import Selection
+from devenv.config.load import Loaded, Selection
 from devenv.config.runmodel import PortChange
-from devenv.images.supply import Wishes
+from devenv.images.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of `up`; `timeout` (seconds) bounds the wait for healthy."""
+    """The options of `up`; `timeout` (seconds) bounds the wait for healthy.
+
+    `ahead` has the project where it is being read already.
+    """
 
     selection: Selection
     detach: bool = False
@@ -30,3 +34,4 @@ class Options:
     wishes: Wishes = field(default_factory=Wishes)
     timings: bool = False
     trust: bool = False
+    ahead: Callable[[], Awaitable[Loaded]] | None = None

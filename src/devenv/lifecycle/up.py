@@ -66,7 +66,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
         ascent = None
         with ending.scope():
             emit(Step("load", "begin"))
-            loaded = await load.load(options.selection, faults=faults.faults)
+            loaded = await (options.ahead or partial(load.load, options.selection, faults=faults.faults))()
             emit(Step("load", "end", seconds=time.monotonic() - began))
             for warning in loaded.warnings:
                 emit(Notice(warning))

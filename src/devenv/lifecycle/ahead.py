@@ -1,0 +1,56 @@
+"""`devenv up`, begun: Compose reads the project while we are still being loaded."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from devenv.concurrent import first
+from devenv.config import load
+from devenv.config.load import Loaded, Selection
+from devenv.errors import DevenvError
+from devenv.lifecycle.options import Options
+from devenv.model.events import Emit
+from devenv.watch import faults
+
+
+@dataclass
+class Ahead:
+    """A project that is being read; who calls it gets it as soon as it is, or the error."""
+
+    selection: Selection
+    _loaded: Loaded | None = None
+    _error: DevenvError | None = None
+    _over: anyio.Event = field(default_factory=anyio.Event)
+
+    async def run(self) -> None:
+        """Read it."""
+        try:
+            self._loaded = await load.load(self.selection, faults=faults.faults)
+        except DevenvError as error:
+            self._error = error
+        self._over.set()
+
+    async def __call__(self) -> Loaded:
+        """What was read. Raises as `load` does."""
+        await self._over.wait()
+        if self._loaded is None:
+            raise self._error or AssertionError
+        return self._loaded
+
+
+async def up(options: Options, emit: Emit, *more: Any) -> int:
+    """As `lifecycle.up.up`, which is loaded in a thread as soon as Compose is at work."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            ahead = Ahead(options.selection)
+            tasks.start_soon(ahead.run)
+            module = await anyio.to_thread.run_sync(importlib.import_module, "devenv.lifecycle.up")
+            code: int = await module.up(replace(options, ahead=ahead), emit, *more)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return code
