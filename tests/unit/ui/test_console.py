@@ -156,3 +156,15 @@ def test_a_transfer_is_said_once_where_nobody_watches(capfd: Capture) -> None:
     ]
     Console(verbose=True).emit(e.ImageState("node:22", "pulling", "0 of 8 layers"))
     assert capfd.readouterr().out == "image node:22: pulling (0 of 8 layers)\n"
+
+
+def test_what_is_run_is_told_beside_the_answers(capfd: Capture) -> None:
+    """On stderr, cleaned and in columns, also where it is JSON: stdout may hold one document."""
+    event = e.Traced("command", "docker \x1b[31mps", "exit 0", 12.34)
+    Console().emit(event)
+    assert capfd.readouterr() == ("", "      12 ms  exit 0    docker ps\n")
+    Console(as_json=True).emit(event)
+    said = capfd.readouterr()
+    assert said.out == ""
+    told = json.loads(said.err)
+    assert (told["event"], told["what"], told["ms"]) == ("traced", "docker \x1b[31mps", 12.34)

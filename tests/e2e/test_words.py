@@ -1,0 +1,69 @@
+"""What devenv says of itself on a real engine: what it runs, what stands here, and what is not there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support.cli import Devenv, StartDevenv
+from support.stack import Stack, idle_service
+
+pytestmark = pytest.mark.engine
+
+
+def said(run: Devenv, code: int = 0) -> str:
+    """What a command prints on stdout and stderr, for people."""
+    out, err = run.process.communicate(timeout=60)
+    assert run.process.returncode == code, err
+    return out + err
+
+
+def test_from_nothing_to_up_and_back(stack: Stack, devenv: StartDevenv) -> None:
+    """`devenv` alone follows a run; `-vv` says each command and call of it, with outcomes and without secrets."""
+    token = idle_service(environment={"API_TOKEN": "c4n4ry-1"})
+    stack.compose_file({"web": token, "tool": idle_service(profiles=["tools"])})
+    env = {**stack.env, "SOME_PASSWORD": "c4n4ry-2"}
+    up = devenv("-vv", "up", "-d", cwd=stack.folder, env=env)
+    assert up.wait() == 0, up.report()
+    traced = [json.loads(line) for line in up.stderr.splitlines() if '"traced"' in line]
+    told = {(one["kind"], one["outcome"]) for one in traced}
+    assert {("command", "exit 0"), ("command", "goes on"), ("call", "200")} <= told
+    commands = [one["what"] for one in traced if one["kind"] == "command"]
+    assert any(what.startswith("docker compose ") and what.endswith(" config") for what in commands)
+    assert any(" create " in what for what in commands)
+    assert any(one["what"].startswith("GET /") and "/containers/json?" in one["what"] for one in traced)
+    here = devenv(cwd=stack.folder, env=env)
+    assert here.wait() == 0
+    (answer,) = here.events
+    assert (answer["state"], answer["running"], answer["services"]) == ("up", 1, ["tool", "web"])
+    entered = said(
+        devenv("-v", "exec", "-e", "PASSWORD=c4n4ry-3", "web", "true", cwd=stack.folder, env=env, json_output=False)
+    )
+    assert "takes over" in entered
+    assert "c4n4ry" not in up.stderr + entered
+    down = devenv("down", "--verbose", cwd=stack.folder, env=env)
+    assert down.wait() == 0
+    assert '"traced"' in down.stderr
+    lines = said(devenv(cwd=stack.folder, env=env, json_output=False)).splitlines()
+    assert lines[0].endswith(" is not up: tool, web")
+    assert stack.leftovers() == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("up wbe", "there is no service `wbe`", "Did you mean `web`?"),
+        ("--profile tols up", "there is no profile `tols`", "Did you mean `tools`?"),
+        ("up --port wbe:1=2", "--port names the service `wbe`, which is not there", "Did you mean `web`?"),
+        ("sync wbe", "there is no service `wbe`", "Did you mean `web`?"),
+        ("build too", "there is no service `too`", "Did you mean `tool`?"),
+    ],
+)
+def test_what_is_not_there(stack: Stack, devenv: StartDevenv, line: str, message: str, hint: str) -> None:
+    """The nearest service or profile is named, of those too whose profile is off."""
+    stack.compose_file({"web": idle_service(), "tool": idle_service(profiles=["tools"])})
+    run = devenv(*line.split(), cwd=stack.folder, env=stack.env)
+    assert run.wait() == 2, run.report()
+    error = run.all("error")[0]
+    assert (error["message"], error["hint"]) == (message, hint)
