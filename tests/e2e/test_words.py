@@ -12,11 +12,10 @@ from support.stack import Stack, idle_service
 pytestmark = pytest.mark.engine
 
 
-def said(run: Devenv, code: int = 0) -> str:
+def said(run: Devenv) -> str:
     """What a command prints on stdout and stderr, for people."""
-    out, err = run.process.communicate(timeout=60)
-    assert run.process.returncode == code, err
-    return out + err
+    assert run.wait() == 0, run.report()
+    return "".join(run.stray) + run.stderr
 
 
 def test_from_nothing_to_up_and_back(stack: Stack, devenv: StartDevenv) -> None:

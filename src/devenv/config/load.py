@@ -7,17 +7,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from devenv.concurrent import each
-from devenv.config import dangers as dangerous
 from devenv.config import runmodel, sanitise, yamlcore
-from devenv.config.dangers import Danger
-from devenv.config.parse import parse, undoubled
 from devenv.config.runmodel import Scale
-from devenv.config.shapes import ShapeError
 from devenv.config.sources import (
     Place,
     Source,
@@ -40,6 +36,9 @@ from devenv.engine import endpoint, process
 from devenv.engine.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
+
+if TYPE_CHECKING:
+    from devenv.config.dangers import Danger
 
 # The corridor knows what a rule can do; this room knows the line that it is written on.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
@@ -278,6 +277,9 @@ def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
 def _project(model: Mapping[str, Any], sources: Sequence[Source], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
+    from devenv.config.parse import parse  # noqa: PLC0415 - what is not needed before Compose, comes meanwhile
+    from devenv.config.shapes import ShapeError  # noqa: PLC0415 - as above
+
     try:
         paths = tuple(source.path for source in sources)
         project = parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
@@ -303,6 +305,9 @@ def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook
 
 
 def _dangers(model: Mapping[str, Any], sources: Sequence[Source]) -> tuple[Danger, ...]:
+    from devenv.config import dangers as dangerous  # noqa: PLC0415 - as above
+    from devenv.config.parse import undoubled  # noqa: PLC0415 - as above
+
     plain = undoubled(model)
     followed = {path: os.path.realpath(path) for path in dangerous.sources(plain)}
     found = dangerous.dangers(plain, os.path.expanduser("~"), followed)

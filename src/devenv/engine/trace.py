@@ -6,10 +6,13 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from devenv.model.events import Emit, Traced
-from devenv.model.secrets import Redactor
+
+if TYPE_CHECKING:
+    from devenv.model.secrets import Redactor
 
 
 class _Ear:
@@ -17,7 +20,7 @@ class _Ear:
 
     emit: Emit | None = None
     calls = False
-    redactor = Redactor({})
+    redactor: Redactor
 
 
 class Told:
@@ -37,6 +40,8 @@ class Told:
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
     """From now on `emit` is told of every child process and, with `calls`, of every call of the Engine API."""
+    from devenv.model.secrets import Redactor  # noqa: PLC0415 - only where somebody listens
+
     _Ear.emit, _Ear.calls, _Ear.redactor = emit, calls, Redactor(os.environ)
 
 

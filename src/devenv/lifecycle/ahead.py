@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from devenv.config.load import Loaded, Selection
 from devenv.errors import DevenvError
 from devenv.lifecycle.options import Options
 from devenv.model.events import Emit
-from devenv.watch import faults
+from devenv.model.project import Project, RuleFault
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Ahead:
     async def run(self) -> None:
         """Read it."""
         try:
-            self._loaded = await load.load(self.selection, faults=faults.faults)
+            self._loaded = await load.load(self.selection, faults=_faults)
         except DevenvError as error:
             self._error = error
         self._over.set()
@@ -40,6 +41,12 @@ class Ahead:
         if self._loaded is None:
             raise self._error or AssertionError
         return self._loaded
+
+
+def _faults(project: Project, home: str) -> Iterable[RuleFault]:
+    from devenv.watch.faults import faults  # noqa: PLC0415 - it is loaded while Compose is at work
+
+    return faults(project, home)
 
 
 async def up(options: Options, emit: Emit, *more: Any) -> int:
