@@ -90,13 +90,14 @@ async def _started(
     argv: Sequence[str], *, stdin: bool, env: Mapping[str, str] | None, cwd: str | None
 ) -> AsyncIterator[Process]:
     try:
-        process = await anyio.open_process(
-            list(argv),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
+        with anyio.CancelScope(shield=True):  # a child whose start was cut off would be nobody's
+            process = await anyio.open_process(
+                list(argv),
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
     except FileNotFoundError as error:
         if cwd is not None and not os.path.isdir(cwd):
             raise EngineError(f"the folder {cwd} does not exist") from error
