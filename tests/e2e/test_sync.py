@@ -84,7 +84,7 @@ def test_what_the_container_has_otherwise_is_found_and_mended(stack: Stack) -> N
 
 def test_mistakes(stack: Stack) -> None:
     """A service that is not there is a mistake; one without rules, or without containers, is none."""
-    assert sync(stack, "nope", code=2).all("error", message="there is no service nope")
+    assert sync(stack, "nope", code=2).all("error", message="there is no service `nope`")
     assert sync(stack, "db").all("notice")
     stack.compose("down", "-t", "0")
     assert sync(stack).all("notice", hint="devenv up")
