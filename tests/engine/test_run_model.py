@@ -146,7 +146,8 @@ def both(compose_env: dict[str, str], new_stack: NewStack, monkeypatch: pytest.M
 
 async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[str] = frozenset()) -> Compose:
     """The stack's verbs on its run model; what the engine holds by name counts as found."""
-    profiles = ("on",)
+    text = (stack.folder / "compose.yml").read_text()
+    profiles = ("on",) if ", on]" in text else ()
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
     found = Found(
         foreign,
