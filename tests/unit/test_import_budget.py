@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,41 @@ def test_devenv_alone_loads_only_what_it_needs() -> None:
     outcome, modules = _fresh_interpreter([])
     assert outcome.startswith("(0, ")
     assert modules & (HEAVY - {"asyncio", "h11", "yaml"} | {"typer", "jinja2"}) == set()
+
+
+BEFORE_COMPOSE = """
+import importlib, os, sys, threading
+from devenv.engine import process
+
+async def run(*_, **__):
+    print(*sorted(sys.modules))
+    sys.stdout.flush()
+    os._exit(0)
+
+process.run = run
+from devenv.__main__ import main
+load = importlib.import_module
+
+def import_module(name, *more):
+    if name == "devenv.lifecycle.up":
+        threading.Event().wait(30)  # what is loaded while Compose is at work, does not count
+    return load(name, *more)
+
+importlib.import_module = import_module
+main(["up"])
+"""
+
+
+def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> None:
+    """All that comes later is loaded while Compose reads the project."""
+    (tmp_path / "compose.yml").write_text("services: {web: {image: a}}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_COMPOSE], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    modules = {*done.stdout.split()}
+    late = {"devenv.lifecycle.up", "devenv.config.parse", "devenv.watch.faults", "devenv.model.secrets", "jinja2"}
+    assert {"yaml", "devenv.lifecycle.ahead"} <= modules
+    assert modules & (HEAVY - {"asyncio", "yaml"} | late) == set()
 
 
 def test_the_guard_sees_a_loaded_module() -> None:
