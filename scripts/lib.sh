@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 set -euo pipefail
 unset CDPATH
+unset PYTHONDONTWRITEBYTECODE # devenv starts hundreds of times in the tests: it is compiled once
 
 # A closed descriptor would be taken by the first file that anything opens.
 true 3>&2 || exec 2>/dev/null
