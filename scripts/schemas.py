@@ -21,6 +21,7 @@ from devenv.model.finding import Finding
 from devenv.model.graph import Graph
 from devenv.model.here import Here, Suggestion
 from devenv.model.snapshot import Snapshot
+from devenv.model.standing import Stands
 from devenv.scaffold.new import Made
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +86,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         {"templates": list[Listed]},
         None,
     ),
+    "ps": ("`devenv ps`: where the services stand; with `--watch`, one a change.", {}, Stands),
     "snapshot list": ("What is saved, the newest first.", {"snapshots": list[Snapshot]}, None),
 }
 

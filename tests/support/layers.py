@@ -53,6 +53,7 @@ PURE = (
     "ui/here.py",
     "ui/layers.py",
     "ui/rules.py",
+    "ui/standing.py",
     "ui/waterfall.py",
 )
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from devenv import __version__
-from devenv.cli import once, options, usage
+from devenv.cli import habits, once, options, usage
 from devenv.cli.add import add, remove
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
@@ -15,6 +15,7 @@ from devenv.cli.images import images
 from devenv.cli.layers import layers
 from devenv.cli.new import new
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
+from devenv.cli.ps import ps
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
 from devenv.cli.snapshot import snapshot
@@ -24,7 +25,7 @@ from devenv.errors import DevenvError
 
 HELP = """A development environment for any Compose project: up, in sync with your editor, gone without a trace.
 
-Any other command (ps, logs, exec, run, stop, ...) goes to `docker compose` with this project's files and name.
+Any other command (exec, run, stop, ...) goes to `docker compose` with this project's files and name.
 """
 
 app = typer.Typer(
@@ -38,7 +39,7 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove",
+    "doctor", "new", "add", "remove", "ps",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -49,6 +50,7 @@ app.command("new")(new)
 app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)
+app.command("ps")(ps)
 app.command("layers")(layers)
 app.command("graph")(graph)
 app.command("add")(add)
@@ -107,6 +109,7 @@ def _run(arguments: list[str]) -> int:
     before, verb, after = options.split(arguments)
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
+    before, after = habits.prepared(verb, before, after)
     wants_help = bool({"-h", "--help"} & {*before, *after})
     if verb in (None, "help"):
         if "--version" in before:
@@ -121,7 +124,8 @@ def _run(arguments: list[str]) -> int:
             usage.require_options(own, f"devenv {verb}")
         default = [] if wants_help else GROUPS[verb]
         before, after = [*([command] if command else default), *own, *before], rest
-    is_ours = verb in {usage.HERE, *COMMANDS} and (verb != "config" or options.are_shared([*before, *after]))
+    is_ours = verb in {usage.HERE, *COMMANDS} and habits.is_ours(verb, before, after)
+    is_ours = is_ours and (verb != "config" or options.are_shared([*before, *after]))
     if not is_ours:
         usage.require_options(before)
         usage.require_verb(verb, COMMANDS)
@@ -143,6 +147,14 @@ def _tell_of_dead_runs() -> None:
 
             if found := anyio.run(left):
                 options.console().aside(f"left by a dead run: {found}; devenv gc")
+
+
+def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
+    return (
+        verb in COMMANDS
+        and habits.is_ours(verb, before, after)
+        and (verb != "config" or options.are_shared([*before, *after]))
+    )
 
 
 def _crash(error: Exception) -> DevenvError:

@@ -1,4 +1,4 @@
-"""The name of a project that lies in a git worktree. Pure."""
+"""The name of a project by the folder or the git worktree that it lies in. Pure."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def repository(common: str) -> str:
     return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
 
 
+def folder_project(folder: str) -> str:
+    """The name that Compose gives to a project in that folder, empty where it can make none of the folder's."""
+    return re.sub(r"[^a-z0-9_-]", "", os.path.basename(folder).lower()).lstrip("_-")
+
+
 def plain(name: str) -> str:
-    """As Compose makes a project's name of a folder's."""
-    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")[:LONGEST]
+    """As Compose makes a project's name of a folder's, but no longer than it is good for."""
+    return folder_project(name)[:LONGEST]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import mmap
 import os
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -59,10 +60,12 @@ pid=${file#/proc/}; pid=${pid%/environ}; stat "$pid" && [ "$parent" = 0 ] && roo
 [ -z "$roots" ] || for file in /proc/[0-9]*; do stat "${file#/proc/}" &&
 case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
 """
+TIME = re.compile(rb"\A\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) ")
 HEADER = struct.Struct(">BxxxL")
 SLOWEST = 1e6  # bytes a second that an archive must make at least
 T = TypeVar("T")
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
+Read = Callable[[], Awaitable[tuple[int, bytes] | None]]
 
 
 class Writable(Protocol):
@@ -200,7 +203,7 @@ class Engine:
 
         One-off containers (`compose run`) that others made are none of a service's, as for Compose.
         """
-        label = json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
+        label = _labelled(project)
         questions: list[tuple[str, dict[str, str]]] = [
             ("containers/json", {"all": "1", "filters": label}),
             ("networks", {"filters": label}),
@@ -208,12 +211,24 @@ class Engine:
         ]
         containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
-            containers=await self._inspected([c["Id"] for c in containers if not _is_foreign_one_off(c["Labels"])]),
+            containers=await self._inspected(containers),
             networks=tuple(
                 Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
             ),
             volumes=tuple(_volume(v) for v in volumes),
         )
+
+    async def containers(self, project: str) -> tuple[Container, ...]:
+        """As `scene`, of containers alone."""
+        query = {"all": "1", "filters": _labelled(project)}
+        return await self._inspected(await self._list("containers/json", "listing the project", query))
+
+    async def clock(self) -> dt.datetime:
+        """The engine's time, to the second: what ages of its containers are reckoned by."""
+        with self._told("asking for the time"):
+            async with self._request("GET", "_ping", "asking for the time", idle=self.idle) as answer:
+                await answer.read()
+                return dt.datetime.strptime(answer.date, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=dt.UTC)
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """A listing that may be null; that of volumes lies one level deeper."""
@@ -244,8 +259,8 @@ class Engine:
             lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
         )
 
-    async def _inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
-        found = await each(self.inspect, ids)
+    async def _inspected(self, listed: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
+        found = await each(self.inspect, [c["Id"] for c in listed if not _is_foreign_one_off(c["Labels"])])
         return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:
@@ -404,10 +419,19 @@ class Engine:
     # --- streams --------------------------------------------------------------------------------------------
 
     async def logs(
-        self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True
+        self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True, timed: bool = False
     ) -> AsyncIterator[tuple[str, str]]:
-        """(stream, line) as the container prints them, until it stops. `since` is an engine timestamp."""
-        query = {"follow": str(int(follow)), "stdout": "1", "stderr": "1", "tail": tail}
+        """(stream, line) as the container prints them, until it stops. `since` is in Unix seconds.
+
+        `timed`: each line begins with its time (RFC 3339, UTC) and a space.
+        """
+        query = {
+            "follow": str(int(follow)),
+            "stdout": "1",
+            "stderr": "1",
+            "tail": tail,
+            "timestamps": str(int(timed)),
+        }
         if since:
             query["since"] = since
         what = f"reading the logs of {container.name}"
@@ -415,7 +439,8 @@ class Engine:
             async with self._request(
                 "GET", f"containers/{container.id}/logs", what, query=query, idle=None
             ) as answer:
-                async for stream, line in _lines(_plain(answer) if container.tty else Frames(answer).next):
+                read = _plain(answer) if container.tty else Frames(answer).next
+                async for stream, line in _lines(_joined(read) if timed else read):
                     yield stream, line
 
     async def events(self, project: str) -> AsyncIterator[dict[str, Any]]:
@@ -636,6 +661,7 @@ def _container(shown: dict[str, Any]) -> Container:
         volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
         holds=labels.get(HOLDS_LABEL, ""),
         database=database(_variables(config.get("Env")), config.get("Image") or ""),
+        restarts=int(shown.get("RestartCount") or 0),
     )
 
 
@@ -645,6 +671,10 @@ def _whose(listed: Mapping[str, Any]) -> str:
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
     return f"container {listed['Names'][0].lstrip('/')}"
+
+
+def _labelled(project: str) -> str:
+    return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
 
 
 def _is_foreign_one_off(labels: Mapping[str, str]) -> bool:
@@ -699,6 +729,22 @@ def _plain(
                 await quiet()
 
     return read
+
+
+def _joined(read: Read) -> Read:
+    """As `read`, without the times that the engine puts into the midst of a long line: before each of its pieces."""
+    is_open = {1: False, 2: False}
+
+    async def pieces() -> tuple[int, bytes] | None:
+        if (frame := await read()) is None:
+            return None
+        stream, chunk = frame
+        if is_open.get(stream):
+            chunk = TIME.sub(b"", chunk, count=1)
+        is_open[stream] = not chunk.endswith(b"\n")
+        return stream, chunk
+
+    return pieces
 
 
 async def _lines(read: Callable[[], Awaitable[tuple[int, bytes] | None]]) -> AsyncIterator[tuple[str, str]]:

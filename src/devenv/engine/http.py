@@ -33,10 +33,11 @@ class GarbledError(ValueError):
 
 
 class Exchange:
-    """One connection, and the call that is on it: `status`, then the answer's body."""
+    """One connection, and the call that is on it: `status` and `date` of the answer, then its body."""
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
+        self.date = ""
         self._connection = connection
         self._http = h11.Connection(h11.CLIENT)
         self._idle: float | None = None
@@ -59,6 +60,7 @@ class Exchange:
                 answer = await self._event()
         assert isinstance(answer, (h11.Response, h11.InformationalResponse))  # noqa: S101 - h11's order of events
         self.status = answer.status_code
+        self.date = dict(answer.headers).get(b"date", b"").decode("ascii", "replace")
         if self.status == SWITCHING:
             self._left, self._idle = self._http.trailing_data[0], None
         return self

@@ -42,6 +42,7 @@ class Container:
     volumes: tuple[str, ...] = ()  # real names
     holds: str = ""  # the volume, where it is a holder: see `snapshots`
     database: str = ""  # that its image holds, see `snapshot.database`
+    restarts: int = 0  # by the engine, as its restart policy says
 
     @property
     def key(self) -> tuple[str, str]:

@@ -44,6 +44,11 @@ class Console:
                 # A mark that the locale does not have is no reason to fall silent.
                 stream.reconfigure(errors="replace")
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it speaks to a terminal that can be drawn on."""
+        return not self._json and _terminal(sys.stdout)
+
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if isinstance(event, e.Traced):

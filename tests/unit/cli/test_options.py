@@ -63,7 +63,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     ("line", "expected"),
     [
         ("exec web sh", "docker compose exec web sh"),
-        ("-f a.yml --profile x logs -f web", "docker compose -f a.yml --profile x logs -f web"),
+        ("-f a.yml --profile x stats --no-stream web", "docker compose -f a.yml --profile x stats --no-stream web"),
         ("-q --output json -v -p n top", "docker compose -p n top"),
         ("--output=json stats", "docker compose stats"),
         # one argument that is not ours, and `config` is Compose's
@@ -86,14 +86,14 @@ def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected:
     ("line", "expected"),
     [
         ("exec web sh", "docker compose -p shop-feature exec web sh"),
-        ("--profile x ps", "docker compose --profile x -p shop-feature ps"),
-        ("-p mine ps", "docker compose -p mine ps"),
-        ("-pmine ps", "docker compose -pmine ps"),
-        ("--project-name=mine ps", "docker compose --project-name=mine ps"),
-        ("-f named.yml ps", "docker compose -f named.yml ps"),
-        ("-f none.yml ps", "docker compose -f none.yml ps"),
-        ("-f broken.yml ps", "docker compose -f broken.yml ps"),
-        ("-f ../main.yml ps", "docker compose -f ../main.yml ps"),
+        ("--profile x top", "docker compose --profile x -p shop-feature top"),
+        ("-p mine top", "docker compose -p mine top"),
+        ("-pmine top", "docker compose -pmine top"),
+        ("--project-name=mine top", "docker compose --project-name=mine top"),
+        ("-f named.yml top", "docker compose -f named.yml top"),
+        ("-f none.yml top", "docker compose -f none.yml top"),
+        ("-f broken.yml top", "docker compose -f broken.yml top"),
+        ("-f ../main.yml top", "docker compose -f ../main.yml top"),
     ],
 )
 def test_other_verbs_know_the_worktree(

@@ -1,0 +1,84 @@
+"""A project's name and services without Compose: read from the files, by commands in a hurry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devenv.config import naming, yamlcore
+from devenv.config.shapes import nearest
+from devenv.config.sources import Source, everything, find, read, setting
+from devenv.config.worktree import project_name
+from devenv.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from devenv.config.load import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the files say by themselves; `dormant` are services whose profiles are off, `profiles` all that there are.
+
+    `name` is None where it takes Compose to tell it: it is made of variables.
+    """
+
+    name: str | None
+    services: tuple[str, ...] = ()
+    dormant: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+async def outline(selection: Selection) -> tuple[str, Outline]:
+    """The project's name and its outline. Raises ConfigError, but not where `-p` names a project that has no files.
+
+    Where only Compose can tell the name, it is asked, and may raise what `load` does.
+    """
+    try:
+        found = sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
+    except ConfigError:
+        if selection.project_name is None:
+            raise
+        return selection.project_name, Outline(selection.project_name)
+    if found.name is not None:
+        return found.name, found
+    from devenv.config.load import load  # noqa: PLC0415 - hardly ever needed
+
+    return (await load(selection)).project.name, found
+
+
+def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
+    """Raises UsageError, which names the nearest one, for a service that is not known."""
+    names = sorted({*known})
+    for service in wanted:
+        if service not in names:
+            raise UsageError(f"there is no service `{service}`", hint=nearest(service, names))
+
+
+def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: Sequence[str]) -> Outline:
+    """The outline of the project that a command line means. Blocking; raises ConfigError."""
+    sources = read(find(directory, files), base=directory)
+    own: dict[str, set[str]] = {}
+    for source in everything(sources):
+        for key, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            words = yamlcore.strings(yamlcore.at(service, ["profiles"]))
+            own.setdefault(str(key.value), set()).update(str(word.value) for word in words)
+    default = (setting(sources[0].folder, "COMPOSE_PROFILES") or "").split(",")
+    on = {one.strip() for one in profiles or default}
+    active = [service for service, needs in own.items() if not needs or {*needs, "*"} & on]
+    return Outline(
+        name or _name(sources),
+        tuple(active),
+        tuple(service for service in own if service not in active),
+        tuple(sorted({word for words in own.values() for word in words})),
+    )
+
+
+def _name(sources: Sequence[Source]) -> str | None:
+    folder = sources[0].folder
+    nodes = [node for source in sources if (node := yamlcore.at(source.node, ["name"]))]
+    written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
+    if "$" in written:
+        return None
+    return written or project_name(sources) or naming.folder_project(os.path.abspath(folder)) or None
