@@ -13,6 +13,7 @@ from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
 from devenv.cli.images import images
 from devenv.cli.layers import layers
+from devenv.cli.logs import logs
 from devenv.cli.new import new
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 from devenv.cli.ps import ps
@@ -39,7 +40,7 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove", "ps",
+    "doctor", "new", "add", "remove", "ps", "logs",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -51,6 +52,7 @@ app.command("up")(up)
 app.command("down")(down)
 app.command("gc")(gc)
 app.command("ps")(ps)
+app.command("logs")(logs)
 app.command("layers")(layers)
 app.command("graph")(graph)
 app.command("add")(add)

@@ -8,6 +8,7 @@ from collections import Counter
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError
+from devenv.lifecycle import keptlogs
 from devenv.lifecycle.ledger import Ledger, Run, Wish
 from devenv.lifecycle.store import Store
 from devenv.lifecycle.teardown import finish
@@ -26,6 +27,7 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
             left = True
     if not dry_run:
         Store.at_home().tidy()
+        keptlogs.forget_old()
     if not found:
         emit(Notice("no dead run left anything"))
     return int(left)

@@ -28,6 +28,7 @@ from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.following import Following
 from devenv.lifecycle.health import Observer
 from devenv.lifecycle.keeper import Keeper
+from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.ledger import Ledger, Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
@@ -69,6 +70,7 @@ class Running:
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
         self._puts = os.path.join(self.run.path, "puts")
+        self._logs = KeptLogs(self.run.path)
         acts = (self.rebuild, self.recreate, self._restarting)
         self.keeper = Keeper(self.engine, self.emit, *acts, mark, self._puts, self.options.watcher)
         self._dangers = wishes(self.stage.loaded, self.stage.names)
@@ -273,13 +275,14 @@ class Running:
                     await self.engine.remove_image(image)
 
     @contextlib.asynccontextmanager
-    async def _ending(self, containers: Iterable[Container]) -> AsyncIterator[None]:
+    async def _ending(self, containers: Collection[Container]) -> AsyncIterator[None]:
         """While it lasts, these containers may end: Compose waits for none of them, and it counts as no failure.
 
-        What they leave behind is in the ledger before.
+        What they leave behind is in the ledger before, and their logs are kept.
         """
         async with self.compose_turn:
             self._enter_in_ledger(self.ledger.noting(containers))
+            await each(lambda c: self._logs.keep(self.engine, c, self.ledger.began), containers)
             with self.observer.ending(containers):
                 yield
 

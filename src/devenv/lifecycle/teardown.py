@@ -14,6 +14,7 @@ from devenv.concurrent import each
 from devenv.engine import process
 from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError, StateError
+from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
 from devenv.lifecycle.order import stop_after
 from devenv.lifecycle.snapshots import Vault, vault
@@ -48,6 +49,9 @@ class Teardown:
     _taken: set[str] = field(default_factory=set)  # names of volumes that those use
     _trouble: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._logs = KeptLogs(self.run.path)
 
     async def run_down(self, reason: str, seen: Scene | None = None) -> Stopped:
         """Everything that the ledger names gone, and looked for again; what is left is a survivor.
@@ -121,6 +125,7 @@ class Teardown:
             if container.state not in ("created", "exited", "dead"):
                 await self._stop(container)
             stopped[container.id].set()
+            await self._unhurried(lambda: self._logs.keep(self.engine, container, self.ledger.began))
             await self._remove(container)
 
         await each(end, containers)

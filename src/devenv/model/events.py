@@ -214,6 +214,7 @@ class Log(Event):
     service: str
     line: str
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
+    at: Annotated[str | None, "when, by the engine's clock (UTC), in `devenv logs`; elsewhere null"] = None
 
 
 @dataclass(frozen=True, slots=True)

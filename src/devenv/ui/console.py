@@ -49,6 +49,15 @@ class Console:
         """Whether it speaks to a terminal that can be drawn on."""
         return not self._json and _terminal(sys.stdout)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody still reads what it says."""
+        return id(sys.stdout) not in self._dead
+
+    def expect(self, services: Iterable[str]) -> None:
+        """Lines of these services may come: room for their names before each."""
+        self._width = max(self._width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
+
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if isinstance(event, e.Traced):

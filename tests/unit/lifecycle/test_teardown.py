@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: D102 - the fakes speak the words of what they stand for
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from devenv.engine.api import CallError
 from devenv.errors import EngineError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle import teardown
+from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.ledger import EMPTY, Run, Wish
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Event, Kept, Problem, Removed, Stopped, Stopping
@@ -38,6 +39,7 @@ class FakeEngine:
     def __init__(self, *things: Container | Network | Volume) -> None:
         self.things = list(things)
         self.calls: list[str] = []
+        self.logged: dict[str, list[str]] = {}  # id -> the calls before its log was read
         self.fails: dict[tuple[str, str], list[Exception]] = defaultdict(list)
         self.later: list[tuple[int, Container]] = []
         self.looks = 0
@@ -52,6 +54,10 @@ class FakeEngine:
             tuple(t for t in self.things if isinstance(t, Network)),
             tuple(t for t in self.things if isinstance(t, Volume)),
         )
+
+    async def logs(self, found: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
+        self.logged[found.id] = [call for call in self.calls if found.id in call]
+        yield "stdout", f"2026-11-29T09:40:05.1Z last words of {found.name}"
 
     async def stop(self, found: Container) -> None:
         await self._call("stop", found.id)
@@ -149,7 +155,7 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     engine = FakeEngine(DB, API, NET, DATA)
     stopped, events = await down(engine, creates=("p_data",))
     assert engine.calls == [
-        "stop id-api", "remove id-api", "stop id-db", "remove id-db", "remove id-net", "save p_data", "remove p_data",
+        "stop id-api", "stop id-db", "remove id-api", "remove id-db", "remove id-net", "save p_data", "remove p_data",
     ]  # fmt: skip
     assert stopped.survivors == ()
     assert stopped.removed == {"container": 2, "network": 1, "volume": 1}
@@ -174,6 +180,15 @@ async def test_the_first_word_waits_for_no_look(
     assert stopped.removed == {"container": 1}
 
 
+async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
+    """The log is read when the process has ended and before the container goes; what never ran has none."""
+    engine = FakeEngine(DB, API, container("new", "created"))
+    await down(engine)
+    assert engine.logged == {"id-api": ["stop id-api"], "id-db": ["stop id-db"]}
+    pieces, _ = KeptLogs(run.path).pieces(None)
+    assert [line.text for piece in pieces for line in piece.lines()] == ["last words of api", "last words of db"]
+
+
 async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
     """A container that takes its time to stop holds up what it needs, and nothing else."""
     released = anyio.Event()
@@ -194,7 +209,7 @@ async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(release)
         await down(engine)
-    assert engine.calls[:4] == ["stop id-api", "remove id-api", "stop id-db", "remove id-db"]
+    assert engine.calls[:4] == ["stop id-api", "stop id-db", "remove id-api", "remove id-db"]
     assert engine.calls[4] == "stop id-slow"
     assert sorted(engine.calls[5:]) == ["remove id-cache", "remove id-slow", "stop id-cache"]
 

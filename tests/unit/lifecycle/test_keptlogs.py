@@ -1,0 +1,159 @@
+"""What is kept of the last run's logs, and how much."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102 - the fake speaks the words of what it stands for
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.errors import EngineError
+from devenv.lifecycle import keptlogs
+from devenv.lifecycle.keptlogs import KeptLogs
+from devenv.lifecycle.ledger import Run
+from devenv.model.observed import Container
+
+pytestmark = pytest.mark.anyio
+
+
+class Engine:
+    """Has the same log of every container."""
+
+    def __init__(self, lines: Iterable[str] = ("one",), error: Exception | None = None) -> None:
+        self.lines, self.error = lines, error
+        self.asked: dict[str, Any] = {}
+
+    async def logs(self, _container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
+        self.asked = options
+        for number, text in enumerate(self.lines):
+            yield ("stderr", "stdout")[number % 2], f"2026-11-29T09:40:{number % 60:02}Z {text}"
+        if self.error is not None:
+            raise self.error
+
+
+def container(name: str, service: str | None = None, state: str = "exited") -> Container:
+    """One of the service that it is named after, if of no other."""
+    return Container(f"id-{name}", name, name if service is None else service, state, ours=True)
+
+
+async def kept(folder: Path, *names: str, lines: Iterable[str] = ("one",), began: float = 5.0) -> KeptLogs:
+    """The logs of those containers kept."""
+    logs = KeptLogs(str(folder))
+    for name in names:
+        await logs.keep(Engine(lines), container(name), began)  # type: ignore[arg-type]
+    return logs
+
+
+def texts(logs: KeptLogs, began: float | None = None) -> dict[str, list[str]]:
+    """Service -> the texts that are kept of it."""
+    return {piece.service: [line.text for line in piece.lines()] for piece in logs.pieces(began)[0]}
+
+
+async def test_what_was_kept_is_read_back(tmp_path: Path) -> None:
+    """Every line with time and stream, whatever is in it and whatever the service is called; for the user alone."""
+    lines = ["", " a  b ", "\x1b[31mred\r", "ü\\xff", "last"]
+    logs = await kept(tmp_path, "..", "we.b_-1", lines=lines)
+    assert texts(logs) == {"..": lines, "we.b_-1": lines}
+    (first, _), when = logs.pieces(5.0)
+    assert [(line.stream, line.at, line.service) for line in first.lines()][:2] == [
+        ("stderr", "2026-11-29T09:40:00.000000000Z", ".."),
+        ("stdout", "2026-11-29T09:40:01.000000000Z", ".."),
+    ]
+    assert first.container_id == "id-.."
+    assert abs(when - time.time()) < 60
+    assert stat.S_IMODE(os.stat(first.path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(first.path)).st_mode) == 0o700
+
+
+async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
+    """With its first log, and only then; a run is asked for by when it began."""
+    logs = await kept(tmp_path, "old", "web", began=5.0)
+    assert texts(logs, 6.0) == {}
+    assert set(texts(logs, 5.0)) == set(texts(logs)) == {"old", "web"}
+    await kept(tmp_path, "web", began=10.0)
+    assert texts(logs) == texts(logs, 10.0) == {"web": ["one"]}
+    assert texts(logs, 5.0) == {}
+
+
+async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
+    """What never started, what is no service's, what printed nothing, and where the disk refuses."""
+    logs = KeptLogs(str(tmp_path))
+    engine: Any = Engine()
+    await logs.keep(engine, container("a", state="created"), 1.0)
+    await logs.keep(engine, container("b", service=""), 1.0)
+    await logs.keep(engine, container("c" * 300), 1.0)
+    await logs.keep(Engine(()), container("d"), 1.0)  # type: ignore[arg-type]
+    assert texts(logs) == {}
+    assert KeptLogs(str(tmp_path / "none")).pieces(None) == ([], 0.0)
+
+
+async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
+    """The way down goes on without the rest."""
+    logs = KeptLogs(str(tmp_path))
+    await logs.keep(Engine(error=EngineError("gone")), container("a"), 1.0)  # type: ignore[arg-type]
+    assert texts(logs) == {"a": ["one"]}
+
+
+async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while the way down goes on."""
+
+    class Slow(Engine):
+        async def logs(self, _container: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
+            yield "stdout", "2026-11-29T09:40:05Z first"
+            await anyio.sleep(60)
+
+    monkeypatch.setattr(keptlogs, "PATIENCE", 0.05)
+    logs = KeptLogs(str(tmp_path))
+    with anyio.fail_after(20):
+        await logs.keep(Slow(), container("a"), 1.0)  # type: ignore[arg-type]
+    assert texts(logs) == {"a": ["first"]}
+
+
+async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many bytes as there may be, and no line without end; the engine is asked for no more lines than that."""
+    monkeypatch.setattr(keptlogs, "PER_SERVICE", 200)
+    monkeypatch.setattr(keptlogs, "LONGEST", 70)
+    logs = await kept(tmp_path, "web", lines=[f"{number}{'x' * 1000}" for number in range(9)])
+    assert [text[0] for text in texts(logs)["web"]] == ["7", "8"]
+    assert max(map(len, texts(logs)["web"])) < 70
+    engine: Any = Engine()
+    await logs.keep(engine, container("web"), 5.0)
+    assert engine.asked == {"tail": str(keptlogs.LINES), "follow": False, "timed": True}
+
+
+@pytest.mark.parametrize(("limit", "left"), [("PER_SERVICE", ["id-2", "id-3", "id-x"]), ("IN_ALL", ["id-3", "id-x"])])
+async def test_the_oldest_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left: list[str]
+) -> None:
+    """Of one service, and in all."""
+    monkeypatch.setattr(keptlogs, limit, 60)
+    logs = KeptLogs(str(tmp_path))
+    for number, name in enumerate(["1", "2", "3", "x"]):
+        service = "x" if name == "x" else "web"
+        await logs.keep(Engine(["a"]), container(name, service), 1.0)  # type: ignore[arg-type]
+        for piece in logs.pieces(1.0)[0]:
+            if piece.container_id == f"id-{name}":
+                os.utime(piece.path, (number, number))
+    assert sorted(piece.container_id for piece in logs.pieces(1.0)[0]) == left
+
+
+async def test_gc_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two weeks after the end, and nothing else of the run."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    keptlogs.forget_old()
+    old, new = Run("unix:///x", "old"), Run("unix:///x", "new")
+    for run in (old, new):
+        await kept(Path(run.path), "web")
+        (Path(run.path) / "last.json").write_text("{}")
+    (folder,) = (Path(old.path) / "logs").iterdir()
+    long_ago = time.time() - keptlogs.OLD - 60
+    os.utime(folder, (long_ago, long_ago))
+    keptlogs.forget_old()
+    assert [bool(texts(KeptLogs(run.path))) for run in (old, new)] == [False, True]
+    assert (Path(old.path) / "last.json").exists()

@@ -1,0 +1,114 @@
+"""Lines of logs: which are wanted, since when, and in which order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from devenv.errors import UsageError
+from devenv.lifecycle.logs import _after, _last, _text, merged, since
+from devenv.model.logline import Line, line, matcher
+
+NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("timed", "at", "text"),
+    [
+        ("2026-11-29T09:40:05.123456789Z a b", "2026-11-29T09:40:05.123456789Z", "a b"),
+        ("2026-11-29T09:40:05.5Z ", "2026-11-29T09:40:05.500000000Z", ""),
+        ("2026-11-29T09:40:05Z  x", "2026-11-29T09:40:05.000000000Z", " x"),
+        ("2026-11-29 no time", "", "2026-11-29 no time"),
+        ("", "", ""),
+    ],
+)
+def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
+    """With as many digits as all others; a text without one is a line as well."""
+    assert line("web", "stdout", timed) == Line(at, "web", "stdout", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "wanted"),
+    [
+        (None, "anything", True),
+        ("", "anything", True),
+        ("get /API", "x GET /api y", True),
+        ("get .api", "GET /api", False),
+        ("/GET .*(5\\d\\d)$/", "GET / 503", True),
+        ("/GET .*(5\\d\\d)$/", "get / 503", False),
+        ("/get .*(5\\d\\d)$/i", "GET / 503", True),
+        ("/", "a/b", True),
+        ("//", "a/b", False),
+        ("STRASSE", "straße", True),
+    ],
+)
+def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
+    """A text is found in any case, an expression as it is written."""
+    assert matcher(pattern)(text) is wanted
+
+
+def test_a_broken_expression_is_named() -> None:
+    """With what is wrong in it, and how to look for the same text."""
+    with pytest.raises(UsageError, match=r"no regular expression: .*missing") as raised:
+        matcher("/a(b/")
+    assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90s", "2026-11-29 11:58:30"),
+        ("10m", "2026-11-29 11:50:00"),
+        ("1h30m", "2026-11-29 10:30:00"),
+        ("2d", "2026-11-27 12:00:00"),
+        ("2026-01-31T12:00Z", "2026-01-31 12:00:00"),
+        ("2026-01-31T12:00:00.5+02:00", "2026-01-31 10:00:00.500000"),
+    ],
+)
+def test_since(text: str, moment: str) -> None:
+    """So long before now, or at that time."""
+    assert str(since(text, NOW)) == f"{moment}+00:00"
+
+
+def test_since_without_a_zone_is_local() -> None:
+    """As the clock on the wall."""
+    assert since("2026-01-31T12:00", NOW) == dt.datetime(2026, 1, 31, 12).astimezone()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "5m1h", "99999999999d", "2026-13-01"])
+def test_what_is_no_time_is_named(text: str) -> None:
+    """With what would be one."""
+    with pytest.raises(UsageError, match="is no time") as raised:
+        since(text, NOW)
+    assert "--since 10m" in (raised.value.hint or "")
+
+
+def test_what_follows_a_line_begins_after_it() -> None:
+    """A nanosecond later, in the engine's own form; and a moment is written as lines write it."""
+    assert _after("1970-01-01T00:01:00.000000009Z") == "60.000000010"
+    assert _after("1970-01-01T00:01:00.999999999Z") == "61.000000000"
+    assert _text(NOW) == "2026-11-29T12:00:00.000000000Z"
+
+
+async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
+    """Lines at these times, each saying its own."""
+    for at in times:
+        yield Line(at, service, "stdout", at)
+
+
+@pytest.mark.anyio
+async def test_streams_are_merged_by_time() -> None:
+    """What has the same time stays in the order of the streams; one that is empty or ends early stops nobody."""
+    streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
+    found = [f"{one.service}{one.text}" async for one in merged(streams)]
+    assert found == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
+    assert [one async for one in merged([])] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
+async def test_the_last_of_a_stream(count: int | None, left: str) -> None:
+    """So many of them, or all."""
+    assert "".join([one.text async for one in _last(stream("a", "1", "2", "3"), count)]) == left
