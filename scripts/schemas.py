@@ -86,6 +86,15 @@ DOCUMENTS: Mapping[str, tuple[str, Fields, type | None]] = {
         {"templates": list[Listed]},
         None,
     ),
+    "open": (
+        "`devenv open`: where the site is.",
+        {
+            "project": str,
+            "urls": Annotated[list[str], "addresses that answer with HTTP, as `up` prints them"],
+            "opened": Annotated[bool, "whether a browser was asked to show the first"],
+        },
+        None,
+    ),
     "ps": ("`devenv ps`: where the services stand; with `--watch`, one a change.", {}, Stands),
     "snapshot list": ("What is saved, the newest first.", {"snapshots": list[Snapshot]}, None),
 }

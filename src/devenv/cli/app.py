@@ -16,9 +16,11 @@ from devenv.cli.layers import layers
 from devenv.cli.logs import logs
 from devenv.cli.new import new
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
+from devenv.cli.open import open_
 from devenv.cli.ps import ps
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
+from devenv.cli.shell import shell
 from devenv.cli.snapshot import snapshot
 from devenv.cli.sync import sync
 from devenv.cli.up import down, gc, up
@@ -40,7 +42,7 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove", "ps", "logs",
+    "doctor", "new", "add", "remove", "ps", "logs", "shell", "open",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -53,6 +55,8 @@ app.command("down")(down)
 app.command("gc")(gc)
 app.command("ps")(ps)
 app.command("logs")(logs)
+app.command("shell")(shell)
+app.command("open")(open_)
 app.command("layers")(layers)
 app.command("graph")(graph)
 app.command("add")(add)
