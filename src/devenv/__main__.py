@@ -17,6 +17,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"devenv {__version__}")  # noqa: T201 - the console costs more than the answer
         return 0
     _open_standard_streams()
+    if arguments[:1] == ["__complete"]:
+        from devenv.cli import complete  # noqa: PLC0415 - as below
+
+        print("\n".join(complete.candidates(arguments[1:])))  # noqa: T201 - as above
+        return 0
     atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
     if not arguments:
         from devenv.cli import here  # noqa: PLC0415 - as below

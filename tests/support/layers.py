@@ -9,6 +9,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "devenv"
 PURE = (
     "errors.py",
     "model/*.py",
+    "cli/candidates.py",
+    "cli/words.py",
     "config/dangers.py",
     "config/naming.py",
     "config/parse.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import schemas
+from scripts import schemas, words
 
 from devenv import errors
 from devenv.cli import usage
@@ -18,7 +18,7 @@ from support.layers import SOURCE, is_pure
 ROOT = Path(__file__).parents[2]
 COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-PAGES_MADE = schemas.pages()
+PAGES_MADE = {**schemas.pages(), **words.pages()}
 
 
 def section(command: str) -> str:

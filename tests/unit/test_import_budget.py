@@ -32,6 +32,9 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
     [
         (["--version"], HEAVY | {"typer", "click", "anyio", "json", "subprocess"}),
         (["--help"], HEAVY),
+        (["ps", "--help"], HEAVY),
+        (["__complete", "bash", ""], HEAVY | {"typer", "click", "anyio", "json", "subprocess"}),
+        (["__complete", "bash", "logs", ""], (HEAVY - {"yaml"}) | {"typer", "anyio", "subprocess", "difflib"}),
         (["up", "--help"], HEAVY),
         (["down", "--help"], HEAVY),
         (["new", "--help"], HEAVY | {"jinja2"}),

@@ -9,6 +9,7 @@ import typer
 from devenv import __version__
 from devenv.cli import habits, once, options, usage
 from devenv.cli.add import add, remove
+from devenv.cli.completion import completion
 from devenv.cli.doctor import doctor
 from devenv.cli.graph import graph
 from devenv.cli.images import images
@@ -42,7 +43,7 @@ BUG = 70
 INTERRUPTED = 130
 COMMANDS = frozenset({
     "up", "down", "gc", "images", "sync", "explain", "config", "snapshot", "build", "push", "layers", "graph",
-    "doctor", "new", "add", "remove", "ps", "logs", "shell", "open",
+    "doctor", "new", "add", "remove", "ps", "logs", "shell", "open", "completion",
 })  # fmt: skip
 GROUPS: dict[str, list[str]] = {
     "snapshot": [],
@@ -57,6 +58,7 @@ app.command("ps")(ps)
 app.command("logs")(logs)
 app.command("shell")(shell)
 app.command("open")(open_)
+app.command("completion")(completion)
 app.command("layers")(layers)
 app.command("graph")(graph)
 app.command("add")(add)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devenv.config import naming, yamlcore
-from devenv.config.shapes import nearest
 from devenv.config.sources import Source, everything, find, read, setting
 from devenv.config.worktree import project_name
 from devenv.errors import ConfigError, UsageError
@@ -53,6 +52,8 @@ def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
     names = sorted({*known})
     for service in wanted:
         if service not in names:
+            from devenv.config.shapes import nearest  # noqa: PLC0415 - completion, which needs it never, has no time
+
             raise UsageError(f"there is no service `{service}`", hint=nearest(service, names))
 
 
