@@ -27,6 +27,7 @@ class Scale:
     stairs: int = 9
     databases: int = 5
     pulls: int = 5
+    typed: int = 30
 
 
 QUICK = Scale(
@@ -42,6 +43,7 @@ QUICK = Scale(
     stairs=2,
     databases=1,
     pulls=1,
+    typed=3,
 )
 
 

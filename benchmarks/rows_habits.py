@@ -1,0 +1,69 @@
+"""Row 14: what is typed many times a day, from Enter to the end of the answer."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from benchmarks import engine
+from benchmarks.bench import Bench
+from benchmarks.contenders import Contender, scratch
+from benchmarks.figures import Figure, Wish, paired
+from benchmarks.rows_stairs import IDLE, SERVICES
+
+DEVENV = str(Path(sys.executable).with_name("devenv"))
+# What is typed, what of Compose's is beside it, and how many milliseconds it may take.
+TYPED = (
+    ("the version", ("--version",), ("docker", "compose", "version"), 40),
+    ("the help", ("--help",), ("docker", "compose", "--help"), 150),
+    (f"ps, {SERVICES} services", ("ps",), ("docker", "compose", "ps"), 300),
+    (
+        "completion of a service",
+        ("__complete", "bash", "logs", ""),
+        ("docker", "__complete", "compose", "logs", ""),
+        150,
+    ),
+)
+
+
+def run(bench: Bench) -> None:
+    """One project that runs, of which all ask in turn; the first round is uncounted."""
+    project = f"bench-habits-{secrets.token_hex(3)}"
+    with scratch() as folder:
+        service = {"image": engine.image(engine.BASE), "command": IDLE}
+        model = {"services": {f"s{number}": service for number in range(SERVICES)}}
+        (folder / "compose.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
+        env = {**os.environ, "COMPOSE_PROJECT_NAME": project, "XDG_STATE_HOME": str(folder / "state")}
+        try:
+            engine.docker("compose", "up", "-d", env=env, cwd=folder)
+            for what, ours, theirs, most in TYPED:
+                rounds: dict[str, list[float]] = defaultdict(list)
+                for number in range(1 + bench.scale.typed):
+                    for contender in bench.order.sample(bench.contenders, len(bench.contenders)):
+                        argv = (DEVENV, *ours) if contender.is_devenv else theirs
+                        taken = _taken(argv, folder, env, contender)
+                        rounds[contender.key] += [taken] if number else []
+                p50 = {key: statistics.median(values) for key, values in rounds.items()}
+                ratios = {key: paired(values, rounds["devenv"]) for key, values in rounds.items() if key != "devenv"}
+                bench.add(Figure(14, what, "ms", p50, wish=Wish(most), ratios=ratios))
+        finally:
+            engine.docker("compose", "down", "-t", "1", env=env, cwd=folder)
+
+
+def _taken(argv: tuple[str, ...], folder: Path, env: Mapping[str, str], contender: Contender) -> float:
+    """Milliseconds that the command took. Raises SystemExit where it failed or said nothing."""
+    began = time.perf_counter()
+    done = subprocess.run(argv, cwd=folder, env={**env, **contender.env}, capture_output=True, check=False)
+    taken = (time.perf_counter() - began) * 1000
+    if done.returncode or not done.stdout.strip():
+        raise SystemExit(f"{contender.label}: {' '.join(argv)}: {done.returncode} {done.stderr.decode()}")
+    return taken

@@ -1,0 +1,171 @@
+"""`devenv ps`, `logs`, `shell` and `open`, beside a run and after it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import cli, engine
+from support.cli import StartDevenv
+from support.schemas import answered, unlawful
+from support.stack import Stack, free_port, idle_service
+from support.terminal import Terminal
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+SITE = """\
+use IO::Socket::INET; $$SIG{TERM} = sub { print "bye from web\\n"; exit }; $$| = 1;
+$$s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1);
+print "\\e[31mred\\e[0m \\e]0;title\\a is gone\\n"; print "x" x 40000, "\\n"; print "listening\\n";
+while ($$c = $$s->accept) { <$$c>; print $$c "HTTP/1.1 200 OK\\r\\n\\r\\n"; close $$c }
+"""
+TICKER = "trap 'exit 0' TERM; n=0; while :; do n=$$((n+1)); echo tick $$n; sleep 0.1 & wait $$!; done"
+
+
+def site(port: int) -> dict[str, object]:
+    """A service that answers with HTTP, and says goodbye."""
+    return idle_service(command=["perl", "-e", SITE], ports=[f"{port}:80"])
+
+
+def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Whoever started its services: they are listed, entered, opened; what they print is there, also afterwards."""
+    port = free_port()
+    odd = idle_service(command=["sh", "-c", "echo odd one; sleep 0.2; echo odd two >&2; exec sleep 600"], init=True)
+    services = {"web": site(port), "0.odd_-Name": odd, "db": idle_service(), "tool": idle_service(profiles=["x"])}
+    stack.compose_file(services)
+    stack.write("src/.keep", "")
+    assert stack.compose("up", "-d", "db").returncode == 0
+    run = up.ready(stack)
+    env = {**stack.env, **state_env}
+
+    def typed(*args: str) -> subprocess.CompletedProcess[str]:
+        return cli.run(*args, cwd=stack.folder / "src", env=env)
+
+    rows = {one["service"]: one for one in answered("ps", typed("ps", "--output", "json").stdout)["services"]}
+    assert {name: (one["state"], one["ours"]) for name, one in rows.items()} == {
+        "web": ("running", True),
+        "0.odd_-Name": ("running", True),
+        "db": ("running", False),
+    }
+    assert rows["web"]["ports"] == [{"target": 80, "address": f"localhost:{port}"}]
+    assert 0 <= rows["db"]["age"] < 300
+    assert "tool" in typed("ps", "--profile", "x").stdout
+    assert "not devenv" in typed("ps", "db").stdout
+    assert typed("ps", "-q", "--no-trunc", "web").stdout.split() == stack.containers("web")
+
+    said = typed("logs", "0.odd_-Name", "web", "--grep", "/odd|red|x{40000}$|tick/").stdout.splitlines()
+    assert sorted(line.replace("x" * 40000, "X") for line in said) == [
+        "0.odd_-Name │ odd one",
+        "0.odd_-Name │ odd two",
+        "web         │ X",
+        "web         │ red  is gone",
+    ]
+    events = [
+        json.loads(line)
+        for line in typed("-p", stack.name, "logs", "-n", "1", "--output", "json").stdout.splitlines()
+    ]
+    assert [fault for event in events for fault in unlawful(event)] == []
+    assert {(event["service"], event["line"], event["stream"]) for event in events} == {
+        ("web", "listening", "stdout"),
+        ("0.odd_-Name", "odd two", "stderr"),
+    }
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    wrong = typed("logs", "wbe")
+    assert (wrong.returncode, "there is no service `wbe`" in wrong.stderr, "`web`" in wrong.stderr) == (2, True, True)
+
+    assert typed("open", "--print").stdout == f"http://localhost:{port}/\n"
+    assert "no port is published" in typed("open", "db").stderr
+    assert typed("shell", "db", "--", "sh", "-c", "exit 7").returncode == 7
+    assert typed("shell", "db", "--", "echo $((40 + 2)) && pwd").stdout == "42\n/\n"
+    several = typed("shell")
+    assert (several.returncode, "several services run: 0.odd_-Name, db, web" in several.stderr) == (2, True)
+
+    assert run.stop() == 130
+    told = typed("logs", "--tail", "1")
+    assert sorted(told.stdout.splitlines()) == ["0.odd_-Name │ odd two", "web         │ bye from web"]
+    assert "the last run" in told.stderr
+    kept = list(Path(state_env["XDG_STATE_HOME"]).glob("devenv-compose/runs/*/logs/*/*"))
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in kept} == {0o600}
+    assert len(kept) == 2
+    after = answered("ps", typed("ps", "--output", "json").stdout)["services"]
+    assert {one["service"]: one["state"] for one in after} == {
+        "web": "absent",
+        "0.odd_-Name": "absent",
+        "db": "running",
+    }
+    assert typed("shell", "--", "true").returncode == 0  # the only one that runs by now
+    assert "does not run" in typed("shell", "web").stderr
+    stack.remove()
+    assert "of the last run" not in typed("logs").stderr
+
+
+def test_ps_and_a_shell_on_a_terminal(stack: Stack, state_env: dict[str, str]) -> None:
+    """The table is drawn again when something happens and not before; a shell is asked for, and ends as it ends."""
+    stack.compose_file({"one": idle_service(), "two": idle_service()})
+    assert stack.compose("up", "-d").returncode == 0
+    env = {**stack.env, **state_env, "TERM": "xterm", "CI": ""}
+    devenv = (sys.executable, "-m", "devenv")
+    with Terminal(*devenv, "ps", "--watch", cwd=stack.folder, env=env) as terminal:
+        terminal.until(r"two +● running")
+        time.sleep(1)
+        before = len(terminal.said)
+        time.sleep(1.5)
+        assert terminal.said[before:] == ""
+        assert stack.compose("kill", "two").returncode == 0
+        terminal.until(r"\x1b\[H\x1b\[J(?s:.)*two +✗ exited \(137\)", since=before)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(20) == 130
+    assert stack.compose("start", "two").returncode == 0
+    with Terminal(*devenv, "shell", cwd=stack.folder, env=env) as terminal:
+        terminal.until("Which service")
+        terminal.type("oen\n")
+        terminal.until("Did you mean `one`")
+        terminal.type("2\n")
+        terminal.until("[#$] ")
+        terminal.type("tty && echo $((6 * 7)) $0; exit 9\n")
+        terminal.until("/dev/pts/\\d+\r\n42 /\\S*bash")
+        assert terminal.process.wait(20) == 9
+
+
+def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartDevenv) -> None:
+    """Of what is not there yet, too; every line once and in order, however often its container begins anew."""
+    stack.compose_file({"ticker": idle_service(command=["sh", "-c", TICKER], init=True)})
+    logs = devenv("logs", "-f", "ticker", cwd=stack.folder, env=stack.env)
+    assert stack.compose("up", "-d").returncode == 0
+    logs.wait_for("log", line="tick 5")
+    assert stack.compose("restart", "ticker").returncode == 0
+    mark = logs.mark()
+    logs.wait_for("log", line="tick 8", since=mark)
+    late = devenv("logs", "-f", "--tail", "3", cwd=stack.folder, env=stack.env)
+    first = late.wait_for("log")
+    number = int(first["line"].split()[1])
+    late.wait_for("log", line=f"tick {number + 20}")
+    assert logs.stop() == 130
+    assert late.stop() == 130
+    for run, starts in ((logs, 2), (late, 1)):
+        numbers = [int(event["line"].split()[1]) for event in run.all("log")]
+        assert sum(b != a + 1 for a, b in itertools.pairwise(numbers)) == starts - 1, numbers
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", first["at"])
+    piped = subprocess.run(
+        f"{sys.executable} -m devenv logs -f | head -2",
+        shell=True,
+        cwd=stack.folder,
+        env={**os.environ, **stack.env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert piped.stdout.splitlines() == ["ticker │ tick 1", "ticker │ tick 2"]
+    engine.docker("rm", "-fv", *stack.containers())
