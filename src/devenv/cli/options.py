@@ -15,7 +15,7 @@ import typer
 from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
-    from devenv.config.load import Selection
+    from devenv.config.selection import Selection
     from devenv.ui.console import Console
 
 
@@ -130,7 +130,7 @@ def selection(
     files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
 ) -> Selection:
     """Which project the command line means."""
-    from devenv.config.load import Selection  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.config.selection import Selection  # noqa: PLC0415 - `--help` must not pay for it
 
     return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 

@@ -13,7 +13,7 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.config import runmodel, sanitise, yamlcore
-from devenv.config.runmodel import Scale
+from devenv.config.selection import Selection
 from devenv.config.sources import (
     Place,
     Source,
@@ -40,25 +40,12 @@ from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 if TYPE_CHECKING:
     from devenv.config.dangers import Danger
 
+__all__ = ["Selection"]  # whoever loads a project has to say which
+
 # The corridor knows what a rule can do; this room knows the line that it is written on.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
 
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which project is meant: the folder where the search begins, and what the command line says.
-
-    `services` are those that it names, which turns their profiles on; `scale` changes how many containers some have.
-    """
-
-    directory: str
-    files: tuple[str, ...] = ()
-    project_name: str | None = None
-    profiles: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    scale: tuple[Scale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

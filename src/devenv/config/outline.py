@@ -13,7 +13,7 @@ from devenv.config.worktree import project_name
 from devenv.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.config.load import Selection
+    from devenv.config.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.losses import Losses
 from devenv.lifecycle.order import BAD, GOOD, Phase, Standing, held_up, optional, reminder, standings
 from devenv.model.events import Emit, Log, Problem, ServiceState, Waiting
-from devenv.model.observed import Container, Scene
+from devenv.model.observed import TELLING, Container, Scene
 from devenv.model.project import Project
 
 ENDED = (Phase.COMPLETED, Phase.EXITED)
@@ -28,7 +28,6 @@ LASTING = 10.0  # seconds after which an end is no longer the same one again and
 LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
 OVER_AFTER = 3.0
 ASKED = (130, 143)  # exit codes of what ended by INT and TERM
-TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
 OnStart = Callable[[Container], Awaitable[object]]
 OnGone = Callable[[str], Awaitable[None]]

@@ -15,8 +15,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from devenv.concurrent import first
-from devenv.config.load import Selection
 from devenv.config.outline import outline, require_known
+from devenv.config.selection import Selection
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError

@@ -10,10 +10,10 @@ from dataclasses import replace
 import anyio
 
 from devenv.concurrent import first
-from devenv.config.load import Selection
 from devenv.config.outline import outline, require_known
+from devenv.config.selection import Selection
 from devenv.engine.api import Engine
-from devenv.lifecycle.health import TELLING
+from devenv.model.observed import TELLING
 from devenv.model.standing import Stands, stands
 
 LOOK_AGAIN = 30.0  # seconds after which ages are others

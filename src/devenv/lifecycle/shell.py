@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from devenv.config.load import Selection
 from devenv.config.outline import Outline, outline, require_known
+from devenv.config.selection import Selection
 from devenv.config.shapes import nearest
 from devenv.engine.api import CANNOT_RUN, CallError, Engine
 from devenv.engine.endpoint import Endpoint

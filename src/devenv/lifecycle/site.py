@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from devenv.config.load import Selection
 from devenv.config.outline import outline, require_known
+from devenv.config.selection import Selection
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError
 from devenv.lifecycle.addresses import addresses

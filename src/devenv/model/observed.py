@@ -11,6 +11,8 @@ VOLUME_LABEL = "com.docker.compose.volume"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
 OUR_LABEL = "devenv.project"
 HOLDS_LABEL = "devenv.holds"
+# What the engine says happens to a container, where that may change its state.
+TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
 
 @dataclass(frozen=True, slots=True)

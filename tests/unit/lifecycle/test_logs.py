@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from devenv.errors import UsageError
-from devenv.lifecycle.logs import _after, _last, _text, merged, since
+from devenv.config.selection import Selection
+from devenv.errors import EngineError, UsageError
+from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.logs import Listener, Wish, _after, _last, _text, logs, merged, since
 from devenv.model.logline import Line, line, matcher
 
 NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
@@ -112,3 +116,46 @@ async def test_streams_are_merged_by_time() -> None:
 async def test_the_last_of_a_stream(count: int | None, left: str) -> None:
     """So many of them, or all."""
     assert "".join([one.text async for one in _last(stream("a", "1", "2", "3"), count)]) == left
+
+
+class Heard(Listener):
+    """Remembers all."""
+
+    def __init__(self) -> None:
+        self.services: list[Collection[str]] = []
+        self.lines: list[Line] = []
+        self.told: list[str] = []
+        super().__init__(self.services.append, self.lines.append, self.told.append)
+
+
+@pytest.mark.anyio
+async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merged, filtered and by service as ever; but nobody can follow it, and where nothing is kept it is an error."""
+    endpoint = f"unix://{tmp_path}/nowhere.sock"
+    for name, value in (("DOCKER_HOST", endpoint), ("XDG_STATE_HOME", str(tmp_path / "state"))):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}}\n")
+
+    async def heard(*services: str, **more: Any) -> Heard:
+        found = Heard()
+        await logs(Wish(Selection(str(tmp_path), project_name="p"), services, **more), found)
+        return found
+
+    with pytest.raises(EngineError, match="cannot reach"):
+        await heard()
+    folder = Path(Run(endpoint, "p").path, "logs/1")
+    folder.mkdir(parents=True)
+    (folder / "web@1").write_text("stdout 2026-11-29T09:00:01Z one\nstderr 2026-11-29T09:00:03Z three\n")
+    (folder / "old@2").write_text("stdout 2026-11-29T09:00:02Z two\n")
+    with pytest.raises(EngineError, match="cannot reach"):
+        await heard(follow=True)
+    found = await heard()
+    assert [(one.service, one.text) for one in found.lines] == [("web", "one"), ("old", "two"), ("web", "three")]
+    assert found.services == [{"web", "old"}]
+    assert "cannot reach" in found.told[0]
+    assert found.told[1].startswith("the last run, which ended ")
+    assert [one.text for one in (await heard(since="2026-11-29T09:00:02Z")).lines] == ["two", "three"]
+    assert [one.text for one in (await heard("web", tail=1)).lines] == ["three"]
+    assert [one.text for one in (await heard(tail=1, wanted=lambda text: text != "three")).lines] == ["one", "two"]
+    with pytest.raises(UsageError, match="there is no service `webb`"):
+        await heard("webb")

@@ -43,6 +43,33 @@ def test_json(capfd: Capture) -> None:
     assert lines[0]["ts"].endswith("Z")
 
 
+def test_names_of_services_line_up_from_the_first_line(capfd: Capture) -> None:
+    """Where it is known whose lines may come, and as far as a prefix goes."""
+    window = Console()
+    window.expect([])
+    window.expect(["web", "worker", "a" * 90])
+    window.emit(e.Log("web", "x"))
+    assert capfd.readouterr().out == f"{'web':<20} │ x\n"
+    assert not window.is_live
+
+
+def test_whoever_writes_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what has no other end than its reader's ends with him."""
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        window = Console()
+        heard = []
+        for _ in range(2):
+            window.line("x")
+            heard.append(window.is_heard)
+            if len(heard) == 1:
+                os.close(reader)
+        assert heard == [True, False]
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what it still holds goes nowhere
+
+
 def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line each, in as many columns as there are, without a terminal too; as one event for machines."""
     timings = e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),))
