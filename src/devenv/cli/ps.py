@@ -25,8 +25,6 @@ def ps(
     """Show the project's services: state, health, addresses, age, restarts, and who made them."""
     import shutil  # noqa: PLC0415 - `--help` must not pay for it
 
-    import anyio  # noqa: PLC0415 - as above
-
     from devenv.lifecycle.ps import ps as workflow  # noqa: PLC0415 - as above
     from devenv.ui.standing import screen, table  # noqa: PLC0415 - as above
 
@@ -45,7 +43,13 @@ def ps(
             window.answer(asdict(found), [*lines, ""] if watch else lines)
 
     chosen = options.selection(file, project_name, profile)
+    if not watch and workflow(chosen, services or (), show):
+        return
+    import anyio  # noqa: PLC0415 - longer than all else
+
+    from devenv.lifecycle.pswatch import watching  # noqa: PLC0415 - as above
+
     try:
-        anyio.run(lambda: workflow(chosen, services or (), show, watch=watch))
+        anyio.run(lambda: watching(chosen, services or (), show, watch=watch))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -34,17 +34,22 @@ async def outline(selection: Selection) -> tuple[str, Outline]:
 
     Where only Compose can tell the name, it is asked, and may raise what `load` does.
     """
-    try:
-        found = sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
-    except ConfigError:
-        if selection.project_name is None:
-            raise
-        return selection.project_name, Outline(selection.project_name)
+    found = sketched(selection)
     if found.name is not None:
         return found.name, found
     from devenv.config.load import load  # noqa: PLC0415 - hardly ever needed
 
     return (await load(selection)).project.name, found
+
+
+def sketched(selection: Selection) -> Outline:
+    """The outline; of a project that `-p` names and that has no files, its name alone. Blocking, ConfigError."""
+    try:
+        return sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
+    except ConfigError:
+        if selection.project_name is None:
+            raise
+        return Outline(selection.project_name)
 
 
 def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:

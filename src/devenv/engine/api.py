@@ -16,14 +16,12 @@ from urllib.parse import quote, urlencode
 import anyio
 
 from devenv.concurrent import each
+from devenv.engine import answers
 from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.engine.http import Body, Client, Exchange, LostError
 from devenv.engine.process import OnOutput
 from devenv.errors import EngineError
 from devenv.model.observed import (
-    DEPENDS_LABEL,
-    HOLDS_LABEL,
-    ONE_OFF_LABEL,
     OUR_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -33,7 +31,6 @@ from devenv.model.observed import (
     Scene,
     Volume,
 )
-from devenv.model.snapshot import database
 
 OLDEST, NEWEST = (1, 41), (1, 52)
 UPGRADE = "upgrade Docker to 20.10 or newer"
@@ -203,7 +200,7 @@ class Engine:
 
         One-off containers (`compose run`) that others made are none of a service's, as for Compose.
         """
-        label = _labelled(project)
+        label = answers.labelled(project)
         questions: list[tuple[str, dict[str, str]]] = [
             ("containers/json", {"all": "1", "filters": label}),
             ("networks", {"filters": label}),
@@ -220,7 +217,7 @@ class Engine:
 
     async def containers(self, project: str) -> tuple[Container, ...]:
         """As `scene`, of containers alone."""
-        query = {"all": "1", "filters": _labelled(project)}
+        query = {"all": "1", "filters": answers.labelled(project)}
         return await self._inspected(await self._list("containers/json", "listing the project", query))
 
     async def clock(self) -> dt.datetime:
@@ -228,7 +225,7 @@ class Engine:
         with self._told("asking for the time"):
             async with self._request("GET", "_ping", "asking for the time", idle=self.idle) as answer:
                 await answer.read()
-                return dt.datetime.strptime(answer.date, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=dt.UTC)
+                return answers.time(answer.date)
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """A listing that may be null; that of volumes lies one level deeper."""
@@ -260,13 +257,13 @@ class Engine:
         )
 
     async def _inspected(self, listed: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
-        found = await each(self.inspect, [c["Id"] for c in listed if not _is_foreign_one_off(c["Labels"])])
+        found = await each(self.inspect, [c["Id"] for c in listed if not answers.is_foreign_one_off(c["Labels"])])
         return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return await self.ask(f"containers/{container_id}/json", "inspecting a container", _container)
+            return await self.ask(f"containers/{container_id}/json", "inspecting a container", answers.container)
         except CallError as error:
             if error.absent:
                 return None
@@ -535,7 +532,9 @@ class Engine:
         """The environment that an image brings; nothing where it is not there."""
         try:
             path = f"images/{quote(reference)}/json"
-            return await self.ask(path, "inspecting an image", lambda shown: _variables(shown["Config"].get("Env")))
+            return await self.ask(
+                path, "inspecting an image", lambda shown: answers.variables(shown["Config"].get("Env"))
+            )
         except CallError:
             return {}
 
@@ -635,36 +634,6 @@ def _gone_is_fine() -> Any:
             raise
 
 
-def _container(shown: dict[str, Any]) -> Container:
-    config, state = shown["Config"], shown["State"]
-    labels = config.get("Labels") or {}
-    health = (state.get("Health") or {}).get("Status")
-    project = labels.get(PROJECT_LABEL)
-    return Container(
-        id=shown["Id"],
-        name=shown["Name"].lstrip("/"),
-        service=labels.get(SERVICE_LABEL, ""),
-        state=state["Status"],
-        ours=project is not None and labels.get(OUR_LABEL) == project,
-        health=health if health in ("starting", "healthy", "unhealthy") else None,
-        exit_code=int(state.get("ExitCode") or 0),
-        out_of_memory=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        started_at=state.get("StartedAt") or "",
-        finished_at=state.get("FinishedAt") or "",
-        user=config.get("User") or "",
-        tty=bool(config.get("Tty")),
-        image=shown.get("Image") or "",
-        stop_timeout=float(config.get("StopTimeout") or 10),
-        depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
-        ports=_ports((shown.get("NetworkSettings") or {}).get("Ports") or {}),
-        volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
-        holds=labels.get(HOLDS_LABEL, ""),
-        database=database(_variables(config.get("Env")), config.get("Image") or ""),
-        restarts=int(shown.get("RestartCount") or 0),
-    )
-
-
 def _whose(listed: Mapping[str, Any]) -> str:
     """A container as people know it."""
     labels = listed.get("Labels") or {}
@@ -673,31 +642,10 @@ def _whose(listed: Mapping[str, Any]) -> str:
     return f"container {listed['Names'][0].lstrip('/')}"
 
 
-def _labelled(project: str) -> str:
-    return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
-
-
-def _is_foreign_one_off(labels: Mapping[str, str]) -> bool:
-    return labels.get(ONE_OFF_LABEL) == "True" and OUR_LABEL not in labels
-
-
 def _volume(shown: dict[str, Any]) -> Volume:
     labels = shown.get("Labels") or {}
     elsewhere = "device" in (shown.get("Options") or {})
     return Volume(shown["Name"], labels.get(PROJECT_LABEL), labels.get(VOLUME_LABEL, ""), elsewhere)
-
-
-def _variables(listed: Sequence[str] | None) -> dict[str, str]:
-    return dict(one.partition("=")[::2] for one in listed or ())
-
-
-def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
-    return tuple(
-        (one["HostIp"], int(one["HostPort"]), int(target.partition("/")[0]))
-        for target, published in bindings.items()
-        if target.endswith("/tcp")
-        for one in published or ()
-    )
 
 
 def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:

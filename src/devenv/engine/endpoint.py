@@ -15,10 +15,10 @@ from typing import Protocol
 import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
-from devenv.engine import process, trace
+from devenv.engine import context, process, trace
 from devenv.errors import EngineError, RefusedError
 
-DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+DEFAULT_SOCKET = context.DEFAULT_SOCKET
 CONNECT_TIMEOUT = 5.0
 
 _ADDRESS = re.compile(
@@ -59,13 +59,13 @@ async def resolve() -> Endpoint:
     require_address()
     if host := os.environ.get("DOCKER_HOST"):
         return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI takes it
-    context = os.environ.get("DOCKER_CONTEXT") or _current_context()
-    if context in (None, "", "default"):
+    named = context.named()
+    if named is None:
         return Endpoint(DEFAULT_SOCKET)
-    shown = await process.run(["docker", "context", "inspect", "--", context])
+    shown = await process.run(["docker", "context", "inspect", "--", named])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
-        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], context)
-    raise EngineError(f"there is no docker context `{context}` that names an engine", hint="docker context ls")
+        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], named)
+    raise EngineError(f"there is no docker context `{named}` that names an engine", hint="docker context ls")
 
 
 def require_address() -> None:
@@ -79,19 +79,6 @@ def require_address() -> None:
         raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would take for an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):
         raise EngineError(f"cannot reach the engine at {shown}: DOCKER_HOST is no address of one", hint=hint)
-
-
-def config_folder() -> str:
-    """Where the docker CLI keeps its settings."""
-    return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-
-
-def _current_context() -> str | None:
-    path = os.path.join(config_folder(), "config.json")
-    with contextlib.suppress(OSError, ValueError, AttributeError), open(path, "rb") as file:
-        value = json.load(file).get("currentContext")
-        return value if isinstance(value, str) else None
-    return None
 
 
 class Connection(Protocol):

@@ -7,7 +7,8 @@ import json
 import os
 from typing import Any
 
-from devenv.engine.endpoint import Endpoint, config_folder
+from devenv.engine.context import config_folder
+from devenv.engine.endpoint import Endpoint
 from devenv.model.events import Notice
 
 

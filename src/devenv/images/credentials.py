@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from devenv.engine import process
-from devenv.engine.endpoint import config_folder
+from devenv.engine.context import config_folder
 from devenv.errors import ConfigError, EngineError
 from devenv.images.references import HUB
 

@@ -19,7 +19,8 @@ from devenv.config import load, sanitise, sources
 from devenv.config.load import Loaded, Selection
 from devenv.engine import process
 from devenv.engine.api import Engine, start_command
-from devenv.engine.endpoint import Endpoint, config_folder, resolve
+from devenv.engine.context import config_folder
+from devenv.engine.endpoint import Endpoint, resolve
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.images import proxies
 from devenv.images.builder import selected, selection_file

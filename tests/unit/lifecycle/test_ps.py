@@ -13,10 +13,12 @@ import anyio
 import pytest
 
 from devenv.config.load import Selection
+from devenv.engine import quick
 from devenv.engine.api import Engine
 from devenv.errors import EngineError, UsageError
-from devenv.lifecycle import ps as module
+from devenv.lifecycle import pswatch
 from devenv.lifecycle.ps import age, ps
+from devenv.lifecycle.pswatch import watching
 from devenv.model.observed import Container
 from devenv.model.standing import Stands
 
@@ -63,14 +65,14 @@ class FakeEngine:
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is shown of a project of `web`, `db` and, by its profile, `tool`, until nothing more comes."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
-    monkeypatch.setattr(module, "TOGETHER", 0.0)
+    monkeypatch.setattr(pswatch, "TOGETHER", 0.0)
 
     async def run(engine: FakeEngine, *services: str, watch: bool = False, seconds: float = 20) -> list[Stands]:
         monkeypatch.setattr(Engine, "connect", lambda: engine)
         found: list[Stands] = []
         over = pytest.raises(EngineError, match="over") if engine.actions or engine.dies else contextlib.nullcontext()
         with over, anyio.move_on_after(seconds):
-            await ps(Selection(str(tmp_path), project_name="p"), services, found.append, watch=watch)
+            await watching(Selection(str(tmp_path), project_name="p"), services, found.append, watch=watch)
         return found
 
     return run
@@ -98,8 +100,28 @@ async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
 async def test_nothing_happens_while_nothing_changes(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """But after a while ages are others."""
     assert len(await shown(FakeEngine(), watch=True, seconds=0.5)) == 1
-    monkeypatch.setattr(module, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(pswatch, "LOOK_AGAIN", 0.05)
     assert len(await shown(FakeEngine(dies=4), watch=True)) == 3
+
+
+async def test_what_can_be_asked_at_once_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an event loop; where that or the name takes more, nothing is shown yet."""
+    (tmp_path / "compose.yml").write_text("services: {web: {}}\n")
+    found: list[Stands] = []
+    asked: list[str] = []
+
+    def containers(project: str) -> Any:
+        asked.append(project)
+        return ((WEB,), NOW) if project == "p" else None
+
+    monkeypatch.setattr(quick, "containers", containers)
+    assert ps(Selection(str(tmp_path), project_name="p"), (), found.append)
+    assert [one.container for one in found[0].services] == ["p-web-1"]
+    assert not ps(Selection(str(tmp_path), project_name="q"), (), found.append)
+    (tmp_path / "compose.yml").write_text("name: ${NAME}\nservices: {web: {}}\n")
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    assert not ps(Selection(str(tmp_path)), (), found.append)
+    assert (asked, len(found)) == (["p", "q"], 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""What the engine's answers say of containers, whoever has asked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devenv.model.observed import (
+    DEPENDS_LABEL,
+    HOLDS_LABEL,
+    ONE_OFF_LABEL,
+    OUR_LABEL,
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    Container,
+)
+from devenv.model.snapshot import database
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def labelled(project: str) -> str:
+    """The filter for what carries the project's label."""
+    return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
+
+
+def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
+    """Whether somebody else made the container by `compose run`: it is none of a service's."""
+    return labels.get(ONE_OFF_LABEL) == "True" and OUR_LABEL not in labels
+
+
+def container(shown: Mapping[str, Any]) -> Container:
+    """The container that was inspected."""
+    config, state = shown["Config"], shown["State"]
+    labels = config.get("Labels") or {}
+    health = (state.get("Health") or {}).get("Status")
+    project = labels.get(PROJECT_LABEL)
+    return Container(
+        id=shown["Id"],
+        name=shown["Name"].lstrip("/"),
+        service=labels.get(SERVICE_LABEL, ""),
+        state=state["Status"],
+        ours=project is not None and labels.get(OUR_LABEL) == project,
+        health=health if health in ("starting", "healthy", "unhealthy") else None,
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        started_at=state.get("StartedAt") or "",
+        finished_at=state.get("FinishedAt") or "",
+        user=config.get("User") or "",
+        tty=bool(config.get("Tty")),
+        image=shown.get("Image") or "",
+        stop_timeout=float(config.get("StopTimeout") or 10),
+        depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
+        ports=_ports((shown.get("NetworkSettings") or {}).get("Ports") or {}),
+        volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
+        holds=labels.get(HOLDS_LABEL, ""),
+        database=database(variables(config.get("Env")), config.get("Image") or ""),
+        restarts=int(shown.get("RestartCount") or 0),
+    )
+
+
+def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    return tuple(
+        (one["HostIp"], int(one["HostPort"]), int(target.partition("/")[0]))
+        for target, published in bindings.items()
+        if target.endswith("/tcp")
+        for one in published or ()
+    )
+
+
+def variables(listed: Sequence[str] | None) -> dict[str, str]:
+    """The environment that a list of NAME=VALUE is."""
+    return dict(one.partition("=")[::2] for one in listed or ())
+
+
+def time(date: str) -> dt.datetime:
+    """The moment that the head `Date` of an answer names. Raises ValueError."""
+    _, day, month, year, clock, _ = date.split()
+    return dt.datetime.fromisoformat(f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}+00:00")
