@@ -96,6 +96,13 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
     assert modules & (HEAVY - {"asyncio", "yaml"} | late) == set()
 
 
+def test_ps_asks_without_an_event_loop() -> None:
+    """Everything that `devenv ps` imports where a local engine answers: the loop would take the longest."""
+    before = "import devenv.cli.ps, devenv.lifecycle.ps, devenv.ui.console, devenv.ui.standing\n"
+    _, modules = _fresh_interpreter(["--version"], before=before)
+    assert modules & {"anyio", "asyncio", "h11", "rich"} == set()
+
+
 def test_the_guard_sees_a_loaded_module() -> None:
     """What is imported shows up in the list that the guard looks at."""
     _, modules = _fresh_interpreter(["--version"], before="import yaml, asyncio\n")
