@@ -36,6 +36,8 @@ COMMANDS = {
     "add redis --dry-run": "add",
     "remove web --dry-run": "add",
     "here": "devenv",
+    "ps": "ps",
+    "logs --tail 1": "events",
     "down": "events",
     "gc --dry-run": "events",
     "snapshot restore": "events",
