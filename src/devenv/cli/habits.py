@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from devenv.cli import options
 
 FLAGS = {"ps": {"-w", "--watch"}, "logs": {"-f", "--follow", "-t", "--timestamps"}}
@@ -26,16 +28,31 @@ def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
     """Whether it is: with an option that only Compose has, `ps` and `logs` are Compose's own."""
     if verb not in FLAGS:
         return True
+    flags, valued = {"-h", "--help", *FLAGS[verb]}, VALUED[verb] | SHARED
     rest = iter([*before, *after])
     for argument in rest:
-        name, sign, value = argument.partition("=")
-        if name in VALUED[verb] | SHARED:
-            value = value if sign else next(rest, "")
-            if name == "--output" and value not in tuple(options.Output):
+        if argument == "--":
+            break
+        for option, value in _options(argument, valued):
+            if option not in flags | valued:
                 return False
-        elif argument.startswith("-") and argument not in {"-h", "--help", *FLAGS[verb]}:
-            return False
+            if option in valued:
+                given = next(rest, "") if value is None else value
+                if option == "--output" and given not in tuple(options.Output):
+                    return False
     return True
+
+
+def _options(argument: str, valued: set[str]) -> Iterator[tuple[str, str | None]]:
+    """Each option of an argument, `-ft` being two, with the value that is in the same argument, if there is one."""
+    if argument.startswith("--"):
+        name, sign, value = argument.partition("=")
+        yield name, value if sign else None
+    elif argument.startswith("-"):
+        for index, letter in enumerate(argument[1:], 2):
+            yield f"-{letter}", argument[index:] or None
+            if f"-{letter}" in valued:
+                break
 
 
 def _long(option: str) -> str:
