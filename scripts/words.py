@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
+from devenv.cli import usage
 from devenv.cli.app import app
 
 # What a parameter of this name stands for; what is not here is any text.
@@ -37,9 +36,11 @@ def pages() -> dict[str, str]:
 
 
 def _entries() -> Iterator[str]:
-    group: Any = typer.main.get_command(app)
+    group: Any = usage.tree(app)
     yield from _entry("", group)
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         yield from _entry(name, command)
         for part in getattr(command, "commands", {}):
             yield from _entry(f"{name} {part}", command.commands[part])
@@ -51,7 +52,7 @@ def _entry(name: str, command: Any) -> Iterator[str]:
         if one.param_type_name == "argument":
             arguments.append(_taken(one, ARGUMENTS) + ("*" if one.nargs != 1 else ""))
             continue
-        taken = "" if one.is_flag else _taken(one, OPTIONS)
+        taken = "" if one.is_flag or one.count else _taken(one, OPTIONS)
         for spelling in (*one.opts, *one.secondary_opts):
             options[spelling] = (taken, one.help or "")
     yield f"    {_said(name)}: ({_said(_first(command.help))}, {{\n"

@@ -16,8 +16,8 @@ from devenv.cli.images import images
 from devenv.cli.layers import layers
 from devenv.cli.logs import logs
 from devenv.cli.new import new
-from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 from devenv.cli.open import open_
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 from devenv.cli.ps import ps
 from devenv.cli.release import build, push
 from devenv.cli.rules import config, explain
@@ -155,14 +155,6 @@ def _tell_of_dead_runs() -> None:
 
             if found := anyio.run(left):
                 options.console().aside(f"left by a dead run: {found}; devenv gc")
-
-
-def _is_ours(before: list[str], verb: str, after: list[str]) -> bool:
-    return (
-        verb in COMMANDS
-        and habits.is_ours(verb, before, after)
-        and (verb != "config" or options.are_shared([*before, *after]))
-    )
 
 
 def _crash(error: Exception) -> DevenvError:

@@ -28,7 +28,7 @@ def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
     """Whether it is: with an option that only Compose has, `ps` and `logs` are Compose's own."""
     if verb not in FLAGS:
         return True
-    flags, valued = {"-h", "--help", *FLAGS[verb]}, VALUED[verb] | SHARED
+    flags, valued = {"-h", "--help", "-v", "--verbose", *FLAGS[verb]}, VALUED[verb] | SHARED
     rest = iter([*before, *after])
     for argument in rest:
         if argument == "--":

@@ -66,10 +66,7 @@ def logs(
         tail=_count(tail),
         wanted=(lambda text: matches(clean(text))) if grep else None,
     )
-    try:
-        anyio.run(workflow, wish, Listener(window.expect, say, tell))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    anyio.run(workflow, wish, Listener(window.expect, say, tell))
 
 
 def _count(tail: str) -> int | None:

@@ -43,13 +43,11 @@ def ps(
             window.answer(asdict(found), [*lines, ""] if watch else lines)
 
     chosen = options.selection(file, project_name, profile)
-    if not watch and workflow(chosen, services or (), show):
+    is_quick = not watch and not options.asked.verbosity  # who wants to see the calls gets them made as ever
+    if is_quick and workflow(chosen, services or (), show):
         return
     import anyio  # noqa: PLC0415 - longer than all else
 
     from devenv.lifecycle.pswatch import watching  # noqa: PLC0415 - as above
 
-    try:
-        anyio.run(lambda: watching(chosen, services or (), show, watch=watch))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    anyio.run(lambda: watching(chosen, services or (), show, watch=watch))

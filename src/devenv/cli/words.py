@@ -21,6 +21,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--defaults": ("", "Ask nothing."),
         "--dry-run": ("", "Show the tree, write nothing."),
         "--overwrite": ("", "Replace files that are there."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("template", "file")),
     "up": ("Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -31,8 +33,6 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
-        "--verbose": ("", "Also what the image builds print."),
-        "-v": ("", "Also what the image builds print."),
         "--detach": ("", "Leave it running; `down` ends it."),
         "-d": ("", "Leave it running; `down` ends it."),
         "--watcher": ("auto|inotify|watchfiles|poll", "How saves are noticed; poll where a file system tells of none."),
@@ -51,6 +51,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--timings": ("", "Show where the time until ready went."),
         "--scale": ("text", "How many containers a service has."),
         "--trust": ("", "Allow the project's hooks on this machine."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "down": ("End what devenv began in this project: containers, networks, and, once they are saved, its volumes.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -64,12 +66,15 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--keep-volumes": ("", "Leave the named volumes."),
         "--volumes": ("", "Remove the volumes without a snapshot."),
         "-v": ("", "Remove the volumes without a snapshot."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "gc": ("End what dead runs left, of every project; their volumes are saved as ever.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
         "--dry-run": ("", "Say what is left, and leave it."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "ps": ("Show the project's services: state, health, addresses, age, restarts, and who made them.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -80,6 +85,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--watch": ("", "Show it again whenever something changes."),
         "-w": ("", "Show it again whenever something changes."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "logs": ("Show what the services print, merged by time; after the run, what its services printed last.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -95,6 +102,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--grep": ("text", "Only lines with this in them; text in any case."),
         "--timestamps": ("", "Say when each line was printed."),
         "-t": ("", "Say when each line was printed."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "shell": ("Open the best shell that a running service has, or run a command in it.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -102,6 +111,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--project-name": ("text", "Name of the project."),
         "-p": ("text", "Name of the project."),
         "--profile": ("profile", "Profile to enable; may be repeated."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "open": ("Open the project's site in the browser, and print its addresses.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -111,8 +122,12 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--print": ("", "Print the addresses and open nothing."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service",)),
     "completion": ("Print the script that lets a shell complete commands, options, services and more.", {
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("bash|zsh|fish",)),
     "layers": ("Show the layers of an image, who shares them, and what would make it smaller.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -123,6 +138,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--files": ("", "Read the files of the layers, too; without it up to 2 GB."),
         "--no-files": ("", "Read the files of the layers, too; without it up to 2 GB."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service", "service")),
     "graph": ("Show the services, what they wait for, and their networks, volumes and ports.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -132,6 +149,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|mermaid|json", "A tree, a Mermaid flow chart, or JSON."),
         "--timings": ("", "Mark what the last run's ready waited for, and say how long."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "add": ("Add a service to the Compose file, or watch rules to a service.", {
         "--name": ("text", "Name of the new service."),
@@ -147,6 +166,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "-p": ("text", "Name of the project."),
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("addition", "service")),
     "remove": ("Take a service out of the Compose file, with what `add` put into others for it.", {
         "--dry-run": ("", "Show the diff, write nothing."),
@@ -158,6 +179,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "-p": ("text", "Name of the project."),
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service",)),
     "build": ("Build the project's images and tag them: version, latest, git revision.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -168,8 +191,6 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
-        "--verbose": ("", "Also what the image builds print."),
-        "-v": ("", "Also what the image builds print."),
         "--registry": ("text", "Where the images belong: names begin so."),
         "--tag": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
         "-t": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
@@ -177,6 +198,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--no-cache": ("", "Run every step anew."),
         "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
         "--host-settings": ("", "Give builds and containers this machine's package registries, proxies and CA."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "push": ("Build and tag the project's images, push them, and check that the registry has them.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -187,13 +210,13 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
-        "--verbose": ("", "Also what the image builds print."),
-        "-v": ("", "Also what the image builds print."),
         "--registry": ("text", "Where the images belong: names begin so."),
         "--tag": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
         "-t": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
         "--target": ("text", "Another stage of the Dockerfile than build.target."),
         "--no-cache": ("", "Run every step anew."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "explain": ("Say what a save of each path would do, by which rule, and which pattern decides.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -202,6 +225,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "-p": ("text", "Name of the project."),
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("file*",)),
     "config": ("Show the watch rules and settings as devenv understands them.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -212,6 +237,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--validate": ("", "Say every mistake in the `x-devenv` and `develop` parts."),
         "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "sync": ("Bring the running containers to the state of the source tree now.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -224,6 +251,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "-q": ("", "Only what matters."),
         "--verify": ("", "Read the containers back and print what differs."),
         "--dry-run": ("", "Print what would be done, and do nothing."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
     "doctor": ("Find what is wrong with this machine and this project, and what to type about it.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -235,6 +264,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--fix": ("", "Mend what is safe to mend; shows it and asks first."),
         "--yes": ("", "With --fix: do not ask."),
         "--report": ("file", "Write a file to attach to an issue, without secrets."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "images": ("List the images that the project needs; pull, save and load them.", {
     }, ()),
@@ -245,6 +276,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "-p": ("text", "Name of the project."),
         "--profile": ("profile", "Profile to enable; may be repeated."),
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "images pull": ("Bring every image that the project needs to the engine, from where it can be had.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -256,6 +289,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
         "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ()),
     "images save": ("Write every image that the project needs into one file, for another machine or a day without a network.", {
         "--file": ("file", "Compose file; may be repeated."),
@@ -267,16 +302,22 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
         "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("file",)),
     "images load": ("Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("file",)),
     "snapshot": ("Save, list and restore the content of volumes.", {
     }, ()),
     "snapshot list": ("List what is saved, of all projects or of these, the newest first.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("text*",)),
     "snapshot save": ("Save the project's volumes now; containers that use them are paused meanwhile.", {
         "--name": ("text", "A name to find it by."),
@@ -289,6 +330,8 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("text*",)),
     "snapshot restore": ("Let the next `devenv up` begin with what was saved.", {
         "--from": ("text", "One of another project or worktree."),
@@ -300,15 +343,23 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
         "--quiet": ("", "Only what matters."),
         "-q": ("", "Only what matters."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("snapshot", "text*")),
     "snapshot rm": ("Remove saved sets of volumes.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("snapshot*",)),
     "snapshot export": ("Write a saved set to a file, for another machine.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("snapshot", "file")),
     "snapshot import": ("Take in what `export` wrote.", {
         "--output": ("text|json", "Text for people, or JSON events, one a line."),
+        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
+        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("file",)),
 }
 # fmt: on

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devenv.config import naming, yamlcore
 from devenv.config.sources import Source, everything, find, read, setting
 from devenv.config.worktree import project_name
-from devenv.errors import ConfigError, UsageError
+from devenv.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from devenv.config.selection import Selection
@@ -57,9 +57,7 @@ def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
     names = sorted({*known})
     for service in wanted:
         if service not in names:
-            from devenv.config.shapes import nearest  # noqa: PLC0415 - completion, which needs it never, has no time
-
-            raise UsageError(f"there is no service `{service}`", hint=nearest(service, names))
+            raise unknown("service", service, names)
 
 
 def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: Sequence[str]) -> Outline:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 from devenv.config.outline import Outline, outline, require_known
 from devenv.config.selection import Selection
-from devenv.config.shapes import nearest
 from devenv.engine.api import CANNOT_RUN, CallError, Engine
 from devenv.engine.endpoint import Endpoint
-from devenv.errors import DevenvError, UsageError
+from devenv.errors import DevenvError, UsageError, unknown
 from devenv.model.observed import Container
 
 BEST = 'for shell in bash zsh ash sh; do command -v "$shell" && exit; done'
@@ -62,7 +61,7 @@ def answer(said: str, names: Sequence[str]) -> str:
         return said
     if said.isascii() and said.isdigit() and 0 < int(said) <= len(names):
         return names[int(said) - 1]
-    raise UsageError(f"there is no `{said}`", hint=nearest(said, names))
+    raise unknown("service", said, names)
 
 
 async def _best(engine: Engine, container: Container) -> str:
