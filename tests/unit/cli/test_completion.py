@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import complete
+from devenv.cli import app, complete
 from devenv.cli.candidates import following
 from devenv.cli.completion import SCRIPTS
 from devenv.lifecycle.store import Store
@@ -140,6 +140,13 @@ def test_snapshots_are_offered_by_name_and_id(monkeypatch: pytest.MonkeyPatch) -
 def test_nothing_typed_is_the_beginning() -> None:
     """A shell that says nothing gets the commands."""
     assert following([]).words == following([""]).words
+
+
+def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """And nothing else; of another shell it is said which there are."""
+    assert app.run(["completion", "fish"]) == 0
+    assert capfd.readouterr() == (f"{SCRIPTS['fish'].strip()}\n", "")
+    assert app.run(["completion", "ksh"]) == 2
 
 
 SHELLS = {
