@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import schemas, words
+from scripts import reference, schemas, words
 
 from devenv import errors
 from devenv.cli import usage
@@ -18,7 +18,7 @@ from support.layers import SOURCE, is_pure
 ROOT = Path(__file__).parents[2]
 COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-PAGES_MADE = {**schemas.pages(), **words.pages()}
+PAGES_MADE = schemas.pages() | reference.pages() | words.pages()
 
 
 def section(command: str) -> str:
@@ -56,6 +56,27 @@ def test_no_option_is_described_that_is_not_there(command: str) -> None:
 def test_no_page_is_stale(path: str) -> None:
     """What is made from the model is what `scripts/write-pages` writes today."""
     assert (ROOT / path).read_text(encoding="utf-8") == PAGES_MADE[path]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "texts"),
+    [
+        (r'exec: "(?P<program>[^"]+)": not found', ['exec: "‹program›": not found']),
+        (r"(?i)\.*denied[^/]* at (?:line )?\d+$", ["denied… at"]),
+        (r"no (?:room|space) left|ENOSPC", ["no room left", "no space left", "ENOSPC"]),
+        (r'Get "https?://(?P<name>\S+?)/v\d/', ['Get "https://‹name›/v…/']),
+        (r"(?P<program>\w+)(?:\\r|\r): bad", [r"‹program›\r: bad"]),
+    ],
+)
+def test_a_pattern_is_shown_as_the_texts_that_it_is_made_for(pattern: str, texts: list[str]) -> None:
+    """Names of groups, alternatives and what may be anything are told apart; what no terminal shows is left out."""
+    assert reference.readable(pattern) == texts
+
+
+def test_each_cause_has_a_text_to_search_for() -> None:
+    """No row of the page on errors has an empty first cell."""
+    assert "| `` " in PAGES_MADE["docs/reference/causes.md"]
+    assert not re.search(r"^\|\s*\|", PAGES_MADE["docs/reference/causes.md"].split("\n## ", 1)[1], re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", schemas.EVENTS, ids=lambda kind: str(kind.event))

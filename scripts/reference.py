@@ -1,0 +1,223 @@
+"""The pages under docs/reference, from the command line, the settings and the tables of causes: for write-pages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import typer
+
+from devenv import errors
+from devenv.cli.app import HELP, app
+from devenv.config.shapes import X_DEVENV
+from devenv.config.user import UserSettings
+from devenv.images import outcomes, runfaults
+from devenv.lifecycle import causes
+
+MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
+# What each setting of a person's config.toml is; a field without a row fails.
+SETTINGS = {
+    "stand_ins": ("`true` or `false`", "Where no registry answers, [stand-ins](../stand-ins.md) may be made."),
+    "host_settings": (
+        "`true` or `false`",
+        "Builds and containers get this machine's [package registries, proxies and CA](../company-network.md).",
+    ),
+    "mirrors": ("in the table `[registry]`: list of HOST or HOST/PATH", "Asked for [images](../images.md#mirrors)."),
+    "dangerous": (
+        '`"show"` or `"refuse"`',
+        "What to do where a project [reaches beyond its containers](../commands.md#devenv-up-service).",
+    ),
+    "snapshot_limit": (
+        'a size, such as `"4 GB"`',
+        "What one volume may hold to be saved at the end of a run; [more](../snapshots.md#how-much-is-kept).",
+    ),
+    "snapshots_total": ('a size, such as `"20 GB"`', "What all snapshots may take."),
+}
+SHARED = ("file", "project_name", "profile", "output", "quiet")
+
+
+def pages() -> dict[str, str]:
+    """Path from the root -> text of every page under docs/reference."""
+    made = {"commands": _commands(), "settings": _settings(), "causes": _causes()}
+    return {f"docs/reference/{name}.md": "\n".join(lines) + "\n" for name, lines in made.items()}
+
+
+def _commands() -> Iterator[str]:
+    group: Any = typer.main.get_command(app)
+    yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
+    yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
+    yield from ("", "## Common options", "", "They stand before or after the command.", "")
+    yield from _options(one for one in group.commands["up"].params if one.name in SHARED)
+    for name, command in sorted(group.commands.items()):
+        if not command.hidden:
+            yield from _command(f"devenv {name}", command, "##")
+    yield from ("", "## Exit codes", "", "| code | |", "|---|---|", "| 0 | Done. |")
+    kinds: list[type[errors.DevenvError]] = [errors.DevenvError, *errors.DevenvError.__subclasses__()]
+    for kind in kinds:
+        said = "Failed." if kind is errors.DevenvError else (inspect.getdoc(kind) or "").partition("\n")[0]
+        yield f"| {kind.exit_code} | {said} |"
+    yield from ("| 70 | A bug of devenv. |", "| 130, 143, 129 | Ended by INT, TERM or HUP, and cleaned up. |")
+
+
+def _command(name: str, command: Any, level: str) -> Iterator[str]:
+    """A command, or a group with what is below it."""
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    yield from ("", f"{level} `{name}`", "", inspect.cleandoc(command.help or ""), "")
+    below = getattr(command, "commands", {})
+    words = ["COMMAND"] if below else [_argument(one) for one in arguments]
+    yield f"```text\n{' '.join([name, '[OPTIONS]', *words])}\n```"
+    if told := [one for one in arguments if one.help]:
+        yield from ("", "| argument | |", "|---|---|")
+        yield from (f"| `{_cell(_argument(one))}` | {_cell(one.help)} |" for one in told)
+    if own := [one for one in command.params if _is_own(one)]:
+        yield ""
+        yield from _options(own)
+    for key, one in below.items():
+        if not one.hidden:
+            yield from _command(f"{name} {key}", one, f"{level}#")
+
+
+def _is_own(one: Any) -> bool:
+    shared = one.name in SHARED and (one.name != "output" or [*one.type.choices] == ["text", "json"])
+    return one.param_type_name == "option" and not one.hidden and not shared and one.name != "help"
+
+
+def _argument(one: Any) -> str:
+    text = one.metavar or str(one.name).upper().strip("_")
+    text = text if one.nargs == 1 or text.endswith("...") else f"{text}..."
+    return text if one.required or text.startswith("[") else f"[{text}]"
+
+
+def _options(options: Iterable[Any]) -> Iterator[str]:
+    yield from ("| option | |", "|---|---|")
+    for one in options:
+        spellings = ", ".join(f"`{name}`" for name in [*sorted(one.opts, key=len), *one.secondary_opts])
+        more = ["May be repeated." if one.multiple and "may be repeated" not in (one.help or "") else ""]
+        if not one.is_flag and one.default and isinstance(one.default, str | int | float):
+            more.append(f"Default: {f'{one.default:g}' if isinstance(one.default, float) else one.default}.")
+        value = "" if one.is_flag else f" `{_value(one)}`"
+        yield f"| {spellings}{value} | {_cell(' '.join(filter(None, (one.help or '', *more))))} |"
+
+
+def _value(one: Any) -> str:
+    choices = getattr(one.type, "choices", None)
+    text = one.metavar or ("|".join(map(str, choices)) if choices else str(one.name).upper())
+    return str(text).replace("|", "\\|")
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
+
+
+def _settings() -> Iterator[str]:
+    yield from ("# Every setting", "", MADE.format("src/devenv/config"), "")
+    yield from ("## `x-devenv`, in the Compose file", "", X_DEVENV["description"], "")
+    yield from ("| key | value | |", "|---|---|---|")
+    yield from _keys(X_DEVENV, "")
+    yield from ("", "Examples: [hooks](../commands.md#hooks), [ports](../commands.md#several-at-once),")
+    yield "[mirrors](../images.md#mirrors). For editors: [a schema](../schemas/compose.json)."
+    yield from ("", "## `config.toml`, for all your projects", "")
+    yield from ("`$XDG_CONFIG_HOME/devenv-compose/config.toml`, else `~/.config/devenv-compose/config.toml`.", "")
+    yield from ("| key | value | default | |", "|---|---|---|---|")
+    for field in fields(UserSettings):
+        value, said = SETTINGS[field.name]
+        yield f"| `{field.name}` | {value} | {_default(field.default)} | {said} |"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value // 10**9} GB"`' if isinstance(value, int) else f'`"{value}"`'
+
+
+def _keys(shape: Mapping[str, Any], above: str) -> Iterator[str]:
+    """A row for each key, and for those below it."""
+    for name, one in shape.get("properties", {}).items():
+        yield f"| `{above}{name}` | {_cell(_kind(one))} | {_cell(one.get('description', ''))} |"
+        kinds = (one, *one.get("anyOf", ()))
+        below = {key: kind for kind in kinds for key, kind in kind.get("properties", {}).items()}
+        yield from _keys({"properties": below}, f"{above}{name}.")
+
+
+def _kind(shape: Mapping[str, Any]) -> str:
+    if "enum" in shape:
+        return ", ".join(f"`{word}`" for word in shape["enum"])
+    if "title" in shape:
+        return str(shape["title"])
+    if shape.get("type") == "array":
+        names = shape["items"].get("x-names")
+        return f"list of {names}s" if names else "list of text"
+    names = {"object": "a mapping", "string": "text", "boolean": "`true` or `false`", "integer": "a whole number"}
+    kinds = [shape["type"]] if isinstance(shape["type"], str) else shape["type"]
+    return " or ".join(names[kind] for kind in kinds)
+
+
+def _causes() -> Iterator[str]:
+    yield from ("# Errors by their text", "", MADE.format("the tables of causes"), "")
+    yield "What engines, registries, shells, languages and databases say, what it means, and what helps. `devenv up`"
+    yield "looks it up by itself, and names the line of your file; this is the whole table. `…` stands for any text,"
+    yield "`‹word›` for a word that is named."
+    yield "What `devenv doctor` finds by itself: [troubleshooting.md](../troubleshooting.md)."
+    for title, rows in {
+        "A service does not start, or ends": ((row.said, row.what, row.hint) for row in causes.TABLE),
+        "An image is not had from its registry": (
+            ((said,), cause, hint) for table, _, _ in outcomes.KINDS for said, cause, hint in table
+        ),
+        "A step of a build does not reach the network": (
+            ((row.said,), row.what, _given(row.given)) for row in runfaults.TABLE
+        ),
+    }.items():
+        yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
+        for said, what, hint in rows:
+            texts = dict.fromkeys(text for pattern in said for text in readable(pattern))
+            shown = "<br>".join(f"`` {text} ``" for text in texts)
+            yield f"| {_cell(shown)} | {_cell(_named(what))} | {_cell(_named(hint))} |"
+
+
+def _given(hint: str) -> str:
+    return f"`{runfaults.GIVE}`. Where that is given: {hint}"
+
+
+def _named(text: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"‹\1›", text).replace("{{", "{").replace("}}", "}")
+
+
+def readable(pattern: str) -> list[str]:
+    """What a pattern is made for, a text for each alternative: `‹name›` stands for a group, `…` for any text."""
+    parser: Any = importlib.import_module("re._parser")  # what reads patterns for `re` itself
+    parsed = parser.parse(pattern)
+    names = {number: name for name, number in parsed.state.groupdict.items()}
+    texts = _texts(list(parsed), names)
+    tidy = (re.sub(r"…(?: *…)+", "…", text).strip(" …") for text in texts)
+    return [text for text in tidy if text.isprintable() and text]
+
+
+def _texts(parts: Sequence[Any], names: Mapping[int, str]) -> list[str]:
+    texts = [""]
+    for part in parts:
+        kind, value = str(part[0]), part[1]
+        texts = [text + more for text in texts for more in _one(kind, value, names)]
+    return texts
+
+
+def _one(kind: str, value: Any, names: Mapping[int, str]) -> list[str]:  # noqa: PLR0911 - one return a kind of part
+    if kind == "LITERAL":
+        return [chr(value)]
+    if kind == "BRANCH":
+        return [text for branch in value[1] for text in _texts(list(branch), names)]
+    if kind == "SUBPATTERN":
+        return [f"‹{names[value[0]]}›"] if value[0] in names else _texts(list(value[3]), names)
+    if kind == "IN" and str(value[0][0]) == "LITERAL":
+        return [chr(value[0][1])]
+    if kind in ("MAX_REPEAT", "MIN_REPEAT"):
+        least, most, inner = value
+        if (least, most) == (0, 1):  # what may be left out is, but for a single letter
+            return [chr(inner[0][1])] if len(inner) == 1 and str(inner[0][0]) == "LITERAL" else [""]
+        return ["…"]
+    return [""] if kind in ("AT", "ASSERT", "ASSERT_NOT") else ["…"]
