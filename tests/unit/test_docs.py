@@ -17,7 +17,9 @@ from support.layers import SOURCE, is_pure
 
 ROOT = Path(__file__).parents[2]
 COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / ".github").rglob("*.md")), *DOCS]
+LINK = re.compile(r"\]\((?P<link>[^)\s]+)\)|(?:src|srcset|href)=\"(?P<own>[^\"]+)\"")
 PAGES_MADE = schemas.pages() | reference.pages() | words.pages()
 
 
@@ -111,8 +113,43 @@ def test_the_map_shows_every_module() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_link_leads_nowhere(page: Path) -> None:
-    """Every relative link of a page, pictures too, names something in this tree."""
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\":]+)\"", page.read_text(encoding="utf-8"))
-    targets = [link or image for link, image in links]
+    """Every relative link of a page, pictures too, names something in this tree, and each `#part` a heading."""
+    found = [one["link"] or one["own"] for one in LINK.finditer(prose(page))]
+    links = [link.partition("#") for link in found if not re.match(r"https?://|mailto:", link)]
+    targets = [(page.parent / path if path else page, part) for path, _, part in links]
 
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    assert [str(target) for target, _ in targets if not target.exists()] == []
+    assert [(str(target), part) for target, part in targets if part and part not in anchors(target)] == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_site_has_no_link_out_of_itself(page: Path) -> None:
+    """What is under docs/ links to what is under docs/: the site holds no more."""
+    links = [one["link"] or one["own"] for one in LINK.finditer(prose(page))]
+    relative = [link.partition("#")[0] for link in links if "://" not in link]
+
+    assert [link for link in relative if not (page.parent / link).resolve().is_relative_to(ROOT / "docs")] == []
+
+
+def test_the_site_shows_every_page_once() -> None:
+    """The navigation in mkdocs.yml names all pages under docs/, and no others."""
+    shown = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(shown) == [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
+
+
+def prose(page: Path) -> str:
+    """A page without what it quotes as code."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]+`", lambda quoted: quoted[0].replace("](", "] ("), text)
+
+
+def anchors(page: Path) -> set[str]:
+    """What of a page a link may name: headings as GitHub (and, in docs/, mkdocs too) calls them, and ids."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    heads = [re.sub(r"<[^>]*>|\]\([^)]*\)", "", head) for head in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    bare = [re.sub(r"[^\w\s-]", "", head.lower()).strip() for head in heads]
+    named = {re.sub(r"\s", "-", head) for head in bare}
+    if page.is_relative_to(ROOT / "docs"):
+        named &= {re.sub(r"[-\s]+", "-", head) for head in bare if head.isascii()}
+    return named | set(re.findall(r"\bid=\"([^\"]+)\"", text))
