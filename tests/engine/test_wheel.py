@@ -1,4 +1,4 @@
-"""The wheel that users install works outside the checkout."""
+"""The wheel that users install works outside the checkout; it and the sdist hold what they should, and only that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -20,13 +21,20 @@ pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 
 
+EPOCH = 1_700_000_000  # 2023-11-14 22:13:20 UTC
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist and a wheel, both made of the checkout."""
+    return _build(tmp_path_factory.mktemp("built"), "--sdist", "--wheel")
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
     """The built wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    (built,) = folder.glob("*.whl")
-    return built
+    (wheel,) = built.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +58,24 @@ def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> 
     assert templates <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"devenv", "devenv_compose"}
+
+
+def test_the_sdist_holds_what_makes_the_wheel_and_no_more(built: Path) -> None:
+    """Sources, templates and what pyproject.toml names: as git knows them, and nothing that lies about."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    own = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore", "PKG-INFO"}  # the last two: hatch
+    assert names == own | {*_tracked("src"), *_tracked("templates")}
+
+
+def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Path, tmp_path: Path) -> None:
+    """An sdist built again, and a wheel that was made of the unpacked sdist; their times are SOURCE_DATE_EPOCH."""
+    again = _build(tmp_path)
+    files = {path.name: path.read_bytes() for path in built.iterdir()}
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == files
+    (wheel,) = built.glob("*.whl")
+    assert {entry.date_time for entry in zipfile.ZipFile(wheel).infolist()} == {(2023, 11, 14, 22, 13, 20)}
 
 
 @pytest.mark.parametrize("command", ["devenv", "devenv-compose"])
@@ -83,6 +109,13 @@ def test_images_of_a_project_elsewhere(
     listed = _run(str(installed / "devenv"), "images", cwd=tmp_path, env=state_env)
     assert base_image in listed
     assert "node:22" in listed
+
+
+def _build(folder: Path, *what: str) -> Path:
+    """The folder, with a wheel and an sdist; without `what`, the wheel is made of the sdist."""
+    argv = [sys.executable, "-m", "build", "--no-isolation", *what, "--outdir", str(folder), str(ROOT)]
+    _run(*argv, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
+    return folder
 
 
 def _tracked(folder: str) -> list[str]:
