@@ -48,12 +48,10 @@ def _node(files: Mapping[str, str]) -> Stack | None:
     except (ValueError, TypeError, AttributeError):
         return None
     port, more = SCRIPTS["vite" if "vite" in used else ""]
-    if "dev" in scripts:
-        return Stack("node", {"command": f"npm run dev{more}", "port": port})
-    start = re.fullmatch(r"node (\S+)", str(scripts.get("start", "")))
-    if start:
-        return Stack("node", {"command": f"node --watch {start[1]}", "port": port})
-    return None
+    script = str(scripts.get("dev", scripts.get("start", "")))
+    if re.fullmatch(r"node [^&|;<>$'\"`]+", script):  # whose --watch loses what is replaced by a rename
+        return Stack("node", {"command": re.sub(r" --watch(-path(=| )\S+)?(?= )", "", script), "port": port})
+    return Stack("node", {"command": f"npm run dev{more}", "port": port}) if "dev" in scripts else None
 
 
 def _python(files: Mapping[str, str]) -> Stack | None:

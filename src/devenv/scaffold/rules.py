@@ -29,7 +29,9 @@ MANIFESTS = re.compile(
 )
 COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
 INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
-RELOADERS = re.compile(r"--reload|--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b")
+RELOADERS = re.compile(
+    r"--reload|(?<!\bnode )(?<!\bnode\", \")--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b"
+)
 BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
 SETTINGS = "/etc/"
 CACHE = "__pycache__"

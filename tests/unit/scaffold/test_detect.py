@@ -21,7 +21,19 @@ VITE = json.dumps({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}
         ({"package.json": VITE}, Stack("node", {"command": "npm run dev -- --host=0.0.0.0", "port": "5173"})),
         (
             {"package.json": '{"scripts": {"start": "node src/a.js"}}'},
-            Stack("node", {"command": "node --watch src/a.js", "port": "3000"}),
+            Stack("node", {"command": "node src/a.js", "port": "3000"}),
+        ),
+        (
+            {"package.json": '{"scripts": {"dev": "node --watch --env-file=.env a.js", "start": "node b.js"}}'},
+            Stack("node", {"command": "node --env-file=.env a.js", "port": "3000"}),
+        ),
+        (
+            {"package.json": '{"scripts": {"dev": "node --watch-path=src --watch-path lib a.js"}}'},
+            Stack("node", {"command": "node a.js", "port": "3000"}),
+        ),
+        (
+            {"package.json": '{"scripts": {"dev": "node make.js && node --watch a.js"}}'},
+            Stack("node", {"command": "npm run dev", "port": "3000"}),
         ),
         (
             {"package.json": "{}", "requirements.txt": "Flask>=3\n", "app.py": ""},
@@ -75,7 +87,7 @@ def test_a_stack_is_recognised(files: dict[str, str], found: Stack) -> None:
         {"package.json": "{"},
         {"package.json": "[]"},
         {"package.json": '{"scripts": 3}'},
-        {"package.json": '{"scripts": {"start": "node a.js --x"}}'},
+        {"package.json": '{"scripts": {"start": "node a.js > log"}}'},
         {"requirements.txt": "django", "app.py": ""},
         {"requirements.txt": "flask"},
         {"requirements.txt": "flask-login", "app.py": ""},

@@ -203,7 +203,8 @@ def test_a_folder_with_code_gets_what_it_lacks(new: New) -> None:
     assert new("--defaults").returncode == 0
     assert made(Path()) == {"package.json", ".dockerignore", "Dockerfile", "compose.yml"}
     assert Path(".dockerignore").read_text() == "mine"
-    assert 'CMD ["node", "--watch", "a.js"]' in Path("Dockerfile").read_text()
+    assert 'CMD ["node", "a.js"]' in Path("Dockerfile").read_text()
+    assert "action: sync+restart" in Path("compose.yml").read_text()
     assert "there is a compose.yml already" in new().stderr
 
 

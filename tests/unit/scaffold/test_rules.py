@@ -74,6 +74,9 @@ def test_variables_of_a_dockerfile_are_replaced() -> None:
     ("manifest", "command", "action"),
     [
         ("package.json", "node app.js", "sync+restart"),
+        ("package.json", "node --watch app.js", "sync+restart"),
+        ("package.json", '["node", "--watch", "app.js"]', "sync+restart"),
+        ("package.json", "tsc --watch", "sync"),
         ("package.json", "npm run dev", "sync"),
         ("requirements.txt", "uvicorn --reload", "sync"),
         ("go.mod", "./app", "rebuild"),
