@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from devenv import errors
 from devenv.cli import usage
 from devenv.cli.app import COMMANDS, app
 from devenv.model import events
+from support.console import typed
 from support.layers import SOURCE, is_pure
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +139,24 @@ def test_the_site_shows_every_page_once() -> None:
     shown = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert sorted(shown) == [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
+    """Demo and tests are the scripts that CI runs; all else is part of getting started, which an e2e test types."""
+    lines = [one.command for one in typed(page)]
+
+    assert lines[:2] == ["scripts/demo", "scripts/test"]
+    assert all(os.access(ROOT / line, os.X_OK) for line in lines[:2])
+    assert "/../scripts/test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert set(lines[2:]) <= {one.command for one in typed("docs/getting-started.md")}
+
+
+def test_what_is_installed_is_called_so() -> None:
+    """The install line names the distribution that pyproject.toml builds."""
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+
+    assert typed("docs/getting-started.md")[0].command == f"uv tool install {name}"
 
 
 def prose(page: Path) -> str:

@@ -1,0 +1,87 @@
+"""Getting started, to the letter: every command line of the page, typed in its order, says what the page shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import engine as docker
+from support.cli import Devenv
+from support.console import INTERRUPT, Typed, typed
+from support.stack import Stack, free_port, unique_name
+
+pytestmark = pytest.mark.engine
+ELSEWHERE = ("uv tool install",)  # tests/engine/test_wheel.py installs
+UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are made first
+PROJECT, PORT = "notes", "8000"
+
+
+def test_getting_started_is_true(tmp_path: Path, state_env: dict[str, str]) -> None:
+    """Made, up, edited, left, up again with its data, and gone: by nothing but what the page says to type."""
+    walk = Walk(tmp_path, state_env)
+    try:
+        for one in typed("docs/getting-started.md"):
+            if not one.command.startswith(ELSEWHERE):
+                walk.type(one)
+    finally:
+        walk.end()
+    assert walk.stack.leftovers() == {}
+
+
+class Walk:
+    """Two terminals: `devenv up` stays in the first until Ctrl-C, all else is typed in the second."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder = folder
+        self.port = str(free_port())
+        self.stack = Stack(folder / PROJECT, unique_name(PROJECT), env)
+        self.stack.folder.rmdir()
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.env = {**self.stack.env, "API_PORT": self.port, "PATH": path}
+        self.first: Devenv | None = None
+        settings = Path(env["XDG_CONFIG_HOME"]) / "devenv-compose/config.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("stand_ins = true\n", encoding="utf-8")  # as the page says where no registry answers
+
+    def type(self, one: Typed) -> None:
+        """The command, until it says what the page shows."""
+        command = one.command.replace(PORT, self.port)
+        if command.startswith("cd "):
+            self.folder = self.folder / command.removeprefix("cd ")
+        elif command == "devenv up":
+            self.first = Devenv("up", cwd=self.folder, env=self.env, json_output=False)
+            docker.until(self._first_said, lambda said: "is up after" in said, timeout=UP_TIMEOUT)
+            assert one.missing(self._first_said()) == []
+        elif command == INTERRUPT:
+            assert self.first is not None
+            assert self.first.stop() == 130
+            assert one.missing(self._first_said()) == []
+        elif command.startswith("curl "):  # an edit takes a moment to arrive
+            docker.until(lambda: one.missing(self._run(command)), lambda missing: not missing, timeout=30)
+        else:
+            assert one.missing(self._run(command)) == []
+
+    def end(self) -> None:
+        """Nothing is left, whatever happened."""
+        if self.first:
+            self.first.kill()
+        self.stack.remove()
+
+    def _first_said(self) -> str:
+        assert self.first is not None
+        return self._as_shown("".join([*self.first.stray, self.first.stderr]))
+
+    def _run(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0 or command.startswith(("curl", "devenv doctor")), done.stdout + done.stderr
+        return self._as_shown(done.stdout + done.stderr)
+
+    def _as_shown(self, said: str) -> str:
+        return said.replace(self.stack.name, PROJECT).replace(self.port, PORT)
