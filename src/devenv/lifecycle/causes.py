@@ -424,7 +424,10 @@ TABLE = (
         keys="mem_limit deploy.resources.limits.memory",
     ),
     Row(
-        (r"number of file watchers reached|inotify_(?:init|add_watch)|inotify (?:watch|instance)es? limit",),
+        (
+            r"number of file watchers reached|inotify_(?:init|add_watch)",
+            r"inotify (?:watch(?:es)?|instances?) (?:limit|has been reached)",
+        ),
         "the engine's machine has no inotify watches left",
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
     ),

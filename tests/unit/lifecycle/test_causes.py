@@ -310,6 +310,16 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         ended(1, "Error: ENOSPC: System limit for number of file watchers reached, watch '/app'"),
         "the engine's machine has no inotify watches left",
     ),
+    (
+        "watches of .NET",
+        ended(134, "The configured user limit (128) on the number of inotify instances has been reached, or"),
+        "the engine's machine has no inotify watches left",
+    ),
+    (
+        "watches of Python",
+        ended(1, "OSError: [Errno 24] inotify instance limit reached"),
+        "the engine's machine has no inotify watches left",
+    ),
     ("disk", ended(1, "cp: error writing '/data/x': No space left on device"), "no room is left on its disk"),
     # databases
     (
