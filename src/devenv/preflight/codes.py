@@ -181,7 +181,8 @@ def finding(code: str, severity: str | None = None, **values: object) -> Finding
 
 def page() -> str:
     """docs/troubleshooting.md."""
-    parts = ["# What `devenv doctor` finds\n\nMade of `preflight/codes.py` by `scripts/write-pages`.\n"]
+    made = "Made of `preflight/codes.py` by `scripts/write-pages`."
+    parts = [f"# What `devenv doctor` finds\n\n{made} Others: [errors by their text](reference/causes.md).\n"]
     for area in AREAS:
         parts.append(f"\n## {area.capitalize()}\n")
         parts += (_row(code, kind) for code, kind in KINDS.items() if kind.area == area)
