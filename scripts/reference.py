@@ -50,8 +50,9 @@ def _commands() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
     yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
-    yield from ("", "## Common options", "", "They stand before or after the command.", "")
-    yield from _options(one for one in group.commands["up"].params if one.name in SHARED)
+    yield from ("", "## Common options", "", "Before or after the command; `--version` stands alone.", "")
+    alone = [one for one in group.params if not one.hidden and one.name != "help"]
+    yield from _options([*(one for one in group.commands["up"].params if one.name in SHARED), *alone])
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             yield from _command(f"devenv {name}", command, "##")
