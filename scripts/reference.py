@@ -89,7 +89,7 @@ def _is_own(one: Any) -> bool:
 
 def _argument(one: Any) -> str:
     text = one.metavar or str(one.name).upper().strip("_")
-    text = text if one.nargs == 1 or text.endswith("...") else f"{text}..."
+    text = text if one.nargs == 1 or "..." in text else f"{text}..."
     return text if one.required or text.startswith("[") else f"[{text}]"
 
 
