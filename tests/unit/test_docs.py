@@ -152,6 +152,23 @@ def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     assert set(lines[2:]) <= {one.command for one in typed("docs/getting-started.md")}
 
 
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        ("README.md", ("a save, p50", "2,000 new files of 2 kB", "20,000 files modified while stopped: differences")),
+        ("README.zh-CN.md", ("a save, p50",)),
+        ("docs/guides/moving.md", ("a save, p50",)),
+    ],
+)
+def test_figures_are_those_that_were_measured(page: str, rows: tuple[str, ...]) -> None:
+    """What a page says of devenv's and Compose's times is what docs/performance.md says today."""
+    said = (ROOT / page).read_text(encoding="utf-8").replace("毫秒", "ms")
+    table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    for row in rows:
+        ours, theirs = re.findall(rf"^\| {re.escape(row)} \| ([^|]+) \| ([^|]+) \|", table, re.MULTILINE)[0]
+        assert (theirs in said, ours in said or ours == "0") == (True, True)
+
+
 def test_what_is_installed_is_called_so() -> None:
     """The install line names the distribution that pyproject.toml builds."""
     name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
