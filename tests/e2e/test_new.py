@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -246,7 +247,18 @@ def edits_arrive(stack: Stack, port: int, edits: Sequence[Edit], *, rebuilt: boo
         assert edit.old in text
         file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
         arrives(port, edit)
+    a_file_is_saved_more_than_once(stack, port, edits[0])
     assert rebuilt or stack.containers() == before
+
+
+def a_file_is_saved_more_than_once(stack: Stack, port: int, edit: Edit) -> None:
+    """The edit is undone and made again: some reloaders lose a file that was replaced once."""
+    file = stack.folder / edit.file
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(edit.new, edit.old), encoding="utf-8")
+    docker.until(lambda: get(port, edit.path), lambda said: said and edit.seen not in said, timeout=EDIT_TIMEOUT)
+    file.write_text(text, encoding="utf-8")
+    arrives(port, edit)
 
 
 @contextmanager
@@ -331,5 +343,5 @@ def get(port: int, path: str, body: bytes | None = None) -> str:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
         with direct.open(request, timeout=10) as answer:
             return str(answer.read().decode())
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, OSError, http.client.HTTPException):  # a file replaced meanwhile
         return ""
