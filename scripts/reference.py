@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import typer
-
 from devenv import errors
+from devenv.cli import usage
 from devenv.cli.app import HELP, app
 from devenv.config.shapes import X_DEVENV
 from devenv.config.user import UserSettings
@@ -37,7 +36,7 @@ SETTINGS = {
     ),
     "snapshots_total": ('a size, such as `"20 GB"`', "What all snapshots may take."),
 }
-SHARED = ("file", "project_name", "profile", "output", "quiet")
+SHARED = ("file", "project_name", "profile", "output", "quiet", "verbose")
 
 
 def pages() -> dict[str, str]:
@@ -47,7 +46,7 @@ def pages() -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    group: Any = typer.main.get_command(app)
+    group: Any = usage.tree(app)
     yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
     yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
     yield from ("", "## Common options", "", "Before or after the command; `--version` stands alone.", "")
@@ -98,9 +97,10 @@ def _options(options: Iterable[Any]) -> Iterator[str]:
     for one in options:
         spellings = ", ".join(f"`{name}`" for name in [*sorted(one.opts, key=len), *one.secondary_opts])
         more = ["May be repeated." if one.multiple and "may be repeated" not in (one.help or "") else ""]
-        if not one.is_flag and one.default and isinstance(one.default, str | int | float):
+        takes_value = not one.is_flag and not one.count
+        if takes_value and one.default and isinstance(one.default, str | int | float):
             more.append(f"Default: {f'{one.default:g}' if isinstance(one.default, float) else one.default}.")
-        value = "" if one.is_flag else f" `{_value(one)}`"
+        value = f" `{_value(one)}`" if takes_value else ""
         yield f"| {spellings}{value} | {_cell(' '.join(filter(None, (one.help or '', *more))))} |"
 
 
