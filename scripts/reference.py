@@ -56,7 +56,8 @@ def _commands() -> Iterator[str]:
         if not command.hidden:
             yield from _command(f"devenv {name}", command, "##")
     yield from ("", "## Exit codes", "", "| code | |", "|---|---|", "| 0 | Done. |")
-    kinds: list[type[errors.DevenvError]] = [errors.DevenvError, *errors.DevenvError.__subclasses__()]
+    below = (kind for kind in errors.DevenvError.__subclasses__() if kind.__module__ == errors.__name__)
+    kinds: list[type[errors.DevenvError]] = [errors.DevenvError, *below]
     for kind in kinds:
         said = "Failed." if kind is errors.DevenvError else (inspect.getdoc(kind) or "").partition("\n")[0]
         yield f"| {kind.exit_code} | {said} |"
