@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devenv.cli import options
 from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
 from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.lifecycle.options import Options
+    from devenv.ui.console import Console
 
 AUTO = "auto"
 Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
@@ -53,6 +57,7 @@ def up(
         list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Allow the project's hooks on this machine.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain lines on a terminal, too.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
     if math.isnan(timeout):  # it is not less than the least
@@ -87,10 +92,25 @@ def up(
         trust=trust,
     )
     window = options.console(output, quiet=quiet)
+    plain = no_ui or detach or quiet or output is Output.JSON
     try:
-        raise typer.Exit(anyio.run(workflow, chosen, window.emit))
+        raise typer.Exit(anyio.run(workflow, chosen, window.emit) if plain else anyio.run(_shown, chosen, window))
     finally:
         window.close()
+
+
+async def _shown(chosen: Options, window: Console) -> int:
+    """The run's exit code; in the live view where somebody looks at a terminal."""
+    from devenv.lifecycle.ahead import up as workflow  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.ui.live import Live, is_wanted  # noqa: PLC0415 - as above
+
+    if not is_wanted():
+        return await workflow(chosen, window.emit)
+    from devenv.lifecycle.helm import Helm  # noqa: PLC0415 - as above
+
+    view = Live(window)
+    view.helm = helm = Helm(view.learn, view.settled, view.leave)
+    return await view.run(lambda: workflow(chosen, view.emit, helm))
 
 
 def down(

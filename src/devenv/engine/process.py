@@ -7,7 +7,7 @@ import functools
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -114,6 +114,36 @@ async def _started(
             if not is_over:
                 await _end(process)
             await process.aclose()
+
+
+async def foreground(argv: Sequence[str]) -> int:
+    """The exit code of a child that has our terminal for itself until it ends, and with it what Ctrl-C means.
+
+    Raises EngineError where the program is not there.
+    """
+    with _job_control() as ours:
+        try:
+            child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
+        except FileNotFoundError as error:
+            raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
+        try:
+            os.tcsetpgrp(0, child.pid)
+            os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
+            return await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
+        finally:
+            if child.returncode is None:
+                child.terminate()
+            os.tcsetpgrp(0, ours)
+
+
+@contextlib.contextmanager
+def _job_control() -> Iterator[int]:
+    """Our own process group, which may take the terminal back from another one meanwhile."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        yield os.getpgrp()
+    finally:
+        signal.signal(signal.SIGTTOU, before)
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -37,7 +37,7 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
     """Where the containers' TCP ports are; on a remote engine nobody can ask, and each port counts as a URL."""
     listed = ((port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports)
     found = sorted(listed, key=lambda one: one[:2])
-    far = None if endpoint.startswith("unix://") else urlsplit(endpoint).hostname or "localhost"
+    far = _far(endpoint)
     hosts = [(far or reached(ip), port) for port, ip, *_ in found]
     answers = [_Answer.HTTP for _ in hosts] if far else await each(_asked, hosts)
     urls, refused = dict[str, None](), dict[str, None]()
@@ -49,6 +49,15 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
         if answer is _Answer.REFUSED and health == "healthy":
             refused[_at(*at)] = None
     return Addresses(tuple(urls), tuple(ports[key] for key in sorted(ports)), tuple(refused))
+
+
+def url(ip: str, port: int, endpoint: str) -> str:
+    """Where a port would be, published on that address of the engine, if it speaks HTTP."""
+    return _url(_far(endpoint) or reached(ip), port)
+
+
+def _far(endpoint: str) -> str | None:
+    return None if endpoint.startswith("unix://") else urlsplit(endpoint).hostname or "localhost"
 
 
 def _at(host: str, port: int) -> str:

@@ -49,6 +49,7 @@ class Observer:
     on_return: OnReturn
     examiner: Callable[[], Examiner]
     scene: Scene = field(default_factory=Scene)
+    stopped: set[str] = field(default_factory=set)  # services that somebody asked to stop: no failure, and not over
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _moved: anyio.Event = field(default_factory=anyio.Event)
     _told: dict[str, Standing] = field(default_factory=dict)
@@ -165,7 +166,7 @@ class Observer:
 
     def _over(self) -> bool:
         found = self.standings()
-        again = self._losses.is_lost or any(c.state == "restarting" for c in self.scene.containers)
+        again = self._losses.is_lost or self.stopped or any(c.state == "restarting" for c in self.scene.containers)
         return bool(found) and not again and all(s.phase in ENDED for s in found)
 
     def standings(self) -> tuple[Standing, ...]:
@@ -271,6 +272,7 @@ class Observer:
         unasked = [c for c in self.scene.of(standing.service) if c.exit_code not in (0, *ASKED)]
         lasted = max((now - self._begun.get(c.key, now) for c in unasked), default=0.0)
         is_new = standing.service not in self._mourned or lasted >= LASTING
+        unasked = [] if standing.service in self.stopped else unasked
         return bool(unasked) and is_new and (self._is_up or standing.service in optional(self.project))
 
     async def _mourn(self, standing: Standing) -> None:

@@ -87,6 +87,10 @@ class Keeper:
         if self._corridor is not None:
             await self._corridor.drop(container_id)
 
+    def pending(self) -> dict[str, int]:
+        """Service -> how many saved files are on their way to it."""
+        return {} if self._corridor is None else self._corridor.pending()
+
     def open(self) -> None:
         """From now on saves are carried out; until then they only gather."""
         if self._corridor is not None:

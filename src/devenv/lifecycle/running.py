@@ -18,7 +18,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine.api import Engine
 from devenv.engine.compose import VerbError
-from devenv.errors import ConfigError, DevenvError, EngineError, StateError
+from devenv.errors import ConfigError, DevenvError, EngineError, StateError, UsageError
 from devenv.images import builds
 from devenv.images.supply import supply
 from devenv.lifecycle import difference
@@ -222,6 +222,36 @@ class Running:
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
 
+    async def restart(self, service: str) -> None:
+        """The service's containers restarted, or started where they had ended. Raises UsageError as `stop`."""
+        began = time.monotonic()
+        async with self._turns[service]:
+            containers = self._asked_for(service, "restart")
+            self.observer.stopped.discard(service)
+            async with self._restarting(containers):
+                await each(self.engine.restart, containers)
+        self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
+
+    async def stop(self, service: str) -> None:
+        """The service's containers stopped until somebody starts them again.
+
+        Raises UsageError for what others have started, or where there is none.
+        """
+        async with self._turns[service]:
+            containers = self._asked_for(service, "stop")
+            self.observer.stopped.add(service)
+            await each(self.engine.stop, containers)
+        self.emit(Notice(f"{service} is stopped"))
+
+    def _asked_for(self, service: str, verb: str) -> Sequence[Container]:
+        containers = self.observer.scene.of(service)
+        if not containers:
+            raise UsageError(f"{service} has no container yet")
+        if not all(c.ours for c in containers):
+            said = f"{service} is left alone: not devenv, but plain Compose or Docker made its container"
+            raise UsageError(said, hint=f"docker compose {verb} {service}")
+        return containers
+
     async def recreate(self, service: str, cause: str) -> None:
         """The service's containers made anew from the image that is there, the tree's files in them."""
         began = time.monotonic()
@@ -242,6 +272,7 @@ class Running:
         self.emit(Notice(f"the engine was away; started again: {', '.join(names)}"))
 
     async def _replace(self, service: str) -> None:
+        self.observer.stopped.discard(service)
         old = self.observer.scene.of(service)
         async with self._ending(old):
             scene = await self._remake((service,), force=True)

@@ -16,9 +16,13 @@ LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ending:
-    """Remembers the signal that ended the run, and cancels what runs in the innermost `scope` then."""
+    """Remembers the signal that ended the run, and cancels what runs in the innermost `scope` then.
 
-    def __init__(self) -> None:
+    `told` is called first of all, at each signal.
+    """
+
+    def __init__(self, told: Callable[[], object] = lambda: None) -> None:
+        self._told = told
         self.signal: signal.Signals | None = None
         self.hurry = anyio.Event()
         self._scope: anyio.CancelScope | None = None
@@ -52,6 +56,7 @@ class Ending:
         with anyio.open_signal_receiver(*LISTENED) as signals:
             task_status.started()
             async for sign in signals:
+                self._told()
                 first = self.signal is None
                 self.signal = self.signal or sign
                 if self._skip is not None and not self._skip.is_set():

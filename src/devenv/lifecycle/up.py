@@ -21,6 +21,7 @@ from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.consent import require_trust, weigh
 from devenv.lifecycle.guardian import Guardian
+from devenv.lifecycle.helm import Helm, cast
 from devenv.lifecycle.hooks import Hooks
 from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
 from devenv.lifecycle.options import Options
@@ -42,23 +43,25 @@ PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
 
 
-async def up(options: Options, emit: Emit) -> int:
+async def up(options: Options, emit: Emit, helm: Helm | None = None) -> int:
     """The exit code of a run that has ended, by itself or by a signal, and that was cleaned up after.
+
+    `helm`: somebody watches it, and may ask for more than its end.
 
     Raises DevenvError for what failed; that run is cleaned up after as well.
     """
-    ending = Ending()
+    ending = Ending(helm.ended) if helm else Ending()
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(ending.listen)
-            code = await _up(options, emit, ending)
+            code = await _up(options, emit, ending, helm)
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first(group) from None
     return code
 
 
-async def _up(options: Options, emit: Emit, ending: Ending) -> int:
+async def _up(options: Options, emit: Emit, ending: Ending, helm: Helm | None) -> int:
     began = time.monotonic()
     record = Record(emit, time.monotonic)
     emit = record.emit
@@ -74,7 +77,7 @@ async def _up(options: Options, emit: Emit, ending: Ending) -> int:
             run = Run(engine.endpoint.host, loaded.project.name)
             await _cleaned(run, emit)
             stack.enter_context(run.lock(wait=LOOKED_AT))
-            ascent = Ascent(options, emit, ending, loaded, engine, run, began, record)
+            ascent = Ascent(options, emit, ending, loaded, engine, run, began, record, helm)
         return ending.exit_code if ascent is None else await ascent.go()
 
 
@@ -99,6 +102,7 @@ class Ascent:
     run: Run
     began: float
     record: Record
+    helm: Helm | None = None
     ledger: Ledger | None = None
     guardian: Guardian | None = None
     stage: Stage | None = None
@@ -137,6 +141,8 @@ class Ascent:
         try:
             with self.ending.scope():
                 async with anyio.create_task_group() as tasks:
+                    if self.helm is not None:
+                        tasks.start_soon(self.helm.serve, lambda: self.running, self.emit)
                     await self._rise(tasks)
                     await self._stay(tasks)
                     tasks.cancel_scope.cancel()
@@ -186,8 +192,25 @@ class Ascent:
                 return await running.reload(tasks, loaded, files)
 
             tasks.start_soon(Reload(self.options.selection, self.loaded, self.emit, act).run)
-        await running.observer.until_over()
+        if self.helm is None:
+            await running.observer.until_over()
+        elif await self._is_detached(self.helm, running):
+            self.options = replace(self.options, detach=True)
+            return
         self.failed = any(standing.phase in BAD for standing in running.observer.standings())
+
+    async def _is_detached(self, helm: Helm, running: Running) -> bool:
+        """Whether somebody wants it to go on without us; False where it is over before."""
+        async with anyio.create_task_group() as tasks:
+
+            async def over() -> None:
+                await running.observer.until_over()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(over)
+            await helm.detached.wait()
+            tasks.cancel_scope.cancel()
+        return helm.detached.is_set()
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
@@ -214,6 +237,8 @@ class Ascent:
             earlier, scene = None, await self.engine.scene(project.name)
         stage = Stage(self.loaded, names, await look(self.engine, scene))
         self.stage = await published(stage, self.options, self.engine, scene)
+        if self.helm is not None:
+            self.helm.learn(cast(self.stage))
         if self.stage.is_narrowed:
             where = " and ".join(self.stage.addresses)
             self.emit(Notice(f"ports are published on {where} only; --lan opens them to the network"))

@@ -146,7 +146,7 @@ class Rebuilt(Event):
 
     event: ClassVar[str] = "rebuilt"
     service: str
-    cause: Annotated[str, "the file that changed"]
+    cause: Annotated[str, "the file that changed; empty where somebody asked for it"]
     seconds: float
 
 
@@ -156,7 +156,7 @@ class Restarted(Event):
 
     event: ClassVar[str] = "restarted"
     service: str
-    cause: Annotated[str, "the file that changed"]
+    cause: Annotated[str, "the file that changed; empty where somebody asked for it"]
     ms: float
 
 

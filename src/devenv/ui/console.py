@@ -58,6 +58,11 @@ class Console:
         """Lines of these services may come: room for their names before each."""
         self._width = max(self._width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
 
+    @property
+    def colour(self) -> bool:
+        """Whether there are colours."""
+        return self._colour
+
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if isinstance(event, e.Traced):

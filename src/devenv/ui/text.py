@@ -48,6 +48,8 @@ BUILD_STEP = re.compile(r"#\d+ (\[(?!(?:\S+ )?internal\]).+)")
 def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
     bare = ESCAPES.sub("", line).replace("\t", "    ")
+    if bare.isascii() and bare.isprintable():
+        return bare
     return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs") or c == "\u200d")
 
 
@@ -81,9 +83,9 @@ def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event 
         case e.Synced():
             return _synced(event)
         case e.Rebuilt(service, cause, seconds):
-            return f"{service} rebuilt in {seconds:.1f} s ({cause} changed)"
+            return f"{service} rebuilt in {seconds:.1f} s{_because(cause)}"
         case e.Restarted(service, cause, ms):
-            return f"{service} restarted in {_took(ms)} ({cause} changed)"
+            return f"{service} restarted in {_took(ms)}{_because(cause)}"
         case e.Reloaded():
             return _reloaded(event)
         case e.Executed(service, command, exit_code, output):
@@ -200,6 +202,10 @@ def _reloaded(event: e.Reloaded) -> str:
     said = [f"{name} {verb}" for verb, names in done.items() for name in names]
     said += ["new watch rules"] if event.rules and not said else []
     return f"{', '.join(event.files)} changed: {', '.join(said) or 'all runs as before'} ({event.seconds:.1f} s)"
+
+
+def _because(cause: str) -> str:
+    return f" ({cause} changed)" if cause else ""
 
 
 def _took(ms: float) -> str:

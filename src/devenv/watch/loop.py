@@ -161,6 +161,11 @@ class Corridor:
         for lane in self.lanes.values():
             lane.open()
 
+    def pending(self) -> dict[str, int]:
+        """Service -> how many paths are saved and not in its containers yet; those of none are left out."""
+        counts = {name: len(lane.waiting) + len(lane.failed) for name, lane in self.lanes.items()}
+        return {name: count for name, count in counts.items() if count}
+
     async def drop(self, container_id: str) -> None:
         """The container is not served any more."""
         for lane in self.lanes.values():

@@ -1,0 +1,199 @@
+"""The live view of `up`: a terminal around the pure state and screen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from devenv.concurrent import first
+from devenv.model import events as e
+from devenv.model.live import Fact, Wish
+from devenv.ui import keys
+from devenv.ui.console import Console
+from devenv.ui.screen import screen
+from devenv.ui.state import State
+from devenv.ui.terminal import Terminal
+
+FRAME = 1 / 15  # seconds between two drawings, at least,
+REST = 4.0  # and so many times what one took
+TICK = 10.0  # seconds after which ages may read differently
+BUSY_TICK = 1.0
+REPLAYED = 20  # lines of the log that stay to be read where a run failed
+CANNOT_RUN = (126, 127)
+DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
+
+
+class Helm(Protocol):
+    """Whoever carries out what is asked."""
+
+    def ask(self, wish: Wish) -> None:
+        """It is wanted."""
+
+    async def shell(self, container: str) -> int:
+        """The exit code of a shell on the terminal."""
+
+
+class Live:
+    """Shows a run on the terminal until its way down begins; what is told from then on goes to the console."""
+
+    def __init__(self, console: Console) -> None:
+        self.state = State()
+        self.helm: Helm | None = None
+        self._console = console
+        self._terminal = Terminal(colour=console.colour)
+        self._stirred = anyio.Event()
+        self._is_over = False
+        self._is_away = False  # the terminal is a shell's, for now
+
+    async def run(self, work: Callable[[], Awaitable[int]]) -> int:
+        """What the work returns, or raises. The terminal is as before, whatever happened."""
+        code = 1
+        try:
+            self._terminal.enter()
+            async with anyio.create_task_group() as tasks:
+                for task in (self._draw, self._read, self._obey):
+                    tasks.start_soon(task)
+                code = await work()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            self.leave(failed=True)
+            raise first(group) from None
+        except BaseException:
+            self.leave(failed=True)
+            raise
+        finally:
+            self.leave()
+        return code
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def emit(self, event: e.Event) -> None:
+        """Tell one event."""
+        if isinstance(event, DOWN) or (isinstance(event, e.Step) and event.name == "before_down"):
+            self.leave(failed=isinstance(event, e.Stopping) and event.reason in ("error", "done"))
+        if self._is_over:
+            self._console.emit(event)
+        else:
+            self.state.tell(event, time.monotonic())
+            self._stirred.set()
+
+    def learn(self, fact: Fact) -> None:
+        """Tell one fact."""
+        self.state.learn(fact)
+        self._stirred.set()
+
+    def settled(self, service: str, why: str) -> None:
+        """A wish was carried out, or was not, because of that."""
+        self.state.refused(service, why)
+        self._stirred.set()
+
+    def leave(self, *, failed: bool = False) -> None:
+        """The terminal is as it was, once and for all; where the run failed, with the last lines of its log."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._terminal.leave()
+        if failed:
+            for line in self.state.log.recent(REPLAYED):
+                if line.service:
+                    self._console.emit(e.Log(line.service, line.raw))
+                else:
+                    self._console.line(line.text)
+        elif self.state.is_detaching and self.state.ready:
+            self._console.emit(self.state.ready)
+            self._console.emit(e.Notice("left running", "devenv down"))
+
+    # --- drawing --------------------------------------------------------------------------------------------------
+
+    async def _draw(self) -> None:
+        while not self._is_over:
+            self._stirred = anyio.Event()
+            began = time.perf_counter()
+            self._draw_once()
+            took = time.perf_counter() - began
+            await anyio.sleep(max(FRAME, REST * took))
+            calm = self.state.step is None and self.state.progress.is_empty
+            with anyio.move_on_after(TICK if calm else BUSY_TICK):
+                await self._stirred.wait()
+
+    def _draw_once(self) -> None:
+        if not self._is_over and not self._is_away:
+            self._terminal.draw(screen(self.state, *self._terminal.size(), time.monotonic()))
+
+    # --- keys and signals -----------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        rest = b""
+        while not self._is_over:
+            await anyio.wait_readable(0)
+            try:
+                data = b"" if self._is_over else os.read(0, 4096)
+            except OSError:
+                data = b""
+            if not data:  # the terminal has gone, or is somebody else's
+                return
+            typed, rest = keys.parse(rest + data)
+            for key in typed:
+                if wish := self.state.press(key):
+                    await self._grant(wish)
+            self._stirred.set()
+
+    async def _grant(self, wish: Wish) -> None:
+        match wish.verb:
+            case "quit":
+                signal.raise_signal(signal.SIGINT)
+            case "shell":
+                await self._shell(wish.service)
+            case "open":
+                await self._open(wish.service)
+            case _:
+                assert self.helm is not None  # noqa: S101 - it came with the work
+                self.helm.ask(wish)
+
+    async def _shell(self, container: str) -> None:
+        assert self.helm is not None  # noqa: S101 - as above
+        self._is_away = True
+        self._terminal.leave()
+        try:
+            code = await self.helm.shell(container)
+        finally:
+            self._is_away = False
+            if not self._is_over:
+                self._terminal.enter()
+        self.state.note = "no shell in that container" if code in CANNOT_RUN else ""
+
+    async def _open(self, url: str) -> None:
+        import webbrowser  # noqa: PLC0415 - only for those who ask
+
+        graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
+        if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
+            self.state.note = f"no browser here: {url}"
+
+    async def _obey(self) -> None:
+        """Another size, and Ctrl-Z."""
+        with anyio.open_signal_receiver(signal.SIGWINCH, signal.SIGTSTP) as signals:
+            async for sign in signals:
+                if sign == signal.SIGTSTP:
+                    self._suspend()
+                self._terminal.forget()
+                self._draw_once()
+
+    def _suspend(self) -> None:
+        """Stopped, with the terminal as it was, until somebody wants us back."""
+        had = self._terminal.is_entered
+        self._terminal.leave()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if had and not self._is_over:
+            self._terminal.enter()
+
+
+def is_wanted() -> bool:
+    """Whether there is somebody to look: a terminal for input and output that can do it, and no CI."""
+    terminals = os.isatty(0) and os.isatty(1)
+    return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")

@@ -1,0 +1,173 @@
+"""What was printed, of all services in one order: bounded, filtered, searched for errors. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from devenv.ui.text import clean
+
+LONGEST = 4000  # characters of a line
+BUDGET = 8_000_000  # characters of all that is kept
+KEPT = 20_000  # lines of all that is kept
+SHOWN = 10_000  # lines that one can scroll through
+OVERHEAD = 100  # what a line costs beside its characters
+BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|\w(?:Error|Exception)\b"
+LEVELS = {
+    "error": re.compile(BAD_WORDS, re.IGNORECASE),
+    "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE),
+}
+NO_ERROR = re.compile(r"\b(?:no|0|zero|without)\s+(?:errors?|exceptions?)\b", re.IGNORECASE)
+OURS = ""  # the service of what devenv itself says
+
+
+class Line(NamedTuple):
+    """One line as it was printed, in its place among all."""
+
+    number: int
+    service: str
+    raw: str
+    level: str = ""  # where it is known; else `level` reads it
+
+    @property
+    def text(self) -> str:
+        """The line as it may be shown."""
+        return clean(self.raw).rstrip()
+
+
+def level(line: Line) -> str:
+    """`error`, `warn` or nothing, as its words say."""
+    if line.level:
+        return line.level
+    text = NO_ERROR.sub("", line.raw[:LONGEST])
+    return next((name for name, pattern in LEVELS.items() if pattern.search(text)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a line must have: every word, of one of the services, of the level. `fault` says what cannot be read."""
+
+    typed: str = ""
+    words: tuple[str, ...] = ()
+    patterns: tuple[re.Pattern[str], ...] = ()
+    services: tuple[str, ...] = ()
+    level: str = ""
+    fault: str = ""
+
+    def takes(self, line: Line) -> bool:
+        """Whether the line is shown."""
+        if self.services and not any(line.service.startswith(name) for name in self.services):
+            return False
+        if self.level and level(line) not in (("error", "warn") if self.level == "warn" else (self.level,)):
+            return False
+        if not (self.words or self.patterns):
+            return True
+        text = line.text
+        low = text.lower()
+        return all(word in low for word in self.words) and all(pattern.search(text) for pattern in self.patterns)
+
+
+def parse(typed: str) -> Filter:
+    r"""The filter that was typed: `text`, `/regex/`, `@service`, `level:error`; all of them must hold.
+
+    A regular expression goes to the last slash and may hold spaces.
+    """
+    fault, patterns, rest = "", [], typed
+    if found := re.search(r"(?:^|\s)/(.*)/(?=\s|$)", typed):
+        rest = f"{typed[: found.start()]} {typed[found.end() :]}"
+        try:
+            patterns = [re.compile(found[1], re.IGNORECASE)]
+        except (re.error, OverflowError, RecursionError) as error:
+            fault = f"not a regular expression: {error}"
+    words, services, wanted = [], [], ""
+    for word in rest.split():
+        if word.startswith("@"):
+            services += [word[1:]] if word[1:] else []
+        elif word.startswith("level:"):
+            asked = word.removeprefix("level:").lower()
+            wanted = next((name for name in LEVELS if asked and name.startswith(asked[:4])), "")
+            fault = fault or ("" if wanted else "level: is error or warn")
+        else:
+            words.append(word.lower())
+    return Filter(typed.strip(), tuple(words), tuple(patterns), tuple(services), wanted, fault)
+
+
+class Logbook:
+    """Lines by service, the oldest of the loudest service dropped first, and those that the filter lets through."""
+
+    def __init__(self) -> None:
+        self.filter = Filter()
+        self.shown: deque[Line] = deque(maxlen=SHOWN)
+        self.number = 0
+        self._kept: dict[str, deque[Line]] = {}
+        self._sizes: dict[str, int] = {}
+        self._size = self._count = 0
+
+    def add(self, service: str, raw: str, level: str = "") -> None:
+        """One more line."""
+        self.number += 1
+        line = Line(self.number, service, raw[:LONGEST], level)
+        self._kept.setdefault(service, deque()).append(line)
+        cost = len(line.raw) + OVERHEAD
+        self._sizes[service] = self._sizes.get(service, 0) + cost
+        self._size += cost
+        self._count += 1
+        while self._size > BUDGET or self._count > KEPT:
+            self._drop()
+        if self.filter.takes(line):
+            self.shown.append(line)
+
+    def _drop(self) -> None:
+        loudest = max(self._sizes, key=lambda name: self._sizes[name])
+        cost = len(self._kept[loudest].popleft().raw) + OVERHEAD
+        self._sizes[loudest] -= cost
+        self._size -= cost
+        self._count -= 1
+
+    def narrow(self, chosen: Filter) -> None:
+        """From now on only what this filter lets through is shown, of what is kept too."""
+        self.filter = chosen
+        self.shown = deque(filter(chosen.takes, self._all()), maxlen=SHOWN)
+
+    def _all(self) -> Iterator[Line]:
+        return heapq.merge(*self._kept.values(), key=lambda line: line.number)
+
+    def recent(self, count: int) -> list[Line]:
+        """The last so many lines, whatever the filter."""
+        return list(self._all())[-count:]
+
+    def above(self, number: int | None) -> Iterator[Line]:
+        """What is shown, from that line on upwards; from the last one where there is none."""
+        for line in reversed(self.shown):
+            if number is None or line.number <= number:
+                yield line
+
+    @property
+    def newest(self) -> int | None:
+        """The number of the last line that is shown."""
+        return self.shown[-1].number if self.shown else None
+
+    def below(self, number: int) -> int:
+        """How many lines are shown after that one."""
+        count = 0
+        for line in reversed(self.shown):
+            if line.number <= number:
+                break
+            count += 1
+        return count
+
+    def step(self, number: int | None, lines: int) -> int | None:
+        """The line that is so many below (above where negative) that one; None where that is the last or beyond."""
+        if not self.shown:
+            return None
+        place = len(self.shown) - 1 - (0 if number is None else self.below(number)) + lines
+        return None if place >= len(self.shown) - 1 else self.shown[max(place, 0)].number
+
+    def last(self, wanted: Callable[[Line], bool], before: int | None = None) -> int | None:
+        """The number of the last shown line, above that one, that is wanted; None where there is none."""
+        found = (line.number for line in self.above(None if before is None else before - 1) if wanted(line))
+        return next(found, None)

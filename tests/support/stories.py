@@ -1,0 +1,119 @@
+"""What the live view is shown with where no engine is there: facts and events of projects of two and of fifty services.
+
+Run as a program, it tells a story to a view on its own terminal and stays until the view is told to end.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import anyio
+
+from devenv.model import events as e
+from devenv.model.graph import Graph, Node
+from devenv.model.live import Cast, Fact, Vitals, Wish
+from devenv.model.project import Condition, Dependency
+from devenv.ui.console import Console
+from devenv.ui.live import Live
+
+Told = e.Event | Fact
+MB = 2**20
+WORDS = ("api", "auth", "billing", "cache", "cart", "db", "edge", "feed", "geo", "hooks")
+
+
+def two() -> Iterator[Told]:
+    """A page and its database, up, with a sync and an error in the log."""
+    needs = (Dependency("db", Condition.HEALTHY),)
+    graph = Graph("shop", (Node("db", ports=("5432",)), Node("web", needs, ("8080:80",))))
+    yield Cast(graph, frozenset({"web"}))
+    yield e.Step("start", "begin")
+    for name in ("db", "web"):
+        yield e.ServiceState(name, "healthy")
+    yield e.Step("healthy", "end", seconds=3.2)
+    yield Vitals("db", "c1", (), 1.0, 61 * MB)
+    yield Vitals("web", "c2", ("http://localhost:8080/",), 12.0, 184 * MB, restarts=1)
+    yield e.Ready("shop", ("http://localhost:8080/",), 4.2)
+    yield e.Log("db", "ready to accept connections")
+    yield e.Log("web", "\x1b[32mGET\x1b[0m /items 200 in 12 ms \x1b]0;owned\x07")
+    yield e.Log("web", "Error: connect ECONNREFUSED 127.0.0.1:9999", "stderr")
+    yield e.Log("web", "    at Socket.emit (node:events:518:28) " + "and so on " * 8)
+    yield e.Synced("web", 2, 0, 900, 13.0, ("src/app.js", "src/style.css"))
+
+
+def waiting() -> Iterator[Told]:
+    """The same on its way up: a build, a pull, and a database that is not healthy."""
+    yield from list(two())[:1]
+    yield e.ImageState("postgres:16", "pulling", "3 of 8 layers, 12 of 40 MB")
+    yield e.Step("build", "begin")
+    for line in (
+        "#1 [internal] load build definition", "#5 [web 1/3] FROM node:22", "#5 CACHED",
+        "#6 [web 2/3] COPY . .", "#6 DONE 0.2s", "#7 [web 3/3] RUN npm ci", "#7 1.2 added 12 packages",
+    ):  # fmt: skip
+        yield e.Step("build", "detail", line)
+    yield e.ServiceState("db", "starting", "waits for its health check")
+    yield e.ServiceState("web", "created", "waits for db to be healthy")
+    yield e.Waiting("db", "waits for its health check", 15.0, ("web",), "starting", "connection refused")
+
+
+def failed() -> Iterator[Told]:
+    """A rebuild that failed: its step stays open."""
+    yield from two()
+    yield e.Step("rebuild", "begin", "web: package.json changed")
+    for line in ("#6 [web 2/3] COPY . .", "#6 DONE 0.2s", "#7 [web 3/3] RUN npm ci", "#7 1.2 npm error code E404",
+                 "#7 1.2 npm error 404 not found: lefft-pad", "#7 ERROR: process did not complete"):  # fmt: skip
+        yield e.Step("build", "detail", line)
+    yield e.Problem("the build of `web` failed: `RUN npm ci` ended with exit code 1", service="web")
+
+
+def fifty() -> Iterator[Told]:
+    """Fifty services, one of them failed and one on its way."""
+    names = [f"{WORDS[i % 10]}-{i // 10}" for i in range(50)]
+    yield Cast(Graph("galaxy", tuple(Node(name) for name in names)), frozenset(names))
+    for index, name in enumerate(names):
+        yield e.ServiceState(name, "healthy" if index % 3 else "started")
+        urls = (f"http://localhost:{8000 + index}/",) if index % 2 else ()
+        yield Vitals(name, f"c{index}", urls, float(index % 7), (20 + index) * MB)
+    yield e.Ready("galaxy", ("http://localhost:8001/",), 31.0)
+    yield e.ServiceState("auth-0", "exited", "exit code 3")
+    yield e.ServiceState("db-2", "starting", "waits for its health check")
+    for index, name in enumerate(names * 2):
+        yield e.Log(name, f"request {index} handled")
+    yield e.Synced("api-0", 1, 0, 90, 9.0, ("api/main.py",))
+
+
+STORIES: dict[str, Callable[[], Iterator[Told]]] = {
+    "two": two, "waiting": waiting, "failed": failed, "fifty": fifty,
+}  # fmt: skip
+
+
+class Nobody:
+    """Takes every wish and does nothing."""
+
+    def ask(self, wish: Wish) -> None:
+        """It is forgotten."""
+
+    async def shell(self, container: str) -> int:
+        """There is none."""
+        return 127
+
+
+async def main(name: str) -> int:
+    """Tell the story, then wait for the end."""
+    view = Live(Console())
+    view.helm = Nobody()
+    with anyio.open_signal_receiver(2, 15) as signals:
+
+        async def work() -> int:
+            for told in STORIES[name]():
+                view.emit(told) if isinstance(told, e.Event) else view.learn(told)
+            async for sign in signals:
+                view.leave()
+                return 128 + sign
+            return 0
+
+        return await view.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(anyio.run(main, sys.argv[1]))
