@@ -1,10 +1,11 @@
-"""What the live view is shown with where no engine is there: facts and events of projects of two and of fifty services.
+"""What the live view is shown with where no engine is there: facts and events of projects with few and many services.
 
 Run as a program, it tells a story to a view on its own terminal and stays until the view is told to end.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -93,7 +94,7 @@ class Nobody:
     def ask(self, wish: Wish) -> None:
         """It is forgotten."""
 
-    async def shell(self, container: str) -> int:
+    async def shell(self, _container: str) -> int:
         """There is none."""
         return 127
 
@@ -102,7 +103,7 @@ async def main(name: str) -> int:
     """Tell the story, then wait for the end."""
     view = Live(Console())
     view.helm = Nobody()
-    with anyio.open_signal_receiver(2, 15) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
         async def work() -> int:
             for told in STORIES[name]():

@@ -35,7 +35,8 @@ def cut(text: str, cells: int) -> str:
     """As much of the text as fits, with an ellipsis where something is missing."""
     if width(text) <= cells:
         return text
-    return f"{next(pieces(text, cells - 1))}{ELLIPSIS}" if cells > 1 else ELLIPSIS[:cells]
+    begin = next(pieces(text, max(cells - 1, 1)))
+    return f"{begin}{ELLIPSIS}" if width(begin) < cells else ELLIPSIS[:cells]
 
 
 def fit(text: str, cells: int, *, right: bool = False) -> str:

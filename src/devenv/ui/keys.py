@@ -38,11 +38,9 @@ def parse(data: bytes) -> tuple[list[str], bytes]:
         size = _size(data[0])
         if len(data) < size:
             return found, data
-        character, data = data[:size].decode(errors="replace"), data[size:]
-        if character in CONTROLS:
-            found.append(CONTROLS[character])
-        elif character.isprintable():
-            found.append(character)
+        for character in data[:size].decode(errors="ignore"):
+            found += [CONTROLS.get(character, character)] if character in CONTROLS or character.isprintable() else []
+        data = data[size:]
     return found, b""
 
 

@@ -35,7 +35,7 @@ class Helm(Protocol):
     def ask(self, wish: Wish) -> None:
         """It is wanted."""
 
-    async def shell(self, container: str) -> int:
+    async def shell(self, container: str, /) -> int:
         """The exit code of a shell on the terminal."""
 
 

@@ -16,7 +16,7 @@ BUDGET = 8_000_000  # characters of all that is kept
 KEPT = 20_000  # lines of all that is kept
 SHOWN = 10_000  # lines that one can scroll through
 OVERHEAD = 100  # what a line costs beside its characters
-BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|\w(?:Error|Exception)\b"
+BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|(?-i:[a-z](?:Error|Exception)\b)"
 LEVELS = {
     "error": re.compile(BAD_WORDS, re.IGNORECASE),
     "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE),

@@ -102,7 +102,7 @@ class State:
                 self.progress.image(event)
             case e.ServiceState(name, state, detail):
                 row = self._service(name)
-                row.state, row.detail = state, detail
+                row.state, row.detail = state, text.clean(detail)
                 if state in (*GOOD, *BAD):
                     row.waiting = None
                     self._say(event, "error" if state in BAD else "info")
@@ -138,7 +138,7 @@ class State:
             name = event.detail.partition(":")[0]
             if name in self.services:
                 begins = event.state == "begin"
-                self.services[name].busy = f"rebuilding{event.detail[len(name) :]}" if begins else ""
+                self.services[name].busy = f"rebuilding{text.clean(event.detail[len(name) :])}" if begins else ""
             self.progress.over() if event.state == "end" else self.progress.clear()
         elif event.state == "detail":
             self.step_detail = text.clean(event.detail).strip()

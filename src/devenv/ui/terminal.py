@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devenv.ui.cells import Row, Span
+from devenv.ui.text import clean
 
 # The other screen, no cursor, and no wrapping: a row that is wider than we think stays one row.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
@@ -88,7 +89,7 @@ class Terminal:
 
     def _painted(self, span: Span) -> str:
         """The span's text, with its look; a link covers the text and none of the padding."""
-        text = span.text
+        text = span.text if span.text.isprintable() else clean(span.text)  # whatever came here by whatever way
         if span.link and self._links:
             bare = text.strip()
             text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)

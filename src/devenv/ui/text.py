@@ -50,7 +50,7 @@ def clean(line: str) -> str:
     bare = ESCAPES.sub("", line).replace("\t", "    ")
     if bare.isascii() and bare.isprintable():
         return bare
-    return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs") or c == "\u200d")
+    return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u200d")
 
 
 def clean_lines(text: str) -> str:
