@@ -5,6 +5,7 @@ Run as a program, it tells a story to a view on its own terminal and stays until
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Fact, Vitals, Wish
 from devenv.model.project import Condition, Dependency
+from devenv.ui import live
+from devenv.ui.cells import Row
 from devenv.ui.console import Console
 from devenv.ui.live import Live
 
@@ -88,6 +91,10 @@ STORIES: dict[str, Callable[[], Iterator[Told]]] = {
 }  # fmt: skip
 
 
+def _out_of_paint(*_: object) -> list[Row]:
+    raise ValueError("out of paint")
+
+
 class Nobody:
     """Takes every wish and does nothing."""
 
@@ -95,19 +102,26 @@ class Nobody:
         """It is forgotten."""
 
     async def shell(self, _container: str) -> int:
-        """There is none."""
+        """Words on the terminal, and no shell."""
+        print("this is the shell")  # noqa: T201 - as a shell would
         return 127
 
 
 async def main(name: str) -> int:
     """Tell the story, then wait for the end."""
-    view = Live(Console())
+    view, fault = Live(Console()), os.environ.get("STORY_FAULT")
     view.helm = Nobody()
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
         async def work() -> int:
             for told in STORIES[name]():
                 view.emit(told) if isinstance(told, e.Event) else view.learn(told)
+            if fault == "crash":
+                await anyio.sleep(0.5)
+                raise SystemExit(1)
+            if fault == "draw":
+                setattr(live, "screen", _out_of_paint)  # noqa: B010 - a name that it does not give away
+                view.learn(Vitals("db"))
             async for sign in signals:
                 view.leave()
                 return 128 + sign

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import fcntl
 import os
 import pty
 import re
 import secrets
 import select
+import struct
 import subprocess
+import termios
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import pyte
 
 from support import engine
 from support.cli import MARKER, processes_with
@@ -22,15 +28,20 @@ from support.cli import MARKER, processes_with
 class Terminal:
     """A session of its own, whose leader is the program; gone, with all that stems from it, when it is left."""
 
-    def __init__(self, *argv: str, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, *argv: str, cwd: Path, env: Mapping[str, str | None], size: tuple[int, int] | None = None
+    ) -> None:
         self.marker = secrets.token_hex(8)
         self.said = ""
         self._is_closed = False
         self._master, slave = pty.openpty()
+        if size is not None:
+            self.resize(*size)
+        environment = {**os.environ, **env, MARKER: self.marker}
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *argv],  # it is no group leader here, so it becomes the program itself
             cwd=cwd,
-            env={**os.environ, **env, MARKER: self.marker},
+            env={name: value for name, value in environment.items() if value is not None},
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -55,6 +66,20 @@ class Terminal:
         """As if somebody typed it; control characters too."""
         os.write(self._master, text.encode())
 
+    def resize(self, columns: int, rows: int) -> None:
+        """The window of another size; the program is told."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def mode(self) -> list[Any]:
+        """How the terminal is set: whether it echoes, and so on."""
+        return termios.tcgetattr(self._master)
+
+    def screen(self, columns: int, rows: int, since: int = 0) -> str:
+        """What stands on a screen of that size, from that character on of what was said."""
+        display = pyte.Screen(columns, rows)
+        pyte.Stream(display).feed(self.said[since:])
+        return "".join(f"{line.rstrip()}\n" for line in display.display)
+
     def until(self, pattern: str, *, timeout: float = 60, since: int = 0) -> None:
         """Returns once the program has said it, from that character on. AssertionError after the time."""
         wanted = re.compile(pattern, re.MULTILINE)
@@ -75,7 +100,8 @@ class Terminal:
         return processes_with(f"{MARKER}={self.marker}")
 
     def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         with contextlib.suppress(OSError):
             while not self._is_closed:
                 if select.select([self._master], [], [], 0.05)[0]:
-                    self.said += os.read(self._master, 65536).decode(errors="replace")
+                    self.said += decoder.decode(os.read(self._master, 65536))

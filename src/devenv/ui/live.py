@@ -80,17 +80,23 @@ class Live:
         if self._is_over:
             self._console.emit(event)
         else:
-            self.state.tell(event, time.monotonic())
-            self._stirred.set()
+            self._safely(lambda: self.state.tell(event, time.monotonic()))
 
     def learn(self, fact: Fact) -> None:
         """Tell one fact."""
-        self.state.learn(fact)
-        self._stirred.set()
+        self._safely(lambda: self.state.learn(fact))
 
     def settled(self, service: str, why: str) -> None:
         """A wish was carried out, or was not, because of that."""
-        self.state.refused(service, why)
+        self._safely(lambda: self.state.refused(service, why))
+
+    def _safely(self, change: Callable[[], object]) -> None:
+        """A mistake of ours ends the view, and not the run: it goes on in plain lines."""
+        try:
+            change()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.leave()
+            self._console.emit(e.Problem(f"the view has failed ({type(error).__name__}: {error}); this is a bug"))
         self._stirred.set()
 
     def leave(self, *, failed: bool = False) -> None:
@@ -113,9 +119,9 @@ class Live:
 
     async def _draw(self) -> None:
         while not self._is_over:
-            self._stirred = anyio.Event()
             began = time.perf_counter()
-            self._draw_once()
+            self._safely(self._draw_once)
+            self._stirred = anyio.Event()
             took = time.perf_counter() - began
             await anyio.sleep(max(FRAME, REST * took))
             calm = self.state.step is None and self.state.progress.is_empty
@@ -182,7 +188,7 @@ class Live:
                 if sign == signal.SIGTSTP:
                     self._suspend()
                 self._terminal.forget()
-                self._draw_once()
+                self._safely(self._draw_once)
 
     def _suspend(self) -> None:
         """Stopped, with the terminal as it was, until somebody wants us back."""

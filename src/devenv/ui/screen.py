@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from devenv.ui import graph, logbook
 from devenv.ui.cells import Row, Span, beside, cut, fit, pieces, row, width
-from devenv.ui.progress import Stair
+from devenv.ui.progress import Progress, Stair
 from devenv.ui.state import BAD, GOOD, Service, State, Sync
 from devenv.ui.text import BEGUN, LONG_MS, MARKS, clean
 
@@ -44,7 +44,7 @@ HINTS = (
 def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
     """Exactly `rows` rows, none wider than `columns`."""
     table = list(_table(state, columns, _most(rows), now)) if rows >= FEW else []
-    foot = [_status(state, columns, now), _hints(state, columns)][: max(rows - 1, 1)]
+    foot = [_status(state, columns), _hints(state, columns)][: max(rows - 1, 1)]
     head = [_header(state, columns, _hidden(state, columns, rows) if table else 0)] if rows >= FEW else []
     below = list(_progress(state, columns, now))
     room = rows - len(head) - len(table) - len(foot) - 1
@@ -88,12 +88,12 @@ def _hints(state: State, columns: int) -> Row:
     return (Span(next((hints for hints in HINTS if width(hints) <= columns), HINTS[-1]), "dim"),)
 
 
-def _status(state: State, columns: int, now: float) -> Row:
-    said, style = _doing(state, now)
+def _status(state: State, columns: int) -> Row:
+    said, style = _doing(state)
     return (Span(cut(said, columns), style),)
 
 
-def _doing(state: State, now: float) -> tuple[str, str]:  # noqa: PLR0911 - one return a thing to say
+def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thing to say
     """What is going on and why, the most pressing first; and its style."""
     busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
     if state.note:
@@ -101,7 +101,7 @@ def _doing(state: State, now: float) -> tuple[str, str]:  # noqa: PLR0911 - one 
     if busy:
         return f"{MARKS['starting']} {'; '.join(busy)}", "warn"
     if state.step is not None:
-        return f"{MARKS['starting']} {_step(state, now)}", "warn"
+        return f"{MARKS['starting']} {_step(state)}", "warn"
     if state.problem:
         return f"{MARKS['exited']} {state.problem}", "bad"
     late = _late(state)
@@ -120,14 +120,13 @@ def _doing(state: State, now: float) -> tuple[str, str]:  # noqa: PLR0911 - one 
     return f"{MARKS['healthy']} up after {state.ready.seconds:.1f} s; saved files arrive by themselves", "good"
 
 
-def _step(state: State, now: float) -> str:
+def _step(state: State) -> str:
     assert state.step is not None  # noqa: S101 - asked before
     if state.step.name in ("start", "healthy") and (late := _late(state)):
         return late
     said = BEGUN.get(state.step.name, state.step.name)
-    running = [step for step in state.progress.steps.values() if step.state == "running"]
-    if state.step.name == "build" and running:
-        return f"building [{running[-1].where}] {running[-1].what}{_since(running[-1].began, now)}"
+    if state.step.name == "build" and state.progress.steps:
+        return f"building: {_built(state.progress)}"
     if state.step.name == "images" and state.progress.pulls:
         return f"{said}: {_count(len(state.progress.pulls), 'image')} on the way"
     detail = state.step_detail or clean(state.step.detail)
@@ -402,16 +401,18 @@ def _progress(state: State, columns: int, now: float) -> Iterator[Row]:
             Span(f"{pull.state} {clean(reference)} "),
             Span(f"{bar}{pull.detail}", "dim"),
         )
-    ended = [step for step in progress.steps.values() if step.state in ("done", "cached")]
-    if progress.steps:
-        cached = sum(step.state == "cached" for step in ended)
-        word = "build failed" if progress.failed else "building"
-        mark = Span(f"{MARKS['exited']} ", "bad") if progress.failed else Span(f"{MARKS['starting']} ", "warn")
-        done = f": {_count(len(ended), 'step')} done{f', {cached} of them cached' if cached else ''}"
-        yield mark, Span(f"{word}{done}")
+    if progress.failed:
+        yield Span(f"{MARKS['exited']} ", "bad"), Span(f"build failed: {_built(progress)}")
     for step in progress.steps.values():
         if step.state in ("running", "failed"):
             yield from _stair(step, columns, now)
+
+
+def _built(progress: Progress) -> str:
+    """What is done of a build; the other steps stand above."""
+    ended = [step for step in progress.steps.values() if step.state in ("done", "cached")]
+    cached = sum(step.state == "cached" for step in ended)
+    return f"{_count(len(ended), 'step')} done{f', {cached} of them cached' if cached else ''}"
 
 
 def _stair(step: Stair, columns: int, now: float) -> Iterator[Row]:

@@ -69,10 +69,11 @@ def test_ages(seconds: float, said: str) -> None:
 # --- T3: what containers print ------------------------------------------------------------------------------------
 
 PIECES = (
-    "\x1b]0;title\x07", "\x1b]52;c;cm0gLXJm\x07", "\x1b]8;;file:///etc/passwd\x1b\\", "\x1b[2J", "\x1b[H", "\x1b[?1049l", "\x1b[6n",
-    "\x1b[?25h", "\x1bc", "\x1bP$q\x1b\\", "\x1b[31m", "\x1b[999;999H", "\x9b2J", "\x9d0;x\x9c", "\x90q\x9c", "\r", "\b", "\x07",
-    "\x00", "\x7f", "\x0e", "\x0f", "\x85", "\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\U000e0041", "\x1b", "\x1b[", "\x1b]",
-    "\u2028", "\u2029", "\n", "\v", "\f", "\udc80", "\x1b%G", "\x1b#8", "\x1b[5i", "\x1b[>c", "\x1b_x\x1b\\", "\x1b^x\x1b\\", "\x1b[201~",
+    "\x1b]0;title\x07", "\x1b]52;c;cm0gLXJm\x07", "\x1b]8;;file:///etc/passwd\x1b\\", "\x1b[2J", "\x1b[H", "\x1b[6n",
+    "\x1b[?1049l", "\x1b[?25h", "\x1bc", "\x1bP$q\x1b\\", "\x1b[31m", "\x1b[999;999H", "\x9b2J", "\x9d0;x\x9c",
+    "\x90q\x9c", "\r", "\b", "\x07", "\x00", "\x7f", "\x0e", "\x0f", "\x85", "\u202e", "\u2066", "\u200f",
+    "\u200b", "\ufeff", "\U000e0041", "\x1b", "\x1b[", "\x1b]", "\u2028", "\u2029", "\n", "\v", "\f", "\udc80",
+    "\x1b%G", "\x1b#8", "\x1b[5i", "\x1b[>c", "\x1b_x\x1b\\", "\x1b^x\x1b\\", "\x1b[201~",
 )  # fmt: skip
 OWN = re.compile(r"\x1b\[(?:\d*;?\d*H|[\d;]*m|K)|\x1b\]8;;(?:https?://[\w.:\[\]/-]*)?\x1b\\")
 
@@ -128,8 +129,9 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
 def test_what_is_going_on() -> None:
     """The status line has the step, and who is waited for, why, since when and who waits for that."""
     told = list(waiting())
-    assert lines(*told)[-2] == "◐ building [web 3/3] RUN npm ci"
-    assert lines(*told, now=61.5)[-2] == "◐ building [web 3/3] RUN npm ci 60 s"
+    assert lines(*told)[-2] == "◐ building: 2 steps done, 1 of them cached"
+    assert lines(*told)[-4:-2] == ["  ◐ [web 3/3] RUN npm ci", "      added 12 packages"]
+    assert lines(*told, now=61.5)[-4] == "  ◐ [web 3/3] RUN npm ci 60 s"
     told += [e.Step("build", "end", seconds=1.0), e.Step("healthy", "begin")]
     assert lines(*told)[-2] == "◐ waiting for db (its health check, 15 s, connection refused); then web"
     told += [e.Step("healthy", "end", seconds=1.0)]
@@ -209,8 +211,7 @@ def test_an_endless_line_ends() -> None:
 
 
 def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without colour the same words are there; an address is a link only where it is one of ours, and on a terminal
-    that knows links."""
+    """Without colour the same words are there; an address is a link, but not on a terminal that knows none."""
     state = state_of(*two())
 
     def drawn(*, colour: bool, term: str = "xterm") -> str:

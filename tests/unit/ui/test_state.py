@@ -29,6 +29,18 @@ def press(state: State, *keys: str) -> Wish | None:
     return wish
 
 
+def doing(state: State) -> tuple[e.Step | None, str]:
+    return state.step, state.step_detail
+
+
+def typed(state: State) -> tuple[str | None, str]:
+    return state.typing, state.log.filter.typed
+
+
+def held(state: State) -> int | None:
+    return state.anchor
+
+
 def log(state: State) -> list[str]:
     return [line.text for line in state.log.recent(1000)]
 
@@ -48,8 +60,8 @@ def test_what_is_told_of_a_service() -> None:
 @pytest.mark.parametrize(
     ("state", "detail", "word"),
     [
-        ("", "", "absent"), ("absent", "", "absent"), ("created", "", "created"), ("created", "waits for db", "waiting"),
-        ("starting", "", "starting"), ("exited", "exit code 1", "exited"), ("completed", "", "completed"),
+        ("", "", "absent"), ("absent", "", "absent"), ("created", "", "created"), ("starting", "", "starting"),
+        ("created", "waits for db", "waiting"), ("exited", "exit code 1", "exited"), ("completed", "", "completed"),
     ],
 )  # fmt: skip
 def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
@@ -108,7 +120,7 @@ def test_steps() -> None:
     assert (state.step.name, state.step_detail) == ("images", "making root")
     state.tell(e.ImageState("node:22", "pulling", "1 of 2 layers"), 2.0)
     state.tell(e.Step("images", "end", seconds=3.0), 4.0)
-    assert (state.step, state.step_detail) == (None, "")
+    assert doing(state) == (None, "")
     assert log(state) == ["got the images (3.0 s)"]
 
 
@@ -200,9 +212,9 @@ def test_a_filter_is_typed() -> None:
     assert state.typing == "get"
     assert [line.service for line in state.log.shown] == ["web"]
     press(state, "enter")
-    assert (state.typing, state.log.filter.typed) == (None, "get")
+    assert typed(state) == (None, "get")
     press(state, "/", "clear", *"zz", "q", "escape")
-    assert (state.typing, state.log.filter.typed) == (None, "get")
+    assert typed(state) == (None, "get")
     press(state, "escape")
     assert state.log.filter.typed == ""
 
@@ -248,11 +260,11 @@ def test_pause_and_scroll() -> None:
     press(state, "pgup")
     assert state.anchor == 91
     press(state, "pgdn", "pgdn")
-    assert state.anchor is None
+    assert held(state) is None
     press(state, "home")
-    assert state.anchor == 1
+    assert held(state) == 1
     press(state, "end")
-    assert state.anchor is None
+    assert held(state) is None
     press(state, "pgup", " ")
     assert state.anchor is None
 

@@ -1,0 +1,153 @@
+"""The live view on a real terminal: screens at several sizes, keys, and a terminal that is always given back.
+
+Run as a program, it writes the screens to compare with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support import stories
+from support.terminal import Terminal
+from unit.ui.golden_screens import GOLDEN, STORY_SIZES, environment
+
+ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
+ICANON_AND_ECHO = 3  # the place of the local flags
+
+
+@contextmanager
+def telling(story: str, size: tuple[int, int] = (80, 24), **env: str | None) -> Iterator[Terminal]:
+    program = Path(stories.__file__)
+    argv = (sys.executable, str(program), story)
+    with Terminal(*argv, cwd=Path.cwd(), env={**environment(), **env}, size=size) as terminal:
+        yield terminal
+
+
+def still(screen: str) -> str:
+    """The screen as it would be if no time passed."""
+    return re.sub(r"\d+ s ago", "just now", re.sub(r"(npm ci) \d+ s", r"\1", screen))
+
+
+def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since: int = 0) -> None:
+    """Returns when the screen is as expected; AssertionError with both where it does not become so."""
+    deadline = time.monotonic() + 20
+    while (found := still(terminal.screen(*size, since))) != still(expected):
+        if time.monotonic() > deadline:
+            assert found == still(expected)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("story", sorted(stories.STORIES))
+def test_screens(story: str) -> None:
+    """Each story looks as it should at every size, and so it does after the window was made another one."""
+    sizes = STORY_SIZES
+    with telling(story, sizes[0]) as terminal:
+        until_screen(terminal, sizes[0], (GOLDEN / f"{story}-80x24.txt").read_text(encoding="utf-8"))
+        for columns, rows in sizes[1:]:
+            since = len(terminal.said)
+            terminal.resize(columns, rows)
+            golden = (GOLDEN / f"{story}-{columns}x{rows}.txt").read_text(encoding="utf-8")
+            until_screen(terminal, (columns, rows), golden, since)
+        terminal.type("q")
+        assert terminal.process.wait(20) == 130
+
+
+def test_a_page_and_back() -> None:
+    """Help in the log's place, and after escape the screen is as it was."""
+    before = (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8")
+    with telling("two") as terminal:
+        until_screen(terminal, (80, 24), before)
+        terminal.type("?")
+        terminal.until("Esc: back to the log")
+        terminal.type("\x1b")
+        until_screen(terminal, (80, 24), before)
+
+
+def test_a_still_view_writes_nothing() -> None:
+    """When nothing happens, not a byte goes to the terminal."""
+    with telling("two") as terminal:
+        until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
+        time.sleep(0.3)
+        said = len(terminal.said)
+        time.sleep(2)
+        assert terminal.said[said:] == ""
+
+
+@pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, "crash", "draw"])
+def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
+    """However the view ends, the terminal is as it was: its mode, its screen, its cursor and its wrapping."""
+    with telling("two", STORY_FAULT=str(way) if way in ("crash", "draw") else None) as terminal:
+        before = terminal.mode()
+        if way == "draw":
+            terminal.until("the view has failed .ValueError: out of paint.; this is a bug")
+            assert terminal.mode() == before
+            terminal.type("\x03")
+        elif way != "crash":
+            terminal.until("up after 4.2 s")
+            assert terminal.mode() != before
+            if isinstance(way, signal.Signals):
+                os.kill(terminal.process.pid, way)
+            else:
+                terminal.type(way)
+        code = terminal.process.wait(20)
+        assert code == {signal.SIGTERM: 143, "crash": 1}.get(way, 130)
+        assert terminal.mode() == before
+        terminal.close()
+        assert terminal.said.count(ENTERED) == terminal.said.count(LEFT) == 1
+        after = terminal.said.partition(LEFT)[2]
+        assert "\x1b[?25h" in terminal.said.partition(LEFT)[0].rpartition("\x1b[K")[2]
+        assert "\x1b[?25l" not in after
+        if way == "crash":
+            assert "web │ Error: connect ECONNREFUSED" in re.sub(r"\x1b\[\d*m", "", after)
+
+
+def test_ctrl_z_and_back() -> None:
+    """The view stops with the terminal as it was, and is there again, whole, when it goes on."""
+    before = (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8")
+    with telling("two") as terminal:
+        until_screen(terminal, (80, 24), before)
+        terminal.type("\x1a")
+        terminal.until(re.escape(LEFT))
+        for _ in itertools.takewhile(lambda _: _state(terminal.process.pid) != "T", range(200)):
+            time.sleep(0.05)
+        assert _state(terminal.process.pid) == "T"
+        since = len(terminal.said)
+        os.kill(terminal.process.pid, signal.SIGCONT)
+        until_screen(terminal, (80, 24), before, since)
+        terminal.type("q")
+        assert terminal.process.wait(20) == 130
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+
+
+def test_a_shell_has_the_terminal() -> None:
+    """While somebody is in a shell nothing is drawn over it; afterwards the view is back, with what came of it."""
+    with telling("two") as terminal:
+        terminal.until("up after 4.2 s")
+        terminal.type("x")
+        terminal.until("no shell in that container")
+        assert terminal.said.count(ENTERED) == 2
+        assert "this is the shell" in terminal.said
+
+
+def test_no_colour() -> None:
+    """With NO_COLOR no colour is written; with it unset there is some."""
+    colour = r"\x1b\[3\dm"
+    with telling("two", NO_COLOR="1") as terminal:
+        terminal.until("up after 4.2 s")
+        assert not re.search(colour, terminal.said)
+    with telling("two") as terminal:
+        terminal.until("up after 4.2 s")
+        assert re.search(colour, terminal.said)
