@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -44,14 +44,16 @@ class Helm:
         self.ended = ended
         self.detached = anyio.Event()
         self._settled = settled
-        self._send, self._wishes = anyio.create_memory_object_stream[Wish](math.inf)
+        self._wishes: deque[Wish] = deque()
+        self._asked = anyio.Event()
 
     def ask(self, wish: Wish) -> None:
         """Somebody wants that; it is carried out beside all else."""
         if wish.verb == "detach":
             self.detached.set()
         else:
-            self._send.send_nowait(wish)
+            self._wishes.append(wish)
+            self._asked.set()
 
     async def shell(self, container: str) -> int:
         """The exit code of the best shell of a container, on our terminal."""
@@ -63,8 +65,11 @@ class Helm:
             gauges = Gauges(self.learn, running)
             tasks.start_soon(gauges.look)
             tasks.start_soon(gauges.measure)
-            async for wish in self._wishes:
-                tasks.start_soon(self._fulfil, wish, running(), emit)
+            while True:
+                while self._wishes:
+                    tasks.start_soon(self._fulfil, self._wishes.popleft(), running(), emit)
+                self._asked = anyio.Event()
+                await self._asked.wait()
 
     async def _fulfil(self, wish: Wish, running: Running | None, emit: Emit) -> None:
         if running is None:

@@ -44,7 +44,7 @@ class Service:
         """Its state in a word."""
         if self.busy:
             return self.busy.partition(" ")[0].rstrip(":")
-        if self.vitals.stopped and self.state not in GOOD:
+        if self.vitals.stopped and self.state not in ("healthy", "started"):
             return "stopped"
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 

@@ -72,8 +72,9 @@ def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
 
 def test_a_stopped_service() -> None:
     """What somebody stopped has not failed."""
-    state = state_of(e.ServiceState("web", "exited", "exit code 143"), Vitals("web", stopped=True))
-    assert state.services["web"].word == "stopped"
+    for ended in ("exited", "completed"):
+        state = state_of(e.ServiceState("web", ended), Vitals("web", stopped=True))
+        assert state.services["web"].word == "stopped"
 
 
 def test_waits_are_no_news() -> None:

@@ -1,0 +1,104 @@
+"""`devenv up` on a terminal: the table, what is done to services, and the ways to leave."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from support import engine
+from support.stack import Stack, idle_service
+from support.terminal import Terminal
+
+pytestmark = pytest.mark.engine
+
+SIZE = (100, 30)
+LEFT = "\x1b[?1049l"
+HEALTHY = {"healthcheck": {"test": "true", "interval": "1s", "start_interval": "0.2s", "start_period": "5s"}}
+
+
+@contextmanager
+def on_a_terminal(stack: Stack, state_env: dict[str, str]) -> Iterator[Terminal]:
+    seen = {**state_env, **stack.env, "TERM": "xterm-256color", "CI": None}
+    with Terminal(sys.executable, "-m", "devenv", "up", cwd=stack.folder, env=seen, size=SIZE) as terminal:
+        yield terminal
+
+
+def shows(terminal: Terminal, *wanted: str) -> str:
+    """The screen, once all these are on it."""
+    found = ""
+
+    def there() -> bool:
+        nonlocal found
+        found = terminal.screen(*SIZE, max(terminal.said.rfind("\x1b[?1049h"), 0))
+        return all(text in found for text in wanted)
+
+    try:
+        engine.until(there, timeout=60)
+    except AssertionError:
+        raise AssertionError(f"{wanted} not on the screen\n{found}\n{terminal.said[-3000:]}") from None
+    return found
+
+
+def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
+    """All is in the table; a save arrives and is shown; restart, stop, shell; `d` leaves all running, `q` nothing."""
+    rule = {"path": "./src", "action": "sync", "target": "/app"}
+    stack.write("src/file", "before")
+    stack.compose_file(
+        {
+            "db": idle_service(**HEALTHY, stop_grace_period="5s"),
+            "web": idle_service(develop={"watch": [rule]}, depends_on={"db": {"condition": "service_healthy"}}),
+        }
+    )
+    with on_a_terminal(stack, state_env) as terminal:
+        before = terminal.mode()
+        shows(terminal, "2 of 2 up", "● db", "healthy", "● web", "started", "up after")
+        stack.write("src/file", "after")
+        shows(terminal, "src/file → web", "1 file")
+        assert stack.read("web", "/app/file") == "after"
+        terminal.type("s")
+        shows(terminal, "1 of 2 up", "■ db", "db is stopped")
+        terminal.type("r")
+        shows(terminal, "2 of 2 up", "db restarted in")
+        terminal.type("jx")
+        terminal.until("[#$] ", since=terminal.said.rfind(LEFT))
+        terminal.type("cat /app/file; echo $((20 + 22)).\n")
+        terminal.until(r"after42\.")
+        terminal.type("exit\n")
+        shows(terminal, "2 of 2 up", "›● web")
+        terminal.type("d")
+        assert terminal.process.wait(60) == 0
+        assert terminal.mode() == before
+        terminal.until("left running", since=terminal.said.rfind(LEFT))
+    assert len(stack.containers()) == 2
+    with on_a_terminal(stack, state_env) as terminal:
+        before = terminal.mode()
+        shows(terminal, "2 of 2 up", "up after")
+        terminal.type("q")
+        terminal.until("nothing of this run is left", since=terminal.said.rfind(LEFT))
+        assert terminal.process.wait(60) == 130
+        assert terminal.mode() == before
+        engine.until(terminal.survivors, lambda left: not left)
+    assert stack.leftovers() == {}
+
+
+def test_a_run_that_fails(stack: Stack, state_env: dict[str, str]) -> None:
+    """The terminal is given back, and what failed is there to read: the log's last lines and the error."""
+    stack.compose_file(
+        {
+            "db": idle_service(**HEALTHY),
+            "job": idle_service(command=["sh", "-c", "echo the last words; exit 3"]),
+            "web": idle_service(depends_on={"job": {"condition": "service_completed_successfully"}}),
+        }
+    )
+    with on_a_terminal(stack, state_env) as terminal:
+        before = terminal.mode()
+        assert terminal.process.wait(60) == 1
+        assert terminal.mode() == before
+        terminal.close()
+        after = terminal.said.rpartition(LEFT)[2]
+        assert "the last words" in after
+        assert "error:" in after
+    assert stack.leftovers() == {}
