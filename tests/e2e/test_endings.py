@@ -100,15 +100,17 @@ def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterat
     """The program on a terminal, in the stack's folder; `devenv up` in it finds one service with a watch rule."""
     stack.write("src/file", "before")
     stack.compose_file({"db": idle_service(**DATA, **SYNC)}, volumes={"data": {}})
-    with Terminal(*argv, cwd=stack.folder, env={**state_env, **stack.env, "PS1": "$ "}) as terminal:
+    env = {**state_env, **stack.env, "PS1": "$ ", "TERM": "xterm", "CI": None}
+    with Terminal(*argv, cwd=stack.folder, env=env) as terminal:
         yield terminal
         engine.until(terminal.survivors, lambda left: not left)
     assert stack.leftovers() == {}
 
 
-def test_a_terminal_that_is_closed(stack: Stack, state_env: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", [["--no-ui"], []], ids=["lines", "view"])
+def test_a_terminal_that_is_closed(stack: Stack, state_env: dict[str, str], options: list[str]) -> None:
     """The run ends with 129, its volume is saved, and no write to the dead terminal gets in the way."""
-    with on_a_terminal(stack, state_env, sys.executable, "-m", "devenv", "up") as terminal:
+    with on_a_terminal(stack, state_env, sys.executable, "-m", "devenv", "up", *options) as terminal:
         terminal.until("is up after")
         terminal.close()
         assert terminal.process.wait(60) == 128 + HUP
@@ -139,7 +141,7 @@ def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_pa
 def test_ctrl_z_and_back(stack: Stack, state_env: dict[str, str]) -> None:
     """A stopped run is not taken for a dead one; in the foreground again, it syncs what was saved meanwhile."""
     with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
-        shell.type(f"{shlex.quote(sys.executable)} -m devenv up\n")
+        shell.type(f"{shlex.quote(sys.executable)} -m devenv up --no-ui\n")
         shell.until("is up after")
         shell.type("\x1a")
         shell.until("Stopped")

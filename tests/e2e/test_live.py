@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,4 +102,15 @@ def test_a_run_that_fails(stack: Stack, state_env: dict[str, str]) -> None:
         after = terminal.said.rpartition(LEFT)[2]
         assert "the last words" in after
         assert "error:" in after
+    assert stack.leftovers() == {}
+
+
+def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
+    """After kill -9 the guardian gives the screen and the cursor back, and nothing is left."""
+    stack.compose_file({"db": idle_service()})
+    with on_a_terminal(stack, state_env) as terminal:
+        shows(terminal, "1 of 1 up")
+        terminal.process.kill()
+        terminal.until(re.escape(f"\x1b[?25h{LEFT}"))
+        engine.until(terminal.survivors, lambda left: not left)
     assert stack.leftovers() == {}

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from devenv.lifecycle.ledger import Run
 
 READY = b"ready"
+TERMINAL = 6  # the place of its name among the arguments
+AS_IT_WAS = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
-    """Stand by for the run in `argv`: lifeline and ready descriptors, engine endpoint, project name."""
+    """Stand by for the run in `argv`: lifeline and ready descriptors, endpoint, context, project, drawn terminal."""
     lifeline, ready = int(argv[1]), int(argv[2])
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)
@@ -28,7 +30,17 @@ def main(argv: list[str]) -> int:
     os.close(ready)
     if os.read(lifeline, 1):
         return 0
+    if len(argv) > TERMINAL:
+        _give_back(argv[TERMINAL])
     return _take_over(endpoint=argv[3], context=argv[4] or None, project=argv[5])
+
+
+def _give_back(terminal: str) -> None:
+    """The screen and the cursor of a terminal that was drawn on; how it takes keys, the shell sets anew by itself."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        os.write(descriptor, AS_IT_WAS)
+        os.close(descriptor)
 
 
 def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
@@ -67,7 +79,7 @@ async def _finish(run: Run, endpoint: Endpoint) -> int:
 class Guardian:
     """Our end of the pipe to a guardian that has acknowledged; let go by `dismiss` or by dying."""
 
-    def __init__(self, endpoint: str, context: str | None, project: str, log: str) -> None:
+    def __init__(self, endpoint: str, context: str | None, project: str, log: str, terminal: str = "") -> None:
         from devenv.engine import process  # noqa: PLC0415 - the guardian itself must not load it early
 
         lifeline_read, self._lifeline = os.pipe()
@@ -76,6 +88,7 @@ class Guardian:
         try:
             module = [sys.executable, "-m", "devenv.lifecycle.guardian"]
             words = [str(lifeline_read), str(ready_write), endpoint, context or "", project]
+            words += [terminal] if terminal else []
             process.detach([*module, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor)
         finally:
             for descriptor in (lifeline_read, ready_write, log_descriptor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -228,7 +229,8 @@ class Ascent:
             # That run died: what its children still create would come after our look.
             await process.end_recorded(self.run.children)
         process.record_children(self.run.children)
-        self.guardian = Guardian(endpoint.host, endpoint.context, project.name, self.run.log)
+        drawn = os.ttyname(1) if self.helm is not None else ""
+        self.guardian = Guardian(endpoint.host, endpoint.context, project.name, self.run.log, drawn)
         scene = await self.engine.scene(project.name)
         if await self.vault.mend(scene, () if earlier is None else earlier.restoring):
             scene = await self.engine.scene(project.name)

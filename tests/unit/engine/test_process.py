@@ -19,6 +19,7 @@ from anyio.abc import Process
 
 from devenv.engine import process
 from devenv.errors import EngineError
+from support.terminal import Terminal
 
 pytestmark = pytest.mark.anyio
 
@@ -270,3 +271,29 @@ def test_a_detached_child_has_a_session_of_its_own(tmp_path: Path) -> None:
         assert pipe.read() == b"x"
     os.waitpid(pid, 0)
     assert (tmp_path / "log").read_text(encoding="ascii") == "/ True\n"
+
+
+FOREGROUND = """
+import anyio, os, sys
+from devenv.engine import process
+code = anyio.run(process.foreground, ["sh", "-c", "echo ready; read line; echo got $line; exit 3"])
+print("code", code, os.tcgetpgrp(0) == os.getpgrp())
+try:
+    anyio.run(process.foreground, ["there-is-no-such-program"])
+except process.EngineError as error:
+    print(error.message)
+"""
+
+
+def test_a_child_on_our_terminal() -> None:
+    """It reads what is typed and has Ctrl-C for itself; afterwards the terminal is ours again."""
+    with Terminal(*python(FOREGROUND), cwd=Path.cwd(), env={}) as terminal:
+        terminal.type("word\n")
+        terminal.until("got word")
+        terminal.until("code 3 True")
+        terminal.until("`there-is-no-such-program` is not installed")
+        assert terminal.process.wait(10) == 0
+    with Terminal(*python(FOREGROUND), cwd=Path.cwd(), env={}) as terminal:
+        terminal.until("ready")
+        terminal.type("\x03")
+        terminal.until("code -2 True")

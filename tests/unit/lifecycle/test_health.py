@@ -569,6 +569,29 @@ async def test_what_was_asked_to_end_is_no_problem(monkeypatch: pytest.MonkeyPat
     assert [e.service for e in told.events if isinstance(e, Problem)] == ["db"]
 
 
+async def test_a_service_that_somebody_stopped_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after its grace period, it is no problem, and the run waits for it to be started again."""
+    monkeypatch.setattr(health, "OVER_AFTER", 0.0)
+    engine = FakeEngine(container("web"))
+    told = Told(engine, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.observer.until_ready()
+        told.observer.stopped.add("web")
+        await engine.change(container("web", "exited", exit_code=137))
+        await told.until(lambda: ("web", "exited") in told.states)
+        with anyio.move_on_after(0.2) as waits:
+            await told.observer.until_over()
+        assert waits.cancelled_caught
+        assert not [e for e in told.events if isinstance(e, Problem)]
+        told.observer.stopped.discard("web")
+        await engine.change(*engine.containers)
+        with anyio.fail_after(5):
+            await told.observer.until_over()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
 async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
     """With `required: false` it holds up nobody, but is told."""
     web = Service("web", depends_on=(Dependency("job", required=False),))

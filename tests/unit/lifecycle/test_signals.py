@@ -20,13 +20,15 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Signals, code: int) -> None:
     """What runs in the scope is cancelled, the exit code is the shell's, and hurry comes with the next one."""
-    ending = Ending()
+    told: list[None] = []
+    ending = Ending(lambda: told.append(None))
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         with anyio.fail_after(5), ending.scope() as scope:
             os.kill(os.getpid(), sign)
             await anyio.sleep(60)
         assert scope.cancelled_caught
+        assert len(told) == 1
         assert (ending.signal, ending.exit_code) == (sign, code)
         assert not ending.hurry.is_set()
         os.kill(os.getpid(), signal.SIGTERM)

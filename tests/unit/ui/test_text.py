@@ -38,6 +38,8 @@ def test_clean(line: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
+        (e.Restarted("web", "", 12.0), "web restarted in 12 ms"),
+        (e.Rebuilt("web", "", 1.26), "web rebuilt in 1.3 s"),
         (e.Log("web", "\x1b[31mred"), "web | red"),
         (e.HookLine("before_up", "\x1b[31mred"), "before_up | red"),
         (e.HookLine("before_down", "red", "db", "stderr"), "before_down | red"),
