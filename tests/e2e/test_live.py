@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +24,10 @@ HEALTHY = {"healthcheck": {"test": "true", "interval": "1s", "start_interval": "
 
 
 @contextmanager
-def on_a_terminal(stack: Stack, state_env: dict[str, str]) -> Iterator[Terminal]:
+def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterator[Terminal]:
     seen = {**state_env, **stack.env, "TERM": "xterm-256color", "CI": None}
-    with Terminal(sys.executable, "-m", "devenv", "up", cwd=stack.folder, env=seen, size=SIZE) as terminal:
+    program = argv or (sys.executable, "-m", "devenv", "up")
+    with Terminal(*program, cwd=stack.folder, env=seen, size=SIZE) as terminal:
         yield terminal
 
 
@@ -108,9 +112,11 @@ def test_a_run_that_fails(stack: Stack, state_env: dict[str, str]) -> None:
 def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
     """After kill -9 the guardian gives the screen and the cursor back, and nothing is left."""
     stack.compose_file({"db": idle_service()})
-    with on_a_terminal(stack, state_env) as terminal:
-        shows(terminal, "1 of 1 up")
-        terminal.process.kill()
-        terminal.until(re.escape(f"\x1b[?25h{LEFT}"))
-        engine.until(terminal.survivors, lambda left: not left)
+    with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
+        shell.type(f"{shlex.quote(sys.executable)} -m devenv up\n")
+        shows(shell, "1 of 1 up")
+        os.kill(next(pid for pid, command in shell.survivors().items() if "-m devenv up" in command), signal.SIGKILL)
+        shell.until(re.escape(f"\x1b[?25h{LEFT}"))
+        shell.type("exit\n")
+        engine.until(shell.survivors, lambda left: not left)
     assert stack.leftovers() == {}
