@@ -1,12 +1,14 @@
-"""Makes docs/images from a real `devenv up` of the sample app: what the terminal shows, and the page.
+"""Makes docs/images from real runs of `devenv up` of the sample app: the lines, the page, and the live view.
 
-The terminal is a pty of 100 x 32 whose bytes rich turns into SVG; the page is a screenshot by Chromium.
+The terminal is a pty of 100 x 32, which rich turns into SVG: its bytes, or, of the view, what stands on the screen.
+The page is a screenshot by Chromium. Arguments: which of `lines` (with the page) and `view`; without any, both.
 """
 
 from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import os
 import pty
 import shutil
@@ -21,8 +23,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyte
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
+from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
@@ -32,6 +36,8 @@ COLUMNS, ROWS = 100, 32
 UP_TIMEOUT = 1800.0  # seconds; the first run makes or pulls the images
 STEP_TIMEOUT = 120.0
 ARGUMENTS = ["up", "--stand-ins", "--no-logs"]
+VIEW = ["up", "--stand-ins"]
+WIDE = {"brown": "yellow", "brightblack": "#8b979c"}  # pyte's names of colours, where rich has others
 TODOS = ("Water the plants", "Answer Ada's letter", "Fix the garden gate", "Try the new bakery", "Book the ferry")
 DONE = ("Water the plants", "Fix the garden gate")
 CTRL_C = b"\x03"
@@ -82,7 +88,7 @@ class Terminal:
         self.process = subprocess.Popen(
             argv,
             cwd=folder,
-            env={**os.environ, **env, "TERM": "xterm-256color"},
+            env={**os.environ, **env, "TERM": "xterm-256color", "CI": ""},
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -135,6 +141,28 @@ def picture(written: bytes) -> str:
     return console.export_svg(title="sample-todo-app", theme=THEME, code_format=FORMAT, unique_id="devenv")
 
 
+def view(written: bytes) -> str:
+    """What stands on the screen, as SVG."""
+    display = pyte.Screen(COLUMNS, ROWS)
+    # pyte knows no faint text: the colour of what is faint stands for it.
+    pyte.ByteStream(display).feed(written.replace(b"\x1b[2m", b"\x1b[90m"))
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    for row in range(ROWS):
+        cells = [display.buffer[row][column] for column in range(COLUMNS)]
+        text = Text()
+        for style, run in itertools.groupby(cells, _style):
+            text.append("".join(cell.data for cell in run), style)
+        console.print(text, highlight=False)
+    return console.export_svg(title="sample-todo-app", theme=THEME, code_format=FORMAT, unique_id="live")
+
+
+def _style(cell: pyte.screens.Char) -> Style:
+    colour = WIDE.get(cell.fg, cell.fg)
+    return Style(
+        color=None if colour == "default" else colour, bold=cell.bold, reverse=cell.reverse, underline=cell.underscore
+    )
+
+
 def screenshot(page: Page, url: str) -> None:
     """The page with a few todos on it, as app.png."""
     page.goto(url)
@@ -167,17 +195,38 @@ def edits(folder: Path) -> tuple[tuple[str, Callable[[], object]], ...]:
     )
 
 
-def main() -> int:
-    """The exit code; docs/images is written on the way."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
+def started(scratch: str, *arguments: str) -> tuple[Path, Terminal]:
+    """A fresh copy of the sample app, and devenv in it on a terminal."""
+    ignored = shutil.ignore_patterns("node_modules", "dist", "data")
+    folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
+    environment = {"XDG_STATE_HOME": str(Path(scratch) / "state"), "COMPOSE_PROJECT_NAME": "todo"}
+    return folder, Terminal([sys.executable, "-m", "devenv", *arguments], folder, environment)
+
+
+def make_view() -> int:
+    """The exit code; live.svg is written on the way."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, terminal = started(scratch, *VIEW)
+        try:
+            terminal.until("saved files arrive by themselves", timeout=UP_TIMEOUT)
+            time.sleep(8)  # two looks at what the containers use
+            for said, edit in edits(folder)[:3]:
+                mark = len(terminal.seen)
+                edit()
+                terminal.until(said, since=mark)
+                time.sleep(2)
+            (IMAGES / "live.svg").write_text(view(terminal.seen), encoding="utf-8")
+        finally:
+            code = terminal.interrupt()
+    return code
+
+
+def make_lines() -> int:
+    """The exit code; terminal.svg and app.png are written on the way."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        ignored = shutil.ignore_patterns("node_modules", "dist", "data")
-        folder = Path(shutil.copytree(ROOT / "sample-todo-app", Path(scratch) / "sample-todo-app", ignore=ignored))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        environment = {"XDG_STATE_HOME": str(Path(scratch) / "state")}
-        environment |= {"COMPOSE_PROJECT_NAME": "todo"}
-        terminal = Terminal([sys.executable, "-m", "devenv", *ARGUMENTS], folder, environment)
+        folder, terminal = started(scratch, *ARGUMENTS, "--no-ui")
         try:
             terminal.until("is up after", timeout=UP_TIMEOUT)
             port = os.environ.get("TODO_PORT", "80")
@@ -194,8 +243,16 @@ def main() -> int:
             code = terminal.interrupt()
             browser.close()
         (IMAGES / "terminal.svg").write_text(picture(terminal.seen), encoding="utf-8")
-    return 0 if code == 128 + signal.SIGINT else 1
+    return code
+
+
+def main(wanted: list[str]) -> int:
+    """The exit code; docs/images is written on the way."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    ways = {"lines": make_lines, "view": make_view}
+    codes = [ways[name]() for name in wanted or ways]
+    return 0 if set(codes) == {128 + signal.SIGINT} else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

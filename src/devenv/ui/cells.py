@@ -35,7 +35,7 @@ def cut(text: str, cells: int) -> str:
     """As much of the text as fits, with an ellipsis where something is missing."""
     if width(text) <= cells:
         return text
-    begin = next(pieces(text, max(cells - 1, 1)))
+    begin = text[: max(cells - 1, 0)] if text.isascii() else next(pieces(text, max(cells - 1, 1)))
     return f"{begin}{ELLIPSIS}" if width(begin) < cells else ELLIPSIS[:cells]
 
 
@@ -47,11 +47,18 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def pieces(text: str, cells: int) -> Iterator[str]:
-    """The text in pieces that fit into so many cells (at least one); one piece where it is empty."""
+    """The text in pieces that fit into so many cells (at least one), between words where a late enough space is.
+
+    One piece where it is empty.
+    """
     if text.isascii():
-        yield text[:cells]
-        for begin in range(cells, len(text), cells):
-            yield text[begin : begin + cells]
+        begin = 0
+        while len(text) - begin > cells:
+            end = begin + cells
+            end = text.rfind(" ", begin + cells * 2 // 3, end) + 1 or end
+            yield text[begin:end]
+            begin = end
+        yield text[begin:]
         return
     begin = taken = 0
     for index, character in enumerate(text):

@@ -76,8 +76,13 @@ class Progress:
         elif (found := OUTPUT.match(text)) and (step := self.steps.get(found["number"])):
             step.lines.append(found["text"])
 
-    def over(self) -> None:
-        """The build has ended: nothing is left of it, unless it failed."""
+    def over(self, *, images: bool = False) -> None:
+        """The build has ended: nothing is left of it, unless it failed. With `images`, no image is on its way either.
+
+        One that could not be pulled, and was had otherwise, is not told of again.
+        """
+        if images:
+            self.pulls.clear()
         if not self.failed:
             self.clear()
 

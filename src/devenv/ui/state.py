@@ -139,13 +139,13 @@ class State:
             if name in self.services:
                 begins = event.state == "begin"
                 self.services[name].busy = f"rebuilding{text.clean(event.detail[len(name) :])}" if begins else ""
-            self.progress.over() if event.state == "end" else self.progress.clear()
+            self.progress.over(images=True) if event.state == "end" else self.progress.clear()
         elif event.state == "detail":
             self.step_detail = text.clean(event.detail).strip()
         else:
             self.step, self.step_detail = (event if event.state == "begin" else None), ""
             if event.state == "end":
-                self.progress.over()
+                self.progress.over(images=event.name == "images")
                 self._say(event, "info")
 
     def _say(self, event: e.Event, level: str) -> None:

@@ -36,6 +36,12 @@ def test_pieces(text: str, cells: int) -> None:
     assert found
 
 
+def test_pieces_end_between_words() -> None:
+    """Where a space is in the last third; else in the middle of a word."""
+    assert list(pieces("one two three", 9)) == ["one two ", "three"]
+    assert list(pieces("a bcdefghijkl", 9)) == ["a bcdefgh", "ijkl"]
+
+
 def test_a_wide_character_in_one_cell() -> None:
     """It stays, alone: something has to be shown."""
     assert list(pieces("日本", 1)) == ["日", "本"]

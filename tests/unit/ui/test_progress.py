@@ -58,6 +58,10 @@ def test_pulls() -> None:
         (3, 8, "3 of 8 layers, 12 of 40 MB"),
         (0, 0, "from packages"),
     ]
+    progress.image(ImageState("d", "pulling"))
     for name, state in (("a", "pulled"), ("b", "made"), ("c", "present")):
         progress.image(ImageState(name, state))
+    progress.over()
+    assert [*progress.pulls] == ["d"]
+    progress.over(images=True)
     assert progress.is_empty
