@@ -344,3 +344,17 @@ def test_nothing_is_left_after_kills(stack: Stack, devenv: StartDevenv, kills: i
     docker.until(lambda: waiting(box), lambda found: not found, timeout=10)
     assert run.stop() == 130
     docker.until(lambda: shells(box), lambda found: found == before, timeout=5)
+
+
+async def test_what_a_container_uses(api: Engine, boxes: list[str]) -> None:
+    """Memory and processor time at one look, for which the engine does not wait a second; nothing of what has ended."""
+    busy = start(boxes)
+    docker.docker("exec", "-d", busy, "sh", "-c", "while :; do :; done")
+    before = await api.usage(busy)
+    await anyio.sleep(0.5)
+    after = await api.usage(busy)
+    assert after.memory > 0
+    assert after.cpus >= 1
+    assert after.percent_since(before) > 1
+    with pytest.raises(CallError):
+        await api.usage("there-is-none")

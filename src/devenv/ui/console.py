@@ -63,6 +63,11 @@ class Console:
         """Whether there are colours."""
         return self._colour
 
+    @property
+    def verbose(self) -> bool:
+        """Whether what builds print is wanted, too."""
+        return self._verbose
+
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if isinstance(event, e.Traced):

@@ -43,7 +43,7 @@ class Live:
     """Shows a run on the terminal until its way down begins; what is told from then on goes to the console."""
 
     def __init__(self, console: Console) -> None:
-        self.state = State()
+        self.state = State(verbose=console.verbose)
         self.helm: Helm | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)

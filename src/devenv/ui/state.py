@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from devenv.model import events as e
 from devenv.model.graph import Graph
-from devenv.model.live import Cast, Fact, Vitals, Wish
-from devenv.ui import logbook, text
+from devenv.model.live import Fact, Vitals, Wish
+from devenv.ui import logbook, text, waterfall
 from devenv.ui.logbook import Filter, Line, Logbook
 from devenv.ui.progress import Progress
 
 SYNCS = 200
+TIMINGS_WIDTH = 68  # what is left of 80 columns beside the names
 GOOD = ("healthy", "started", "completed")
 BAD = ("unhealthy", "exited")
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
@@ -52,7 +53,8 @@ class Service:
 class State:
     """All that the screen is made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
+        self.verbose = verbose  # what builds print is in the log, too
         self.project = ""
         self.graph: Graph | None = None
         self.built: frozenset[str] = frozenset()
@@ -79,13 +81,12 @@ class State:
 
     def learn(self, fact: Fact) -> None:
         """One fact that is no event."""
-        match fact:
-            case Cast(graph, built):
-                self.project, self.graph, self.built = graph.project, graph, built
-                known = self.services
-                self.services = {node.name: known.get(node.name) or Service(node.name) for node in graph.nodes}
-            case Vitals(service):
-                self._service(service).vitals = fact
+        if isinstance(fact, Vitals):
+            self._service(fact.service).vitals = fact
+            return
+        self.project, self.graph, self.built = fact.graph.project, fact.graph, fact.built
+        known = self.services
+        self.services = {node.name: known.get(node.name) or Service(node.name) for node in fact.graph.nodes}
 
     def tell(self, event: e.Event, at: float) -> None:
         """One event, and when it came."""
@@ -120,6 +121,9 @@ class State:
 
     def _rest(self, event: e.Event) -> None:
         match event:
+            case e.Timings():
+                for line in waterfall.lines(event, TIMINGS_WIDTH):
+                    self.log.add(logbook.OURS, line, "info")
             case e.Ready():
                 self.ready, self.step, self.problem = event, None, ""
                 self._say(event, "info")
@@ -134,6 +138,8 @@ class State:
     def _step(self, event: e.Step, at: float) -> None:
         if event.name == "build" and event.state == "detail":
             self.progress.line(event.detail, at)
+            if self.verbose:
+                self.log.add(logbook.OURS, event.detail, "info")
         elif event.name == "rebuild":
             name = event.detail.partition(":")[0]
             if name in self.services:

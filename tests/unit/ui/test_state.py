@@ -133,6 +133,15 @@ def test_the_rest_is_a_line() -> None:
     assert log(state) == ["seeding", "ports are narrow", "  hint: --lan"]
 
 
+def test_what_was_asked_for_more() -> None:
+    """The times, with `--timings`, and what a build prints, with `--verbose`."""
+    state = state_of(e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),)))
+    assert log(state)[-1] == "most of it: load 2.0 s"
+    state = State(verbose=True)
+    state.tell(e.Step("build", "detail", "#5 [1/2] FROM a"), 1.0)
+    assert log(state) == ["#5 [1/2] FROM a"]
+
+
 def test_other_files() -> None:
     """Where the project changes, services come and go, and those that stay keep what is known of them."""
     state = state_of(*two(), Cast(Graph("shop", (Node("web"), Node("new")))))
