@@ -347,7 +347,7 @@ def test_nothing_is_left_after_kills(stack: Stack, devenv: StartDevenv, kills: i
 
 
 async def test_what_a_container_uses(api: Engine, boxes: list[str]) -> None:
-    """Memory and processor time at one look, for which the engine does not wait a second; nothing of what has ended."""
+    """Memory and processor time at one look, for which the engine does not wait; of what is not there, an error."""
     busy = start(boxes)
     docker.docker("exec", "-d", busy, "sh", "-c", "while :; do :; done")
     before = await api.usage(busy)

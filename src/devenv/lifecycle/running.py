@@ -211,7 +211,7 @@ class Running:
     async def rebuild(self, service: str, cause: str) -> None:
         """The service alone built anew and replaced; what was saved meanwhile is in the new container."""
         began = time.monotonic()
-        self.emit(Step("rebuild", "begin", f"{service}: {cause} changed"))
+        self.emit(Step("rebuild", "begin", f"{service}: {f'{cause} changed' if cause else 'somebody asked for it'}"))
         async with self._turns[service]:
             if not await self.stage.supply.holds(one := self.stage.only((service,))):
                 found = await supply(self.engine, one, self.options.wishes, self.emit, said=self.stage.supply.said)

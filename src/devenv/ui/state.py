@@ -115,6 +115,8 @@ class State:
                 self._say(event, "info")
             case e.Rebuilt(name) | e.Restarted(name):
                 self._service(name).busy = ""
+                if self.problem.startswith(f"{name}: "):
+                    self.problem = ""
                 self._say(event, "info")
             case _:
                 self._rest(event)

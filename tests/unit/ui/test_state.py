@@ -107,8 +107,12 @@ def test_a_rebuild_that_failed() -> None:
     assert state.services["web"].busy == ""
     assert state.problem.startswith("web: the build of `web` failed")
     assert state.progress.failed
+    state.tell(e.Rebuilt("db", "Dockerfile", 2.0), 3.0)
+    assert state.problem
     press(state, "escape")
     assert (state.problem, state.progress.is_empty) == ("", True)
+    mended = state_of(*failed(), e.Rebuilt("web", "package.json", 2.0))
+    assert mended.problem == ""
     press(state, "escape")
     state.tell(e.Problem("of nobody"), 9.0)
     assert state.problem == "of nobody"
