@@ -98,19 +98,25 @@ def _out_of_paint(*_: object) -> list[Row]:
 class Nobody:
     """Takes every wish and does nothing."""
 
+    def __init__(self, view: Live | None = None) -> None:
+        self._view = view
+
     def ask(self, wish: Wish) -> None:
         """It is forgotten."""
 
     async def shell(self, _container: str) -> int:
         """Words on the terminal, and no shell."""
         print("this is the shell")  # noqa: T201 - as a shell would
+        if self._view is not None:
+            self._view.emit(e.Log("web", "while somebody is in the shell"))
+            await anyio.sleep(0.5)
         return 127
 
 
 async def main(name: str) -> int:
     """Tell the story, then wait for the end."""
     view, fault = Live(Console()), os.environ.get("STORY_FAULT")
-    view.helm = Nobody()
+    view.helm = Nobody(view)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
         async def work() -> int:

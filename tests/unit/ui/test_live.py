@@ -73,6 +73,15 @@ def test_a_page_and_back() -> None:
         until_screen(terminal, (80, 24), before)
 
 
+def test_another_width() -> None:
+    """All is written anew: a terminal may have moved every row."""
+    with telling("two") as terminal:
+        until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
+        since = len(terminal.said)
+        terminal.resize(81, 24)
+        terminal.until("ready to accept connections", since=since)
+
+
 def test_a_still_view_writes_nothing() -> None:
     """When nothing happens, not a byte goes to the terminal."""
     with telling("two") as terminal:
@@ -139,7 +148,9 @@ def test_a_shell_has_the_terminal() -> None:
         terminal.type("x")
         terminal.until("no shell in that container")
         assert terminal.said.count(ENTERED) == 2
-        assert "this is the shell" in terminal.said
+        between = terminal.said.partition(LEFT)[2].rpartition(ENTERED)[0]
+        assert between.strip() == "this is the shell"
+        assert "while somebody is in the shell" in terminal.said
 
 
 def test_no_colour() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Vitals
-from devenv.ui.cells import width
+from devenv.ui.cells import Span, width
 from devenv.ui.screen import ago, screen
 from devenv.ui.terminal import Terminal
 from support.stories import STORIES, fifty, two, waiting
@@ -208,6 +208,19 @@ def test_an_endless_line_ends() -> None:
     """One line may not fill the log."""
     found = lines(e.Log("web", "x" * 4000), columns=20, rows=80)
     assert sum("│ x" in line for line in found) == 40
+
+
+def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows once more are nothing; of other rows, those that are others."""
+    written: list[str] = []
+    terminal = Terminal(colour=True)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    rows = [(Span("one"),), (Span("two"),), ()]
+    terminal.draw(rows)
+    terminal.draw(list(rows))
+    terminal.draw([rows[0], (Span("2"),), ()])
+    assert len(written) == 2
+    assert written[1] == "\x1b[?2026h\x1b[2;1H2\x1b[0m\x1b[K\x1b[?2026l"
 
 
 def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
