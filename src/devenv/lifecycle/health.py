@@ -243,6 +243,7 @@ class Observer:
         self._ending -= replaced
         self._replaced -= replaced
         mine = [c for c in self.scene.containers if c.service in self.names]
+        self.stopped -= {c.service for c in mine if c.running and c.id not in self._ending}
         if fallen := self._losses.seen([c for c in mine if c.ours], anyio.current_time()):
             self._ending |= {c.id for c in fallen}
             tasks.start_soon(self._return, fallen)

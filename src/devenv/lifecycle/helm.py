@@ -138,7 +138,6 @@ class Gauges:
                 memory=sum(sizes) if (sizes := [self._used[i].memory for i in ids if i in self._used]) else None,
                 restarts=self._restarts.get(name, 0),
                 pending=pending.get(name, 0),
-                stopped=name in running.observer.stopped,
             )
             if self._told.get(name) != vitals:
                 self._told[name] = vitals

@@ -239,8 +239,9 @@ class Running:
         """
         async with self._turns[service]:
             containers = self._asked_for(service, "stop")
-            self.observer.stopped.add(service)
-            await each(self.engine.stop, containers)
+            with self.observer.ending(containers):
+                await each(self.engine.stop, containers)
+                self.observer.stopped.add(service)
         self.emit(Notice(f"{service} is stopped"))
 
     def _asked_for(self, service: str, verb: str) -> Sequence[Container]:

@@ -20,7 +20,7 @@ class Vitals:
     """How one service is: what no event tells. `cpu` in percent of one core and `memory` in bytes, once measured.
 
     `container` is the id of one that runs, empty where none does; `urls` are where its TCP ports are published,
-    whatever they speak; `pending` counts the files that are saved and not there yet; `stopped` is who was asked to.
+    whatever they speak; `pending` counts the files that are saved and not there yet.
     """
 
     service: str
@@ -30,7 +30,6 @@ class Vitals:
     memory: int | None = None
     restarts: int = 0
     pending: int = 0
-    stopped: bool = False
 
 
 Fact = Cast | Vitals

@@ -19,6 +19,7 @@ SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
 BLOCK = 104  # columns that a table has to have before there are two of them
 WIDEST_NAME, WIDEST_PREFIX = 24, 20
 SERVICE_STYLES = 5
+STOPPED = "■"
 FEW = 8  # rows that have to be there for more than the log and what is going on
 MOST_WRAPPED = 40  # rows of one line
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
@@ -112,6 +113,9 @@ def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thi
     ]
     if failed:
         return f"{MARKS['exited']} {'; '.join(failed)}", "bad"
+    stopped = [service.name for service in state.services.values() if service.word == "stopped"]
+    if stopped:
+        return f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn"
     if state.ready is None:
         return "", ""
     pending = sum(service.vitals.pending for service in state.services.values())
@@ -270,7 +274,7 @@ def _service(service: Service, shape: Sequence[int], now: float, state: State, *
         if word in ("absent", "created", "stopped")
         else "warn"
     )
-    mark = "■" if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
+    mark = STOPPED if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
     cells = list(_cells((f"{'›' if chosen else ' '}{mark}", *_texts(service, now)[1:]), shape, ""))
     cells[0] = cells[0]._replace(style=style)
     cells[1] = cells[1]._replace(style="chosen" if chosen else "bold")
@@ -370,7 +374,8 @@ def _drawn(line: str, state: State) -> Row:
     if found is None or service is None:
         return (Span(line, "dim"),)
     style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
-    return Span(found[1], "dim"), Span(found[2], "bold"), Span(f" {service.word}", style), Span(found[3], "dim")
+    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", found[3])
+    return Span(found[1], "dim"), Span(found[2], "bold"), Span(f" {service.word}", style), Span(rest, "dim")
 
 
 def _sync(sync: Sync, columns: int, now: float) -> Row:

@@ -17,6 +17,7 @@ SYNCS = 200
 TIMINGS_WIDTH = 68  # what is left of 80 columns beside the names
 GOOD = ("healthy", "started", "completed")
 BAD = ("unhealthy", "exited")
+ALIVE = ("healthy", "started", "starting", "unhealthy")
 PAGES = {"g": "graph", "y": "syncs", "?": "help"}
 BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
@@ -36,6 +37,7 @@ class Service:
     state: str = ""
     detail: str = ""
     busy: str = ""
+    is_stopped: bool = False  # because somebody wanted it
     vitals: Vitals = field(default_factory=lambda: Vitals(""))
     sync: Sync | None = None
     waiting: e.Waiting | None = None
@@ -45,7 +47,7 @@ class Service:
         """Its state in a word."""
         if self.busy:
             return self.busy.partition(" ")[0].rstrip(":")
-        if self.vitals.stopped and self.state not in ("healthy", "started"):
+        if self.is_stopped and self.state not in ALIVE:
             return "stopped"
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
@@ -104,9 +106,11 @@ class State:
             case e.ServiceState(name, state, detail):
                 row = self._service(name)
                 row.state, row.detail = state, text.clean(detail)
+                row.is_stopped = row.is_stopped and (state not in ALIVE or bool(row.busy))
                 if state in (*GOOD, *BAD):
                     row.waiting = None
-                    self._say(event, "error" if state in BAD else "info")
+                    if not row.is_stopped:
+                        self._say(event, "error" if state in BAD else "info")
             case e.Waiting(name):
                 self._service(name).waiting = event
             case e.Synced(name):
@@ -277,7 +281,7 @@ class State:
         if verb == "rebuild" and service.name not in self.built:
             self.note = f"{service.name} has no build section: r restarts it"
             return None
-        service.busy = f"{BUSY[verb]}: you asked for it"
+        service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
         return Wish(verb, service.name)
 
     def _open(self, service: Service) -> Wish | None:

@@ -577,15 +577,21 @@ async def test_a_service_that_somebody_stopped_ends_nothing(monkeypatch: pytest.
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.observer.run)
         await told.observer.until_ready()
-        told.observer.stopped.add("web")
-        await engine.change(container("web", "exited", exit_code=137))
+        with told.observer.ending(engine.containers):
+            await engine.change(*engine.containers)
+            await anyio.sleep(0.1)
+            told.observer.stopped.add("web")
+            await engine.change(*engine.containers)
+            await anyio.sleep(0.1)
+            engine.containers = (container("web", "exited", exit_code=137),)
         await told.until(lambda: ("web", "exited") in told.states)
         with anyio.move_on_after(0.2) as waits:
             await told.observer.until_over()
         assert waits.cancelled_caught
         assert not [e for e in told.events if isinstance(e, Problem)]
-        told.observer.stopped.discard("web")
-        await engine.change(*engine.containers)
+        await engine.change(container("web", started="t2"))
+        await told.until(lambda: told.states[-1] == ("web", "started"))
+        await engine.change(container("web", "exited", started="t2", exit_code=137))
         with anyio.fail_after(5):
             await told.observer.until_over()
         tasks.cancel_scope.cancel()

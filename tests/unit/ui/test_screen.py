@@ -153,6 +153,13 @@ def test_what_is_wrong() -> None:
     assert lines(*told)[-2] == "✗ db exited (exit code 3)"
     assert lines(*told)[0].startswith("shop  1 of 2 up  ✗ db")
     assert lines(*two(), e.ServiceState("db", "unhealthy"))[-2] == "✗ db unhealthy"
+    state = state_of(*two())
+    press(state, "s")
+    state.tell(e.ServiceState("db", "completed"), 2.0)
+    state.refused("db", "")
+    assert "■ db stopped: r starts it again" in "".join(
+        span.text for row in screen(state, 80, 24, 1.0) for span in row
+    )
     told.append(e.Problem("disk is full\nmore"))
     assert lines(*told)[-2] == "✗ disk is full"
     told.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
@@ -173,7 +180,7 @@ def test_the_graph_has_the_states() -> None:
     told = [*two(), e.ServiceState("db", "exited", "exit code 1")]
     found = lines(*told, keys="g")
     assert any("└─ web healthy  ports 8080:80" in line for line in found)
-    assert any("└─ db exited (healthy)  ports 5432" in line for line in found)
+    assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in found)
     assert any("└─ db starting" in line for line in lines(*told, e.ServiceState("db", "starting"), keys="g"))
     assert "the project is not read yet" in lines(keys="g")
 

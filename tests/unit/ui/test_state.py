@@ -73,8 +73,17 @@ def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
 def test_a_stopped_service() -> None:
     """What somebody stopped has not failed."""
     for ended in ("exited", "completed"):
-        state = state_of(e.ServiceState("web", ended), Vitals("web", stopped=True))
-        assert state.services["web"].word == "stopped"
+        state = state_of(*two())
+        before = log(state)
+        press(state, "s")
+        state.tell(e.ServiceState("db", "healthy"), 2.0)
+        state.refused("db", "")
+        state.tell(e.ServiceState("db", ended), 2.0)
+        assert state.services["db"].word == "stopped"
+        assert log(state) == before
+        state.tell(e.ServiceState("db", "healthy"), 3.0)
+        state.tell(e.ServiceState("db", "exited", "exit code 1"), 3.0)
+        assert (state.services["db"].word, log(state)[-1]) == ("exited", "✗ db exited (exit code 1)")
 
 
 def test_waits_are_no_news() -> None:
