@@ -16,6 +16,7 @@ from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
     from devenv.config.selection import Selection
+    from devenv.model.events import Emit
     from devenv.ui.console import Console
 
 
@@ -158,8 +159,13 @@ def console(output: Output | None = None, *, quiet: bool = False) -> Console:
 
     as_json = (asked.output if output is None else output) is Output.JSON
     window = Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
+    tell(window.emit)
+    return window
+
+
+def tell(emit: Emit) -> None:
+    """From now on this is told of what is run, where that was asked for."""
     if asked.verbosity:
         from devenv.engine.trace import listen  # noqa: PLC0415 - as above
 
-        listen(window.emit, calls=asked.verbosity > 1)
-    return window
+        listen(emit, calls=asked.verbosity > 1)

@@ -109,6 +109,7 @@ async def _shown(chosen: Options, window: Console) -> int:
     from devenv.lifecycle.helm import Helm  # noqa: PLC0415 - as above
 
     view = Live(window)
+    options.tell(view.emit)
     view.helm = helm = Helm(view.learn, view.settled, view.leave)
     return await view.run(lambda: workflow(chosen, view.emit, helm))
 

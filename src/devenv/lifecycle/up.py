@@ -21,8 +21,9 @@ from devenv.errors import EngineError, UsageError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.consent import require_trust, weigh
+from devenv.lifecycle.gauges import cast
 from devenv.lifecycle.guardian import Guardian
-from devenv.lifecycle.helm import Helm, cast
+from devenv.lifecycle.helm import Helm
 from devenv.lifecycle.hooks import Hooks
 from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
 from devenv.lifecycle.options import Options

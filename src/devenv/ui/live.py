@@ -57,7 +57,7 @@ class Live:
         try:
             self._terminal.enter()
             async with anyio.create_task_group() as tasks:
-                for task in (self._draw, self._read, self._obey):
+                for task in (self._obey, self._read, self._draw):
                     tasks.start_soon(task)
                 code = await work()
                 tasks.cancel_scope.cancel()
@@ -130,7 +130,8 @@ class Live:
 
     def _draw_once(self) -> None:
         if not self._is_over and not self._is_away:
-            self._terminal.draw(screen(self.state, *self._terminal.size(), time.monotonic()))
+            size = self._terminal.size()
+            self._terminal.draw(screen(self.state, *size, time.monotonic()), size)
 
     # --- keys and signals -----------------------------------------------------------------------------------------
 
@@ -187,7 +188,6 @@ class Live:
             async for sign in signals:
                 if sign == signal.SIGTSTP:
                     self._suspend()
-                self._terminal.forget()
                 self._safely(self._draw_once)
 
     def _suspend(self) -> None:

@@ -127,6 +127,8 @@ class State:
 
     def _rest(self, event: e.Event) -> None:
         match event:
+            case e.Traced():
+                self.log.add(logbook.OURS, text.traced(event), "info")
             case e.Timings():
                 for line in waterfall.lines(event, TIMINGS_WIDTH):
                     self.log.add(logbook.OURS, line, "info")

@@ -33,6 +33,7 @@ class Terminal:
         self._links = not os.environ.get("TERM", "").startswith(WITHOUT_LINKS)
         self._saved: list[Any] | None = None
         self._rows: list[Row] = []
+        self._size: tuple[int, int] | None = None
 
     @property
     def is_entered(self) -> bool:
@@ -57,7 +58,7 @@ class Terminal:
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
             mode[6][termios.VQUIT] = b"\0"
             termios.tcsetattr(0, termios.TCSADRAIN, mode)
-        self._rows = []
+        self._size = None  # what is on the screen is not known
         self._write(ENTER)
 
     def leave(self) -> None:
@@ -69,11 +70,10 @@ class Terminal:
         with contextlib.suppress(termios.error, OSError):
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
-    def draw(self, rows: Sequence[Row]) -> None:
+    def draw(self, rows: Sequence[Row], size: tuple[int, int]) -> None:
         """These rows, of which only those are written that differ from the last ones; all where the size differs."""
-        before = self._rows
-        clear = "" if len(before) == len(rows) else "\x1b[2J"
-        before = [] if clear else before
+        before, clear = self._rows, "" if size == self._size else "\x1b[2J"
+        self._size = size
         changed = [
             f"\x1b[{place};1H{''.join(map(self._painted, row))}\x1b[0m\x1b[K"
             for place, row in enumerate(rows, 1)
@@ -82,10 +82,6 @@ class Terminal:
         self._rows = list(rows)
         if clear or changed:
             self._write(f"{TOGETHER}{clear}{''.join(changed)}{DONE}")
-
-    def forget(self) -> None:
-        """What is on the screen is not known any more."""
-        self._rows = []
 
     def _painted(self, span: Span) -> str:
         """The span's text, with its look; a link covers the text and none of the padding."""

@@ -12,8 +12,9 @@ import pytest
 
 from devenv.engine.api import Usage
 from devenv.errors import EngineError, UsageError
-from devenv.lifecycle import helm as module
-from devenv.lifecycle.helm import Helm, cast
+from devenv.lifecycle import gauges
+from devenv.lifecycle.gauges import cast
+from devenv.lifecycle.helm import Helm
 from devenv.model.events import Event, Problem
 from devenv.model.live import Cast, Fact, Vitals, Wish
 from devenv.model.observed import Container, Scene
@@ -84,9 +85,9 @@ class Steered:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow each other at once."""
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(module, "MEASURE_EVERY", 0.01)
-    monkeypatch.setattr(module, "SHARE", 1.0)
+    monkeypatch.setattr(gauges, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(gauges, "MEASURE_EVERY", 0.01)
+    monkeypatch.setattr(gauges, "SHARE", 1.0)
 
 
 async def test_wishes_are_carried_out() -> None:

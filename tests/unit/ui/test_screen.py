@@ -116,8 +116,7 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
     for key in ("", "g", "y", "/"):
         press(state, *([key] if key else []))
         for columns in (40, 200):
-            terminal.draw(screen(state, columns, 40, 2.0))
-            terminal.forget()
+            terminal.draw(screen(state, columns, 40, 2.0), (columns, 40))
     rest = OWN.sub("", "".join(written).replace("\x1b[?2026h", "").replace("\x1b[?2026l", "").replace("\x1b[2J", ""))
     bad = [c for c in rest if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c != "\u200d"]
     assert bad == [], repr(rest)[:3000]
@@ -223,11 +222,13 @@ def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(colour=True)
     monkeypatch.setattr(terminal, "_write", written.append)
     rows = [(Span("one"),), (Span("two"),), ()]
-    terminal.draw(rows)
-    terminal.draw(list(rows))
-    terminal.draw([rows[0], (Span("2"),), ()])
+    terminal.draw(rows, (80, 3))
+    terminal.draw(list(rows), (80, 3))
+    terminal.draw([rows[0], (Span("2"),), ()], (80, 3))
     assert len(written) == 2
     assert written[1] == "\x1b[?2026h\x1b[2;1H2\x1b[0m\x1b[K\x1b[?2026l"
+    terminal.draw(rows, (81, 3))
+    assert written[2] == written[0]
 
 
 def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +240,7 @@ def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch
         written: list[str] = []
         terminal = Terminal(colour=colour)
         monkeypatch.setattr(terminal, "_write", written.append)
-        terminal.draw(screen(state, 100, 30, 1.0))
+        terminal.draw(screen(state, 100, 30, 1.0), (100, 30))
         return "".join(written)
 
     assert "\x1b[32m" in drawn(colour=True)

@@ -152,7 +152,8 @@ def test_what_was_asked_for_more() -> None:
     assert log(state)[-1] == "most of it: load 2.0 s"
     state = State(verbose=True)
     state.tell(e.Step("build", "detail", "#5 [1/2] FROM a"), 1.0)
-    assert log(state) == ["#5 [1/2] FROM a"]
+    state.tell(e.Traced("command", "docker version", "exit 0", 21.0), 1.0)
+    assert log(state) == ["#5 [1/2] FROM a", "      21 ms  exit 0    docker version"]
 
 
 def test_other_files() -> None:
