@@ -60,8 +60,10 @@ class Gauges:
             self._stage = running.stage
             self.learn(cast(running.stage))
         pending = running.keeper.pending()
-        for container in running.observer.scene.containers:
+        there = running.observer.scene.containers
+        for container in there:
             self._count(container)
+        self._lives = {container.id: container for container in there}
         for name in running.stage.names:
             containers = running.observer.scene.of(name)
             alive = [c for c in containers if c.running]
@@ -86,7 +88,6 @@ class Gauges:
         if before is not None and before.started_at and container.started_at != before.started_at:
             more = max(container.restarts - before.restarts, 1) if not before.started_at.startswith("0001") else 0
             self._restarts[container.service] = self._restarts.get(container.service, 0) + more
-        self._lives[container.id] = container
 
     async def measure(self) -> None:
         """Measures what the containers use: rarely, and the more there are, the more rarely."""
@@ -94,6 +95,9 @@ class Gauges:
             began, running = time.process_time(), self.running()
             alive = [] if running is None else [c for c in running.observer.scene.containers if c.running]
             fresh = False
+            for ident in self._used.keys() - {c.id for c in alive}:
+                del self._used[ident]
+                self._load.pop(ident, None)
             for container in alive:
                 with contextlib.suppress(EngineError):
                     assert running is not None  # noqa: S101 - it has containers

@@ -55,6 +55,8 @@ class Live:
         """What the work returns, or raises. The terminal is as before, whatever happened."""
         code = 1
         try:
+            for sign in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(sign, self._killed)  # until the run listens for them itself
             self._terminal.enter()
             async with anyio.create_task_group() as tasks:
                 for task in (self._obey, self._read, self._draw):
@@ -70,6 +72,12 @@ class Live:
         finally:
             self.leave()
         return code
+
+    def _killed(self, sign: int, _frame: object) -> None:
+        """Ended by a signal before anything has begun: as if we had no say in it, but for the terminal."""
+        self.leave()
+        signal.signal(sign, signal.SIG_DFL)
+        signal.raise_signal(sign)
 
     # --- what is told ---------------------------------------------------------------------------------------------
 

@@ -92,10 +92,10 @@ def test_a_still_view_writes_nothing() -> None:
         assert terminal.said[said:] == ""
 
 
-@pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, "crash", "draw"])
+@pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, "crash", "draw", "deaf"])
 def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
     """However the view ends, the terminal is as it was: its mode, its screen, its cursor and its wrapping."""
-    with telling("two", STORY_FAULT=str(way) if way in ("crash", "draw") else None) as terminal:
+    with telling("two", STORY_FAULT=str(way) if way in ("crash", "draw", "deaf") else None) as terminal:
         before = terminal.mode()
         if way == "draw":
             terminal.until("the view has failed .ValueError: out of paint.; this is a bug")
@@ -104,12 +104,12 @@ def test_the_terminal_is_given_back(way: str | signal.Signals) -> None:
         elif way != "crash":
             terminal.until("up after 4.2 s")
             assert terminal.mode() != before
-            if isinstance(way, signal.Signals):
-                os.kill(terminal.process.pid, way)
+            if isinstance(way, signal.Signals) or way == "deaf":
+                os.kill(terminal.process.pid, signal.SIGTERM)
             else:
                 terminal.type(way)
         code = terminal.process.wait(20)
-        assert code == {signal.SIGTERM: 143, "crash": 1}.get(way, 130)
+        assert code == {signal.SIGTERM: 143, "crash": 1, "deaf": -15}.get(way, 130)
         assert terminal.mode() == before
         terminal.close()
         assert terminal.said.count(ENTERED) == terminal.said.count(LEFT) == 1
