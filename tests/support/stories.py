@@ -118,9 +118,9 @@ async def main(name: str) -> int:
     view, fault = Live(Console()), os.environ.get("STORY_FAULT")
     view.helm = Nobody(view)
     heard = (signal.SIGINT,) if fault == "deaf" else (signal.SIGINT, signal.SIGTERM)
-    with anyio.open_signal_receiver(*heard) as signals:
 
-        async def work() -> int:
+    async def work() -> int:
+        with anyio.open_signal_receiver(*heard) as signals:
             for told in STORIES[name]():
                 view.emit(told) if isinstance(told, e.Event) else view.learn(told)
             if fault == "crash":
@@ -132,9 +132,9 @@ async def main(name: str) -> int:
             async for sign in signals:
                 view.leave()
                 return 128 + sign
-            return 0
+        return 0
 
-        return await view.run(work)
+    return await view.run(work)
 
 
 if __name__ == "__main__":
