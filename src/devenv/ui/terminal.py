@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import termios
 from collections.abc import Sequence
 from typing import Any
@@ -97,7 +98,7 @@ class Terminal:
         return f"{text[:begin]}\x1b[{look}m{text[begin:end]}\x1b[0m{text[end:]}"
 
     def _write(self, text: str) -> None:
-        data = text.encode(errors="replace")
+        data = text.encode(sys.stdout.encoding, errors="replace")
         with contextlib.suppress(OSError):
             while data:
                 data = data[os.write(1, data) :]

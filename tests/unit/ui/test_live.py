@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.ui.live import is_wanted
 from support import stories
 from support.terminal import Terminal
 from unit.ui.golden_screens import GOLDEN, STORY_SIZES, environment
@@ -151,6 +152,26 @@ def test_a_shell_has_the_terminal() -> None:
         between = terminal.said.partition(LEFT)[2].rpartition(ENTERED)[0]
         assert between.strip() == "this is the shell"
         assert "while somebody is in the shell" in terminal.said
+
+
+@pytest.mark.parametrize(
+    ("term", "ci", "terminals", "wanted"),
+    [
+        ("xterm", "", True, True), ("xterm", "1", True, False), ("dumb", "", True, False), (None, "", True, False),
+        ("xterm", "", False, False),
+    ],
+)  # fmt: skip
+def test_who_gets_the_view(
+    term: str | None, ci: str, terminals: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody at a terminal that can do more than lines, and no CI."""
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(os, "isatty", lambda _: terminals)
+    if term is None:
+        monkeypatch.delenv("TERM", raising=False)
+    else:
+        monkeypatch.setenv("TERM", term)
+    assert is_wanted() == wanted
 
 
 def test_no_colour() -> None:
