@@ -121,15 +121,18 @@ async def foreground(argv: Sequence[str]) -> int:
 
     Raises EngineError where the program is not there.
     """
-    with _job_control() as ours:
+    with trace.command(argv) as told, _job_control() as ours:
         try:
             child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
         except FileNotFoundError as error:
             raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
         try:
+            _note(child.pid)
             os.tcsetpgrp(0, child.pid)
             os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
-            return await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
+            code = await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
+            told.outcome = f"exit {code}"
+            return code
         finally:
             if child.returncode is None:
                 child.terminate()
