@@ -128,15 +128,17 @@ async def foreground(argv: Sequence[str]) -> int:
             raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
         try:
             _note(child.pid)
-            os.tcsetpgrp(0, child.pid)
-            os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
+            with contextlib.suppress(OSError):  # one that has ended already has no group
+                os.tcsetpgrp(0, child.pid)
+                os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
             code = await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
             told.outcome = f"exit {code}"
             return code
         finally:
             if child.returncode is None:
                 child.terminate()
-            os.tcsetpgrp(0, ours)
+            with contextlib.suppress(OSError):  # the terminal has gone
+                os.tcsetpgrp(0, ours)
 
 
 @contextlib.contextmanager
