@@ -120,3 +120,21 @@ def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
         shell.type("exit\n")
         engine.until(shell.survivors, lambda left: not left)
     assert stack.leftovers() == {}
+
+
+def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> None:
+    """It is in the table like all else, and no key stops or restarts it."""
+    stack.compose_file({"db": idle_service(), "web": idle_service()})
+    assert stack.compose("up", "-d", "db").returncode == 0
+    theirs = engine.inspect(stack.container("db"))["State"]["StartedAt"]
+    with on_a_terminal(stack, state_env) as terminal:
+        shows(terminal, "2 of 2 up", "up after")
+        for key in "sr":
+            mark = len(terminal.said)
+            terminal.type(key)
+            terminal.until("db is left alone", since=mark)
+            shows(terminal, "2 of 2 up", "›● db")
+        terminal.type("q")
+        assert terminal.process.wait(60) == 130
+    assert engine.inspect(stack.container("db"))["State"]["StartedAt"] == theirs
+    assert stack.containers() == stack.containers("db")

@@ -96,7 +96,7 @@ class Live:
 
     def settled(self, service: str, why: str) -> None:
         """A wish was carried out, or was not, because of that."""
-        self._safely(lambda: self.state.refused(service, why))
+        self._safely(lambda: self.state.settled(service, why))
 
     def _safely(self, change: Callable[[], object]) -> None:
         """A mistake of ours ends the view, and not the run: it goes on in plain lines."""

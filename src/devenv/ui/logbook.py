@@ -21,7 +21,11 @@ LEVELS = {
     "error": re.compile(BAD_WORDS, re.IGNORECASE),
     "warn": re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE),
 }
-NO_ERROR = re.compile(r"\b(?:no|0|zero|without)\s+(?:errors?|exceptions?)\b", re.IGNORECASE)
+NO_ERROR = re.compile(
+    r"\b(?:no|0|zero|without)\s+(?:errors?|exceptions?)\b"
+    r"|\b(?:error|exception)\b\W{0,3}[:=]\s*(?:null|nil|none|false|0|\"\")(?!\w)",
+    re.IGNORECASE,
+)
 OURS = ""  # the service of what devenv itself says
 
 

@@ -281,7 +281,7 @@ class State:
             self.note = f"{service.name} is busy: {service.busy}"
             return None
         if verb == "rebuild" and service.name not in self.built:
-            self.note = f"{service.name} has no build section: r restarts it"
+            self.note = f"{service.name} is not built by this run: r restarts it"
             return None
         service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
         return Wish(verb, service.name)
@@ -317,8 +317,8 @@ class State:
         self.log.narrow(logbook.parse(self.typing))
         self.anchor = self.marked = None
 
-    def refused(self, service: str, why: str) -> None:
-        """What was asked for is not done."""
+    def settled(self, service: str, why: str) -> None:
+        """What was asked for is done, or is not, because of that."""
         if service in self.services:
             self.services[service].busy = ""
         self.note = why

@@ -27,7 +27,8 @@ SOME = (("web", "GET /a"), ("db", "FATAL: no such role"), ("web", "warning: old"
     [
         ("Error: x", "error"), ("TypeError: x", "error"), ("npm ERR! fatal", "error"), ("PANIC at", "error"),
         ("Warning: x", "warn"), ("0 errors, 1 warning", "warn"), ("no errors", ""), ("terror", ""), ("fine", ""),
-        ("java.lang.NullPointerException", "error"),
+        ('{"error":null}', ""), ("error=nil ok", ""), ('"error": "bad"', "error"), ("error: 0 files", ""),
+        ("error: 01", "error"), ("java.lang.NullPointerException", "error"),
     ],
 )  # fmt: skip
 def test_level(line: str, expected: str) -> None:

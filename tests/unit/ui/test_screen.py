@@ -155,7 +155,7 @@ def test_what_is_wrong() -> None:
     state = state_of(*two())
     press(state, "s")
     state.tell(e.ServiceState("db", "completed"), 2.0)
-    state.refused("db", "")
+    state.settled("db", "")
     assert "■ db stopped: r starts it again" in "".join(
         span.text for row in screen(state, 80, 24, 1.0) for span in row
     )
@@ -163,7 +163,7 @@ def test_what_is_wrong() -> None:
     assert lines(*told)[-2] == "✗ disk is full"
     told.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
     assert lines(*told)[-2] == "◐ web rebuilding: Dockerfile changed"
-    assert lines(*told, keys="b")[-2] == "db has no build section: r restarts it"
+    assert lines(*told, keys="b")[-2] == "db is not built by this run: r restarts it"
 
 
 def test_files_on_their_way() -> None:

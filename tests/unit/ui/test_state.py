@@ -77,7 +77,7 @@ def test_a_stopped_service() -> None:
         before = log(state)
         press(state, "s")
         state.tell(e.ServiceState("db", "healthy"), 2.0)
-        state.refused("db", "")
+        state.settled("db", "")
         state.tell(e.ServiceState("db", ended), 2.0)
         assert state.services["db"].word == "stopped"
         assert log(state) == before
@@ -185,15 +185,15 @@ def test_restart_rebuild_stop() -> None:
     assert state.services["web"].busy == "restarting: you asked for it"
     assert press(state, "s") is None
     assert "busy" in state.note
-    state.refused("web", "not yet")
+    state.settled("web", "not yet")
     assert (state.note, state.services["web"].busy) == ("not yet", "")
-    state.refused("gone", "")
+    state.settled("gone", "")
     assert press(state, "s") == Wish("stop", "web")
     state.tell(e.Restarted("web", "", 20.0), 2.0)
     assert log(state)[-1] == "web restarted in 20 ms"
     assert press(state, "b") == Wish("rebuild", "web")
     assert press(state, "up", "b") is None
-    assert state.note == "db has no build section: r restarts it"
+    assert state.note == "db is not built by this run: r restarts it"
 
 
 def test_a_shell() -> None:
