@@ -208,7 +208,7 @@ def make_view() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder, terminal = started(scratch, *VIEW)
         try:
-            terminal.until("saved files arrive by themselves", timeout=UP_TIMEOUT)
+            terminal.until("up after", timeout=UP_TIMEOUT)
             time.sleep(8)  # two looks at what the containers use
             for said, edit in edits(folder)[:3]:
                 mark = len(terminal.seen)

@@ -99,6 +99,12 @@ class State:
             case e.HookLine(hook, line):
                 self.log.add(hook, line)
                 return
+            case _:
+                self.note = ""
+                self._told(event, at)
+
+    def _told(self, event: e.Event, at: float) -> None:
+        match event:
             case e.Step():
                 self._step(event, at)
             case e.ImageState():

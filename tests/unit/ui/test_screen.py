@@ -14,7 +14,8 @@ from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Vitals
 from devenv.ui.cells import Span, width
-from devenv.ui.screen import ago, screen
+from devenv.ui.screen import screen
+from devenv.ui.table import ago
 from devenv.ui.terminal import Terminal
 from support.stories import STORIES, fifty, two, waiting
 from unit.ui.test_state import press, state_of
@@ -172,6 +173,13 @@ def test_files_on_their_way() -> None:
     assert found[-2] == "◐ 4 saved files on the way"
     assert found[2].endswith("3 pending")
     assert found[3].endswith("1 pending; 2 files 13 ms just now")
+
+
+def test_many_services_on_a_wide_screen() -> None:
+    """They stand beside each other, the last column with as many as are left."""
+    found = lines(Cast(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
+    assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
+    assert found[1].count("SERVICE") == 2
 
 
 def test_the_graph_has_the_states() -> None:
