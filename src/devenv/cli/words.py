@@ -51,6 +51,7 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--timings": ("", "Show where the time until ready went."),
         "--scale": ("text", "How many containers a service has."),
         "--trust": ("", "Allow the project's hooks on this machine."),
+        "--no-ui": ("", "Plain lines on a terminal, too."),
         "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
         "-v": ("", "Say what is run; twice: what the engine is asked, too."),
     }, ("service*",)),
