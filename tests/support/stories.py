@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import anyio
 
+from devenv.errors import DevenvError
 from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Fact, Vitals, Wish
@@ -104,13 +105,13 @@ class Nobody:
     def ask(self, wish: Wish) -> None:
         """It is forgotten."""
 
-    async def shell(self, _container: str) -> int:
+    async def shell(self, _container: str) -> None:
         """Words on the terminal, and no shell."""
         print("this is the shell")  # noqa: T201 - as a shell would
         if self._view is not None:
             self._view.emit(e.Log("web", "while somebody is in the shell"))
             await anyio.sleep(0.5)
-        return 127
+        raise DevenvError("no shell in that container")
 
 
 async def main(name: str) -> int:

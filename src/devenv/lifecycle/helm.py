@@ -16,8 +16,6 @@ from devenv.model.live import Fact, Wish
 if TYPE_CHECKING:
     from devenv.lifecycle.running import Running
 
-SHELL = "for s in bash zsh ash; do command -v $s >/dev/null 2>&1 && exec $s; done; exec sh"
-
 
 class Helm:
     """Between a run and its view. `learn` takes facts, `settled` the service whose wish is done, `ended` a signal.
@@ -34,6 +32,7 @@ class Helm:
         self.learn = learn
         self.ended = ended
         self.detached = anyio.Event()
+        self._running: Callable[[], Running | None] = lambda: None
         self._settled = settled
         self._wishes: deque[Wish] = deque()
         self._asked = anyio.Event()
@@ -46,15 +45,22 @@ class Helm:
             self._wishes.append(wish)
             self._asked.set()
 
-    async def shell(self, container: str) -> int:
-        """The exit code of the best shell of a container, on our terminal."""
-        return await process.foreground(["docker", "exec", "-it", container, "sh", "-c", SHELL])
+    async def shell(self, container: str) -> None:
+        """Somebody has been in the best shell of a container. Raises DevenvError where there is none."""
+        from devenv.lifecycle.shell import into  # noqa: PLC0415 - as below
+
+        running = self._running()
+        found = None if running is None else await running.engine.inspect(container)
+        if running is None or found is None:
+            raise DevenvError("that container has gone")
+        await process.foreground(await into(running.engine, found))
 
     async def serve(self, running: Callable[[], Running | None], emit: Emit) -> None:
         """Carries wishes out and tells facts, until cancelled."""
         from devenv.lifecycle.gauges import Gauges  # noqa: PLC0415 - the view is there before all else is loaded
 
         async with anyio.create_task_group() as tasks:
+            self._running = running
             gauges = Gauges(self.learn, running)
             tasks.start_soon(gauges.look)
             tasks.start_soon(gauges.measure)

@@ -37,6 +37,11 @@ async def shell(
         return [*_docker(engine.endpoint), "exec", "-it" if tty else "-i", container.id, *words]
 
 
+async def into(engine: Engine, container: Container) -> list[str]:
+    """The command that opens the best shell of a container on a terminal. Raises DevenvError where it has none."""
+    return [*_docker(engine.endpoint), "exec", "-it", container.id, await _best(engine, container)]
+
+
 def _chosen(project: Outline, containers: Sequence[Container], service: str | None, ask: Ask | None) -> Container:
     running = {c.service: c for c in reversed(containers) if c.running}
     names = sorted(running)

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from devenv.concurrent import first
+from devenv.errors import DevenvError
 from devenv.model import events as e
 from devenv.model.live import Fact, Wish
 from devenv.ui import keys
@@ -25,7 +26,6 @@ REST = 4.0  # and so many times what one took
 TICK = 10.0  # seconds after which ages may read differently
 BUSY_TICK = 1.0
 REPLAYED = 20  # lines of the log that stay to be read where a run failed
-CANNOT_RUN = (126, 127)
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
 
@@ -35,8 +35,8 @@ class Helm(Protocol):
     def ask(self, wish: Wish) -> None:
         """It is wanted."""
 
-    async def shell(self, container: str, /) -> int:
-        """The exit code of a shell on the terminal."""
+    async def shell(self, container: str, /) -> None:
+        """Somebody has been in a shell on the terminal. Raises DevenvError where there is none."""
 
 
 class Live:
@@ -176,12 +176,13 @@ class Live:
         self._is_away = True
         self._terminal.leave()
         try:
-            code = await self.helm.shell(container)
+            await self.helm.shell(container)
+        except DevenvError as error:
+            self.state.note = error.said
         finally:
             self._is_away = False
             if not self._is_over:
                 self._terminal.enter()
-        self.state.note = "no shell in that container" if code in CANNOT_RUN else ""
 
     async def _open(self, url: str) -> None:
         import webbrowser  # noqa: PLC0415 - only for those who ask

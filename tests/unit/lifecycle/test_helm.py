@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from devenv.engine.api import Usage
-from devenv.errors import EngineError, UsageError
+from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.lifecycle import gauges
 from devenv.lifecycle.gauges import cast
 from devenv.lifecycle.helm import Helm
@@ -40,12 +40,17 @@ class FakeRun:
         self.waiting: dict[str, int] = {}
         self.observer = SimpleNamespace(scene=Scene(containers))
         self.keeper = SimpleNamespace(pending=lambda: self.waiting)
-        self.engine = SimpleNamespace(usage=self._usage, endpoint=SimpleNamespace(host="unix:///e"))
+        self.engine = SimpleNamespace(
+            usage=self._usage, inspect=self._inspect, endpoint=SimpleNamespace(host="unix:///e")
+        )
 
     async def _usage(self, ident: str) -> Usage:
         if ident not in self.usage:
             raise EngineError("gone")
         return self.usage[ident]
+
+    async def _inspect(self, _ident: str) -> None:
+        return None
 
     async def restart(self, service: str) -> None:
         self.asked.append(f"restart {service}")
@@ -112,6 +117,16 @@ async def test_a_wish_that_comes_too_early() -> None:
     await steered.until(lambda: steered.settled)
     assert steered.settled == [("web", "not yet: its containers are still to be made")]
     assert steered.helm.detached.is_set()
+
+
+async def test_a_shell_in_what_has_gone() -> None:
+    """It is said, before and after there is anything to be in."""
+    steered = Steered(FakeRun())
+    with pytest.raises(DevenvError, match="gone"):
+        await steered.helm.shell("web1")
+    await steered.until(lambda: steered.facts)
+    with pytest.raises(DevenvError, match="gone"):
+        await steered.helm.shell("web1")
 
 
 async def test_facts_are_told_when_they_change() -> None:
