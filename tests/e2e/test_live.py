@@ -138,3 +138,17 @@ def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> No
         assert terminal.process.wait(60) == 130
     assert engine.inspect(stack.container("db"))["State"]["StartedAt"] == theirs
     assert stack.containers() == stack.containers("db")
+
+
+def test_ctrl_c_twice(stack: Stack, state_env: dict[str, str]) -> None:
+    """The first gives the terminal back at once and ends the run; the second kills what does not listen."""
+    deaf = ["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"]
+    stack.compose_file({"web": idle_service(command=deaf, stop_grace_period="60s")})
+    with on_a_terminal(stack, state_env) as terminal:
+        shows(terminal, "1 of 1 up", "up after")
+        terminal.type("\x03")
+        terminal.until("stopping 1 container; Ctrl-C again ends them at once", since=terminal.said.rfind(LEFT))
+        assert stack.containers(), "the first did not wait for the container"
+        terminal.type("\x03")
+        assert terminal.process.wait(30) == 130
+    assert stack.leftovers() == {}
