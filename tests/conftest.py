@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,10 @@ NEWER_COMPOSE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 COMPOSES = ["installed-compose"]
 if os.environ.get("DEVENV_TEST_NEWER_COMPOSE") != "none":
     COMPOSES.append("newer-compose")
+
+# A shell without job control starts what it puts in the background deaf to SIGINT, and all children would be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set while others work on the same engine: then only projects of this test run are looked at.
 SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
