@@ -47,8 +47,10 @@ def logs(
     matches = matcher(grep)
 
     def say(line: Line) -> None:
-        before = f"{line.at} " if timestamps and output is Output.TEXT else ""
-        window.emit(Log(line.service, before + line.text, line.stream, line.at or None))
+        if output is Output.JSON:
+            window.emit(Log(line.service, line.text, line.stream, line.at or None))
+        else:
+            window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text)
         if not window.is_heard:
             raise typer.Exit
 
@@ -66,7 +68,7 @@ def logs(
         tail=_count(tail),
         wanted=(lambda text: matches(clean(text))) if grep else None,
     )
-    anyio.run(workflow, wish, Listener(window.expect, say, tell))
+    anyio.run(workflow, wish, Listener(window.expect, say, tell, window.gathered))
 
 
 def _count(tail: str) -> int | None:

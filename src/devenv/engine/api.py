@@ -573,20 +573,21 @@ class Frames:
     def __init__(self, answer: Exchange) -> None:
         self._answer = answer
         self._buffer = b""
+        self._at = 0
 
     async def next(self) -> tuple[int, bytes] | None:
         """(1 for stdout or 2 for stderr, bytes), or None at the end."""
         while True:
-            if len(self._buffer) >= HEADER.size:
-                stream, length = HEADER.unpack_from(self._buffer)
-                frame, rest = self._buffer[HEADER.size : HEADER.size + length], self._buffer[HEADER.size + length :]
-                if len(frame) == length:
-                    self._buffer = rest
-                    return stream, frame
+            begin = self._at + HEADER.size
+            if len(self._buffer) >= begin:
+                stream, length = HEADER.unpack_from(self._buffer, self._at)
+                if len(self._buffer) >= begin + length:
+                    self._at = begin + length
+                    return stream, self._buffer[begin : self._at]
             chunk = await self._answer.chunk()
             if not chunk:
                 return None
-            self._buffer += chunk
+            self._buffer, self._at = self._buffer[self._at :] + chunk, 0
 
 
 class Session:
@@ -730,9 +731,9 @@ async def _lines(read: Callable[[], Awaitable[tuple[int, bytes] | None]]) -> Asy
     rest = {1: b"", 2: b""}
     while (frame := await read()) is not None:
         stream, chunk = frame
-        *lines, rest[stream] = re.split(rb"\r?\n", rest.get(stream, b"") + chunk)
+        *lines, rest[stream] = (rest.get(stream, b"") + chunk).split(b"\n")
         for line in lines:
-            yield names[stream], line.decode(errors="backslashreplace")
+            yield names[stream], line.removesuffix(b"\r").decode(errors="backslashreplace")
     for stream, line in rest.items():
         if line:
             yield names[stream], line.decode(errors="backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Self
 
@@ -43,6 +44,9 @@ class Exchange:
         self._idle: float | None = None
         self._ended = False
         self._left = b""
+        self._is_raw = False
+        self._is_over = False
+        self._ready = deque[bytes]()
 
     async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
         """The head of the answer, which must come whole within the idle time once the body is out.
@@ -60,8 +64,10 @@ class Exchange:
                 answer = await self._event()
         assert isinstance(answer, (h11.Response, h11.InformationalResponse))  # noqa: S101 - h11's order of events
         self.status = answer.status_code
-        self.date = dict(answer.headers).get(b"date", b"").decode("ascii", "replace")
-        if self.status == SWITCHING:
+        fields = dict(answer.headers)
+        self.date = fields.get(b"date", b"").decode("ascii", "replace")
+        self._is_raw = self._idle is None and fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        if self.status == SWITCHING or self._is_raw:
             self._left, self._idle = self._http.trailing_data[0], None
         return self
 
@@ -94,13 +100,28 @@ class Exchange:
     async def chunk(self) -> bytes:
         """What comes next of the body, or on the upgraded connection; nothing at the end.
 
+        Of a body in chunks that may be silent, which is a log or events, it is a chunk.
+
         Raises LostError where it is cut off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""
             return left or await self.receive()
+        if self._is_raw:
+            return await self._chunks()
         event = await self._event()
         return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _chunks(self) -> bytes:
+        """The next chunk: a log has one a line, and h11 takes its time for each."""
+        while not self._ready and not self._is_over:
+            found, self._left, self._is_over = _unchunked(self._left)
+            self._ready.extend(found)
+            if not found and not self._is_over:
+                if not (data := await self.receive()):
+                    raise LostError("the connection ended before the answer")
+                self._left += data
+        return self._ready.popleft() if self._ready else b""
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -217,6 +238,23 @@ class Client:
         self._open.clear()
         for exchange in exchanges:
             await exchange.aclose()
+
+
+def _unchunked(data: bytes) -> tuple[list[bytes], bytes, bool]:
+    """(the chunks that are whole, what is left, whether that is the last chunk). Raises GarbledError."""
+    parts: list[bytes] = []
+    at = 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        begin = end + 2
+        try:
+            stop = begin + int(data[at:end].partition(b";")[0], 16)
+        except ValueError as error:
+            raise GarbledError(str(error)) from error
+        if stop <= begin or len(data) < stop + 2:
+            return parts, data[at:], stop <= begin
+        parts.append(data[begin:stop])
+        at = stop + 2
+    return parts, data[at:], False
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -55,6 +56,7 @@ class Listener:
     begin: Callable[[Collection[str]], object]
     say: Callable[[Line], object]
     tell: Callable[[str], object]
+    gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext  # lines may come late within it
 
 
 async def logs(wish: Wish, to: Listener) -> None:
@@ -86,8 +88,9 @@ async def logs(wish: Wish, to: Listener) -> None:
         streams = [told.kept(piece) for piece in pieces] + [told.printed(engine, c) for c in mine if engine]
         for stream in streams:
             stack.push_async_callback(stream.aclose)
-        async for one in merged(streams):
-            to.say(one)
+        with to.gathered():
+            async for one in merged(streams):
+                to.say(one)
         if engine and wish.follow:
             await _follow(engine, name, told, to)
 

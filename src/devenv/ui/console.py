@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from devenv.errors import DevenvError
@@ -39,6 +40,7 @@ class Console:
         self._states: dict[str, str] = {}
         self._status = ""
         self._dead: set[int] = set()
+        self._gathers = False
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 # A mark that the locale does not have is no reason to fall silent.
@@ -76,6 +78,10 @@ class Console:
             self._write(sys.stdout, self._as_json(event))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
+
+    def log(self, service: str, line: str) -> None:
+        """Tell one line that a service printed."""
+        self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
 
     def _as_json(self, event: e.Event) -> str:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -120,6 +126,16 @@ class Console:
         if error.hint:
             self._write(sys.stderr, f"  {self._paint('hint:', 36)} {error.hint}")
 
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within it, lines for a pipe or a file are written many at once."""
+        self._gathers = True
+        try:
+            yield
+        finally:
+            self._gathers = False
+            self._put(sys.stdout, "")
+
     def close(self) -> None:
         """The status line gone."""
         if self._status:
@@ -134,7 +150,7 @@ class Console:
             self._width = max(self._width, min(len(event.service), WIDEST_PREFIX))
         match event:
             case e.Log(service, line) | e.HookLine(service, line):
-                self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
+                self.log(service, line)
             case e.Step(_, "begin" | "detail") | e.ImageState(_, "pulling" | "making" | "pushing"):
                 self._progress(event)
             case e.ServiceState(_, "absent" | "created" | "starting") if _terminal(sys.stdout):
@@ -204,13 +220,17 @@ class Console:
 
     def _write(self, stream: IO[str], line: str | None) -> None:
         """The line, and below it the status line of a terminal; None for the status line alone."""
-        if id(stream) in self._dead:
-            return
         ended = "" if line is None else f"{line}\n"
         above = f"{CLEAR_LINE}{ended}" if self._status or line is None else ended
+        self._put(stream, f"{above}{self._status}")
+
+    def _put(self, stream: IO[str], said: str) -> None:
+        if id(stream) in self._dead:
+            return
         try:
-            stream.write(f"{above}{self._status}")
-            stream.flush()
+            stream.write(said)
+            if not self._gathers:
+                stream.flush()
         except (OSError, ValueError):
             # Whoever read us is gone; what we do goes on, and the way down above all.
             self._dead.add(id(stream))

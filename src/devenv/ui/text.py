@@ -47,6 +47,8 @@ BUILD_STEP = re.compile(r"#\d+ (\[(?!(?:\S+ )?internal\]).+)")
 
 def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
+    if line.isascii() and line.isprintable():  # nearly all are, and a log may have a million
+        return line
     bare = ESCAPES.sub("", line).replace("\t", "    ")
     if bare.isascii() and bare.isprintable():
         return bare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -68,6 +69,18 @@ def test_whoever_writes_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPat
         assert heard == [True, False]
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what it still holds goes nowhere
+
+
+def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is read back costs no system call a line."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
+    window = Console()
+    with window.gathered():
+        window.log("web", "one")
+        assert not written.getvalue()
+        window.log("web", "\x1b[31mtwo")
+    assert written.getvalue().decode() == "web │ one\nweb │ two\n"
 
 
 def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
