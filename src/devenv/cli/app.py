@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from devenv import __version__
-from devenv.cli import habits, once, options, usage
+from devenv.cli import habits, named, once, options, usage
 from devenv.cli.add import add, remove
 from devenv.cli.completion import completion
 from devenv.cli.doctor import doctor
@@ -137,6 +137,7 @@ def _run(arguments: list[str]) -> int:
     if not is_ours:
         usage.require_options(before)
         usage.require_verb(verb, COMMANDS)
+        named.require_known(verb, before, after)
     if verb not in FINISHERS and not wants_help:
         _tell_of_dead_runs()
     return usage.invoke(app, [verb, *before, *after]) if is_ours else _pass_through(before, verb, after)

@@ -37,6 +37,8 @@ def container(shown: Mapping[str, Any]) -> Container:
     labels = config.get("Labels") or {}
     health = (state.get("Health") or {}).get("Status")
     project = labels.get(PROJECT_LABEL)
+    timeout = config.get("StopTimeout")
+    bindings = (shown.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
         id=shown["Id"],
         name=shown["Name"].lstrip("/"),
@@ -52,9 +54,10 @@ def container(shown: Mapping[str, Any]) -> Container:
         user=config.get("User") or "",
         tty=bool(config.get("Tty")),
         image=shown.get("Image") or "",
-        stop_timeout=float(config.get("StopTimeout") or 10),
+        stop_timeout=float(10 if timeout is None else timeout),
         depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
-        ports=_ports((shown.get("NetworkSettings") or {}).get("Ports") or {}),
+        ports=_ports(bindings, "tcp"),
+        udp_ports=_ports(bindings, "udp"),
         volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
         holds=labels.get(HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), config.get("Image") or ""),
@@ -62,11 +65,11 @@ def container(shown: Mapping[str, Any]) -> Container:
     )
 
 
-def _ports(bindings: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
+def _ports(bindings: Mapping[str, Any], protocol: str) -> tuple[tuple[str, int, int], ...]:
     return tuple(
         (one["HostIp"], int(one["HostPort"]), int(target.partition("/")[0]))
         for target, published in bindings.items()
-        if target.endswith("/tcp")
+        if target.endswith(f"/{protocol}")
         for one in published or ()
     )
 

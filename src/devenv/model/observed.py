@@ -41,6 +41,7 @@ class Container:
     stop_timeout: float = 10.0
     depends_on: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
+    udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names
     holds: str = ""  # the volume, where it is a holder: see `snapshots`
     database: str = ""  # that its image holds, see `snapshot.database`

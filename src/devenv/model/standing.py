@@ -19,6 +19,7 @@ class Address:
 
     target: Annotated[int, "the port in the container"]
     address: Annotated[str, "the host's address, with its port; 0.0.0.0 is all of them"]
+    protocol: Annotated[str, ("tcp", "udp")] = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Stand:
     state: Annotated[str, STATES] = "absent"
     health: Annotated[str | None, "starting, healthy or unhealthy; null without a health check"] = None
     exit_code: Annotated[int | None, "once it has ended"] = None
-    ports: Annotated[tuple[Address, ...], "where TCP ports are published"] = ()
+    ports: Annotated[tuple[Address, ...], "where ports are published"] = ()
     age: Annotated[float | None, "seconds since it began, or ended"] = None
     restarts: Annotated[int, "by the engine, since it was created"] = 0
     ours: Annotated[bool | None, "whether devenv made it; null where there is none"] = None
@@ -67,17 +68,17 @@ def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
         container.state,
         container.health if container.running else None,
         container.exit_code if has_ended else None,
-        _ports(container),
+        (*_ports(container.ports, "tcp"), *_ports(container.udp_ports, "udp")),
         age(container.finished_at if has_ended else container.started_at),
         container.restarts,
         container.ours,
     )
 
 
-def _ports(container: Container) -> tuple[Address, ...]:
+def _ports(ports: Iterable[tuple[str, int, int]], protocol: str) -> tuple[Address, ...]:
     """Each once: on both kinds of address it is one port to people."""
-    found = dict.fromkeys((target, _host(ip), port) for ip, port, target in container.ports)
-    return tuple(Address(target, f"{host}:{port}") for target, host, port in sorted(found))
+    found = dict.fromkeys((target, _host(ip), port) for ip, port, target in ports)
+    return tuple(Address(target, f"{host}:{port}", protocol) for target, host, port in sorted(found))
 
 
 def _host(ip: str) -> str:

@@ -22,7 +22,9 @@ def table(found: Stands) -> Iterator[str]:
                 "service": stand.service if counts.count(stand.service) == 1 else clean(stand.container or ""),
                 "state": _state(stand),
                 "health": stand.health or "",
-                "ports": ", ".join(f"{port.address}→{port.target}" for port in stand.ports),
+                "ports": ", ".join(
+                    f"{port.address}→{port.target}{'' if port.protocol == 'tcp' else '/udp'}" for port in stand.ports
+                ),
                 "age": _age(stand),
                 "restarts": str(stand.restarts or ""),
                 "made by": WHOSE[stand.ours],

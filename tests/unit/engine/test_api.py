@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from devenv.engine import answers
 from devenv.engine.api import Read, _joined, _lines
 
 pytestmark = pytest.mark.anyio
@@ -45,3 +46,26 @@ async def test_a_long_line_has_its_time_once(
         assert found == [("stdout", "2026-11-29T11:40:05+02:00 first piece")]
     else:
         assert found == [(stream, SAID + text) for stream, text in expected]
+
+
+def test_a_container_that_is_killed_at_once_has_no_grace_period() -> None:
+    """`stop_grace_period: 0s` is no period of ten seconds, which is what it means to name none."""
+
+    def stop_timeout(config: dict[str, int]) -> float:
+        return answers.container(
+            {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "Config": config}
+        ).stop_timeout
+
+    assert [stop_timeout({"StopTimeout": 0}), stop_timeout({"StopTimeout": 3}), stop_timeout({})] == [0, 3, 10]
+
+
+def test_published_ports_are_read_by_their_protocol() -> None:
+    """Each on its own side; a port that is only exposed is none."""
+    ports = {
+        "80/tcp": [{"HostIp": "::", "HostPort": "8080"}],
+        "53/udp": [{"HostIp": "", "HostPort": "53"}],
+        "9/udp": None,
+    }
+    shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "NetworkSettings": {"Ports": ports}}
+    found = answers.container({**shown, "Config": {}})
+    assert (found.ports, found.udp_ports) == ((("::", 8080, 80),), (("", 53, 53),))

@@ -81,6 +81,14 @@ def test_ports_are_addresses_to_click() -> None:
     assert "localhost:8080→80, 10.0.0.1:81→81" in shown(replace(WEB, ports=ports))[1]
 
 
+def test_a_udp_port_says_so() -> None:
+    """It is nothing to click."""
+    found = replace(WEB, ports=(), udp_ports=(("0.0.0.0", 5353, 53),))
+    (stand,) = stands("p", (), [found], lambda _: None).services
+    assert stand.ports == (Address(53, "0.0.0.0:5353", "udp"),)
+    assert "0.0.0.0:5353→53/udp" in shown(found)[1]
+
+
 def test_what_has_ended_says_with_what() -> None:
     """And only then; `ours` is unknown of what is not there."""
     ended = replace(WEB, state="exited", exit_code=3, finished_at="9")

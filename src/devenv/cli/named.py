@@ -1,0 +1,51 @@
+"""The services that a verb of Compose is about: looked at first, so that a slip is told as everywhere."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+
+from devenv.cli import options
+from devenv.errors import DevenvError, unknown
+
+FIRST = frozenset({"attach", "exec", "port", "run"})  # all that follows is the command's own
+ALL = frozenset({
+    "create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top", "unpause",
+    "wait",
+})  # fmt: skip
+# After these comes a service, not their value.
+FLAGS = frozenset({
+    "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
+    "--privileged", "--rm", "--service-ports", "--tty",
+})  # fmt: skip
+FLAGS_OF_ALL = frozenset({"-f", "--force"})
+
+
+def require_known(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
+    """Returns where Compose is to answer, also where it alone can tell. Raises UsageError for an unknown service."""
+    if verb not in FIRST | ALL or not options.are_shared([*before]) or {"-h", "--help"} & {*after}:
+        return
+    from devenv.config.sources import everything, find, read, service_names  # noqa: PLC0415 - only where it is asked
+
+    try:
+        sources = read(find(os.getcwd(), tuple(options.values([*before], "-f", "--file"))), base=os.getcwd())
+    except DevenvError:
+        return
+    known = sorted(service_names(sources))
+    if not any(source.has_unread for source in everything(sources)):
+        for word in _named(verb, after):
+            if word not in known:
+                raise unknown("service", word, known)
+
+
+def _named(verb: str, after: Sequence[str]) -> Iterator[str]:
+    """What can be nothing but a service: no option, and no option's value."""
+    for previous, word in itertools.pairwise(("", *after)):
+        if word.startswith("-"):
+            continue
+        is_flag = previous in (FLAGS if verb in FIRST else FLAGS_OF_ALL)
+        if is_flag or not previous.startswith("-") or "=" in previous:
+            yield word.partition("=")[0] if verb == "scale" else word
+        if verb in FIRST:
+            return

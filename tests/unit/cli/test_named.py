@@ -1,0 +1,77 @@
+"""A slip in the name of a service, told before Compose says it in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from devenv.cli import app
+from devenv.engine import process
+
+Capture = pytest.CaptureFixture[str]
+FILE = "services: {web: {image: x}, worker: {image: x, profiles: [off]}}\n"
+UNKNOWN = "error: there is no service `wbe`\n  hint: Did you mean `web`?\n"
+
+
+@pytest.fixture(autouse=True)
+def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
+    """What would have become of our process, in a project of two services."""
+    seen: list[Sequence[str]] = []
+    monkeypatch.setattr(process, "replace", seen.append)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compose.yml").write_text(FILE)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exec wbe ls",
+        "exec -it wbe sh",
+        "exec --env=A=B wbe sh",
+        "run --rm wbe npm test",
+        "port wbe 80",
+        "stop wbe",
+        "rm -f wbe",
+        "stop -t 5 web wbe",
+        "restart web wbe",
+        "scale wbe=2",
+        "-p other kill wbe",
+    ],
+)
+def test_a_slip(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
+    """With the service that is meant."""
+    assert app.run(line.split()) == 2
+    assert (capfd.readouterr().err, passed) == (UNKNOWN, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exec web wbe",
+        "exec -u wbe web ls",
+        "exec --workdir /x web ls",
+        "exec --help wbe",
+        "stop worker",
+        "stop -t 5 web",
+        "kill -s INT web",
+        "stop",
+        "scale web=2 worker=1",
+        "cp wbe:/x .",
+        "--env-file x stop wbe",
+        "-f absent.yml stop wbe",
+    ],
+)
+def test_what_compose_is_to_answer(passed: list[Sequence[str]], line: str) -> None:
+    """Services that there are, values of options, and whatever Compose alone can tell."""
+    app.run(line.split())
+    assert passed == [["docker", "compose", *line.split()]]
+
+
+def test_a_service_may_come_from_a_file_that_compose_fetches(passed: list[Sequence[str]], tmp_path: Path) -> None:
+    """Nobody is told that it does not exist."""
+    (tmp_path / "compose.yml").write_text(f"include: [https://example.test/x.git]\n{FILE}")
+    app.run(["stop", "wbe"])
+    assert passed
