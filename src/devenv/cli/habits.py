@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devenv.cli import options
+from devenv.errors import meant
 
 FLAGS = {"ps": {"-w", "--watch"}, "logs": {"-f", "--follow", "-t", "--timestamps"}}
 VALUED = {"ps": {"-f", "--file"}, "logs": {"--file", "--since", "-n", "--tail", "--grep"}}
+# Compose's own; newer ones are known by being like none of ours.
+COMPOSE = {
+    "-a", "--all", "--filter", "--format", "--no-trunc", "--orphans", "-q", "--quiet", "--services", "--status",
+    "--index", "--no-color", "--no-log-prefix", "--until",
+}  # fmt: skip
 SHARED = {"-p", "--project-name", "--profile", "--output"}
 
 
@@ -34,12 +39,10 @@ def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
         if argument == "--":
             break
         for option, value in _options(argument, valued):
-            if option not in flags | valued:
+            if option not in flags | valued and (option in COMPOSE or meant(option, flags | valued) is None):
                 return False
-            if option in valued:
-                given = next(rest, "") if value is None else value
-                if option == "--output" and given not in tuple(options.Output):
-                    return False
+            if option in valued and value is None:
+                next(rest, None)
     return True
 
 

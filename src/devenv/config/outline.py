@@ -27,6 +27,7 @@ class Outline:
     services: tuple[str, ...] = ()
     dormant: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    is_whole: bool = False  # whether no service and no profile can come from files that were not read
 
 
 async def outline(selection: Selection) -> tuple[str, Outline]:
@@ -43,13 +44,20 @@ async def outline(selection: Selection) -> tuple[str, Outline]:
 
 
 def sketched(selection: Selection) -> Outline:
-    """The outline; of a project that `-p` names and that has no files, its name alone. Blocking, ConfigError."""
+    """The outline; of a project that `-p` names and that has no files, its name alone.
+
+    Blocking; raises ConfigError, and UsageError for a profile that no file has.
+    """
     try:
-        return sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
+        found = sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
     except ConfigError:
         if selection.project_name is None:
             raise
         return Outline(selection.project_name)
+    for profile in selection.profiles if found.is_whole else ():
+        if profile not in (*found.profiles, "*"):
+            raise unknown("profile", profile, found.profiles)
+    return found
 
 
 def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
@@ -63,20 +71,29 @@ def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
 def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: Sequence[str]) -> Outline:
     """The outline of the project that a command line means. Blocking; raises ConfigError."""
     sources = read(find(directory, files), base=directory)
+    files_read = everything(sources)
     own: dict[str, set[str]] = {}
-    for source in everything(sources):
+    for source in files_read:
         for key, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
             words = yamlcore.strings(yamlcore.at(service, ["profiles"]))
             own.setdefault(str(key.value), set()).update(str(word.value) for word in words)
     default = (setting(sources[0].folder, "COMPOSE_PROFILES") or "").split(",")
     on = {one.strip() for one in profiles or default}
     active = [service for service, needs in own.items() if not needs or {*needs, "*"} & on]
+    known = {word for words in own.values() for word in words}
     return Outline(
         name or _name(sources),
         tuple(active),
         tuple(service for service in own if service not in active),
-        tuple(sorted({word for words in own.values() for word in words})),
+        tuple(sorted(known)),
+        not any(source.has_unread or _extends(source) for source in files_read),
     )
+
+
+def _extends(source: Source) -> bool:
+    """Whether a service may have its profiles from elsewhere."""
+    services = yamlcore.items(yamlcore.at(source.node, ["services"]))
+    return any(yamlcore.at(service, ["extends"]) is not None for _, service in services)
 
 
 def _name(sources: Sequence[Source]) -> str | None:

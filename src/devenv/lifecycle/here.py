@@ -48,7 +48,7 @@ def _name(files: Sequence[Source]) -> str:
     folder = files[0].folder
     written = [node.value for source in files if (node := yamlcore.at(source.node, ["name"])) is not None]
     given = sources.setting(folder, "COMPOSE_PROJECT_NAME") or next(iter(written[::-1]), None)
-    return str(given or worktree.project_name(files) or naming.plain(os.path.basename(folder)))
+    return str(given or worktree.project_name(files) or naming.folder_project(folder))
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
@@ -66,7 +66,13 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
         urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
         state = _state(run, ledger, running, is_ready=urls is not None)
         return state, _said(state, ledger, running), running, urls or ()
-    return "down", "", 0, ()
+    others = sum(c.running and not c.ours for c in (await engine.scene(name)).containers)
+    return "down", _beside(name, others) if others else "", 0, ()
+
+
+def _beside(name: str, count: int) -> str:
+    what = f"{count} container{'' if count == 1 else 's'} of it, not devenv's, run{'s' if count == 1 else ''}"
+    return f"{name} is not up; {what} (devenv ps)"
 
 
 def _state(run: Run, ledger: Ledger, running: int, *, is_ready: bool) -> str:

@@ -28,7 +28,10 @@ from devenv.model.observed import Container
 from devenv.model.snapshot import ago
 
 AGAIN = 0.5  # seconds until a container whose log has ended is looked at again
-_AGO = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+LONGEST = 8.0  # and at most, where it ends at once: one that nobody can read
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
+_SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
 
 Lines = AsyncGenerator[Line, None]
 
@@ -196,6 +199,7 @@ async def _last(lines: Lines, count: int | None) -> Lines:
 async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> None:
     """Says what every container of the project prints, also of those that come, until cancelled."""
     followed: set[str] = set()
+    pauses: dict[str, float] = {}
     changed = anyio.Event()
 
     async def listen() -> None:
@@ -204,9 +208,14 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
                 changed.set()
 
     async def one(container: Container) -> None:
+        began = anyio.current_time()
         async for found in told.coming(engine, container):
             to.say(found)
-        await anyio.sleep(AGAIN)
+        ended_at_once = anyio.current_time() - began < AGAIN
+        pause = pauses[container.id] = (
+            min(2 * pauses.get(container.id, AGAIN / 2), LONGEST) if ended_at_once else AGAIN
+        )
+        await anyio.sleep(pause)
         followed.discard(container.id)
         changed.set()
 
@@ -230,15 +239,15 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:
-    """The moment that `--since` means: `90s`, `10m`, `1h30m`, `2d` before `now`, or a time, local without a zone.
+    """The moment that `--since` means: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
 
-    Raises UsageError for anything else.
+    A number of so many digits is a time in Unix seconds. Raises UsageError for anything else.
     """
-    found = _AGO.fullmatch(text)
-    if found and text:
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        with contextlib.suppress(OverflowError):
-            return now - dt.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    with contextlib.suppress(OverflowError):
+        if _SECONDS.fullmatch(text):
+            return dt.datetime.fromtimestamp(float(text), dt.UTC)
+        if re.fullmatch(f"(?:{_PART})+", text):
+            return now - dt.timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, text)))
     with contextlib.suppress(ValueError):
         return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     raise UsageError(f"--since {text} is no time", hint="--since 10m, --since 1h30m, or --since 2026-01-31T12:00")

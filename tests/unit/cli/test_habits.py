@@ -36,7 +36,7 @@ def test_prepared(verb: str | None, before: str, after: str, expected: str) -> N
         ("ps", "", "-q", False),
         ("ps", "--profile x", "-a", False),
         ("ps", "", "--format json", False),
-        ("ps", "", "--output yaml", False),
+        ("ps", "", "--output yaml", True),
         ("logs", "--file a.yml", "-f -n 5 -t --since=5m web --grep -x", True),
         ("logs", "--file=a.yml", "-n5 web", True),
         ("logs", "", "-ftn 5", True),
@@ -47,6 +47,10 @@ def test_prepared(verb: str | None, before: str, after: str, expected: str) -> N
         ("ps", "", "-aw", False),
         ("logs", "", "--no-log-prefix web", False),
         ("logs", "", "--until 5m", False),
+        ("logs", "", "--folow", True),
+        ("logs", "", "--tial 5", True),
+        ("ps", "", "--wacht", True),
+        ("ps", "", "--brand-new", False),
     ],
 )
 def test_what_only_compose_has_is_composes(verb: str, before: str, after: str, ours: bool) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devenv.config.load import Selection
-from devenv.config.outline import Outline, outline, sketch
-from devenv.errors import ConfigError
+from devenv.config.outline import Outline, outline, sketch, sketched
+from devenv.errors import ConfigError, UsageError
 from support.worktrees import linked
 
 FILE = """\
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_services_and_profiles_are_as_written(folder: Path) -> None:
     """In the order of the file, those whose profiles are off apart."""
     found = sketch(str(folder), (), None, ())
-    assert found == Outline("myshopapp", ("web", "0.odd_-Name"), ("tool",), ("debug", "tools"))
+    assert found == Outline("myshopapp", ("web", "0.odd_-Name"), ("tool",), ("debug", "tools"), is_whole=True)
 
 
 @pytest.mark.parametrize(("given", "env"), [(("tools",), ""), (("*",), ""), ((), "debug"), ((), "x, tools")])
@@ -98,3 +98,13 @@ async def test_a_name_alone_is_a_project_without_files(tmp_path: Path) -> None:
     assert await outline(Selection(str(tmp_path), project_name="p")) == ("p", Outline("p"))
     with pytest.raises(ConfigError, match="no compose file"):
         await outline(Selection(str(tmp_path)))
+
+
+def test_a_profile_that_no_file_has_is_named(folder: Path) -> None:
+    """Unless a file that was not read may have it: then it is Compose's to know."""
+    with pytest.raises(UsageError, match="there is no profile `tolls`") as raised:
+        sketched(Selection(str(folder), profiles=("tolls",)))
+    assert raised.value.hint == "Did you mean `tools`?"
+    assert sketched(Selection(str(folder), profiles=("*", "debug"))).is_whole
+    (folder / "compose.yml").write_text(f"{FILE}  base: {{extends: {{file: other.yml, service: x}}}}\n")
+    assert not sketched(Selection(str(folder), profiles=("tolls",))).is_whole

@@ -44,7 +44,7 @@ class Machine:
 
     async def scene(self, project: str) -> Scene:
         """What there is of a project."""
-        assert project == "shop"
+        assert project in ("shop", "mine", "theirs")
         return self.scene_of
 
 
@@ -184,6 +184,23 @@ def test_names(capfd: pytest.CaptureFixture[str], shop: Path, arguments: list[st
     (shop / "compose.yml").write_text(text)
     found, _ = said(capfd, *arguments)
     assert found.project == expected
+
+
+def test_containers_of_plain_compose_are_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+    """What runs is not denied, though it is nobody's run."""
+    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=False),))
+    found, lines = said(capfd)
+    assert (found.state, found.running) == ("down", 0)
+    assert lines[0] == "shop is not up; 1 container of it, not devenv's, runs (devenv ps)"
+
+
+def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """As Compose has it: only a worktree's mark makes a name shorter."""
+    Machine.trouble = EngineError("no engine")
+    folder = shop / ("x" * 60)
+    folder.mkdir()
+    (folder / "compose.yml").write_text(SERVICES)
+    assert said(capfd, "--file", str(folder / "compose.yml"))[0].project == "x" * 60
 
 
 def test_quiet(capfd: pytest.CaptureFixture[str]) -> None:

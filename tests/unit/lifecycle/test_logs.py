@@ -67,6 +67,11 @@ def test_a_broken_expression_is_named() -> None:
         ("10m", "2026-11-29 11:50:00"),
         ("1h30m", "2026-11-29 10:30:00"),
         ("2d", "2026-11-27 12:00:00"),
+        ("1.5h", "2026-11-29 10:30:00"),
+        ("1m0.5s300ms", "2026-11-29 11:58:59.200000"),
+        ("1767182400", "2025-12-31 12:00:00"),
+        ("1767182400.250000000", "2025-12-31 12:00:00.250000"),
+        ("2026-01-31", f"{dt.datetime(2026, 1, 31).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"),
         ("2026-01-31T12:00Z", "2026-01-31 12:00:00"),
         ("2026-01-31T12:00:00.5+02:00", "2026-01-31 10:00:00.500000"),
     ],
@@ -81,7 +86,7 @@ def test_since_without_a_zone_is_local() -> None:
     assert since("2026-01-31T12:00", NOW) == dt.datetime(2026, 1, 31, 12).astimezone()
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "5m1h", "99999999999d", "2026-13-01"])
+@pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
 def test_what_is_no_time_is_named(text: str) -> None:
     """With what would be one."""
     with pytest.raises(UsageError, match="is no time") as raised:
