@@ -32,6 +32,8 @@ def ps(
     shown: list[str] = []
 
     def show(found: Stands) -> None:
+        if watch and not window.is_read:
+            raise typer.Exit
         lines = list(table(found))
         if lines == shown:
             return

@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import json
 import os
+import select
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +56,15 @@ class Console:
     def is_heard(self) -> bool:
         """Whether anybody still reads what it says."""
         return id(sys.stdout) not in self._dead
+
+    @property
+    def is_read(self) -> bool:
+        """As `is_heard`, for whoever has nothing to say for long: a pipe is asked whether its reader is there."""
+        with contextlib.suppress(OSError, ValueError):
+            pipe = select.poll()
+            pipe.register(sys.stdout, 0)
+            return self.is_heard and not pipe.poll(0)
+        return self.is_heard
 
     def expect(self, services: Iterable[str]) -> None:
         """Lines of these services may come: room for their names before each."""

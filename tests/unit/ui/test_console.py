@@ -83,6 +83,19 @@ def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.Monk
     assert written.getvalue().decode() == "web │ one\nweb │ two\n"
 
 
+def test_whoever_is_silent_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a line that fails."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        window = Console()
+        before = window.is_read
+        os.close(reader)
+        assert (before, window.is_heard, window.is_read) == (True, True, False)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert Console().is_read
+
+
 def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line each, in as many columns as there are, without a terminal too; as one event for machines."""
     timings = e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),))
