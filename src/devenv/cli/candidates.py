@@ -13,9 +13,9 @@ COMPOSE = {
     **dict.fromkeys(("attach", "port"), ("service",)),
     **dict.fromkeys(("cp", "version"), ("text*",)),
     **dict.fromkeys(
-        ("create", "events", "kill", "pause", "restart", "rm", "start", "stats", "stop", "top", "unpause", "wait"),
-        ("service*",),
+        ("create", "events", "kill", "pause", "pull", "restart", "rm", "start", "stats", "stop", "top"), ("service*",)
     ),
+    **dict.fromkeys(("unpause", "wait"), ("service*",)),
 }
 SHARED = {
     "--file": "file", "-f": "file", "--project-name": "text", "-p": "text", "--profile": "profile",
@@ -104,7 +104,7 @@ def following(words: Sequence[str], *, splits: bool = False) -> Next:
         return _of(typed.expects, current, typed)
     if current.startswith("-") and not typed.is_over:
         return Next({name: told for name, (_, told) in typed.options.items()}, current=current, typed=typed)
-    if not typed.verb:
+    if not typed.verb or (typed.verb == "help" and not typed.arguments):
         ours = {name: told for name, (told, *_) in WORDS.items() if name and " " not in name}
         return Next({**ours, **dict.fromkeys(COMPOSE, "As docker compose does.")}, current=current, typed=typed)
     parts = {name.split()[1]: told for name, (told, *_) in WORDS.items() if name.startswith(f"{typed.verb} ")}
