@@ -5,15 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.config.selection import Selection
 from devenv.errors import EngineError, UsageError
 from devenv.lifecycle.ledger import Run
-from devenv.lifecycle.logs import Listener, Wish, _after, _last, _text, logs, merged, since
+from devenv.lifecycle.logs import Listener, Told, Wish, _after, _follow, _last, _text, logs, merged, since
 from devenv.model.logline import Line, line, matcher
+from devenv.model.observed import Container
+
+if TYPE_CHECKING:
+    from devenv.engine.api import Engine
 
 NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
 
@@ -164,3 +170,41 @@ async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatc
     assert [one.text for one in (await heard(tail=1, wanted=lambda text: text != "three")).lines] == ["one", "two"]
     with pytest.raises(UsageError, match="there is no service `webb`"):
         await heard("webb")
+
+
+class Mute:
+    """An engine with one container, whose log nobody can read."""
+
+    async def containers(self, _: str) -> list[Container]:
+        """It runs on."""
+        return [Container("1", "shop-web-1", "web", "running", ours=True)]
+
+    async def events(self, _: str) -> AsyncGenerator[dict[str, str], None]:
+        """Nothing happens."""
+        yield {}
+        await anyio.sleep_forever()
+
+    async def logs(self, *_: object, **__: object) -> AsyncGenerator[tuple[str, str], None]:
+        """It ends at once."""
+        nothing: list[tuple[str, str]] = []
+        for one in nothing:
+            yield one
+
+
+@pytest.mark.anyio
+async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logging driver that keeps nothing costs next to nothing."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 6:
+            limit.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
+    wish = Wish(Selection("/shop"), follow=True)
+    with anyio.CancelScope() as limit:
+        await _follow(cast("Engine", Mute()), "shop", Told(wish, NOW), Heard())
+    assert pauses == [0.5, 1, 2, 4, 8, 8]
