@@ -58,7 +58,7 @@ def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[s
         "0.odd_-Name": ("running", True),
         "db": ("running", False),
     }
-    assert rows["web"]["ports"] == [{"target": 80, "address": f"localhost:{port}"}]
+    assert rows["web"]["ports"] == [{"target": 80, "address": f"localhost:{port}", "protocol": "tcp"}]
     assert 0 <= rows["db"]["age"] < 300
     assert "tool" in typed("ps", "--profile", "x").stdout
     assert "not devenv" in typed("ps", "db").stdout

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
@@ -120,11 +120,15 @@ class BuildError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """A project's verbs: its name, its folder (absolute) and the dumped run model."""
+    """A project's verbs: its name, its folder (absolute) and the dumped run model.
+
+    `given` are the host's ports that the command line named, by service and container port.
+    """
 
     project: str
     directory: str
     model: bytes = field(repr=False)  # it holds the values of env_files
+    given: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
     def argv(self, verb: str, *args: str) -> list[str]:
         """The command line of a verb that expects the model on stdin."""
@@ -189,7 +193,9 @@ class Compose:
             return PortError(f"host port {port} {words}")
         named = [pair for pair in publishers if endpoint and f"-{pair[0]}-" in endpoint[1]]
         service, target = (named or publishers)[0]
-        hint = f"Publish it elsewhere: devenv up --port {service}:{int(port) % 55535 + 10000}={target}"
+        ports = {**self.given, (service, int(target)): int(port) % 55535 + 10000}
+        options = [f"--port {name}:{published}={inner}" for (name, inner), published in ports.items()]
+        hint = f"Publish it elsewhere: {' '.join(['devenv up', *options])}"
         return PortError(f"host port {port}, which `{service}` publishes, {words}", hint=hint)
 
     def _unfinished(self, output: str) -> str | None:

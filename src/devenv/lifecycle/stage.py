@@ -126,7 +126,8 @@ class Stage:
         return self._compose(self.own & needed)
 
     def _compose(self, names: frozenset[str]) -> Compose:
-        return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)))
+        given = {} if self.auto else {(port.service, port.target): port.published for port in self.ports}
+        return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)), given)
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
         told = checks.variables(self._changes) if self.auto else {}

@@ -68,3 +68,12 @@ def test_a_failed_verb(said: str, message: str, service: str | None) -> None:
     assert isinstance(error, VerbError)
     assert (error.message, error.service) == (message, service)
     assert error.message.endswith(error.reason)
+
+
+def test_a_port_taken_meanwhile_leaves_the_other_ports_in_the_hint() -> None:
+    """Whoever types it gets what was asked for before, too; of the port in question the new one counts."""
+    model = {"services": {"web": {"ports": [{"published": "8080", "target": 80}]}}}
+    compose = Compose("p", "/p", json.dumps(model).encode(), {("db", 5432): "15432", ("web", 80): "8080"})
+    said = "Error response from daemon: driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated"
+    error = compose._failure("start", said)
+    assert error.hint == "Publish it elsewhere: devenv up --port db:15432=5432 --port web:18080=80"
