@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import anyio
 
@@ -130,8 +131,17 @@ async def main(name: str) -> int:
             if fault == "draw":
                 setattr(live, "screen", _out_of_paint)  # noqa: B010 - a name that it does not give away
                 view.learn(Vitals("db"))
+            if fault == "flood":
+                for number in range(400):
+                    view.emit(e.Log("web", f"line {number} of a flood"))
+                    await anyio.sleep(0.005)
+                Path(os.environ["STORY_TOLD"]).touch()
             async for sign in signals:
                 view.leave()
+                if fault == "slow":
+                    with anyio.move_on_after(0.5):
+                        await anext(signals)
+                        return 1
                 return 128 + sign
         return 0
 

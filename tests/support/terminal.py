@@ -14,7 +14,7 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +34,8 @@ class Terminal:
         self.marker = secrets.token_hex(8)
         self.said = ""
         self._is_closed = False
+        self._reads = threading.Event()
+        self._reads.set()
         self._master, slave = pty.openpty()
         if size is not None:
             self.resize(*size)
@@ -70,6 +72,15 @@ class Terminal:
         """The window of another size; the program is told."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    @contextlib.contextmanager
+    def stuck(self) -> Iterator[None]:
+        """Nothing of what the program writes is taken meanwhile, as where a connection hangs."""
+        self._reads.clear()
+        try:
+            yield
+        finally:
+            self._reads.set()
+
     def mode(self) -> list[Any]:
         """How the terminal is set: whether it echoes, and so on."""
         return termios.tcgetattr(self._master)
@@ -103,5 +114,6 @@ class Terminal:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         with contextlib.suppress(OSError):
             while not self._is_closed:
+                self._reads.wait()
                 if select.select([self._master], [], [], 0.05)[0]:
                     self.said += decoder.decode(os.read(self._master, 65536))

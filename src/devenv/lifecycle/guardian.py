@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 READY = b"ready"
 TERMINAL = 6  # the place of its name among the arguments
-AS_IT_WAS = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+AS_IT_WAS = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:

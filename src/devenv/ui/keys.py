@@ -15,17 +15,29 @@ NAMES = {
 }  # fmt: skip
 CONTROLS = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "backspace", "\x15": "clear"}
 ESCAPE = "escape"
+PASTED = "pasted "  # what begins the key that a whole pasted text is
+PASTE, PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
+MOST_PASTED = 500  # characters, and of what is not whole yet some more bytes
+MOST_HELD = 4096
 
 
 def parse(data: bytes) -> tuple[list[str], bytes]:
     """The keys, printable ones as themselves and others by name, and what of the bytes is no whole key yet.
 
     Sequences and controls that mean nothing here are left out. A lone escape counts as the key: terminals send their
-    sequences in one piece.
+    sequences in one piece. Pasted text is one key, which begins with PASTED.
     """
     found: list[str] = []
     while data:
-        if data[0] == 0x1B:  # noqa: PLR2004 - escape
+        if data.startswith(PASTE):
+            pasted, ends, after = data[len(PASTE) :].partition(PASTE_ENDS)
+            if not ends:
+                tail = data[-len(PASTE_ENDS) :]
+                return found, data if len(data) <= MOST_HELD else data[: MOST_HELD - len(tail)] + tail
+            text = " ".join(pasted.decode(errors="ignore").split())
+            found.append(PASTED + "".join(filter(str.isprintable, text))[:MOST_PASTED])
+            data = after
+        elif data[0] == 0x1B:  # noqa: PLR2004 - escape
             if match := SEQUENCE.match(data):
                 found += [NAMES[match[0]]] if match[0] in NAMES else []
                 data = data[match.end() :]
@@ -34,13 +46,13 @@ def parse(data: bytes) -> tuple[list[str], bytes]:
             else:
                 found.append(ESCAPE)
                 data = data[1:]
-            continue
-        size = _size(data[0])
-        if len(data) < size:
-            return found, data
-        for character in data[:size].decode(errors="ignore"):
-            found += [CONTROLS.get(character, character)] if character in CONTROLS or character.isprintable() else []
-        data = data[size:]
+        else:
+            size = _size(data[0])
+            if len(data) < size:
+                return found, data
+            for one in data[:size].decode(errors="ignore"):
+                found += [CONTROLS.get(one, one)] if one in CONTROLS or one.isprintable() else []
+            data = data[size:]
     return found, b""
 
 

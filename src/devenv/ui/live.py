@@ -25,6 +25,7 @@ FRAME = 1 / 15  # seconds between two drawings, at least,
 REST = 4.0  # and so many times what one took
 TICK = 10.0  # seconds after which ages may read differently
 BUSY_TICK = 1.0
+ASLEEP = 0.3  # seconds between two looks whether the terminal is ours again
 REPLAYED = 20  # lines of the log that stay to be read where a run failed
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
@@ -49,7 +50,6 @@ class Live:
         self._terminal = Terminal(colour=console.colour)
         self._stirred = anyio.Event()
         self._is_over = False
-        self._is_away = False  # the terminal is a shell's, for now
 
     async def run(self, work: Callable[[], Awaitable[int]]) -> int:
         """What the work returns, or raises. The terminal is as before, whatever happened."""
@@ -63,6 +63,7 @@ class Live:
                     tasks.start_soon(task)
                 code = await work()
                 tasks.cancel_scope.cancel()
+            self._detached()
         except BaseExceptionGroup as group:
             self.leave(failed=True)
             raise first(group) from None
@@ -119,7 +120,11 @@ class Live:
                     self._console.emit(e.Log(line.service, line.raw))
                 else:
                     self._console.line(line.text)
-        elif self.state.is_detaching and self.state.ready:
+
+    def _detached(self) -> None:
+        """Says what runs on, where the view was there until the run had let go of it."""
+        if self.state.is_detaching and self.state.ready and not self._is_over:
+            self.leave()
             self._console.emit(self.state.ready)
             self._console.emit(e.Notice("left running", "devenv down"))
 
@@ -132,12 +137,15 @@ class Live:
             self._stirred = anyio.Event()
             took = time.perf_counter() - began
             await anyio.sleep(max(FRAME, REST * took))
+            if self._terminal.is_behind:  # a terminal that does not take what is drawn holds nothing else up
+                await anyio.wait_writable(self._terminal.descriptor)
+                continue
             calm = self.state.step is None and self.state.progress.is_empty
             with anyio.move_on_after(TICK if calm else BUSY_TICK):
                 await self._stirred.wait()
 
     def _draw_once(self) -> None:
-        if not self._is_over and not self._is_away:
+        if self._terminal.is_entered:
             size = self._terminal.size()
             self._terminal.draw(screen(self.state, *size, time.monotonic()), size)
 
@@ -147,6 +155,9 @@ class Live:
         rest = b""
         while not self._is_over:
             await anyio.wait_readable(0)
+            if not self._terminal.is_entered:  # what is typed is for the shell that has stopped us
+                await anyio.sleep(ASLEEP)
+                continue
             try:
                 data = b"" if self._is_over else os.read(0, 4096)
             except OSError:
@@ -157,6 +168,8 @@ class Live:
             for key in typed:
                 if wish := self.state.press(key):
                     await self._grant(wish)
+                    if wish.verb == "quit":  # a key that is held down is no second Ctrl-C
+                        return
             self._stirred.set()
 
     async def _grant(self, wish: Wish) -> None:
@@ -173,14 +186,12 @@ class Live:
 
     async def _shell(self, container: str) -> None:
         assert self.helm is not None  # noqa: S101 - as above
-        self._is_away = True
         self._terminal.leave()
         try:
             await self.helm.shell(container)
         except DevenvError as error:
             self.state.note = error.said
         finally:
-            self._is_away = False
             if not self._is_over:
                 self._terminal.enter()
 
@@ -196,19 +207,29 @@ class Live:
         with anyio.open_signal_receiver(signal.SIGWINCH, signal.SIGTSTP) as signals:
             async for sign in signals:
                 if sign == signal.SIGTSTP:
-                    self._suspend()
+                    await self._suspend()
                 self._safely(self._draw_once)
 
-    def _suspend(self) -> None:
-        """Stopped, with the terminal as it was, until somebody wants us back."""
+    async def _suspend(self) -> None:
+        """Stopped, with the terminal as it was, until somebody wants us back; unseen as long as in the background."""
         had = self._terminal.is_entered
         self._terminal.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
+        while had and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell tells nobody
+            await anyio.sleep(ASLEEP)
         if had and not self._is_over:
             self._terminal.enter()
 
 
 def is_wanted() -> bool:
-    """Whether there is somebody to look: a terminal for input and output that can do it, and no CI."""
-    terminals = os.isatty(0) and os.isatty(1)
+    """Whether there is somebody to look: a terminal for input and output that can do it and is ours, and no CI."""
+    terminals = os.isatty(0) and os.isatty(1) and _is_in_front()
     return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+
+
+def _is_in_front() -> bool:
+    """Whether the terminal lets us draw and read: a shell has not put us into its background."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it is not the one that we are controlled by: nobody stops us
+        return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from devenv.ui import graph, logbook
-from devenv.ui.cells import Row, Span, cut, fit, pieces, row, width
+from devenv.ui.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
 from devenv.ui.progress import Progress, Stair
 from devenv.ui.state import BAD, GOOD, State, Sync
 from devenv.ui.table import ago, counted, took
@@ -14,7 +15,6 @@ from devenv.ui.text import MARKS, clean
 
 WIDEST_PREFIX = 20
 SERVICE_STYLES = 5
-MOST_WRAPPED = 40  # rows of one line
 HELP = (
     "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
     "/          filter: text, /regex/, @service, level:error; all must hold",
@@ -54,7 +54,8 @@ def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[R
     for line in state.log.above(state.anchor):
         if len(found) >= rows:
             break
-        found += reversed(list(_line(line, prefix, styles, columns, marked=line.number == state.marked)))
+        most = max(rows * 2 // 3, 1)
+        found += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.marked)))
     found = found[:rows]
     yield from reversed(found)
     yield from [()] * (rows - len(found))
@@ -68,17 +69,20 @@ def _title(title: str, middle: str, right: str, columns: int) -> Row:
     return row((*said, Span("─" * max(room, 0), "dim"), *end), columns)
 
 
-def _line(line: logbook.Line, prefix: int, styles: dict[str, str], columns: int, *, marked: bool) -> Iterator[Row]:
-    """One line of the log, on as many rows as it needs."""
+def _line(
+    line: logbook.Line, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
+) -> Iterator[Row]:
+    """One line of the log, on as many rows as it needs; of one that needs too many, the beginning."""
     ours = line.service == logbook.OURS
     level = logbook.level(line)
     style = {"error": "bad", "warn": "warn"}.get(level, "dim" if ours else "")
     name = fit("devenv" if ours else clean(line.service), prefix)
     begin = Span(f"{name} {'▶' if marked else '│'} ", "dim" if ours else styles.get(line.service, "dim"))
     room = max(columns - prefix - 3, 1)
-    for index, piece in enumerate(pieces(line.text, room)):
-        if index == MOST_WRAPPED:
-            return
+    wrapped = list(islice(pieces(line.text, room), most + 1))
+    if len(wrapped) > most:
+        wrapped[most - 1 :] = [cut(f"{wrapped[most - 1]}{ELLIPSIS * room}", room)]
+    for index, piece in enumerate(wrapped):
         yield (begin if not index else Span(f"{' ' * prefix} │ ", begin.style)), Span(piece, style)
 
 

@@ -73,7 +73,7 @@ def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thi
     if busy:
         return f"{MARKS['starting']} {'; '.join(busy)}", "warn"
     if state.step is not None:
-        return f"{MARKS['starting']} {_step(state)}", "warn"
+        return f"{MARKS['starting']} {_step(state)}{'; then detaches' if state.is_detaching else ''}", "warn"
     if state.problem:
         return f"{MARKS['exited']} {state.problem}", "bad"
     late = _late(state)

@@ -10,6 +10,7 @@ from devenv.model import events as e
 from devenv.model.graph import Graph
 from devenv.model.live import Fact, Vitals, Wish
 from devenv.ui import logbook, text, waterfall
+from devenv.ui.keys import PASTED
 from devenv.ui.logbook import Filter, Line, Logbook
 from devenv.ui.progress import Progress
 
@@ -191,6 +192,9 @@ class State:
         if self.typing is not None:
             self._type(key)
             return None
+        if key.startswith(PASTED):
+            self.note = "what is pasted is no key; / filters by it"
+            return None
         if key in ("q", "d"):
             return self._leave(key)
         if key in ("up", "k", "down", "j"):
@@ -316,8 +320,8 @@ class State:
                 self.typing = self.typing[:-1]
             case "clear":
                 self.typing = ""
-            case _ if len(key) == 1:
-                self.typing += key
+            case _ if len(key) == 1 or key.startswith(PASTED):
+                self.typing += key.removeprefix(PASTED)
             case _:
                 return
         self.log.narrow(logbook.parse(self.typing))

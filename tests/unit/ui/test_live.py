@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from devenv.ui.live import is_wanted
-from support import stories
+from support import engine, stories
 from support.terminal import Terminal
 from unit.ui.golden_screens import GOLDEN, STORY_SIZES, environment
 
@@ -139,6 +140,66 @@ def test_ctrl_z_and_back() -> None:
         assert terminal.process.wait(20) == 130
 
 
+def test_ctrl_z_and_the_background() -> None:
+    """In a shell's background the run goes on and leaves the terminal alone; in front the view is back."""
+    story = shlex.join((sys.executable, stories.__file__, "two"))
+    argv = ("bash", "--norc", "--noprofile", "-i")
+    with Terminal(*argv, cwd=Path.cwd(), env=environment(), size=(80, 24)) as shell:
+        shell.type(f"{story}\n")
+        shell.until("up after 4.2 s")
+        shell.type("\x1a")
+        shell.until("Stopped")
+        shell.type("bg; sleep 1; jobs -r; jobs -s\n")
+        shell.until("Running")
+        shell.type("echo typed to the $((40 + 2))\n")
+        shell.until("typed to the 42")
+        assert shell.said.count(ENTERED) == 1
+        shell.type("fg\n")
+        engine.until(lambda: shell.said.count(ENTERED) == 2)
+        shell.type("q")
+        shell.until(re.escape(LEFT), since=shell.said.rfind(ENTERED))
+        shell.type("exit\n")
+        engine.until(shell.survivors, lambda left: not left)
+
+
+def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
+    """While it takes nothing the run goes on; when it does again, it gets the screen as it is by then."""
+    told = tmp_path / "told"
+    with telling("two", (300, 60), STORY_FAULT="flood", STORY_TOLD=str(told)) as terminal:
+        terminal.until("line 9 of a flood")
+        with terminal.stuck():
+            engine.until(told.exists)
+        engine.until(lambda: "line 399 of a flood" in terminal.screen(300, 60))
+        terminal.type("q")
+        assert terminal.process.wait(20) == 130
+
+
+def test_a_key_that_is_held_down() -> None:
+    """`q` many times is one end, not one that is hurried."""
+    with telling("two", STORY_FAULT="slow") as terminal:
+        terminal.until("up after 4.2 s")
+        terminal.type("qqqq")
+        assert terminal.process.wait(20) == 130
+
+
+def test_a_detach_that_was_overtaken() -> None:
+    """Where the run ends all the same, nobody is told that it was left running."""
+    with telling("two") as terminal:
+        terminal.until("up after 4.2 s")
+        terminal.type("dq")
+        assert terminal.process.wait(20) == 130
+        terminal.close()
+        assert "left running" not in terminal.said
+
+
+@pytest.mark.parametrize("lack", [{"PYTHONIOENCODING": "ascii"}, {"TERM": "linux"}])
+def test_a_terminal_without_our_shapes(lack: dict[str, str | None]) -> None:
+    """Others stand for them, and all is as wide as ever."""
+    shapes = str.maketrans("●›─│↻→", "*>-|@>")
+    with telling("two", (80, 24), **lack) as terminal:
+        until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8").translate(shapes))
+
+
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
 
@@ -156,18 +217,19 @@ def test_a_shell_has_the_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "ci", "terminals", "wanted"),
+    ("term", "ci", "terminals", "in_front", "wanted"),
     [
-        ("xterm", "", True, True), ("xterm", "1", True, False), ("dumb", "", True, False), (None, "", True, False),
-        ("xterm", "", False, False),
+        ("xterm", "", True, True, True), ("xterm", "1", True, True, False), ("dumb", "", True, True, False),
+        (None, "", True, True, False), ("xterm", "", False, True, False), ("xterm", "", True, False, False),
     ],
 )  # fmt: skip
 def test_who_gets_the_view(
-    term: str | None, ci: str, terminals: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
+    term: str | None, ci: str, terminals: bool, in_front: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody at a terminal that can do more than lines, and no CI."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr(os, "isatty", lambda _: terminals)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() if in_front else 1)
     if term is None:
         monkeypatch.delenv("TERM", raising=False)
     else:

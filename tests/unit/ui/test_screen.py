@@ -126,6 +126,23 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
 # --- what is said -------------------------------------------------------------------------------------------------
 
 
+def test_a_long_line() -> None:
+    """Of a line that would fill the log, the beginning is there, with what was said before and after it."""
+    found = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
+    assert any("web    │ begin AAA" in line for line in found)
+    assert found[-3] == "db     │ the last"
+    assert found[-4].endswith("A…")
+    assert any("src/app.js" in line for line in found)
+
+
+def test_a_detach_that_waits() -> None:
+    """It stays to be read, whatever is told meanwhile."""
+    state = state_of(*waiting())
+    press(state, "d")
+    state.tell(e.ImageState("postgres:16", "pulling", "4 of 8 layers"), 1.0)
+    assert "; then detaches" in "".join(span.text for span in screen(state, 160, 24, 1.0)[-2])
+
+
 def test_what_is_going_on() -> None:
     """The status line has the step, and who is waited for, why, since when and who waits for that."""
     told = list(waiting())
@@ -216,12 +233,6 @@ def test_a_filter_that_is_typed() -> None:
     """What is typed stands in the last line, with the number of lines, or what is wrong with it."""
     assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
     assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
-
-
-def test_an_endless_line_ends() -> None:
-    """One line may not fill the log."""
-    found = lines(e.Log("web", "x" * 4000), columns=20, rows=80)
-    assert sum("│ x" in line for line in found) == 40
 
 
 def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Vitals, Wish
 from devenv.ui import logbook
+from devenv.ui.keys import PASTED
 from devenv.ui.state import State
 from support.stories import Told, failed, fifty, two, waiting
 
@@ -309,3 +310,12 @@ def test_pages() -> None:
     press(state, "g", "escape")
     assert state.page == ""
     assert press(state, "z") is None
+
+
+def test_what_is_pasted() -> None:
+    """It is no keys: nothing is asked for; where a filter is typed, it is part of that."""
+    state = state_of(*two())
+    assert press(state, f"{PASTED}quit") is None
+    assert state.note == "what is pasted is no key; / filters by it"
+    press(state, "/", f"{PASTED}econnrefused 127", "enter")
+    assert [line.service for line in state.log.shown] == ["web"]
