@@ -152,3 +152,20 @@ def test_ctrl_c_twice(stack: Stack, state_env: dict[str, str]) -> None:
         terminal.type("\x03")
         assert terminal.process.wait(30) == 130
     assert stack.leftovers() == {}
+
+
+def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_env: dict[str, str]) -> None:
+    """What is stopped on the way up is not waited for; what somebody removed is made anew."""
+    never = {**HEALTHY, "healthcheck": {**HEALTHY["healthcheck"], "test": "false", "start_period": "60s"}}
+    stack.compose_file({"db": idle_service(**never), "web": idle_service()})
+    with on_a_terminal(stack, state_env) as terminal:
+        shows(terminal, "◐ db", "● web", "waiting for db")
+        terminal.type("s")
+        shows(terminal, "1 of 2 up", "■ db", "db stopped: r starts it again")
+        engine.docker("rm", "-f", stack.container("web"))
+        shows(terminal, "0 of 2 up", "○ web")
+        terminal.type("jr")
+        shows(terminal, "1 of 2 up", "›● web", "web restarted in")
+        terminal.type("q")
+        assert terminal.process.wait(60) == 130
+    assert stack.leftovers() == {}

@@ -127,7 +127,8 @@ class Observer:
     async def until_ready(self) -> None:
         """Returns when every service is up. Raises DevenvError when one has failed for good.
 
-        What others need only with `required: false` may fail, as it may for Compose.
+        What others need only with `required: false` may fail, as it may for Compose; what somebody stopped is not
+        waited for.
         """
         dispensable = optional(self.project)
         while True:
@@ -135,7 +136,7 @@ class Observer:
             found = self.standings()
             failed = [s for s in found if s.phase in BAD and not self._will_try_again(s)]
             for standing in failed:
-                if standing.service not in dispensable:
+                if standing.service not in dispensable | self.stopped:
                     raise await self.failure(standing)
             rest = None
             if found and all(s.phase in GOOD or s in failed for s in found):

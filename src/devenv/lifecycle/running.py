@@ -223,7 +223,13 @@ class Running:
         self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
 
     async def restart(self, service: str) -> None:
-        """The service's containers restarted, or started where they had ended. Raises UsageError as `stop`."""
+        """The service's containers restarted, started where they had ended, or made anew where they have gone.
+
+        Raises UsageError as `stop`.
+        """
+        if self._made and not self._rises and service in self.stage.own and not self.observer.scene.of(service):
+            await self.recreate(service, "")
+            return
         began = time.monotonic()
         async with self._turns[service]:
             containers = self._asked_for(service, "restart")

@@ -170,6 +170,8 @@ class Live:
                     await self._grant(wish)
                     if wish.verb == "quit":  # a key that is held down is no second Ctrl-C
                         return
+                    if wish.verb == "shell":  # what was typed behind it was for the shell
+                        break
             self._stirred.set()
 
     async def _grant(self, wish: Wish) -> None:

@@ -147,6 +147,21 @@ async def test_each_state_is_told_once() -> None:
     assert told.states == [("db", "starting"), ("db", "healthy")]
 
 
+async def test_what_somebody_stopped_on_the_way_up() -> None:
+    """It is no failure, and the others are up without it."""
+    engine = FakeEngine(container("db", health="starting"), container("web"))
+    told = Told(engine, DB, WEB)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.observer.run)
+        await told.until(lambda: len(told.states) == 2)
+        told.observer.stopped.add("db")
+        await engine.change(container("db", "exited", exit_code=143), container("web"))
+        with anyio.fail_after(5):
+            await told.observer.until_ready()
+        tasks.cancel_scope.cancel()
+    engine.close()
+
+
 @pytest.mark.parametrize("code", [0, 143])
 async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> None:
     """What a run finds ended is about to be started: not up, and no failure; after that it is what it is."""
