@@ -112,9 +112,9 @@ class Logbook:
         self._size = self._count = 0
 
     def add(self, service: str, raw: str, level: str = "") -> None:
-        """One more line."""
+        """One more line; of one that was written over, as progress bars are, what stood there in the end."""
         self.number += 1
-        line = Line(self.number, service, raw[:LONGEST], level)
+        line = Line(self.number, service, raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level)
         self._kept.setdefault(service, deque()).append(line)
         cost = len(line.raw) + OVERHEAD
         self._sizes[service] = self._sizes.get(service, 0) + cost

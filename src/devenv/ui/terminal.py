@@ -95,8 +95,8 @@ class Terminal:
             return
         before, clear = self._rows, "" if size == self._size else "\x1b[2J"
         self._size = size
-        changed = [
-            f"\x1b[{place};1H{''.join(map(self._painted, row))}\x1b[0m\x1b[K"
+        changed = [  # cleared first: behind a row that fills the screen the cursor is still on the last cell
+            f"\x1b[{place};1H\x1b[K{''.join(map(self._painted, row))}\x1b[0m"
             for place, row in enumerate(rows, 1)
             if (row if clear else row != before[place - 1])
         ]

@@ -22,6 +22,14 @@ def texts(log: Logbook) -> list[str]:
 SOME = (("web", "GET /a"), ("db", "FATAL: no such role"), ("web", "warning: old"), ("web", "GET /b"), ("", "synced"))
 
 
+def test_a_progress_bar() -> None:
+    """Of what was written over, the last is shown, as a terminal would."""
+    bar = "\r".join(f"{percent} % " + "#" * percent for percent in range(101))
+    assert texts(book(("web", f"{bar}\r"), ("web", "plain\r"), ("web", "\rbegun anew"))) == [
+        f"100 % {'#' * 100}", "plain", "begun anew",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

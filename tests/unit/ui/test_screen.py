@@ -123,6 +123,15 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
     assert bad == [], repr(rest)[:3000]
 
 
+def test_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that fills the screen keeps its last cell: nothing is cleared from there on."""
+    written: list[str] = []
+    terminal = Terminal(colour=False)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    terminal.draw([(Span("full"), Span("row")), (Span("short"),)], (7, 2))
+    assert "\x1b[1;1H\x1b[Kfullrow\x1b[0m\x1b[2;1H\x1b[Kshort\x1b[0m" in written[0]
+
+
 # --- what is said -------------------------------------------------------------------------------------------------
 
 
@@ -245,7 +254,7 @@ def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.draw(list(rows), (80, 3))
     terminal.draw([rows[0], (Span("2"),), ()], (80, 3))
     assert len(written) == 2
-    assert written[1] == "\x1b[?2026h\x1b[2;1H2\x1b[0m\x1b[K\x1b[?2026l"
+    assert written[1] == "\x1b[?2026h\x1b[2;1H\x1b[K2\x1b[0m\x1b[?2026l"
     terminal.draw(rows, (81, 3))
     assert written[2] == written[0]
 
