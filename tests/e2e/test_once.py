@@ -1,4 +1,4 @@
-"""`devenv run`: one-off containers beside a run, which they leave as it is."""
+"""`devenv run` and `devenv scale`: containers beside a run, which they leave as it is."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def trio(stack: Stack) -> Stack:
     return stack
 
 
-def test_a_run_is_left_as_it_is(trio: Stack, up: Up) -> None:
+def test_a_run_is_left_as_it_is(trio: Stack, up: Up, state_env: dict[str, str]) -> None:
     """Compose would make the database anew, on all addresses and no longer ours; nor does the seed run twice."""
+    env = {**trio.env, **state_env}
     run = up.ready(trio)
     before = {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)}
-    told = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=trio.env)
+    told = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=env)
     assert (told.returncode, told.stdout) == (0, "app\n"), told.stderr
-    assert cli.run("run", "--rm", "app", "sh", "-c", "exit 7", cwd=trio.folder, env=trio.env).returncode == 7
+    assert cli.run("run", "--rm", "app", "sh", "-c", "exit 7", cwd=trio.folder, env=env).returncode == 7
     assert {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)} == before
     assert run.stop() == 130
     assert trio.leftovers() == {}
@@ -54,3 +55,21 @@ def test_what_it_leaves_keeps_nobody_from_coming_up(trio: Stack, up: Up) -> None
     assert run.stop() == 130
     assert {engine.inspect(one)["Name"] for one in engine.containers(trio.name)} >= {f"/{trio.name}-left"}
     trio.compose("down", "--remove-orphans")
+
+
+def test_what_is_scaled_belongs_to_the_run(stack: Stack, up: Up, state_env: dict[str, str]) -> None:
+    """Compose would make them anew, no longer ours; `down` takes all away. With nothing up, it is Compose's to do."""
+    stack.compose_file({"two": idle_service(), "one": idle_service(ports=[f"{free_port()}:80"])})
+    env = {**stack.env, **state_env}
+    up.ready(stack, "--detach").process.wait()
+    first = {*engine.containers(stack.name)}
+    told = cli.run("scale", "two=3", cwd=stack.folder, env=env)
+    assert told.returncode == 0, told.stderr
+    assert len(engine.containers(stack.name, "two")) == 3
+    assert first <= {*engine.containers(stack.name)}
+    assert cli.run("down", cwd=stack.folder, env=env).returncode == 0
+    assert stack.leftovers() == {}
+    assert cli.run("scale", "two=2", cwd=stack.folder, env=env).returncode == 0
+    labels = [engine.inspect(one)["Config"]["Labels"] for one in engine.containers(stack.name)]
+    assert not any("devenv.project" in each for each in labels)
+    stack.compose("down")

@@ -186,6 +186,6 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
             theirs += [argument, *value]
     if name := options.worktree_name(before):
         theirs += ["-p", name]
-    if verb == "run":
-        once.run(before, after)
+    if verb in once.VERBS:
+        once.run(verb, before, after)
     process.replace(["docker", "compose", *theirs, verb, *after])

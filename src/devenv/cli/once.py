@@ -1,4 +1,4 @@
-"""`devenv run`: a one-off container beside the others."""
+"""`devenv run` and `devenv scale`: containers beside those of a run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from devenv.cli import options
 
+VERBS = frozenset({"run", "scale"})
 
-def run(before: Sequence[str], after: Sequence[str]) -> None:
-    """Nothing, where `docker compose run` is to answer by itself; else our own process becomes it.
+
+def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
+    """Nothing, where `docker compose VERB` is to answer by itself; else our own process becomes it.
 
     Raises DevenvError for a project that cannot be read, and for images that are not to be had.
     """
     import anyio  # noqa: PLC0415 - only for this verb
 
-    from devenv.lifecycle.beside import beside  # noqa: PLC0415 - as above
+    from devenv.lifecycle.beside import one_off, scaled  # noqa: PLC0415 - as above
 
     given = [*before]
     if not options.are_shared(given) or {"-h", "--help"} & {*given, *after}:
@@ -26,8 +28,8 @@ def run(before: Sequence[str], after: Sequence[str]) -> None:
     )
     window = options.console(quiet=True)
     try:
-        compose = anyio.run(beside, chosen, after, window.emit)
+        compose = anyio.run(one_off if verb == "run" else scaled, chosen, after, window.emit)
     finally:
         window.close()
     if compose is not None:
-        compose.become("run", *after)
+        compose.become(verb, *after)

@@ -1,4 +1,4 @@
-"""`devenv run`: a container beside a run, with the images and the dependencies that the run has."""
+"""`devenv run` and `devenv scale`: containers beside a run, with the images and the dependencies that the run has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from devenv.config import load
-from devenv.config.load import Selection
+from devenv.config.load import Loaded, Selection
+from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.wishes import Wishes
@@ -22,7 +23,7 @@ from devenv.model.project import Condition, Project
 from devenv.preflight import glance
 
 
-async def beside(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
     """Compose for a one-off container of the first service that the `arguments` name; None where they name none.
 
     Compose would make a dependency anew that differs from the user's files, and what devenv started does: its
@@ -36,22 +37,44 @@ async def beside(selection: Selection, arguments: Collection[str], emit: Emit) -
         return None
     async with contextlib.AsyncExitStack() as stack:
         engine = await glance.connected(stack)
-        scene = await engine.scene(loaded.project.name)
-        options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
-        stage = Stage(loaded, _lacking(loaded.project, target, scene), await look(engine, scene))
-        stage = await published(stage, options, engine, scene)
-        stage = await supplied(engine, stage, stage.names, options, emit)
-        is_up = Run(engine.endpoint.host, loaded.project.name).read() is not None
+        stage = await _staged(engine, loaded, selection, frozenset({target}), emit)
+        is_up = _is_up(engine, loaded)
     return replace(stage, unmarked=frozenset({target}) if is_up else names).compose
 
 
-def _lacking(project: Project, target: str, scene: Scene) -> frozenset[str]:
-    """The target, and of what it needs all that is not there: running, or completed where that was the point."""
+async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+    """Compose for `SERVICE=N` in the `arguments`, containers of the run; None where nothing of devenv's is up.
+
+    From the user's files Compose would make those of the run anew, and nobody would take them away.
+    """
+    loaded = await load.load(replace(selection, profiles=("*",)))
+    targets = {one.partition("=")[0] for one in arguments} & {service.name for service in loaded.project.services}
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await glance.connected(stack)
+        if not (targets and _is_up(engine, loaded)):
+            return None
+        return (await _staged(engine, loaded, selection, frozenset(targets), emit)).compose
+
+
+async def _staged(engine: Engine, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit) -> Stage:
+    scene = await engine.scene(loaded.project.name)
+    options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
+    stage = Stage(loaded, _lacking(loaded.project, targets, scene), await look(engine, scene))
+    stage = await published(stage, options, engine, scene)
+    return await supplied(engine, stage, stage.names, options, emit)
+
+
+def _is_up(engine: Engine, loaded: Loaded) -> bool:
+    return Run(engine.endpoint.host, loaded.project.name).read() is not None
+
+
+def _lacking(project: Project, targets: frozenset[str], scene: Scene) -> frozenset[str]:
+    """The targets, and of what they need all that is not there: running, or completed where that was the point."""
     once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
     completed = {c.service for c in scene.containers if c.state == "exited" and not c.exit_code} & once
-    there = ({c.service for c in scene.containers if c.running} | completed) - {target}
+    there = ({c.service for c in scene.containers if c.running} | completed) - targets
     services = (replace(s, depends_on=()) if s.name in there else s for s in project.services)
-    return closure(replace(project, services=tuple(services)), [target]) - there
+    return closure(replace(project, services=tuple(services)), targets) - there
 
 
 def _stood_in(scene: Scene) -> bool:
