@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -169,7 +170,7 @@ def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartD
         assert sum(b != a + 1 for a, b in itertools.pairwise(numbers)) == starts - 1, numbers
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", first["at"])
     piped = subprocess.run(
-        f"{sys.executable} -m devenv logs -f | head -2",
+        f"{shlex.quote(sys.executable)} -m devenv logs -f | head -2",
         shell=True,
         cwd=stack.folder,
         env={**os.environ, **stack.env},
