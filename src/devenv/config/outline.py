@@ -96,10 +96,14 @@ def _extends(source: Source) -> bool:
     return any(yamlcore.at(service, ["extends"]) is not None for _, service in services)
 
 
-def _name(sources: Sequence[Source]) -> str | None:
+def written_name(sources: Sequence[Source]) -> str:
+    """The project's name as it is written, with the variables it may be made of; else its worktree's or folder's."""
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yamlcore.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
-    if "$" in written:
-        return None
-    return written or project_name(sources) or naming.folder_project(os.path.abspath(folder)) or None
+    return written or project_name(sources) or naming.folder_project(os.path.abspath(folder))
+
+
+def _name(sources: Sequence[Source]) -> str | None:
+    written = written_name(sources)
+    return None if "$" in written else written or None

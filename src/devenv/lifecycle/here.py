@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 
 import anyio
 
-from devenv.config import naming, sources, worktree, yamlcore
-from devenv.config.sources import Source
+from devenv.config import sources
+from devenv.config.outline import written_name
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError
 from devenv.lifecycle.ledger import Ledger, Run
@@ -29,7 +28,7 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         read = sources.read(paths, base=directory)
     except ConfigError as error:
         return Here("broken", error.said, others=others)
-    name = project_name or _name(read)
+    name = project_name or written_name(read)
     services = tuple(sorted(sources.service_names(read)))
     try:
         with anyio.fail_after(LIMIT):
@@ -41,14 +40,6 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
         state, said, running, urls = "unreachable", error.message, 0, ()
     said = said or f"{name} is not up: {', '.join(services)}"
     return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name))
-
-
-def _name(files: Sequence[Source]) -> str:
-    """What Compose would call the project; a name that it has to work out is said as it is written."""
-    folder = files[0].folder
-    written = [node.value for source in files if (node := yamlcore.at(source.node, ["name"])) is not None]
-    given = sources.setting(folder, "COMPOSE_PROJECT_NAME") or next(iter(written[::-1]), None)
-    return str(given or worktree.project_name(files) or naming.folder_project(folder))
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
