@@ -13,9 +13,10 @@ COMPOSE = {
     **dict.fromkeys(("attach", "port"), ("service",)),
     **dict.fromkeys(("cp", "version"), ("text*",)),
     **dict.fromkeys(
-        ("create", "events", "kill", "pause", "pull", "restart", "rm", "start", "stats", "stop", "top"), ("service*",)
+        ("create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top"),
+        ("service*",),
     ),
-    **dict.fromkeys(("unpause", "wait"), ("service*",)),
+    **dict.fromkeys(("scale", "unpause", "wait"), ("service*",)),
 }
 SHARED = {
     "--file": "file", "-f": "file", "--project-name": "text", "-p": "text", "--profile": "profile",

@@ -47,6 +47,7 @@ def offered(line: str, shell: str = "zsh") -> list[str]:
     [
         ("lo", "logs"),
         ("res", "restart"),
+        ("scal", "scale"),
         ("logs ", "web worker db"),
         ("logs w", "web worker"),
         ("logs web ", "worker db"),
