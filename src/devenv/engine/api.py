@@ -9,7 +9,7 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,12 +22,9 @@ from devenv.engine.http import Body, Client, Exchange, LostError
 from devenv.engine.process import OnOutput
 from devenv.errors import EngineError
 from devenv.model.observed import (
-    OUR_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
-    VOLUME_LABEL,
     Container,
-    Network,
     Scene,
     Volume,
 )
@@ -109,6 +106,7 @@ class Engine:
         self.platform = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
+        self.made: Collection[str] = frozenset()  # ids of what counts as ours
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -223,11 +221,22 @@ class Engine:
         containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
             containers=await self._inspected(containers),
-            networks=tuple(
-                Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
-            ),
-            volumes=tuple(_volume(v) for v in volumes),
+            networks=tuple(answers.network(n, self.made) for n in networks),
+            volumes=tuple(answers.volume(v) for v in volumes),
         )
+
+    async def identity(self) -> tuple[str, str]:
+        """The engine's own id and the folder of its data, which no address names and no restart changes."""
+        return await self.ask("info", "asking the engine who it is", lambda shown: (shown["ID"], shown["DockerRootDir"]))
+
+    async def volume(self, name: str) -> Volume | None:
+        """The volume of that name, or None if there is none."""
+        try:
+            return await self.ask(f"volumes/{quote(name, safe='')}", f"inspecting the volume {name}", answers.volume)
+        except CallError as error:
+            if error.absent:
+                return None
+            raise
 
     async def containers(self, project: str) -> tuple[Container, ...]:
         """As `scene`, of containers alone."""
@@ -277,7 +286,7 @@ class Engine:
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return await self.ask(f"containers/{container_id}/json", "inspecting a container", answers.container)
+            return await self.ask(f"containers/{container_id}/json", "inspecting a container", lambda shown: answers.container(shown, self.made))
         except CallError as error:
             if error.absent:
                 return None
@@ -506,14 +515,26 @@ class Engine:
         verb = "pause" if on else "unpause"
         await self.call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
 
-    async def create_container(self, wish: Mapping[str, Any]) -> str:
+    async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
         """The id of a container made as the Engine API's ContainerCreate says, not started."""
-        body = json.dumps(wish).encode()
-        return str(json.loads(await self.call("POST", "containers/create", "creating a container", body=body))["Id"])
+        query = {"name": name} if name else None
+        return await self._made("containers/create", "creating a container", wish, lambda shown: str(shown["Id"]), query)
 
-    async def create_volume(self, wish: Mapping[str, Any]) -> None:
-        """A volume made as the Engine API's VolumeCreateOptions say."""
-        await self.call("POST", "volumes/create", "creating a volume", body=json.dumps(wish).encode())
+    async def create_volume(self, wish: Mapping[str, Any]) -> Volume:
+        """The volume made as the Engine API's VolumeCreateOptions say, or the one of that name that was there."""
+        return await self._made("volumes/create", "creating a volume", wish, answers.volume)
+
+    async def _made(
+        self,
+        path: str,
+        what: str,
+        wish: Mapping[str, Any],
+        read: Callable[[Any], T],
+        query: Mapping[str, str] | None = None,
+    ) -> T:
+        content = await self.call("POST", path, what, query=query, body=json.dumps(wish).encode())
+        with self._told(what):
+            return read(json.loads(content))
 
     async def remove_container(self, container_id: str) -> None:
         """The container and its anonymous volumes gone, running or not."""
@@ -671,12 +692,6 @@ def _whose(listed: Mapping[str, Any]) -> str:
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
     return f"container {listed['Names'][0].lstrip('/')}"
-
-
-def _volume(shown: dict[str, Any]) -> Volume:
-    labels = shown.get("Labels") or {}
-    elsewhere = "device" in (shown.get("Options") or {})
-    return Volume(shown["Name"], labels.get(PROJECT_LABEL), labels.get(VOLUME_LABEL, ""), elsewhere)
 
 
 def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
