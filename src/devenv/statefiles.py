@@ -89,12 +89,17 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
         os.close(folder)
 
 
-def append(path: str, content: str | bytes) -> None:
-    """Append to the file, which is created if missing. Raises StateError, OSError."""
+def append(path: str, content: str | bytes, *, durable: bool = False) -> None:
+    """Append to the file, which is created if missing; on disk before this returns if `durable`.
+
+    Raises StateError, OSError.
+    """
     with open(_open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "wb", buffering=0) as file:
         rest = memoryview(_encoded(content))
         while rest:
             rest = rest[file.write(rest) :]
+        if durable:
+            os.fsync(file.fileno())
 
 
 def open_log(path: str) -> int:

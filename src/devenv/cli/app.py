@@ -146,7 +146,7 @@ def _run(arguments: list[str]) -> int:
 def _tell_of_dead_runs() -> None:
     import contextlib  # noqa: PLC0415 - only where a command runs
 
-    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
+    from devenv.lifecycle.rundir import Run  # noqa: PLC0415 - as above
 
     with contextlib.suppress(DevenvError):  # the state folder cannot be used: whoever needs it says so
         if any(Run.dead(("up",))):
@@ -163,7 +163,7 @@ def _crash(error: Exception) -> DevenvError:
     import os  # noqa: PLC0415 - only on the way out
     import traceback  # noqa: PLC0415 - as above
 
-    from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
+    from devenv.lifecycle.home import state_folder  # noqa: PLC0415 - as above
 
     try:
         path = os.path.join(state_folder(), "crash.log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devenv.model.observed import (
@@ -37,8 +37,8 @@ def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
     return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
 
 
-def container(shown: Mapping[str, Any], made: Collection[str] = ()) -> Container:
-    """The container that was inspected; `ours` if its id is among those that were `made`."""
+def container(shown: Mapping[str, Any]) -> Container:
+    """The container that was inspected; whether it is ours, its labels do not say."""
     config, state = shown["Config"], shown["State"]
     labels = config.get("Labels") or {}
     health = (state.get("Health") or {}).get("Status")
@@ -51,7 +51,7 @@ def container(shown: Mapping[str, Any], made: Collection[str] = ()) -> Container
         name=shown["Name"].lstrip("/"),
         service=labels.get(SERVICE_LABEL, ""),
         state=state["Status"],
-        ours=shown["Id"] in made,
+        ours=False,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
@@ -78,11 +78,11 @@ def container(shown: Mapping[str, Any], made: Collection[str] = ()) -> Container
     )
 
 
-def network(shown: Mapping[str, Any], made: Collection[str] = ()) -> Network:
-    """The network that was listed; `ours` if its id is among those that were `made`."""
+def network(shown: Mapping[str, Any]) -> Network:
+    """The network that was listed; whether it is ours, its labels do not say."""
     labels = shown.get("Labels") or {}
     is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
-    return Network(shown["Id"], shown["Name"], shown["Id"] in made, labels.get(OWNER_LABEL, ""), is_old)
+    return Network(shown["Id"], shown["Name"], ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old)
 
 
 def volume(shown: Mapping[str, Any]) -> Volume:

@@ -9,7 +9,8 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -25,6 +26,7 @@ from devenv.model.observed import (
     PROJECT_LABEL,
     SERVICE_LABEL,
     Container,
+    Network,
     Scene,
     Volume,
 )
@@ -106,7 +108,7 @@ class Engine:
         self.platform = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
-        self.made: Collection[str] = frozenset()  # ids of what counts as ours
+        self.is_ours: Callable[[Container | Network], bool] = lambda _: False  # what the records of a run say
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -221,13 +223,15 @@ class Engine:
         containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
             containers=await self._inspected(containers),
-            networks=tuple(answers.network(n, self.made) for n in networks),
+            networks=tuple(replace(n, ours=self.is_ours(n)) for n in map(answers.network, networks)),
             volumes=tuple(answers.volume(v) for v in volumes),
         )
 
     async def identity(self) -> tuple[str, str]:
         """The engine's own id and the folder of its data, which no address names and no restart changes."""
-        return await self.ask("info", "asking the engine who it is", lambda shown: (shown["ID"], shown["DockerRootDir"]))
+        return await self.ask(
+            "info", "asking the engine who it is", lambda shown: (shown["ID"], shown["DockerRootDir"])
+        )
 
     async def volume(self, name: str) -> Volume | None:
         """The volume of that name, or None if there is none."""
@@ -256,11 +260,14 @@ class Engine:
             path, what, lambda shown: list((shown["Volumes"] if path == "volumes" else shown) or ()), query
         )
 
-    async def names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The names of all networks and of all volumes on the engine, whoever made them."""
+    async def names(self) -> tuple[frozenset[str], dict[str, str]]:
+        """The names of all networks and of all volumes on the engine, whoever made them; volumes with `CreatedAt`."""
         networks = await self._list("networks", "listing networks")
-        volumes = await self._list("volumes", "listing volumes")
-        return frozenset(n["Name"] for n in networks), frozenset(v["Name"] for v in volumes)
+        return frozenset(n["Name"] for n in networks), await self.volume_times()
+
+    async def volume_times(self) -> dict[str, str]:
+        """The names of all volumes on the engine, with their `CreatedAt`."""
+        return {v["Name"]: v.get("CreatedAt") or "" for v in await self._list("volumes", "listing volumes")}
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """(whose, host ip, host port) of every port that running containers publish."""
@@ -270,6 +277,12 @@ class Engine:
             for p in c.get("Ports") or ()
             if p.get("PublicPort")
         )
+
+    async def volume_users(self, name: str) -> tuple[str, ...]:
+        """The names of the containers that mount the volume, running or not."""
+        query = {"all": "1", "filters": json.dumps({"volume": [name]})}
+        listed = await self._list("containers/json", "listing the users of a volume", query)
+        return tuple(sorted(c["Names"][0].lstrip("/") for c in listed if c.get("Names")))
 
     async def network_users(self, network_id: str) -> tuple[str, ...]:
         """The names of the containers that are connected to it now."""
@@ -286,11 +299,15 @@ class Engine:
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return await self.ask(f"containers/{container_id}/json", "inspecting a container", lambda shown: answers.container(shown, self.made))
+            return await self.ask(f"containers/{container_id}/json", "inspecting a container", self._container)
         except CallError as error:
             if error.absent:
                 return None
             raise
+
+    def _container(self, shown: Mapping[str, Any]) -> Container:
+        found = answers.container(shown)
+        return replace(found, ours=self.is_ours(found))
 
     async def usage(self, container_id: str) -> Usage:
         """What the container has used by now; one look, for which the engine does not wait."""
@@ -518,7 +535,9 @@ class Engine:
     async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
         """The id of a container made as the Engine API's ContainerCreate says, not started."""
         query = {"name": name} if name else None
-        return await self._made("containers/create", "creating a container", wish, lambda shown: str(shown["Id"]), query)
+        return await self._made(
+            "containers/create", "creating a container", wish, lambda shown: str(shown["Id"]), query
+        )
 
     async def create_volume(self, wish: Mapping[str, Any]) -> Volume:
         """The volume made as the Engine API's VolumeCreateOptions say, or the one of that name that was there."""

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from devenv.config.load import Loaded
 from devenv.config.user import user_file, user_settings
 from devenv.errors import RefusedError, StateError
-from devenv.lifecycle.ledger import state_folder
+from devenv.lifecycle.home import state_folder
 from devenv.model.events import Emit, Notice
 from devenv.model.project import Project
 

@@ -15,7 +15,7 @@ import anyio
 
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
-from devenv.lifecycle.ledger import state_folder
+from devenv.lifecycle.home import state_folder
 from devenv.model.logline import Line, line
 from devenv.model.observed import Container
 

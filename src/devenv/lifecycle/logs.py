@@ -22,7 +22,7 @@ from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
 from devenv.lifecycle.keptlogs import KeptLogs, Piece
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 from devenv.model.logline import Line, line
 from devenv.model.observed import Container
 from devenv.model.snapshot import ago
@@ -69,7 +69,7 @@ async def logs(wish: Wish, to: Listener) -> None:
     """
     name, project = await outline(wish.selection)
     endpoint = await resolve()
-    run = Run(endpoint.host, name)
+    run = Run.known(endpoint, name)
     ledger = run.read()
     pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
     async with contextlib.AsyncExitStack() as stack:

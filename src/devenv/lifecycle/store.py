@@ -6,23 +6,25 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import IO
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from devenv.errors import StateError
-from devenv.lifecycle.ledger import state_folder
+from devenv.lifecycle.home import state_folder
 from devenv.model.snapshot import Snapshot, expendable
 from devenv.packed import CHUNK, Draft
 
 PART = ".part"
-OLD_HALF = 24 * 3600.0
+LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
+END_OF_TIME = 253402300800.0  # the year 10000, which no date can show
 INDEX = "index"
 
 
@@ -50,6 +52,16 @@ class Store:
                         found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
         return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
 
+    def damaged(self) -> tuple[tuple[str, str], ...]:
+        """(id, volume) of each archive without a note that can be read: kept, but no snapshot."""
+        known = {self.archive(snapshot) for snapshot in self.all()}
+        return tuple(
+            (folder, unquote(name.removesuffix(".tar.gz")))
+            for folder in _entries(self.path)
+            for name in _entries(os.path.join(self.path, folder))
+            if name.endswith(".tar.gz") and os.path.join(self.path, folder, name) not in known
+        )
+
     def archive(self, snapshot: Snapshot) -> str:
         """The path of its archive."""
         return self._beside(snapshot.id, snapshot.volume, ".tar.gz")
@@ -69,19 +81,24 @@ class Store:
             raise StateError(said, hint=self._instead(snapshot))
 
     def _instead(self, snapshot: Snapshot) -> str:
-        earlier = [s for s in self.all() if s.place == snapshot.place and s.created < snapshot.created]
-        older = [f"devenv snapshot restore {s.id} {s.volume}   (an older one), or: " for s in earlier[-1:]]
+        earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
+        older = [f"devenv up --from {s.id}   (an older state), or: " for s in earlier[-1:]]
         return f"{''.join(older)}devenv up --fresh   (begins empty)"
 
     def now(self) -> float:
         """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
-        return max((time.time(), *(one.created + 0.001 for one in self.all())))
+        now = time.time()
+        return max((now, *(one.created + 0.001 for one in self.all() if one.created < now + LATER)))
 
     def new_id(self) -> str:
-        """An id that no set has: the time, and if need be a number."""
+        """An id that no set has, nor gets by another process: the time, and if need be a number. Raises OSError."""
         stem = time.strftime("%Y%m%d-%H%M%S")
-        there = set(_entries(self.path))
-        return next(name for n in range(len(there) + 1) if (name := f"{stem}-{n + 1}" if n else stem) not in there)
+        for number in itertools.count(1):
+            name = f"{stem}-{number}" if number > 1 else stem
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(self.path, name), 0o700)
+                return name
+        raise AssertionError("numbers do not end")
 
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
@@ -122,11 +139,11 @@ class Store:
         with contextlib.suppress(OSError):
             os.rmdir(os.path.join(self.path, snapshot.id))
 
-    def make_room(self, total: int) -> tuple[Snapshot, ...]:
-        """The automatic ones that had to go for the others to fit, oldest first."""
+    def make_room(self, total: int, needed: Collection[tuple[str, str]]) -> tuple[Snapshot, ...]:
+        """The automatic ones that had to go for the others to fit, oldest first; never those that are `needed`."""
         everything = self.all()
         there = {s.directory for s in everything if os.path.isdir(s.directory)}
-        gone = expendable(everything, total=total, there=there)
+        gone = expendable(everything, total=total, there=there, needed=needed)
         for one in gone:
             self.remove(one)
         return gone
@@ -135,9 +152,8 @@ class Store:
         """What interrupted work left, and nobody can be at any more, is gone."""
         for folder in _entries(self.path):
             inside = os.path.join(self.path, folder)
-            notes = {n.removesuffix(".json") for n in _entries(inside) if n.endswith(".json")}
             for name in _entries(inside):
-                if not name.endswith(".json") and name.removesuffix(".tar.gz") not in notes:
+                if name.endswith((PART, ".new")):
                     with contextlib.suppress(OSError):
                         if _is_abandoned(os.path.join(inside, name)):
                             os.unlink(os.path.join(inside, name))
@@ -170,7 +186,9 @@ class Store:
                 notes = _spread(source, scratch)
                 for note, archive in notes:
                     given = _read(note)
-                    snapshot = Snapshot(**{**asdict(given), "id": set_id, "automatic": False})
+                    snapshot = Snapshot(
+                        **{**asdict(given), "id": set_id, "automatic": False, "lineage": "", "parent": ""}
+                    )
                     os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
                     part = self._beside(set_id, snapshot.volume, PART)
                     os.replace(archive, part)
@@ -220,9 +238,9 @@ def _digest(path: str) -> str:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Whether nobody is at it any more. A half of a snapshot has no lock: it may be about to get its note."""
+    """Whether nobody works on it any more; a note that is being written has no lock, and takes no time."""
     if not path.endswith(PART):
-        return time.time() - os.lstat(path).st_mtime > OLD_HALF
+        return time.time() - os.lstat(path).st_mtime > LATER
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,9 +252,12 @@ def _is_abandoned(path: str) -> bool:
 def _read(path: str) -> Snapshot:
     with open(path, encoding="utf-8") as file:
         data = json.load(file)
-    snapshot = Snapshot(**{field.name: data[field.name] for field in fields(Snapshot)})
+    names = {field.name for field in fields(Snapshot)}
+    snapshot = Snapshot(**{name: data[name] for name in names - {"lineage", "parent"} | names & data.keys()})
     if not all(isinstance(getattr(snapshot, f.name), _KINDS[str(f.type)]) for f in fields(Snapshot)):
         raise ValueError("a field of another kind")
+    if not 0 <= snapshot.created < END_OF_TIME or min(snapshot.size, snapshot.stored) < 0:
+        raise ValueError("a number out of range")
     return snapshot
 
 
