@@ -9,6 +9,7 @@ from typing import Any
 
 from devenv.model.observed import (
     DEPENDS_LABEL,
+    HASH_LABEL,
     HOLDS_LABEL,
     IMAGE_LABEL,
     NUMBER_LABEL,
@@ -70,7 +71,7 @@ def container(shown: Mapping[str, Any]) -> Container:
         database=database(variables(config.get("Env")), config.get("Image") or ""),
         restarts=int(shown.get("RestartCount") or 0),
         project=project,
-        number=labels.get(NUMBER_LABEL, ""),
+        number=labels.get(NUMBER_LABEL, "") if HASH_LABEL in labels else "",
         created=shown.get("Created") or "",
         owner=labels.get(OWNER_LABEL, ""),
         is_old=bool(project) and labels.get(OLD_LABEL) == project,

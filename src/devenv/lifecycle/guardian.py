@@ -22,7 +22,7 @@ AS_IT_WAS = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
-    """Stand by for the run in `argv`: lifeline and ready descriptors, endpoint, context, its folder, drawn terminal."""
+    """Stand by for a run. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal."""
     lifeline, ready = int(argv[1]), int(argv[2])
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)

@@ -183,7 +183,7 @@ def moment(text: str) -> float | None:
     """An engine's time as seconds since 1970; None if there is none. Raises nothing."""
     cut = re.sub(r"(\.\d{6})\d+", r"\1", text)
     try:
-        found = dt.datetime.fromisoformat(cut.replace("Z", "+00:00"))
+        found = dt.datetime.fromisoformat(cut)
     except ValueError:
         return None
     return found.timestamp() if found.tzinfo else found.replace(tzinfo=dt.UTC).timestamp()

@@ -181,9 +181,7 @@ class InitialVolumes:
         return begin.snapshot
 
     def _unusable(self, begin: Beginning, line: Lineage | None, key: str, stored: Sequence[Snapshot]) -> StateError:
-        own = [
-            s for s in stored if line is not None and (s.lineage == line.id or s.lineage == "") and s.volume == key
-        ]
+        own = [s for s in stored if line is not None and s.lineage in {line.id, ""} and s.volume == key]
         mine = [s for s in own if (s.id, s.volume) != begin.reference and s.settled]
         name = begin.reference[0]
         fresh = "devenv up --fresh   (starts empty)"

@@ -1,7 +1,7 @@
 """Lineages of saved volumes: which state continues which, and what a volume begins with. Pure.
 
-A lineage belongs to one volume of one folder's project on one engine. A volume with a fixed `name:` has one lineage on
-its engine, whoever uses it. The next `up` restores the head of its own lineage: no state wins by being newer.
+A lineage belongs to one volume of one folder's project on one engine. A volume with a fixed `name:` has one lineage
+on its engine, whoever uses it. The next `up` restores the head of its own lineage: no state wins by being newer.
 """
 
 from __future__ import annotations
@@ -149,11 +149,10 @@ def beginning(
     """
     if lineage is None:
         return Beginning(Start.EMPTY)
-    if lineage.asked == NOTHING:
-        return Beginning(Start.DROPPED)
     if lineage.asked is not None:
         chosen = by_reference(snapshots, lineage.asked)
-        return Beginning(Start.ASKED if chosen else Start.LOST, chosen, lineage.asked)
+        dropped = Start.DROPPED if lineage.asked == NOTHING else Start.LOST
+        return Beginning(Start.ASKED if chosen else dropped, chosen, lineage.asked)
     if lineage.torn != NOTHING:
         return Beginning(Start.TORN, by_reference(snapshots, lineage.torn), lineage.torn)
     if lineage.head == NOTHING:

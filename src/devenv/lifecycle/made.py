@@ -5,6 +5,7 @@ Several processes append at once: a run, and `devenv run` or `devenv scale` besi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -99,10 +100,8 @@ class Made:
 
     def clear(self) -> None:
         """Nothing is ours any more."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
-        except FileNotFoundError:
-            pass
         self._read, self.old = 0, None
         self._reset()
 

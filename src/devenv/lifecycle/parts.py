@@ -45,9 +45,9 @@ def _begin(whole: str, cut: dict[str, Entry]) -> bool:
     """Whether the saved files of these names begin with these contents."""
     with open(whole, "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as archive:
         for member in archive:
-            if entry := cut.get(_plain(member.name)):
-                if _digest(archive, member, entry.size) != entry.digest:
-                    return False
+            entry = cut.get(_plain(member.name))
+            if entry is not None and _digest(archive, member, entry.size) != entry.digest:
+                return False
     return True
 
 

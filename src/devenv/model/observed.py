@@ -8,6 +8,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 VOLUME_LABEL = "com.docker.compose.volume"
+HASH_LABEL = "com.docker.compose.config-hash"
 NUMBER_LABEL = "com.docker.compose.container-number"
 IMAGE_LABEL = "com.docker.compose.image"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
@@ -53,7 +54,7 @@ class Container:
     database: str = ""  # that its image holds, see `snapshot.database`
     restarts: int = 0  # by the engine, as its restart policy says
     project: str = ""  # the Compose project that its label names
-    number: str = ""  # of the service's containers, as Compose counts
+    number: str = ""  # as Compose counts the service's containers; empty if not Compose created it
     created: str = ""  # when, by the engine's clock (RFC 3339)
     owner: str = ""  # the label of devenv's that says for whom
     is_old: bool = False  # it has the label of devenv 0.1
