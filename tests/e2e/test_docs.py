@@ -15,7 +15,7 @@ from support.console import INTERRUPT, Typed, typed
 from support.stack import Stack, free_port, unique_name
 
 pytestmark = pytest.mark.engine
-ELSEWHERE = ("uv tool install",)  # tests/engine/test_wheel.py installs
+ELSEWHERE = "uv tool install ."  # tests/engine/test_wheel.py installs
 UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are made first
 PROJECT, PORT = "notes", "8000"
 
@@ -23,9 +23,11 @@ PROJECT, PORT = "notes", "8000"
 def test_getting_started_is_true(tmp_path: Path, state_env: dict[str, str]) -> None:
     """Made, up, edited, left, up again with its data, and gone: by nothing but what the page says to type."""
     walk = Walk(tmp_path, state_env)
+    lines = typed("docs/getting-started.md")
+    assert {"devenv up", INTERRUPT, "devenv down"} <= {one.command for one in lines}
     try:
-        for one in typed("docs/getting-started.md"):
-            if not one.command.startswith(ELSEWHERE):
+        for one in lines:
+            if one.command != ELSEWHERE:
                 walk.type(one)
     finally:
         walk.end()
