@@ -56,7 +56,8 @@ class Walk:
             self.folder = self.folder / command.removeprefix("cd ")
         elif command == "devenv up":
             self.first = Devenv("up", cwd=self.folder, env=self.env, json_output=False)
-            docker.until(self._first_said, lambda said: "is up after" in said, timeout=UP_TIMEOUT)
+            docker.until(lambda: self._first_has("is up after") or self._first_ended(), timeout=UP_TIMEOUT)
+            assert self._first_has("is up after"), self._first_said()
             assert one.missing(self._first_said()) == []
         elif command == INTERRUPT:
             assert self.first is not None
@@ -72,6 +73,12 @@ class Walk:
         if self.first:
             self.first.kill()
         self.stack.remove()
+
+    def _first_has(self, words: str) -> bool:
+        return words in self._first_said()
+
+    def _first_ended(self) -> bool:
+        return self.first is not None and self.first.process.poll() is not None
 
     def _first_said(self) -> str:
         assert self.first is not None
