@@ -237,7 +237,7 @@ async def test_create_of_some_services_makes_containers_of_these_and_of_what_the
 
 async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
     both.docker.create(BASE_IMAGE, *IDLE, name=both.name("web-1"))
-    with pytest.raises(VerbError, match="is already in use by container") as caught:
+    with pytest.raises(VerbError, match="is already in use by") as caught:
         await both.compose(both.model(web={})).create()
     assert caught.value.service == "web"
     wish = {"Image": BASE_IMAGE, "Cmd": ["-"]}
