@@ -200,7 +200,7 @@ async def test_recreated_containers_take_names_and_anonymous_volumes_over(both: 
     assert after["db-1"] == before["db-1"], "what the service needs is not recreated"
     assert set(reported) == {("container", both.name("web-1"))}
     await both.engine.remove_container(web.id)
-    _, volumes = await both.engine.names()
+    volumes = set((await both.engine.names())[1])
     assert set(old.volumes) <= volumes, "a volume that was carried over is not the new container's own"
     for name in old.volumes:
         await both.engine.remove_volume(name)
@@ -302,6 +302,16 @@ async def test_a_volume_in_use_stays(both: Pair) -> None:
     await both.engine.remove_volume(name)
 
 
+async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
+    name = both.name("v")
+    await both.holder(name)
+    both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=[f"{name}:/v"])
+    both.docker.create(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}x:/v"])
+    users = await both.engine.volume_users(name)
+    assert len(users) == 2
+    assert both.name("one") in users
+
+
 async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
     one = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=["/a", f"{both.name('v')}:/v"])
     found = await inspected(both, one)
@@ -309,9 +319,9 @@ async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
     assert len(anonymous) == 1
     await both.engine.remove_container(one)
     await both.engine.remove_container(one)
-    _, volumes = await both.engine.names()
+    volumes = set((await both.engine.names())[1])
     assert both.name("v") in volumes
-    assert not anonymous & volumes
+    assert volumes.isdisjoint(anonymous)
     assert await both.engine.inspect(one) is None
 
 
@@ -390,7 +400,7 @@ async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
     assert [c.id for c in left.containers] == [holder], "a holder is no container of Compose's"
     assert left.networks == ()
     assert [v.name for v in left.volumes] == [f"{both.project}_data"], "it is in use"
-    _, volumes = await both.engine.names()
+    volumes = set((await both.engine.names())[1])
     assert volumes.isdisjoint({*found["web-1"].volumes} - {f"{both.project}_data"}), "anonymous ones go"
     await both.engine.remove_container(holder)
     plain.down(volumes=True)
