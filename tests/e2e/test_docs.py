@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engine as docker
+from support import docker_cli as docker
 from support.cli import Devenv
 from support.console import INTERRUPT, Typed, typed
 from support.stack import Stack, free_port, unique_name

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.schemas import answered
 from support.stack import NewStack, Stack, built_service, idle_service
@@ -88,7 +88,7 @@ def test_all_is_there_again_to_the_last_bit(db: Stack, up: Up, state_env: dict[s
     again = up.ready(db)
     assert again.wait_for("restored")["volume"] == "data"
     assert shown(db) == before
-    labels = engine.inspect(f"{db.name}_data")["Labels"]
+    labels = docker_cli.inspect(f"{db.name}_data")["Labels"]
     assert labels["mine"] == "yes"
     assert labels["com.docker.compose.volume"] == "data"
     assert again.stop() == 130
@@ -275,7 +275,7 @@ def test_by_name_and_across_projects(
     write(db, "seed")
     saved = of(db, state_env, "snapshot", "save", "--name", "good")
     assert (saved.returncode, saved.stdout[:18]) == (0, "saved data as good"), saved.stderr
-    assert engine.inspect(db.container("db"))["State"]["Status"] == "running"
+    assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "running"
     write(db, "later")
     busy = of(db, state_env, "snapshot", "restore", "good")
     assert (busy.returncode, "devenv down" in busy.stderr) == (3, True), busy.stderr
@@ -344,7 +344,7 @@ def test_a_save_that_was_killed_holds_nothing_up(db: Stack, up: Up, devenv: Star
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
     save.wait_for("step", name="save", state="detail")
     save.kill()
-    assert engine.inspect(db.container("db"))["State"]["Status"] == "paused"
+    assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "paused"
     before = db.containers("db")
     again = up(db, "-d")
     assert again.wait() == 0, again.report()

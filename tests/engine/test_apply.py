@@ -15,7 +15,7 @@ from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
-from support import engine as docker
+from support import docker_cli as docker
 from support.stack import IDLE, unique_name
 
 if TYPE_CHECKING:
