@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -228,16 +229,23 @@ def test_another_major_version_is_not_given_old_data(db: Stack, up: Up, state_en
     assert older.stop() == 130
 
 
-def test_a_folder_that_was_moved_is_told_where_its_data_is(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """It might be another project of the same name: so nothing is restored unasked."""
+def test_a_folder_that_was_renamed_keeps_its_data_and_a_copy_does_not(db: Stack, up: Up) -> None:
+    """The folder is the same by device and inode; a copy of it is another one, and is told whose data there are."""
     run = up.ready(db)
     write(db, "here")
     assert run.stop() == 130
     db.folder = db.folder.rename(db.folder.with_name("moved"))
     moved = up.ready(db)
-    assert marker(db) is None
-    (notice,) = [one for one in moved.all("notice") if "starts empty" in one["message"]]
+    assert marker(db) == "here"
+    assert any("was renamed to this folder" in one["message"] for one in moved.all("notice"))
     assert moved.stop() == 130
+    original = db.folder
+    db.folder = Path(shutil.copytree(original, original.with_name("copy")))
+    copied = up.ready(db)
+    assert marker(db) is None
+    (notice,) = [one for one in copied.all("notice") if "starts empty" in one["message"]]
+    assert str(original) in notice["message"]
+    assert copied.stop() == 130
     command = notice["hint"].partition(" && devenv ")[2].split()
     assert of(db, state_env, *command).returncode == 0
     again = up.ready(db)

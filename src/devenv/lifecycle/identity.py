@@ -127,7 +127,8 @@ class VolumeRecord:
     """A volume that a run created. `intended` is the engine's time before the create, `created` what came of it.
 
     `is_proven`: a container of ours used the volume after the second in which it was created, so that no other
-    volume can have this name and this time. `lineage` says whose saved states its content continues.
+    volume can have this name and this time. `lineage` says whose saved states its content continues, `source` (id and
+    volume of a snapshot) what is being restored.
     """
 
     name: str
@@ -138,6 +139,7 @@ class VolumeRecord:
     content: Content = Content.SETTLED
     is_kept: bool = False
     lineage: str = ""
+    source: tuple[str, str] = ("", "")
 
 
 class Verdict(StrEnum):

@@ -173,7 +173,7 @@ def decode(data: dict[str, Any]) -> Ledger:
     if version != VERSION:
         raise ValueError("another version")
     place = Place(**data.pop("place"))
-    volumes = tuple(VolumeRecord(**{**r, "content": Content(r["content"])}) for r in data.pop("volumes"))
+    volumes = tuple(VolumeRecord(**{**r, "content": Content(r["content"]), "source": tuple(r["source"])}) for r in data.pop("volumes"))
     before = tuple((str(name), str(at)) for name, at in data.pop("before"))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Ledger(place=place, volumes=volumes, before=before, **fields)

@@ -126,6 +126,7 @@ class Running:
                 intended=now,
                 content=Content.RESTORING if one.snapshot else Content.UNSETTLED,
                 lineage=one.lineage.id,
+                source=one.parent,
             )
             for one in new
         ]

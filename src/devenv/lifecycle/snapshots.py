@@ -152,7 +152,7 @@ class Vault:
         """
         found = await self.save(volume, users, settled=False, lineage=record.lineage)
         line = self.lineages.get(record.lineage) if record.lineage else None
-        source = by_reference(self.store.all(), line.live.parent) if line and line.live else None
+        source = by_reference(self.store.all(), record.source)
         is_part = False
         if source is not None:
             with contextlib.suppress(*parts.UNREADABLE):
@@ -171,7 +171,9 @@ class Vault:
     def begins(self, lineage: Lineage, live: Live | None) -> None:
         """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
         with self.lineages.lock():
-            self.lineages.write(replace(self.lineages.get(lineage.id) or lineage, live=live))
+            now = self.lineages.get(lineage.id) or lineage
+            now = replace(now, place=lineage.place, project=lineage.project, name=lineage.name)
+            self.lineages.write(replace(now, live=live))
 
     def ended(self, lineage: str, *, dropped: bool = False) -> None:
         """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""

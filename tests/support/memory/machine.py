@@ -32,7 +32,7 @@ from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError
 from devenv.lifecycle import down as down_verb
 from devenv.lifecycle import gc as gc_verb
-from devenv.lifecycle import guardian, stage, up
+from devenv.lifecycle import guardian, health, stage, teardown, up
 from devenv.lifecycle.ledger import Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.rundir import Run
@@ -288,6 +288,8 @@ class Machine:
             patch.setattr(process, "record_children", lambda _: None)
             patch.setattr(process, "end_recorded", _nobody)
             patch.setattr(host_facts, "machine", lambda _: {})
+            patch.setattr(health, "QUIET", 0.0)
+            patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
             yield self
 
     @contextlib.asynccontextmanager
