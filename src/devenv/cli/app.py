@@ -163,12 +163,12 @@ def _crash(error: Exception) -> DevenvError:
     import os  # noqa: PLC0415 - only on the way out
     import traceback  # noqa: PLC0415 - as above
 
+    from devenv import statefiles  # noqa: PLC0415 - as above
     from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
 
     try:
         path = os.path.join(state_folder(), "crash.log")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            traceback.print_exception(error, file=file)
+        statefiles.replace(path, "".join(traceback.format_exception(error)), durable=False)
     except (DevenvError, OSError):
         return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")
     return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")
