@@ -165,10 +165,12 @@ def _crash(error: Exception) -> DevenvError:
 
     from devenv import statefiles  # noqa: PLC0415 - as above
     from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
+    from devenv.ui.text import clean_lines  # noqa: PLC0415 - as above
 
     try:
         path = os.path.join(state_folder(), "crash.log")
-        statefiles.replace(path, "".join(traceback.format_exception(error)), durable=False)
+        said = clean_lines("".join(traceback.format_exception(error)))  # it is read with `cat`
+        statefiles.replace(path, f"{said}\n", durable=False)
     except (DevenvError, OSError):
         return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")
     return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")

@@ -168,6 +168,9 @@ def export(name: str, path: str, emit: Emit) -> int:
     store = Store.at_home()
     found = _named(store.all(), name)
     if path == STREAM:
+        if sys.stdout.isatty():
+            hint = f"devenv snapshot export {name} FILE"
+            raise UsageError("standard output is a terminal, and the archive is binary", hint=hint)
         store.pack(found, sys.stdout.buffer)
         return 0
     try:
