@@ -34,6 +34,7 @@ PURE = (
     "lifecycle/causes.py",
     "lifecycle/difference.py",
     "lifecycle/losses.py",
+    "lifecycle/notes.py",
     "lifecycle/order.py",
     "lifecycle/timings.py",
     "watch/changes.py",
