@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from typing import IO
 
 from devenv.errors import StateError
@@ -65,13 +67,10 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
     With `durable` it is on disk before this returns, as far as the disk keeps its promises. A link in its place is
     replaced, and what it led to is not touched. Raises StateError, OSError, with the old content still there.
     """
-    name = os.path.basename(path)
-    fresh = f"{name}.{os.getpid()}.new"
-    folder = _open_folder(os.path.dirname(path))
-    try:
-        descriptor = _create(fresh, os.O_WRONLY, folder)
+    with _folder_of(path) as (folder, name):
+        fresh = f"{name}.{os.getpid()}.new"
         try:
-            with open(descriptor, "wb") as file:
+            with open(_create(fresh, os.O_WRONLY, folder), "wb") as file:
                 file.write(_encoded(content))
                 file.flush()
                 if durable:
@@ -83,10 +82,6 @@ def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
             raise
         if durable:
             os.fsync(folder)
-    except IsADirectoryError as error:
-        raise _irregular(path) from error
-    finally:
-        os.close(folder)
 
 
 def append(path: str, content: str | bytes, *, durable: bool = False) -> None:
@@ -126,6 +121,33 @@ def open_lock(path: str) -> int:
     return _open(path, os.O_RDWR | os.O_CREAT)
 
 
+def entries(path: str) -> list[str]:
+    """The names in the folder, sorted; none if there is no folder. Raises StateError, OSError."""
+    try:
+        folder = _open_folder(path)
+    except FileNotFoundError:
+        return []
+    try:
+        return sorted(os.listdir(folder))
+    finally:
+        os.close(folder)
+
+
+def remove(path: str) -> None:
+    """Remove the file or link, if there is one. Raises StateError, OSError."""
+    with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
+
+
+def remove_tree(path: str) -> None:
+    """Remove the folder and what is in it, as far as that is possible; a link in its place stays.
+
+    Raises StateError, OSError.
+    """
+    with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
 def _encoded(content: str | bytes) -> bytes:
     return content.encode(errors="surrogateescape") if isinstance(content, str) else content
 
@@ -136,6 +158,8 @@ def _open_folder(path: str) -> int:
     except OSError as error:
         if os.path.islink(path):
             raise _linked(path) from error
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise StateError(f"{path} is not a folder", hint=_move_away(path)) from error
         raise
     state = os.fstat(descriptor)
     if state.st_uid == os.geteuid() and not state.st_mode & OTHERS_WRITE:
@@ -148,20 +172,27 @@ def _open_folder(path: str) -> int:
     raise StateError(said, hint=f"ls -la {path}   (if all of it is yours: chmod 700 {path})")
 
 
-def _open(path: str, flags: int) -> int:
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """A descriptor of the folder of the path, and the name there; an OSError is explained by what has the name."""
     folder = _open_folder(os.path.dirname(path))
     try:
-        descriptor = os.open(os.path.basename(path), flags | _FILE, PRIVATE_FILE, dir_fd=folder)
+        yield folder, os.path.basename(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         if os.path.islink(path):
             raise _linked(path) from error
-        if not os.path.isfile(path):
+        if os.path.exists(path) and not os.path.isfile(path):
             raise _irregular(path) from error
         raise
     finally:
         os.close(folder)
+
+
+def _open(path: str, flags: int) -> int:
+    with _folder_of(path) as (folder, name):
+        descriptor = os.open(name, flags | _FILE, PRIVATE_FILE, dir_fd=folder)
     state = os.fstat(descriptor)
     if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid():
         return descriptor
@@ -172,25 +203,13 @@ def _open(path: str, flags: int) -> int:
 
 
 def _create_at(path: str, flags: int) -> int:
-    folder = _open_folder(os.path.dirname(path))
-    try:
-        return _create(os.path.basename(path), flags, folder)
-    except IsADirectoryError as error:
-        raise _irregular(path) from error
-    finally:
-        os.close(folder)
+    with _folder_of(path) as (folder, name):
+        return _create(name, flags, folder)
 
 
 def _create(name: str, flags: int, folder: int) -> int:
-    """A new file of that name in the folder. Raises IsADirectoryError if a folder has the name."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        pass
-    except PermissionError as error:  # what macOS says of a folder
-        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise IsADirectoryError(error.errno, error.strerror, name) from error
-        raise
     return os.open(name, flags | os.O_CREAT | os.O_EXCL | _FILE, PRIVATE_FILE, dir_fd=folder)
 
 
@@ -200,4 +219,8 @@ def _linked(path: str) -> StateError:
 
 
 def _irregular(path: str) -> StateError:
-    return StateError(f"{path} is not a regular file", hint=f"ls -ld {path}   (then move it away)")
+    return StateError(f"{path} is not a regular file", hint=_move_away(path))
+
+
+def _move_away(path: str) -> str:
+    return f"ls -ld {path}   (then move it away)"

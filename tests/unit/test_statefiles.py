@@ -266,3 +266,41 @@ def test_a_log_is_appended_to(folder: Path) -> None:
     os.write(log, b"two\n")
     os.close(log)
     assert (folder / "log").read_text() == "one\ntwo\n"
+
+
+def test_entries_are_of_a_folder_of_ours_alone(folder: Path, tmp_path: Path) -> None:
+    """Names in order; none if there is no folder; a link, a file and an open folder are refused."""
+    for name in ("b", "a"):
+        statefiles.replace(str(folder / name), "")
+    assert statefiles.entries(str(folder)) == ["a", "b"]
+    assert statefiles.entries(str(folder / "missing")) == []
+    with pytest.raises(StateError, match="a is not a folder"):
+        statefiles.entries(str(folder / "a"))
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(StateError, match="symbolic link"):
+        statefiles.entries(str(tmp_path / "link"))
+    folder.chmod(0o777)
+    with pytest.raises(StateError, match="other users"):
+        statefiles.entries(str(folder))
+
+
+def test_what_is_removed_is_never_behind_a_link(folder: Path, tmp_path: Path, victim: Path) -> None:
+    """A link goes, or stays, without what it leads to; whatever is missing is no mistake."""
+    (tmp_path / "elsewhere/inner").mkdir(parents=True)
+    (tmp_path / "elsewhere/inner/file").write_text("precious")
+    (folder / "file").symlink_to(victim)
+    (folder / "tree").symlink_to(tmp_path / "elsewhere/inner")
+    (folder / "deep").mkdir()
+    (folder / "deep/link").symlink_to(tmp_path / "elsewhere/inner")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    statefiles.remove(str(folder / "file"))
+    statefiles.remove_tree(str(folder / "tree"))
+    statefiles.remove_tree(str(folder / "deep"))
+    for gone in (folder / "missing", folder / "missing/file"):
+        statefiles.remove(str(gone))
+        statefiles.remove_tree(str(gone))
+    with pytest.raises(StateError, match="symbolic link"):
+        statefiles.remove_tree(str(tmp_path / "link/inner"))
+    assert os.listdir(folder) == ["tree"]
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "elsewhere/inner/file").read_text() == "precious"

@@ -15,8 +15,10 @@ import anyio
 
 from devenv.config import load
 from devenv.config.load import Loaded, Selection
+from devenv.config.user import user_settings
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
+from devenv.lifecycle import exported
 from devenv.lifecycle.initial_volumes import InitialVolumes, place_of
 from devenv.lifecycle.rundir import Run, address
 from devenv.lifecycle.runs import key_of, open_run
@@ -182,11 +184,14 @@ def export(name: str, path: str, emit: Emit) -> int:
     store = Store.at_home()
     found = _named(store.all(), name)
     if path == STREAM:
-        store.pack(found, sys.stdout.buffer)
+        if sys.stdout.isatty():
+            hint = f"devenv snapshot export {name} FILE"
+            raise UsageError("standard output is a terminal, and the archive is binary", hint=hint)
+        exported.pack(store, found, sys.stdout.buffer)
         return 0
     try:
         with _new(path) as file:
-            store.pack(found, file)
+            exported.pack(store, found, file)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     emit(Notice(f"{path} holds {', '.join(s.volume for s in found)}", f"devenv snapshot import {path}"))
@@ -208,11 +213,15 @@ def _new(path: str) -> Iterator[IO[bytes]]:
 
 
 def take_in(path: str, emit: Emit) -> int:
-    """The snapshots of an exported file, or of standard input for `-`. Raises UsageError, StateError."""
-    store = Store.at_home()
+    """The snapshots of an exported file, or of standard input for `-`.
+
+    Raises UsageError, StateError, ConfigError.
+    """
+    store, chosen = Store.at_home(), user_settings()
+    limits = {"limit": chosen.snapshots_total, "single": chosen.snapshot_limit}
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
-            taken = store.unpack(file)
+            taken = exported.unpack(store, file, **limits)
     except StateError as error:
         raise StateError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:

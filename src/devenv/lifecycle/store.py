@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import itertools
 import json
 import os
-import tarfile
-import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
-from typing import IO
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 from urllib.parse import quote, unquote
 
 from devenv.errors import StateError
+from devenv.lifecycle import exported
 from devenv.lifecycle.home import state_folder
+from devenv.lifecycle.notes import LARGEST, decode
 from devenv.model.snapshot import Snapshot, expendable
 from devenv.packed import CHUNK, Draft
 
 PART = ".part"
 LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
-END_OF_TIME = 253402300800.0  # the year 10000, which no date can show
-INDEX = "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class Store:
         for folder in _entries(self.path):
             for name in _entries(os.path.join(self.path, folder)):
                 if name.endswith(".json"):
-                    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                    with contextlib.suppress(OSError, ValueError):
                         snapshot = _read(note := os.path.join(self.path, folder, name))
                         found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
         return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
@@ -150,7 +146,10 @@ class Store:
 
     def tidy(self) -> None:
         """What interrupted work left, and nobody can be at any more, is gone."""
+        exported.tidy(self.path)
         for folder in _entries(self.path):
+            if folder.startswith(exported.SCRATCH):
+                continue
             inside = os.path.join(self.path, folder)
             for name in _entries(inside):
                 if name.endswith((PART, ".new")):
@@ -160,81 +159,8 @@ class Store:
             with contextlib.suppress(OSError):
                 os.rmdir(inside)
 
-    # --- out and in ---------------------------------------------------------------------------------------------
-
-    def pack(self, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
-        """These snapshots as one tar: a note and an archive each, and last an index, the digests of all notes."""
-        index = dict[str, str]()
-        with tarfile.open(fileobj=out, mode="w|") as tar:
-            for snapshot in snapshots:
-                self.check(snapshot)
-                for end in (".json", ".tar.gz"):
-                    path = self._beside(snapshot.id, snapshot.volume, end)
-                    tar.add(path, arcname=os.path.basename(path), recursive=False)
-                note = self._beside(snapshot.id, snapshot.volume, ".json")
-                index[quote(snapshot.volume, safe="")] = _digest(note)
-            content = json.dumps(index).encode()
-            info = tarfile.TarInfo(INDEX)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-
-    def unpack(self, source: IO[bytes]) -> tuple[Snapshot, ...]:
-        """The snapshots of a packed tar, under an id of their own. Raises StateError where it is none, or damaged."""
-        set_id, found = self.new_id(), list[Snapshot]()
-        try:
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".in") as scratch:
-                notes = _spread(source, scratch)
-                for note, archive in notes:
-                    given = _read(note)
-                    snapshot = Snapshot(
-                        **{**asdict(given), "id": set_id, "automatic": False, "lineage": "", "parent": ""}
-                    )
-                    os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
-                    part = self._beside(set_id, snapshot.volume, PART)
-                    os.replace(archive, part)
-                    self.commit(snapshot, part)
-                    found.append(snapshot)
-                    self.check(snapshot)
-        except (tarfile.TarError, OSError, ValueError, TypeError, KeyError, StateError) as error:
-            for one in found:
-                self.remove(one)
-            hint = "Export it anew: devenv snapshot export NAME FILE"
-            raise StateError("that is no exported snapshot, or it is damaged", hint=hint) from error
-        return tuple(found)
-
     def _beside(self, set_id: str, volume: str, end: str) -> str:
         return os.path.join(self.path, set_id, f"{quote(volume, safe='')}{end}")
-
-
-def _spread(source: IO[bytes], scratch: str) -> list[tuple[str, str]]:
-    """(note, archive) of each snapshot in the tar, written to names of our own."""
-    halves: dict[str, dict[str, str]] = {}
-    index: object = None
-    with tarfile.open(fileobj=source, mode="r|*") as tar:
-        for number, member in enumerate(tar):
-            if member.name == INDEX and (listed := tar.extractfile(member)) is not None:
-                index = json.load(listed)
-                continue
-            stem, dot, end = member.name.rpartition(".json" if member.name.endswith(".json") else ".tar.gz")
-            content = tar.extractfile(member) if member.isfile() and dot and not end else None
-            if content is None:
-                raise ValueError(f"unexpected entry {member.name!r}")
-            path = os.path.join(scratch, str(number))
-            with open(path, "wb") as file:
-                while chunk := content.read(CHUNK):
-                    file.write(chunk)
-                os.fsync(file.fileno())
-            halves.setdefault(stem, {})[dot] = path
-    if not halves or any(len(half) != 2 for half in halves.values()):  # noqa: PLR2004 - two halves
-        raise ValueError("a note or an archive is missing")
-    if index != {stem: _digest(half[".json"]) for stem, half in halves.items()}:
-        raise ValueError("it is not whole")
-    return [(half[".json"], half[".tar.gz"]) for half in halves.values()]
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_abandoned(path: str) -> bool:
@@ -250,18 +176,8 @@ def _is_abandoned(path: str) -> bool:
 
 
 def _read(path: str) -> Snapshot:
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
-    names = {field.name for field in fields(Snapshot)}
-    snapshot = Snapshot(**{name: data[name] for name in names - {"lineage", "parent"} | names & data.keys()})
-    if not all(isinstance(getattr(snapshot, f.name), _KINDS[str(f.type)]) for f in fields(Snapshot)):
-        raise ValueError("a field of another kind")
-    if not 0 <= snapshot.created < END_OF_TIME or min(snapshot.size, snapshot.stored) < 0:
-        raise ValueError("a number out of range")
-    return snapshot
-
-
-_KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    with open(path, "rb") as file:
+        return decode(file.read(LARGEST + 1))
 
 
 def _entries(path: str) -> list[str]:

@@ -205,7 +205,7 @@ def _unpack(store: Store, file: Any) -> Any:
     try:
         from devenv.lifecycle import exported
 
-        return exported.unpack(store, file)
+        return exported.unpack(store, file, limit=10**9, single=10**9)
     except ImportError:
         return store.unpack(file)
 
