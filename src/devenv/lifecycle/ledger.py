@@ -149,15 +149,16 @@ def begin(
     )
 
 
-def take_over(ledger: Ledger, scene: Scene, place: Place) -> Ledger:
-    """An earlier run's ledger in the hands of this process.
+def take_over(ledger: Ledger, scene: Scene, place: Place, engine: str) -> Ledger:
+    """An earlier run's ledger in the hands of this process, which knows the engine by its key.
 
     Volumes that the run does not create now, or any more, count as there before.
     """
     created = set(ledger.creates)
     now = {v.name: v.created for v in scene.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
-    return replace(ledger, pid=os.getpid(), began=time.time(), phase="up", place=place, before=before)
+    now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
+    return replace(now_ours, place=place, engine=engine, old=None)
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
@@ -173,7 +174,10 @@ def decode(data: dict[str, Any]) -> Ledger:
     if version != VERSION:
         raise ValueError("another version")
     place = Place(**data.pop("place"))
-    volumes = tuple(VolumeRecord(**{**r, "content": Content(r["content"]), "source": tuple(r["source"])}) for r in data.pop("volumes"))
+    volumes = tuple(
+        VolumeRecord(**{**r, "content": Content(r["content"]), "source": tuple(r["source"])})
+        for r in data.pop("volumes")
+    )
     before = tuple((str(name), str(at)) for name, at in data.pop("before"))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Ledger(place=place, volumes=volumes, before=before, **fields)

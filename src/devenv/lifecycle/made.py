@@ -46,6 +46,7 @@ class Made:
         self._ids: set[str] = set()
         self._names: set[str] = set()
         self._windows: dict[str, Window] = {}
+        self._is_old_kept = False
 
     def holds(self, thing: Container | Network) -> bool:
         """Whether the container or network is ours: recorded, or created by a call whose outcome was not recorded."""
@@ -95,7 +96,7 @@ class Made:
 
     def keep_old(self) -> None:
         """Record what a run of devenv 0.1 counts as its own, since its ledger is about to be replaced."""
-        if self.old is not None:
+        if self.old is not None and not self._is_old_kept:
             self._append({"old": sorted(self.old.before)})
 
     def clear(self) -> None:
@@ -130,7 +131,7 @@ class Made:
         if "name" in line:
             self._names.add(line["name"])
         if "old" in line:
-            self.old = Old(frozenset(line["old"]))
+            self.old, self._is_old_kept = Old(frozenset(line["old"])), True
         if "open" in line:
             before, networks = frozenset(line["before"]), frozenset(line["networks"])
             self._windows[line["open"]] = Window(line["project"], self.owner, before, line["services"], networks)

@@ -10,14 +10,14 @@ from typing import Any
 
 import anyio
 import pytest
-from support.engine import BASE_IMAGE, Crash, Fault, MemoryHost
-from support.memory.machine import Command, Machine, Site, mounted, shown
 
 from devenv.errors import StateError
 from devenv.lifecycle.ledger import Wish
 from devenv.lifecycle.lineages import Lineages
 from devenv.lifecycle.store import Store
-from devenv.model.events import Kept, Notice, Problem, Restored
+from devenv.model.events import Kept, Notice, Problem
+from support.engine import BASE_IMAGE, Crash, Fault, MemoryHost
+from support.memory.machine import Command, Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -211,7 +211,9 @@ def _unpack(store: Store, file: Any) -> Any:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "removed", "folder", "link", "archive gone", "archive cut"])
-async def test_a_head_that_cannot_be_read_is_an_error(machine: Machine, shop: Site, damage: str, tmp_path: Path) -> None:
+async def test_a_head_that_cannot_be_read_is_an_error(
+    machine: Machine, shop: Site, damage: str, tmp_path: Path
+) -> None:
     """D5: nothing older is restored without `--from`, and no archive is removed."""
     await session(machine, shop, "v1")
     await session(machine, shop, "v2")
@@ -423,7 +425,9 @@ async def test_a_second_owner_is_refused_and_touches_nothing(machine: Machine, s
 # --- nothing is left ----------------------------------------------------------------------------------------------
 
 
-async def test_a_crash_at_any_request_of_a_start_leaves_nothing_and_loses_nothing(machine: Machine, shop: Site) -> None:
+async def test_a_crash_at_any_request_of_a_start_leaves_nothing_and_loses_nothing(
+    machine: Machine, shop: Site
+) -> None:
     """`kill -9` before and after each request; the guardian, or the next `up`, finds all that was created."""
     await session(machine, shop, "v0")
     probe = Command(machine)
