@@ -7,6 +7,7 @@ state, or another one, was told so; and nothing of a stranger's has changed.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tarfile
@@ -18,8 +19,9 @@ import anyio
 
 from devenv.config.load import Selection
 from devenv.errors import DevenvError
-from devenv.lifecycle import shelf
+from devenv.lifecycle import exported, shelf, up
 from devenv.lifecycle.ledger import Wish
+from devenv.lifecycle.options import Options
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.model.events import Kept, Notice, Problem
@@ -34,7 +36,7 @@ FAULTS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.CHILD_KILLED_BEFORE, Fa
 SERVICES = {"db": {"volumes": [mounted("data")]}, "web": {}}
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """The promise was broken; the text has the whole sequence."""
 
 
@@ -89,7 +91,7 @@ class Campaign:
         self.seen |= dict.fromkeys(self.users, text)
 
     def created(self, folder: str, before: object, *, plain: bool = False) -> None:
-        """Whose the volume is: the folder's whose run created it, or, if plain Compose did, that of all who use it."""
+        """Whose the volume is: that of the folder whose run created it; all use one that plain Compose created."""
         now = self.machine.host.volumes.get(VOLUME)
         if now is not before:
             self.users, self.is_plain = {folder}, plain
@@ -99,7 +101,7 @@ class Campaign:
     # --- the sequence -----------------------------------------------------------------------------------------
 
     async def run(self, length: int) -> None:
-        """So many steps. Raises Broken."""
+        """So many steps. Raises BrokenError."""
         with self.machine.installed():
             await self.strange()
             for _ in range(length):
@@ -114,7 +116,7 @@ class Campaign:
         """Raises Broken with the sequence."""
         if not condition:
             told = f"\n{shown(command)}" if command else ""
-            raise Broken(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
+            raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
 
     def check_strangers(self) -> None:
         """Everything of the stranger's is as it was."""
@@ -139,9 +141,8 @@ class Campaign:
         told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
         if found == last or last in self.lost or "data" in told or VOLUME in told:
             return
-        self.require(
-            existed and found is not None, f"{folder} saw {found!r} instead of {last!r}, and was not told", command
-        )
+        why = f"{folder} saw {found!r} instead of {last!r}, and was not told"
+        self.require(existed and found is not None, why, command)
 
     # --- steps ------------------------------------------------------------------------------------------------
 
@@ -235,9 +236,6 @@ class Campaign:
         selection = Selection(str(site.folder))
 
         async def work() -> int:
-            from devenv.lifecycle import up
-            from devenv.lifecycle.options import Options
-
             options = Options(selection, watch=False, logs=False, build=False, detach=True)
             return await up._up(options, command.emit, command.ending, None)
 
@@ -291,10 +289,8 @@ class Campaign:
     async def plain_down_volumes(self) -> None:
         """Plain Compose takes it down, with its volumes."""
         before = self.content
-        try:
+        with contextlib.suppress(ComposeError):
             self.machine.plain(self.sites["a"]).down(volumes=True)
-        except ComposeError:
-            pass
         if before is not None and self.content != before:
             self.lost |= {before, *(str(self.seen.get(name)) for name in self.users)}
         if "shop_theirs" not in self.machine.host.volumes or not self.machine.docker.read("shop_theirs", "x"):
@@ -344,8 +340,6 @@ class Campaign:
 
     async def import_(self) -> None:
         """A colleague's file, which is newer than everything, is taken in."""
-        from devenv.lifecycle import exported
-
         store = Store.at_home()
         if found := store.all():
             path = self.folder / "import.tar"
@@ -424,7 +418,7 @@ STEPS: tuple[Step, ...] = (
 
 
 async def campaign(folder: Path, seed: int, length: int = 14) -> Campaign:
-    """The sequence of that seed, in a folder that is emptied. Raises Broken."""
+    """The sequence of that seed, in a folder that is emptied. Raises BrokenError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     one = Campaign(folder, seed)
