@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.config.dangers import Danger
+from devenv.config.dangers.table import Danger
 from devenv.config.load import Loaded
 from devenv.errors import RefusedError, StateError
 from devenv.lifecycle.consent import require_trust, weigh
