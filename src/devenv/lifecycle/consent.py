@@ -51,9 +51,8 @@ def require_trust(project: Project, *, trust: bool = False) -> None:
 
 def weigh_again(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes) -> Wishes:
     """As `weigh`, for files that changed during a run. An untrusted privileged command raises RefusedError too."""
-    shown = weigh(loaded, names, emit, shown)
     _require(tuple(_privileged(loaded.project)), loaded.project.directory)
-    return shown
+    return weigh(loaded, names, emit, shown)
 
 
 def weigh_builds(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
