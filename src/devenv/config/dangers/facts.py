@@ -13,6 +13,7 @@ from devenv.config.dangers.paths import AGENT, ENGINES, SECRETS, Host, HostPath,
 from devenv.engine import context
 
 _PATIENCE = 0.3  # seconds for each question to a socket
+_LINKS = 40  # as many as Linux follows
 _ENOUGH = 4096  # bytes of an answer
 _FIRST_USER, _NOBODY = 500, 65534  # below: users of the system, whose homes are folders of the system
 
@@ -47,12 +48,12 @@ def gather(paths: Iterable[str], directory: str) -> Host:
     home = os.path.normpath(os.path.expanduser("~"))
     listening = dict(_listening(home))
     inodes = {inode: daemon for path, daemon in listening.items() if (inode := _inode(path))}
-    projects = tuple(dict.fromkeys((os.path.normpath(directory), os.path.realpath(directory))))
+    projects = tuple(dict.fromkeys((os.path.normpath(directory), real_path(directory))))
     return Host(
-        homes=tuple(dict.fromkeys((home, os.path.realpath(home)))),
+        homes=tuple(dict.fromkeys((home, real_path(home)))),
         projects=projects,
         paths={path: _look(path, inodes, projects) for path in paths},
-        sockets={os.path.realpath(path): daemon for path, daemon in listening.items()},
+        sockets={real_path(path): daemon for path, daemon in listening.items()},
         keys=tuple(_key_paths(home)),
     )
 
@@ -74,9 +75,9 @@ def _key_paths(home: str) -> Iterator[str]:
     """The real paths of keys that are not in their usual place: named by the environment, or reached by a link."""
     named = [os.environ.get(name, "") for name in (*_KEY_FILES, *_KEY_FOLDERS)]
     named += os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    yield from (os.path.realpath(path) for path in named if os.path.isabs(path))
-    usual = (os.path.join(os.path.realpath(home), name) for name in SECRETS)
-    yield from (real for path in usual if (real := os.path.realpath(path)) != path)
+    yield from (real_path(path) for path in named if os.path.isabs(path))
+    usual = (os.path.join(real_path(home), name) for name in SECRETS)
+    yield from (real for path in usual if (real := real_path(path)) != path)
 
 
 def _inode(path: str) -> tuple[int, int] | None:
@@ -88,12 +89,11 @@ def _inode(path: str) -> tuple[int, int] | None:
 
 
 def _look(path: str, inodes: Mapping[tuple[int, int], str], projects: Iterable[str]) -> HostPath:
-    absolute = path if path.startswith("/") else f"/{path}"  # as the engine takes it
+    real = real_path(path)
     try:
-        real = os.path.realpath(absolute)
         found = os.stat(real)
     except (OSError, ValueError):
-        return HostPath(os.path.realpath(absolute) if "\0" not in absolute else absolute)
+        return HostPath(real)
     if stat.S_ISSOCK(found.st_mode):
         daemon = inodes.get((found.st_dev, found.st_ino)) or peer(real)
         return HostPath(real, is_socket=True, daemon=daemon)
@@ -136,6 +136,34 @@ def _command(link: socket.socket) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def real_path(path: str) -> str:
+    """The path without links, from `/` if it is not absolute, as the engine takes it.
+
+    Unlike os.path.realpath, it ends at a link of /proc: that leads elsewhere for the engine's process than for ours.
+    What cannot be read counts as no link.
+    """
+    rest, real, links = path.split("/")[::-1], "", 0
+    while rest:
+        name = rest.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            real = os.path.dirname(real).rstrip("/")
+            continue
+        at = f"{real}/{name}"
+        try:
+            target = os.readlink(at)
+        except (OSError, ValueError):
+            real = at
+            continue
+        links += 1
+        if links > _LINKS or is_in(at, "/proc"):
+            return at
+        real = "" if target.startswith("/") else real
+        rest += target.split("/")[::-1]
+    return real or "/"
 
 
 def _whose_home(path: str, uid: int) -> str:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from devenv.config.dangers.facts import gather, peer
+from devenv.config.dangers.facts import gather, peer, real_path
 from devenv.config.dangers.paths import AGENT, HostPath
 
 ENGINE_ANSWER = b"HTTP/1.0 200 OK\r\nApi-Version: 1.45\r\nServer: Docker/26.1.5 (linux)\r\n\r\nOK"
@@ -94,6 +94,32 @@ def test_links(tmp_path: Path) -> None:
     assert look(tmp_path / "loop").is_socket is None
     assert look("/x\0y").is_socket is None
     assert look("etc").real == "/etc"
+
+
+def test_links_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/proc/self/cwd` is the project for us, and `/` for the engine; what cannot be read is no reason to fail."""
+    (tmp_path / "own").symlink_to("/proc/self/cwd")
+    monkeypatch.chdir(tmp_path)
+    assert look(tmp_path / "own/x", str(tmp_path)).real == "/proc/self"
+    (tmp_path / "fd").symlink_to("/dev/fd/1")
+    assert look(tmp_path / "fd").real == "/proc/self"
+    (tmp_path / "first").symlink_to("/proc/1/root/etc")
+    assert look(tmp_path / "first").real.startswith("/proc/1/root")
+
+    def denied(path: str) -> str:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "readlink", denied)
+    assert look(tmp_path / "first").real == str(tmp_path / "first")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "//", "/usr/../..", "/etc/./", "a/b", "../a", "/usr//bin/env", "/tmp/..", "/var/run/x", "/no/such/../x"],
+)
+def test_a_real_path_is_the_systems(path: str) -> None:
+    """As Python's own says, from the root folder."""
+    assert real_path(path) == os.path.realpath(f"/{path.lstrip('/')}")
 
 
 @pytest.mark.parametrize(
