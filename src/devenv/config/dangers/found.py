@@ -16,11 +16,12 @@ from devenv.config.dangers.facts import gather
 from devenv.config.dangers.table import Danger, dangers
 from devenv.config.dangers.uses import Use, uses
 from devenv.config.parse import undoubled
-from devenv.config.sources import Source, entry_place, everything, load_source, rule_place, setting, shown
+from devenv.config.sources import Source, entry_place, load_source, rule_place, setting, shown
 from devenv.errors import ConfigError
 from devenv.model.project import Project
 
-_DEPTH = 20  # of `extends`
+_DEPTH = 100  # of `extends` and `include`
+_UNKNOWN = "what its `env_file`s name is unknown"
 _WATCH = ("develop", "watch")
 _PARAMETER = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?P<default>:?[-+?])?(?P<text>[^{}]*)\})")
 
@@ -47,24 +48,47 @@ def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]
 def env_files(sources: Sequence[Source]) -> Iterator[Use]:
     """The files whose values services get in their environment, which the resolved model does not name any more.
 
-    Values of an `include` are put into all that it includes: they count for the whole project.
+    Values of an `include` are put into all that it includes: they count for the whole project. So does a file that
+    Compose alone has read, since nobody knows what it names.
     """
     reader = _EnvFiles(sources[0].folder)
-    for source in everything(sources):
-        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
-            yield from reader.of_service(str(name.value), source, service, _DEPTH)
-        includes = yamlcore.at(source.node, ["include"])
-        for entry in includes.value if isinstance(includes, yaml.SequenceNode) else ():
-            for where, path in reader.paths(source, yamlcore.at(entry, ["env_file"])):
-                yield Use("", "an included file gets the values in", path, ("include",), where=where)
+    for source in sources:
+        yield from reader.of_source(source, _DEPTH)
 
 
 @dataclass(frozen=True, slots=True)
 class _EnvFiles:
-    """`folder` is the project's; a file that services extend is read once."""
+    """`folder` is the project's. A file that is named in many places is read once, and done once in each folder."""
 
     folder: str
     read: dict[str, Source | None] = field(default_factory=dict)
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+    def of_source(self, source: Source, depth: int) -> Iterator[Use]:
+        if (source.path, source.folder) in self.done:
+            return
+        self.done.add((source.path, source.folder))
+        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            yield from self.of_service(str(name.value), source, service, _DEPTH)
+        includes = yamlcore.at(source.node, ["include"])
+        for entry in includes.value if isinstance(includes, yaml.SequenceNode) else ():
+            for where, path in self.paths(source, yamlcore.at(entry, ["env_file"])):
+                yield Use("", "an included file gets the values in", path, ("include",), where=where)
+            yield from self._of_include(source, entry, depth)
+
+    def _of_include(self, source: Source, entry: yaml.Node, depth: int) -> Iterator[Use]:
+        written = yamlcore.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
+        folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
+        known = {name: included for name, _, included in source.includes}
+        for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"])):
+            below = known.get(name) or self._other(source, name.value)
+            if below is None or not depth:
+                said = f"{_shown(name.value)} is included, and devenv cannot read it: {_UNKNOWN}"
+                where = f"{source.shown}:{name.start_mark.line + 1}"
+                yield Use("", "", "", ("include",), where=where, always=said)
+            else:
+                below = below if folder is None else replace(below, folder=os.path.normpath(folder))
+                yield from self.of_source(below, depth - 1)
 
     def of_service(self, name: str, source: Source, service: yaml.Node, depth: int) -> Iterator[Use]:
         for where, path in self.paths(source, yamlcore.at(service, ["env_file"])):
@@ -73,11 +97,15 @@ class _EnvFiles:
         is_long = isinstance(extends, yaml.MappingNode)
         base = yamlcore.at(extends, ["service"]) if is_long and extends else extends
         file = yamlcore.at(extends, ["file"]) if is_long and extends else None
-        if not isinstance(base, yaml.ScalarNode) or not depth:
+        if extends is None or not isinstance(base, yaml.ScalarNode) or not depth:
             return
-        below = source if file is None else self._extended(source, str(file.value))
+        below = source if file is None else self._other(source, str(file.value))
         node = None if below is None else yamlcore.at(below.node, ["services", str(base.value)])
-        if below is not None and node is not None:
+        if below is None:
+            said = f"extends a service of {_shown(str(file and file.value))}, and devenv cannot read it: {_UNKNOWN}"
+            where = f"{source.shown}:{extends.start_mark.line + 1}"
+            yield Use(name, "", "", ("services", name, "extends"), where=where, always=said)
+        elif node is not None:
             yield from self.of_service(name, below, node, depth - 1)
 
     def paths(self, source: Source, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
@@ -88,11 +116,12 @@ class _EnvFiles:
                 path = os.path.join(source.folder, self._expanded(name.value, source))
                 yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)
 
-    def _extended(self, source: Source, written: str) -> Source | None:
+    def _other(self, source: Source, written: str) -> Source | None:
+        """Another file that the source names; None if only Compose can read it, from elsewhere."""
         path = os.path.normpath(os.path.join(source.folder, self._expanded(written, source)))
         if path not in self.read:
             self.read[path] = None
-            with contextlib.suppress(ConfigError):  # Compose has read it, or has complained
+            with contextlib.suppress(ConfigError):
                 self.read[path] = load_source(path, base=self.folder)
         return self.read[path]
 
@@ -113,3 +142,8 @@ class _EnvFiles:
             if not count:
                 break
         return os.path.expanduser(text).replace("\0", "$")
+
+
+def _shown(address: str) -> str:
+    """The name of a file, without what stands before an `@` in an address."""
+    return re.sub(r"//[^/]*@", "//***@", address)

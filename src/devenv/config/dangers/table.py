@@ -151,7 +151,7 @@ def _compose_hooks(service: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _reached(use: Use, host: Host) -> Danger | None:
-    said = use.device or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
+    said = use.always or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
     message = f"{use.service} {said}" if use.service else said
     return Danger(use.service, message, use.path, use.entry, use.where, use.of_build) if said else None
 

@@ -22,7 +22,7 @@ class Use:
     """A service gets the path `source` of the host; it is written at `path`, in the entry that holds `entry`.
 
     `verb` says how it gets the path. `writes`: it may change what is there. `where` if the place is known already.
-    `device` is set if the path counts whatever it is: what is said then. `of_build`: only its build gets it.
+    `always` is what is said if the path counts whatever it is. `of_build`: only its build gets it.
     """
 
     service: str
@@ -32,7 +32,7 @@ class Use:
     entry: str = ""
     writes: bool = False
     where: str = ""
-    device: str = ""
+    always: str = ""
     of_build: bool = False
 
 
@@ -69,7 +69,7 @@ def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes
         for source in (source for layer in layers for source in layer.split(":") if source):
             yield Use(name, "mounts", source, at, entry, writes)
     elif kind and kind not in _ELSEWHERE:
-        yield Use(name, "mounts", device, at, entry, writes, device=_FILE_SYSTEM.format(device or "none", kind))
+        yield Use(name, "mounts", device, at, entry, writes, always=_FILE_SYSTEM.format(device or "none", kind))
 
 
 def _files(name: str, service: Model, model: Model) -> Iterator[Use]:

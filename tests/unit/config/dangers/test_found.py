@@ -97,7 +97,6 @@ services:
   a: {extends: {file: base.yml, service: b}}
   c: {extends: a}
   d: {extends: {service: d}}
-  e: {extends: {file: none.yml, service: x}}
 """
     base = "services:\n  b: {env_file: /b, extends: {service: z}}\n  z: {env_file: /z}\n"
     read_ = sources(project, compose_yml=text, base_yml=base, inc_yml="services: {i: {env_file: ./i.env}}\n")
@@ -108,6 +107,56 @@ services:
         ("c", "/b", "base.yml:2"),
         ("c", "/z", "base.yml:3"),
         ("i", str(project / "i.env"), "inc.yml:1"),
+    ]
+
+
+def test_env_files_of_files_with_a_parameter_in_their_name(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose alone has read them so far; they are read here too, at any depth, from the folder that is named."""
+    monkeypatch.setenv("PART", "inc")
+    text = """\
+include:
+  - ${PART}.yml
+  - {path: "$PART.yml", project_directory: /elsewhere}
+services:
+  a: {extends: {file: "${PART}2.yml", service: b}}
+"""
+    files = {
+        "inc_yml": "include: ['${NONE:-deep}.yml']\nservices: {i: {env_file: i.env}}\n",
+        "deep_yml": "services: {d: {env_file: /d}}\n",
+        "inc2_yml": "services: {b: {env_file: /b}}\n",
+    }
+    uses = seen(sources(project, compose_yml=text, **files))
+    assert ("i", f"{project}/i.env", "inc.yml:2") in uses
+    assert ("i", "/elsewhere/i.env", "inc.yml:2") in uses
+    assert ("d", "/d", "deep.yml:1") in uses
+    assert ("a", "/b", "inc2.yml:1") in uses
+
+
+def test_files_that_include_each_other(project: Path) -> None:
+    """Each is done once, however often it is named."""
+    files = {f"f{n}_yml": f"include: ['${{NONE:-f{n + 1}}}.yml', '${{NONE:-f{n + 1}}}.yml']\n" for n in range(19)}
+    files["f19_yml"] = "include: ['${NONE:-f0}.yml']\nservices: {a: {env_file: /a}}\n"
+    assert seen(sources(project, compose_yml="include: ['${NONE:-f0}.yml']\n", **files)) == [("a", "/a", "f19.yml:2")]
+
+
+def test_files_that_compose_alone_can_read(project: Path) -> None:
+    """Those from elsewhere: that they are not known is said, without what stands before an `@`."""
+    text = """\
+include:
+  - https://me:token@example.org/x.git
+services:
+  a: {extends: {file: "oci://example.org/x", service: b}}
+"""
+    unknown = "what its `env_file`s name is unknown"
+    assert [(use.service, use.always, use.where) for use in env_files(sources(project, compose_yml=text))] == [
+        (
+            "a",
+            f"extends a service of oci://example.org/x, and devenv cannot read it: {unknown}",
+            "compose.yml:4",
+        ),
+        ("", f"https://***@example.org/x.git is included, and devenv cannot read it: {unknown}", "compose.yml:2"),
     ]
 
 
