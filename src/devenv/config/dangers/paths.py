@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 AGENT = "the SSH agent"
 _FILES = "it contains all files of this machine"
@@ -38,8 +39,7 @@ SECRETS = (
 ALL, WRITTEN = "all", "written"
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(NamedTuple):
     """A folder of the system. What is below it counts always (ALL), or if it can be written to (WRITTEN)."""
 
     path: str

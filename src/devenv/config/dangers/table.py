@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from devenv.config.dangers.paths import Host, reach
 from devenv.config.dangers.uses import Model, Use, uses
@@ -30,8 +31,7 @@ _RUNTIMES = r"runc|crun|youki|runsc|kata(-\w+)*|nvidia|sysbox-runc|io\.container
 _OTHERS = ", a container outside the project"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A key of a service (dotted below `build`), the values of it that count, and what is said; `{}` is the value."""
 
     key: str
@@ -69,7 +69,7 @@ ROWS = (
     Row("build.entitlements", r"security\.insecure|network\.host|device.*", "is built with the entitlement `{}`"),
     Row("build.ssh", ".+", "is built with your SSH keys (`ssh: {}`)"),
 )
-_MATCHERS = tuple((row, re.compile(row.value, re.DOTALL)) for row in ROWS)
+_KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,10 @@ def dangers(
 
 
 def _keys(service: Model) -> Iterator[tuple[str, str, str]]:
-    values = {key: tuple(_values(service, key)) for key in {row.key for row in ROWS}}
-    for row, matcher in _MATCHERS:
+    values = {key: tuple(_values(service, key)) for key in _KEYS}
+    for row in ROWS:
         for entry, text in values[row.key]:
-            if matcher.fullmatch(text):
+            if re.fullmatch(row.value, text, re.DOTALL):
                 yield row.key, entry, row.says.replace("{}", text)
 
 
