@@ -132,7 +132,7 @@ def reach(source: str, host: Host, *, writes: bool) -> str | None:
         return f"{source}: {why}"
     if real != path and (why := _why(real, host, facts, writes=writes)):
         return f"{source}, a link to {real}: {why}"
-    if facts.user and not _is_of_project(real, host):
+    if facts.user and not _is_own(real, host):
         return f"{source}: it is in the home folder of {facts.user}"
     return None
 
@@ -159,7 +159,7 @@ def _why(path: str, host: Host, facts: HostPath, *, writes: bool) -> str | None:
     keys = [*(posixpath.join(home, name) for home in host.homes for name in SECRETS), *host.keys]
     if any(is_in(key, path) or is_in(path, key) for key in keys):
         return _KEYS
-    return None if _is_of_project(path, host) else _system(path, host, writes=writes)
+    return None if _is_own(path, host) else _system(path, host, writes=writes)
 
 
 def _daemons(path: str, host: Host, facts: HostPath) -> Iterator[str]:
@@ -178,12 +178,13 @@ def _control(daemon: str) -> str:
     return f"it controls {daemon}, which can do on this machine whatever root can"
 
 
-def _is_of_project(path: str, host: Host) -> bool:
-    """Whether the path is a part of the project. A project that is a whole folder of the system is no excuse."""
-    return any(
-        is_in(path, project) and not any(is_in(folder.path, project) for folder in _SYSTEM)
-        for project in host.projects
-    )
+def _is_own(path: str, host: Host) -> bool:
+    """Whether the path is in the project or in the user's home, such as /var/lib/jenkins.
+
+    A project or a home that is a whole folder of the system is no excuse.
+    """
+    own = (*host.projects, *host.homes)
+    return any(is_in(path, one) and not any(is_in(folder.path, one) for folder in _SYSTEM) for one in own)
 
 
 def _system(path: str, host: Host, *, writes: bool) -> str | None:

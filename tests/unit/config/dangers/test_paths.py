@@ -214,4 +214,6 @@ def test_a_project_below_a_folder_of_the_system(project: str) -> None:
 def test_a_user_whose_home_folder_is_of_the_system() -> None:
     """Root's own home is no other user's; a home of `/` hides nothing."""
     assert why("/root/x", Host(homes=("/root",))) is None
+    assert why("/var/lib/jenkins/x", Host(homes=("/var/lib/jenkins",))) is None
+    assert why("/var/lib/jenkins/.ssh", Host(homes=("/var/lib/jenkins",))) == KEYS
     assert why("/etc/shadow", Host(homes=("/",))) == CONFIGURATION
