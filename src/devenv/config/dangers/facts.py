@@ -126,7 +126,7 @@ def _dialled(path: str) -> Iterator[socket.socket]:
 
 
 def _command(link: socket.socket) -> str:
-    """The name of the process that listens at the other end (unix(7), SO_PEERCRED); nothing if not to be known."""
+    """The name of the process that listens at the other end (unix(7), SO_PEERCRED); empty if unknown."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return ""

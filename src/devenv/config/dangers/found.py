@@ -48,8 +48,8 @@ def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]
 def env_files(sources: Sequence[Source]) -> Iterator[Use]:
     """The files whose values services get in their environment, which the resolved model does not name any more.
 
-    Values of an `include` are put into all that it includes: they count for the whole project. So does a file that
-    Compose alone has read, since nobody knows what it names.
+    Values of an `include` reach all included files, so they count for the whole project. So does a file that only
+    Compose can read, since its `env_file`s are unknown.
     """
     reader = _EnvFiles(sources[0].folder)
     for source in sources:

@@ -181,7 +181,7 @@ def _control(daemon: str) -> str:
 def _is_own(path: str, host: Host) -> bool:
     """Whether the path is in the project or in the user's home, such as /var/lib/jenkins.
 
-    A project or a home that is a whole folder of the system is no excuse.
+    A project or home folder that contains a whole system folder does not exempt what is in it.
     """
     own = (*host.projects, *host.homes)
     return any(is_in(path, one) and not any(is_in(folder.path, one) for folder in _SYSTEM) for one in own)
