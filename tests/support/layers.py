@@ -35,6 +35,8 @@ PURE = (
     "images/wishes.py",
     "lifecycle/causes.py",
     "lifecycle/difference.py",
+    "lifecycle/identity.py",
+    "lifecycle/lineage.py",
     "lifecycle/losses.py",
     "lifecycle/notes.py",
     "lifecycle/order.py",
