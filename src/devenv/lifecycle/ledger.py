@@ -86,16 +86,21 @@ class Ledger:
     ) -> list[Judged]:
         """The volumes of recorded names that exist. `held`: names that containers of ours mount, or mounted just now.
 
-        `everything` has the `CreatedAt` of all volumes of the engine, if known.
+        `everything` has the `CreatedAt` of all volumes of the engine, if known; without it, no volume has moved.
         """
         there = {v.name: v for v in scene.volumes if v.project == self.project}
         mounted = {*held, *(name for c in self.containers(scene) for name in c.volumes)}
-        moved = is_moved(self.known(), everything or {name: v.created for name, v in there.items()})
+        moved = everything is not None and self._is_moved(everything)
         return [
             Judged(r, there[r.name], verdict(r, there[r.name], is_held=r.name in mounted, is_moved=moved))
             for r in self.volumes
             if r.name in there
         ]
+
+    def _is_moved(self, everything: Mapping[str, str]) -> bool:
+        """Whether all known volumes have new times, one at least that is not ours: ours may all be created again."""
+        is_told = any(at and name in everything for name, at in self.before)
+        return is_told and is_moved(self.known(), everything)
 
     def record(self, name: str) -> VolumeRecord | None:
         """The record of the volume, if the run creates it."""
