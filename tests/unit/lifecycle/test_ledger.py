@@ -188,7 +188,7 @@ OLD: dict[str, Any] = {
 
 
 def test_a_ledger_of_devenv_0_1() -> None:
-    """Its names become records without a time, its ids are what existed before; the engine is not known by its key."""
+    """Its names become records without a time, its ids are what existed before; its engine has no key."""
     ledger = ledgers.decode({**OLD})
     assert (ledger.project, ledger.directory, ledger.phase, ledger.pid) == ("shop", "/home/me/shop", "detached", 4711)
     assert (ledger.engine, ledger.endpoint, ledger.context) == ("", "unix:///var/run/docker.sock", None)
