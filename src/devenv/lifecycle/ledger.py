@@ -43,7 +43,7 @@ class Ledger:
     could not be saved still exist).
 
     `anonymous` names volumes without a name of their own that containers of ours have: one that Compose carried over
-    into a new container is not removed with that container. `old`: the ids that existed before a run of devenv 0.1.
+    into a new container is not removed with that container.
     """
 
     project: str
@@ -57,7 +57,6 @@ class Ledger:
     before: tuple[tuple[str, str], ...] = ()
     volumes: tuple[VolumeRecord, ...] = ()
     anonymous: tuple[str, ...] = ()
-    old: tuple[str, ...] | None = None
 
     @property
     def directory(self) -> str:
@@ -163,7 +162,7 @@ def take_over(ledger: Ledger, scene: Scene, place: Place, engine: str) -> Ledger
     now = {v.name: v.created for v in scene.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
     now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
-    return replace(now_ours, place=place, engine=engine, old=None)
+    return replace(now_ours, place=place, engine=engine)
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
@@ -189,7 +188,10 @@ def decode(data: dict[str, Any]) -> Ledger:
 
 
 def _decode_old(data: Mapping[str, Any]) -> Ledger:
-    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says."""
+    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says.
+
+    The ids are read by `made`.
+    """
     before = {*data["before_volumes"]}
 
     def content(name: str) -> Content:
@@ -213,5 +215,4 @@ def _decode_old(data: Mapping[str, Any]) -> Ledger:
             if name not in before
         ),
         anonymous=tuple(data["anonymous"]),
-        old=(*data["before_containers"], *data["before_networks"]),
     )
