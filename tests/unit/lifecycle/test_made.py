@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,12 +59,13 @@ def test_lines_are_only_appended(path: str) -> None:
     """What was on disk stays there, byte for byte."""
     record = Made(path, OWNER)
     before = b""
-    for step in (
+    steps: tuple[Callable[[], None], ...] = (
         lambda: record.add("a"),
         lambda: record.intend("devenv-1"),
         lambda: record.close(record.open(WINDOW), ["b"]),
         lambda: record.forget("a"),
-    ):
+    )
+    for step in steps:
         step()
         content = Path(path).read_bytes()
         assert content.startswith(before)
@@ -220,7 +221,7 @@ def test_processes_append_at_once(path: str) -> None:
 
 
 def test_ours_on_every_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the records of the project's runs, without asking which engine it is; those of other projects do not count."""
+    """By the records of the project's runs, whichever engine it is; those of other projects do not count."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert not recognizer("p")(container("a"))
     for name, thing in (("p-1", "a"), ("p-2", "b"), ("p-q-1", "c")):

@@ -225,7 +225,8 @@ def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
 def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
     """Once the ledger was written anew, too: its containers keep their labels until they are replaced."""
     run = opened()
-    assert (ledger := run.read()) is not None
+    ledger = run.read()
+    assert ledger is not None
     run.write(taken := ledgers.take_over(ledger, Scene(), Place("/p"), KEY))
     for _ in range(2):
         again = opened()
