@@ -33,6 +33,8 @@ PURE = (
     "images/wishes.py",
     "lifecycle/causes.py",
     "lifecycle/difference.py",
+    "lifecycle/identity.py",
+    "lifecycle/lineage.py",
     "lifecycle/losses.py",
     "lifecycle/notes.py",
     "lifecycle/order.py",
@@ -70,7 +72,7 @@ PURE = (
 
 PURE_STDLIB = frozenset({
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "configparser", "contextlib", "copy",
-    "dataclasses", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
+    "dataclasses", "datetime", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
 })  # fmt: skip

@@ -170,7 +170,7 @@ async def test_links_in_the_place_of_kept_logs_are_not_followed(
     (victim / "4").mkdir(parents=True)
     (victim / "4/web@id-web").write_text("stdout 2026 precious\n")
     os.utime(victim / "4", (1.0, 1.0))
-    run = Run("unix:///x", "shop")
+    run = Run.open("an engine", Endpoint("unix:///x"), "shop")
     logs = await kept(Path(run.path), "web")
     (folder,) = (Path(run.path) / "logs").iterdir()
     (folder / "web@id-web").unlink()
