@@ -74,7 +74,7 @@ PURE = (
 
 PURE_STDLIB = frozenset({
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "configparser", "contextlib", "copy",
-    "dataclasses", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
+    "dataclasses", "datetime", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
 })  # fmt: skip

@@ -43,7 +43,7 @@ class Ledger:
     could not be saved still exist).
 
     `anonymous` names volumes without a name of their own that containers of ours have: one that Compose carried over
-    into a new container is not removed with that container. `old`: the ids that existed before a run of devenv 0.1.
+    into a new container is not removed with that container.
     """
 
     project: str
@@ -57,7 +57,6 @@ class Ledger:
     before: tuple[tuple[str, str], ...] = ()
     volumes: tuple[VolumeRecord, ...] = ()
     anonymous: tuple[str, ...] = ()
-    old: tuple[str, ...] | None = None
 
     @property
     def directory(self) -> str:
@@ -86,16 +85,21 @@ class Ledger:
     ) -> list[Judged]:
         """The volumes of recorded names that exist. `held`: names that containers of ours mount, or mounted just now.
 
-        `everything` has the `CreatedAt` of all volumes of the engine, if known.
+        `everything` has the `CreatedAt` of all volumes of the engine, if known; without it, no volume has moved.
         """
         there = {v.name: v for v in scene.volumes if v.project == self.project}
         mounted = {*held, *(name for c in self.containers(scene) for name in c.volumes)}
-        moved = is_moved(self.known(), everything or {name: v.created for name, v in there.items()})
+        moved = everything is not None and self._is_moved(everything)
         return [
             Judged(r, there[r.name], verdict(r, there[r.name], is_held=r.name in mounted, is_moved=moved))
             for r in self.volumes
             if r.name in there
         ]
+
+    def _is_moved(self, everything: Mapping[str, str]) -> bool:
+        """Whether all known volumes have new times, one at least that is not ours: ours may all be created again."""
+        is_told = any(at and name in everything for name, at in self.before)
+        return is_told and is_moved(self.known(), everything)
 
     def record(self, name: str) -> VolumeRecord | None:
         """The record of the volume, if the run creates it."""
@@ -158,7 +162,7 @@ def take_over(ledger: Ledger, scene: Scene, place: Place, engine: str) -> Ledger
     now = {v.name: v.created for v in scene.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
     now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
-    return replace(now_ours, place=place, engine=engine, old=None)
+    return replace(now_ours, place=place, engine=engine)
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
@@ -184,7 +188,10 @@ def decode(data: dict[str, Any]) -> Ledger:
 
 
 def _decode_old(data: Mapping[str, Any]) -> Ledger:
-    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says."""
+    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says.
+
+    The ids are read by `made`.
+    """
     before = {*data["before_volumes"]}
 
     def content(name: str) -> Content:
@@ -208,5 +215,4 @@ def _decode_old(data: Mapping[str, Any]) -> Ledger:
             if name not in before
         ),
         anonymous=tuple(data["anonymous"]),
-        old=(*data["before_containers"], *data["before_networks"]),
     )

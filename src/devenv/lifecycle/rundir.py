@@ -9,7 +9,6 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from devenv import statefiles
@@ -195,7 +194,7 @@ class Run:
         """The ledger safely on disk before this returns. Raises StateError if it cannot be."""
         with written(self.ledger):
             self.made.keep_old()
-            statefiles.replace(self.ledger, json.dumps(encode(replace(ledger, old=None))))
+            statefiles.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""
