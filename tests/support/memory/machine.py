@@ -1,7 +1,7 @@
 """One person's machine whose engines are in memory: whole commands of devenv, in this process and without children.
 
-The state folder and the projects are real folders. What a command would start as a process stands in this one: Compose
-is `MemoryCompose`, the guardian is `Guard`. Compose files are not read: a project is its resolved model.
+The state folder and the projects are real folders. What a command would start as a process stands in this one:
+Compose is `MemoryCompose`, the guardian is `Guard`. Compose files are not read: a project is its resolved model.
 """
 
 from __future__ import annotations
