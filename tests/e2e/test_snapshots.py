@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -170,6 +171,7 @@ def test_in_a_hurry_the_volume_stays(db: Stack, up: Up) -> None:
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     run.send_signal(signal.SIGINT)
     run.wait_for("step", name="save", state="detail")
+    time.sleep(0.5)  # sooner, it is taken for the first, forwarded once more
     assert run.stop() == 130
     assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
     assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
