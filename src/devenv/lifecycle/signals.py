@@ -112,10 +112,11 @@ class Ending:
         with anyio.open_signal_receiver(*LISTENED) as signals:
             task_status.started()
             async for sign in signals:
-                self._told()
-                self._receive(sign)
+                self.receive(sign)
 
-    def _receive(self, sign: Signals) -> None:
+    def receive(self, sign: Signals) -> None:
+        """React to a signal that has come."""
+        self._told()
         skip = None if self._skip is None or self._skip.is_set() else self._skip
         self._received, reaction = self._received.react(sign, self._clock(), skippable=skip is not None)
         match reaction:
