@@ -246,3 +246,17 @@ def test_no_colour() -> None:
     with telling("two") as terminal:
         terminal.until("up after 4.2 s")
         assert re.search(colour, terminal.said)
+
+
+def test_a_filter_that_never_ends_holds_nothing_up() -> None:
+    """It is given up within a moment and said, the log is there as it was, and keys are heard."""
+    with telling("two") as terminal:
+        terminal.until("ready to accept connections")
+        terminal.type("//([a-z ]+)+#$/")
+        terminal.until("takes too long", timeout=20)
+        terminal.type("\r")
+        since = len(terminal.said)
+        terminal.type("?")
+        terminal.until("Esc: back to the log", since=since, timeout=20)
+        terminal.type("q")
+        assert terminal.process.wait(20) == 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from devenv.bounded_search import BoundedSearch
 from devenv.ui import logbook
 from devenv.ui.logbook import Filter, Line, Logbook, level, parse
 
@@ -137,3 +138,15 @@ def test_the_last_that_is_wanted() -> None:
     assert log.last(wanted) == 3
     assert log.last(wanted, 3) == 1
     assert log.last(wanted, 1) is None
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_filter_that_never_ends_is_given_up(*, first: bool) -> None:
+    """Whether the line is there already or comes later: it is said, and hides nothing."""
+    lines = (("web", "GET /a"), ("web", "a" * 40 + "b"))
+    log = book(*lines) if first else Logbook()
+    log.narrow(parse("/(a+)+$/", BoundedSearch))
+    for service, line in lines if not first else ():
+        log.add(service, line)
+    assert log.filter.fault.startswith("/(a+)+$/ takes too long")
+    assert (log.filter.typed, texts(log)) == ("/(a+)+$/", [line for _, line in lines])
