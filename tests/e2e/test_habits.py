@@ -181,3 +181,19 @@ def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartD
     )
     assert piped.stdout.splitlines() == ["ticker │ tick 1", "ticker │ tick 2"]
     docker_cli.docker("rm", "-fv", *stack.containers())
+
+
+def test_codes_in_a_watch_rule_are_text(stack: Stack, state_env: dict[str, str]) -> None:
+    """A rule whose path holds a code for the clipboard: `up` names the path, and the terminal does nothing."""
+    hostile = "a\x1b]52;c;ZXZpbA==\x07b\x1b[8mc\u202ed"
+    rule = {"path": hostile, "action": "sync", "target": "/x"}
+    stack.compose_file({"one": idle_service(develop={"watch": [rule]})})
+    env = {**stack.env, **state_env, "TERM": "xterm", "CI": ""}
+    with Terminal(sys.executable, "-m", "devenv", "up", "--no-ui", cwd=stack.folder, env=env) as terminal:
+        terminal.until("abcd is not there: the rule waits for it")
+        terminal.until("is up after")
+        terminal.type("\x03")
+        assert terminal.process.wait(60) == 130
+        terminal.close()
+        ours = re.sub(r"\x1b\[(?:[0-24]|3\d|9\d)m|\r\x1b\[2K", "", terminal.said).replace("\r\n", "\n")
+        assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", ours.replace("^C", "")) == []
