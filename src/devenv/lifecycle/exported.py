@@ -19,8 +19,8 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
 from devenv import statefiles
@@ -43,7 +43,6 @@ RATIO = 100  # bytes from one compressed byte, of volumes that are large
 AHEAD = 300.0  # seconds that another machine's clock may be ahead of ours
 SILENCE = 60.0  # seconds without a byte
 AT_MOST = 3600.0  # seconds for all of it
-LINEAGE = ("lineage", "parent")  # fields that say what a snapshot continues: nothing here, if it is from elsewhere
 
 
 class _ForeignError(ValueError):
@@ -121,16 +120,17 @@ def _locked(path: str) -> Iterator[None]:
 
 def _commit(store: Store, found: list[Snapshot], scratch: str) -> tuple[Snapshot, ...]:
     """The snapshots in the store: the folder gets its name once all in it is on the disk."""
-    known = {one.name for one in fields(Snapshot)}
-    foreign: dict[str, Any] = {name: "" for name in LINEAGE if name in known}
     while True:
         set_id = store.new_id()
-        taken = tuple(replace(one, id=set_id, automatic=False, **foreign) for one in found)
-        for one in taken:
-            statefiles.replace(os.path.join(scratch, notes.stem(one.volume) + NOTE), json.dumps(asdict(one)))
+        place = os.path.join(store.path, set_id)
+        taken = tuple(replace(one, id=set_id, automatic=False, lineage="", parent="") for one in found)
         try:
-            os.rename(scratch, os.path.join(store.path, set_id))
+            for one in taken:
+                statefiles.replace(os.path.join(scratch, notes.stem(one.volume) + NOTE), json.dumps(asdict(one)))
+            os.rename(scratch, place)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else has just taken the id
                 continue
             raise

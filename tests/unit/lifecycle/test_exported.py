@@ -107,7 +107,7 @@ def test_what_is_built_here_is_taken_in(store: Store) -> None:
     store.check(one)
     assert store.all() == (one,)
     assert len(unpack(store, made(*pair(lineage="theirs", parent="x", later=3)))) == 1
-    assert [getattr(s, "lineage", "") + getattr(s, "parent", "") for s in store.all()] == ["", ""]
+    assert [(s.lineage, s.parent) for s in store.all()] == [("", "")] * 2
 
 
 def test_what_is_no_export_is_refused_whole(store: Store) -> None:
@@ -238,14 +238,16 @@ def test_an_id_that_was_just_taken_is_not_written_over(store: Store, monkeypatch
 def test_a_full_disk_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not the export that is to blame, and nothing is left."""
 
-    def full(_descriptor: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("devenv.lifecycle.exported.os.fsync", full)
-    with pytest.raises(StateError, match="could not be stored: No space left") as told:
-        unpack(store, made(*pair()))
-    assert told.value.hint == f"df -h {store.path}"
-    assert os.listdir(store.path) == []
+    for place in ("os.fsync", "statefiles.replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"devenv.lifecycle.exported.{place}", full)
+            with pytest.raises(StateError, match="could not be stored: No space left") as told:
+                unpack(store, made(*pair()))
+        assert told.value.hint == f"df -h {store.path}"
+        assert os.listdir(store.path) == []
 
 
 @pytest.fixture
