@@ -33,6 +33,18 @@ def labelled(project: str) -> str:
     return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
 
 
+def text(value: Any) -> str:
+    """The value, which has to be a text: of anything else no name or id is made. Raises TypeError."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r} is no text")
+
+
+def wanted_id(listed: Mapping[str, Any]) -> str | None:
+    """The id of a container that was listed; None for a one-off that somebody else made."""
+    return None if is_foreign_one_off(listed["Labels"]) else text(listed["Id"])
+
+
 def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
     """Whether somebody else made the container by `compose run`: it is none of a service's."""
     return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
@@ -48,8 +60,8 @@ def container(shown: Mapping[str, Any]) -> Container:
     timeout = config.get("StopTimeout")
     bindings = (shown.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
-        id=shown["Id"],
-        name=shown["Name"].lstrip("/"),
+        id=text(shown["Id"]),
+        name=text(shown["Name"]).lstrip("/"),
         service=labels.get(SERVICE_LABEL, ""),
         state=state["Status"],
         ours=False,
@@ -83,14 +95,16 @@ def network(shown: Mapping[str, Any]) -> Network:
     """The network that was listed; whether it is ours, its labels do not say."""
     labels = shown.get("Labels") or {}
     is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
-    return Network(shown["Id"], shown["Name"], ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old)
+    return Network(
+        text(shown["Id"]), text(shown["Name"]), ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old
+    )
 
 
 def volume(shown: Mapping[str, Any]) -> Volume:
     """The volume that was listed, inspected or created."""
     labels = shown.get("Labels") or {}
     return Volume(
-        name=shown["Name"],
+        name=text(shown["Name"]),
         project=labels.get(PROJECT_LABEL),
         key=labels.get(VOLUME_LABEL, ""),
         elsewhere="device" in (shown.get("Options") or {}),

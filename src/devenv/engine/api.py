@@ -176,9 +176,11 @@ class Engine:
                 while chunk := await answer.chunk():
                     take(chunk)
 
-    async def ask(self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
-        """What `read` makes of the JSON that the engine answers."""
-        content = await self.call("GET", path, what, query=query)
+    async def ask(
+        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
+    ) -> T:
+        """What `read` makes of the JSON that the engine answers; `options` are those of `call`."""
+        content = await self.call("GET", path, what, query=query, **options)
         with self._told(what):
             return read(json.loads(content))
 
@@ -215,22 +217,26 @@ class Engine:
         One-off containers (`compose run`) that others made are none of a service's, as for Compose.
         """
         label = answers.labelled(project)
-        questions: list[tuple[str, dict[str, str]]] = [
-            ("containers/json", {"all": "1", "filters": label}),
-            ("networks", {"filters": label}),
-            ("volumes", {"filters": label}),
+        questions: list[tuple[str, dict[str, str], Callable[[Any], Any]]] = [
+            ("containers/json", {"all": "1", "filters": label}, answers.wanted_id),
+            ("networks", {"filters": label}, answers.network),
+            ("volumes", {"filters": label}, answers.volume),
         ]
-        containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
+        containers, networks, volumes = await each(
+            lambda q: self._list(q[0], "listing the project", q[2], q[1]), questions
+        )
         return Scene(
             containers=await self._inspected(containers),
-            networks=tuple(replace(n, ours=self.is_ours(n)) for n in map(answers.network, networks)),
-            volumes=tuple(answers.volume(v) for v in volumes),
+            networks=tuple(replace(n, ours=self.is_ours(n)) for n in networks),
+            volumes=tuple(volumes),
         )
 
     async def identity(self) -> tuple[str, str]:
         """The engine's own id and the folder of its data, which no address names and no restart changes."""
         return await self.ask(
-            "info", "asking the engine who it is", lambda shown: (shown["ID"], shown["DockerRootDir"])
+            "info",
+            "asking the engine who it is",
+            lambda shown: (answers.text(shown["ID"]), answers.text(shown["DockerRootDir"])),
         )
 
     async def volume(self, name: str) -> Volume | None:
@@ -245,7 +251,8 @@ class Engine:
     async def containers(self, project: str) -> tuple[Container, ...]:
         """As `scene`, of containers alone."""
         query = {"all": "1", "filters": answers.labelled(project)}
-        return await self._inspected(await self._list("containers/json", "listing the project", query))
+        listed = await self._list("containers/json", "listing the project", answers.wanted_id, query)
+        return await self._inspected(listed)
 
     async def clock(self) -> dt.datetime:
         """The engine's time, to the second: what ages of its containers are reckoned by."""
@@ -254,35 +261,41 @@ class Engine:
                 await answer.read()
                 return answers.time(answer.date)
 
-    async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """A listing that may be null; that of volumes lies one level deeper."""
-        return await self.ask(
-            path, what, lambda shown: list((shown["Volumes"] if path == "volumes" else shown) or ()), query
-        )
+    async def _list(
+        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None
+    ) -> list[T]:
+        """What `read` makes of each entry of a listing, which may be null; that of volumes lies one level deeper."""
+
+        def entries(shown: Any) -> list[T]:
+            return [read(one) for one in (shown["Volumes"] if path == "volumes" else shown) or ()]
+
+        return await self.ask(path, what, entries, query)
 
     async def names(self) -> tuple[frozenset[str], dict[str, str]]:
         """The names of all networks and of all volumes on the engine, whoever made them; volumes with `CreatedAt`."""
-        networks = await self._list("networks", "listing networks")
-        return frozenset(n["Name"] for n in networks), await self.volume_times()
+        networks = await self._list("networks", "listing networks", lambda shown: answers.text(shown["Name"]))
+        return frozenset(networks), await self.volume_times()
 
     async def volume_times(self) -> dict[str, str]:
         """The names of all volumes on the engine, with their `CreatedAt`."""
-        return {v["Name"]: v.get("CreatedAt") or "" for v in await self._list("volumes", "listing volumes")}
+        listed = await self._list("volumes", "listing volumes", answers.volume)
+        return {volume.name: volume.created for volume in listed}
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """(whose, host ip, host port) of every port that running containers publish."""
-        return tuple(
-            (_whose(c), p.get("IP", ""), p["PublicPort"])
-            for c in await self._list("containers/json", "listing published ports")
-            for p in c.get("Ports") or ()
-            if p.get("PublicPort")
-        )
+
+        def ports(shown: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+            published = [port for port in shown.get("Ports") or () if port.get("PublicPort")]
+            return [(_whose(shown), str(port.get("IP", "")), int(port["PublicPort"])) for port in published]
+
+        listed = await self._list("containers/json", "listing published ports", ports)
+        return tuple(port for found in listed for port in found)
 
     async def volume_users(self, name: str) -> tuple[str, ...]:
         """The names of the containers that mount the volume, running or not."""
         query = {"all": "1", "filters": json.dumps({"volume": [name]})}
-        listed = await self._list("containers/json", "listing the users of a volume", query)
-        return tuple(sorted(c["Names"][0].lstrip("/") for c in listed if c.get("Names")))
+        listed = await self._list("containers/json", "listing the users of a volume", _name, query)
+        return tuple(sorted(filter(None, listed)))
 
     async def network_users(self, network_id: str) -> tuple[str, ...]:
         """The names of the containers that are connected to it now."""
@@ -292,8 +305,8 @@ class Engine:
             lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
         )
 
-    async def _inspected(self, listed: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
-        found = await each(self.inspect, [c["Id"] for c in listed if not answers.is_foreign_one_off(c["Labels"])])
+    async def _inspected(self, listed: Iterable[str | None]) -> tuple[Container, ...]:
+        found = await each(self.inspect, [container_id for container_id in listed if container_id is not None])
         return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.service, c.name)))
 
     async def inspect(self, container_id: str) -> Container | None:
@@ -536,7 +549,7 @@ class Engine:
         """The id of a container made as the Engine API's ContainerCreate says, not started."""
         query = {"name": name} if name else None
         return await self._made(
-            "containers/create", "creating a container", wish, lambda shown: str(shown["Id"]), query
+            "containers/create", "creating a container", wish, lambda shown: answers.text(shown["Id"]), query
         )
 
     async def create_volume(self, wish: Mapping[str, Any]) -> Volume:
@@ -578,7 +591,7 @@ class Engine:
 
     async def images(self) -> tuple[str, ...]:
         """The ids of all images."""
-        return tuple(str(image["Id"]) for image in await self._list("images/json", "listing images"))
+        return tuple(await self._list("images/json", "listing images", lambda shown: answers.text(shown["Id"])))
 
     async def image_platform(self, image_id: str) -> str:
         """What an image is for, such as `linux/amd64`; empty where nobody knows."""
@@ -710,7 +723,12 @@ def _whose(listed: Mapping[str, Any]) -> str:
     labels = listed.get("Labels") or {}
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
-    return f"container {listed['Names'][0].lstrip('/')}"
+    return f"container {_name(listed)}"
+
+
+def _name(listed: Mapping[str, Any]) -> str:
+    """The name of a container that was listed, or nothing."""
+    return answers.text(next(iter(listed.get("Names") or ()), "")).lstrip("/")
 
 
 def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from devenv.engine import process, trace
+from devenv.engine import answers, process, trace
 from devenv.errors import EngineError
 
 UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
@@ -44,10 +44,9 @@ async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
     if any(text in done.error_text for text in UNREACHABLE):
         raise EngineError("the Docker engine does not answer", hint="docker info")
     try:
-        found = json.loads(done.stdout or b"[]")
-    except ValueError as error:
-        raise EngineError("`docker image inspect` printed something that is not JSON") from error
-    return tuple(local_image(entry) for entry in found)
+        return tuple(local_image(entry) for entry in json.loads(done.stdout or b"[]"))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError("`docker image inspect` printed something unexpected", hint="docker info") from error
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
@@ -106,7 +105,7 @@ def local_image(entry: Mapping[str, Any]) -> LocalImage:
     """What an inspect says of an image."""
     config = entry.get("Config") or {}
     return LocalImage(
-        id=entry["Id"],
+        id=answers.text(entry["Id"]),
         names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
         size=int(entry.get("Size") or 0),
         created=str(entry.get("Created") or ""),

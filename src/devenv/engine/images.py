@@ -13,6 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from devenv.concurrent import each
+from devenv.engine import answers
 from devenv.engine.api import CallError, Engine
 from devenv.engine.docker import LocalImage, local_image
 
@@ -67,8 +68,11 @@ async def distribution(engine: Engine, reference: str, auth: str = "") -> str:
     does not let us have it or does not answer.
     """
     path, what = f"distribution/{quote(reference)}/json", f"asking for {reference}"
-    answer = await engine.call("GET", path, what, headers=_headers(auth), total=STALLED)
-    return str(json.loads(answer)["Descriptor"]["digest"])
+
+    def digest(shown: Mapping[str, Any]) -> str:
+        return answers.text(shown["Descriptor"]["digest"])
+
+    return await engine.ask(path, what, digest, headers=_headers(auth), total=STALLED)
 
 
 async def pull(
@@ -110,7 +114,9 @@ async def untag(engine: Engine, reference: str) -> None:
 async def written(engine: Engine, image: str) -> tuple[str, ...]:
     """What can be read in the image without running it: its environment, and the instructions that made it."""
     path, what = f"images/{quote(image)}", f"inspecting {image}"
-    environment = await engine.ask(f"{path}/json", what, lambda shown: (shown.get("Config") or {}).get("Env") or ())
+    environment = await engine.ask(
+        f"{path}/json", what, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ())
+    )
     history = await engine.ask(f"{path}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown])
     return (*environment, *history)
 
@@ -123,8 +129,13 @@ async def inspect(engine: Engine, reference: str) -> dict[str, Any]:
 async def labelled(engine: Engine, label: str) -> dict[str, Mapping[str, str]]:
     """Name -> labels of the images that carry the label."""
     query = {"filters": json.dumps({"label": [label]})}
-    listed = await engine.ask("images/json", "listing images", list, query)
-    return {name: image.get("Labels") or {} for image in listed for name in image.get("RepoTags") or ()}
+
+    def labels(shown: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
+        return {
+            answers.text(name): image.get("Labels") or {} for image in shown for name in image.get("RepoTags") or ()
+        }
+
+    return await engine.ask("images/json", "listing images", labels, query)
 
 
 async def commit(engine: Engine, container: str, reference: str, config: Mapping[str, Any]) -> None:
