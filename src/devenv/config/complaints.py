@@ -20,6 +20,7 @@ from devenv.config.sources import Path, Place, Source, everything, place
 from devenv.engine.compose import clean
 from devenv.errors import ConfigError, meant
 
+INSTALLED, NEWER = "the installed Docker Compose", "docker compose version   (a newer one knows it)"
 # The keys that Compose knows at a path, `*` standing for any one part.
 _KEYS = {
     "": "configs include models name networks secrets services version volumes",
@@ -97,8 +98,10 @@ class _Reader:
             return self.error(f"`{key}` is not a name for a service", (*path, key), hint=rule)
         where = f"in {dotted(path)}" if path else "at the top level"
         pattern = ".".join("*" if index in _ANY else str(part) for index, part in enumerate(path))
-        hint = _meant(key, _KEYS.get(pattern, "").split())
-        return self.error(f"unknown key `{key}` {where}", (*path, key), hint=hint)
+        known = _KEYS.get(pattern, "").split()
+        if key in known:
+            return self.error(f"{INSTALLED} does not know the key `{key}` {where}", (*path, key), hint=NEWER)
+        return self.error(f"unknown key `{key}` {where}", (*path, key), hint=_meant(key, known))
 
     def wrong_choice(self, match: re.Match[str]) -> ConfigError:
         path = self.path(match["path"])

@@ -238,6 +238,12 @@ TABLE = (
         sections="secrets configs",
     ),
     Row(
+        (r"invalid mount path: '(?P<letter>[A-Za-z]):(?P<target>/[^']*)'",),
+        "Compose takes `{letter}:{target}` for a path of Windows: the volume's name has one letter",
+        "Give it a longer name, or use the long form: type: volume, source: {letter}, target: {target}",
+        keys="volumes",
+    ),
+    Row(
         (r"bind source path does not exist: (?P<source>.+)",),
         "{source}, which it mounts, does not exist",
         "Make it, or correct `volumes` of {service}.",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.config import yamlcore
-from devenv.config.complaints import explain, warnings
+from devenv.config.complaints import INSTALLED, NEWER, explain, warnings
 from devenv.config.sources import Source
 
 FILE = """\
@@ -53,6 +53,14 @@ def sources(text: str = FILE) -> list[Source]:
         (
             "validating -: services.web.build Additional property contxt is not allowed",
             "compose.yml:5: unknown key `contxt` in services.web.build | Did you mean `context`?",
+        ),
+        (
+            "validating -: services.web Additional property provider is not allowed",
+            f"compose.yml:3: {INSTALLED} does not know the key `provider` in services.web | {NEWER}",
+        ),
+        (
+            "validating -: services.web additional properties 'use_api_socket' not allowed",
+            f"compose.yml:3: {INSTALLED} does not know the key `use_api_socket` in services.web | {NEWER}",
         ),
         (
             "validating -: services.web.build additional properties 'contxt' not allowed",

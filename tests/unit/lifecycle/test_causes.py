@@ -119,6 +119,11 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         "the secret `far` is external, which only Swarm knows",
     ),
     (
+        "volume of one letter",
+        refused("invalid mount config for type \"volume\": invalid mount path: 'v:/x' mount path must be absolute"),
+        "Compose takes `v:/x` for a path of Windows: the volume's name has one letter",
+    ),
+    (
         "bind",
         refused('invalid mount config for type "bind": bind source path does not exist: /p/src'),
         "/p/src, which it mounts, does not exist",
