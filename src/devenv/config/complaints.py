@@ -97,8 +97,7 @@ class _Reader:
             rule = "A service's name is made of letters, digits, `.`, `_` and `-`."
             return self.error(f"`{key}` is not a name for a service", (*path, key), hint=rule)
         where = f"in {dotted(path)}" if path else "at the top level"
-        pattern = ".".join("*" if index in _ANY else str(part) for index, part in enumerate(path))
-        known = _KEYS.get(pattern, "").split()
+        known = _KEYS.get(".".join("*" if n in _ANY else str(part) for n, part in enumerate(path)), "").split()
         if key in known:
             return self.error(f"{INSTALLED} does not know the key `{key}` {where}", (*path, key), hint=NEWER)
         return self.error(f"unknown key `{key}` {where}", (*path, key), hint=_meant(key, known))
