@@ -26,6 +26,7 @@ from urllib.parse import unquote
 from devenv import statefiles
 from devenv.errors import StateError
 from devenv.lifecycle import notes
+from devenv.lifecycle.tarwalk import BLOCK, FILES, TarWalk, header, records
 from devenv.model.snapshot import Snapshot, shown
 from devenv.packed import CHUNK, GZIP, TAR_END
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 INDEX = "index"
 NOTE, ARCHIVE = ".json", ".tar.gz"
 SCRATCH = ".in"  # what the name of a folder begins with that is being filled
-BLOCK = 512
 MOST = 256  # volumes
 LARGEST_INDEX = 256 * 1024  # bytes
 LARGEST_HEADER = 16 * 1024  # bytes of what a pax header says of an entry
@@ -79,7 +79,7 @@ def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple
         with _scratch(store.path) as scratch:
             found = _Reader(_Input(source), scratch, limit, single).read()
             return _commit(store, found, scratch)
-    except (ValueError, tarfile.TarError, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         said = f"that is no exported snapshot, or it is damaged: {error}"
         raise StateError(said, hint="Export it anew: devenv snapshot export NAME FILE") from error
     except OSError as error:
@@ -251,29 +251,20 @@ class _Reader:
 
     def _entry(self) -> tarfile.TarInfo | None:
         """The next file of the tar, with what a pax header before it says of it; None at the end."""
-        said = dict[str, str]()
-        entry = self._header()
+        said = dict[str, bytes]()
+        entry = header(self.source.exactly(BLOCK))
         if entry is not None and entry.type == tarfile.XHDTYPE:
-            said = _pax(self._content(entry, LARGEST_HEADER))
-            entry = self._header()
+            said = records(self._content(entry, LARGEST_HEADER))
+            entry = header(self.source.exactly(BLOCK))
         if entry is None:
             if said:
                 raise _ForeignError("it ends behind a header")
             return None
-        if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        if entry.type not in FILES:
             raise _ForeignError(f"unexpected entry {entry.name[:100]!r}")
-        entry.name = said.get("path", entry.name)
+        entry.name = said["path"].decode() if "path" in said else entry.name
         entry.size = int(said.get("size", entry.size))
         return entry
-
-    def _header(self) -> tarfile.TarInfo | None:
-        block = self.source.exactly(BLOCK)
-        if not any(block):
-            return None
-        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        if info.size < 0:
-            raise _ForeignError("an entry has no size")
-        return info
 
 
 class _Check:
@@ -283,11 +274,12 @@ class _Check:
         self._snapshot = snapshot
         self._digest = hashlib.sha256()
         self._zip = zlib.decompressobj(GZIP)
+        self._walk = TarWalk()
         self._size = 0
         self._tail = b""
 
     def take(self, piece: bytes) -> None:
-        """One more piece. Raises ValueError, zlib.error if it is not gzip or holds more than the note says."""
+        """One more piece. Raises ValueError, zlib.error if it is no tar in gzip, or holds more than the note says."""
         self._digest.update(piece)
         while piece:
             if self._zip.eof:
@@ -296,25 +288,12 @@ class _Check:
             self._size += len(plain)
             if self._size > self._snapshot.size:
                 raise _ForeignError(f"the archive of {self._snapshot.volume!r} holds more than its note says")
+            self._walk.take(plain)
             self._tail = (self._tail + plain)[-len(TAR_END) :]
             piece = self._zip.unconsumed_tail or self._zip.unused_data
 
     def finish(self) -> None:
         """Raises ValueError if it is not what the note says."""
         whole = self._zip.eof and self._size == self._snapshot.size and self._tail == TAR_END
-        if not whole or self._digest.hexdigest() != self._snapshot.digest:
+        if not (whole and self._walk.is_over) or self._digest.hexdigest() != self._snapshot.digest:
             raise _ForeignError(f"the archive of {self._snapshot.volume!r} is not what its note says")
-
-
-def _pax(content: bytes) -> dict[str, str]:
-    """What a pax header says, a line `LENGTH KEY=VALUE` each. Raises ValueError."""
-    said = {}
-    while content:
-        length, _, _ = content.partition(b" ")
-        size = int(length) if length.isdigit() and len(length) < 6 else 0  # noqa: PLR2004 - as many as there may be
-        record, content = content[:size], content[size:]
-        key, sign, value = record[len(length) + 1 :].partition(b"=")
-        if not sign or not value.endswith(b"\n"):
-            raise _ForeignError("a header is malformed")
-        said[key.decode()] = value[:-1].decode()
-    return said

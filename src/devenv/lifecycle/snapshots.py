@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 
+from devenv import statefiles
 from devenv.config.user import UserSettings, user_settings
 from devenv.engine.api import CallError, Engine
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
@@ -247,7 +248,7 @@ class Vault:
 
 @contextlib.contextmanager
 def _mapped(path: str) -> Iterator[mmap.mmap]:
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+    with statefiles.open_read(path) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
         yield content
 
 

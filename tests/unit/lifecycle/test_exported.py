@@ -144,8 +144,23 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, **more: Any) -> tuple[tarfil
     return info, b""
 
 
+def extended(size: int) -> bytes:
+    """A tar with a pax header of that size."""
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"comment": "x" * size}
+    return info.tobuf(tarfile.PAX_FORMAT) + bytes(10240)
+
+
+def special(kind: bytes) -> bytes:
+    """A tar with an entry of that kind."""
+    return entry("x", kind)[0].tobuf(tarfile.GNU_FORMAT) + bytes(10240)
+
+
 NOW = time.time()
 ZIPPED = gzip.compress(tar(file=b"x" * 1000))
+CUT = tar(file=b"x" * 90_000)[:20480] + bytes(1024)
+HUGE = extended(2_000_000)
+SPARSE = special(tarfile.GNUTYPE_SPARSE)
 BAD: dict[str, tuple[bytes, str]] = {
     "nothing": (made(), "nothing but an index"),
     "no index": (made(*pair(), index=False), "no index"),
@@ -191,7 +206,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "cut gzip": (made(*pair(ZIPPED[:-9])), "not what its note says"),
     "two gzips": (made(*pair(ZIPPED + ZIPPED)), "goes on behind its end"),
     "behind gzip": (made(*pair(ZIPPED + b"\0" * 5000)), "goes on behind its end"),
-    "no tar": (made(*pair(gzip.compress(b"x" * 10240))), "not what its note says"),
+    "no tar": (made(*pair(gzip.compress(b"x" * 10240))), "that is no tar"),
+    "cut tar": (made(*pair(gzip.compress(CUT), size=len(CUT))), "not what its note says"),
+    "huge header": (made(*pair(gzip.compress(HUGE), size=len(HUGE))), "unexpected entry"),
+    "sparse inside": (made(*pair(gzip.compress(SPARSE), size=len(SPARSE))), "unexpected entry"),
     "bomb": (made(*pair(gzip.compress(bytes(50_000_000)))), "holds more than its note says"),
     "too many": (made(*(half for n in range(257) for half in pair(name=f"v{n}", volume=f"v{n}"))), "more than 256"),
 }
@@ -300,7 +318,7 @@ def importing(tmp_path: Path, *words: str, **more: Any) -> subprocess.Popen[byte
 def test_an_import_that_is_ended_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
     """Ctrl-C takes away what was begun; after kill -9 the next tidy does, and not what somebody is at."""
     folder = tmp_path / "state/devenv-compose/snapshots"
-    large = made(*pair(archive=gzip.compress(os.urandom(5_000_000)), size=6_000_000))
+    large = made(*pair(archive=gzip.compress(tar(file=os.urandom(5_000_000))), size=6_000_000))
     with (
         importing(tmp_path, "-", stdin=subprocess.PIPE) as child,
         importing(tmp_path, "-", stdin=subprocess.PIPE) as other,
