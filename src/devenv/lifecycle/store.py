@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from urllib.parse import quote, unquote
 
+from devenv import statefiles
 from devenv.errors import StateError
 from devenv.lifecycle import exported
 from devenv.lifecycle.home import state_folder
@@ -33,9 +34,7 @@ class Store:
     @classmethod
     def at_home(cls) -> Store:
         """The store in the state folder. Raises StateError where that cannot be used."""
-        path = os.path.join(state_folder(), "snapshots")
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        return cls(path)
+        return cls(statefiles.private_folder(state_folder(), "snapshots"))
 
     def all(self) -> tuple[Snapshot, ...]:
         """Every snapshot that counts, the oldest first; what cannot be understood does not."""
@@ -43,7 +42,7 @@ class Store:
         for folder in _entries(self.path):
             for name in _entries(os.path.join(self.path, folder)):
                 if name.endswith(".json"):
-                    with contextlib.suppress(OSError, ValueError):
+                    with contextlib.suppress(OSError, ValueError, StateError):
                         snapshot = _read(note := os.path.join(self.path, folder, name))
                         found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
         return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
@@ -66,7 +65,7 @@ class Store:
         """Raises StateError where the archive is not the one that was stored."""
         digest = hashlib.sha256()
         try:
-            with open(self.archive(snapshot), "rb") as file:
+            with statefiles.open_read(self.archive(snapshot)) as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except OSError as error:
@@ -99,10 +98,10 @@ class Store:
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
         """An archive to write and its path; gone afterwards, unless `commit` has taken it."""
-        os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
+        statefiles.private_folder(self.path, set_id)
         path = self._beside(set_id, volume, PART)
         try:
-            with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            with open(statefiles.create(path), "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `tidy` knows by it that somebody is at it
                 draft = Draft(file, limit)
                 try:
@@ -119,13 +118,8 @@ class Store:
         """The archive at `path`, which is on disk and verified, counts from now on. Raises OSError."""
         os.replace(path, self.archive(snapshot))
         note = self._beside(snapshot.id, snapshot.volume, ".json")
-        with open(os.open(f"{note}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            json.dump(asdict(snapshot), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(f"{note}.new", note)
-        for folder in (os.path.dirname(note), self.path):
-            _sync_folder(folder)
+        statefiles.replace(note, json.dumps(asdict(snapshot)))
+        _sync_folder(self.path)
 
     def remove(self, snapshot: Snapshot) -> None:
         """The snapshot gone: its note first, so that no half of it counts."""
@@ -176,14 +170,14 @@ def _is_abandoned(path: str) -> bool:
 
 
 def _read(path: str) -> Snapshot:
-    with open(path, "rb") as file:
+    with statefiles.open_read(path) as file:
         return decode(file.read(LARGEST + 1))
 
 
 def _entries(path: str) -> list[str]:
     try:
-        return sorted(os.listdir(path))
-    except OSError:
+        return statefiles.entries(path)
+    except (OSError, StateError):
         return []
 
 
