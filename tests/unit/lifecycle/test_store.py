@@ -105,10 +105,11 @@ def test_interrupted_anywhere_nothing_half_counts(store: Store, monkeypatch: pyt
     for name in ("replace", "fsync", "open", "makedirs"):
         monkeypatch.setattr(os, name, counted(getattr(os, name)))
     seen = set()
-    for cut_at in range(1, 30):
+    for cut_at in range(1, 60):
         steps = 0
         with contextlib.suppress(Cut):
             put(store, set_id=f"set-{cut_at}")
+        steps = cut_at  # what is looked at below is not cut
         found = [s for s in store.all() if s.id == f"set-{cut_at}"]
         for snapshot in found:
             store.check(snapshot)
