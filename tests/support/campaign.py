@@ -26,7 +26,7 @@ from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.model.events import Kept, Notice, Problem
 from devenv.packed import Unpacked
-from support.engine import Crash, Fault
+from support.engine import Crash, Fault, Faults
 from support.memory.machine import Command, Machine, Site, mounted, shown
 from support.memory.outsider import ComposeError
 
@@ -51,6 +51,9 @@ class Campaign:
     lost: set[str] = field(default_factory=set)  # what was dropped on purpose
     users: set[str] = field(default_factory=set)  # folders whose data the volume has
     is_plain: bool = False  # plain Compose created the volume
+    seconds: set[int] = field(
+        default_factory=set
+    )  # in which devenv created volumes; in these, equal times prove nothing
     count: int = 0
     dead: Command | None = None
 
@@ -95,6 +98,8 @@ class Campaign:
         now = self.machine.host.volumes.get(VOLUME)
         if now is not before:
             self.users, self.is_plain = {folder}, plain
+            if now is not None and not plain:
+                self.seconds.add(now.created)
         elif self.is_plain:
             self.users.add(folder)
 
@@ -107,7 +112,10 @@ class Campaign:
             for _ in range(length):
                 step = self.random.choice(STEPS)
                 self.done.append(step.__name__)
+                plain = self.machine.host.volumes.get(VOLUME) if self.is_plain else None
                 await step(self)
+                if plain is not None and step not in PLAIN and plain.created not in self.seconds:
+                    self.require(self.machine.host.volumes.get(VOLUME) is plain, "plain Compose's volume is gone")
                 if step in PLAIN and "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
                     self.strangers.pop("my-debug", None)  # Compose itself takes it for the service's
                 self.check_strangers()
@@ -229,10 +237,20 @@ class Campaign:
 
     async def crash(self) -> None:
         """Killed at any request of a start."""
+        await self.crashed(lambda faults: faults.at(self.random.randrange(1, 60), self.random.choice(FAULTS)))
+
+    async def crash_in_restore(self) -> None:
+        """Killed while a saved state is put into the volume; then, perhaps, plain Compose takes the volume."""
+        await self.crashed(lambda faults: faults.on("PUT containers/.*/archive", Fault.KILLED_BEFORE), guarded=False)
+        if self.random.random() < 0.5:
+            await self.plain_up()
+
+    async def crashed(self, plan: Callable[[Faults], None], *, guarded: bool = True) -> None:
+        """A start with these faults; the guardian may be killed, too."""
         name, site = self.pick()
         before, command = self.content, Command(self.machine)
         there = self.machine.host.volumes.get(VOLUME)
-        command.faults.at(self.random.randrange(1, 60), self.random.choice(FAULTS))
+        plan(command.faults)
         selection = Selection(str(site.folder))
 
         async def work() -> int:
@@ -242,7 +260,7 @@ class Campaign:
         await command.serve(work)
         self.created(name, there)
         self.check_kept(before, command)
-        if isinstance(command.error, Crash) and self.random.random() < 0.5:
+        if guarded and isinstance(command.error, Crash) and self.random.random() < 0.5:
             await self.machine.guard(command)
             self.check_kept(before, command)
 
@@ -273,6 +291,7 @@ class Campaign:
     async def plain_up(self) -> None:
         """Plain Compose brings it up and writes."""
         name, site = self.pick()
+        self.machine.host.advance(self.random.choice((0, 2)))
         there = self.machine.host.volumes.get(VOLUME)
         try:
             self.machine.plain(site).up()
@@ -399,7 +418,7 @@ STEPS: tuple[Step, ...] = (
     Campaign.power_cut,
     Campaign.crash,
     Campaign.crash,
-    Campaign.crash,
+    Campaign.crash_in_restore,
     Campaign.down,
     Campaign.drop,
     Campaign.gc,
