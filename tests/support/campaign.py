@@ -114,10 +114,12 @@ class Campaign:
                 self.done.append(step.__name__)
                 plain = self.machine.host.volumes.get(VOLUME) if self.is_plain else None
                 await step(self)
-                if plain is not None and step not in PLAIN and plain.created not in self.seconds:
+                if (
+                    plain is not None
+                    and step not in (*PLAIN, Campaign.stale_ledger)
+                    and plain.created not in self.seconds
+                ):
                     self.require(self.machine.host.volumes.get(VOLUME) is plain, "plain Compose's volume is gone")
-                if step in PLAIN and "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
-                    self.strangers.pop("my-debug", None)  # Compose itself takes it for the service's
                 self.check_strangers()
 
     def require(self, condition: object, why: str, command: Command | None = None) -> None:
@@ -244,6 +246,14 @@ class Campaign:
         await self.crashed(lambda faults: faults.on("PUT containers/.*/archive", Fault.KILLED_BEFORE), guarded=False)
         if self.random.random() < 0.5:
             await self.plain_up()
+            await self.plain_down()
+
+    async def stale_ledger(self) -> None:
+        """A run is killed, and plain Compose creates the volume again."""
+        await self.kill_both()
+        await self.plain_down_volumes()
+        await self.plain_up()
+        await self.plain_down()
 
     async def crashed(self, plan: Callable[[Faults], None], *, guarded: bool = True) -> None:
         """A start with these faults; the guardian may be killed, too."""
@@ -288,6 +298,11 @@ class Campaign:
         before = self.content
         self.check_kept(before, await self.machine.gc())
 
+    def take_note(self) -> None:
+        """Plain Compose takes the container of a copied image for the service's: so it is nobody's loss."""
+        if "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
+            self.strangers.pop("my-debug", None)
+
     async def plain_up(self) -> None:
         """Plain Compose brings it up and writes."""
         name, site = self.pick()
@@ -298,18 +313,21 @@ class Campaign:
         except ComposeError:
             return
         self.created(name, there, plain=True)
+        self.take_note()
         if VOLUME in self.machine.host.volumes:
             self.write(name)
 
     async def plain_down(self) -> None:
         """Plain Compose takes it down."""
         self.machine.plain(self.sites["a"]).down()
+        self.take_note()
 
     async def plain_down_volumes(self) -> None:
         """Plain Compose takes it down, with its volumes."""
         before = self.content
         with contextlib.suppress(ComposeError):
             self.machine.plain(self.sites["a"]).down(volumes=True)
+        self.take_note()
         if before is not None and self.content != before:
             self.lost |= {before, *(str(self.seen.get(name)) for name in self.users)}
         if "shop_theirs" not in self.machine.host.volumes or not self.machine.docker.read("shop_theirs", "x"):
@@ -419,6 +437,7 @@ STEPS: tuple[Step, ...] = (
     Campaign.crash,
     Campaign.crash,
     Campaign.crash_in_restore,
+    Campaign.stale_ledger,
     Campaign.down,
     Campaign.drop,
     Campaign.gc,
