@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.engine.api import Engine
+from devenv.engine.api import CallError, Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.engine.http import Body, Client, LostError
 from support.memory.faults import Fails, Fault, Faults
@@ -90,6 +90,15 @@ class MemoryClient(Client):
         self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
     ) -> MemoryAnswer:
         """The answer, after whatever goes wrong at this request."""
+        status, said, is_cut = await self.answered(method, path, query, body, idle)
+        date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
+        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
+        return MemoryAnswer(status, date, content, is_cut=is_cut)
+
+    async def answered(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
+    ) -> tuple[int, Any, bool]:
+        """Status and body of the answer, and whether that is lost on its way."""
         request = f"devenv {method} {path}"
         fault = self.faults.next(request)
         await self.before(request, fault, idle)
@@ -104,9 +113,7 @@ class MemoryClient(Client):
             status, said = error.status, {"message": error.reason}
         if fault is Fault.KILLED_AFTER:
             raise self.faults.crash(request)
-        date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
-        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
-        return MemoryAnswer(status, date, content, is_cut=fault is Fault.LOST)
+        return status, said, fault is Fault.LOST
 
     async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
         """What goes wrong before the engine hears of the request."""
@@ -199,6 +206,16 @@ class MemoryEngine(Engine):
         self.client = MemoryClient(host, self.faults)
         super().__init__(self.client, endpoint)
         self._version, self.platform, self.kernel = "/v1.45", "linux/amd64", "memory"
+
+    async def ask(self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
+        """As `Engine.ask`; neither HTTP nor JSON is between, which is most of the time in memory."""
+        with self._told(what):
+            status, said, is_cut = await self.client.answered("GET", path, query or {}, b"", self.idle)
+            if is_cut:
+                raise LostError("the connection ended before the answer")
+            if status >= 300:
+                raise CallError(status, said["message"], what)
+            return read(said)
 
     @classmethod
     @contextlib.asynccontextmanager

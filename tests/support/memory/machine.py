@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -41,11 +41,13 @@ from devenv.lifecycle.signals import Ending
 from devenv.model.events import Event, Ready
 from devenv.preflight import host as host_facts
 from support.memory.client import MEMORY, MemoryEngine
+from support.memory.clock import Clock
 from support.memory.compose import ComposeHome, MemoryCompose
 from support.memory.faults import Crash, Faults
 from support.memory.host import BASE_IMAGE, MemoryHost
 from support.memory.outsider import PlainCompose, Stranger
 
+T = TypeVar("T")
 CURRENT: ContextVar[Command] = ContextVar("current command")
 
 
@@ -171,6 +173,7 @@ class Machine:
     engines: dict[str, MemoryHost] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)  # by real path of the folder
     address: str = MEMORY.host
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         if not self.engines:
@@ -273,7 +276,7 @@ class Machine:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[Machine]:
-        """While it lasts, commands of this process are those of the machine."""
+        """While it lasts, commands of this process are those of the machine, and engines have its clock."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(self.folder / "state"))
             patch.setenv("XDG_CONFIG_HOME", str(self.folder / "config"))
@@ -287,7 +290,17 @@ class Machine:
             patch.setattr(host_facts, "machine", lambda _: {})
             patch.setattr(health, "QUIET", 0.0)
             patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
+            self.clock.jumped = [self._advance]
             yield self
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What the work returns, with commands of this machine, and without waiting for time to pass."""
+        with self.installed():
+            return self.clock.run(work)
+
+    def _advance(self, seconds: float) -> None:
+        for host in {id(host): host for host in self.engines.values()}.values():
+            host.advance(seconds)
 
     @contextlib.asynccontextmanager
     async def _connect(self, endpoint: Endpoint | None = None) -> AsyncIterator[MemoryEngine]:
