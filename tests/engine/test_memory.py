@@ -254,11 +254,11 @@ async def test_a_fixed_name_and_a_health_check(both: Pair) -> None:
 
 
 async def test_a_port_is_published_once(both: Pair) -> None:
-    port = {"mode": "ingress", "host_ip": "127.0.0.1", "target": 80, "published": str(free_port()), "protocol": "tcp"}
+    number = free_port()
+    port = {"mode": "ingress", "host_ip": "127.0.0.1", "target": 80, "published": str(number), "protocol": "tcp"}
     model = both.model(one={"ports": [port]}, two={"ports": [port]})
     await both.compose(model).create()
     await both.compose(model).start(["one"])
-    number = int(port["published"])
     assert (await containers(both))["one-1"].ports == (("127.0.0.1", number, 80),)
     assert (f"one of the project {both.project}", "127.0.0.1", number) in await both.engine.published()
     with pytest.raises(PortError, match=f"host port {number}, which `two` publishes, is taken"):

@@ -10,7 +10,7 @@ import pytest
 
 from devenv.engine.api import CallError
 from devenv.engine.compose import VerbError
-from devenv.errors import EngineError
+from devenv.errors import EngineError, StateError
 from devenv.model.observed import PROJECT_LABEL
 from support.engine import (
     BASE_IMAGE,
@@ -258,6 +258,75 @@ def test_a_run_that_was_killed_is_ended_by_its_guardian(machine: Machine) -> Non
         found: list[bytes | None] = []
         await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
         assert found == [b"one"]
+
+    machine.run(runs)
+
+
+def test_power_that_is_cut_leaves_volumes_and_nothing_that_runs(machine: Machine) -> None:
+    site = machine.site("shop", web=CHECKED)
+
+    async def runs() -> None:
+        async with anyio.create_task_group() as tasks:
+            command = await machine.up(site, tasks=tasks)
+            machine.docker.write("shop_data", "a", b"one")
+            await machine.cut_power(command)
+        assert [c.state for c in machine.host.containers.values()] == ["exited"]
+        await machine.guard(command)
+        assert len(machine.host.containers) == 1, "there is no guardian any more"
+        ended = await machine.gc()
+        assert ended.code == 0, shown(ended)
+        assert not machine.host.containers
+        assert not machine.host.volumes
+        found: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
+        assert found == [b"one"]
+
+    machine.run(runs)
+
+
+def test_another_address_is_the_same_engine(machine: Machine) -> None:
+    site = machine.site("shop", web=CHECKED)
+    machine.engines["unix:///run/other.sock"] = machine.host
+
+    async def runs() -> None:
+        await machine.run_up(site, then=lambda: machine.docker.write("shop_data", "a", b"one"))
+        machine.address = "unix:///run/other.sock"
+        found: list[bytes | None] = []
+        await machine.run_up(site, then=lambda: found.append(machine.docker.read("shop_data", "a")))
+        assert found == [b"one"]
+
+    machine.run(runs)
+
+
+def test_another_owner_is_told_whose_project_it_is(machine: Machine) -> None:
+    site = machine.site("shop", web=CHECKED)
+
+    async def runs() -> None:
+        mine = await machine.run_up(site, detach=True)
+        assert mine.code == 0, shown(mine)
+        there = list(machine.host.containers)
+        machine.owner = "another"
+        theirs = await machine.run_up(site, detach=True)
+        assert isinstance(theirs.error, StateError), shown(theirs)
+        assert list(machine.host.containers) == there
+        machine.owner = "state"
+        assert (await machine.down(site)).code == 0
+        assert not machine.host.containers
+
+    machine.run(runs)
+
+
+def test_plain_compose_stands_beside(machine: Machine) -> None:
+    site = machine.site("shop", web=CHECKED)
+
+    async def runs() -> None:
+        machine.plain(site).up()
+        machine.docker.write("shop_data", "a", b"theirs")
+        there = list(machine.host.containers)
+        assert (await machine.run_up(site)).code == 130
+        assert list(machine.host.containers) == there
+        machine.plain(site).down(volumes=True)
+        assert not machine.host.volumes
 
     machine.run(runs)
 

@@ -130,6 +130,11 @@ class Command:
         """Every event, a line each."""
         return "\n".join(map(str, self.events))
 
+    def go_on(self, requests: int | None = None) -> None:
+        """Its verbs of Compose that it did not see the end of make so many more requests each, or all."""
+        for home in self.homes.values():
+            home.left = [child for child in home.left if not child.go_on(requests)]
+
     def home(self, host: MemoryHost) -> ComposeHome:
         """What its verbs of Compose run on."""
         return self.homes.setdefault(id(host), ComposeHome(host, self.faults))
@@ -150,6 +155,8 @@ class Command:
         """The work to its end, however that comes."""
         self.faults.at_crash.append(self.machine.freeze)
         CURRENT.set(self)
+        self.machine.commands.append(self)
+        os.environ["XDG_STATE_HOME"] = str(self.machine.state.parent)
         self._scope = anyio.CancelScope()
         try:
             with self._scope:
@@ -173,6 +180,8 @@ class Machine:
     engines: dict[str, MemoryHost] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)  # by real path of the folder
     address: str = MEMORY.host
+    owner: str = "state"  # the folder of the state, another one for another person
+    commands: list[Command] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -187,7 +196,7 @@ class Machine:
     @property
     def state(self) -> Path:
         """The state folder."""
-        return self.folder / "state" / "devenv-compose"
+        return self.folder / self.owner / "devenv-compose"
 
     def site(self, name: str, folder: str = "", **services: Mapping[str, Any]) -> Site:
         """A project with these services in a folder of that name, or of the project's."""
@@ -224,6 +233,17 @@ class Machine:
         await command.ready.wait()
         return command
 
+    async def call(self, work: Callable[[Command], Awaitable[object]]) -> Command:
+        """Any other command: what the work does with the command to emit by. A number that it returns is the code."""
+        command = Command(self)
+
+        async def done() -> int:
+            found = await work(command)
+            return found if isinstance(found, int) else 0
+
+        await command.serve(done)
+        return command
+
     async def run_up(
         self, site: Site, *services: str, then: Callable[[], object] = lambda: None, **options: Any
     ) -> Command:
@@ -239,15 +259,11 @@ class Machine:
 
     async def down(self, site: Site, wish: Wish = Wish.SAVE) -> Command:
         """`devenv down`, with that wish."""
-        command = Command(self)
-        await command.serve(lambda: down_verb.down(Selection(str(site.folder)), command.emit, wish))
-        return command
+        return await self.call(lambda command: down_verb.down(Selection(str(site.folder)), command.emit, wish))
 
     async def gc(self) -> Command:
         """`devenv gc`."""
-        command = Command(self)
-        await command.serve(lambda: gc_verb.gc(command.emit, dry_run=False))
-        return command
+        return await self.call(lambda command: gc_verb.gc(command.emit, dry_run=False))
 
     async def guard(self, of: Command) -> Command:
         """The guardian of a dead run does what it stands by for, if it was not killed, too."""
@@ -257,6 +273,16 @@ class Machine:
             await command.serve(lambda: guardian._finish(Run(guard.run.path), guard.endpoint))
             guard.dismissed = True
         return command
+
+    async def cut_power(self, command: Command) -> None:
+        """The run, its guardian, its children and the engine end at once; the engine begins again."""
+        await command.killed()
+        if command.guard is not None:
+            command.guard.dead = True
+        for home in command.homes.values():
+            home.left.clear()
+        self.host.stop_engine()
+        self.host.start_engine()
 
     # --- kill -9 --------------------------------------------------------------------------------------------
 
@@ -278,7 +304,7 @@ class Machine:
     def installed(self) -> Iterator[Machine]:
         """While it lasts, commands of this process are those of the machine, and engines have its clock."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_STATE_HOME", str(self.folder / "state"))
+            patch.setenv("XDG_STATE_HOME", str(self.state.parent))
             patch.setenv("XDG_CONFIG_HOME", str(self.folder / "config"))
             patch.delenv("DOCKER_CONTEXT", raising=False)
             patch.setattr(Engine, "connect", self._connect)
@@ -286,7 +312,7 @@ class Machine:
             patch.setattr(up, "Guardian", self._guardian)
             patch.setattr(load, "load", self._load)
             patch.setattr(process, "record_children", lambda _: None)
-            patch.setattr(process, "end_recorded", _nobody)
+            patch.setattr(process, "end_recorded", self._end_recorded)
             patch.setattr(host_facts, "machine", lambda _: {})
             patch.setattr(health, "QUIET", 0.0)
             patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
@@ -318,12 +344,14 @@ class Machine:
         CURRENT.get().guard = guard
         return guard
 
+    async def _end_recorded(self, path: str, *_: Any) -> None:
+        for command in self.commands:
+            if command.faults.is_dead and command.guard is not None and command.guard.run.children == path:
+                for home in command.homes.values():
+                    home.left.clear()
+
     async def _load(self, selection: Selection, **_: Any) -> Loaded:
         return self.sites[os.path.realpath(selection.directory)].loaded(selection)
-
-
-async def _nobody(*_: Any) -> None:
-    """There are no children in memory."""
 
 
 def shown(command: Command) -> str:
