@@ -43,119 +43,117 @@ def host() -> MemoryHost:
 
 
 @pytest.fixture
-def engine(host: MemoryHost) -> MemoryEngine:
+def api(host: MemoryHost) -> MemoryEngine:
     """A client of it."""
     return MemoryEngine(host)
 
 
 @pytest.fixture
-def compose(engine: MemoryEngine) -> MemoryCompose:
+def compose(api: MemoryEngine) -> MemoryCompose:
     """Compose beside that client."""
-    return pair(engine.host, engine)[1]("shop", "/work/shop", text())
+    return pair(api.host, api)[1]("shop", "/work/shop", text())
 
 
-async def test_a_request_fails_without_an_effect(engine: MemoryEngine) -> None:
-    engine.faults.on("volumes/create", Fails(507, "no space left on device"))
+async def test_a_request_fails_without_an_effect(api: MemoryEngine) -> None:
+    api.faults.on("volumes/create", Fails(507, "no space left on device"))
     with pytest.raises(CallError, match="no space left") as caught:
-        await engine.create_volume({"Name": "data"})
+        await api.create_volume({"Name": "data"})
     assert caught.value.status == 507
-    assert await engine.volume("data") is None
-    await engine.create_volume({"Name": "data"})
-    assert await engine.volume("data") is not None
+    assert await api.volume("data") is None
+    await api.create_volume({"Name": "data"})
+    assert await api.volume("data") is not None
 
 
 @pytest.mark.parametrize(("fault", "is_there"), [(Fault.REFUSED, False), (Fault.LOST, True)])
 async def test_a_lost_answer_tells_nothing_of_the_effect(
-    host: MemoryHost, engine: MemoryEngine, fault: Fault, *, is_there: bool
+    host: MemoryHost, api: MemoryEngine, fault: Fault, *, is_there: bool
 ) -> None:
-    engine.faults.at(1, fault)
+    api.faults.at(1, fault)
     with pytest.raises(EngineError, match="cannot reach the Docker engine"):
-        await engine.create_volume({"Name": "data"})
+        await api.create_volume({"Name": "data"})
     assert ("data" in host.volumes) == is_there
 
 
-async def test_an_engine_that_hangs_does_not_answer(engine: MemoryEngine) -> None:
-    engine.idle = 0.01
-    engine.faults.at(2, Fault.HANGS)
-    assert await engine.volume("data") is None
+async def test_an_engine_that_hangs_does_not_answer(api: MemoryEngine) -> None:
+    api.idle = 0.01
+    api.faults.at(2, Fault.HANGS)
+    assert await api.volume("data") is None
     with pytest.raises(EngineError, match="does not answer"):
-        await engine.volume("data")
+        await api.volume("data")
 
 
 @pytest.mark.parametrize(("fault", "is_there"), [(Fault.KILLED_BEFORE, False), (Fault.KILLED_AFTER, True)])
 async def test_a_client_that_was_killed_has_no_effect_any_more(
-    host: MemoryHost, engine: MemoryEngine, fault: Fault, *, is_there: bool
+    host: MemoryHost, api: MemoryEngine, fault: Fault, *, is_there: bool
 ) -> None:
     seen: list[bool] = []
-    engine.faults.at_crash.append(lambda: seen.append("data" in host.volumes))
-    engine.faults.on("POST volumes/create", fault)
+    api.faults.at_crash.append(lambda: seen.append("data" in host.volumes))
+    api.faults.on("POST volumes/create", fault)
     with pytest.raises(Crash):
-        await engine.create_volume({"Name": "data"})
+        await api.create_volume({"Name": "data"})
     with pytest.raises(Crash):
-        await engine.create_volume({"Name": "more"})
+        await api.create_volume({"Name": "more"})
     assert seen == [is_there]
     assert list(host.volumes) == ["data"][: int(is_there)]
     again = MemoryEngine(host)
     assert (await again.volume("data") is not None) == is_there, "another process goes on"
 
 
-async def test_compose_goes_on_after_its_parent_was_killed(engine: MemoryEngine, compose: MemoryCompose) -> None:
-    engine.faults.on("compose POST containers/create", Fault.KILLED_AFTER)
+async def test_compose_goes_on_after_its_parent_was_killed(api: MemoryEngine, compose: MemoryCompose) -> None:
+    api.faults.on("compose POST containers/create", Fault.KILLED_AFTER)
     heard: list[tuple[str, str]] = []
     with pytest.raises(Crash):
         await compose.create(on_made=lambda kind, name: heard.append((kind, name)))
-    assert [c.name for c in engine.host.containers.values()] == ["shop-db-1"]
+    assert [c.name for c in api.host.containers.values()] == ["shop-db-1"]
     assert heard[-1] == ("container", "shop-db-1"), "it heard that it is being created"
     (left,) = compose.home.left
     assert not left.go_on(0)
     assert left.go_on(1)
-    assert [c.name for c in engine.host.containers.values()] == ["shop-db-1", "shop-web-1"]
+    assert [c.name for c in api.host.containers.values()] == ["shop-db-1", "shop-web-1"]
 
 
-async def test_compose_that_was_killed_leaves_what_it_did(engine: MemoryEngine, compose: MemoryCompose) -> None:
+async def test_compose_that_was_killed_leaves_what_it_did(api: MemoryEngine, compose: MemoryCompose) -> None:
     await compose.create()
-    engine.faults.on("compose DELETE", Fault.CHILD_KILLED_BEFORE)
+    api.faults.on("compose DELETE", Fault.CHILD_KILLED_BEFORE)
     with pytest.raises(VerbError):
         await compose.create(["web"], force=True)
-    names = [c.name for c in (await engine.scene("shop")).containers]
+    names = [c.name for c in (await api.scene("shop")).containers]
     (passing,) = (name for name in names if name.endswith("_shop-web-1"))
-    assert {passing.partition("_")[0]} == {
-        c.id[:12] for c in engine.host.containers.values() if c.name == "shop-web-1"
-    }
+    assert {passing.partition("_")[0]} == {c.id[:12] for c in api.host.containers.values() if c.name == "shop-web-1"}
     assert compose.home.left == []
     await compose.create(["web"], force=True)
-    assert sorted(c.name for c in engine.host.containers.values()) == ["shop-db-1", "shop-web-1"]
+    assert sorted(c.name for c in api.host.containers.values()) == ["shop-db-1", "shop-web-1"]
 
 
-async def test_compose_ends_in_the_middle_if_it_is_cancelled(engine: MemoryEngine, compose: MemoryCompose) -> None:
-    engine.faults.on("containers/create", Fault.HANGS)
+async def test_compose_ends_in_the_middle_if_it_is_cancelled(api: MemoryEngine, compose: MemoryCompose) -> None:
+    api.faults.on("containers/create", Fault.HANGS)
     with anyio.move_on_after(0.01):
         await compose.create()
-    assert engine.host.containers == {}
-    assert [n.name for n in engine.host.networks.values()] == ["shop_default"]
+    assert api.host.containers == {}
+    assert [n.name for n in api.host.networks.values()] == ["shop_default"]
     compose.home.go_on()
-    assert len(engine.host.containers) == 2
+    assert len(api.host.containers) == 2
 
 
 async def test_an_engine_that_starts_again_has_ended_all_and_closed_its_streams(
-    engine: MemoryEngine, compose: MemoryCompose
+    api: MemoryEngine, compose: MemoryCompose
 ) -> None:
     await compose.create()
     await compose.start()
     seen: list[str] = []
 
     async def listen() -> None:
-        async for event in engine.events("shop"):
+        async for event in api.events("shop"):
             seen.append(str(event.get("Action", "begins")))  # noqa: PERF401 - it is never over
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
         await anyio.sleep(0.01)
-        engine.host.stop_engine()
+        api.host.stop_engine()
         with pytest.raises(EngineError):
-            await engine.scene("shop")
-        engine.host.start_engine()
-        states = {c.state for c in (await engine.scene("shop")).containers}
+            await api.scene("shop")
+        api.host.start_engine()
+        states = {c.state for c in (await api.scene("shop")).containers}
         await anyio.sleep(0.6)
         tasks.cancel_scope.cancel()
     assert states == {"exited"}
@@ -172,19 +170,19 @@ async def test_two_addresses_are_one_engine_and_two_engines_may_have_one_id() ->
 
 
 async def test_volumes_have_the_second_of_their_creation_or_of_their_move(
-    host: MemoryHost, engine: MemoryEngine
+    host: MemoryHost, api: MemoryEngine
 ) -> None:
-    first = await engine.create_volume({"Name": "data"})
-    await engine.remove_volume("data")
-    assert await engine.create_volume({"Name": "data"}) == first, "the same second"
+    first = await api.create_volume({"Name": "data"})
+    await api.remove_volume("data")
+    assert await api.create_volume({"Name": "data"}) == first, "the same second"
     host.advance(1)
-    second = await engine.create_volume({"Name": "other"})
+    second = await api.create_volume({"Name": "other"})
     assert second.created > first.created
     host.advance(60)
     host.move_root("/srv/docker")
-    moved = await engine.volume("data"), await engine.volume("other")
+    moved = await api.volume("data"), await api.volume("other")
     assert {v.created for v in moved if v} == {"2026-01-01T00:01:01Z"}
-    assert (await engine.identity())[1] == "/srv/docker"
+    assert (await api.identity())[1] == "/srv/docker"
 
 
 def test_ids_are_the_same_for_the_same_seed() -> None:
@@ -205,13 +203,13 @@ def test_a_verb_that_waits_for_ever_is_an_error(host: MemoryHost) -> None:
         plain.up()
 
 
-async def test_commands_in_containers_are_the_tests_own(host: MemoryHost, engine: MemoryEngine) -> None:
+async def test_commands_in_containers_are_the_tests_own(host: MemoryHost, api: MemoryEngine) -> None:
     key = Stranger(host).run(BASE_IMAGE, "sleep", "inf", labels={PROJECT_LABEL: "shop"})
     host.execution = lambda _, argv, options: (3, f"{argv} {options['User']}\n".encode())
-    assert await engine.execute(key, ["ls"], user="me") == (3, "['ls'] me\n")
+    assert await api.execute(key, ["ls"], user="me") == (3, "['ls'] me\n")
     Stranger(host).stop(key)
     with pytest.raises(CallError, match="is not running"):
-        await engine.execute(key, ["ls"])
+        await api.execute(key, ["ls"])
 
 
 # --- whole commands ----------------------------------------------------------------------------------------------
