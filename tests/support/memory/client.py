@@ -185,12 +185,18 @@ class MemoryClient(Client):
         self._executions[key] = (container, wish, 0)
         return key
 
-    async def _executed(self, key: str) -> AsyncIterator[bytes]:
+    def _executed(self, key: str) -> AsyncIterator[bytes]:
         container, wish, _ = self._executions[key]
-        code, output = self.host.execution(container, wish["Cmd"], wish)
+        code, said = self.host.execution(container, wish["Cmd"], wish)
         self._executions[key] = (container, wish, code)
-        if output:
-            yield HEADER.pack(1, len(output)) + output
+        pieces = [(1, said)] if isinstance(said, bytes) else said
+
+        async def frames() -> AsyncIterator[bytes]:
+            for stream, piece in pieces:
+                if piece:
+                    yield HEADER.pack(stream, len(piece)) + piece
+
+        return frames()
 
 
 async def _no_dial() -> Any:
