@@ -40,12 +40,10 @@ class MemoryAnswer:
 
     async def chunk(self) -> bytes:
         """What comes next of the body; nothing at the end. Raises LostError if it is cut off."""
-        if not isinstance(self._body, bytes):
-            return await anext(self._body, b"")
         begin, self._at = self._at, self._at + CHUNK
-        if self._is_cut:
+        if self._is_cut and (begin or isinstance(self._body, bytes)):  # of a stream, the first piece has come
             raise LostError("the connection ended before the answer")
-        return self._body[begin : self._at]
+        return self._body[begin : self._at] if isinstance(self._body, bytes) else await anext(self._body, b"")
 
     async def read(self) -> bytes:
         """The whole body."""
