@@ -172,7 +172,7 @@ class MemoryClient(Client):
                     text = (f"{shown(moment)} {line}\n" if times else f"{line}\n").encode()
                     yield text if container.wish.get("Tty") else HEADER.pack(stream, len(text)) + text
             at = len(container.log)
-            if not follows or not container.running or container.id not in self.host.containers:
+            if not follows or not container.running or self.host.containers.get(container.id) is not container:
                 return
             await self.host.changed()
 
