@@ -39,7 +39,7 @@ class Clock:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "monotonic", lambda: monotonic() + self.ahead)
             patch.setattr(time, "time", lambda: now() + self.ahead)
-            patch.setattr(anyio.to_thread, "run_sync", _in_place)
+            patch.setattr(anyio.to_thread, "run_sync", in_place)
             yield
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -72,6 +72,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         return found
 
 
-async def _in_place(work: Callable[..., T], *args: Any, **_: Any) -> T:
+async def in_place(work: Callable[..., T], *args: Any, **_: Any) -> T:
+    """The result of work that is meant for a thread: as `anyio.to_thread.run_sync`."""
     await checkpoint()
     return work(*args)

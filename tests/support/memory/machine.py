@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.abc import TaskGroup
 
@@ -41,7 +43,7 @@ from devenv.lifecycle.signals import Ending
 from devenv.model.events import Event, Ready
 from devenv.preflight import host as host_facts
 from support.memory.client import MEMORY, MemoryEngine
-from support.memory.clock import Clock
+from support.memory.clock import Clock, in_place
 from support.memory.compose import ComposeHome, MemoryCompose
 from support.memory.faults import Crash, Faults
 from support.memory.host import BASE_IMAGE, MemoryHost
@@ -270,7 +272,8 @@ class Machine:
         command = Command(self)
         guard = of.guard
         if guard is not None and not guard.dismissed and not guard.dead:
-            await command.serve(lambda: guardian._finish(Run(guard.run.path), guard.endpoint))
+            with contextlib.redirect_stdout(io.StringIO()):  # its log
+                await command.serve(lambda: guardian._finish(Run(guard.run.path), guard.endpoint))
             guard.dismissed = True
         return command
 
@@ -316,6 +319,7 @@ class Machine:
             patch.setattr(host_facts, "machine", lambda _: {})
             patch.setattr(health, "QUIET", 0.0)
             patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
+            patch.setattr(anyio.to_thread, "run_sync", in_place)
             for call in ("fsync", "fdatasync"):  # a disk is slow, and no power is cut but this process's own
                 patch.setattr(os, call, lambda _: None, raising=False)
             self.clock.jumped = [self._advance]

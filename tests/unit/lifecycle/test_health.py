@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from devenv.config.load import Loaded, Selection
+from devenv.engine import api
 from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle import health
 from devenv.lifecycle.failures import Examiner
@@ -230,8 +231,10 @@ async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.Mo
     assert told.states == [("web", "started"), ("web", "exited")]
 
 
-async def test_an_end_of_the_engine_that_nobody_saw() -> None:
+async def test_an_end_of_the_engine_that_nobody_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two looks it went and came back: the stream of its events, which begins anew, tells of it."""
+    monkeypatch.setattr(health, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(api, "EVENTS_PAUSE", 0.0)
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
     async with anyio.create_task_group() as tasks:
