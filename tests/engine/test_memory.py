@@ -17,9 +17,10 @@ import pytest
 
 from devenv.engine.api import CallError, Engine
 from devenv.engine.compose import Compose, VerbError
+from devenv.errors import PortError
 from devenv.model.observed import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
 from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, Stranger, pack, pair, unpack
-from support.stack import unique_name
+from support.stack import free_port, unique_name
 from support.strangers import DockerVerbs, PlainVerbs, RealCompose, RealDocker
 
 pytestmark = pytest.mark.anyio
@@ -152,7 +153,8 @@ async def test_create_makes_all_and_starts_nothing(both: Pair) -> None:
 
     reported.clear()
     await both.compose(model).create(on_made=lambda kind, name: reported.append((kind, name)))
-    assert await containers(both) == found, "a second create changes nothing"
+    again = {name: (c.id, c.state) for name, c in (await containers(both)).items()}
+    assert again == {name: (c.id, c.state) for name, c in found.items()}, "a second create changes nothing"
     assert reported == []
 
 
@@ -215,6 +217,55 @@ async def test_a_changed_service_is_recreated_with_what_needs_it(both: Pair) -> 
     after = await containers(both)
     assert {name for name in after if after[name].id != before[name].id} == {"db-1", "web-1"}
     assert after["other-1"] == before["other-1"]
+
+
+async def test_what_recreates_a_container(both: Pair) -> None:
+    """As Compose 2.26 has it; newer ones leave out `depends_on`, `profiles` and `develop`."""
+    changes: dict[str, dict[str, Any]] = {
+        "needs": {"depends_on": {"other": {"condition": "service_started", "required": True}}},
+        "many": {"scale": 2},
+        "pulled": {"pull_policy": "never"},
+        "chosen": {"profiles": ["x"]},
+        "watched": {"develop": {"watch": []}},
+        "graceful": {"stop_grace_period": "1s"},
+        "labelled": {"labels": {"a": "b"}},
+        "other": {},
+    }
+    await both.compose(both.model(**{name: {} for name in changes})).create()
+    before = await containers(both)
+    await both.compose(both.model(**changes)).create()
+    after = await containers(both)
+    recreated = {name.removesuffix("-1") for name in before if before[name].id != after[name].id}
+    assert recreated == {"needs", "chosen", "watched", "graceful", "labelled"}
+
+
+async def test_a_fixed_name_and_a_health_check(both: Pair) -> None:
+    check = {"test": ["CMD", "true"], "interval": "0.1s"}
+    needs = {"db": {"condition": "service_healthy", "required": True}}
+    model = both.model(web={"depends_on": needs}, db={"container_name": both.name("fixed"), "healthcheck": check})
+    await both.compose(model).create()
+    assert {name: c.health for name, c in (await containers(both)).items()} == {"web-1": None, "fixed": None}
+    await both.compose(model).start()
+    found = await containers(both)
+    assert {name: (c.state, c.health) for name, c in found.items()} == {
+        "web-1": ("running", None),
+        "fixed": ("running", "healthy"),
+    }
+
+
+async def test_a_port_is_published_once(both: Pair) -> None:
+    number = free_port()
+    port = {"mode": "ingress", "host_ip": "127.0.0.1", "target": 80, "published": str(number), "protocol": "tcp"}
+    model = both.model(one={"ports": [port]}, two={"ports": [port]})
+    await both.compose(model).create()
+    await both.compose(model).start(["one"])
+    assert (await containers(both))["one-1"].ports == (("127.0.0.1", number, 80),)
+    assert (f"one of the project {both.project}", "127.0.0.1", number) in await both.engine.published()
+    with pytest.raises(PortError, match=f"host port {number}, which `two` publishes, is taken"):
+        await both.compose(model).start(["two"])
+    two = (await containers(both))["two-1"]
+    assert (two.state, two.ports) == ("created", ())
+    assert "port is already allocated" in two.error
 
 
 async def test_scale_keeps_low_numbers_and_counts_on(both: Pair) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.engine.api import Engine
+from devenv.engine.api import CallError, Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.engine.http import Body, Client, LostError
 from support.memory.faults import Fails, Fault, Faults
@@ -40,12 +40,10 @@ class MemoryAnswer:
 
     async def chunk(self) -> bytes:
         """What comes next of the body; nothing at the end. Raises LostError if it is cut off."""
-        if not isinstance(self._body, bytes):
-            return await anext(self._body, b"")
         begin, self._at = self._at, self._at + CHUNK
-        if self._is_cut:
+        if self._is_cut and (begin or isinstance(self._body, bytes)):  # of a stream, the first piece has come
             raise LostError("the connection ended before the answer")
-        return self._body[begin : self._at]
+        return self._body[begin : self._at] if isinstance(self._body, bytes) else await anext(self._body, b"")
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -90,6 +88,15 @@ class MemoryClient(Client):
         self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
     ) -> MemoryAnswer:
         """The answer, after whatever goes wrong at this request."""
+        status, said, is_cut = await self.answered(method, path, query, body, idle)
+        date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
+        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
+        return MemoryAnswer(status, date, content, is_cut=is_cut)
+
+    async def answered(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
+    ) -> tuple[int, Any, bool]:
+        """Status and body of the answer, and whether that is lost on its way."""
         request = f"devenv {method} {path}"
         fault = self.faults.next(request)
         await self.before(request, fault, idle)
@@ -104,9 +111,7 @@ class MemoryClient(Client):
             status, said = error.status, {"message": error.reason}
         if fault is Fault.KILLED_AFTER:
             raise self.faults.crash(request)
-        date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
-        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
-        return MemoryAnswer(status, date, content, is_cut=fault is Fault.LOST)
+        return status, said, fault is Fault.LOST
 
     async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
         """What goes wrong before the engine hears of the request."""
@@ -167,7 +172,7 @@ class MemoryClient(Client):
                     text = (f"{shown(moment)} {line}\n" if times else f"{line}\n").encode()
                     yield text if container.wish.get("Tty") else HEADER.pack(stream, len(text)) + text
             at = len(container.log)
-            if not follows or not container.running or container.id not in self.host.containers:
+            if not follows or not container.running or self.host.containers.get(container.id) is not container:
                 return
             await self.host.changed()
 
@@ -178,12 +183,18 @@ class MemoryClient(Client):
         self._executions[key] = (container, wish, 0)
         return key
 
-    async def _executed(self, key: str) -> AsyncIterator[bytes]:
+    def _executed(self, key: str) -> AsyncIterator[bytes]:
         container, wish, _ = self._executions[key]
-        code, output = self.host.execution(container, wish["Cmd"], wish)
+        code, said = self.host.execution(container, wish["Cmd"], wish)
         self._executions[key] = (container, wish, code)
-        if output:
-            yield HEADER.pack(1, len(output)) + output
+        pieces = [(1, said)] if isinstance(said, bytes) else said
+
+        async def frames() -> AsyncIterator[bytes]:
+            for stream, piece in pieces:
+                if piece:
+                    yield HEADER.pack(stream, len(piece)) + piece
+
+        return frames()
 
 
 async def _no_dial() -> Any:
@@ -199,6 +210,19 @@ class MemoryEngine(Engine):
         self.client = MemoryClient(host, self.faults)
         super().__init__(self.client, endpoint)
         self._version, self.platform, self.kernel = "/v1.45", "linux/amd64", "memory"
+
+    async def ask(
+        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
+    ) -> T:
+        """As `Engine.ask`; neither HTTP nor JSON is between, which is most of the time in memory."""
+        idle = options.get("total") or self.idle + options.get("extra", 0.0)
+        with self._told(what):
+            status, said, is_cut = await self.client.answered("GET", path, query or {}, b"", idle)
+            if is_cut:
+                raise LostError("the connection ended before the answer")
+            if status >= 300:
+                raise CallError(status, said["message"], what)
+            return read(said)
 
     @classmethod
     @contextlib.asynccontextmanager

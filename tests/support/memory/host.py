@@ -109,7 +109,8 @@ class Container:
 
 
 Program = Callable[["MemoryHost", Container], None]
-Execution = Callable[[Container, Sequence[str], Mapping[str, Any]], tuple[int, bytes]]
+Output = bytes | Sequence[tuple[int, bytes]]  # of standard output, or of streams (1, 2)
+Execution = Callable[[Container, Sequence[str], Mapping[str, Any]], tuple[int, Output]]
 
 
 def default_program(host: MemoryHost, container: Container) -> None:
@@ -125,7 +126,7 @@ def default_program(host: MemoryHost, container: Container) -> None:
         verbs.set_health(host, container, "healthy")
 
 
-def default_execution(_: Container, argv: Sequence[str], options: Mapping[str, Any]) -> tuple[int, bytes]:
+def default_execution(_: Container, argv: Sequence[str], options: Mapping[str, Any]) -> tuple[int, Output]:
     """A command succeeds and prints nothing; there is no shell to be talked to."""
     return (127, b"") if options.get("AttachStdin") else (0, b"")
 

@@ -26,7 +26,7 @@ VOLUME = "com.docker.compose.volume"
 NETWORK = "com.docker.compose.network"
 SLUG = "com.docker.compose.slug"
 
-_UNHASHED = ("build", "pull_policy", "scale", "profiles", "deploy")
+_UNHASHED = ("build", "pull_policy", "scale", "deploy")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
 
 

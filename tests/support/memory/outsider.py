@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from support.memory.compose import Child, build
 from support.memory.host import MemoryHost
 from support.memory.model import Model
 from support.memory.program import Program, Steps
+from support.memory.refusal import Refused
 
 
 class ComposeError(AssertionError):
@@ -85,6 +87,15 @@ class PlainCompose:
             raise ComposeError("\n".join(self.said))
 
 
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except Refused as error:
+        if error.status != 404:
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class Stranger:
     """`docker` without devenv. Raises Refused as the engine does."""
@@ -133,8 +144,9 @@ class Stranger:
         verbs.stop(self.host, self.host.container(name))
 
     def remove(self, name: str, *, force: bool = True, volumes: bool = False) -> None:
-        """`docker rm -f`, with `volumes` `-v`."""
-        verbs.remove(self.host, self.host.container(name), force=force, volumes=volumes)
+        """`docker rm -f`, which takes a container that is gone for removed; with `volumes` `-v`."""
+        with contextlib.nullcontext() if not force else _gone_is_fine():
+            verbs.remove(self.host, self.host.container(name), force=force, volumes=volumes)
 
     def rename(self, name: str, new: str) -> None:
         """`docker rename`."""

@@ -120,11 +120,7 @@ class Program:
         def differs(one: Container) -> bool:
             return forced or one.labels.get(names.HASH) != service.hash or one.labels.get(names.IMAGE) != image
 
-        # As Compose 2.26: those that differ come first, which is the wrong way round, and of equals the newest.
-        there = sorted(
-            self.containers(service.name),
-            key=lambda c: (0, 0, c.created) if differs(c) else (1, _number(c), -c.created),
-        )
+        there = _sorted(self.containers(service.name), differs)
         recreated = False
         for one in there[service.scale :]:
             yield from self._end(one)
@@ -218,10 +214,9 @@ class Program:
         for name, how in service.depends_on.items():
             if name in self.model.services:
                 yield from self._await(name, str(how.get("condition") or "service_started"))
-        found = self.containers(service.name)
-        if not found:
+        if not self.containers():
             raise Failed(f'service "{service.name}" has no container to start')
-        for one in sorted(found, key=_number):
+        for one in sorted(self.containers(service.name), key=_number):
             if one.state != "running":
                 yield from self._begin(one)
 
@@ -314,6 +309,21 @@ class Program:
         else:
             self.say(f" {what}  Removed")
         yield from ()
+
+
+def _sorted(found: Iterable[Container], differs: Callable[[Container], bool]) -> list[Container]:
+    """As Compose 2.26 sorts what it keeps the first ones of: those that differ first, which is the wrong way round.
+
+    Its comparison is no order, so the steps of its sort count: insertion, from a list that has the newest first.
+    """
+    there = sorted(found, key=lambda c: -c.created)
+    for end in range(1, len(there)):
+        for at in range(end, 0, -1):
+            one, other = there[at], there[at - 1]
+            if not (differs(one) or (not differs(other) and _number(one) < _number(other))):
+                break
+            there[at - 1], there[at] = one, other
+    return there
 
 
 def _number(one: Container) -> int:

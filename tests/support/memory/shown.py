@@ -34,7 +34,7 @@ def container(host: MemoryHost, one: Container) -> dict[str, Any]:
         "Entrypoint": wish.get("Entrypoint"),
         "Image": wish.get("Image", ""),
         "Volumes": wish.get("Volumes"),
-        "Labels": one.labels,
+        "Labels": dict(one.labels),
     }
     if wish.get("StopTimeout") is not None:
         config["StopTimeout"] = wish["StopTimeout"]
@@ -71,7 +71,7 @@ def listed(host: MemoryHost, one: Container) -> dict[str, Any]:
         "Command": " ".join(one.command),
         "Created": one.created // 10**9,
         "Ports": ports,
-        "Labels": one.labels,
+        "Labels": dict(one.labels),
         "State": one.state,
         "Mounts": [_mount(host, m) for m in one.mounts],
     }
@@ -104,7 +104,7 @@ def network(host: MemoryHost, one: Network) -> dict[str, Any]:
         "Created": shown(one.created),
         "Scope": "local",
         "Driver": "bridge",
-        "Labels": one.labels,
+        "Labels": dict(one.labels),
         "Containers": {c.id: {"Name": c.name} for c in host.connected(one.name)},
     }
 
@@ -114,7 +114,7 @@ def volume(host: MemoryHost, one: Volume) -> dict[str, Any]:
     return {
         "CreatedAt": shown(one.created * 10**9),
         "Driver": one.driver,
-        "Labels": one.labels,
+        "Labels": None if one.labels is None else dict(one.labels),
         "Mountpoint": f"{host.root}/volumes/{one.name}/_data",
         "Name": one.name,
         "Options": one.options,
@@ -128,7 +128,7 @@ def image(one: Image) -> dict[str, Any]:
         "Id": one.id,
         "RepoTags": sorted(one.tags),
         "RepoDigests": [],
-        "Labels": one.labels,
+        "Labels": dict(one.labels),
         "Created": shown(0),
         "Architecture": "amd64",
         "Os": "linux",
@@ -139,7 +139,7 @@ def image(one: Image) -> dict[str, Any]:
             "Env": one.environment,
             "Cmd": one.command,
             "Volumes": {path: {} for path in one.volumes} or None,
-            "Labels": one.labels,
+            "Labels": dict(one.labels),
             "Healthcheck": one.healthcheck,
         },
     }

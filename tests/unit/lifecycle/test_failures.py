@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fake speaks the words of what it stands for
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.order import Phase, Standing
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Project, Service
+from support.engine import MemoryEngine, MemoryHost
+from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
@@ -44,29 +44,28 @@ MODEL = {
 NO_PROGRAM = 'exec: "nope": executable file not found in $PATH'
 
 
-class FakeEngine:
-    """An engine of one platform, whose containers have one log and one check."""
+@pytest.fixture
+def host() -> MemoryHost:
+    """Containers of `web` and `api` with one log and one health check."""
+    made = MemoryHost()
+    for service in ("web", "api"):
+        printed(made, service, *(f"line {number}" for number in range(30)))
+    return made
 
-    platform = "linux/amd64"
-    lines = tuple(f"line {number}" for number in range(30))
 
-    async def image_platform(self, _image: str) -> str:
-        return self.platform
-
-    async def health_output(self, _container: str) -> str:
-        return "\r\n".join(f"check {number}" for number in range(9))
-
-    async def logs(self, _container: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
-        for line in self.lines:
-            yield "stdout", line
+def printed(host: MemoryHost, service: str, *lines: str) -> None:
+    """The service's container has printed these lines, and its check has failed."""
+    check = "\r\n".join(f"check {number}" for number in range(9))
+    failed = [{"ExitCode": 1, "Output": check}]
+    placed(host, service, lines=lines, id=f"id-{service}", health="unhealthy", health_log=failed)
 
 
 @pytest.fixture
-def examiner(tmp_path: Path) -> Examiner:
+def examiner(tmp_path: Path, host: MemoryHost) -> Examiner:
     """Of the project above."""
     (tmp_path / "compose.yml").write_text(FILE)
     project = Project("p", str(tmp_path), (), (Service("web"), Service("api")))
-    return Examiner(FakeEngine(), Loaded(project, MODEL), Selection(str(tmp_path)))  # type: ignore[arg-type]
+    return Examiner(MemoryEngine(host), Loaded(project, MODEL), Selection(str(tmp_path)))
 
 
 def container(service: str, state: str = "created", **more: Any) -> Container:
@@ -155,10 +154,10 @@ async def test_a_sick_service(examiner: Examiner) -> None:
     assert error.hint == "If it only begins slowly, raise `healthcheck.start_period` of web."
 
 
-async def test_the_line_that_says_why_is_shown(examiner: Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_line_that_says_why_is_shown(examiner: Examiner, host: MemoryHost) -> None:
     """A long trace after it does not hide it."""
     trace = (f"  at {number}" for number in range(14))
-    monkeypatch.setattr(FakeEngine, "lines", ("first", "Error: Cannot find module 'x'", *trace, "", "Node.js"))
+    printed(host, "web", "first", "Error: Cannot find module 'x'", *trace, "", "Node.js")
     error = await examiner.failed(Standing("web", Phase.EXITED, "exit code 1"), [container("web", "exited")])
     lines = error.message.splitlines()
     assert lines[1:4] == ["  Error: Cannot find module 'x'", "  ...", "    at 4"]

@@ -1,23 +1,24 @@
-"""Hooks run on the host for real, and in services of an engine that is made up."""
+"""Hooks run on the host for real, and in services of an engine in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
 
-from devenv.engine.api import Engine
+from devenv.engine.process import OnOutput
 from devenv.errors import DevenvError
 from devenv.lifecycle import hooks as room
 from devenv.lifecycle.consent import require_trust
 from devenv.lifecycle.hooks import Hooks
 from devenv.model.events import Event, HookLine, Notice, Problem, Step
-from devenv.model.observed import Container, Scene
 from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
+from support.engine import MemoryEngine, MemoryHost
+from support.memory.played import placed
 
 # ruff: noqa: D102 - the fake's methods are the engine's, and the rig is small
 pytestmark = pytest.mark.anyio
@@ -26,23 +27,23 @@ UP, HEALTHY, DOWN = Moment.BEFORE_UP, Moment.AFTER_HEALTHY, Moment.BEFORE_DOWN
 MEND = "Mend it, or take it out of `x-devenv.hooks.before_up`."
 
 
-@dataclass
-class FakeEngine:
-    """Two containers of `db`, the first of them ended, and an answer to each command."""
+class Recorder(MemoryEngine):
+    """Three containers of `db`, the first of them ended, and what commands were asked for; each prints one line."""
 
-    code: int = 0
-    asked: list[tuple[str, Sequence[str], dict[str, Any]]] = field(default_factory=list)
-
-    async def scene(self, _project: str) -> Scene:
-        states = {"db-1": "exited", "db-2": "running", "db-3": "running"}
-        return Scene(tuple(Container(f"id-{n}", n, "db", state, ours=True) for n, state in states.items()))
+    def __init__(self) -> None:
+        host = MemoryHost()
+        super().__init__(host)
+        for number, state in enumerate(("exited", "running", "running"), 1):
+            placed(host, "db", state, number=number)
+        self.code = 0
+        self.asked: list[tuple[str, Sequence[str], dict[str, Any]]] = []
+        host.execution = lambda _, __, ___: (self.code, [(2, b"inside\n")])
 
     async def execute(
-        self, container: str, argv: Sequence[str], *, on_line: Callable[[str, str], object], **more: Any
+        self, container_id: str, argv: Sequence[str], *, on_line: OnOutput = lambda _, __: None, **more: Any
     ) -> tuple[int, str]:
-        self.asked.append((container, argv, more))
-        on_line("inside", "stderr")
-        return self.code, "inside\n"
+        self.asked.append((container_id, argv, dict(more)))
+        return await super().execute(container_id, argv, on_line=on_line, **more)
 
 
 @dataclass
@@ -50,12 +51,12 @@ class Rig:
     """Hooks in a folder of their own, and what was told of them."""
 
     folder: Path
-    engine: FakeEngine = field(default_factory=FakeEngine)
+    engine: Recorder = field(default_factory=Recorder)
     events: list[Event] = field(default_factory=list)
 
     def hooks(self, *hooks: ProjectHook, names: Sequence[str] = ("db", "web")) -> Hooks:
         project = Project("p", str(self.folder), (), (), hooks=hooks)
-        return Hooks(cast("Engine", self.engine), project, names, self.events.append)
+        return Hooks(self.engine, project, names, self.events.append)
 
     def lines(self) -> list[str]:
         return [event.line for event in self.events if isinstance(event, HookLine)]

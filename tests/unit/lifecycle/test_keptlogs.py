@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fake speaks the words of what it stands for
+import datetime as dt
 import os
 import shutil
 import stat
@@ -15,28 +15,34 @@ import anyio
 import pytest
 
 from devenv.engine.endpoint import Endpoint
-from devenv.errors import EngineError
 from devenv.lifecycle import keptlogs
 from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.rundir import Run
 from devenv.model.observed import Container
+from support.engine import Fault, MemoryEngine, MemoryHost
+from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
 
-class Engine:
-    """Has the same log of every container."""
+PRINTED = int(dt.datetime(2026, 11, 29, 9, 40, tzinfo=dt.UTC).timestamp())
 
-    def __init__(self, lines: Iterable[str] = ("one",), error: Exception | None = None) -> None:
-        self.lines, self.error = lines, error
-        self.asked: dict[str, Any] = {}
 
-    async def logs(self, _container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
-        self.asked = options
-        for number, text in enumerate(self.lines):
-            yield ("stderr", "stdout")[number % 2], f"2026-11-29T09:40:{number % 60:02}Z {text}"
-        if self.error is not None:
-            raise self.error
+class Printed(MemoryEngine):
+    """Has the same log of every container, and notes what was asked for."""
+
+    def __init__(self, lines: Iterable[str] = ("one",)) -> None:
+        super().__init__(MemoryHost())
+        self.lines = lines
+        self.options: dict[str, Any] = {}
+
+    async def logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
+        """As the engine tells them."""
+        self.options = options
+        log = [(2 - n % 2, (PRINTED + n % 60) * 10**9, text) for n, text in enumerate(self.lines)]
+        placed(self.host, container.service, container.state, id=container.id).log = log
+        async for line in super().logs(container, **options):
+            yield line
 
 
 def container(name: str, service: str | None = None, state: str = "exited") -> Container:
@@ -48,7 +54,7 @@ async def kept(folder: Path, *names: str, lines: Iterable[str] = ("one",), began
     """The logs of those containers kept."""
     logs = KeptLogs(str(folder))
     for name in names:
-        await logs.keep(Engine(lines), container(name), began)  # type: ignore[arg-type]
+        await logs.keep(Printed(lines), container(name), began)
     return logs
 
 
@@ -59,7 +65,7 @@ def texts(logs: KeptLogs, began: float | None = None) -> dict[str, list[str]]:
 
 async def test_what_was_kept_is_read_back(tmp_path: Path) -> None:
     """Every line with time and stream, whatever is in it and whatever the service is called; for the user alone."""
-    lines = ["", " a  b ", "\x1b[31mred\r", "ü\\xff", "last"]
+    lines = ["", " a  b ", "\x1b[31mre\rd", "ü\\xff", "last"]
     logs = await kept(tmp_path, "..", "we.b_-1", lines=lines)
     assert texts(logs) == {"..": lines, "we.b_-1": lines}
     (first, _), when = logs.pieces(5.0)
@@ -86,11 +92,11 @@ async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
 async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
     """What never started, what is no service's, what printed nothing, and where the disk refuses."""
     logs = KeptLogs(str(tmp_path))
-    engine: Any = Engine()
+    engine = Printed()
     await logs.keep(engine, container("a", state="created"), 1.0)
     await logs.keep(engine, container("b", service=""), 1.0)
     await logs.keep(engine, container("c" * 300), 1.0)
-    await logs.keep(Engine(()), container("d"), 1.0)  # type: ignore[arg-type]
+    await logs.keep(Printed(()), container("d"), 1.0)
     assert texts(logs) == {}
     assert KeptLogs(str(tmp_path / "none")).pieces(None) == ([], 0.0)
 
@@ -98,22 +104,25 @@ async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
 async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
     """The way down goes on without the rest."""
     logs = KeptLogs(str(tmp_path))
-    await logs.keep(Engine(error=EngineError("gone")), container("a"), 1.0)  # type: ignore[arg-type]
+    engine = Printed(["one", "two"])
+    engine.faults.on("/logs", Fault.LOST)
+    await logs.keep(engine, container("a"), 1.0)
     assert texts(logs) == {"a": ["one"]}
 
 
 async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the way down goes on."""
 
-    class Slow(Engine):
-        async def logs(self, _container: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
-            yield "stdout", "2026-11-29T09:40:05Z first"
+    class Slow(Printed):
+        async def logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
+            async for line in super().logs(container, **options):
+                yield line
             await anyio.sleep(60)
 
     monkeypatch.setattr(keptlogs, "PATIENCE", 0.05)
     logs = KeptLogs(str(tmp_path))
     with anyio.fail_after(20):
-        await logs.keep(Slow(), container("a"), 1.0)  # type: ignore[arg-type]
+        await logs.keep(Slow(["first"]), container("a"), 1.0)
     assert texts(logs) == {"a": ["first"]}
 
 
@@ -124,9 +133,9 @@ async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.Mo
     logs = await kept(tmp_path, "web", lines=[f"{number}{'x' * 1000}" for number in range(9)])
     assert [text[0] for text in texts(logs)["web"]] == ["7", "8"]
     assert max(map(len, texts(logs)["web"])) < 70
-    engine: Any = Engine()
+    engine = Printed()
     await logs.keep(engine, container("web"), 5.0)
-    assert engine.asked == {"tail": str(keptlogs.LINES), "follow": False, "timed": True}
+    assert engine.options == {"tail": str(keptlogs.LINES), "follow": False, "timed": True}
 
 
 @pytest.mark.parametrize(("limit", "left"), [("PER_SERVICE", ["id-2", "id-3", "id-x"]), ("IN_ALL", ["id-3", "id-x"])])
@@ -138,7 +147,7 @@ async def test_the_oldest_go_first(
     logs = KeptLogs(str(tmp_path))
     for number, name in enumerate(["1", "2", "3", "x"]):
         service = "x" if name == "x" else "web"
-        await logs.keep(Engine(["a"]), container(name, service), 1.0)  # type: ignore[arg-type]
+        await logs.keep(Printed(["a"]), container(name, service), 1.0)
         for piece in logs.pieces(1.0)[0]:
             if piece.container_id == f"id-{name}":
                 os.utime(piece.path, (number, number))

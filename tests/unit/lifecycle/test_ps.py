@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fake speaks the words of what it stands for
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import pytest
 
+from devenv.concurrent import first
 from devenv.config.load import Selection
 from devenv.engine import quick
 from devenv.engine.api import Engine
@@ -21,6 +21,8 @@ from devenv.lifecycle.ps import age, ps
 from devenv.lifecycle.pswatch import watching
 from devenv.model.observed import Container
 from devenv.model.standing import Stands
+from support.engine import Fault, MemoryEngine, MemoryHost
+from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
@@ -28,51 +30,43 @@ NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
 WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2026-11-29T11:59:30.123Z")
 
 
-class FakeEngine:
-    """Tells of these actions, one after the other, one a look, and ends; or at the look when it `dies`."""
-
-    def __init__(self, actions: Sequence[str] = (), dies: int = 0) -> None:
-        self.actions, self.dies, self.looks = actions, dies, 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-    async def containers(self, _project: str) -> tuple[Container, ...]:
-        self.looks += 1
-        if self.looks == self.dies:
-            raise EngineError("over")
-        return (WEB,)
-
-    async def clock(self) -> dt.datetime:
-        return NOW
-
-    async def events(self, _project: str) -> AsyncIterator[dict[str, Any]]:
-        for action in self.actions:
-            looks = self.looks
-            yield {"Action": action} if action else {}
-            with anyio.move_on_after(0.2):
-                while self.looks == looks:  # noqa: ASYNC110 - the world tells no event
-                    await anyio.sleep(0.01)
-        if self.actions:
-            raise EngineError("over")
-        await anyio.sleep(60)
+@pytest.fixture
+def host() -> MemoryHost:
+    """A container of `web` that has run for half a minute."""
+    made = MemoryHost(now=int(NOW.timestamp() * 1e9))
+    placed(made, "web", started=int((NOW.timestamp() - 30) * 1e9))
+    return made
 
 
 @pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is shown of a project of `web`, `db` and, by its profile, `tool`, until nothing more comes."""
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> Any:
+    """What is shown of a project of `web`, `db` and, by its profile, `tool`, while these actions happen."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
     monkeypatch.setattr(pswatch, "TOGETHER", 0.0)
 
-    async def run(engine: FakeEngine, *services: str, watch: bool = False, seconds: float = 20) -> list[Stands]:
-        monkeypatch.setattr(Engine, "connect", lambda: engine)
-        found: list[Stands] = []
-        over = pytest.raises(EngineError, match="over") if engine.actions or engine.dies else contextlib.nullcontext()
-        with over, anyio.move_on_after(seconds):
-            await watching(Selection(str(tmp_path), project_name="p"), services, found.append, watch=watch)
+    async def run(
+        *services: str,
+        actions: Sequence[str] = (),
+        watch: bool = False,
+        seconds: float = 0.2,
+        looks: int = 1000,
+        found: list[Stands] | None = None,
+    ) -> list[Stands]:
+        engine = MemoryEngine(host)
+        engine.faults.on("GET containers/json", Fault.REFUSED, after=looks)
+        monkeypatch.setattr(Engine, "connect", lambda: contextlib.nullcontext(engine))
+        found = [] if found is None else found
+        selection = Selection(str(tmp_path), project_name="p")
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: watching(selection, services, found.append, watch=watch))
+                for action in actions:
+                    await anyio.sleep(seconds)
+                    host.tell_of(host.container("id-web-1"), action)
+                await anyio.sleep(seconds)
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first(group) from None
         return found
 
     return run
@@ -80,28 +74,37 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def test_it_is_shown_once(shown: Any) -> None:
     """Services that are on, and those that are named; ages are by the engine's clock."""
-    (found,) = await shown(FakeEngine())
+    (found,) = await shown()
     assert [(one.service, one.state, one.age) for one in found.services] == [
         ("web", "running", 30),
         ("db", "absent", None),
     ]
-    (found,) = await shown(FakeEngine(), "tool", "web")
+    (found,) = await shown("tool", "web")
     assert [one.service for one in found.services] == ["web", "tool"]
     with pytest.raises(UsageError, match="there is no service `wbe`"):
-        await shown(FakeEngine(), "wbe")
+        await shown("wbe")
 
 
 async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
     """At the start of the stream, and at what changes a state; what a health check runs is nothing."""
-    engine = FakeEngine(["", "die", "exec_create: /check", "exec_die", "health_status: healthy", "top"])
-    assert len(await shown(engine, watch=True)) == 4
+    actions = ["die", "exec_create: /check", "exec_die", "health_status: healthy", "top"]
+    assert len(await shown(actions=actions, watch=True)) == 4
 
 
 async def test_nothing_happens_while_nothing_changes(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """But after a while ages are others."""
-    assert len(await shown(FakeEngine(), watch=True, seconds=0.5)) == 1
+    assert len(await shown(watch=True, seconds=0.5)) == 2, "once at first, and once the stream begins"
     monkeypatch.setattr(pswatch, "LOOK_AGAIN", 0.05)
-    assert len(await shown(FakeEngine(dies=4), watch=True)) == 3
+    assert len(await shown(watch=True, seconds=0.5)) > 3
+
+
+async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then, what was there has been shown."""
+    monkeypatch.setattr(pswatch, "LOOK_AGAIN", 0.05)
+    found: list[Stands] = []
+    with pytest.raises(EngineError, match="cannot reach the Docker engine"):
+        await shown(watch=True, seconds=20, looks=3, found=found)
+    assert len(found) == 3
 
 
 async def test_what_can_be_asked_at_once_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

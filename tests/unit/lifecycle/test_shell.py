@@ -1,57 +1,46 @@
-"""Into which container `devenv shell` goes, and with what, against an engine that is played."""
+"""Into which container `devenv shell` goes, and with what, against an engine in memory."""
 
 from __future__ import annotations
 
-# ruff: noqa: D102 - the fake speaks the words of what it stands for
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from devenv.config.load import Selection
-from devenv.engine.api import CallError, Engine
+from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError, UsageError
 from devenv.lifecycle.shell import answer, shell
-from devenv.model.observed import Container
+from support.engine import Container, MemoryEngine, MemoryHost, Refused
+from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
+Placed = tuple[str, str, int]  # service, state, number
 LOCAL = ["docker", "--host", "unix:///e"]
 
 
-class FakeEngine:
+def engine_with(*services: Placed, programs: str = "sh", best: str = "/bin/sh") -> MemoryEngine:
     """Containers that have some programs; others cannot be run, which is said in either way that engines have."""
+    host = MemoryHost()
+    for service, state, number in services:
+        placed(host, service, state, number=number)
 
-    def __init__(self, *containers: Container, programs: str = "sh", best: str = "/bin/sh") -> None:
-        self.found, self.programs, self.best = containers, programs.split(), best
-        self.endpoint = Endpoint("unix:///e")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-    async def containers(self, project: str) -> tuple[Container, ...]:
-        assert project == "p"
-        return self.found
-
-    async def execute(self, _id: str, argv: Sequence[str], **_: Any) -> tuple[int, str]:
-        if argv[0] in self.programs:
-            return 0, f"{self.best}\n"
+    def execution(_: Container, argv: Sequence[str], __: object) -> tuple[int, bytes]:
+        if argv[0] in programs.split():
+            return 0, f"{best}\n".encode()
         if argv[0] == "sh":
-            raise CallError(400, "executable file not found", "running")
-        return 127, "not found"
+            raise Refused(400, "executable file not found")
+        return 127, b"not found"
+
+    host.execution = execution
+    return MemoryEngine(host, Endpoint("unix:///e"))
 
 
-def container(service: str, state: str = "running", number: int = 1) -> Container:
-    """One of that service."""
-    return Container(f"id-{service}-{number}", f"p-{service}-{number}", service, state, ours=False)
-
-
-WEB, DB = container("web"), container("db")
+WEB, DB = ("web", "running", 1), ("db", "running", 1)
 
 
 @pytest.fixture
@@ -59,8 +48,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is run in a project of `web`, `db` and, by its profile, `tool`."""
     (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
 
-    async def run(engine: FakeEngine, service: str | None, *command: str, ask: Any = None, tty: bool = True) -> Any:
-        monkeypatch.setattr(Engine, "connect", lambda: engine)
+    async def run(engine: MemoryEngine, service: str | None, *command: str, ask: Any = None, tty: bool = True) -> Any:
+        monkeypatch.setattr(Engine, "connect", lambda: contextlib.nullcontext(engine))
         return await shell(Selection(str(tmp_path), project_name="p"), service, command, ask, tty=tty)
 
     return run
@@ -78,13 +67,13 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 )
 async def test_the_best_shell_is_taken(go: Any, programs: str, best: str, shell_: str) -> None:
     """What the container itself says it has, or else what could say it."""
-    engine = FakeEngine(WEB, programs=programs, best=best)
+    engine = engine_with(WEB, programs=programs, best=best)
     assert await go(engine, "web") == [*LOCAL, "exec", "-it", "id-web-1", shell_]
 
 
 async def test_an_image_without_a_shell_is_an_error_but_runs_programs(go: Any) -> None:
     """The hint says how."""
-    engine = FakeEngine(WEB, programs="")
+    engine = engine_with(WEB, programs="")
     with pytest.raises(DevenvError, match="the image of `web` has no shell") as raised:
         await go(engine, "web")
     assert (raised.value.hint or "").startswith("devenv shell web -- ")
@@ -102,22 +91,22 @@ async def test_an_image_without_a_shell_is_an_error_but_runs_programs(go: Any) -
 )
 async def test_a_command_is_run_as_it_is(go: Any, command: tuple[str, ...], words: list[str]) -> None:
     """Only one text of several words is the shell's."""
-    assert (await go(FakeEngine(WEB), "web", *command))[6:] == words
+    assert (await go(engine_with(WEB), "web", *command))[6:] == words
 
 
 async def test_the_only_service_that_runs_is_meant(go: Any) -> None:
     """Of its containers the first; what has ended does not count."""
-    engine = FakeEngine(container("db", "exited"), WEB, container("web", number=2))
+    engine = engine_with(("db", "exited", 1), WEB, ("web", "running", 2))
     assert (await go(engine, None))[5] == "id-web-1"
     with pytest.raises(DevenvError, match="nothing of this project runs"):
-        await go(FakeEngine(container("db", "exited")), None)
+        await go(engine_with(("db", "exited", 1)), None)
 
 
 async def test_of_several_somebody_has_to_choose(go: Any) -> None:
     """Who can be asked is asked, and nobody else."""
-    assert (await go(FakeEngine(WEB, DB), None, ask=lambda names: names[0]))[5] == "id-db-1"
+    assert (await go(engine_with(WEB, DB), None, ask=lambda names: names[0]))[5] == "id-db-1"
     with pytest.raises(UsageError, match="several services run: db, web") as raised:
-        await go(FakeEngine(WEB, DB), None)
+        await go(engine_with(WEB, DB), None)
     assert raised.value.hint == "devenv shell db"
 
 
@@ -132,7 +121,7 @@ async def test_of_several_somebody_has_to_choose(go: Any) -> None:
 async def test_what_does_not_run_is_said(go: Any, service: str, said: str, hint: str) -> None:
     """With what to do about it."""
     with pytest.raises(DevenvError) as raised:
-        await go(FakeEngine(WEB, container("db", "exited")), service)
+        await go(engine_with(WEB, ("db", "exited", 1)), service)
     assert (raised.value.message, raised.value.hint) == (said, hint)
 
 

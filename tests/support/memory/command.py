@@ -1,0 +1,159 @@
+"""A command of devenv on a machine in memory, and the project that it is about."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from devenv.concurrent import first
+from devenv.config.load import Loaded, Selection
+from devenv.config.parse import parse
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import DevenvError
+from devenv.lifecycle.rundir import Run
+from devenv.lifecycle.signals import Ending
+from devenv.model.events import Event, Ready
+from support.memory.compose import ComposeHome
+from support.memory.faults import Crash, Faults
+from support.memory.host import BASE_IMAGE, MemoryHost
+
+if TYPE_CHECKING:
+    from support.memory.machine import Machine
+
+CURRENT: ContextVar[Command] = ContextVar("current command")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A project: its folder, its name, and its resolved model."""
+
+    folder: Path
+    name: str
+    model: Mapping[str, Any]
+
+    def loaded(self, selection: Selection) -> Loaded:
+        """What `load` would read."""
+        model = {"name": selection.project_name or self.name, **copy.deepcopy(dict(self.model))}
+        file = str(self.folder / "compose.yml")
+        return Loaded(parse(model, directory=str(self.folder), files=(file,)), model)
+
+
+def model(name: str, **services: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved model with these services, which are idle unless they say otherwise, and their named volumes."""
+    idle = {"image": BASE_IMAGE, "command": ["sleep", "inf"], "networks": {"default": None}}
+    full = {key: {**idle, **more} for key, more in services.items()}
+    mounts = [one for service in full.values() for one in service.get("volumes") or ()]
+    keys = {one["source"] for one in mounts if one.get("type") == "volume" and one.get("source")}
+    return {
+        "name": name,
+        "services": full,
+        "networks": {"default": {"name": f"{name}_default"}},
+        "volumes": {key: {"name": f"{name}_{key}"} for key in sorted(keys)},
+    }
+
+
+def mounted(key: str, target: str = "/data") -> dict[str, Any]:
+    """An entry of a service's `volumes`."""
+    return {"type": "volume", "source": key, "target": target, "volume": {}}
+
+
+@dataclass
+class Guard:
+    """The guardian of a run: `dismissed` if the run ended by itself; `dead` if it was killed, too."""
+
+    endpoint: Endpoint
+    run: Run
+    dismissed: bool = False
+    dead: bool = False
+
+    def wait_ready(self) -> bool:
+        """It stands by at once."""
+        return True
+
+    def dismiss(self) -> None:
+        """The run has ended by itself."""
+        if not CURRENT.get().faults.is_dead:
+            self.dismissed = True
+
+
+@dataclass
+class Command:
+    """One command of devenv: its faults, its guardian, its children, what it told and how it ended."""
+
+    machine: Machine
+    faults: Faults = field(default_factory=Faults)
+    events: list[Event] = field(default_factory=list)
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    ending: Ending = field(default_factory=lambda: Ending(clock=count().__next__))  # signals are a second apart
+    guard: Guard | None = None
+    homes: dict[int, ComposeHome] = field(default_factory=dict)
+    code: int | None = None
+    error: BaseException | None = None
+
+    def emit(self, event: Event) -> None:
+        """Heard by whoever types the command."""
+        if not self.faults.is_dead:
+            self.events.append(event)
+            if isinstance(event, Ready):
+                self.ready.set()
+
+    def told(self) -> str:
+        """Every event, a line each."""
+        return "\n".join(map(str, self.events))
+
+    def go_on(self, requests: int | None = None) -> None:
+        """Its verbs of Compose that it did not see the end of make so many more requests each, or all."""
+        for home in self.homes.values():
+            home.left = [child for child in home.left if not child.go_on(requests)]
+
+    def home(self, host: MemoryHost) -> ComposeHome:
+        """What its verbs of Compose run on."""
+        return self.homes.setdefault(id(host), ComposeHome(host, self.faults))
+
+    def interrupt(self, sign: signal.Signals = signal.SIGINT) -> None:
+        """A signal: the first one ends it, the second hurries."""
+        if not self.ending.hurry.is_set():  # a third would end this process
+            self.ending.receive(sign)
+
+    async def killed(self) -> None:
+        """`kill -9` now, wherever it is, seen from outside; returns once nothing of it runs."""
+        self.faults.crash("kill -9")
+        self._scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self.over.wait()
+
+    async def serve(self, work: Callable[[], Awaitable[int]]) -> None:
+        """The work to its end, however that comes."""
+        self.faults.at_crash.append(self.machine.freeze)
+        CURRENT.set(self)
+        self.machine.commands.append(self)
+        os.environ["XDG_STATE_HOME"] = str(self.machine.state.parent)
+        self._scope = anyio.CancelScope()
+        try:
+            with self._scope:
+                self.code = await work()
+        except BaseException as caught:
+            self.error = first(caught)
+            if not isinstance(self.error, (DevenvError, Crash)):
+                raise
+        finally:
+            if self.faults.is_dead:
+                self.machine.thaw()
+            self.over.set()
+            self.ready.set()
+
+
+def shown(command: Command) -> str:
+    """How a command ended, for the message of an assertion."""
+    return json.dumps({"code": command.code, "error": repr(command.error), "told": command.told()}, indent=1)
