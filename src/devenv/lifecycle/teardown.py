@@ -31,7 +31,8 @@ NETWORK_TRIES = 10
 IN_USE = "something that is not ours uses it"
 NOT_CREATED = "devenv did not create it, though its labels say so"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
-REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
+REMOVE = {"container": "docker rm -f {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
+AGAIN = "devenv down   (saves and removes it)"  # what a survivor holds may be the only copy
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Teardown:
         survivors = self._survivors(scene)
         for name in survivors:
             kind, _, its = name.partition(" ")
-            command = self._commands.get(name, REMOVE[kind].format(its))
+            command = self._commands.get(name, AGAIN if kind == "volume" else REMOVE[kind].format(its))
             self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", command))
         for container in scene.containers:
             if container.owner == self.run.made.owner and not container.ours:
@@ -227,7 +228,7 @@ class Teardown:
         try:
             if not self._is_safe(one) and not await self._unhurried(lambda: self._save(one)):
                 self._trouble[name] = "no time for a snapshot; `devenv up` goes on with it"
-                self._commands[name] = "devenv down   (saves and removes it)"
+                self._commands[name] = AGAIN
                 return
             await self.engine.remove_volume(volume.name)
             self._gone("volume", volume.name)
@@ -240,6 +241,7 @@ class Teardown:
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self._trouble[name] = f"no snapshot could be made of it: {why}"
+            self._commands[name] = f"df -h {self.vault.store.path}; devenv down   (saves and removes it)"
 
     def _is_safe(self, one: Judged) -> bool:
         """Whether no snapshot is needed: the data lie elsewhere, or are not wanted and surely ours to remove."""
@@ -257,7 +259,8 @@ class Teardown:
 
     def _keep(self, name: str, reason: str) -> None:
         """A kept volume is the user's from now on: it leaves the ledger."""
-        self.emit(Kept("volume", name, reason, REMOVE["volume"].format(name)))
+        command = "" if reason in (ANOTHER, IN_USE) else REMOVE["volume"].format(name)
+        self.emit(Kept("volume", name, reason, command))
         self.ledger = self.ledger.without(name)
         self._write(self.ledger)
 

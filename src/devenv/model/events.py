@@ -278,7 +278,7 @@ class Kept(Event):
     kind: Annotated[str, KINDS]
     name: str
     reason: str
-    command: Annotated[str, "removes it"]
+    command: Annotated[str, "removes it; empty if its data are not saved"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
         case e.Restored(volume, _, age, size, seconds):
             return f"{volume} is as it was {ago(age)} ({shown(size)} restored in {seconds:.1f} s)"
         case e.Kept(kind, name, reason, command):
-            return f"kept {kind} {name}: {reason}\n  to remove it: {command}"
+            return f"kept {kind} {name}: {reason}" + (f"\n  to remove it: {command}" if command else "")
         case e.Stopped(survivors, seconds, removed, saved):
             gone = ", ".join(_count(n, kind) for kind, n in removed.items())
             took = f"removed {gone} in {seconds:.1f} s" if gone else "nothing was there to remove"
