@@ -195,6 +195,7 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
         (old("9", 9.0, name="renamed"), "9"),
         (old("9", 0.5), "1"),
         (old("9", 9.0, settled=False), "1"),
+        (old("9", 9.0, automatic=False), "1"),
         (old("9", 9.0, endpoint="tcp://x:1"), "1"),
         (old("9", 9.0, directory="/else"), "1"),
         (old("9", 9.0, project="other"), "1"),
@@ -202,7 +203,7 @@ def old(set_id: str, created: float, **more: Any) -> Snapshot:
         (snapshot("9", 9.0), "1"),
     ],
     ids=["newer", "by a link", "by another name of the socket", "of another real name", "older", "no whole state",
-         "another engine", "another folder", "another project", "another volume", "of a lineage"],
+         "imported", "another engine", "another folder", "another project", "another volume", "of a lineage"],
 )  # fmt: skip
 def test_the_head_of_what_devenv_0_1_saved(other: Snapshot, expected: str) -> None:
     """The last whole state of that volume, folder and engine, by whatever name both went."""
