@@ -154,7 +154,7 @@ class Vault:
         found = await self.save(volume, users, settled=False, lineage=record.lineage)
         line = self.lineages.get(record.lineage) if record.lineage else None
         source = by_reference(self.store.all(), record.source)
-        is_part = source is not None and await anyio.to_thread.run_sync(self._is_part, found, source)
+        is_part = await anyio.to_thread.run_sync(self._is_part, found, source)
         if is_part:
             self.store.remove(found)
             return None
@@ -165,11 +165,14 @@ class Vault:
         )
         return found
 
-    def _is_part(self, found: Snapshot, whole: Snapshot) -> bool:
-        """Whether the state that was found is on disk already. Damaged archives prove nothing."""
+    def _is_part(self, found: Snapshot, whole: Snapshot | None) -> bool:
+        """Whether the state that was found is on disk already, or is none. Damaged archives prove nothing."""
         with contextlib.suppress(StateError, *parts.UNREADABLE):
-            self.store.check(whole)
-            return parts.is_part(self.store.archive(found), self.store.archive(whole))
+            if parts.is_empty(self.store.archive(found)):
+                return True
+            if whole is not None:
+                self.store.check(whole)
+                return parts.is_part(self.store.archive(found), self.store.archive(whole))
         return False
 
     def begins(self, lineage: Lineage, live: Live | None) -> None:

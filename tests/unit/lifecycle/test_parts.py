@@ -89,6 +89,14 @@ def test_what_is_a_part(tmp_path: Path, found: Sequence[Entry], expected: bool) 
     assert parts.is_part(part, whole) is expected
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"), [((), True), ((FOLDER,), False), ((a_file("empty", b""),), False), ((LINK,), False)]
+)
+def test_what_is_empty(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
+    """A volume without a single entry; a folder may mean something to whoever made it."""
+    assert parts.is_empty(archive(tmp_path / "part", found)) is expected
+
+
 def test_modes_are_set_last(tmp_path: Path) -> None:
     """A restore that was cut off leaves them as they were created."""
     whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", WHOLE[:3], mode=0o600)
