@@ -13,7 +13,7 @@ import pytest
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle import teardown
-from devenv.lifecycle.identity import Content, Place, VolumeRecord
+from devenv.lifecycle.identity import Content, Place, Verdict, VolumeRecord
 from devenv.lifecycle.initial_volumes import place_of
 from devenv.lifecycle.ledger import Ledger
 from devenv.lifecycle.lineage import NOTHING, Lineage, Live
@@ -140,14 +140,16 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
     assert shop.run.read() == earlier
 
 
-async def test_the_run_of_this_folder_goes_on(shop: Earlier) -> None:
-    """With its containers and volumes as they are."""
-    earlier = shop.ledger(shop.volume(content="x"))
+@pytest.mark.parametrize(("phase", "told"), [("up", "left 1 container, 1 volume behind"), ("detached", "")])
+async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: str) -> None:
+    """With its containers and volumes as they are; if it died, that is said."""
+    earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
     ledger, scene = await shop.taken(earlier)
     assert ledger == earlier
     assert [c.id for c in scene.containers if c.ours] == [mine]
-    assert shop.told == []
+    assert len(shop.told) == (1 if told else 0)
+    assert told in shop.notices()
 
 
 async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
@@ -265,15 +267,24 @@ async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) 
 
 
 async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
-    """All volumes of the engine have new times: ours are gone on with by name."""
+    """All volumes of the engine have new times: ours are gone on with by name, and known by their new times."""
     records = [shop.volume("shop_a"), shop.volume("shop_b")]
     shop.docker.create_volume("other")
     earlier = shop.ledger(*records, times={"other": shop.created("other")})
     shop.host.advance(5)
     shop.host.move_root("/mnt/docker")
-    ledger, _ = await shop.taken(earlier)
+    ledger, scene = await shop.taken(earlier)
     assert ledger is not None
     assert ledger.creates == ("shop_a", "shop_b")
+    assert "its data folder was moved" in shop.notices()
+    everything = await shop.engine.volume_times()
+    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {Verdict.LIKELY}
+    shop.host.advance(5)
+    for name in ("shop_a", "shop_b"):
+        shop.docker.remove_volume(name)
+        shop.volume(name)
+    again = ledger.judged(await shop.engine.scene("shop"), everything=await shop.engine.volume_times())
+    assert {one.verdict for one in again} == {Verdict.OTHER}
 
 
 @pytest.mark.parametrize("is_used", [False, True])
