@@ -265,6 +265,27 @@ BUGS = (
         f"{STAIRS}teardown.py::test_without_a_snapshot_if_none_is_wanted",
     ),
     Bug(
+        "a container of a copied image is ours",
+        "lifecycle/identity.py",
+        "if fixed is None or thing.inherits or",
+        "if fixed is None or",
+        f"{STAIRS}identity.py::test_what_a_call_may_have_created",
+    ),
+    Bug(
+        "the newest state wins",
+        "lifecycle/lineage.py",
+        "    head = by_reference(snapshots, lineage.head)\n",
+        "    head = max(snapshots, key=lambda s: s.created, default=None)\n",
+        f"{STAIRS}lineage.py::test_what_a_volume_begins_with",
+    ),
+    Bug(
+        "an import is the last state that devenv 0.1 saved",
+        "lifecycle/lineage.py",
+        "        and s.automatic\n",
+        "",
+        f"{STAIRS}lineage.py::test_the_head_of_what_devenv_0_1_saved",
+    ),
+    Bug(
         "a torn line costs the next one",
         "lifecycle/made.py",
         'f"\\n{json.dumps(line)}\\n"',
