@@ -112,12 +112,21 @@ class Vault:
             self.lineages.change(line.id, lambda now: _continued(advanced(now, snapshot), snapshot))
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        self._make_room()
+        return snapshot
+
+    def _make_room(self) -> None:
+        """Give up what no lineage needs; nothing, as long as a damaged one does not say what it needs."""
         self.store.tidy()
-        for gone in self.store.make_room(self.total, self.lineages.needed()):
+        try:
+            needed = self.lineages.needed()
+        except StateError as error:  # of whichever project: what was saved just now is saved
+            self.emit(Problem(error.message, error.hint or ""))
+            return
+        for gone in self.store.make_room(self.total, needed):
             self.emit(
                 Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
             )
-        return snapshot
 
     async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
         """The new volume of that name and key, created as Compose creates it from `wish`. Raises EngineError."""

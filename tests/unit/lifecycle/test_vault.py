@@ -192,6 +192,21 @@ async def test_what_is_no_whole_state_is_no_head(played: Played) -> None:
     assert len(played.vault.store.all()) == 2
 
 
+async def test_another_lineage_that_is_damaged(played: Played) -> None:
+    """It hinders no save: nothing is given up as long as nobody knows what it needs."""
+    stored = [await played.vault.save(DATA, (), settled=True) for _ in range(8)]
+    path = Path(played.vault.lineages.path, "other.json")
+    path.write_text("{")
+    played.vault.total = 1
+    last = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert played.line.head == (last.id, "data")
+    assert last in played.vault.store.all()
+    kept = len(played.vault.store.all())
+    path.unlink()
+    await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert len(played.vault.store.all()) < kept <= len(stored) + 1
+
+
 @pytest.mark.parametrize("lineage", ["", "unknown"])
 async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
     """It is saved all the same, and is the head of nothing."""
