@@ -72,6 +72,11 @@ class Lineages:
             if (now := self.get(lineage_id)) is not None:
                 self.write(change(now))
 
+    def put(self, lineage: Lineage, change: Callable[[Lineage], Lineage]) -> None:
+        """As `change`, but the lineage is created as given if it does not exist. Raises StateError, OSError."""
+        with self.lock():
+            self.write(change(self.get(lineage.id) or lineage))
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held for as long as files are changed, which takes no time."""

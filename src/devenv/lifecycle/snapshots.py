@@ -186,10 +186,10 @@ class Vault:
 
     def begins(self, lineage: Lineage, live: Live | None) -> None:
         """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
-        with self.lineages.lock():
-            now = self.lineages.get(lineage.id) or lineage
-            now = replace(now, place=lineage.place, project=lineage.project, name=lineage.name)
-            self.lineages.write(replace(now, live=live))
+        self.lineages.put(
+            lineage,
+            lambda now: replace(now, place=lineage.place, project=lineage.project, name=lineage.name, live=live),
+        )
 
     def ended(self, lineage: str, *, dropped: bool = False) -> None:
         """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""

@@ -17,7 +17,7 @@ from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.identity import Place, VolumeRecord
 from devenv.lifecycle.initial_volumes import InitialVolumes, NewVolume, place_of
 from devenv.lifecycle.ledger import Ledger
-from devenv.lifecycle.lineage import NOTHING, Lineage, Live
+from devenv.lifecycle.lineage import NOTHING, Lineage, Live, Wanted
 from devenv.lifecycle.lineages import Lineages
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.snapshots import Vault
@@ -429,6 +429,28 @@ async def test_asked_until_it_is_done(shop: Shop) -> None:
     assert line.asked == ("1", "data")
     for _ in range(2):
         assert (await shop.one()).snapshot == snapshot
+
+
+async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends beside the command moves the head on: an older one must not come back."""
+    snapshot = shop.save("1")
+    shop.line(snapshot)
+    volume = await shop.volume()
+    initial = await shop.initial()
+    (resource,) = initial.stage.project.volumes
+    real = Lineages.find
+
+    def late(self: Lineages, wanted: Wanted, stored: tuple[Snapshot, ...]) -> Lineage | None:
+        found = real(self, wanted, stored)
+        self.change("l1", lambda now: replace(now, head=("2", "data")))
+        return found
+
+    monkeypatch.setattr(Lineages, "find", late)
+    assert initial.continued(volume) == "l1"
+    assert [one.head for one in shop.vault.lineages.all()] == [("2", "data")]
+    shop.line(snapshot)
+    initial.ask(resource, snapshot)
+    assert [(one.head, one.asked) for one in shop.vault.lineages.all()] == [(("2", "data"), ("1", "data"))]
 
 
 async def test_a_damaged_lineage_holds_up_everything(shop: Shop) -> None:
