@@ -68,12 +68,15 @@ class Window:
         fixed = (self.services or {}).get(thing.service)
         if fixed is None or thing.inherits or thing.project != self.project:
             return False
-        return final_name(thing.name) in ({fixed} if fixed else _numbered(self.project, thing))
+        return not final_names(thing.name).isdisjoint({fixed} if fixed else _numbered(self.project, thing))
 
 
-def final_name(name: str) -> str:
-    """The name that a container has once Compose has removed the one that it replaces."""
-    return _REPLACING.sub("", name)
+def final_names(name: str) -> frozenset[str]:
+    """The names that a container may have once Compose has removed the one that it replaces.
+
+    What looks like an id may belong to the name: `container_name` and the project's name are the user's.
+    """
+    return frozenset({name, _REPLACING.sub("", name)})
 
 
 def _numbered(project: str, container: Container) -> set[str]:
@@ -87,7 +90,9 @@ def created(window: Window, scene: Scene, reported: Iterable[tuple[str, str]]) -
     """The ids of what the call has created, of what it reported (kind, name)."""
     names = set(reported)
     found = [
-        c.id for c in scene.containers if ("container", final_name(c.name)) in names and window.may_have_created(c)
+        c.id
+        for c in scene.containers
+        if any(("container", name) in names for name in final_names(c.name)) and window.may_have_created(c)
     ]
     found += [n.id for n in scene.networks if ("network", n.name) in names and window.may_have_created(n)]
     return tuple(found)

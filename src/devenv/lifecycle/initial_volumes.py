@@ -123,14 +123,14 @@ class InitialVolumes:
             return ""
         wanted = self.wanted(resource)
         line = self.vault.lineages.find(wanted, self.vault.store.all()) or fresh_lineage(wanted)
-        self.vault.lineages.write(line)
+        self.vault.lineages.put(line, lambda now: now)
         return line.id
 
     def ask(self, volume: Resource, snapshot: Snapshot) -> None:
         """The volume is to begin with the snapshot when it is started next. Raises StateError, OSError."""
         wanted = self.wanted(volume)
         line = self.vault.lineages.find(wanted, self.vault.store.all()) or fresh_lineage(wanted)
-        self.vault.lineages.write(replace(line, asked=(snapshot.id, snapshot.volume)))
+        self.vault.lineages.put(line, lambda now: replace(now, asked=(snapshot.id, snapshot.volume)))
 
     async def _require_own(
         self, volume: Resource, line: Lineage | None, ledger: Ledger, asked: Mapping[str, Snapshot] | None

@@ -104,8 +104,9 @@ def find(lineages: Iterable[Lineage], wanted: Wanted, *, gone: frozenset[str]) -
 
 
 def head_of_old(snapshots: Iterable[Snapshot], wanted: Wanted, *, real: dict[str, str]) -> Snapshot | None:
-    """The last whole state that devenv 0.1 saved of the volume: it knew addresses and paths, and no lineage.
+    """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
 
+    What was saved by hand or imported is none: where it is from, nobody knows.
     `real` has the real paths of folders and addresses.
     """
     found = [
@@ -113,6 +114,7 @@ def head_of_old(snapshots: Iterable[Snapshot], wanted: Wanted, *, real: dict[str
         for s in snapshots
         if not s.lineage
         and s.settled
+        and s.automatic
         and (real.get(s.endpoint), s.project, s.volume) == (wanted.address, wanted.project, wanted.key)
         and real.get(s.directory) == wanted.place.path
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from devenv.engine.endpoint import Endpoint
 from devenv.errors import StateError
 from devenv.lifecycle.home import state_folder
 from devenv.lifecycle.identity import Place
-from devenv.lifecycle.lineage import NOTHING, Lineage, Live, Wanted, find, head_of_old
+from devenv.lifecycle.lineage import NOTHING, Lineage, Live, Reference, Wanted, find, head_of_old
 from devenv.lifecycle.rundir import address
 from devenv.model.snapshot import Snapshot
 
@@ -71,6 +72,11 @@ class Lineages:
             if (now := self.get(lineage_id)) is not None:
                 self.write(change(now))
 
+    def put(self, lineage: Lineage, change: Callable[[Lineage], Lineage]) -> None:
+        """As `change`, but the lineage is created as given if it does not exist. Raises StateError, OSError."""
+        with self.lock():
+            self.write(change(self.get(lineage.id) or lineage))
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held for as long as files are changed, which takes no time."""
@@ -87,8 +93,8 @@ class Lineages:
             content = statefiles.read(path)
             if content is None:
                 raise FileNotFoundError(path)
-            return _decode(json.loads(content))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return _decode(json.loads(content), name.removesuffix(".json"))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             hint = f"devenv snapshot list   (then: rm {path}, and devenv snapshot restore ID)"
             raise StateError(f"{path} is damaged: it says which saved state is the last one", hint=hint) from error
 
@@ -102,17 +108,34 @@ def fresh(wanted: Wanted) -> Lineage:
     return Lineage(secrets.token_hex(8), wanted.engine, place, wanted.project, wanted.key, wanted.name)
 
 
-def _decode(data: dict[str, Any]) -> Lineage:
+def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
+    """The lineage of that id, as `write` has encoded it. Raises ValueError, TypeError, KeyError for anything else."""
     if data.pop("v") != VERSION:
         raise ValueError("another version")
-    pairs = {key: tuple(data.pop(key) or ()) for key in ("head", "asked", "torn")}
-    asked = pairs["asked"] or None
-    live = data.pop("live")
-    return Lineage(
+    asked, live = data.pop("asked"), data.pop("live")
+    found = Lineage(
         place=Place(**data.pop("place")),
-        head=pairs["head"] or NOTHING,
-        torn=pairs["torn"] or NOTHING,
-        asked=asked,
-        live=None if live is None else Live(**{**live, "parent": tuple(live["parent"])}),
+        head=_reference(data.pop("head")),
+        torn=_reference(data.pop("torn")),
+        asked=None if asked is None else _reference(asked),
+        live=None if live is None else Live(**{**live, "parent": _reference(live["parent"])}),
         **data,
     )
+    texts = [found.id, found.engine, found.project, found.key, found.name, found.place.path]
+    numbers = [found.saved, found.place.device, found.place.inode]
+    if found.live is not None:
+        texts += [found.live.name, found.live.created]
+        numbers += [found.live.since]
+    if (
+        found.id != lineage_id
+        or not all(isinstance(text, str) for text in texts)
+        or not all(map(math.isfinite, numbers))
+    ):
+        raise ValueError("a field of another kind")
+    return found
+
+
+def _reference(value: Any) -> Reference:
+    if not isinstance(value, list) or [type(part) for part in value] != [str, str]:
+        raise ValueError("no reference to a snapshot")
+    return value[0], value[1]

@@ -41,6 +41,11 @@ def is_part(part: str, whole: str) -> bool:
     return not cut or _begin(whole, cut)
 
 
+def is_empty(path: str) -> bool:
+    """Whether the archive has no entry but the volume's own folder. Blocking. Raises as `is_part`."""
+    return all(entry.kind == tarfile.DIRTYPE and "/" not in name for name, entry in _entries(path))
+
+
 def _begin(whole: str, cut: dict[str, Entry]) -> bool:
     """Whether the saved files of these names begin with these contents."""
     with open(whole, "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as archive:

@@ -39,7 +39,7 @@ class Run:
         """
         runs, path = _runs(), _path(engine, project)
         with written(path):
-            old = _path(endpoint.host, project)
+            old = _old(endpoint, project)
             if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
                 if cls(old).is_held():
                     raise cls(old).up_error()
@@ -229,6 +229,16 @@ class Run:
 def address(endpoint: Endpoint) -> str:
     """The engine's address, the same for all names of one local socket."""
     return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
+
+
+def _old(endpoint: Endpoint, project: str) -> str:
+    """The folder of devenv 0.1, which went by the text of the address: one socket has several."""
+    for run in Run.folders(project):
+        with contextlib.suppress(StateError):
+            ledger = run.read()
+            if ledger is not None and not ledger.engine and address(Endpoint(ledger.endpoint)) == address(endpoint):
+                return run.path
+    return _path(endpoint.host, project)
 
 
 def _move(old: str, path: str) -> None:

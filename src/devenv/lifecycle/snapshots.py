@@ -112,12 +112,21 @@ class Vault:
             self.lineages.change(line.id, lambda now: _continued(advanced(now, snapshot), snapshot))
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        self._make_room()
+        return snapshot
+
+    def _make_room(self) -> None:
+        """Give up what no lineage needs; nothing, as long as a damaged one does not say what it needs."""
         self.store.tidy()
-        for gone in self.store.make_room(self.total, self.lineages.needed()):
+        try:
+            needed = self.lineages.needed()
+        except StateError as error:  # of whichever project: what was saved just now is saved
+            self.emit(Problem(error.message, error.hint or ""))
+            return
+        for gone in self.store.make_room(self.total, needed):
             self.emit(
                 Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
             )
-        return snapshot
 
     async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
         """The new volume of that name and key, created as Compose creates it from `wish`. Raises EngineError."""
@@ -154,7 +163,7 @@ class Vault:
         found = await self.save(volume, users, settled=False, lineage=record.lineage)
         line = self.lineages.get(record.lineage) if record.lineage else None
         source = by_reference(self.store.all(), record.source)
-        is_part = source is not None and await anyio.to_thread.run_sync(self._is_part, found, source)
+        is_part = await anyio.to_thread.run_sync(self._is_part, found, source)
         if is_part:
             self.store.remove(found)
             return None
@@ -165,19 +174,22 @@ class Vault:
         )
         return found
 
-    def _is_part(self, found: Snapshot, whole: Snapshot) -> bool:
-        """Whether the state that was found is on disk already. Damaged archives prove nothing."""
+    def _is_part(self, found: Snapshot, whole: Snapshot | None) -> bool:
+        """Whether the state that was found is on disk already, or is none. Damaged archives prove nothing."""
         with contextlib.suppress(StateError, *parts.UNREADABLE):
-            self.store.check(whole)
-            return parts.is_part(self.store.archive(found), self.store.archive(whole))
+            if parts.is_empty(self.store.archive(found)):
+                return True
+            if whole is not None:
+                self.store.check(whole)
+                return parts.is_part(self.store.archive(found), self.store.archive(whole))
         return False
 
     def begins(self, lineage: Lineage, live: Live | None) -> None:
         """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
-        with self.lineages.lock():
-            now = self.lineages.get(lineage.id) or lineage
-            now = replace(now, place=lineage.place, project=lineage.project, name=lineage.name)
-            self.lineages.write(replace(now, live=live))
+        self.lineages.put(
+            lineage,
+            lambda now: replace(now, place=lineage.place, project=lineage.project, name=lineage.name, live=live),
+        )
 
     def ended(self, lineage: str, *, dropped: bool = False) -> None:
         """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""

@@ -13,7 +13,7 @@ from devenv.lifecycle.identity import Content, Place, Verdict
 from devenv.lifecycle.ledger import Judged, Ledger
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.snapshots import Vault
-from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
+from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, MOVED, Teardown
 from devenv.model.events import Emit, Notice
 from devenv.model.observed import Container, Scene
 
@@ -86,7 +86,11 @@ class Takeover:
         """The ledger without volumes that are gone, or are not those that were created; restores are undone."""
         judged = ledger.judged(scene)
         if any(one.verdict is Verdict.OTHER for one in judged):
-            judged = ledger.judged(scene, everything=await self.engine.volume_times())
+            everything = await self.engine.volume_times()
+            judged = ledger.judged(scene, everything=everything)
+            if any(one.verdict is Verdict.MOVED for one in judged):
+                self.emit(Notice(MOVED))
+                ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
         there = {one.record.name: one for one in judged}
         for record in ledger.volumes:
             one = there.get(record.name)
@@ -99,7 +103,7 @@ class Takeover:
             elif record.content is Content.RESTORING:
                 await self._undo(one)
                 ledger = ledger.without(record.name)
-            elif record.created is None:
+            elif record.created != one.volume.created:  # never seen, or moved: from now on it is known by this time
                 is_held = one.verdict is Verdict.SAME
                 known = replace(record, created=one.volume.created, driver=one.volume.driver, is_proven=is_held)
                 ledger = ledger.with_records([known])

@@ -31,6 +31,7 @@ NETWORK_TRIES = 10
 IN_USE = "something that is not ours uses it"
 NOT_CREATED = "devenv did not create it, though its labels say so"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
+MOVED = "all volumes of the engine have new times: its data folder was moved; names are trusted"
 REMOVE = {"container": "docker rm -f {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 AGAIN = "devenv down   (saves and removes it)"  # what a survivor holds may be the only copy
 
@@ -213,9 +214,7 @@ class Teardown:
             judged = self.ledger.judged(scene, held, await self.engine.volume_times())
         if any(one.verdict is Verdict.MOVED for one in judged) and not self._is_moved:
             self._is_moved = True
-            self.emit(
-                Notice("all volumes of the engine have new times: its data folder was moved; names are trusted")
-            )
+            self.emit(Notice(MOVED))
         return judged
 
     async def _volume(self, one: Judged) -> None:

@@ -214,12 +214,47 @@ def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
     assert Run.known(ENDPOINT, "p").path == str(old)
     run = opened()
     assert not old.exists()
-    assert (ledger := run.read()) is not None
+    ledger = run.read()
+    assert ledger is not None
     assert ledger.creates == ("p_data",)
     holds = run.made.holds
     assert [holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
     assert not holds(mine("image", inherits=True))
     assert not holds(replace(mine("other"), is_old=False))
+
+
+def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path: Path) -> None:
+    """It went by the text of the address, which was a link; two names of one socket are one engine."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (old / "ledger.json").write_text(json.dumps({**OLD, "endpoint": f"unix://{tmp_path}/link/docker.sock"}))
+    run = opened(endpoint=Endpoint(f"unix://{tmp_path}/real/docker.sock"))
+    assert run.made.holds(mine("ours"))
+    ledger = run.read()
+    assert ledger is not None
+    assert ledger.creates == ("p_data",)
+    assert not old.exists()
+
+
+def test_the_run_of_devenv_0_1_on_another_engine(old: Path) -> None:
+    """It stays where it is."""
+    assert opened(endpoint=Endpoint("tcp://x:1")).read() is None
+    assert old.exists()
+
+
+def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
+    """Somebody went back to 0.1 for a while: what it left is taken over once more, and nothing newer is lost."""
+    content = (old / "ledger.json").read_text()
+    run = opened()
+    run.remember({"seconds": 1})
+    run.clear()
+    old.mkdir(mode=0o700)
+    (old / "ledger.json").write_text(content)
+    again = opened()
+    ledger = again.read()
+    assert ledger is not None
+    assert (ledger.creates, again.last()["seconds"], old.exists()) == (("p_data",), 1, False)
+    assert again.made.holds(mine("ours"))
 
 
 def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:

@@ -262,7 +262,7 @@ async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
     assert engine.calls == []
     assert stopped.survivors == ()
     assert [e for e in events if isinstance(e, Kept)] == [
-        Kept("container", "claims", "devenv did not create it, though its labels say so", "docker rm -f -v claims")
+        Kept("container", "claims", "devenv did not create it, though its labels say so", "docker rm -f claims")
     ]
 
 

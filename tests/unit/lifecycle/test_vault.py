@@ -36,6 +36,9 @@ def tar(**files: bytes) -> bytes:
     """A volume's archive, as the engine makes it."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
+        root = tarfile.TarInfo(".devenv-volume/")
+        root.type = tarfile.DIRTYPE
+        archive.addfile(root)
         for name, content in files.items():
             info = tarfile.TarInfo(f".devenv-volume/{name}")
             info.size = len(content)
@@ -189,6 +192,21 @@ async def test_what_is_no_whole_state_is_no_head(played: Played) -> None:
     assert len(played.vault.store.all()) == 2
 
 
+async def test_another_lineage_that_is_damaged(played: Played) -> None:
+    """It hinders no save: nothing is given up as long as nobody knows what it needs."""
+    stored = [await played.vault.save(DATA, (), settled=True) for _ in range(8)]
+    path = Path(played.vault.lineages.path, "other.json")
+    path.write_text("{")
+    played.vault.total = 1
+    last = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert played.line.head == (last.id, "data")
+    assert last in played.vault.store.all()
+    kept = len(played.vault.store.all())
+    path.unlink()
+    await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert len(played.vault.store.all()) < kept <= len(stored) + 1
+
+
 @pytest.mark.parametrize("lineage", ["", "unknown"])
 async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
     """It is saved all the same, and is the head of nothing."""
@@ -283,6 +301,19 @@ async def test_a_cut_off_restore_of_what_nobody_can_read(played: Played, how: st
     rescued = await played.vault.rescue(DATA, (), VolumeRecord("p_data", lineage=lineage, source=source))
     assert rescued is not None
     assert rescued in played.vault.store.all()
+
+
+@pytest.mark.parametrize("how", ["head is gone", "nobody knows what was restored", "no lineage"])
+async def test_a_cut_off_restore_that_has_not_begun(played: Played, how: str) -> None:
+    """An empty volume holds nothing that could be lost, whatever it was to hold: nobody is asked about it."""
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    if how == "head is gone":
+        Path(played.vault.store.archive(head)).unlink()
+    source = (head.id, "data") if how == "head is gone" else NOTHING
+    played.engine.archives = {"p_data": tar()}
+    record = VolumeRecord("p_data", lineage="" if how == "no lineage" else "l1", source=source)
+    assert await played.vault.rescue(DATA, (), record) is None
+    assert (played.vault.store.all(), played.line.torn) == ((head,), NOTHING)
 
 
 async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
