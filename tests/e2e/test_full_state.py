@@ -90,7 +90,7 @@ def test_all_but_the_volume_is_cleaned_up(
         assert run.wait_for("stopped")["survivors"] == [f"volume {stack.name}_data"]
         (problem,) = run.all("problem")
         assert "no snapshot could be made of it: No space left on device" in problem["message"]
-        assert problem["hint"] == f"docker volume rm {stack.name}_data"
+        assert problem["hint"] == "devenv down   (saves and removes it)"
     assert silent(run), run.report()
     assert stack.leftovers() == {"volumes": [f"{stack.name}_data"]}
     small.free()

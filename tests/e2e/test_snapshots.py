@@ -200,7 +200,7 @@ def test_what_is_too_large_stays(db: Stack, up: Up, devenv: StartDevenv, state_e
     assert down.wait() == 1
     problem = down.wait_for("problem")
     assert problem["message"].endswith("no snapshot could be made of it: larger than 1.0 MB")
-    assert problem["hint"] == f"docker volume rm {db.name}_data"
+    assert problem["hint"] == "devenv down   (saves and removes it)"
     assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
     settings.write_text('snapshot_limit = "10 MB"\n')
     assert devenv("down", cwd=db.folder, env=db.env).wait() == 0

@@ -32,7 +32,7 @@ IN_USE = "something that is not ours uses it"
 NOT_CREATED = "devenv did not create it, though its labels say so"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
 MOVED = "all volumes of the engine have new times: its data folder was moved; names are trusted"
-REMOVE = {"container": "docker rm -f {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
+REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 AGAIN = "devenv down   (saves and removes it)"  # what a survivor holds may be the only copy
 
 
@@ -82,7 +82,7 @@ class Teardown:
             self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", command))
         for container in scene.containers:
             if container.owner == self.run.made.owner and not container.ours:
-                self.emit(Kept("container", container.name, NOT_CREATED, REMOVE["container"].format(container.name)))
+                self.emit(Kept("container", container.name, NOT_CREATED, f"docker rm -f {container.name}"))
         if survivors:
             self._write(replace(self.ledger, phase="left"))
         else:
@@ -240,7 +240,6 @@ class Teardown:
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self._trouble[name] = f"no snapshot could be made of it: {why}"
-            self._commands[name] = f"df -h {self.vault.store.path}; devenv down   (saves and removes it)"
 
     def _is_safe(self, one: Judged) -> bool:
         """Whether no snapshot is needed: the data lie elsewhere, or are not wanted and surely ours to remove."""

@@ -476,9 +476,8 @@ async def test_a_volume_that_was_created_again_is_not_ours(down: Down, run: Run,
     stopped, events = await down(engine, vault=vault, creates=("p_data",), times={"other": AT}, wish=wish)
     assert engine.calls == []
     assert [e for e in events if isinstance(e, Kept)] == [
-        Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one",
-             "docker volume rm p_data")
-    ]  # fmt: skip
+        Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one", "")
+    ]
     assert (stopped.survivors, run.read(), vault.endings) == ((), None, [])
 
 
@@ -531,7 +530,10 @@ async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: 
     vault.fails["p_data"] = error
     stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
     (problem,) = [e for e in events if isinstance(e, Problem)]
-    assert (problem.message, problem.hint) == (f"volume p_data is left: {why}", "docker volume rm p_data")
+    assert (problem.message, problem.hint) == (
+        f"volume p_data is left: {why}",
+        "devenv down   (saves and removes it)",
+    )
     assert stopped.survivors == ("volume p_data",)
     assert stopped.removed == {"volume": 1}
     assert engine.things == [DATA]
