@@ -22,6 +22,7 @@ from devenv.lifecycle.identity import Content, Place, VolumeRecord
 from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.ledger import Ledger, Wish
 from devenv.lifecycle.rundir import Run
+from devenv.lifecycle.store import Store
 from devenv.lifecycle.teardown import Teardown
 from devenv.model.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
@@ -104,6 +105,7 @@ class FakeVault:
 
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
+        self.store = Store("/store")
         self.saved: list[tuple[str, tuple[str, ...], bool]] = []
         self.rescued: list[str] = []
         self.endings: list[tuple[str, bool]] = []
@@ -292,7 +294,7 @@ async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> Non
     assert stopped.survivors == ("container db",)
     (problem,) = [e for e in events if isinstance(e, Problem)]
     assert problem.message == "container db is left: driver failed to remove root filesystem"
-    assert problem.hint == "docker rm -f -v db"
+    assert problem.hint == "docker rm -f db"
     left = run.read()
     assert left is not None
     assert left.phase == "left"
@@ -470,14 +472,14 @@ async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> Non
     ids=["created later", "another driver", "no time"],
 )
 async def test_a_volume_that_was_created_again_is_not_ours(down: Down, run: Run, volume: Volume, wish: Wish) -> None:
-    """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
+    """It is neither saved nor removed, and is told of without a command for it; the ledger is gone."""
     engine = FakeEngine(volume)
     vault = FakeVault(engine)
     stopped, events = await down(engine, vault=vault, creates=("p_data",), times={"other": AT}, wish=wish)
     assert engine.calls == []
     assert [e for e in events if isinstance(e, Kept)] == [
         Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one",
-             "docker volume rm p_data")
+             "")
     ]  # fmt: skip
     assert (stopped.survivors, run.read(), vault.endings) == ((), None, [])
 
@@ -517,21 +519,28 @@ async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: 
 
 
 @pytest.mark.parametrize(
-    ("error", "why"),
+    ("error", "why", "first"),
     [
-        (TooLargeError("larger than 2.0 GB"), "no snapshot could be made of it: larger than 2.0 GB"),
-        (OSError(28, "No space left on device"), "no snapshot could be made of it: No space left on device"),
-        (refused("input/output error"), "input/output error"),
+        (
+            TooLargeError("larger than 2.0 GB"),
+            "no snapshot could be made of it: larger than 2.0 GB",
+            "df -h /store; ",
+        ),
+        (OSError(28, "No space left"), "no snapshot could be made of it: No space left", "df -h /store; "),
+        (refused("input/output error"), "input/output error", ""),
     ],
 )
-async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
-    """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
+async def test_a_volume_that_cannot_be_saved_stays(
+    down: Down, run: Run, error: Exception, why: str, first: str
+) -> None:
+    """It is a survivor, with the reason and no command that removes the only copy; the ledger remembers it."""
     engine = FakeEngine(DATA, MORE)
     vault = FakeVault(engine)
     vault.fails["p_data"] = error
     stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
     (problem,) = [e for e in events if isinstance(e, Problem)]
-    assert (problem.message, problem.hint) == (f"volume p_data is left: {why}", "docker volume rm p_data")
+    assert problem.message == f"volume p_data is left: {why}"
+    assert problem.hint == f"{first}devenv down   (saves and removes it)"
     assert stopped.survivors == ("volume p_data",)
     assert stopped.removed == {"volume": 1}
     assert engine.things == [DATA]
