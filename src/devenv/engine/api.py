@@ -148,9 +148,10 @@ class Engine:
         """The body of the answer; `what` names the wish in error texts.
 
         It may take the idle time and `extra` (seconds), or, where `total` is more, so long as it does not pause.
+        A removal may take the idle time once more, if it has to be asked for on a new connection.
         """
         idle = self.idle + extra
-        with self._told(what), anyio.fail_after(total or idle):
+        with self._told(what), anyio.fail_after(total or (idle + self.idle if method == "DELETE" else idle)):
             async with self._request(
                 method, path, what, query=query, body=body, idle=idle, headers=headers
             ) as answer:
