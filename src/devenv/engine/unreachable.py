@@ -43,7 +43,7 @@ HINTS = tuple(
         ),
         (
             r"kex_exchange_identification|connection (reset|closed) by",
-            "{ssh}   (its sshd drops logins; MaxStartups in its sshd_config limits them)",
+            "{ssh}   (its sshd ended the connection: if it drops many logins at once, raise its MaxStartups)",
         ),
         (r"cannot connect to the docker daemon|is the docker daemon running", "{ssh} sudo systemctl start docker"),
         (r"connection refused", "{ssh}   (nothing listens at that port: start sshd there, or correct the port)"),

@@ -54,7 +54,7 @@ ROWS = [
     (
         "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 10.7.0.9 port 22\n",
         "Connection reset by 10.7.0.9 port 22",
-        "ssh -p 2222 ann@far   (its sshd drops",
+        "ssh -p 2222 ann@far   (its sshd ended",
     ),
     ("something new\n", "something new", "ssh -p 2222 ann@far"),
 ]
