@@ -380,12 +380,9 @@ class Ascent:
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""
         assert self.running is not None  # noqa: S101 - there is a ledger
-        scene = self.running.observer.scene
-        left = [f"container {c.name}" for c in ledger.containers(scene)]
-        left += [f"network {n.name}" for n in ledger.networks(scene)]
-        left += [f"volume {name}" for name in ledger.creates]
+        left = ledger.left(self.running.observer.scene)
         self.emit(Problem(f"{error.message}; left as they are: {', '.join(left)}", "devenv down"))
-        self.emit(stopped := Stopped(tuple(left)))
+        self.emit(stopped := Stopped(left))
         return stopped
 
 
