@@ -120,7 +120,7 @@ def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint,
     if taken == "gone":
         run.clear()
     else:
-        run.write(replace(ledger, **{taken: 5}))
+        run.write(replace(ledger, pid=5) if taken == "pid" else replace(ledger, began=5.0))
     assert list(guardian_note.at_work()) == [] or taken == "pid"
     assert tried(post(run, away), memory, said.append, said.append) == ""
     assert len(said) == 1
