@@ -24,6 +24,7 @@ from devenv.model.events import Emit
 LIMIT = 24 * 3600.0  # seconds in which it is tried
 SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
 SHARE = 0.1  # of the time that has passed, which the next pause takes
+LOCK_WAIT = 5.0  # for the first try: a command that only looks may have the lock
 LEFT_TRIES = 6  # of an engine that answers, and does not remove something
 
 
@@ -103,7 +104,7 @@ async def attempt(
     """
     async with contextlib.AsyncExitStack() as stack:
         if is_first:
-            if not _locked(run, stack, wait=5.0):
+            if not _locked(run, stack, wait=LOCK_WAIT):
                 return False
             await process.end_recorded(run.children)
         if _ledger(run, dead) is None:

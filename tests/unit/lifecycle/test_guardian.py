@@ -127,8 +127,11 @@ def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint,
     assert list(guardian_note.at_work()) == []
 
 
-def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(run: Run, away: Endpoint) -> None:
+def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
+    run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`down` and `gc` may fail, too."""
+    monkeypatch.setattr(recovery, "LOCK_WAIT", 0.1)
     said: list[Any] = []
     with run.lock(cleaning=True):
         answer = tried(post(run, away), "", said.append, said.append)
