@@ -51,6 +51,7 @@ HINTS = tuple(
     )
 )
 _WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
+_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
 _NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
 _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
@@ -60,7 +61,7 @@ def reason(printed: str) -> str:
 
     Without escape sequences, control characters, and what looks like a secret.
     """
-    bare = _UNPRINTED.sub("", _WRAPPED.sub("", printed))
+    bare = _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed)))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     known = [line for pattern, _ in HINTS for line in reversed(lines) if pattern.search(line)]

@@ -111,8 +111,10 @@ def test_words_are_cleaned() -> None:
     assert reason("debug1: read\n\x1b]0;x\x07\x1b[31mssh: no\x1b[0m\x08 way\n") == "ssh: no way"
     assert "c4n4ry" not in reason("proxy http://ann:c4n4ry@proxy/ failed\n")
     assert reason("failed to open the raw stream connection: dial tcp 10.0.0.1:2376: i/o timeout\n") == (
-        "dial tcp 10.0.0.1:2376: i/o timeout"
+        "10.0.0.1:2376: i/o timeout"
     )
+    assert reason("dial tcp 127.0.0.1:9: connect: connection refused\n") == "127.0.0.1:9: connection refused"
+    assert reason("dial tcp: lookup far on 10.0.0.2:53: no such host\n") == "lookup far on 10.0.0.2:53: no such host"
 
 
 def test_hints_for_other_ways() -> None:
