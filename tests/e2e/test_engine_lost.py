@@ -158,3 +158,48 @@ def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
         assert not [one for one in run.all("notice") if "the engine was away" in one["message"]]
         assert run.stop() == 130, run.report()
     assert stack.leftovers() == {}
+
+
+def test_connections_that_are_dead_at_the_end(stack: Stack, devenv: StartDevenv) -> None:
+    """All that were open are silent, as after another address of this machine: new ones do the way down."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    with Proxy(engine=engine_socket()) as proxy:
+        run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
+        run.wait_for("ready")
+        proxy.strand()
+        assert run.stop(timeout=25) == 130, run.report()
+    (stopped,) = run.all("stopped")
+    assert (stopped["survivors"], run.all("problem")) == ([], []), run.report()
+    assert stack.leftovers() == {}
+
+
+def test_the_guardian_waits_for_an_engine_that_is_away(stack: Stack, devenv: StartDevenv, tmp_path: Path) -> None:
+    """It tries again until the engine is back; meanwhile other commands say what it waits for."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    with Proxy(engine=engine_socket()) as proxy:
+        env = {**stack.env, "DOCKER_HOST": proxy.host}
+        run = devenv("up", cwd=stack.folder, env=env)
+        run.wait_for("ready")
+        stack.execute("db", "sh", "-c", "echo precious >/data/marker")
+        proxy.away = True
+        proxy.drop()
+        os.killpg(run.process.pid, signal.SIGKILL)
+
+        def said(*words: str) -> str:
+            told = devenv(*words, cwd=stack.folder, env=env, json_output=False)
+            told.wait()
+            return "\n".join([*told.stray, told.stderr])
+
+        docker_cli.until(said, lambda text: "tries again" in text or "; next try at " in text, timeout=15)
+        assert "cannot reach the Docker engine" in said("gc")
+        assert "the guardian (pid " in said("down")
+        assert stack.leftovers() != {}
+        proxy.away = False
+        docker_cli.until(stack.leftovers, lambda found: not found, timeout=20)
+        docker_cli.until(run.survivors, lambda found: not found, timeout=5)
+        assert "the guardian" not in said()
+        again = devenv("up", cwd=stack.folder, env=env)
+        again.wait_for("ready")
+        assert stack.read("db", "/data/marker") == "precious\n"
+        assert again.stop() == 130, again.report()
+    assert stack.leftovers() == {}

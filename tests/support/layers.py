@@ -101,6 +101,9 @@ STARTERS = frozenset({
     "anyio.run_process",
 })  # fmt: skip
 
+# The guardian forks for each try: what the try loads is gone with the child.
+MAY_START = {"lifecycle/guardian.py": frozenset({"os.fork"})}
+
 # The console, the version path, and the guardian, whose standard output is its own log and never a terminal.
 PRINTERS = ("ui/console.py", "__main__.py", "lifecycle/guardian.py")
 

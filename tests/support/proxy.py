@@ -147,6 +147,8 @@ class Proxy(SocketServer):
         self.frozen = False  # a network that swallows everything: connections stay, no byte moves
         self.away = False  # nobody there: every connection ends at once
         self._open: dict[int, tuple[Call, asyncio.StreamWriter]] = {}
+        self._links: set[_Link] = set()
+        self._stranded: set[_Link] = set()
         self.calm()
 
     def chaos(
@@ -166,6 +168,10 @@ class Proxy(SocketServer):
         """No call fails any more."""
         self.chaos(0)
 
+    def strand(self) -> None:
+        """The connections that are open now stay silent for ever, as after a change of the client's address."""
+        self._stranded |= self._links
+
     def drop(self, part: str = "") -> int:
         """Cut every open connection whose last call has `part` in its target; how many there were."""
         picked = [(call, writer) for call, writer in self._open.values() if part in call.target]
@@ -179,9 +185,11 @@ class Proxy(SocketServer):
             return
         there, back = await asyncio.open_unix_connection(self.engine)
         link = _Link()
+        self._links.add(link)
         answers = asyncio.create_task(self._answers(there, writer, link))
         try:
             async for call in requests(reader):
+                await self._thaw(link)
                 self._open[id(link)] = (call, writer)
                 link.call, link.left = call, None
                 call.fault = self._fault(call)
@@ -192,12 +200,13 @@ class Proxy(SocketServer):
                 await back.drain()
                 if "upgrade" in call.headers:
                     break
-            await self._pump(reader, back, call.stream)
+            await self._pump(reader, back, call.stream, link)
             if back.can_write_eof():
                 back.write_eof()
             await answers
         finally:
             self._open.pop(id(link), None)
+            self._links.discard(link)
             answers.cancel()
             back.transport.abort()
 
@@ -227,7 +236,7 @@ class Proxy(SocketServer):
     async def _answers(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
         with contextlib.suppress(ConnectionError):
             while chunk := await there.read(CHUNK):
-                await self._thaw()
+                await self._thaw(link)
                 if link.call is not None and link.call.status is None and chunk.startswith(b"HTTP/1.1 "):
                     link.call.status = int(chunk[9:12])
                 writer.write(chunk if link.left is None else chunk[: link.left])
@@ -236,19 +245,21 @@ class Proxy(SocketServer):
                     break
         writer.transport.abort() if link.left is not None else writer.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: bytearray) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: bytearray, link: _Link
+    ) -> None:
         while chunk := await source.read(CHUNK):
             seen += chunk
-            await self._thaw()
+            await self._thaw(link)
             sink.write(chunk)
             await sink.drain()
 
-    async def _thaw(self) -> None:
-        while self.frozen:  # noqa: ASYNC110 - set by another thread
+    async def _thaw(self, link: _Link) -> None:
+        while self.frozen or link in self._stranded:  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.02)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Link:
     call: Call | None = None
     left: int | None = None  # of the answer, so many bytes arrive and then nothing

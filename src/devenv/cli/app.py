@@ -154,8 +154,8 @@ def _tell_of_earlier_runs() -> None:
 
             from devenv.lifecycle.remains import everywhere  # noqa: PLC0415 - as above
 
-            if said := anyio.run(everywhere):
-                options.console().aside(said)
+            for line in anyio.run(everywhere):
+                options.console().aside(line)
 
 
 def _crash(error: Exception) -> DevenvError:

@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import json
 import mmap
-import os
 import re
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +17,10 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.engine import answers
-from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
+from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint, WayError, dial, resolve
 from devenv.engine.http import Body, Client, Exchange, LostError
 from devenv.engine.process import OnOutput
+from devenv.engine.unreachable import unreachable
 from devenv.errors import EngineError
 from devenv.model.observed import (
     PROJECT_LABEL,
@@ -148,9 +148,10 @@ class Engine:
         """The body of the answer; `what` names the wish in error texts.
 
         It may take the idle time and `extra` (seconds), or, where `total` is more, so long as it does not pause.
+        A removal may take the idle time once more, if it has to be asked for on a new connection.
         """
         idle = self.idle + extra
-        with self._told(what), anyio.fail_after(total or idle):
+        with self._told(what), anyio.fail_after(total or (idle + self.idle if method == "DELETE" else idle)):
             async with self._request(
                 method, path, what, query=query, body=body, idle=idle, headers=headers
             ) as answer:
@@ -204,7 +205,8 @@ class Engine:
                 f"{what}: the engine at {self.endpoint.shown} does not answer", hint="docker info"
             ) from error
         except LostError as error:
-            raise unreachable(self.endpoint, str(error)) from error
+            said = str(error.__cause__) if isinstance(error.__cause__, WayError) else ""
+            raise unreachable(self.endpoint, str(error), said) from error
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             text = f"{what}: unexpected answer from the engine at {self.endpoint.shown}"
             raise EngineError(text, hint="docker info") from error
@@ -669,26 +671,6 @@ class Session:
                     return None
             raise ConnectionAbortedError
         return frame
-
-
-def unreachable(endpoint: Endpoint, why: str) -> EngineError:
-    """The error for an engine that cannot be reached, with what to type on this system."""
-    where = f"cannot reach the Docker engine at {endpoint.shown}"
-    if "ermission denied" in why:
-        hint = "sudo usermod -aG docker $USER   (then log in again)"
-        return EngineError(f"{where}: permission denied on the socket", hint=hint)
-    if endpoint.context is not None:
-        return EngineError(f"{where} (context {endpoint.context})", hint="docker context use default")
-    return EngineError(where, hint=start_command() if endpoint.local else "unset DOCKER_HOST")
-
-
-def start_command() -> str:
-    """The command that starts an engine on this system."""
-    if os.uname().sysname == "Darwin":
-        return "open -a Docker   (or: orb start, colima start)"
-    if os.path.isdir("/run/systemd/system"):
-        return "sudo systemctl start docker"
-    return "sudo sh -c 'setsid dockerd >/var/log/dockerd.log 2>&1 &'"
 
 
 def _reason(content: bytes) -> str:

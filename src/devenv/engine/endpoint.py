@@ -8,18 +8,20 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol
 
 import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from devenv.engine import context, process, trace
+from devenv.engine.unreachable import reason
 from devenv.errors import EngineError, RefusedError
 
 DEFAULT_SOCKET = context.DEFAULT_SOCKET
 CONNECT_TIMEOUT = 5.0
+FAREWELL = 1.0  # seconds from the end of a child's output to its own
+WORDS = 4096  # bytes of the end of its standard error
 
 _ADDRESS = re.compile(
     r"(?:unix|npipe|fd)://.*|(?:\w+://)?(?:[^@/\s]*@)?(?:[^@/:\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\S*)?"
@@ -81,6 +83,10 @@ def require_address() -> None:
         raise EngineError(f"cannot reach the engine at {shown}: DOCKER_HOST is no address of one", hint=hint)
 
 
+class WayError(ConnectionError):
+    """The program that leads to the engine has failed; its text is what it said last."""
+
+
 class Connection(Protocol):
     """Bytes to an engine and back."""
 
@@ -88,7 +94,7 @@ class Connection(Protocol):
         """All of it sent."""
 
     async def receive(self, size: int) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most so many bytes; none at the end. Raises WayError if what leads to the engine has failed."""
 
     async def aclose(self) -> None:
         """The connection ended; who waits on it meets anyio.ClosedResourceError."""
@@ -108,7 +114,12 @@ async def dial(endpoint: Endpoint) -> Connection:
         argv = ["docker", *where, "system", "dial-stdio"]
         with trace.command(argv) as told:
             told.outcome = "goes on"
-        return _Child(await anyio.open_process(argv, stderr=subprocess.DEVNULL, start_new_session=True))
+        printed = open(process.scratch(), "r+b", buffering=0)  # noqa: ASYNC230, SIM115 - in memory, as long as the child
+        try:
+            return _Child(await anyio.open_process(argv, stderr=printed, start_new_session=True), printed)
+        except BaseException:
+            printed.close()
+            raise
 
 
 class _Socket:
@@ -143,12 +154,12 @@ class _Socket:
 
 
 class _Child:
-    """A child's input and output as one connection, which ends with it."""
+    """A child's input and output as one connection, which ends with it; `printed` is its standard error."""
 
-    def __init__(self, child: Process) -> None:
+    def __init__(self, child: Process, printed: IO[bytes]) -> None:
         assert child.stdin is not None  # noqa: S101 - a pipe by default
         assert child.stdout is not None  # noqa: S101 - a pipe by default
-        self._child, self._in, self._out = child, child.stdin, child.stdout
+        self._child, self._in, self._out, self._printed = child, child.stdin, child.stdout, printed
 
     async def send(self, data: bytes) -> None:
         await self._in.send(data)
@@ -156,9 +167,20 @@ class _Child:
     async def receive(self, size: int) -> bytes:
         with contextlib.suppress(anyio.EndOfStream):
             return await self._out.receive(size)
+        with anyio.move_on_after(FAREWELL):
+            await self._child.wait()
+        if (self._child.returncode or 0) > 0 and (said := reason(self._words())):
+            raise WayError(said)
         return b""
 
+    def _words(self) -> str:
+        if self._printed.closed:
+            return ""
+        size = os.fstat(self._printed.fileno()).st_size
+        return os.pread(self._printed.fileno(), WORDS, max(size - WORDS, 0)).decode(errors="replace")
+
     async def aclose(self) -> None:
+        self._printed.close()
         with anyio.CancelScope(shield=True):
             if self._child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -17,7 +17,9 @@ from devenv.engine.endpoint import Connection
 CHUNK = 65536
 PIECE = 1 << 20
 KEPT = 8
+KEPT_SILENCE = 8.0  # seconds without an answer until a kept connection is doubted
 HEAD_TIMEOUT = 30.0
+REPEATABLE = ("GET", "HEAD", "DELETE")
 TAR = "application/x-tar"
 SWITCHING = 101
 
@@ -207,11 +209,16 @@ class Client:
         try:
             self._open.add(exchange)
             try:
-                await exchange.ask(head, body, idle)
-            except LostError:
+                with anyio.fail_after(None if kept is None else _patience(method, idle)):
+                    await exchange.ask(head, body, idle)
+            except (LostError, TimeoutError) as error:
                 if kept is None or exchange not in self._open:
                     raise
                 await self._end(exchange)
+                if isinstance(error, TimeoutError):
+                    await self._end_kept()  # a network path that died took all of them along
+                    if method not in REPEATABLE:
+                        raise
                 exchange = await self._connect()
                 self._open.add(exchange)
                 await exchange.ask(head, body, idle)
@@ -231,13 +238,28 @@ class Client:
         self._open.discard(exchange)
         await exchange.aclose()
 
+    async def _end_kept(self) -> None:
+        kept = tuple(self._kept)
+        self._kept.clear()
+        for exchange in kept:
+            await exchange.aclose()
+
     async def aclose(self) -> None:
         """Every connection ended, and with it every call that is still on one."""
-        exchanges = (*self._kept, *self._open)
-        self._kept.clear()
+        exchanges = tuple(self._open)
         self._open.clear()
+        await self._end_kept()
         for exchange in exchanges:
             await exchange.aclose()
+
+
+def _patience(method: str, idle: float | None) -> float | None:
+    """How long (seconds) the head of an answer may take on a kept connection; None: as long as on a new one.
+
+    A removal, and what may take long, is not asked for twice only because it takes its time.
+    """
+    limit = idle or HEAD_TIMEOUT
+    return min(KEPT_SILENCE, limit) if method in ("GET", "HEAD") and limit <= HEAD_TIMEOUT else None
 
 
 def _unchunked(data: bytes) -> tuple[list[bytes], bytes, bool]:

@@ -291,14 +291,18 @@ def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoRetu
 
 def handed_over(data: bytes) -> str:
     """A path by which the program that replaces us reads `data`; no other can, and no file has that name."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("devenv", 0)
-    else:
-        import tempfile  # noqa: PLC0415 - not on Linux
-
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
+    descriptor = scratch()
     os.set_inheritable(descriptor, True)
     os.write(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return f"/dev/fd/{descriptor}"
+
+
+def scratch() -> int:
+    """A descriptor of an empty file that has no name, in memory if the system can."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("devenv")
+    import tempfile  # noqa: PLC0415 - not on Linux
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

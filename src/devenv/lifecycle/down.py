@@ -13,6 +13,7 @@ from devenv.config import load, sources
 from devenv.config.load import Selection
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
+from devenv.lifecycle import guardian_note
 from devenv.lifecycle.hooks import Hooks
 from devenv.lifecycle.ledger import Ledger, Wish
 from devenv.lifecycle.rundir import LOOKED_AT, Run
@@ -35,6 +36,8 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
         loaded = await load.load(selection)
     except (ConfigError, RefusedError) as error:
         trouble = error
+    for _, line in guardian_note.at_work(selection.project_name or (loaded.project.name if loaded else "")):
+        emit(Notice(line))
     async with Engine.connect() as engine:
         key = await key_of(engine)
         known = loaded.project.name if loaded else ""

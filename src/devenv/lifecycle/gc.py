@@ -5,7 +5,7 @@ from __future__ import annotations
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError
-from devenv.lifecycle import keptlogs
+from devenv.lifecycle import guardian_note, keptlogs
 from devenv.lifecycle.ledger import Ledger, Wish
 from devenv.lifecycle.remains import PHASES, remains
 from devenv.lifecycle.rundir import Run
@@ -17,6 +17,9 @@ from devenv.model.events import Emit, Notice, Problem
 async def gc(emit: Emit, *, dry_run: bool) -> int:
     """0 when nothing of any dead run is left, 1 where something could not be ended. Live runs are not touched."""
     left, found = False, False
+    for _, line in guardian_note.at_work():
+        found = True
+        emit(Notice(line))
     for run, ledger in Run.dead(PHASES):
         found = True
         try:

@@ -1,7 +1,7 @@
 """A detached process that outlives us: it waits at a pipe, and tears down what a dead run left.
 
-Until the pipe closes it holds nothing but the standard library. A byte on the pipe before it closes says that
-the run ended by itself and nothing is left to do.
+It holds nothing but the standard library, while it waits for the pipe and between two tries. A byte on the pipe
+before it closes says that the run ended by itself and nothing is left to do.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from devenv.engine.endpoint import Endpoint
+    from collections.abc import Callable
+
     from devenv.lifecycle.rundir import Run
 
 READY = b"ready"
+BROKEN = 10.0  # seconds until the next try, at least, if one was killed
+LIMIT = 25 * 3600.0  # more than the tries themselves allow, for one that is killed each time
+LOOK_EVERY = 1.0  # seconds between two looks whether somebody else has taken the project over
 TERMINAL = 6  # the place of its name among the arguments
 AS_IT_WAS = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
@@ -44,36 +49,67 @@ def _give_back(terminal: str) -> None:
 
 
 def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
-    import anyio  # noqa: PLC0415 - standing by must stay small
+    """Try until nothing is left, or nothing more can be done, with growing pauses."""
+    since, died, memory = time.time(), time.monotonic(), ""
+    while True:
+        answer = _tried(lambda memory: _try(endpoint, context, folder, (since, died), memory), memory)
+        passed = time.monotonic() - died
+        if answer is None or passed > LIMIT:
+            return 0
+        seconds, memory = answer if answer[0] else (str(max(BROKEN, passed / 10)), memory)
+        _rest(float(seconds), os.path.join(folder, "ledger.json"))
 
-    from devenv.engine.endpoint import Endpoint  # noqa: PLC0415 - as above
-    from devenv.errors import StateError  # noqa: PLC0415 - as above
-    from devenv.lifecycle.rundir import Run  # noqa: PLC0415 - as above
 
-    run = Run(folder)
+def _tried(work: Callable[[str], str], memory: str) -> tuple[str, str] | None:
+    """What a child of ours says: until when to pause and what to remember, or None if all is done.
+
+    The event loop, the engine and all else that a try needs is loaded in the child, so that we stay small.
+    Both texts are empty if the child was killed.
+    """
+    from_child, to_parent = os.pipe()
+    sys.stdout.flush()
+    if (child := os.fork()) == 0:
+        try:
+            os.close(from_child)
+            os.write(to_parent, b"=" + work(memory).encode())
+        except BaseException as error:  # noqa: BLE001 - a log has lines, no tracebacks
+            _say(f"{type(error).__name__}: {error}")
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    os.close(to_parent)
+    with open(from_child, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    seconds, _, memory = said.removeprefix("=").partition(" ")
+    return None if said == "=" else (seconds, memory)
+
+
+def _try(endpoint: str, context: str | None, folder: str, times: tuple[float, float], memory: str) -> str:
+    from devenv.engine.endpoint import Endpoint  # noqa: PLC0415 - standing by must stay small
+    from devenv.lifecycle.recovery import Post, tried  # noqa: PLC0415 - as above
+
+    return tried(Post(folder, Endpoint(endpoint, context), os.getppid(), *times), memory, _say, _say)
+
+
+def _say(event: object) -> None:
+    with contextlib.suppress(OSError):  # a full disk
+        print(event, flush=True)  # noqa: T201 - its own log, not the terminal
+
+
+def _rest(seconds: float, ledger: str) -> None:
+    """Sleep so long, or until somebody else has replaced or removed the ledger."""
+    end, before = time.monotonic() + seconds, _seen(ledger)
+    while (left := end - time.monotonic()) > 0 and _seen(ledger) == before:
+        time.sleep(min(left, LOOK_EVERY))
+
+
+def _seen(path: str) -> tuple[int, int] | None:
     try:
-        with run.lock(wait=5.0, cleaning=True):
-            return anyio.run(_finish, run, Endpoint(endpoint, context))
-    except StateError:
-        return 0  # a new run has taken the project over already
-
-
-async def _finish(run: Run, endpoint: Endpoint) -> int:
-    from devenv.engine import process  # noqa: PLC0415 - as above
-    from devenv.engine.api import Engine  # noqa: PLC0415 - as above
-    from devenv.lifecycle.ledger import Wish  # noqa: PLC0415 - as above
-    from devenv.lifecycle.teardown import finish  # noqa: PLC0415 - as above
-
-    def say(event: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk
-            print(event, flush=True)  # noqa: T201 - its own log, not the terminal
-
-    await process.end_recorded(run.children)  # a build, say, before anything was created
-    ledger = run.read()
-    if ledger is None or ledger.phase != "up":
-        return 0
-    async with Engine.connect(endpoint) as engine:
-        return int(bool((await finish(engine, run, say, Wish.SAVE, "the devenv process died")).survivors))
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class Guardian:

@@ -11,6 +11,7 @@ from devenv.config import sources
 from devenv.config.outline import written_name
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError
+from devenv.lifecycle import guardian_note
 from devenv.lifecycle.ledger import Ledger
 from devenv.lifecycle.remains import COMMAND, PHASES, left_behind, remains
 from devenv.lifecycle.rundir import Run
@@ -23,14 +24,15 @@ LIMIT = 2.0  # seconds for the engine
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
     others = tuple(sorted({ledger.project for _, ledger in Run.dead(PHASES)}))
+    guardians = tuple(line for _, line in guardian_note.at_work())
     try:
         paths = sources.find(directory, files)
     except ConfigError as error:
-        return Here("none", error.message, others=others)
+        return Here("none", error.message, others=others, guardians=guardians)
     try:
         read = sources.read(paths, base=directory)
     except ConfigError as error:
-        return Here("broken", error.said, others=others)
+        return Here("broken", error.said, others=others, guardians=guardians)
     name = project_name or written_name(read)
     services = tuple(sorted(sources.service_names(read)))
     try:
@@ -42,7 +44,7 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
     except DevenvError as error:
         state, said, running, urls = "unreachable", error.message, 0, ()
     said = said or f"{name} is not up: {', '.join(services)}"
-    return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name))
+    return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name), guardians)
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:

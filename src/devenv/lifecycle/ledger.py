@@ -76,6 +76,13 @@ class Ledger:
         """The networks that are ours to end."""
         return tuple(n for n in scene.networks if n.ours)
 
+    def left(self, scene: Scene) -> tuple[str, ...]:
+        """What is left if nobody can look any more, by what was seen last; never empty, since that proves nothing."""
+        seen = [f"container {c.name}" for c in self.containers(scene)]
+        seen += [f"network {n.name}" for n in self.networks(scene)]
+        seen += [f"volume {name}" for name in self.creates]
+        return tuple(seen) or (f"whatever was created of {self.project}",)
+
     def known(self) -> Mapping[str, str]:
         """Names of volumes -> the `CreatedAt` that was noted."""
         return {**dict(self.before), **{r.name: r.created for r in self.volumes if r.created}}

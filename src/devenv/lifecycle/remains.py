@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 
+import anyio
+
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint, resolve
 from devenv.errors import EngineError
+from devenv.lifecycle import guardian_note
 from devenv.lifecycle.identity import Verdict
 from devenv.lifecycle.ledger import Ledger
 from devenv.lifecycle.rundir import Run
@@ -16,6 +19,7 @@ from devenv.model.observed import Scene
 
 PHASES = ("up", "left")  # of a ledger whose run no process holds
 COMMAND = "devenv down"
+PATIENCE = 3.0  # seconds for an engine that another command asks in passing
 
 
 async def remains(engine: Engine, ledger: Ledger, scene: Scene) -> str:
@@ -50,15 +54,18 @@ async def tell(engine: Engine, ledger: Ledger, scene: Scene, emit: Emit) -> None
         emit(Notice(f"{said}; this run takes it over", COMMAND))
 
 
-async def everywhere() -> str:
-    """Return what all such runs left on the engines that answer, and the command for it; empty if nothing."""
+async def everywhere() -> list[str]:
+    """Return what all such runs left, in lines: as their guardians say, or else as engines do that answer soon."""
+    guarded = {run.path: line for run, line in guardian_note.at_work()}
     said, command = [], ""
     for run, ledger in Run.dead(PHASES):
-        with contextlib.suppress(EngineError):
+        if run.path in guarded:
+            continue
+        with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
             async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
                 engine.is_ours = run.made.holds
                 if what := await remains(engine, ledger, await engine.scene(ledger.project)):
                     said.append(f"{what} of {ledger.project}")
                     is_reached = len(said) == 1 and ledger.endpoint == (await resolve()).host
                     command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
-    return f"left by an earlier run: {'; '.join(said)}; {command}" if said else ""
+    return [*guarded.values(), *([f"left by an earlier run: {'; '.join(said)}; {command}"] if said else [])]

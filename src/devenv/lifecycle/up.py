@@ -18,6 +18,7 @@ from devenv.config.load import Loaded
 from devenv.engine import process
 from devenv.engine.api import Engine
 from devenv.errors import EngineError, UsageError
+from devenv.lifecycle import guardian_note
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle.addresses import addresses
 from devenv.lifecycle.consent import require_trust, weigh
@@ -80,6 +81,8 @@ async def _up(options: Options, emit: Emit, ending: Ending, helm: Helm | None) -
             emit(Step("load", "end", seconds=time.monotonic() - began))
             for warning in loaded.warnings:
                 emit(Notice(warning))
+            for _, line in guardian_note.at_work(loaded.project.name):
+                emit(Notice(line))
             engine = await glance.connected(stack)
             run = await open_run(engine, loaded.project.name)
             await _cleaned(run, emit)
@@ -380,12 +383,10 @@ class Ascent:
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""
         assert self.running is not None  # noqa: S101 - there is a ledger
-        scene = self.running.observer.scene
-        left = [f"container {c.name}" for c in ledger.containers(scene)]
-        left += [f"network {n.name}" for n in ledger.networks(scene)]
-        left += [f"volume {name}" for name in ledger.creates]
-        self.emit(Problem(f"{error.message}; left as they are: {', '.join(left)}", "devenv down"))
-        self.emit(stopped := Stopped(tuple(left)))
+        left = ledger.left(self.running.observer.scene)
+        said = f"{error.message}; left as they are: {', '.join(left)}; a guardian tries again for a day"
+        self.emit(Problem(said, "devenv down"))
+        self.emit(stopped := Stopped(left))
         return stopped
 
 

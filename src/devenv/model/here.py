@@ -33,6 +33,7 @@ class Here:
     running: Annotated[int, "containers of the run that run"] = 0
     urls: tuple[str, ...] = ()
     others: Annotated[tuple[str, ...], "projects elsewhere whose runs have died or left something"] = ()
+    guardians: Annotated[tuple[str, ...], "what guardians of dead runs do or wait for, a line each"] = ()
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:

@@ -61,7 +61,7 @@ KINDS = {
         "Whoever may talk to the engine is root on this machine, so devenv does not add you to the group by itself."),
     "engine-silent": Kind(ENGINE, ERROR, "the Docker engine at {host} takes connections and answers nothing",
         "{hint}", "It hangs, it still starts, or something else listens there. The engine's log says more."),
-    "engine-unreachable": Kind(ENGINE, ERROR, "cannot reach the Docker engine at {host}{by}", "{hint}",
+    "engine-unreachable": Kind(ENGINE, ERROR, "cannot reach the Docker engine at {host}{by}{why}", "{hint}",
         "The machine behind a context or DOCKER_HOST is off, or the way to it (ssh, VPN) is."),
     "engine-unusable": Kind(ENGINE, ERROR, "{said}", "{hint}",
         "The engine is older than API 1.41 (20.10), or what answers is none."),

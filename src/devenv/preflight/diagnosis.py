@@ -93,6 +93,7 @@ class Facts:
     host: str = ""
     context: str | None = None
     state: str = ""
+    why: str = ""  # the words of what was to lead there
     start: str = ""  # the command that starts one, or selects another
     elsewhere: tuple[tuple[str, str], ...] = ()
     # what it says of itself; `here`: it runs on this kernel, `capacity` is its memory in bytes
@@ -188,7 +189,7 @@ def numbers(version: str | None) -> tuple[int, ...]:
 def _engine(facts: Facts) -> Iterator[Finding]:
     if facts.state:
         by = f" (context {facts.context})" if facts.context else ""
-        yield finding(facts.state, host=facts.host, by=by, hint=facts.start)
+        yield finding(facts.state, host=facts.host, by=by, why=facts.why, hint=facts.start)
     for name, where in facts.elsewhere:
         yield finding("engine-elsewhere", name=name, address=where)
     if facts.kind:

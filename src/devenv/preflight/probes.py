@@ -18,9 +18,10 @@ from devenv.concurrent import each
 from devenv.config import load, sanitise, sources
 from devenv.config.load import Loaded, Selection
 from devenv.engine import process
-from devenv.engine.api import Engine, start_command
+from devenv.engine.api import Engine
 from devenv.engine.context import config_folder
-from devenv.engine.endpoint import Endpoint, resolve
+from devenv.engine.endpoint import Endpoint, WayError, resolve
+from devenv.engine.unreachable import start_command
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.images import proxies
 from devenv.images.builder import selected, selection_file
@@ -73,6 +74,8 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
         causes.append(cause)
     if not any(isinstance(cause, OSError) for cause in causes):
         return {**found, "told": (("engine-unusable", error),)}
+    if said := next((str(cause) for cause in causes if isinstance(cause, WayError)), ""):
+        found |= {"why": f": {said}", "start": error.hint}
     reasons = (REASONS[type(cause)] for cause in causes if type(cause) in REASONS)
     return {**found, "state": next(reasons, "engine-silent") if endpoint.local else "engine-unreachable"}
 

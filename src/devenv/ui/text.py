@@ -119,9 +119,10 @@ def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
             return f"kept {kind} {name}: {reason}" + (f"\n  to remove it: {command}" if command else "")
         case e.Stopped(survivors, seconds, removed, saved):
             gone = ", ".join(_count(n, kind) for kind, n in removed.items())
-            took = f"removed {gone} in {seconds:.1f} s" if gone else "nothing was there to remove"
+            nothing = "nothing was removed" if survivors else "nothing was there to remove"
+            took = f"removed {gone} in {seconds:.1f} s" if gone else nothing
             took += "".join(f"; {name} is saved ({shown(size)})" for name, size in saved.items())
-            return took if survivors else f"{took}; nothing of this run is left"
+            return f"{took}; left: {', '.join(survivors)}" if survivors else f"{took}; nothing of this run is left"
         case _:
             return None
 

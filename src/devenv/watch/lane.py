@@ -84,6 +84,7 @@ class Lane:
     retry_at: float = math.inf
     told: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # containers that could not be asked the last time
+    is_told_lost: bool = False
     owed_execs: dict[Hook, Exec] = field(default_factory=dict)
     owed_restart: Restart | None = None
     owed_recreation: str = ""  # its cause
@@ -290,9 +291,17 @@ class Lane:
 
         await each(one, self.targets.values())
         self.lost = lost_now
-        for message in filter(None, lost):
-            self._tell({self.service: message})
+        self._tell_lost(next(filter(None, lost), ""), is_back=bool(self.targets) and not lost)
         return merged, bool(lost)
+
+    def _tell_lost(self, message: str, *, is_back: bool) -> None:
+        """That the engine cannot be asked, once until it can."""
+        if message and not self.is_told_lost:
+            self.is_told_lost = True
+            self.site.emit(Problem(message, None, self.service))
+        elif is_back and self.is_told_lost:
+            self.is_told_lost = False
+            self.site.emit(Notice(f"{self.service} is synced again"))
 
     async def _now_of(self, target: Target) -> Container | None:
         """The container as far as it can be told, or None where it has gone."""

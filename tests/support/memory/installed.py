@@ -14,8 +14,9 @@ import pytest
 from devenv.config import load
 from devenv.config.load import Loaded, Selection
 from devenv.engine import process
-from devenv.engine.api import Engine, unreachable
+from devenv.engine.api import Engine
 from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint
+from devenv.engine.unreachable import unreachable
 from devenv.lifecycle import health, stage, teardown, up
 from devenv.lifecycle.rundir import Run
 from devenv.preflight import host as host_facts

@@ -7,7 +7,6 @@ Compose is `MemoryCompose`, the guardian is `Guard`. Compose files are not read:
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +20,7 @@ from anyio.abc import TaskGroup
 from devenv.config.load import Selection
 from devenv.lifecycle import down as down_verb
 from devenv.lifecycle import gc as gc_verb
-from devenv.lifecycle import guardian, up
+from devenv.lifecycle import recovery, up
 from devenv.lifecycle.ledger import Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.rundir import Run
@@ -135,8 +134,15 @@ class Machine:
         command = Command(self)
         guard = of.guard
         if guard is not None and not guard.dismissed and not guard.dead:
-            with contextlib.redirect_stdout(io.StringIO()):  # its log
-                await command.serve(lambda: guardian._finish(Run(guard.run.path), guard.endpoint))
+            run = Run(guard.run.path)
+            dead = recovery.identity(run)
+
+            async def work() -> int:
+                return int(
+                    await recovery.attempt(run, guard.endpoint, dead, command.emit, lambda: None, is_first=True)
+                )
+
+            await command.serve(work)
             guard.dismissed = True
         return command
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.engine.api import unreachable
 from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, dial, require_address, resolve
+from devenv.engine.unreachable import unreachable
 from devenv.errors import DevenvError, EngineError
 
 pytestmark = pytest.mark.anyio

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
+from devenv.engine import http
+from devenv.engine.endpoint import Connection
 from devenv.engine.http import Client, GarbledError, LostError
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -56,3 +59,103 @@ async def test_a_stream_that_is_cut_off_is_lost_and_one_without_sizes_is_garbled
         await streamed(HEAD + BODY[:-5])
     with pytest.raises(GarbledError):
         await streamed(HEAD + b"what\r\n")
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Line:
+    """Connections to an engine: each answers every call with `ok`, until the network path of its time is cut."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.closed: list[int] = []
+        self.cut = 0  # the connections before this one are silent
+
+    async def dial(self) -> Connection:
+        """A new one."""
+        self.asked.append([])
+        return Kept(self, len(self.asked) - 1)
+
+
+class Kept:
+    """One of them."""
+
+    def __init__(self, line: Line, number: int) -> None:
+        self.line, self.number, self.ready = line, number, 0
+
+    async def send(self, data: bytes) -> None:
+        """Note the call."""
+        if data:
+            self.line.asked[self.number].append(data.split(b" ", 1)[0].decode())
+            self.ready += 1
+
+    async def receive(self, _: int) -> bytes:
+        """The answer, or silence."""
+        if self.number < self.line.cut or not self.ready:
+            await anyio.sleep_forever()
+        await anyio.sleep(0.01)
+        self.ready -= 1
+        return OK
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.line.closed.append(self.number)
+
+
+async def asked(client: Client, method: str, idle: float = 30.0) -> bytes:
+    """The body of the answer to a call."""
+    async with client.request(method, "/x", idle=idle) as answer:
+        return await answer.read()
+
+
+async def _kept(line: Line, count: int) -> Client:
+    """A client that keeps so many connections."""
+    client = Client(line.dial)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(asked, client, "GET")
+    assert len(line.asked) == count
+    return client
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_a_kept_connection_that_is_silent_is_replaced_once(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a change of address: the call goes out on a new connection, and the other kept ones end."""
+    monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
+    line = Line()
+    client = await _kept(line, 3)
+    line.cut = 3
+    with anyio.fail_after(2):
+        assert await asked(client, method, idle=0.2) == b"ok"
+    assert line.asked[2:] == [["GET", method], [method]]
+    assert sorted(line.closed) == [0, 1, 2]
+    line.cut = 5
+    with anyio.fail_after(2), pytest.raises(TimeoutError):  # the network is away altogether
+        await asked(client, method, idle=0.2)
+    assert len(line.asked) == 5
+
+
+async def test_a_call_with_effects_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its request may have arrived; but no call after it meets that silence."""
+    monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
+    line = Line()
+    client = await _kept(line, 2)
+    line.cut = 2
+    with anyio.fail_after(2), pytest.raises(TimeoutError):
+        await asked(client, "PUT", idle=0.2)
+    assert await asked(client, "PUT") == b"ok"
+    assert line.asked == [["GET"], ["GET", "PUT"], ["PUT"]]
+
+
+async def test_the_answer_of_a_slow_engine_on_a_new_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a kept connection is doubted so soon."""
+    monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
+    line = Line()
+    line.cut = 1
+    with anyio.move_on_after(0.3) as scope:
+        await asked(Client(line.dial), "GET")
+    assert scope.cancelled_caught
+    assert line.asked == [["GET"]]

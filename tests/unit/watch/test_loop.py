@@ -11,10 +11,11 @@ import pytest
 
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
-from devenv.model.events import Event, Problem
+from devenv.model.events import Event, Notice, Problem
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.ui.text import plain
 from devenv.watch import lane, rules, scan
 from devenv.watch.apply import Outcome
 from devenv.watch.loop import Corridor
@@ -33,6 +34,7 @@ class FakeTarget:
         self.deleted: list[str] = []
         self.failed: dict[str, str] = {}
         self.is_lost = False
+        self.words = "gone away"
 
     async def differing(self, syncs: Sequence[Sync], _: Any) -> list[Sync]:
         """Everything, as in a new container."""
@@ -42,7 +44,7 @@ class FakeTarget:
         """Done, unless it was told to fail."""
         self.during()
         if self.is_lost:
-            raise EngineError("gone away")
+            raise EngineError(self.words)
         self.deleted += [d.target for d in deletes]
         return Outcome(failed=dict(self.failed))
 
@@ -161,3 +163,25 @@ async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> No
     await site.lane.advance()
     await site.lane.advance()
     assert "/src/a/b" in one.deleted
+
+
+async def test_an_engine_that_is_away_is_told_once_and_so_is_its_return(site: Site) -> None:
+    """The service is named once, whatever the engine's words are meanwhile; one broken call is not worth a line."""
+    one = FakeTarget("one")
+    await site.adopt(one)
+    site.folder.joinpath("saved").write_text("x")
+    one.is_lost = True
+    await site.look()
+    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
+    assert told == []
+    await site.look()
+    one.words = "cannot reach the engine"
+    await site.look()
+    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
+    assert told == [Problem("gone away", service="web")]
+    one.is_lost = False
+    await site.look()
+    await site.look()
+    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
+    assert told[1:] == [Notice("web is synced again")]
+    assert plain(told[0]) == "problem in web: gone away"
