@@ -295,7 +295,7 @@ class Target:
             orders = commands.puts(number, entries, (self._uid, self._gid), as_root=self._access.is_root)
             failures = await run(shell, [order for order, _ in orders])
             reasons = ((orders[index][1], text) for index, text in failures.items())
-            failed = {target: text for target, text in reasons if target}
+            failed = {target: text for target, text in reversed([*reasons]) if target}  # the first is the cause
             if 0 in failures:
                 failed = dict.fromkeys(entries, failures[0])
             outcome.failed.update((target, text or "it cannot be written") for target, text in failed.items())

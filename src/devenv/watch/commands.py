@@ -31,6 +31,7 @@ PLAIN = frozenset(b"\n\t" + bytes(range(0x20, 0x7F))) - frozenset(b"\\%'")
 # is not there. e: enter it or fail with the reason. r: remove files, and what turns out to be an empty folder; one
 # that holds something is not ours to remove. x: remove empty folders. d: a folder with the service's owner. u: only
 # root can change where the folder is. b: where a rule's target really is. w: this user can write there.
+# t: why a file cannot be written, which not every printf says.
 # i, k: a folder of our own in it, entered. f, a: a file in that folder, and more of it. s: a link in it. h: owner and
 # h for all, mode and time. v: one of its entries in place. z: the folder or a staged file removed.
 PRELUDE = b"""exec 2>&1; unset CDPATH; umask 022
@@ -68,8 +69,9 @@ i() { k=; e "$1" && mkdir -m 700 -- "./$2" && cd -P -- "./$2" && q=$1 || return;
 [ "$PWD" = "$q/$2" ] && [ -O . ] && k=$2; }
 k() { i "$@" && case $(ls -ldn .) in drwx--[-S]---*) ;; *) k=; return 1;; esac; }
 f() { [ "$k" = "$1" ] || { echo "its folder changes all the time"; return 1; }
-printf "$3" >"$2" || { rm -f -- "$2"; return 1; }; }
-a() { [ "$k" = "$1" ] && [ -f "$2" ] || return; printf "$3" >>"$2" || { rm -f -- "$2"; return 1; }; }
+printf "$3" 2>/dev/null >"$2" || t "$2" "$3"; }
+a() { [ "$k" = "$1" ] && [ -f "$2" ] || return; printf "$3" 2>/dev/null >>"$2" || t "$2" "$3"; }
+t() { printf "$2" | cat >>"$1"; rm -f -- "$1"; return 1; }
 s() { [ "$k" = "$1" ] || { echo "its folder changes all the time"; return 1; }; ln -s -- "$3" "$2"; }
 h() { [ "$k" = "$1" ] || return; shift; "$@"; }
 v() { [ "$k" = "$1" ] || return; [ -e "$2" ] || [ -h "$2" ] || return 0; o . ".$2" || return
