@@ -210,6 +210,11 @@ async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: l
         outcome = await target.deliver((), syncs)
         assert outcome.failed == dict.fromkeys([s.target for s in syncs], commands.LINK)
         assert box.untouched()
+    docker.docker("start", box.id)
+    app = Path(f"/proc/{docker.inspect(box.id)['State']['Pid']}/root/app")
+    (app / "sub").unlink()
+    (app / "sub").symlink_to("sub")
+    assert await api.is_link(box.id, "/app/sub")
 
 
 def exchange_from_outside(box: str) -> None:
