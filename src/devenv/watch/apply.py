@@ -236,7 +236,7 @@ class Target:
             outcome.failed[sources[item.path].target] = reason
         if shell is not None and shell.has_hand:
             part = await self._by_hand(shell, part, sources, outcome)
-        if shell is not None:
+        if shell is not None and part.read:
             part = await self._by_shell(shell, part, sources, outcome)
         if not part.read:
             return
