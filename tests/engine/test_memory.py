@@ -394,6 +394,8 @@ async def test_archives_go_through_a_container_that_never_ran(both: Pair) -> Non
     assert await both.engine.get(holder, "/.held/a/ü/none") is None
     assert await both.engine.exists(holder, "/.held/link")
     assert not await both.engine.exists(holder, "/.held/none")
+    looks = [await both.engine.is_link(holder, f"/.held/{name}") for name in ("link", "none", "", "a/ü/none")]
+    assert looks == [True, None, False, None]
     with pytest.raises(CallError) as caught:
         await both.engine.put(holder, pack({".held/a": Node("file", b"")}))
     assert not caught.value.absent
