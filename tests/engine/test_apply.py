@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import pytest
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
+from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.watch import archive, rules
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
 from support import engine as docker
@@ -43,6 +46,13 @@ async def reach(api: Engine, container_id: str) -> Target:
     container = await api.inspect(container_id)
     assert container is not None
     return await Target.reach(api, container, "test", Puts())
+
+
+async def missing(target: Target, syncs: Sequence[Sync]) -> set[str]:
+    """What the container has not as the host has it, with a rule for all of /srv."""
+    watch = (WatchRule("/anywhere", Action.SYNC, "/srv"),)
+    bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
+    return {s.target for s in (await target.compare(syncs, bound)).missing}
 
 
 def sh(container: str, script: str) -> str:
@@ -156,10 +166,11 @@ async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_pa
     (tmp_path / "link").symlink_to("same")
     syncs.append(Sync(str(tmp_path / "link"), "/srv/r/link"))
     await target.deliver((), syncs)
-    assert await target.differing(syncs, ["/srv/r"]) == []
+    assert await missing(target, syncs) == set()
     sh(box, "cd /srv/r; echo x > content; chmod 600 mode; rm kind gone; mkdir kind; ln -sfn other link")
-    assert {s.target for s in await target.differing(syncs, ["/srv/r"])} == {f"/srv/r/{n}" for n in names[1:]}
-    assert len(await target.differing(syncs, ["/srv/nothing/there"])) == len(syncs)
+    assert await missing(target, syncs) == {f"/srv/r/{n}" for n in names[1:]}
+    elsewhere = [Sync(s.source, s.target.replace("/srv/r/", "/srv/nothing/there/")) for s in syncs]
+    assert len(await missing(target, elsewhere)) == len(syncs)
     await target.close()
 
 
@@ -234,10 +245,10 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of:
     outcome = await target.deliver([Delete("/srv/x", "x")], [Sync(source(tmp_path, "f"), "/srv/deep/f")])
     assert (outcome.files, outcome.atomic) == (1, False)
     assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
-    assert await target.differing([Sync(source(tmp_path, "f"), "/srv/deep/f")], ["/srv/deep"]) == []
+    assert await missing(target, [Sync(source(tmp_path, "f"), "/srv/deep/f")]) == set()
     newer = Sync(source(tmp_path, "f", "newer"), "/srv/deep/f")
     outcome = await target.deliver([Delete("/srv/deep/f", "f", directory=True)], [newer])  # nobody knew what it was
-    assert (outcome.failed, await target.differing([newer], ["/srv/deep"])) == ({}, [])
+    assert (outcome.failed, await missing(target, [newer])) == ({}, set())
     outcome = await target.deliver([Delete("/srv/deep", "f", directory=True)], [Sync(newer.source, "/srv/deep")])
     assert outcome.failed == {"/srv/deep": "cannot be deleted: its image has no shell"}
     await target.close()
@@ -281,3 +292,37 @@ async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes:
     assert sh(box, "cat /srv/f; ls -A /srv") == "newf"
     for one in (target, newer):
         await one.close()
+
+
+@pytest.mark.parametrize("kind", ["debian", "scratch"])
+async def test_a_large_file_goes_in_pieces(
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str
+) -> None:
+    """With content, mode, owner and time, beside small ones; nothing of it is left where its reading fails."""
+    image = image_of(kind)
+    box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
+    target = await reach(api, box)
+    size = archive.LARGE_BYTES + 12_345
+    big = source(tmp_path, "big")
+    Path(big).write_bytes(os.urandom(size))
+    syncs = [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")]
+    outcome = await target.deliver((), syncs)
+    assert (outcome.files, outcome.bytes, outcome.failed) == (2, size + 3, {})
+    assert await missing(target, syncs) == set()
+    if kind == "debian":
+        assert sh(box, "cd /srv; ls -A; stat -c '%u:%g %a' big") == "big\nsmall\n1000:1000 640"
+        Path(big).chmod(0o600)
+        os.truncate(big, size + 1)
+        real, calls = os.pread, iter(range(10**6))
+
+        def shrinking(descriptor: int, length: int, at: int) -> bytes:
+            return b"" if next(calls) == 3 else real(descriptor, length, at)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "pread", shrinking)
+            outcome = await target.deliver((), syncs[:1])
+        assert outcome.failed == {"/srv/big": "it is being written all the time"}
+        assert sh(box, f"cd /srv; ls -A; stat -c %s big; [ $(stat -c %s big) = {size} ]") == f"big\nsmall\n{size}"
+        assert (await target.deliver((), syncs[:1])).failed == {}
+        assert await missing(target, syncs) == set()
+    await target.close()

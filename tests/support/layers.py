@@ -38,6 +38,7 @@ PURE = (
     "lifecycle/timings.py",
     "watch/changes.py",
     "watch/guard.py",
+    "watch/links.py",
     "watch/reconcile.py",
     "watch/staging.py",
     "watch/hand.py",

@@ -7,10 +7,8 @@ import itertools
 import posixpath
 import re
 import secrets
-import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import anyio
 
@@ -19,10 +17,12 @@ from devenv.engine.api import CallError, Engine
 from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
-from devenv.watch import archive, hand, reconcile, tar
+from devenv.watch import archive, hand, readback, reconcile, tar
 from devenv.watch.archive import Archive, Item
-from devenv.watch.opened import Opened
+from devenv.watch.large import Large
 from devenv.watch.puts import Puts
+from devenv.watch.readback import Seen
+from devenv.watch.rules import BoundRule
 from devenv.watch.shell import Shell, quoted
 from devenv.watch.staging import Staging, chunked, groups, name, parents, plain, stage, together
 
@@ -226,27 +226,37 @@ class Target:
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
-        if shell is not None and shell.has_hand:
+        if shell is not None and shell.has_hand and part.large is None:
             part = await self._by_hand(shell, part, sources, outcome)
-        if not part.read:
+        if not part.items:
             return
         try:
-            await self._engine.put(self.container.id, part.data)
-        except CallError as error:
-            if NO_CONTAINER.search(error.reason):
+            outcome.bytes += await self._send(part)
+        except (CallError, OSError) as error:
+            reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
+            if NO_CONTAINER.search(reason):
                 raise
             if shell is not None:  # what was put by half may take the space that the others need
                 await _run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])
             if len(part.items) == 1:
-                outcome.failed[sources[part.items[0].path].target] = error.reason
+                outcome.failed[sources[part.items[0].path].target] = reason
                 return
             for item in part.items:  # one bad entry fails a whole archive: alone, each shows whether it is the one
                 parts = archive.build([item], uid=self._uid, gid=self._gid)
                 alone = await anyio.to_thread.run_sync(next, parts)
                 await self._put_part(shell, alone, sources, outcome, then)
             return
-        outcome.bytes += part.size
         await then(part)
+
+    async def _send(self, part: Archive) -> int:
+        """The bytes of content that were extracted. Raises OSError if a large file has changed meanwhile."""
+        if part.large is None:
+            await self._engine.put(self.container.id, part.data)
+            return part.size
+        async with Large(part.large, uid=self._uid, gid=self._gid) as file:
+            await self._engine.put(self.container.id, file.packed(), size=file.size)
+            await file.verify()
+            return file.size
 
     async def _by_hand(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
         """What is still to be put by the archive request: links, large files, and what could not be done."""
@@ -312,33 +322,12 @@ class Target:
         outcome.failed.update((staged[single[i]].target, text or "rename failed") for i, text in failures.items())
         outcome.files -= len(failures)
 
-    # --- read back ---------------------------------------------------------------------------------------------
-
-    async def differing(self, syncs: Sequence[Sync], tops: Iterable[str]) -> list[Sync]:
-        """Those syncs whose target does not hold the host's content, kind and mode yet.
-
-        `tops` are the container paths to read back: they cover every target.
-        """
-        wanted = {s.target: s for s in syncs}
-        for path in tops:
-            with tempfile.TemporaryFile() as tar:
-                await self._engine.save(self.container.id, path, tar)
-                tar.seek(0)
-                await anyio.to_thread.run_sync(self._compare, tar, posixpath.dirname(path.rstrip("/")), wanted)
-        return list(wanted.values())
-
-    def _compare(self, tar: BinaryIO, parent: str, wanted: dict[str, Sync]) -> None:
-        """Leaves in `wanted` what the tar does not hold as the host does."""
-        if not tar.read(1):
-            return
-        tar.seek(0)
-        with Opened() as opened:
-            for path, found in archive.entries(tar, parent):
-                if found == archive.FOLDER:
-                    self._folders.add(path)
-                sync = wanted.get(path)
-                if sync is not None and archive.expected(_item(sync, path), opened) == found:
-                    del wanted[path]
+    async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:
+        """Which of the syncs the container lacks, and which of these names of the journal are there."""
+        tops = reconcile.tops([*(s.target for s in syncs), *placed], bound)
+        seen = await readback.look(self._engine, self.container.id, syncs, tops, placed)
+        self._folders |= seen.folders
+        return seen
 
 
 def _item(sync: Sync, path: str) -> Item:
