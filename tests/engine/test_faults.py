@@ -16,8 +16,9 @@ from support import engine
 from support.boxes import Boxes, built
 from support.deeds import become
 from support.dockerd import dockerd
+from support.naive import TARGET, in_container
 from support.proxy import FAULTS, Proxy
-from support.rig import TARGET, Rig, in_container
+from support.rig import Rig
 from support.stack import unique_name
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ class _Once:
         target = await Target.reach(self.engine, container, f"{self.project.name}-{os.getpid()}", puts)
         try:
             seen = await target.compare(syncs, bound, left)
-            deletes = self._deletes(seen.placed, there)
+            deletes = self._deletes(seen.placed, there, left - seen.placed)
             missing = seen.missing
             if self.options.dry_run:
                 plan = Plan((ServicePlan(container.service, deletes=deletes, syncs=missing),))
@@ -115,9 +115,11 @@ class _Once:
         finally:
             await target.close()
 
-    def _deletes(self, placed: Collection[str], bound: Sequence[BoundRule]) -> tuple[Delete, ...]:
-        """What the journal says the container was given, and the host has no more."""
-        stale = reconcile.stale(placed, bound, self.now)
+    def _deletes(
+        self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
+    ) -> tuple[Delete, ...]:
+        """What the container was given and still has, and the host has no more."""
+        stale = reconcile.stale(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)

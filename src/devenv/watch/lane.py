@@ -445,7 +445,7 @@ class Lane:
             self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
         seen = Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)
         puts.note(gone=left - seen.placed)
-        stale = reconcile.stale(seen.placed, self.rules, self.site.now)
+        stale = reconcile.stale(seen.placed, self.rules, self.site.now, left - seen.placed)
         missing, after = reconcile.parted(seen.missing, [path for path in stale if path in self.site.now])
         puts.note(placed=reconcile.named(syncs) - record.placed)
         outcome = Outcome()

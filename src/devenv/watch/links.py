@@ -17,9 +17,7 @@ def loops(states: Mapping[str, FileState]) -> frozenset[str]:
     return _looping(texts)
 
 
-def settled(
-    now: Mapping[str, FileState], fresh: dict[str, FileState | None]
-) -> dict[str, FileState | None]:
+def settled(now: Mapping[str, FileState], fresh: dict[str, FileState | None]) -> dict[str, FileState | None]:
     """`fresh` with each loop as Kind.OTHER and every other link as Kind.LINK; `now` is what was known before.
 
     A link that did not change itself is added if it has become a loop, or is one no more. A loop keeps its text.

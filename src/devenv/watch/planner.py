@@ -49,10 +49,10 @@ def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tupl
 
 def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
     """Pipes, sockets, devices and links that lead to themselves which a rule would have copied, and what they are."""
-    others = {path: state for path, state in states.items() if state.kind is Kind.OTHER}
+    others = [(path, state) for path, state in states.items() if state.kind is Kind.OTHER]
     return {
         path: NO_FILE if state.link is None else LOOP
-        for path, state in others.items()
+        for path, state in sorted(others)
         if any(rule.copies and rule.matches(path) for rule in rules)
     }
 

@@ -69,9 +69,7 @@ async def look(
     return reading.seen()
 
 
-async def _read(
-    engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0
-) -> None:
+async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
     """What lies at `place` in the container, as if it were at `path`."""
     for _ in range(TRIES):
         sink = _Sink(reading, place.rstrip("/") or "/", path.rstrip("/") or "/", hops)

@@ -62,18 +62,22 @@ def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
 
-def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:
+def stale(
+    placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
+) -> dict[str, FileState]:
     """By host path, what the container was once given and the host has no more; with a state of its kind.
 
-    With files go the folders that they were in; a file that is a folder now goes, too.
+    With files go the folders that they were in, except for those in `kept`; a file that is a folder now goes, too.
     """
     found: dict[str, FileState] = {}
     for name in placed:
         if at := _stale_at(name, bound, now):
-            root, path = at
+            (root, path), target = at, name.rstrip("/")
             found[path] = FOLDER if name.endswith("/") else FILE
             while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
-                found[path] = FOLDER
+                target = target.rpartition("/")[0]
+                if f"{target}/" not in kept:
+                    found[path] = FOLDER
     return found
 
 

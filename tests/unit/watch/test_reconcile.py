@@ -86,3 +86,10 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
         "/p/src/d/x": Kind.FILE,
         "/p/src/loop": Kind.FILE,
     }
+
+
+def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
+    """Nor is it said to go; the folders in it do."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    found = reconcile.stale({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}
