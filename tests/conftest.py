@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support import engine as engine_support
+from support import docker_cli, registries
 from support import lab as lab_support
-from support import registries
 from support.boxes import static_busybox
 from support.cli import Devenv, StartDevenv, end_all
 from support.lab import Lab
@@ -62,14 +61,14 @@ def _engine_where_marked(request: pytest.FixtureRequest) -> None:
 def engine() -> Iterator[str]:
     """The engine's version; at the end of the run it must hold what it held before."""
     try:
-        version = engine_support.docker("version", "--format={{.Server.Version}}")
-    except (engine_support.DockerError, FileNotFoundError) as error:
+        version = docker_cli.docker("version", "--format={{.Server.Version}}")
+    except (docker_cli.DockerError, FileNotFoundError) as error:
         pytest.fail(f"no Docker engine answers ({error}); scripts/test brings one, scripts/test --fast needs none")
-    before = engine_support.Inventory.now()
+    before = docker_cli.Inventory.now()
     yield version
     prefix = PREFIX if SHARED_ENGINE else None
     deadline = time.monotonic() + 10
-    while changes := before.changes(engine_support.Inventory.now(), only_project_prefix=prefix):
+    while changes := before.changes(docker_cli.Inventory.now(), only_project_prefix=prefix):
         if time.monotonic() > deadline:
             pytest.fail("the tests did not leave the engine as they found it\n" + "\n".join(changes))
         time.sleep(0.5)
@@ -78,7 +77,7 @@ def engine() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def base_image(engine: str) -> str:
     """The image that small test containers run on."""
-    return engine_support.ensure_base_image()
+    return docker_cli.ensure_base_image()
 
 
 @pytest.fixture(params=COMPOSES)
@@ -92,7 +91,7 @@ def newer_compose_env() -> dict[str, str]:
     config = NEWER_COMPOSE / "config"
     if not (config / "cli-plugins/docker-compose").exists():
         pytest.fail("the newer Compose is not there; scripts/newer-compose fetches it")
-    endpoint = engine_support.docker("context", "inspect", "--format={{.Endpoints.docker.Host}}")
+    endpoint = docker_cli.docker("context", "inspect", "--format={{.Endpoints.docker.Host}}")
     return {"DOCKER_CONFIG": str(config), "DOCKER_HOST": endpoint}
 
 

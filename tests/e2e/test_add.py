@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.stack import Stack
 from support.terminal import Terminal
 from support.upper import Up
@@ -52,7 +52,7 @@ def devenv(stack: Stack, *arguments: str) -> None:
 
 
 def app(stack: Stack) -> str:
-    text = APP.format(image=engine.BASE_IMAGE)
+    text = APP.format(image=docker_cli.BASE_IMAGE)
     stack.write("compose.yml", text)
     return text
 
@@ -62,8 +62,8 @@ def test_a_database_for_somebodys_app(up: Up, stack: Stack) -> None:
     before = app(stack)
     devenv(stack, "add", "postgres", "--name", "db", "--to", "web")
     run = up.ready(stack, "--stand-ins")
-    url = engine.docker("exec", stack.container("web"), "sh", "-c", "echo $DATABASE_URL")
-    said = engine.docker("exec", stack.container("db"), "psql", url, "-Atc", "select 40 + 2")
+    url = docker_cli.docker("exec", stack.container("web"), "sh", "-c", "echo $DATABASE_URL")
+    said = docker_cli.docker("exec", stack.container("db"), "psql", url, "-Atc", "select 40 + 2")
     assert run.stop() == 130
     devenv(stack, "remove", "db")
 
@@ -104,7 +104,7 @@ def test_every_service_is_healthy_and_takes_edits(kind: str, up: Up, stack: Stac
         file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
         assert "edited" in answer(port(stack), "/new")
     assert run.stop() == 130
-    engine.succeeds("rmi", f"{stack.name}-new")
+    docker_cli.succeeds("rmi", f"{stack.name}-new")
     for name in ["new", *(["db"] if kind in TOOLS else [])]:
         devenv(stack, "remove", name)
 

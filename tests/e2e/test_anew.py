@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.stack import Stack, built_service, idle_service
 from support.upper import Up
 
@@ -42,9 +43,9 @@ def test_what_is_saved_during_a_build(stack: Stack, up: Up) -> None:
     time.sleep(0.5)
     stack.write("src/a", "during")
     stack.write("version", f"3{word}")
-    engine.until(lambda: stack.read("side", "/src/a"), lambda text: text == "during", timeout=2)
+    docker_cli.until(lambda: stack.read("side", "/src/a"), lambda text: text == "during", timeout=2)
     assert not run.all("rebuilt"), "the build was over before the save"
-    engine.until(lambda: len(run.all("rebuilt", service="web")), lambda count: count == 2)
+    docker_cli.until(lambda: len(run.all("rebuilt", service="web")), lambda count: count == 2)
     assert (stack.read("web", "/version"), stack.read("web", "/src/a")) == (f"3{word}", "during")
     assert run.all("problem") == []
     assert run.stop() == 130
@@ -62,12 +63,16 @@ def test_others_make_containers_anew(stack: Stack, up: Up) -> None:
         began = time.monotonic()
         wanted = {str(number) for number in range(20)}
         for container in stack.containers("web"):
-            engine.until(lambda c=container: {*engine.execute(c, "ls", "/src").split()}, wanted.__eq__, timeout=10)  # type: ignore[misc]
+            docker_cli.until(
+                partial(docker_cli.execute, container, "ls", "/src"),
+                lambda said: {*said.split()} == wanted,
+                timeout=10,
+            )
         return time.monotonic() - began
 
     def restart() -> None:
         stack.execute("web", "sh", "-c", "rm /src/*")
-        engine.docker("restart", stack.container("web"))
+        docker_cli.docker("restart", stack.container("web"))
 
     figures = {
         "restarted": took(restart),
@@ -78,7 +83,7 @@ def test_others_make_containers_anew(stack: Stack, up: Up) -> None:
     assert max(figures.values()) < UP_TO_DATE, figures
     stack.write("src/0", "from now on, too")
     for container in stack.containers("web"):
-        engine.until(lambda c=container: engine.read(c, "/src/0"), "from now on, too".__eq__, timeout=5)  # type: ignore[misc]
+        docker_cli.until(lambda c=container: docker_cli.read(c, "/src/0"), "from now on, too".__eq__, timeout=5)  # type: ignore[misc]
     assert run.all("problem") == []
 
 

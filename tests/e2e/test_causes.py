@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.stack import NewStack, Stack, built_service, idle_service
 from support.upper import Up
 
@@ -77,11 +77,11 @@ def test_what_services_die_of(stack: Stack, up: Up) -> None:
     with tarfile.open(stack.folder / "image.tar", "w") as tar:
         tar.add(stack.folder / "foreign", "foreign")
     image = f"{stack.name}-riscv"
-    engine.docker("import", "--platform=linux/riscv64", str(stack.folder / "image.tar"), image)
+    docker_cli.docker("import", "--platform=linux/riscv64", str(stack.folder / "image.tar"), image)
     check = {"test": "test -e /ready || { echo not yet; exit 1; }", "interval": "200ms", "start_period": "60s"}
     stack.compose_file(
         {
-            **{name: {"image": engine.BASE_IMAGE, **keys} for name, (keys, _) in DEADLY.items()},
+            **{name: {"image": docker_cli.BASE_IMAGE, **keys} for name, (keys, _) in DEADLY.items()},
             "platform": {"image": image, **DEADLY["platform"][0]},
             "slow": idle_service(command=["sh", "-c", f"echo initializing; {LATE}"], healthcheck=check),
             "web": idle_service(
@@ -115,7 +115,7 @@ def test_what_services_die_of(stack: Stack, up: Up) -> None:
 def test_a_service_that_dies_at_once_was_never_ready(stack: Stack, up: Up) -> None:
     """It fails the run with its exit code, its last words and a hint, and nobody was told that all is up."""
     stack.compose_file(
-        {"web": {"image": engine.BASE_IMAGE, "command": ["sh", "-c", "echo why >&2; sleep 0.05; exit 3"]}}
+        {"web": {"image": docker_cli.BASE_IMAGE, "command": ["sh", "-c", "echo why >&2; sleep 0.05; exit 3"]}}
     )
     run = up(stack)
     assert run.wait() == 1
@@ -193,11 +193,11 @@ def test_what_follows_a_restart(compose_env: dict[str, str], new_stack: NewStack
 
 def started(stack: Stack, service: str) -> dt.datetime:
     """When the service's container was started."""
-    return dt.datetime.fromisoformat(engine.inspect(stack.container(service))["State"]["StartedAt"])
+    return dt.datetime.fromisoformat(docker_cli.inspect(stack.container(service))["State"]["StartedAt"])
 
 
 def healthy(stack: Stack, service: str) -> dt.datetime:
     """When a health check succeeded for the first time in this life."""
-    log = engine.inspect(stack.container(service))["State"]["Health"]["Log"]
+    log = docker_cli.inspect(stack.container(service))["State"]["Health"]["Log"]
     good = [dt.datetime.fromisoformat(one["Start"]) for one in log if one["ExitCode"] == 0]
     return min(moment for moment in good if moment > started(stack, service))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import engine, trees
+from support import docker_cli, trees
 from support.cli import Devenv, end_all
 from support.stack import IDLE, NewStack, Stack, built_service, idle_service, unique_name
 from support.upper import Up
@@ -55,7 +55,7 @@ class Site:
             if without is None or without not in path
         }
         for container in self.stack.containers(service):
-            engine.until(
+            docker_cli.until(
                 lambda one=container: trees.in_container(one, f"/{folder}"),  # type: ignore[misc]
                 lambda found: found == wanted,
                 timeout=10,
@@ -63,7 +63,7 @@ class Site:
 
     def arrives(self, service: str, path: str, text: str | None) -> None:
         """Wait until the file in the service's container holds the text, or is gone."""
-        engine.until(lambda: self.stack.read(service, f"/{path}"), lambda found: found == text, timeout=10)
+        docker_cli.until(lambda: self.stack.read(service, f"/{path}"), lambda found: found == text, timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -276,16 +276,16 @@ def test_replicas_are_equal(site: Site) -> None:
 
 def test_restart_and_sync_restart(site: Site) -> None:
     """`restart` begins the process anew; `sync+restart` does with the new file already there."""
-    began = engine.inspect(site.stack.container("starts"))["State"]["StartedAt"]
+    began = docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"]
     since = site.run.mark()
     site.write("touch", "x")
     assert site.run.wait_for("restarted", service="starts", since=since)["cause"] == "touch"
-    between = engine.inspect(site.stack.container("starts"))["State"]["StartedAt"]
+    between = docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"]
     assert between > began
     since = site.run.mark()
     site.write("conf/a", "changed")
     assert site.run.wait_for("restarted", service="starts", since=since)["cause"] == "conf/a"
-    assert engine.inspect(site.stack.container("starts"))["State"]["StartedAt"] > between
+    assert docker_cli.inspect(site.stack.container("starts"))["State"]["StartedAt"] > between
     site.arrives("starts", "conf/a", "changed")
     site.write("conf/b", "after a restart")
     site.arrives("starts", "conf/b", "after a restart")
@@ -336,10 +336,10 @@ def test_what_was_on_its_way_when_the_container_was_killed(site: Site) -> None:
     for number in range(300):
         site.write(f"src/killed/{number % 40}/{number}", str(number))
         if number == 200:
-            engine.docker("kill", container)
+            docker_cli.docker("kill", container)
     shutil.rmtree(site.host("src/killed/3"))
     site.host("src/killed/4/4").unlink()
-    engine.docker("start", container)
+    docker_cli.docker("start", container)
     site.equal("files", "src")
 
 
@@ -366,7 +366,7 @@ def test_ignore_include_and_dockerignore(new_stack: NewStack, up: Up, compose_en
         site.arrives("web", path, "22")
     for entry in (*(stack.folder / "src").iterdir(), *(stack.folder / "only").iterdir()):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    engine.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
+    docker_cli.until(lambda: files(stack, "/src") | files(stack, "/only"), lambda found: found == {"own.log"})
     assert not site.run.all("problem"), site.run.report()
     assert site.run.stop() == 130
 
@@ -385,8 +385,8 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     dockerfile = "COPY version /version\nRUN [ $(cat /version) = 1 ] || sleep 2"
     stack.compose_file({"web": built_service(dockerfile, develop={"watch": rules}), "db": idle_service()})
     site = Site(stack, up.ready(stack))
-    web, db = stack.container("web"), engine.inspect(stack.container("db"))
-    image = engine.inspect(web)["Image"]
+    web, db = stack.container("web"), docker_cli.inspect(stack.container("db"))
+    image = docker_cli.inspect(web)["Image"]
     stack.write("version", "2")
     site.run.wait_for("step", name="rebuild", state="begin")
     stack.write("src/a", "during")
@@ -395,8 +395,8 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     assert stack.container("web") != web
     assert stack.read("web", "/version") == "2"
     site.equal("web", "src")
-    assert engine.inspect(stack.container("db"))["State"] == db["State"]
-    assert not engine.succeeds("image", "inspect", image), "the image before is still there"
+    assert docker_cli.inspect(stack.container("db"))["State"] == db["State"]
+    assert not docker_cli.succeeds("image", "inspect", image), "the image before is still there"
     stack.write("src/a", "after")
     site.equal("web", "src")
     assert site.run.stop() == 130
@@ -440,7 +440,7 @@ def test_what_changed_while_nobody_watched(stack: Stack, up: Up) -> None:
     site.write("src/a", "2")
     site.write("src/new", "1")
     again = Site(stack, up.ready(stack))
-    engine.until(lambda: files(stack, "/src"), lambda found: found == {"a", "new", "own", "deep/own"}, timeout=10)
+    docker_cli.until(lambda: files(stack, "/src"), lambda found: found == {"a", "new", "own", "deep/own"}, timeout=10)
     again.arrives("web", "src/a", "2")
     assert again.run.stop() == 130
     assert stack.containers("web"), "what plain compose started stays"

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import StartDevenv
-from support.engine import BASE_IMAGE, PROJECT_LABEL, docker
+from support.docker_cli import BASE_IMAGE, PROJECT_LABEL, docker
 from support.phases import DATA
 from support.stack import Stack, idle_service, unique_name
 from support.upper import Up
@@ -51,11 +51,11 @@ class Decoys:
         else:
             docker(kind, "create", *flags, name)
         self._made.add((kind, name))
-        self._stack.callback(engine.succeeds, *REMOVE[kind], name)
+        self._stack.callback(docker_cli.succeeds, *REMOVE[kind], name)
 
     def missing(self) -> set[tuple[str, str]]:
         """Kind and name of those that are gone."""
-        return self._made - {(kind, name) for (kind, _), (name, _) in engine.Inventory.now().things.items()}
+        return self._made - {(kind, name) for (kind, _), (name, _) in docker_cli.Inventory.now().things.items()}
 
 
 @contextmanager
@@ -88,13 +88,13 @@ def test_decoys_survive(stack: Stack, up: Up, devenv: StartDevenv, count: int, r
             assert stack.read("web", "/taken/marker") == "mine\n"
             if number % 2:
                 os.killpg(run.process.pid, signal.SIGKILL)
-                engine.until(run.survivors, lambda left: not left)
+                docker_cli.until(run.survivors, lambda left: not left)
             else:
                 assert run.stop() == 130, run.report()
                 assert run.wait_for("stopped")["removed"] == {"container": 2, "network": 1, "volume": 1}
             assert made.missing() == set()
-            assert not engine.containers(stack.name, "db")
-            assert f"{stack.name}_data" not in engine.volumes(stack.name)
+            assert not docker_cli.containers(stack.name, "db")
+            assert f"{stack.name}_data" not in docker_cli.volumes(stack.name)
         assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
         assert made.missing() == set()
 
@@ -113,7 +113,7 @@ def test_a_network_that_others_use(stack: Stack, up: Up, devenv: StartDevenv) ->
         (problem,) = down.all("problem")
         assert problem["message"] == f"network {network} is left: {guest} uses it"
         assert problem["hint"] == f"docker network disconnect -f {network} {guest}; docker network rm {network}"
-        assert engine.inspect(guest)["State"]["Running"]
+        assert docker_cli.inspect(guest)["State"]["Running"]
     finally:
         docker("rm", "-f", guest)
     assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0

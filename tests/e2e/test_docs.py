@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from support import engine as docker
+from support import docker_cli as docker
 from support.cli import Devenv
 from support.console import INTERRUPT, Typed, typed
 from support.stack import Stack, free_port, unique_name
 
 pytestmark = pytest.mark.engine
-ELSEWHERE = ("uv tool install",)  # tests/engine/test_wheel.py installs
+ELSEWHERE = "uv tool install ."  # tests/engine/test_wheel.py installs
 UP_TIMEOUT = 600.0  # seconds; on a new machine the stand-ins are made first
 PROJECT, PORT = "notes", "8000"
 
@@ -23,9 +23,11 @@ PROJECT, PORT = "notes", "8000"
 def test_getting_started_is_true(tmp_path: Path, state_env: dict[str, str]) -> None:
     """Made, up, edited, left, up again with its data, and gone: by nothing but what the page says to type."""
     walk = Walk(tmp_path, state_env)
+    lines = typed("docs/getting-started.md")
+    assert {"devenv up", INTERRUPT, "devenv down"} <= {one.command for one in lines}
     try:
-        for one in typed("docs/getting-started.md"):
-            if not one.command.startswith(ELSEWHERE):
+        for one in lines:
+            if one.command != ELSEWHERE:
                 walk.type(one)
     finally:
         walk.end()
@@ -54,7 +56,8 @@ class Walk:
             self.folder = self.folder / command.removeprefix("cd ")
         elif command == "devenv up":
             self.first = Devenv("up", cwd=self.folder, env=self.env, json_output=False)
-            docker.until(self._first_said, lambda said: "is up after" in said, timeout=UP_TIMEOUT)
+            docker.until(lambda: self._first_has("is up after") or self._first_ended(), timeout=UP_TIMEOUT)
+            assert self._first_has("is up after"), self._first_said()
             assert one.missing(self._first_said()) == []
         elif command == INTERRUPT:
             assert self.first is not None
@@ -70,6 +73,12 @@ class Walk:
         if self.first:
             self.first.kill()
         self.stack.remove()
+
+    def _first_has(self, words: str) -> bool:
+        return words in self._first_said()
+
+    def _first_ended(self) -> bool:
+        return self.first is not None and self.first.process.poll() is not None
 
     def _first_said(self) -> str:
         assert self.first is not None

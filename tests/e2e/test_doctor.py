@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from support import cli
-from support.engine import BASE_IMAGE
+from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
 from support.pantry import HUB_KEY, Kitchen, assert_plain
 from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening

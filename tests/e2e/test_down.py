@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import StartDevenv
 from support.phases import DATA
 from support.stack import Stack, built_service, idle_service
@@ -92,12 +92,12 @@ def test_containers_made_anew_leave_no_volume(stack: Stack, up: Up, rounds: int)
     anonymous |= mounted(stack)
     assert len(anonymous) >= 2
     assert run.stop() == 130, run.report()
-    assert anonymous.isdisjoint(engine.docker("volume", "ls", "-q").split())
+    assert anonymous.isdisjoint(docker_cli.docker("volume", "ls", "-q").split())
 
 
 def mounted(stack: Stack) -> set[str]:
     """The names of the volumes that `web` uses."""
-    return {mount["Name"] for mount in engine.inspect(stack.container("web"))["Mounts"]}
+    return {mount["Name"] for mount in docker_cli.inspect(stack.container("web"))["Mounts"]}
 
 
 def test_a_down_that_was_killed_is_a_dead_run(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:

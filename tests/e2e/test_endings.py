@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv, StartDevenv
 from support.phases import DATA, Phases, processes
 from support.stack import Stack, idle_service
@@ -82,13 +82,13 @@ def test_signals_at_any_phase(
     first = INT if phase is Phases.saving and way[0] is not QUIT else way[0]
     # A signal that comes when all is done already ends what is left of the process.
     assert (code if code >= 0 else 128 - code) in (128 + first, 128 + way[-1]), run.report()
-    engine.until(run.survivors, lambda left: not left)
-    engine.until(lambda: processes(phases.word), lambda left: not left, timeout=10)
+    docker_cli.until(run.survivors, lambda left: not left)
+    docker_cli.until(lambda: processes(phases.word), lambda left: not left, timeout=10)
     assert stack.leftovers().keys() <= {"volumes"}, run.report()
-    for name in engine.volumes(stack.name):
+    for name in docker_cli.volumes(stack.name):
         assert [one for one in run.all("problem") if name in one["message"]], run.report()
         assert run.wait_for("stopped")["survivors"]
-    if engine.volumes(stack.name):
+    if docker_cli.volumes(stack.name):
         down = devenv("down", cwd=stack.folder, env=stack.env)
         assert down.wait() == 0, down.report()
         assert down.all("saved")
@@ -103,7 +103,7 @@ def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterat
     env = {**state_env, **stack.env, "PS1": "$ ", "TERM": "xterm", "CI": None}
     with Terminal(*argv, cwd=stack.folder, env=env) as terminal:
         yield terminal
-        engine.until(terminal.survivors, lambda left: not left)
+        docker_cli.until(terminal.survivors, lambda left: not left)
     assert stack.leftovers() == {}
 
 
@@ -130,7 +130,7 @@ def test_a_reader_that_goes_away(stack: Stack, state_env: dict[str, str], tmp_pa
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()
-        engine.until(lambda: stack.containers() and engine.inspect(stack.container("db"))["State"]["Running"])
+        docker_cli.until(lambda: stack.containers() and docker_cli.inspect(stack.container("db"))["State"]["Running"])
         process.send_signal(INT)
         assert process.wait(60) == 128 + INT
     said = (tmp_path / "errors").read_text().splitlines()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv, StartDevenv
 from support.dockerd import Dockerd, dockerd
 from support.naive import engine_socket
@@ -105,7 +105,7 @@ def held(run: Devenv, stack: Stack) -> str | None:
     found = stack.containers("web")
     assert found, run.report()
     assert run.process.poll() is None, run.report()
-    return engine.read(found[0], "/app/file")
+    return docker_cli.read(found[0], "/app/file")
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
@@ -124,10 +124,10 @@ def test_an_engine_that_comes_back(there: Stack, own: Dockerd, devenv: StartDeve
         own.start()
         began = time.monotonic()
         try:
-            engine.until(lambda: held(run, there), partial(eq, str(number)))
+            docker_cli.until(lambda: held(run, there), partial(eq, str(number)))
         except AssertionError as error:
             raise AssertionError(f"{error}\n{run.report()}") from None
-        engine.until(lambda: engine.inspect(there.container("db"))["State"]["Running"], timeout=30)
+        docker_cli.until(lambda: docker_cli.inspect(there.container("db"))["State"]["Running"], timeout=30)
         took.append(time.monotonic() - began)
         assert run.process.poll() is None, run.report()
     print(f"{rounds} rounds, at most {max(took):.1f} s from the engine's answer")  # noqa: T201 - a figure to report
@@ -142,19 +142,19 @@ def test_a_connection_that_is_lost(stack: Stack, devenv: StartDevenv) -> None:
     with Proxy(engine=engine_socket()) as proxy:
         run = devenv("up", cwd=stack.folder, env={**stack.env, "DOCKER_HOST": proxy.host})
         run.wait_for("ready")
-        before = engine.inspect(stack.container("web"))["State"]["StartedAt"]
+        before = docker_cli.inspect(stack.container("web"))["State"]["StartedAt"]
         proxy.away = True
         proxy.drop()
         stack.write("src/file", "cut")
         time.sleep(3.5)  # longer than a run goes on whose services have ended
         proxy.away = False
-        engine.until(lambda: held(run, stack), partial(eq, "cut"))
+        docker_cli.until(lambda: held(run, stack), partial(eq, "cut"))
         proxy.frozen = True
         stack.write("src/file", "silent")
         time.sleep(1)
         proxy.frozen = False
-        engine.until(lambda: held(run, stack), partial(eq, "silent"))
-        assert engine.inspect(stack.container("web"))["State"]["StartedAt"] == before
+        docker_cli.until(lambda: held(run, stack), partial(eq, "silent"))
+        assert docker_cli.inspect(stack.container("web"))["State"]["StartedAt"] == before
         assert not [one for one in run.all("notice") if "the engine was away" in one["message"]]
         assert run.stop() == 130, run.report()
     assert stack.leftovers() == {}

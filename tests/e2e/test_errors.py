@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from devenv.preflight import facts
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import StartDevenv
-from support.engine import BASE_IMAGE, docker
+from support.docker_cli import BASE_IMAGE, docker
 from support.stack import Stack, free_port, idle_service
 from support.upper import Up
 
@@ -99,7 +99,7 @@ def publishing(port: int) -> Iterator[str]:
     try:
         yield f"container {name}"
     finally:
-        engine.succeeds("rm", "-f", name)
+        docker_cli.succeeds("rm", "-f", name)
 
 
 @pytest.mark.parametrize("taken", [listening, listening_on_ipv6, publishing])
@@ -130,7 +130,7 @@ def test_a_taken_port(stack: Stack, up: Up, taken: Callable[[int], AbstractConte
 
 def published(stack: Stack, service: str) -> list[tuple[str, str]]:
     """(host address, host port) of the container port 80, as the engine has it."""
-    bindings = engine.inspect(stack.container(service))["NetworkSettings"]["Ports"]["80/tcp"]
+    bindings = docker_cli.inspect(stack.container(service))["NetworkSettings"]["Ports"]["80/tcp"]
     return sorted((one["HostIp"], one["HostPort"]) for one in bindings)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv, StartDevenv
 from support.phases import DATA
 from support.stack import Stack, idle_service
@@ -84,7 +84,7 @@ def test_all_but_the_volume_is_cleaned_up(
     small.fill()
     if killed:
         os.killpg(run.process.pid, signal.SIGKILL)
-        engine.until(run.survivors, lambda left: not left)
+        docker_cli.until(run.survivors, lambda left: not left)
     else:
         assert run.stop() == 130, run.report()
         assert run.wait_for("stopped")["survivors"] == [f"volume {stack.name}_data"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import StartDevenv
 from support.schemas import answered, unlawful
 from support.stack import Stack, free_port, idle_service
@@ -95,7 +95,7 @@ def test_a_project_that_runs_and_has_run(stack: Stack, up: Up, state_env: dict[s
     services["0.odd_-Name"] = idle_service(command=["sh", "-c", "echo odd three; exec sleep 600"], init=True)
     stack.compose_file(services)
     run.wait_for("reloaded", recreated=["0.odd_-Name"])
-    engine.until(lambda: "odd three" in typed("logs", "0.odd_-Name").stdout)
+    docker_cli.until(lambda: "odd three" in typed("logs", "0.odd_-Name").stdout)
     said = typed("logs", "0.odd_-Name").stdout.splitlines()
     assert [line.rpartition(" ")[2] for line in said] == [
         "one",
@@ -180,4 +180,4 @@ def test_logs_are_followed_over_ends_and_beginnings(stack: Stack, devenv: StartD
         check=False,
     )
     assert piped.stdout.splitlines() == ["ticker │ tick 1", "ticker │ tick 2"]
-    engine.docker("rm", "-fv", *stack.containers())
+    docker_cli.docker("rm", "-fv", *stack.containers())

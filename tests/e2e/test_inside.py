@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from devenv.images.inside import OF
-from support import engine as docker
+from support import docker_cli as docker
 from support.cli import Devenv, StartDevenv
 from support.lab import Authority
 from support.registries import Answer, Front

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import StartDevenv
 from support.kills import Campaign, planned
 from support.stack import Stack, idle_service
@@ -42,9 +42,9 @@ def test_what_a_dead_run_has_stopped_is_started(stack: Stack, up: Up) -> None:
     run = up(stack, "-d")
     assert run.wait() == 0, run.report()
     ids = stack.containers()
-    engine.docker("stop", *ids)
-    assert {engine.inspect(one)["State"]["ExitCode"] for one in ids} == {0, 143}
+    docker_cli.docker("stop", *ids)
+    assert {docker_cli.inspect(one)["State"]["ExitCode"] for one in ids} == {0, 143}
     run = up.ready(stack)
-    assert all(engine.inspect(one)["State"]["Running"] for one in ids)
+    assert all(docker_cli.inspect(one)["State"]["Running"] for one in ids)
     assert run.stop() == 130
     assert stack.leftovers() == {}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.stack import Stack, idle_service
 from support.terminal import Terminal
 
@@ -41,7 +41,7 @@ def shows(terminal: Terminal, *wanted: str) -> str:
         return all(text in found for text in wanted)
 
     try:
-        engine.until(there, timeout=60)
+        docker_cli.until(there, timeout=60)
     except AssertionError:
         raise AssertionError(f"{wanted} not on the screen\n{found}\n{terminal.said[-3000:]}") from None
     return found
@@ -85,7 +85,7 @@ def test_a_run_that_is_watched(stack: Stack, state_env: dict[str, str]) -> None:
         terminal.until("nothing of this run is left", since=terminal.said.rfind(LEFT))
         assert terminal.process.wait(60) == 130
         assert terminal.mode() == before
-        engine.until(terminal.survivors, lambda left: not left)
+        docker_cli.until(terminal.survivors, lambda left: not left)
     assert stack.leftovers() == {}
 
 
@@ -118,7 +118,7 @@ def test_a_run_that_is_killed(stack: Stack, state_env: dict[str, str]) -> None:
         os.kill(next(pid for pid, command in shell.survivors().items() if "-m devenv up" in command), signal.SIGKILL)
         shell.until(re.escape(f"\x1b[?25h{LEFT}"))
         shell.type("exit\n")
-        engine.until(shell.survivors, lambda left: not left)
+        docker_cli.until(shell.survivors, lambda left: not left)
     assert stack.leftovers() == {}
 
 
@@ -126,7 +126,7 @@ def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> No
     """It is in the table like all else, and no key stops or restarts it."""
     stack.compose_file({"db": idle_service(), "web": idle_service()})
     assert stack.compose("up", "-d", "db").returncode == 0
-    theirs = engine.inspect(stack.container("db"))["State"]["StartedAt"]
+    theirs = docker_cli.inspect(stack.container("db"))["State"]["StartedAt"]
     with on_a_terminal(stack, state_env) as terminal:
         shows(terminal, "2 of 2 up", "up after")
         for key in "sr":
@@ -136,7 +136,7 @@ def test_what_others_have_started(stack: Stack, state_env: dict[str, str]) -> No
             shows(terminal, "2 of 2 up", "›● db")
         terminal.type("q")
         assert terminal.process.wait(60) == 130
-    assert engine.inspect(stack.container("db"))["State"]["StartedAt"] == theirs
+    assert docker_cli.inspect(stack.container("db"))["State"]["StartedAt"] == theirs
     assert stack.containers() == stack.containers("db")
 
 
@@ -162,7 +162,7 @@ def test_a_service_that_is_not_wanted_and_one_that_has_gone(stack: Stack, state_
         shows(terminal, "◐ db", "● web", "waiting for db")
         terminal.type("s")
         shows(terminal, "1 of 2 up", "■ db", "db stopped: r starts it again")
-        engine.docker("rm", "-f", stack.container("web"))
+        docker_cli.docker("rm", "-f", stack.container("web"))
         shows(terminal, "0 of 2 up", "○ web")
         terminal.type("jr")
         shows(terminal, "1 of 2 up", "›● web", "web restarted in")

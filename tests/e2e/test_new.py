@@ -20,7 +20,7 @@ import pytest
 
 from conftest import COMPOSES, newer_compose_env
 from devenv.scaffold.template import shipped
-from support import engine as docker
+from support import docker_cli as docker
 from support.cli import Devenv
 from support.stack import Stack, free_port, unique_name
 

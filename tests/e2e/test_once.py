@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.stack import Stack, free_port, idle_service
 from support.upper import Up
 
@@ -34,11 +34,11 @@ def test_a_run_is_left_as_it_is(trio: Stack, up: Up, state_env: dict[str, str]) 
     """Compose would make the database anew, on all addresses and no longer ours; nor does the seed run twice."""
     env = {**trio.env, **state_env}
     run = up.ready(trio)
-    before = {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)}
+    before = {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in docker_cli.containers(trio.name)}
     told = cli.run("run", "--rm", "-e", "WORD=app", "tool", cwd=trio.folder, env=env)
     assert (told.returncode, told.stdout) == (0, "app\n"), told.stderr
     assert cli.run("run", "--rm", "app", "sh", "-c", "exit 7", cwd=trio.folder, env=env).returncode == 7
-    assert {one: engine.inspect(one)["State"]["StartedAt"] for one in engine.containers(trio.name)} == before
+    assert {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in docker_cli.containers(trio.name)} == before
     assert run.stop() == 130
     assert trio.leftovers() == {}
 
@@ -47,13 +47,13 @@ def test_what_it_leaves_keeps_nobody_from_coming_up(trio: Stack, up: Up) -> None
     """A one-off container is none of its service's; alone, `run` starts what is needed on loopback, as the user's."""
     alone = cli.run("run", "--name", f"{trio.name}-left", "app", "true", cwd=trio.folder, env=trio.env)
     assert alone.returncode == 0, alone.stderr
-    db = engine.inspect(engine.containers(trio.name, "db")[0])
+    db = docker_cli.inspect(docker_cli.containers(trio.name, "db")[0])
     assert {at["HostIp"] for at in db["NetworkSettings"]["Ports"]["80/tcp"]} <= {"127.0.0.1", "::1"}
     assert "devenv.project" not in db["Config"]["Labels"]
     run = up.ready(trio)
     assert [event["service"] for event in run.all("service") if event["state"] == "started"].count("app") == 1
     assert run.stop() == 130
-    assert {engine.inspect(one)["Name"] for one in engine.containers(trio.name)} >= {f"/{trio.name}-left"}
+    assert {docker_cli.inspect(one)["Name"] for one in docker_cli.containers(trio.name)} >= {f"/{trio.name}-left"}
     trio.compose("down", "--remove-orphans")
 
 
@@ -62,14 +62,14 @@ def test_what_is_scaled_belongs_to_the_run(stack: Stack, up: Up, state_env: dict
     stack.compose_file({"two": idle_service(), "one": idle_service(ports=[f"{free_port()}:80"])})
     env = {**stack.env, **state_env}
     up.ready(stack, "--detach").process.wait()
-    first = {*engine.containers(stack.name)}
+    first = {*docker_cli.containers(stack.name)}
     told = cli.run("scale", "two=3", cwd=stack.folder, env=env)
     assert told.returncode == 0, told.stderr
-    assert len(engine.containers(stack.name, "two")) == 3
-    assert first <= {*engine.containers(stack.name)}
+    assert len(docker_cli.containers(stack.name, "two")) == 3
+    assert first <= {*docker_cli.containers(stack.name)}
     assert cli.run("down", cwd=stack.folder, env=env).returncode == 0
     assert stack.leftovers() == {}
     assert cli.run("scale", "two=2", cwd=stack.folder, env=env).returncode == 0
-    labels = [engine.inspect(one)["Config"]["Labels"] for one in engine.containers(stack.name)]
+    labels = [docker_cli.inspect(one)["Config"]["Labels"] for one in docker_cli.containers(stack.name)]
     assert not any("devenv.project" in each for each in labels)
     stack.compose("down")

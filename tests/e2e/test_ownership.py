@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import cli, engine
-from support.engine import BASE_IMAGE, docker
+from support import cli, docker_cli
+from support.docker_cli import BASE_IMAGE, docker
 from support.stack import IDLE, NewStack, Stack, idle_service, unique_name
 from support.upper import Up
 
@@ -33,7 +33,7 @@ def decoy(project: str) -> Iterator[str]:
     """The id of a container that claims, by its labels, to be devenv's own in that project."""
     labels = {
         "devenv.project": project,
-        engine.PROJECT_LABEL: project,
+        docker_cli.PROJECT_LABEL: project,
         "com.docker.compose.service": "decoy",
         "com.docker.compose.container-number": "1",
         "com.docker.compose.oneoff": "False",
@@ -43,7 +43,7 @@ def decoy(project: str) -> Iterator[str]:
     try:
         yield made
     finally:
-        engine.succeeds("rm", "-f", made)
+        docker_cli.succeeds("rm", "-f", made)
 
 
 def test_what_was_there_before_survives(stack: Stack, up: Up) -> None:
@@ -55,7 +55,7 @@ def test_what_was_there_before_survives(stack: Stack, up: Up) -> None:
         stack.compose_file({"db": db}, volumes={"data": {}})
         assert stack.compose("up", "-d").returncode == 0
         stack.execute("db", "sh", "-c", "echo mine >/data/marker")
-        before = engine.Inventory.now()
+        before = docker_cli.Inventory.now()
         stack.compose_file(
             {"db": db, "web": mine},
             volumes={"data": {}, "new": {}, "outside": {"external": True, "name": outside}},
@@ -64,14 +64,14 @@ def test_what_was_there_before_survives(stack: Stack, up: Up) -> None:
         with decoy(stack.name) as forged:
             run_beside(stack, up, forged)
         assert docker("run", "--rm", "-v", f"{outside}:/v", BASE_IMAGE, "cat", "/v/marker") == "outside"
-        assert before.changes(engine.Inventory.now(), only_project_prefix=stack.name) == []
+        assert before.changes(docker_cli.Inventory.now(), only_project_prefix=stack.name) == []
         stack.remove()
 
 
 def run_beside(stack: Stack, up: Up, forged: str) -> None:
     """A whole run beside things that are not its own; it uses them and removes what it made, no more."""
     database = stack.container("db")
-    started = engine.inspect(database)["State"]["StartedAt"]
+    started = docker_cli.inspect(database)["State"]["StartedAt"]
     run = up.ready(stack)
     assert stack.read("web", "/outside/marker") == "outside\n"
     assert stack.container("db") == database
@@ -83,8 +83,8 @@ def run_beside(stack: Stack, up: Up, forged: str) -> None:
         ("network", f"{stack.name}_extra"),
         ("volume", f"{stack.name}_new"),
     }
-    assert engine.inspect(forged)["State"]["Running"]
-    assert engine.inspect(database)["State"]["StartedAt"] == started
+    assert docker_cli.inspect(forged)["State"]["Running"]
+    assert docker_cli.inspect(database)["State"]["StartedAt"] == started
     assert stack.read("db", "/data/marker") == "mine\n"
 
 

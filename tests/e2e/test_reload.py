@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv
 from support.stack import Stack, built_service, idle_service
 from support.upper import Up
@@ -70,9 +70,9 @@ class Site:
     def ids(self) -> dict[str, set[str]]:
         """Service -> ids of its containers."""
         label = '{{.ID}} {{.Label "com.docker.compose.service"}}'
-        project = f"--filter=label={engine.PROJECT_LABEL}={self.stack.name}"
+        project = f"--filter=label={docker_cli.PROJECT_LABEL}={self.stack.name}"
         found: dict[str, set[str]] = {}
-        for line in engine.docker("ps", "-a", project, f"--format={label}").splitlines():
+        for line in docker_cli.docker("ps", "-a", project, f"--format={label}").splitlines():
             identity, service = line.split()
             found.setdefault(service, set()).add(identity)
         return found
@@ -217,12 +217,12 @@ def test_twenty_five_edits(stack: Stack, up: Up) -> None:
     site = Site(stack, up, random.Random(63))
     edits = [*EDITS, *site.chance.choices(EDITS, k=25 - len(EDITS))]
     site.chance.shuffle(edits)
-    seeded = engine.inspect(stack.container("seed"))["State"]
+    seeded = docker_cli.inspect(stack.container("seed"))["State"]
     for edit in edits:
         site.after(edit)
         if edit is broken:
             site.after(mended)
-    assert engine.inspect(stack.container("seed"))["State"] == seeded, "what had ended was begun again"
+    assert docker_cli.inspect(stack.container("seed"))["State"] == seeded, "what had ended was begun again"
     assert site.run.stop() == 130
     assert stack.leftovers() == {}
 
@@ -249,17 +249,17 @@ def test_rules_change_while_files_do(stack: Stack, up: Up) -> None:
         stack.write("src/a.ignored", "x")
         stack.write("src/a.secret", "x")
     wanted = {path.name for path in (stack.folder / "src").iterdir()} - {"a.ignored", "a.secret"}
-    engine.until(
+    docker_cli.until(
         lambda: wanted ^ {*stack.execute("web", "ls", "/src").split()}, lambda differ: not differ, timeout=10
     )
     stack.write(".dockerignore", "nothing\n")
-    engine.until(lambda: stack.read("web", "/src/a.secret"), lambda text: text == "x", timeout=10)
+    docker_cli.until(lambda: stack.read("web", "/src/a.secret"), lambda text: text == "x", timeout=10)
     watch[0]["target"] = "/other"
-    began = engine.inspect(stack.container("web"))["State"]["StartedAt"]
+    began = docker_cli.inspect(stack.container("web"))["State"]["StartedAt"]
     stack.write("conf", "2")  # a restart that is owed when the rules change
     stack.compose_file(services)
-    engine.until(lambda: stack.read("web", "/other/2.1"), lambda text: text == "new", timeout=10)
-    engine.until(lambda: engine.inspect(stack.container("web"))["State"]["StartedAt"], lambda at: at > began)
+    docker_cli.until(lambda: stack.read("web", "/other/2.1"), lambda text: text == "new", timeout=10)
+    docker_cli.until(lambda: docker_cli.inspect(stack.container("web"))["State"]["StartedAt"], lambda at: at > began)
     assert {*stack.containers()} == ids
     assert run.all("problem") == []
     assert run.stop() == 130
@@ -279,7 +279,7 @@ def test_an_image_a_volume_and_a_network_come_and_go(stack: Stack, up: Up) -> No
     stack.compose_file(services, volumes={"data": {}}, networks={"inner": {}})
     assert run.wait_for("reloaded")["recreated"] == ["web"]
     assert stack.read("web", "/version") == "2\n"
-    assert engine.volumes(stack.name) == [f"{stack.name}_data"]
+    assert docker_cli.volumes(stack.name) == [f"{stack.name}_data"]
     second = stack.container("web")
     model = {"name": stack.name, "services": services, "networks": {"inner": {}}, "volumes": {"data": {}}}
     stack.write("compose.yml", yaml.safe_dump(model | {"volumes": {"data": {"labels": {"a": "b"}}}}, sort_keys=False))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from support import engine as docker
+from support import docker_cli as docker
 from support.browser import TodoPage
 from support.cli import Devenv
 from support.stack import Stack, copy_sample, free_port, unique_name

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv
 from support.phases import DATA, Phases, processes
 from support.stack import Stack, idle_service
@@ -48,7 +48,7 @@ def test_a_signal_leaves_nothing(
     assert [f"{stack.name}_{one['volume']}" for one in run.all("saved")] == gone
     assert gone or phase not in (Phases.ready, Phases.sync, Phases.rebuild)
     assert run.survivors() == {}
-    engine.until(lambda: processes(phases.word), lambda found: not found, timeout=5)
+    docker_cli.until(lambda: processes(phases.word), lambda found: not found, timeout=5)
     assert processes(stack.name) == []
     assert not run.all("problem"), run.report()
 
@@ -74,7 +74,7 @@ def test_the_guardian_cleans_up_after_a_kill(stack: Stack, up: Up) -> None:
     run = up.ready(stack)
     stack.execute("db", "sh", "-c", "echo precious >/data/marker")
     os.killpg(run.process.pid, signal.SIGKILL)
-    engine.until(stack.leftovers, lambda found: not found, timeout=10)
+    docker_cli.until(stack.leftovers, lambda found: not found, timeout=10)
     again = up.ready(stack)
     assert stack.read("db", "/data/marker") == "precious\n"
     assert again.stop() == 130
@@ -85,7 +85,7 @@ def test_the_guardian_ends_a_create_under_way(stack: Stack, up: Up) -> None:
     """After kill -9 in the middle of the create nothing is left, not even what was still being created."""
     run = Phases(stack, up).create()
     os.killpg(run.process.pid, signal.SIGKILL)
-    engine.until(run.survivors, lambda found: not found, timeout=10)
+    docker_cli.until(run.survivors, lambda found: not found, timeout=10)
     assert stack.leftovers() == {}
     time.sleep(1)
     assert stack.leftovers() == {}

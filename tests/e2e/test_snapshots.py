@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.schemas import answered
 from support.stack import NewStack, Stack, built_service, idle_service
@@ -88,7 +89,7 @@ def test_all_is_there_again_to_the_last_bit(db: Stack, up: Up, state_env: dict[s
     again = up.ready(db)
     assert again.wait_for("restored")["volume"] == "data"
     assert shown(db) == before
-    labels = engine.inspect(f"{db.name}_data")["Labels"]
+    labels = docker_cli.inspect(f"{db.name}_data")["Labels"]
     assert labels["mine"] == "yes"
     assert labels["com.docker.compose.volume"] == "data"
     assert again.stop() == 130
@@ -228,16 +229,23 @@ def test_another_major_version_is_not_given_old_data(db: Stack, up: Up, state_en
     assert older.stop() == 130
 
 
-def test_a_folder_that_was_moved_is_told_where_its_data_is(db: Stack, up: Up, state_env: dict[str, str]) -> None:
-    """It might be another project of the same name: so nothing is restored unasked."""
+def test_a_folder_that_was_renamed_keeps_its_data_and_a_copy_does_not(db: Stack, up: Up) -> None:
+    """The folder is the same by device and inode; a copy of it is another one, and is told whose data there are."""
     run = up.ready(db)
     write(db, "here")
     assert run.stop() == 130
     db.folder = db.folder.rename(db.folder.with_name("moved"))
     moved = up.ready(db)
-    assert marker(db) is None
-    (notice,) = [one for one in moved.all("notice") if "starts empty" in one["message"]]
+    assert marker(db) == "here"
+    assert any("was renamed to this folder" in one["message"] for one in moved.all("notice"))
     assert moved.stop() == 130
+    original = db.folder
+    db.folder = Path(shutil.copytree(original, original.with_name("copy")))
+    copied = up.ready(db)
+    assert marker(db) is None
+    (notice,) = [one for one in copied.all("notice") if "starts empty" in one["message"]]
+    assert str(original) in notice["message"]
+    assert copied.stop() == 130
     command = notice["hint"].partition(" && devenv ")[2].split()
     assert of(db, state_env, *command).returncode == 0
     again = up.ready(db)
@@ -275,7 +283,7 @@ def test_by_name_and_across_projects(
     write(db, "seed")
     saved = of(db, state_env, "snapshot", "save", "--name", "good")
     assert (saved.returncode, saved.stdout[:18]) == (0, "saved data as good"), saved.stderr
-    assert engine.inspect(db.container("db"))["State"]["Status"] == "running"
+    assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "running"
     write(db, "later")
     busy = of(db, state_env, "snapshot", "restore", "good")
     assert (busy.returncode, "devenv down" in busy.stderr) == (3, True), busy.stderr
@@ -344,7 +352,7 @@ def test_a_save_that_was_killed_holds_nothing_up(db: Stack, up: Up, devenv: Star
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
     save.wait_for("step", name="save", state="detail")
     save.kill()
-    assert engine.inspect(db.container("db"))["State"]["Status"] == "paused"
+    assert docker_cli.inspect(db.container("db"))["State"]["Status"] == "paused"
     before = db.containers("db")
     again = up(db, "-d")
     assert again.wait() == 0, again.report()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.cli import StartDevenv
 from support.stack import NewStack, Stack, built_service, idle_service
 from support.upper import Up
@@ -93,7 +93,7 @@ def test_a_pause_ends_nothing(stack: Stack, up: Up) -> None:
     stack.write("src/file", "meanwhile")
     run.wait_for("synced", files=1)
     os.kill(run.process.pid, signal.SIGSTOP)
-    engine.docker("restart", container)
+    docker_cli.docker("restart", container)
     stack.write("src/file", "after")
     stack.write("src/new", "new")
     os.kill(run.process.pid, signal.SIGCONT)
@@ -143,8 +143,8 @@ def test_after_a_reboot(
     before = set(stack.containers())
     run.kill()
     assert set(stack.containers()) == before, "the guardian was there still"
-    engine.docker("kill", stack.container("db"))
-    engine.docker("restart", stack.container("web"))
+    docker_cli.docker("kill", stack.container("db"))
+    docker_cli.docker("restart", stack.container("web"))
     take_pids(Path(state_env["XDG_STATE_HOME"]), stranger.pid)
     later = devenv(command, cwd=stack.folder, env=stack.env)
     if command == "up":

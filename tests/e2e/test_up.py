@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from support import cli, engine
+from support import cli, docker_cli
 from support.cli import StartDevenv
 from support.stack import NewStack, Stack, idle_service
 from support.upper import Up
@@ -19,7 +19,7 @@ DATA = {"volumes": ["data:/data"]}
 
 def when(stack: Stack, service: str, moment: str) -> str:
     """`StartedAt` or `FinishedAt` of the service's container: texts of one clock, in order when compared."""
-    return str(engine.inspect(stack.container(service))["State"][moment])
+    return str(docker_cli.inspect(stack.container(service))["State"][moment])
 
 
 def leave_marker(stack: Stack, text: str) -> None:
@@ -29,7 +29,7 @@ def leave_marker(stack: Stack, text: str) -> None:
 
 def keys(stack: Stack) -> dict[str, str]:
     """Id -> time of its start, for every container of the project."""
-    return {one: engine.inspect(one)["State"]["StartedAt"] for one in stack.containers()}
+    return {one: docker_cli.inspect(one)["State"]["StartedAt"] for one in stack.containers()}
 
 
 def test_services_start_when_their_conditions_hold(stack: Stack, up: Up) -> None:
@@ -180,7 +180,7 @@ def test_text_without_a_terminal_is_plain(stack: Stack, up: Up) -> None:
     shout = ["sh", "-c", "printf '\\033[31mred\\033[0m\\n'; exec sh -c \"trap 'exit 0' TERM; sleep 99 & wait\""]
     stack.compose_file({"web": idle_service(command=shout)})
     run = up(stack, json_output=False)
-    engine.until(lambda: "".join(run.stray), lambda text: "is up after" in text and "red" in text)
+    docker_cli.until(lambda: "".join(run.stray), lambda text: "is up after" in text and "red" in text)
     assert run.stop() == 130
     said = "".join(run.stray) + run.stderr
     assert "\x1b" not in said

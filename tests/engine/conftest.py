@@ -11,7 +11,7 @@ import pytest
 
 from devenv.engine.api import Engine
 from devenv.model.project import WatchRule
-from support import engine as docker
+from support import docker_cli as docker
 from support.boxes import Boxes, Image, built, static_busybox
 from support.naive import engine_socket
 from support.proxy import Proxy

@@ -23,7 +23,7 @@ from devenv.engine import api as room
 from devenv.engine.api import CallError, Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
-from support import engine as docker
+from support import docker_cli as docker
 from support.cli import StartDevenv
 from support.dockerd import dockerd
 from support.proxy import Proxy

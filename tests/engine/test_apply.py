@@ -18,7 +18,7 @@ from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.watch import archive, rules
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
-from support import engine as docker
+from support import docker_cli as docker
 from support.stack import IDLE, unique_name
 
 if TYPE_CHECKING:

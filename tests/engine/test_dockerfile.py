@@ -19,7 +19,7 @@ import pytest
 
 from devenv.images.dockerfile import references
 from devenv.images.references import canonical
-from support import engine as engine_support
+from support import docker_cli
 from support.dockerd import Dockerd, dockerd
 from support.stack import unique_name
 
@@ -232,7 +232,7 @@ def registry(own: Dockerd) -> Iterator[Registry]:
 @pytest.fixture(scope="module")
 def builder(own: Dockerd) -> str:
     """The platform that the engine builds for by itself."""
-    return engine_support.docker("-H", own.host, "version", "--format={{.Server.Os}}/{{.Server.Arch}}")
+    return docker_cli.docker("-H", own.host, "version", "--format={{.Server.Os}}/{{.Server.Arch}}")
 
 
 def test_the_builder_asks_for_what_we_find(registry: Registry, own: Dockerd, builder: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, resolve
 from devenv.errors import EngineError
-from support import engine as docker
+from support import docker_cli as docker
 from support.stack import IDLE, free_port, unique_name
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]

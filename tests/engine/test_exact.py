@@ -20,7 +20,7 @@ import pytest
 
 from devenv.model.events import Executed, Restarted, Synced
 from devenv.model.project import Action, Hook, WatchRule
-from support import engine
+from support import docker_cli
 from support.deeds import Deeds, become
 from support.naive import TARGET, in_container
 from support.proxy import Call, Proxy
@@ -120,8 +120,8 @@ def test_a_link_to_itself_gives_way(new_rig: NewRig, tmp_path: Path, kind: str, 
     (tmp_path / "f").symlink_to("f")
     with rig.running():
         rig.settle()
-        engine.execute(box, "rm", f"{TARGET}/f", user="0")
-        engine.docker("cp", str(tmp_path / "f"), f"{box}:{TARGET}/f")
+        docker_cli.execute(box, "rm", f"{TARGET}/f", user="0")
+        docker_cli.docker("cp", str(tmp_path / "f"), f"{box}:{TARGET}/f")
         rig.path("f").write_text("2")
         rig.settle(SOON)
 
@@ -168,8 +168,8 @@ def test_a_reader_never_misses_a_file_that_is_replaced(new_rig: NewRig, kind: st
             since = len(rig.told(Synced))
             rig.path("new").write_bytes(bytes([number]) * size)
             rig.path("new").rename(rig.path("big"))
-            engine.until(lambda known=since: len(rig.told(Synced)) > known, timeout=10)  # type: ignore[misc]
-        engine.execute(box, "touch", f"{TARGET}/made-here-stop", user="0")
+            docker_cli.until(lambda known=since: len(rig.told(Synced)) > known, timeout=10)  # type: ignore[misc]
+        docker_cli.execute(box, "touch", f"{TARGET}/made-here-stop", user="0")
         said = reader.communicate(timeout=20)[0].split("\n")
         assert said[0].startswith("looks"), said[:5]
         assert int(said[0].split()[1]) > 100
@@ -294,7 +294,7 @@ def plant(rig: Rig, number: int) -> list[str]:
     chosen = random.Random(number).sample(folders, min(2, len(folders)))
     made = [f"{folder}/{OWN.decode()}-{number}" for folder in chosen]
     for path in made:
-        engine.execute(box, "touch", f"{TARGET}/{path}", user="0")
+        docker_cli.execute(box, "touch", f"{TARGET}/{path}", user="0")
     return made
 
 
@@ -340,7 +340,7 @@ def test_a_storm_of_checkouts(new_rig: NewRig, tmp_path: Path, files: int) -> No
         since = len(rig.told(Restarted))
         run("checkout", "-f", "one")
         rig.settle()
-        engine.until(lambda: len(rig.told(Restarted)) > since, timeout=10)
+        docker_cli.until(lambda: len(rig.told(Restarted)) > since, timeout=10)
         time.sleep(1.5)
         assert len(rig.told(Restarted)) == since + 1
         rig.settle()
@@ -354,28 +354,28 @@ def test_one_bad_path_stops_no_other(new_rig: NewRig, tmp_path: Path, kind: str,
     os.chown(sealed, user, user)
     rig = new_rig(kind, user, f"--volume={sealed}:{TARGET}/sealed:ro")
     (box,) = rig.boxes.ids
-    engine.execute(box, "mkdir", "-p", f"{TARGET}/f7/made-here", user="0")
-    engine.execute(box, "chown", f"{user}:{user}", TARGET, user="0")
+    docker_cli.execute(box, "mkdir", "-p", f"{TARGET}/f7/made-here", user="0")
+    docker_cli.execute(box, "chown", f"{user}:{user}", TARGET, user="0")
     with rig.running():
         rig.path("sealed").mkdir()
         rig.path("sealed/inside").write_text("x")
         for number in range(100):
             rig.path(f"f{number}").write_text(str(number))
-        engine.until(
+        docker_cli.until(
             lambda: sum(
                 path.startswith(b"f") for path, entry in in_container(box)[0].items() if entry.kind == "file"
             ),
             lambda arrived: arrived == 99,
             timeout=10,
         )
-        engine.until(lambda: len(rig.problems) >= 2, timeout=5)
+        docker_cli.until(lambda: len(rig.problems) >= 2, timeout=5)
         rig.path("f1").write_text("later")
-        engine.until(lambda: engine.read(box, f"{TARGET}/f1"), lambda text: text == "later", timeout=5)
+        docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/f1"), lambda text: text == "later", timeout=5)
         time.sleep(1.5)
         told = sorted(str(problem.path).rpartition("/")[2] for problem in rig.problems)
         assert told == ["f7", "inside"], rig.problems
         rig.path("sealed/inside").unlink()
-        engine.execute(box, "rm", "-r", f"{TARGET}/f7", user="0")
+        docker_cli.execute(box, "rm", "-r", f"{TARGET}/f7", user="0")
         rig.settle()
 
 
@@ -394,7 +394,7 @@ def test_modes_and_sizes_of_files(new_rig: NewRig, kind: str, user: int) -> None
             file.write(b"end")
         rig.settle()
         (box,) = rig.boxes.ids
-        special = engine.execute(box, "sh", "-c", f"cd {TARGET}; for f in 4755 2755 1777; do [ -u $f ] || [ -g $f ] || [ -k $f ] && echo $f; done; true")  # fmt: skip  # noqa: E501 - one line of shell
+        special = docker_cli.execute(box, "sh", "-c", f"cd {TARGET}; for f in 4755 2755 1777; do [ -u $f ] || [ -g $f ] || [ -k $f ] && echo $f; done; true")  # fmt: skip  # noqa: E501 - one line of shell
         assert special == ""
 
 
@@ -451,12 +451,12 @@ def test_a_file_is_there_before_what_follows_from_it(new_rig: NewRig, rounds: in
         rig.settle()
         for number in range(rounds):
             save(rig.path("gen"), f"gen {number}")
-            engine.until(lambda want=number: len(rig.told(Executed)) == want + 1, timeout=10)  # type: ignore[misc]
+            docker_cli.until(lambda want=number: len(rig.told(Executed)) == want + 1, timeout=10)  # type: ignore[misc]
             assert rig.told(Executed)[-1].output == f"gen {number}"
             save(rig.path("conf"), f"conf {number}\n")
-            engine.until(lambda want=number: len(rig.told(Restarted)) == want + 1, timeout=20)  # type: ignore[misc]
-            engine.until(
-                lambda: engine.docker("logs", "--tail=1", box),
+            docker_cli.until(lambda want=number: len(rig.told(Restarted)) == want + 1, timeout=20)  # type: ignore[misc]
+            docker_cli.until(
+                lambda: docker_cli.docker("logs", "--tail=1", box),
                 lambda last, want=number: last == f"conf {want}",  # type: ignore[misc]
                 timeout=5,
             )

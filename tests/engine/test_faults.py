@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import engine
+from support import docker_cli
 from support.boxes import Boxes, built
 from support.deeds import become
 from support.dockerd import dockerd
@@ -127,14 +127,14 @@ def test_replicas_come_and_go(new_rig: NewRig, rounds: int) -> None:
             rig.settle(SOON)
             assert len(boxes.ids) == 3
             first, second, third = boxes.ids
-            engine.docker("rm", "-f", first)
-            engine.execute(second, "touch", f"{TARGET}/made-here-eat", user="0")
+            docker_cli.docker("rm", "-f", first)
+            docker_cli.execute(second, "touch", f"{TARGET}/made-here-eat", user="0")
             edit(rig, 4 * number + 3)
-            engine.until(lambda one=second: engine.inspect(one)["State"]["OOMKilled"], timeout=20)  # type: ignore[misc]
+            docker_cli.until(lambda one=second: docker_cli.inspect(one)["State"]["OOMKilled"], timeout=20)  # type: ignore[misc]
             shutil.rmtree(rig.path("b"), ignore_errors=True)
-            engine.docker("start", second)
+            docker_cli.docker("start", second)
             rig.settle(SOON)
-            engine.docker("rm", "-f", third)
+            docker_cli.docker("rm", "-f", third)
 
 
 def test_a_restart_amid_edits(new_rig: NewRig) -> None:
@@ -152,7 +152,7 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
                     time.sleep(0.02)
             rig.boxes.wait()
             rig.settle(SOON)
-        engine.docker("rm", "-f", box)
+        docker_cli.docker("rm", "-f", box)
         edit(rig, 1000)
         rig.boxes.start()
         edit(rig, 1001)
@@ -169,7 +169,7 @@ def test_a_loop_and_a_pipe_stop_nothing(new_rig: NewRig, kind: str) -> None:
     with rig.running():
         rig.settle()
         for number in range(3):
-            engine.docker("restart", "-t", "0", *rig.boxes.ids)
+            docker_cli.docker("restart", "-t", "0", *rig.boxes.ids)
             rig.path("file").write_text(f"restarted {number}")
             rig.path(f"new{number}").write_text("x")
             rig.settle()
@@ -181,7 +181,7 @@ def test_a_loop_and_a_pipe_stop_nothing(new_rig: NewRig, kind: str) -> None:
         rig.settle()
         rig.path("back").symlink_to("there")
         rig.settle()
-        engine.docker("restart", "-t", "0", *rig.boxes.ids)
+        docker_cli.docker("restart", "-t", "0", *rig.boxes.ids)
         rig.path("file").write_text("last")
         rig.settle()
         assert len(rig.problems) == 3
@@ -206,8 +206,8 @@ def test_nothing_half_done_is_left_after_a_kill(new_rig: NewRig, kind: str, roun
                 rig.path(f"many/{file}").write_text(f"{number} {file}")
                 rig.path(f"{file % 5}").write_text(f"{number} {file}")
             time.sleep(random.Random(number).uniform(0, 0.05))
-            engine.docker("kill", box)
-            engine.docker("start", box)
+            docker_cli.docker("kill", box)
+            docker_cli.docker("start", box)
             rig.settle(SOON)
 
 
@@ -229,14 +229,14 @@ def test_what_changes_its_kind_while_a_container_does_not_run(
         rig.path(f"link{number}").symlink_to("nowhere")
     with rig.running():
         rig.settle()
-        engine.docker(end, box)
+        docker_cli.docker(end, box)
         for name in ("full", "empty", "file", "link"):
             become(rig.path(f"{name}0"), "nothing", "")
             become(rig.path(f"{name}1"), "file", "y")
             become(rig.path(f"{name}2"), "link", "y")
             become(rig.path(f"{name}3"), "full", "y")
         time.sleep(0.5)
-        engine.docker(begin, box)
+        docker_cli.docker(begin, box)
         rig.settle(SOON)
 
 
@@ -249,15 +249,15 @@ def test_a_pause_amid_edits(new_rig: NewRig) -> None:
             edit(rig, number)
         rig.settle()
         paused = next(one for one in rig.boxes.ids if one != other)
-        engine.docker("pause", paused)
+        docker_cli.docker("pause", paused)
         began = time.monotonic()
         for number in range(20, 40):
             edit(rig, number)
             time.sleep(0.05)
         rig.path("now").write_text("now")
-        engine.until(lambda: b"now" in in_container(other)[0], timeout=2)
+        docker_cli.until(lambda: b"now" in in_container(other)[0], timeout=2)
         time.sleep(max(0.0, 5 - (time.monotonic() - began)))
-        engine.docker("unpause", paused)
+        docker_cli.docker("unpause", paused)
         rig.settle(SOON)
 
 
@@ -269,19 +269,19 @@ def test_a_full_disk(new_rig: NewRig) -> None:
     with rig.running():
         rig.path("fits").write_bytes(b"1" * 400_000)
         rig.settle()
-        engine.execute(box, "sh", "-c", f"head -c 300000 /dev/zero > {TARGET}/made-here")
+        docker_cli.execute(box, "sh", "-c", f"head -c 300000 /dev/zero > {TARGET}/made-here")
         rig.path("too big").write_bytes(b"2" * 500_000)
         rig.path("small").write_text("3")
-        engine.until(lambda: engine.read(box, f"{TARGET}/small"), lambda text: text == "3", timeout=5)
-        engine.until(lambda: rig.problems, timeout=5)
+        docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/small"), lambda text: text == "3", timeout=5)
+        docker_cli.until(lambda: rig.problems, timeout=5)
         rig.path("small").write_text("4")
-        engine.until(lambda: engine.read(box, f"{TARGET}/small"), lambda text: text == "4", timeout=5)
+        docker_cli.until(lambda: docker_cli.read(box, f"{TARGET}/small"), lambda text: text == "4", timeout=5)
         time.sleep(6)  # long enough for retries to have become rare
         told = [problem for problem in rig.problems if problem.path == str(rig.path("too big"))]
         assert len(told) == 1, rig.problems
         assert "no space left" in told[0].message
         assert in_container(box)[0][b"fits"].content == b"1" * 400_000
-        engine.execute(box, "rm", f"{TARGET}/made-here")
+        docker_cli.execute(box, "rm", f"{TARGET}/made-here")
         rig.settle(SOON)
 
 
@@ -324,7 +324,7 @@ def test_a_devenv_that_begins_again(new_rig: NewRig, kind: str, user: int) -> No
         rig.path("folder/deep").mkdir(parents=True)
         rig.path("folder/deep/file").write_text("x")
         rig.settle()
-        engine.execute(box, "touch", f"{TARGET}/made-here", f"{TARGET}/folder/made-here", user="0")
+        docker_cli.execute(box, "touch", f"{TARGET}/made-here", f"{TARGET}/folder/made-here", user="0")
     for number in range(30, 90):
         edit(rig, number)
     for number in range(10):

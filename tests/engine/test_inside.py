@@ -16,7 +16,7 @@ from devenv.images import inside
 from devenv.images.hostsettings import Settings
 from devenv.images.inside import OF, derive
 from devenv.model.events import Event, ImageState, Notice
-from support import engine as docker
+from support import docker_cli as docker
 from support.stack import unique_name
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]

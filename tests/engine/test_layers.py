@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devenv.cli import app
-from support import engine
+from support import docker_cli
 from support.schemas import answered
 from support.stack import NewStack, Stack, idle_service, unique_name
 
@@ -57,11 +57,11 @@ def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str
         folder.mkdir()
         (folder / "Dockerfile").write_text(f"FROM {base_image}\n{dockerfile}")
         made.append(f"{unique_name(name)}:1")
-        engine.docker("build", "-q", "-t", made[-1], str(folder), env={"DOCKER_BUILDKIT": "1"})
+        docker_cli.docker("build", "-q", "-t", made[-1], str(folder), env={"DOCKER_BUILDKIT": "1"})
         return made[-1]
 
     yield make
-    engine.succeeds("rmi", "-f", *made)
+    docker_cli.succeeds("rmi", "-f", *made)
 
 
 def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def service(stack: Stack, dockerfile: str, files: Mapping[str, str], monkeypatch
     """The service `web` built by plain Compose, this process in its folder; the name of its image."""
     for path, text in files.items():
         stack.write(path, text)
-    stack.write("Dockerfile", f"FROM {engine.BASE_IMAGE}\n{dockerfile.format(name=stack.name)}")
+    stack.write("Dockerfile", f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile.format(name=stack.name)}")
     stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
     assert stack.compose("build").returncode == 0
     monkeypatch.chdir(stack.folder)
@@ -91,7 +91,7 @@ def test_the_layers_are_those_that_the_engine_has(
     other = images("two", f"FROM {one}\nCOPY Dockerfile /\n")
     (found,) = asked(capfd, other)["images"]
     layers = found["layers"]
-    truth = engine.inspect(other)
+    truth = docker_cli.inspect(other)
     assert [layer["id"] for layer in layers] == truth["RootFS"]["Layers"]
     assert sum(layer["size"] for layer in layers) == truth["Size"] == found["size"]
     assert (found["base"], found["inherited"]) == (one, len(layers) - 1)
@@ -178,11 +178,11 @@ def test_a_stand_in_is_said_to_be_one(
 ) -> None:
     """A service whose image nobody has is shown by what would stand in for it, by that name."""
     stack = new_stack()
-    stack.compose_file({"db": idle_service(image=engine.PUBLIC_BASE)})
+    stack.compose_file({"db": idle_service(image=docker_cli.PUBLIC_BASE)})
     monkeypatch.chdir(stack.folder)
     (found,) = asked(capfd, "db", "--no-files")["images"]
-    assert found["reference"] == engine.BASE_IMAGE
-    assert found["note"] == f"a stand-in: {engine.PUBLIC_BASE}"
+    assert found["reference"] == docker_cli.BASE_IMAGE
+    assert found["note"] == f"a stand-in: {docker_cli.PUBLIC_BASE}"
 
 
 def test_what_is_not_there(

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from support import deeds, engine, naive
+from support import deeds, docker_cli, naive
 from support.boxes import Boxes, Image
 from support.deeds import Deeds
 from support.naive import engine_socket
@@ -191,10 +191,10 @@ class Machine(RuleBasedStateMachine):
         elif kind == "fewer" and len(ids) > 1:
             self.boxes.begin("rm", "-f", one)
         elif kind == "recreate":
-            engine.docker("rm", "-f", one)
+            docker_cli.docker("rm", "-f", one)
             self.boxes.begin_start()
         elif kind in ("restart", "pause", "kill", "start"):
-            self.boxes.begin("unpause" if engine.inspect(one)["State"]["Paused"] else kind, one)
+            self.boxes.begin("unpause" if docker_cli.inspect(one)["State"]["Paused"] else kind, one)
 
     @rule(percent=st.sampled_from([0, 10, 30]))
     def network(self, percent: int) -> None:

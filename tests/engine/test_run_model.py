@@ -18,7 +18,7 @@ from devenv.engine.compose import Compose, VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.stage import Stage, chosen, look
-from support import engine
+from support import docker_cli
 from support.stack import NewStack, Stack, free_port, idle_service
 
 pytestmark = pytest.mark.engine
@@ -151,8 +151,8 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
     loaded = await load(Selection(str(stack.folder), profiles=profiles))
     found = Found(
         foreign,
-        networks=frozenset(engine.docker("network", "ls", "--format={{.Name}}").split()),
-        volumes=frozenset(engine.docker("volume", "ls", "-q").split()),
+        networks=frozenset(docker_cli.docker("network", "ls", "--format={{.Name}}").split()),
+        volumes=frozenset(docker_cli.docker("volume", "ls", "-q").split()),
     )
     model = run_model(loaded.model, found=found, choices=choices or Choices())
     return Compose(loaded.project.name, loaded.project.directory, dump(model))
@@ -167,7 +167,7 @@ async def create(stack: Stack, foreign: frozenset[str] = frozenset()) -> None:
 
 def states(stack: Stack) -> dict[str, str]:
     """The stack's containers by name, with the id of each."""
-    return {engine.inspect(name)["Name"]: name for name in stack.containers()}
+    return {docker_cli.inspect(name)["Name"]: name for name in stack.containers()}
 
 
 def test_what_plain_compose_created_is_left_alone(both: Stack) -> None:
@@ -197,21 +197,21 @@ def test_everything_arrives_and_a_second_run_recreates_nothing(both: Stack) -> N
     anyio.run(lambda: create(both))
     assert states(both) == first
     web = both.container("web")
-    environment = engine.inspect(web)["Config"]["Env"]
+    environment = docker_cli.inspect(web)["Config"]["Env"]
     assert {"A=$5", "B=lit$eral", "E=multi\nline", "EQ==", "MERGE=<<", "NO=no", "SEXA=22:22", "DATE=2020-01-01"} <= {
         *environment
     }
     assert "UNI=ünï☃💥" in environment
-    assert engine.read(web, "/home.txt") == "/root\n"
-    assert engine.read(web, "/run/secrets/s1") == "secret\n"
-    assert engine.read(web, "/etc/c") == "config\n"
-    assert engine.read(web, "/etc/c2") == "a=$b trixie-slim\n"
-    labels = engine.inspect(web)["Config"]["Labels"]
+    assert docker_cli.read(web, "/home.txt") == "/root\n"
+    assert docker_cli.read(web, "/run/secrets/s1") == "secret\n"
+    assert docker_cli.read(web, "/etc/c") == "config\n"
+    assert docker_cli.read(web, "/etc/c2") == "a=$b trixie-slim\n"
+    labels = docker_cli.inspect(web)["Config"]["Labels"]
     assert (labels["d"], labels["devenv.project"]) == ("$x", both.name)
-    ports = engine.inspect(web)["NetworkSettings"]["Ports"]
+    ports = docker_cli.inspect(web)["NetworkSettings"]["Ports"]
     assert {binding["HostIp"] for bindings in ports.values() for binding in bindings} == {"127.0.0.1"}
-    assert engine.inspect(f"{both.name}_net")["Labels"]["devenv.project"] == both.name
-    assert "devenv.project" not in engine.inspect(f"{both.name}_data")["Labels"]
+    assert docker_cli.inspect(f"{both.name}_net")["Labels"]["devenv.project"] == both.name
+    assert "devenv.project" not in docker_cli.inspect(f"{both.name}_data")["Labels"]
 
 
 def data(stack: Stack) -> str:
@@ -241,7 +241,7 @@ def test_there_and_back_without_a_question(both: Stack) -> None:
     assert data(both) == "mine"
     anyio.run(up)
     assert data(both) == "mine"
-    assert engine.volumes(both.name) == [f"{both.name}_data"]
+    assert docker_cli.volumes(both.name) == [f"{both.name}_data"]
 
 
 def test_what_plain_compose_started_is_not_touched(both: Stack) -> None:
@@ -263,7 +263,7 @@ def test_a_stand_in_is_built_upon(both: Stack) -> None:
     """A FROM that no registry has is replaced without touching the Dockerfile."""
     both.write("Dockerfile", "FROM nowhere.invalid/base:7\nRUN echo built > /made\n")
     both.compose_file({"web": idle_service(image=f"{both.name}-web", build={"context": "."})})
-    choices = Choices(builds={"web": BuildChange({"nowhere.invalid/base:7": engine.BASE_IMAGE})})
+    choices = Choices(builds={"web": BuildChange({"nowhere.invalid/base:7": docker_cli.BASE_IMAGE})})
 
     async def up() -> None:
         compose = await ours(both, choices)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from devenv.cli import app
+from support.docker_cli import docker
 from support.dockerd import Dockerd, dockerd
-from support.engine import docker
 from support.schemas import answered
 
 pytestmark = pytest.mark.engine

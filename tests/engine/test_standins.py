@@ -26,7 +26,7 @@ from devenv.images.outcomes import read_failure
 from devenv.images.recipes import find
 from devenv.model.events import Event
 from devenv.model.project import Build, Project, Service
-from support.engine import DockerError, docker, execute, inspect, succeeds, until
+from support.docker_cli import DockerError, docker, execute, inspect, succeeds, until
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import engine
+from support import docker_cli
 from support.stack import IDLE, unique_name
 
 SERVICE_LABEL = "com.docker.compose.service"
@@ -53,7 +53,7 @@ def static_busybox() -> str | None:
 def built(kind: str, folder: Path) -> Iterator[Image]:
     """The image of that kind, gone afterwards: `debian`, `busybox`, or `scratch` that holds one program alone."""
     if kind == "debian":
-        yield Image(engine.BASE_IMAGE, SHELL)
+        yield Image(docker_cli.BASE_IMAGE, SHELL)
         return
     program = static_busybox()
     assert program is not None, "no static busybox is installed (Debian: apt-get install busybox-static)"
@@ -67,11 +67,11 @@ def built(kind: str, folder: Path) -> Iterator[Image]:
     else:
         shutil.copy(program, folder / "bin/sleep")
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY bin /bin\n")
-    engine.docker("build", "-q", "-t", name, str(folder))
+    docker_cli.docker("build", "-q", "-t", name, str(folder))
     try:
         yield Image(name, SHELL if kind == "busybox" else ("/bin/sleep", "86400"), has_shell=kind == "busybox")
     finally:
-        engine.succeeds("rmi", "-f", name)
+        docker_cli.succeeds("rmi", "-f", name)
 
 
 class Boxes:
@@ -87,14 +87,14 @@ class Boxes:
     @property
     def ids(self) -> list[str]:
         """All containers, running or not, the newest first."""
-        return engine.containers(self.project, self.service)
+        return docker_cli.containers(self.project, self.service)
 
     def start(self) -> str:
         """The id of one more container."""
-        return engine.docker(*self._run())
+        return docker_cli.docker(*self._run())
 
     def _run(self) -> list[str]:
-        labels = {engine.PROJECT_LABEL: self.project, SERVICE_LABEL: self.service}
+        labels = {docker_cli.PROJECT_LABEL: self.project, SERVICE_LABEL: self.service}
         named = [f"--label={key}={value}" for key, value in labels.items()]
         name = f"--name={unique_name('box')}"
         return ["run", "-d", "--stop-timeout=1", name, *named, *self._options, self.image.name, *self.image.command]
@@ -119,14 +119,14 @@ class Boxes:
         self.wait()
         ids = self.ids or [self.start()]
         for one in ids:
-            state = engine.inspect(one)["State"]
+            state = docker_cli.inspect(one)["State"]
             if state["Paused"]:
-                engine.docker("unpause", one)
+                docker_cli.docker("unpause", one)
             elif not state["Running"]:
-                engine.docker("start", one)
+                docker_cli.docker("start", one)
         return ids
 
     def remove(self) -> None:
         """No container left."""
         self.wait()
-        engine.remove_project(self.project)
+        docker_cli.remove_project(self.project)

@@ -1,4 +1,4 @@
-"""The command lines of a page: what its `console` blocks tell people to type, and what they say comes of it."""
+"""The commands of a page: what its `sh` blocks tell people to run, and the output that its `text` blocks show."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 QUANTITY = re.compile(r"\d+(?:\.\d+)?(?: ?(?:ms|s|min|h|[kMG]?B)\b)?")
+FENCE = re.compile(r"^ *```(.*)\n((?:.*\n)*?) *```$", re.MULTILINE)
 INTERRUPT = "^C"
+FILES = frozenset({"toml", "yaml"})  # blocks that show the content of a file
 
 
 @dataclass(frozen=True)
 class Typed:
-    """One command, without its comment, and the lines that the page shows below it."""
+    """One command, and the lines of output that the page shows below it."""
 
     command: str
     shown: tuple[str, ...] = ()
@@ -25,18 +27,53 @@ class Typed:
 
 
 def typed(page: str) -> list[Typed]:
-    """Every command of a page, by its path from the root, in order; in a block without `$` each line is one."""
-    text = (ROOT / page).read_text(encoding="utf-8")
+    """Every command of a page, by its path from the root, in order."""
+    return commands((ROOT / page).read_text(encoding="utf-8"))
+
+
+def commands(text: str) -> list[Typed]:
+    """Every line of the `sh` blocks of a Markdown text, in order, and `^C` in its `text` blocks.
+
+    A `text` block is the output of the command before it.
+
+    Raises:
+        ValueError: A block that no test could run (another mark, or output without a command), or a line that cannot
+            be pasted into every shell: with a prompt or, since zsh has no comments in a terminal, with a comment.
+
+    """
     found: list[Typed] = []
-    for block in re.findall(r"^ *```console\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
-        lines = [line.strip() if line.lstrip().startswith("$ ") else line for line in block.splitlines()]
-        prompts = any(line.startswith("$ ") for line in lines)
-        for line in filter(None, lines):
-            if line.startswith("$ ") or line == INTERRUPT or not prompts:
-                found.append(Typed(re.sub(r" +# .*", "", line.removeprefix("$ "))))
-            else:
-                found[-1] = Typed(found[-1].command, (*found[-1].shown, line))
+    blocks = FENCE.findall(text)
+    if 2 * len(blocks) != len(re.findall(r"^ *```", text, re.MULTILINE)):
+        msg = "a block does not end"
+        raise ValueError(msg)
+    for mark, block in blocks:
+        lines = [line.rstrip() for line in block.splitlines() if line.strip()]
+        if mark == "sh":
+            found += [Typed(_pasted(line.strip())) for line in lines]
+        elif mark == "text":
+            _show(found, lines)
+        elif mark not in FILES:
+            msg = f"a block marked `{mark}` is never run: mark commands `sh` and their output `text`"
+            raise ValueError(msg)
     return found
+
+
+def _pasted(line: str) -> str:
+    if line.startswith(("$", "#")) or " #" in line:
+        msg = f"cannot be copied and pasted: {line}"
+        raise ValueError(msg)
+    return line
+
+
+def _show(found: list[Typed], lines: list[str]) -> None:
+    for line in lines:
+        if line == INTERRUPT:
+            found.append(Typed(INTERRUPT))
+        elif found:
+            found[-1] = Typed(found[-1].command, (*found[-1].shown, line))
+        else:
+            msg = f"output without a command: {line}"
+            raise ValueError(msg)
 
 
 def _plain(line: str) -> str:

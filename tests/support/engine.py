@@ -1,159 +1,65 @@
-"""The engine as the tests see it: by the docker command line, independently of devenv's own rooms."""
+"""The engine and the verbs of Compose in memory, for tests that have no engine: fast, and faulty on demand.
+
+`MemoryHost` is an engine's state. `MemoryEngine` is the product's own client of it, which speaks the Engine API to
+`support.memory.routes`; `MemoryCompose` is the product's own Compose, whose child is `support.memory.program`. Both
+have one `Faults`. `PlainCompose` and `Stranger` are everybody else. `tests/engine/test_memory.py` holds the real pair
+to the same tests.
+
+    host = MemoryHost()
+    engine, compose = pair(host)                   # compose(project, directory, model) -> MemoryCompose
+    monkeypatch.setattr(stage, "Compose", compose)
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from support.memory.client import MEMORY, MemoryClient, MemoryEngine, factory
+from support.memory.compose import Child, ComposeHome, MemoryCompose, build, pair
+from support.memory.faults import Crash, Fails, Fault, Faults
+from support.memory.files import FOLDER, Node, Tree, pack, unpack
+from support.memory.host import (
+    BASE_IMAGE,
+    Container,
+    Image,
+    MemoryHost,
+    Mount,
+    Network,
+    Volume,
+    default_execution,
+    default_program,
+)
+from support.memory.outsider import ComposeError, PlainCompose, Stranger
+from support.memory.refusal import Refused
 
-import anyio
-
-BASE_IMAGE = "stand-in.devenv/debian:trixie-slim"
-PUBLIC_BASE = "debian:trixie-slim"
-PROJECT_LABEL = "com.docker.compose.project"
-T = TypeVar("T")
-
-
-class DockerError(AssertionError):
-    """A docker command failed; the text is docker's own."""
-
-
-STILLBORN = "waiting for init preliminary setup"  # runc, of a container whose first process was lost
-
-
-def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
-    """Standard output without the last line end. Raises DockerError where docker fails."""
-    done = subprocess.run(
-        ["docker", *args],
-        env={**os.environ, **(env or {})},
-        input=stdin or "",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    name = next((one.removeprefix("--name=") for one in args if one.startswith("--name=")), None)
-    if done.returncode and STILLBORN in done.stderr and name:
-        docker("rm", "-fv", name, env=env)
-        return docker(*args, env=env, stdin=stdin)
-    if done.returncode:
-        raise DockerError(f"docker {' '.join(args)}: {done.returncode} {(done.stderr or done.stdout).strip()}")
-    return done.stdout.rstrip("\n")
-
-
-def succeeds(*args: str, env: Mapping[str, str] | None = None) -> bool:
-    """Whether the docker command exits with 0."""
-    try:
-        docker(*args, env=env)
-    except DockerError:
-        return False
-    return True
-
-
-def containers(project: str, service: str | None = None) -> list[str]:
-    """Ids of all containers of a project (or of one service), running or not, the newest first."""
-    labels = [f"{PROJECT_LABEL}={project}", *([f"com.docker.compose.service={service}"] if service else [])]
-    return docker("ps", "-aq", "--no-trunc", *(f"--filter=label={label}" for label in labels)).split()
-
-
-def networks(project: str) -> list[str]:
-    """Names of the networks that carry the project's label."""
-    return docker("network", "ls", "--format={{.Name}}", f"--filter=label={PROJECT_LABEL}={project}").split()
-
-
-def volumes(project: str) -> list[str]:
-    """Names of the volumes that carry the project's label."""
-    return docker("volume", "ls", "-q", f"--filter=label={PROJECT_LABEL}={project}").split()
-
-
-def inspect(name: str) -> dict[str, Any]:
-    """What `docker inspect` says of one container, network, volume or image."""
-    found: list[dict[str, Any]] = json.loads(docker("inspect", name))
-    return found[0]
-
-
-def execute(container: str, *argv: str, user: str | None = None) -> str:
-    """What a command prints in a running container. Raises DockerError where it fails."""
-    return docker("exec", *(["--user", user] if user else []), container, *argv)
-
-
-def read(container: str, path: str) -> str | None:
-    """The text of a file in a running container, byte for byte; None where there is none."""
-    done = subprocess.run(["docker", "exec", container, "cat", path], capture_output=True, check=False)
-    return done.stdout.decode() if done.returncode == 0 else None
-
-
-def remove_project(project: str) -> None:
-    """Remove all containers, networks and volumes that carry the project's label."""
-    for command, names in (
-        (["rm", "-fv"], containers(project)),
-        (["network", "rm"], networks(project)),
-        (["volume", "rm", "-f"], volumes(project)),
-    ):
-        if names:
-            succeeds(*command, *names)
-
-
-def remove_images(project: str) -> None:
-    """Remove the images that Compose built for the project's services."""
-    if built := docker("images", "-q", f"--filter=reference={project}-*").split():
-        succeeds("rmi", "-f", *built)
-
-
-def until(probe: Callable[[], T], accept: Callable[[T], object] = bool, *, timeout: float = 30) -> T:
-    """The probe's first value that is accepted; AssertionError with the last one when time is up."""
-    deadline = time.monotonic() + timeout
-    while not accept(value := probe()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s; at last: {value!r}")
-        time.sleep(0.05)
-    return value
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """What is on the engine: kind and id -> a line that names it, and the project that it belongs to."""
-
-    things: dict[tuple[str, str], tuple[str, str]]
-
-    @classmethod
-    def now(cls) -> Inventory:
-        """All containers, networks and volumes."""
-        project = f'{{{{.Label "{PROJECT_LABEL}"}}}}'
-        listings = {
-            "container": ("ps", "-a", "--no-trunc", f"--format={{{{.ID}}}}\t{{{{.Names}}}}\t{project}"),
-            "network": ("network", "ls", "--no-trunc", f"--format={{{{.ID}}}}\t{{{{.Name}}}}\t{project}"),
-            "volume": ("volume", "ls", f"--format={{{{.Name}}}}\t{{{{.Name}}}}\t{project}"),
-        }
-        things = {}
-        for kind, listing in listings.items():
-            for line in docker(*listing).splitlines():
-                key, name, owner = line.split("\t")
-                things[kind, key] = (name, owner)
-        return cls(things)
-
-    def changes(self, later: Inventory, *, only_project_prefix: str | None = None) -> list[str]:
-        """What was added (and what is missing) later, one line each; with a prefix, only in such projects."""
-        signs = (("left behind", later.things, self.things), ("gone", self.things, later.things))
-        return [
-            f"{sign}: {kind} {name} {f'of project {owner}' if owner else ''}".rstrip()
-            for sign, some, others in signs
-            for (kind, key), (name, owner) in some.items()
-            if (kind, key) not in others
-            if only_project_prefix is None or owner.startswith(only_project_prefix)
-        ]
-
-
-def ensure_base_image() -> str:
-    """The small image that test containers run on: there, or pulled, or made as devenv makes it."""
-    if succeeds("image", "inspect", BASE_IMAGE):
-        return BASE_IMAGE
-    if succeeds("pull", "--quiet", PUBLIC_BASE):
-        docker("tag", PUBLIC_BASE, BASE_IMAGE)
-        return BASE_IMAGE
-    from devenv.images import standins  # noqa: PLC0415 - most runs have the image
-
-    return anyio.run(standins.make, [PUBLIC_BASE], lambda _: None)[PUBLIC_BASE]
+__all__ = [
+    "BASE_IMAGE",
+    "FOLDER",
+    "MEMORY",
+    "Child",
+    "ComposeError",
+    "ComposeHome",
+    "Container",
+    "Crash",
+    "Fails",
+    "Fault",
+    "Faults",
+    "Image",
+    "MemoryClient",
+    "MemoryCompose",
+    "MemoryEngine",
+    "MemoryHost",
+    "Mount",
+    "Network",
+    "Node",
+    "PlainCompose",
+    "Refused",
+    "Stranger",
+    "Tree",
+    "Volume",
+    "build",
+    "default_execution",
+    "default_program",
+    "factory",
+    "pack",
+    "pair",
+    "unpack",
+]

@@ -21,7 +21,7 @@ from typing import Any
 
 from devenv.lifecycle.store import Store
 from devenv.model.snapshot import Snapshot
-from support import engine
+from support import docker_cli
 from support.cli import Devenv, StartDevenv
 from support.stack import Stack, idle_service
 
@@ -133,12 +133,12 @@ class Campaign:
         self._kill(run, plan)
         if plan.guardian == "spared" and plan.moment != "down":
             began = time.monotonic()
-            engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
+            docker_cli.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
             self.took.append(time.monotonic() - began)
             print(f"  all gone after {self.took[-1]:.1f} s", flush=True)  # noqa: T201 - a figure to report
         else:
             self._recover(plan.recovery, plan.lives)
-        engine.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
+        docker_cli.until(lambda: run.survivors(0), lambda left: not left, timeout=SETTLED)
         assert self.stack.leftovers() == {}
         self._look(before, fresh=plan.fresh)
 

@@ -21,8 +21,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.docker_cli import docker, succeeds
 from support.dockerd import Dockerd, dockerd
-from support.engine import docker, succeeds
 from support.registries import Front, Registry, Rule, listening
 
 PROXY_PORT = 3128

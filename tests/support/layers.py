@@ -34,6 +34,7 @@ PURE = (
     "lifecycle/causes.py",
     "lifecycle/difference.py",
     "lifecycle/losses.py",
+    "lifecycle/notes.py",
     "lifecycle/order.py",
     "lifecycle/timings.py",
     "watch/changes.py",
@@ -99,6 +100,15 @@ STARTERS = frozenset({
 
 # The console, the version path, and the guardian, whose standard output is its own log and never a terminal.
 PRINTERS = ("ui/console.py", "__main__.py", "lifecycle/guardian.py")
+
+# What writes to the terminal beside `print`, and the only files that may use it: the console and the live view clean
+# every text, `ask` cleans questions, and what `render` writes is read by its parent.
+WRITERS = frozenset({
+    "typer.echo", "typer.secho", "typer.confirm", "typer.prompt", "typer.launch", "typer.progressbar",
+    "sys.stdout.write", "sys.stderr.write", "sys.stdout.writelines", "sys.stderr.writelines",
+    "sys.__stdout__", "sys.__stderr__",
+})  # fmt: skip
+MAY_WRITE = ("ui/console.py", "cli/ask.py", "scaffold/render.py")
 
 # What each room may import of the others (itself, model and errors always); None is no limit.
 ROOMS: dict[str, frozenset[str] | None] = {

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support import engine
+from support import docker_cli
 from support.cli import Devenv
 from support.stack import Stack, built_service, idle_service
 from support.upper import Up
@@ -51,7 +51,7 @@ class Phases:
         """A build step runs."""
         self._services(db=built_service(f"RUN sleep 60; : {self.word}", **DATA))
         run = self.up(self.stack)
-        engine.until(lambda: processes(self.word))
+        docker_cli.until(lambda: processes(self.word))
         return run
 
     def restore(self) -> Devenv:
@@ -85,7 +85,7 @@ class Phases:
         """The first of several containers is there."""
         self._services(**{f"s{n}": idle_service(**DATA) for n in range(4)})
         run = self.up(self.stack)
-        engine.until(self.stack.containers)
+        docker_cli.until(self.stack.containers)
         return run
 
     def healthy(self) -> Devenv:
@@ -121,5 +121,5 @@ class Phases:
         self._services(db=idle_service(**DATA), web=web)
         run = self.up.ready(self.stack)
         self.stack.write("seconds", "60")
-        engine.until(lambda: processes(self.word))
+        docker_cli.until(lambda: processes(self.word))
         return run

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from support import engine
+from support import docker_cli
 
 PREFIX = f"dvt{secrets.token_hex(3)}"
 SAMPLE = Path(__file__).parents[2] / "sample-todo-app"
@@ -25,12 +25,12 @@ IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; don
 
 def idle_service(**more: Any) -> dict[str, Any]:
     """A service that stays up and does nothing, with more keys of the Compose specification."""
-    return {"image": engine.BASE_IMAGE, "command": IDLE, **more}
+    return {"image": docker_cli.BASE_IMAGE, "command": IDLE, **more}
 
 
 def built_service(dockerfile: str, **more: Any) -> dict[str, Any]:
     """The same, on an image of its own: the base image and these lines of a Dockerfile."""
-    build = {"context": ".", "dockerfile_inline": f"FROM {engine.BASE_IMAGE}\n{dockerfile}\n"}
+    build = {"context": ".", "dockerfile_inline": f"FROM {docker_cli.BASE_IMAGE}\n{dockerfile}\n"}
     return {"build": build, "command": IDLE, **more}
 
 
@@ -83,7 +83,7 @@ class Stack:
 
     def containers(self, service: str | None = None) -> list[str]:
         """Ids of the project's containers, running or not."""
-        return engine.containers(self.name, service)
+        return docker_cli.containers(self.name, service)
 
     def container(self, service: str) -> str:
         """The id of the service's only container."""
@@ -92,34 +92,34 @@ class Stack:
 
     def read(self, service: str, path: str) -> str | None:
         """The text of a file in the service's only container; None where there is none."""
-        return engine.read(self.container(service), path)
+        return docker_cli.read(self.container(service), path)
 
     def read_all(self, service: str, path: str) -> set[str | None]:
         """What the service's containers have in that file, each different answer once."""
-        return {engine.read(container, path) for container in self.containers(service)}
+        return {docker_cli.read(container, path) for container in self.containers(service)}
 
     def execute_in_all(self, service: str, *argv: str) -> None:
         """A command run in every container of the service."""
         for container in self.containers(service):
-            engine.execute(container, *argv)
+            docker_cli.execute(container, *argv)
 
     def execute(self, service: str, *argv: str) -> str:
         """What a command prints in the service's only container."""
-        return engine.execute(self.container(service), *argv)
+        return docker_cli.execute(self.container(service), *argv)
 
     def leftovers(self) -> dict[str, list[str]]:
         """Kind -> names of what the engine still has of this project; empty kinds left out."""
         found = {
             "containers": self.containers(),
-            "networks": engine.networks(self.name),
-            "volumes": engine.volumes(self.name),
+            "networks": docker_cli.networks(self.name),
+            "volumes": docker_cli.volumes(self.name),
         }
         return {kind: names for kind, names in found.items() if names}
 
     def remove(self) -> None:
         """Remove all that the engine has of this project, the images that were built for it too."""
-        engine.remove_project(self.name)
-        engine.remove_images(self.name)
+        docker_cli.remove_project(self.name)
+        docker_cli.remove_images(self.name)
 
 
 NewStack = Callable[..., Stack]

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import pyte
 
-from support import engine
+from support import docker_cli
 from support.cli import MARKER, processes_with
 
 
@@ -95,7 +95,7 @@ class Terminal:
         """Returns once the program has said it, from that character on. AssertionError after the time."""
         wanted = re.compile(pattern, re.MULTILINE)
         try:
-            engine.until(lambda: wanted.search(self.said, since), timeout=timeout)
+            docker_cli.until(lambda: wanted.search(self.said, since), timeout=timeout)
         except AssertionError:
             raise AssertionError(f"not said within {timeout} s: {pattern}\n{self.said[-4000:]}") from None
 

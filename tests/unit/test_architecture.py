@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.layers import OWNERS, PRINTERS, PURE_STDLIB, ROOMS, SOURCE, STARTERS, is_pure
+from support.layers import MAY_WRITE, OWNERS, PRINTERS, PURE_STDLIB, ROOMS, SOURCE, STARTERS, WRITERS, is_pure
 
 IMPURE_CALLS = frozenset({"open", "input", "print", "exec", "eval", "breakpoint"})
 PURE_OS = frozenset({"fsdecode", "fsencode", "fspath", "path", "sep", "altsep", "linesep"})
@@ -51,6 +51,9 @@ def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
         ("lifecycle/up.py", "from rich.console import Console", "rich belongs to"),
         ("lifecycle/up.py", "import typer", "typer belongs to"),
         ("lifecycle/up.py", "print(1)", "print belongs to"),
+        ("cli/new.py", "import typer\ntyper.prompt('x')", "typer.prompt writes past the cleaner"),
+        ("cli/new.py", "from typer import echo", "typer.echo writes past the cleaner"),
+        ("lifecycle/up.py", "import sys\nsys.stderr.write('x')", "sys.stderr.write writes past the cleaner"),
         ("engine/api.py", "from devenv.watch import loop", "engine may not import watch"),
         ("watch/loop.py", "import devenv.ui.console", "watch may not import ui"),
         ("lifecycle/up.py", "from devenv import ui", "lifecycle may not import ui"),
@@ -109,6 +112,8 @@ def violations(module: str, code: str) -> Iterator[str]:
     calls = _called_names(tree)
     if "print" in calls and module not in PRINTERS:
         yield f"print belongs to {' and '.join(PRINTERS)}"
+    if module not in MAY_WRITE:
+        yield from (f"{use} writes past the cleaner" for use in sorted({*uses} & WRITERS))
     if is_pure(module):
         yield from _purity_violations(names, uses, calls)
 

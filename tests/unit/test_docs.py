@@ -15,7 +15,7 @@ from devenv import errors
 from devenv.cli import usage
 from devenv.cli.app import COMMANDS, app
 from devenv.model import events
-from support.console import typed
+from support.console import INTERRUPT, Typed, commands, typed
 from support.layers import SOURCE, is_pure
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,7 @@ COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / ".github").rglob("*.md")), *DOCS]
 LINK = re.compile(r"\]\((?P<link>[^)\s]+)\)|(?:src|srcset|href)=\"(?P<own>[^\"]+)\"")
+INSTALL = "uv tool install ."
 PAGES_MADE = schemas.pages() | reference.pages() | words.pages()
 
 
@@ -141,6 +142,59 @@ def test_the_site_shows_every_page_once() -> None:
     assert sorted(shown) == [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
 
 
+def test_commands_are_the_lines_to_copy_with_the_output_below_them() -> None:
+    """Each line of a `sh` block is a command; a `text` block is the output of the last one, and may hold Ctrl-C."""
+    text = """\
+```sh
+devenv ps
+devenv down
+```
+
+```text
+removed 2
+  containers
+^C
+ended
+```
+
+1. In a list:
+
+   ```sh
+   devenv up
+   ```
+
+```toml
+stand_ins = true
+```
+"""
+
+    assert commands(text) == [
+        Typed("devenv ps"),
+        Typed("devenv down", ("removed 2", "  containers")),
+        Typed(INTERRUPT, ("ended",)),
+        Typed("devenv up"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ("```sh\n$ devenv up\n```\n", "cannot be copied and pasted: \\$ devenv up"),
+        ("```sh\ndevenv up    # start\n```\n", "cannot be copied and pasted: devenv up"),
+        ("```sh\n# start\ndevenv up\n```\n", "cannot be copied and pasted: # start"),
+        ("```console\n$ devenv up\n```\n", "marked `console` is never run"),
+        ("```\ndevenv up\n```\n", "marked `` is never run"),
+        ('```sh title="one"\ndevenv up\n```\n', 'marked `sh title="one"` is never run'),
+        ("```sh\ndevenv up\n", "a block does not end"),
+        ("```text\nnotes is up\n```\n", "output without a command: notes is up"),
+    ],
+)
+def test_a_block_that_is_not_run_or_cannot_be_copied_is_an_error(block: str, problem: str) -> None:
+    """Prompts, comments and other marks cannot enter a page whose commands are tested."""
+    with pytest.raises(ValueError, match=problem):
+        commands(block)
+
+
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_a_readme_says_what_is_run_elsewhere(page: str) -> None:
     """Demo and tests are the scripts that CI runs; all else is part of getting started, which an e2e test types."""
@@ -169,11 +223,22 @@ def test_figures_are_those_that_were_measured(page: str, rows: tuple[str, ...]) 
         assert (theirs in said, ours in said or ours == "0") == (True, True)
 
 
-def test_what_is_installed_is_called_so() -> None:
-    """The install line names the distribution that pyproject.toml builds."""
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/getting-started.md"])
+def test_the_install_command_works_before_and_after_the_release(page: str) -> None:
+    """It installs the checkout; the text has the command for the distribution that pyproject.toml builds."""
     name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 
-    assert typed("docs/getting-started.md")[0].command == f"uv tool install {name}"
+    assert INSTALL in [one.command for one in typed(page)]
+    assert f"`uv tool install {name}`" in (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/index.md"])
+def test_the_first_paragraph_tells_this_devenv_from_the_other(page: str) -> None:
+    """Whoever looks for devenv.sh sees at once that this is another tool."""
+    first = next(part for part in (ROOT / page).read_text(encoding="utf-8").split("\n\n") if not part.startswith("#"))
+
+    assert "Docker Compose" in first
+    assert "[devenv.sh](https://devenv.sh)" in first
 
 
 def prose(page: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv.cli import options
+from devenv.cli.ask import confirm
 from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
@@ -94,7 +95,7 @@ def _settle(
         for note in proposal.notes:
             window.aside(note)
     try:
-        agreed = yes or (ask and typer.confirm("Write this?", default=True, err=True))
+        agreed = yes or (ask and confirm("Write this?", default=True))
     except typer.Abort:
         window.aside("\nnothing was written")
         raise typer.Exit(130) from None

@@ -146,7 +146,7 @@ def _run(arguments: list[str]) -> int:
 def _tell_of_dead_runs() -> None:
     import contextlib  # noqa: PLC0415 - only where a command runs
 
-    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
+    from devenv.lifecycle.rundir import Run  # noqa: PLC0415 - as above
 
     with contextlib.suppress(DevenvError):  # the state folder cannot be used: whoever needs it says so
         if any(Run.dead(("up",))):
@@ -163,12 +163,14 @@ def _crash(error: Exception) -> DevenvError:
     import os  # noqa: PLC0415 - only on the way out
     import traceback  # noqa: PLC0415 - as above
 
-    from devenv.lifecycle.ledger import state_folder  # noqa: PLC0415 - as above
+    from devenv import statefiles  # noqa: PLC0415 - as above
+    from devenv.lifecycle.home import state_folder  # noqa: PLC0415 - as above
+    from devenv.ui.text import clean_lines  # noqa: PLC0415 - as above
 
     try:
         path = os.path.join(state_folder(), "crash.log")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            traceback.print_exception(error, file=file)
+        said = clean_lines("".join(traceback.format_exception(error)))  # it is read with `cat`
+        statefiles.replace(path, f"{said}\n", durable=False)
     except (DevenvError, OSError):
         return DevenvError(f"devenv itself failed ({type(error).__name__}: {error}); this is a bug")
     return DevenvError(f"devenv itself failed ({type(error).__name__}); this is a bug", hint=f"cat {path}")

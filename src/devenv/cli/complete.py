@@ -22,7 +22,8 @@ def candidates(arguments: list[str]) -> list[str]:
     if found.kind == "file":
         return [FILES]
     known = KINDS[found.kind](found) if found.kind in KINDS else ()
-    return list(lines(found, found.words or dict.fromkeys(known, "")))
+    printable = filter(str.isprintable, known)  # nothing else is typed into a shell by a TAB
+    return list(lines(found, found.words or dict.fromkeys(printable, "")))
 
 
 def _services(found: Next) -> Iterable[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.ask import confirm
 from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
@@ -83,4 +84,4 @@ def _agreed(planned: tuple[Fix, ...], window: Console, output: Output, *, yes: b
 
     if output is Output.JSON or not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
-    return typer.confirm("Change it?", err=True)
+    return confirm("Change it?")

@@ -37,6 +37,7 @@ def logs(
     """Show what the services print, merged by time; after the run, what its services printed last."""
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
+    from devenv.bounded_search import BoundedSearch  # noqa: PLC0415 - as above
     from devenv.lifecycle.logs import Listener, Wish  # noqa: PLC0415 - as above
     from devenv.lifecycle.logs import logs as workflow  # noqa: PLC0415 - as above
     from devenv.model.events import Log, Notice  # noqa: PLC0415 - as above
@@ -44,7 +45,7 @@ def logs(
     from devenv.ui.text import clean  # noqa: PLC0415 - as above
 
     window = options.console(output)
-    matches = matcher(grep)
+    matches = matcher(grep, BoundedSearch)
 
     def say(line: Line) -> None:
         if output is Output.JSON:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.ask import confirm, prompt
 from devenv.cli.options import Format, Output
 from devenv.errors import UsageError
 
@@ -61,7 +62,7 @@ def new(
         made = nursery.new(
             wish,
             (lambda question: _ask(question, window)) if asks else None,
-            (lambda words: typer.confirm(words, err=True)) if asks else None,
+            confirm if asks else None,
             show,
         )
     except typer.Abort:
@@ -83,7 +84,7 @@ def _given(data: list[str]) -> dict[str, str]:
 def _ask(question: Question, window: Console) -> str:
     choices = f" ({', '.join(question.choices)})" if question.choices else ""
     while True:
-        answer: str = typer.prompt(f"{question.prompt}{choices}", default=question.default or None, err=True)
+        answer = prompt(f"{question.prompt}{choices}", question.default or None)
         try:
             return question.checked(answer.strip())
         except UsageError as error:

@@ -40,7 +40,7 @@ def ps(
         shown[:] = lines
         if watch and window.is_live:
             size = shutil.get_terminal_size()
-            window.line(screen(lines, size.columns, size.lines))
+            window.redraw(screen(lines, size.columns, size.lines))
         else:
             window.answer(asdict(found), [*lines, ""] if watch else lines)
 

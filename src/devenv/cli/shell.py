@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.ask import prompt
 from devenv.cli.options import Files, Name, Profiles
 from devenv.errors import UsageError
 
@@ -50,7 +51,7 @@ def _ask(names: Sequence[str]) -> str:
         window.aside(f"  {number}  {name}")
     while True:
         try:
-            return answer(typer.prompt("Which service", err=True).strip(), names)
+            return answer(prompt("Which service").strip(), names)
         except UsageError as error:
             window.aside(f"{error.message}. {error.hint}")
         except typer.Abort:

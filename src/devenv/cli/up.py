@@ -46,6 +46,7 @@ def up(
     keep: Annotated[bool, typer.Option("--keep", help="On exit, leave everything running.")] = False,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="On exit, leave the named volumes.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty volumes; what was saved stays.")] = False,
+    from_: Annotated[str, typer.Option("--from", metavar="SNAPSHOT", help="Begin with these saved volumes.")] = "",
     port: Ports = None,
     lan: Annotated[bool, typer.Option("--lan", help="Publish ports to the network, not only here.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait until all is healthy.")] = 300.0,
@@ -60,6 +61,8 @@ def up(
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain lines on a terminal, too.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
+    if fresh and from_:
+        raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
     if math.isnan(timeout):  # it is not less than the least
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
@@ -82,6 +85,7 @@ def up(
         keep=keep,
         keep_volumes=keep_volumes,
         fresh=fresh,
+        source=from_,
         ports=tuple(runmodel.port_change(text) for text in port or () if text != AUTO),
         auto_ports=AUTO in (port or ()),
         lan=lan,

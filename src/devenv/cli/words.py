@@ -42,6 +42,7 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--keep": ("", "On exit, leave everything running."),
         "--keep-volumes": ("", "On exit, leave the named volumes."),
         "--fresh": ("", "Begin with empty volumes; what was saved stays."),
+        "--from": ("text", "Begin with these saved volumes."),
         "--port": ("text", "Publish a port elsewhere, e.g. web:8080=80; auto: all on free ones."),
         "--lan": ("", "Publish ports to the network, not only here."),
         "--timeout": ("text", "Seconds to wait until all is healthy."),

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.errors import UsageError, nearest
+from devenv.model.observed import OLD_LABEL, OWNER_LABEL
 
-LABEL = "devenv.project"
 LOOPBACK = "127.0.0.1"
 CONTEXT = "docker-image://"
 
@@ -47,11 +47,17 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is there before the run: services with a container that is not ours, real names of the rest."""
+    """What exists before the run: services with a container that is not ours, real names of the rest.
+
+    `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
+    `times` has the `CreatedAt` of the volumes.
+    """
 
     foreign_services: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    old_services: frozenset[str] = frozenset()
+    times: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,8 @@ class Choices:
 
     A port that names no address is published on those of `addresses`, where there are any. `environment` is by
     service, and holds for what the service does not set itself. `images` replaces the `image` of services that are
-    not built, and what their builds name as `docker-image://`; `builds` is for those that are. The services in
-    `unmarked` do not become ours, nor do networks where there is no other service.
+    not built, and what their builds name as `docker-image://`; `builds` is for those that are. `owner` is what our
+    label says; the services in `unmarked` do not become ours, nor do networks if there is no other service.
     """
 
     addresses: tuple[str, ...] = (LOOPBACK,)
@@ -83,6 +89,7 @@ class Choices:
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
     ports: tuple[PortChange, ...] = ()
+    owner: str = ""
     unmarked: frozenset[str] = frozenset()
 
 
@@ -101,14 +108,15 @@ def run_model(
     result.pop("x-devenv", None)
     everything: dict[str, dict[str, Any]] = result.get("services") or {}
     _change_ports(everything, choices.ports)
-    labels = {LABEL: result["name"]}
+    labels = {OWNER_LABEL: choices.owner.replace("$", "$$")} if choices.owner else {}
+    old = {OLD_LABEL: result["name"]}
     chosen = {name: service for name, service in everything.items() if services is None or name in services}
     for name, service in chosen.items():
         if service.get("memswap_limit") == "-1":
             service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
         # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
         if name not in found.foreign_services:
-            marks = {} if name in choices.unmarked else labels
+            marks = {} if name in choices.unmarked else old if name in found.old_services else labels
             _adapt(service, marks, choices, choices.environment.get(name))
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)

@@ -9,12 +9,19 @@ from typing import Any
 
 from devenv.model.observed import (
     DEPENDS_LABEL,
+    HASH_LABEL,
     HOLDS_LABEL,
+    IMAGE_LABEL,
+    NUMBER_LABEL,
+    OLD_LABEL,
     ONE_OFF_LABEL,
-    OUR_LABEL,
+    OWNER_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
+    VOLUME_LABEL,
     Container,
+    Network,
+    Volume,
 )
 from devenv.model.snapshot import database
 
@@ -28,15 +35,16 @@ def labelled(project: str) -> str:
 
 def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
     """Whether somebody else made the container by `compose run`: it is none of a service's."""
-    return labels.get(ONE_OFF_LABEL) == "True" and OUR_LABEL not in labels
+    return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
 
 
 def container(shown: Mapping[str, Any]) -> Container:
-    """The container that was inspected."""
+    """The container that was inspected; whether it is ours, its labels do not say."""
     config, state = shown["Config"], shown["State"]
     labels = config.get("Labels") or {}
     health = (state.get("Health") or {}).get("Status")
-    project = labels.get(PROJECT_LABEL)
+    project = labels.get(PROJECT_LABEL, "")
+    image = shown.get("Image") or ""
     timeout = config.get("StopTimeout")
     bindings = (shown.get("NetworkSettings") or {}).get("Ports") or {}
     return Container(
@@ -44,7 +52,7 @@ def container(shown: Mapping[str, Any]) -> Container:
         name=shown["Name"].lstrip("/"),
         service=labels.get(SERVICE_LABEL, ""),
         state=state["Status"],
-        ours=project is not None and labels.get(OUR_LABEL) == project,
+        ours=False,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
@@ -53,7 +61,7 @@ def container(shown: Mapping[str, Any]) -> Container:
         finished_at=state.get("FinishedAt") or "",
         user=config.get("User") or "",
         tty=bool(config.get("Tty")),
-        image=shown.get("Image") or "",
+        image=image,
         stop_timeout=float(10 if timeout is None else timeout),
         depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
         ports=_ports(bindings, "tcp"),
@@ -62,6 +70,32 @@ def container(shown: Mapping[str, Any]) -> Container:
         holds=labels.get(HOLDS_LABEL, ""),
         database=database(variables(config.get("Env")), config.get("Image") or ""),
         restarts=int(shown.get("RestartCount") or 0),
+        project=project,
+        number=labels.get(NUMBER_LABEL, "") if HASH_LABEL in labels else "",
+        created=shown.get("Created") or "",
+        owner=labels.get(OWNER_LABEL, ""),
+        is_old=bool(project) and labels.get(OLD_LABEL) == project,
+        inherits=labels.get(IMAGE_LABEL, image) != image,
+    )
+
+
+def network(shown: Mapping[str, Any]) -> Network:
+    """The network that was listed; whether it is ours, its labels do not say."""
+    labels = shown.get("Labels") or {}
+    is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
+    return Network(shown["Id"], shown["Name"], ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old)
+
+
+def volume(shown: Mapping[str, Any]) -> Volume:
+    """The volume that was listed, inspected or created."""
+    labels = shown.get("Labels") or {}
+    return Volume(
+        name=shown["Name"],
+        project=labels.get(PROJECT_LABEL),
+        key=labels.get(VOLUME_LABEL, ""),
+        elsewhere="device" in (shown.get("Options") or {}),
+        driver=shown.get("Driver") or "",
+        created=shown.get("CreatedAt") or "",
     )
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import struct
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -21,10 +22,8 @@ from devenv.engine.http import Body, Client, Exchange, LostError
 from devenv.engine.process import OnOutput
 from devenv.errors import EngineError
 from devenv.model.observed import (
-    OUR_LABEL,
     PROJECT_LABEL,
     SERVICE_LABEL,
-    VOLUME_LABEL,
     Container,
     Network,
     Scene,
@@ -108,6 +107,7 @@ class Engine:
         self.platform = ""
         self.endpoint = endpoint
         self.idle = 2 * CONNECT_TIMEOUT
+        self.is_ours: Callable[[Container | Network], bool] = lambda _: False  # what the records of a run say
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -227,11 +227,24 @@ class Engine:
         containers, networks, volumes = await each(lambda q: self._list(q[0], "listing the project", q[1]), questions)
         return Scene(
             containers=await self._inspected(containers),
-            networks=tuple(
-                Network(n["Id"], n["Name"], (n.get("Labels") or {}).get(OUR_LABEL) == project) for n in networks
-            ),
-            volumes=tuple(_volume(v) for v in volumes),
+            networks=tuple(replace(n, ours=self.is_ours(n)) for n in map(answers.network, networks)),
+            volumes=tuple(answers.volume(v) for v in volumes),
         )
+
+    async def identity(self) -> tuple[str, str]:
+        """The engine's own id and the folder of its data, which no address names and no restart changes."""
+        return await self.ask(
+            "info", "asking the engine who it is", lambda shown: (shown["ID"], shown["DockerRootDir"])
+        )
+
+    async def volume(self, name: str) -> Volume | None:
+        """The volume of that name, or None if there is none."""
+        try:
+            return await self.ask(f"volumes/{quote(name, safe='')}", f"inspecting the volume {name}", answers.volume)
+        except CallError as error:
+            if error.absent:
+                return None
+            raise
 
     async def containers(self, project: str) -> tuple[Container, ...]:
         """As `scene`, of containers alone."""
@@ -251,11 +264,14 @@ class Engine:
             path, what, lambda shown: list((shown["Volumes"] if path == "volumes" else shown) or ()), query
         )
 
-    async def names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The names of all networks and of all volumes on the engine, whoever made them."""
+    async def names(self) -> tuple[frozenset[str], dict[str, str]]:
+        """The names of all networks and of all volumes on the engine, whoever made them; volumes with `CreatedAt`."""
         networks = await self._list("networks", "listing networks")
-        volumes = await self._list("volumes", "listing volumes")
-        return frozenset(n["Name"] for n in networks), frozenset(v["Name"] for v in volumes)
+        return frozenset(n["Name"] for n in networks), await self.volume_times()
+
+    async def volume_times(self) -> dict[str, str]:
+        """The names of all volumes on the engine, with their `CreatedAt`."""
+        return {v["Name"]: v.get("CreatedAt") or "" for v in await self._list("volumes", "listing volumes")}
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """(whose, host ip, host port) of every port that running containers publish."""
@@ -265,6 +281,12 @@ class Engine:
             for p in c.get("Ports") or ()
             if p.get("PublicPort")
         )
+
+    async def volume_users(self, name: str) -> tuple[str, ...]:
+        """The names of the containers that mount the volume, running or not."""
+        query = {"all": "1", "filters": json.dumps({"volume": [name]})}
+        listed = await self._list("containers/json", "listing the users of a volume", query)
+        return tuple(sorted(c["Names"][0].lstrip("/") for c in listed if c.get("Names")))
 
     async def network_users(self, network_id: str) -> tuple[str, ...]:
         """The names of the containers that are connected to it now."""
@@ -281,11 +303,15 @@ class Engine:
     async def inspect(self, container_id: str) -> Container | None:
         """The container as it is now, or None where it is gone."""
         try:
-            return await self.ask(f"containers/{container_id}/json", "inspecting a container", answers.container)
+            return await self.ask(f"containers/{container_id}/json", "inspecting a container", self._container)
         except CallError as error:
             if error.absent:
                 return None
             raise
+
+    def _container(self, shown: Mapping[str, Any]) -> Container:
+        found = answers.container(shown)
+        return replace(found, ours=self.is_ours(found))
 
     async def usage(self, container_id: str) -> Usage:
         """What the container has used by now; one look, for which the engine does not wait."""
@@ -511,14 +537,28 @@ class Engine:
         verb = "pause" if on else "unpause"
         await self.call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
 
-    async def create_container(self, wish: Mapping[str, Any]) -> str:
+    async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
         """The id of a container made as the Engine API's ContainerCreate says, not started."""
-        body = json.dumps(wish).encode()
-        return str(json.loads(await self.call("POST", "containers/create", "creating a container", body=body))["Id"])
+        query = {"name": name} if name else None
+        return await self._made(
+            "containers/create", "creating a container", wish, lambda shown: str(shown["Id"]), query
+        )
 
-    async def create_volume(self, wish: Mapping[str, Any]) -> None:
-        """A volume made as the Engine API's VolumeCreateOptions say."""
-        await self.call("POST", "volumes/create", "creating a volume", body=json.dumps(wish).encode())
+    async def create_volume(self, wish: Mapping[str, Any]) -> Volume:
+        """The volume made as the Engine API's VolumeCreateOptions say, or the one of that name that was there."""
+        return await self._made("volumes/create", "creating a volume", wish, answers.volume)
+
+    async def _made(
+        self,
+        path: str,
+        what: str,
+        wish: Mapping[str, Any],
+        read: Callable[[Any], T],
+        query: Mapping[str, str] | None = None,
+    ) -> T:
+        content = await self.call("POST", path, what, query=query, body=json.dumps(wish).encode())
+        with self._told(what):
+            return read(json.loads(content))
 
     async def remove_container(self, container_id: str) -> None:
         """The container and its anonymous volumes gone, running or not."""
@@ -676,12 +716,6 @@ def _whose(listed: Mapping[str, Any]) -> str:
     if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
         return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
     return f"container {listed['Names'][0].lstrip('/')}"
-
-
-def _volume(shown: dict[str, Any]) -> Volume:
-    labels = shown.get("Labels") or {}
-    elsewhere = "device" in (shown.get("Options") or {})
-    return Volume(shown["Name"], labels.get(PROJECT_LABEL), labels.get(VOLUME_LABEL, ""), elsewhere)
 
 
 def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
@@ -15,6 +15,7 @@ from devenv.engine.process import OnLine
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 
 FAILED_STEP_LINES = 15
+OnMade = Callable[[str, str], object]  # kind and name, as Compose reports them
 
 # Whatever the user's shell sets for Compose belongs to the user's own calls. The run model is resolved already,
 # and a model restricted to some services must not make orphans of the others.
@@ -51,6 +52,7 @@ _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")  # in an address that a step or its ou
 _STEP = re.compile(r"#(?P<number>\d+) \[(?:(?P<service>[\w.-]+) )?(?P<stage>internal|[^\]]*?\d+/\d+)\] (?P<what>.*)")
 _OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
 _ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
+_MADE = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|Recreat)(?:e|ed|ing)\s*\Z")
 _STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
 
 _ID = re.compile(r"(?:(?:container )?\"[0-9a-f]{64}\")|\b[0-9a-f]{64}\b")
@@ -155,19 +157,29 @@ class Compose:
         if done.returncode:
             raise self._build_failure(log, _LOGIN.sub("***@", done.error_text), services)
 
-    async def create(self, services: Sequence[str] = (), *, force: bool = False) -> None:
+    async def create(
+        self, services: Sequence[str] = (), *, force: bool = False, on_made: OnMade = lambda *_: None
+    ) -> None:
         """Create containers, networks and volumes that are missing or changed; nothing is built, nothing runs.
 
-        `force` replaces containers even where nothing changed.
+        `force` replaces containers even if nothing changed. `on_made` gets kind and name of each container and
+        network that Compose reports as being created, also if the verb fails later.
         """
-        await self._run("create", "--no-build", *(["--force-recreate"] if force else []), *services)
+
+        def report(line: str) -> None:
+            if found := _MADE.match(line):
+                on_made(found["kind"].lower(), found["name"])
+
+        options = ["--force-recreate"] if force else []
+        await self._run("create", "--no-build", *options, *services, on_error_line=report)
 
     async def start(self, services: Sequence[str] = ()) -> None:
         """Start created or stopped containers in the order of `depends_on`, each when its conditions hold."""
         await self._run("start", *services)
 
-    async def _run(self, verb: str, *args: str) -> None:
-        done = await process.run(self.argv(verb, *args), stdin=self.model, env=_ENVIRONMENT)
+    async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
+        argv = self.argv(verb, *args)
+        done = await process.run(argv, stdin=self.model, env=_ENVIRONMENT, on_error_line=on_error_line)
         if done.returncode:
             raise self._failure(verb, done.error_text)
 

@@ -14,8 +14,9 @@ from typing import NoReturn
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
+from devenv import statefiles
 from devenv.engine import trace
-from devenv.errors import EngineError
+from devenv.errors import EngineError, StateError
 
 INTERRUPT_GRACE = 3.0
 TERMINATE_GRACE = 2.0
@@ -173,8 +174,14 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
 
 
 def record_children(path: str | None) -> None:
-    """From now on every child is written to that file before it is waited for, so that others can end it."""
+    """From now on every child is written to that file before it is waited for, so that others can end it.
+
+    Raises StateError if the file is a link, or somebody else's.
+    """
     global _record  # noqa: PLW0603 - one process, one record, like its children themselves
+    if path is not None:
+        with contextlib.suppress(OSError):  # a full disk
+            statefiles.append(path, "")
     _record = path
 
 
@@ -216,18 +223,16 @@ def _boot() -> str:
 
 
 def _recorded(path: str) -> list[tuple[int, str]]:
-    try:
-        with open(path, encoding="ascii") as file:
-            rows = [line.split() for line in file]
-    except FileNotFoundError:
-        return []
+    rows = list[list[str]]()
+    with contextlib.suppress(StateError):  # not ours: no reason to leave containers and networks in place
+        rows = [line.split() for line in (statefiles.read(path) or "").splitlines()]
     return [(int(row[0]), row[1]) for row in rows if len(row) == 2]  # noqa: PLR2004 - a torn last line is no row
 
 
 def _note(pid: int) -> None:
     if _record is not None:
-        with contextlib.suppress(OSError), open(_record, "a", encoding="ascii") as file:  # a full disk
-            file.write(f"{pid} {start_time(pid) or '-'}\n")
+        with contextlib.suppress(OSError, StateError):  # a full disk; the child runs already
+            statefiles.append(_record, f"{pid} {start_time(pid) or '-'}\n")
 
 
 async def _end(process: Process) -> None:

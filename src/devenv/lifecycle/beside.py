@@ -12,10 +12,11 @@ from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.wishes import Wishes
-from devenv.lifecycle.ledger import Run
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
+from devenv.lifecycle.rundir import Run, written
 from devenv.lifecycle.running import supplied
+from devenv.lifecycle.runs import open_run
 from devenv.lifecycle.stage import Stage, look, published
 from devenv.model.events import Emit
 from devenv.model.observed import Scene
@@ -37,9 +38,10 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
         return None
     async with contextlib.AsyncExitStack() as stack:
         engine = await glance.connected(stack)
-        stage = await _staged(engine, loaded, selection, frozenset({target}), emit)
-        is_up = _is_up(engine, loaded)
-    return replace(stage, unmarked=frozenset({target}) if is_up else names).compose
+        run = await open_run(engine, loaded.project.name)
+        stage = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
+        unmarked = frozenset({target}) if run.read() is not None else names
+        return await _recorded(engine, run, replace(stage, unmarked=unmarked))
 
 
 async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
@@ -51,21 +53,33 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
     targets = {one.partition("=")[0] for one in arguments} & {service.name for service in loaded.project.services}
     async with contextlib.AsyncExitStack() as stack:
         engine = await glance.connected(stack)
-        if not (targets and _is_up(engine, loaded)):
+        run = await open_run(engine, loaded.project.name)
+        if not targets or run.read() is None:
             return None
-        return (await _staged(engine, loaded, selection, frozenset(targets), emit)).compose
+        return await _recorded(engine, run, await _staged(engine, run, loaded, selection, frozenset(targets), emit))
 
 
-async def _staged(engine: Engine, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit) -> Stage:
+async def _recorded(engine: Engine, run: Run, stage: Stage) -> Compose:
+    """Compose for the stage. What it creates is recognized as ours by what is recorded of the call before.
+
+    Compose takes the place of this process, so that nobody is there to record the outcome.
+    """
+    if stage.own - stage.unmarked:
+        scene = await engine.scene(stage.project.name)
+        with written(run.made.path):
+            run.made.open(stage.window(scene))
+    return stage.compose
+
+
+async def _staged(
+    engine: Engine, run: Run, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit
+) -> Stage:
     scene = await engine.scene(loaded.project.name)
     options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
-    stage = Stage(loaded, _lacking(loaded.project, targets, scene), await look(engine, scene))
+    names = _lacking(loaded.project, targets, scene)
+    stage = Stage(loaded, names, await look(engine, scene), owner=run.made.owner)
     stage = await published(stage, options, engine, scene)
     return await supplied(engine, stage, stage.names, options, emit)
-
-
-def _is_up(engine: Engine, loaded: Loaded) -> bool:
-    return Run(engine.endpoint.host, loaded.project.name).read() is not None
 
 
 def _lacking(project: Project, targets: frozenset[str], scene: Scene) -> frozenset[str]:

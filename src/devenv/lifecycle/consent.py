@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Collection
 
+from devenv import statefiles
 from devenv.config.load import Loaded
 from devenv.config.user import user_file, user_settings
 from devenv.errors import RefusedError, StateError
-from devenv.lifecycle.ledger import state_folder
+from devenv.lifecycle.home import state_folder
 from devenv.model.events import Emit, Notice
 from devenv.model.project import Project
 
@@ -40,20 +41,19 @@ def weigh(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes = fr
 def require_trust(project: Project, *, trust: bool = False) -> None:
     """Returns where the project has no host commands, or just these are trusted in its folder; `trust` makes it so.
 
-    Raises RefusedError with every command that would run.
+    Raises RefusedError with every command that would run, StateError if the record cannot be used.
     """
     hooks = [hook for hook in project.hooks if hook.service is None]
     path = _record(project)
-    if not hooks or os.path.exists(path):
+    if not hooks or statefiles.read_bytes(path) is not None:
         return
     commands = "".join(f"\n  {h.moment} ({h.where}): " + h.typed.strip().replace("\n", "\n    ") for h in hooks)
     if not trust:
         message = f"the project wants to run commands on this machine that nobody has allowed yet:{commands}"
         raise RefusedError(message, hint="Read them; if you trust them: devenv up --trust")
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            file.write(f"{project.directory}{commands}\n")
+        statefiles.private_folder(os.path.dirname(path))
+        statefiles.replace(path, f"{project.directory}{commands}\n")
     except OSError as error:
         raise StateError(f"cannot write {path}: {error.strerror}") from error
 

@@ -14,7 +14,9 @@ from devenv.config.load import Selection
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
 from devenv.lifecycle.hooks import Hooks
-from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
+from devenv.lifecycle.ledger import Ledger, Wish
+from devenv.lifecycle.rundir import LOOKED_AT, Run
+from devenv.lifecycle.runs import key_of, open_run
 from devenv.lifecycle.teardown import finish
 from devenv.model.events import Emit, Notice
 from devenv.model.project import Project
@@ -34,9 +36,10 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
     except (ConfigError, RefusedError) as error:
         trouble = error
     async with Engine.connect() as engine:
-        host = engine.endpoint.host
-        name = selection.project_name or _named(selection, host, loaded.project.name if loaded else "", trouble)
-        run = Run(host, name)
+        key = await key_of(engine)
+        known = loaded.project.name if loaded else ""
+        name = selection.project_name or await _named(selection, engine, key, known, trouble)
+        run = await open_run(engine, name)
         async with _held(run, wish) as asked:
             ledger = run.read()
             if ledger is None:
@@ -47,14 +50,14 @@ async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
             return int(bool((await finish(engine, run, emit, wish, "down")).survivors))
 
 
-def _named(selection: Selection, endpoint: str, name: str, trouble: DevenvError | None) -> str:
+async def _named(selection: Selection, engine: Engine, key: str, name: str, trouble: DevenvError | None) -> str:
     """The name that the files give, or, where no run goes by that (any more), that of the run that began here.
 
     Raises StateError where several did, and the trouble with the files where none did.
     """
-    if name and ((run := Run(endpoint, name)).read() is not None or run.is_held()):
+    if name and ((run := await open_run(engine, name)).read() is not None or run.is_held()):
         return name
-    begun = sorted(_begun(selection, endpoint))
+    begun = sorted(_begun(selection, key, engine.endpoint.host))
     if len(begun) > 1:
         raise StateError(f"several runs began here: {', '.join(begun)}", hint=f"devenv down -p {begun[0]}")
     if not begun and trouble is not None:
@@ -62,13 +65,13 @@ def _named(selection: Selection, endpoint: str, name: str, trouble: DevenvError 
     return begun[0] if begun else name
 
 
-def _begun(selection: Selection, endpoint: str) -> list[str]:
+def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began where the files lie; where no file is left, in the nearest such folder."""
-    runs = [ledger for _, ledger in Run.every() if ledger.endpoint == endpoint]
+    runs = [r for _, r in Run.every() if (r.engine == key if r.engine else r.endpoint == endpoint)]
     try:
-        folder = os.path.dirname(sources.find(selection.directory, selection.files)[0])
+        folder = os.path.realpath(os.path.dirname(sources.find(selection.directory, selection.files)[0]))
     except ConfigError:
-        here = sources.logical(selection.directory)
+        here = os.path.realpath(selection.directory)
         above = [r.directory for r in runs if os.path.commonpath((here, r.directory)) == r.directory]
         folder = max(above, key=len, default=here)
     return [r.project for r in runs if r.directory == folder]
@@ -80,7 +83,7 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
     A project that is elsewhere, or cannot be read any more, has none: that must not keep anybody from ending it.
     """
     running = {c.service for c in ledger.containers(await engine.scene(ledger.project)) if c.running}
-    if running and project.directory == ledger.directory:
+    if running and os.path.realpath(project.directory) == ledger.directory:
         await Hooks(engine, project, running, emit).before_down(anyio.Event())
 
 

@@ -9,7 +9,9 @@ from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError
 from devenv.lifecycle import keptlogs
-from devenv.lifecycle.ledger import Ledger, Run, Wish
+from devenv.lifecycle.identity import Verdict
+from devenv.lifecycle.ledger import Ledger, Wish
+from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.lifecycle.teardown import finish
 from devenv.model.events import Emit, Notice, Problem
@@ -36,7 +38,7 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
 async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
         if dry_run:
-            emit(Notice(f"{ledger.project}: {await _remains(engine, ledger) or 'nothing'} of a dead run"))
+            emit(Notice(f"{ledger.project}: {await _remains(engine, run, ledger) or 'nothing'} of a dead run"))
             return True
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
         with run.lock(cleaning=True):
@@ -46,19 +48,23 @@ async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
 async def left() -> str:
     """What runs that died left on engines that answer, in a few words; empty where nothing is."""
     said = []
-    for _, ledger in Run.dead(("up",)):
+    for run, ledger in Run.dead(("up",)):
         with contextlib.suppress(EngineError):
             async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-                remains = await _remains(engine, ledger)
+                remains = await _remains(engine, run, ledger)
                 said += [f"{remains} of {ledger.project}"] if remains else []
     return "; ".join(said)
 
 
-async def _remains(engine: Engine, ledger: Ledger) -> str:
+async def _remains(engine: Engine, run: Run, ledger: Ledger) -> str:
+    engine.is_ours = run.made.holds
     scene = await engine.scene(ledger.project)
+    judged = ledger.judged(scene)
+    if any(one.verdict is Verdict.OTHER for one in judged):
+        judged = ledger.judged(scene, everything=await engine.volume_times())
     counts = Counter(
         container=len(ledger.containers(scene)),
         network=len(ledger.networks(scene)),
-        volume=len(ledger.volumes(scene)),
+        volume=sum(one.verdict is not Verdict.OTHER for one in judged),
     )
     return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from devenv.config.load import Selection, load
 from devenv.engine.endpoint import resolve
 from devenv.errors import UsageError
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 from devenv.model import graph as graphs
 from devenv.model.graph import Graph
 
@@ -13,7 +13,7 @@ from devenv.model.graph import Graph
 async def graph(selection: Selection, *, timings: bool) -> Graph:
     """The graph; no engine is asked. Raises as `load` does, and UsageError where no run is remembered."""
     loaded = await load(selection)
-    last = Run((await resolve()).host, loaded.project.name).last() if timings else {}
+    last = Run.known(await resolve(), loaded.project.name).last() if timings else {}
     if timings and not last:
         raise UsageError(f"no run of {loaded.project.name} is remembered", hint="devenv up")
     return graphs.graph(loaded.project, loaded.model, last.get("timings"))

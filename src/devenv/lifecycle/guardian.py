@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from devenv.engine.endpoint import Endpoint
-    from devenv.lifecycle.ledger import Run
+    from devenv.lifecycle.rundir import Run
 
 READY = b"ready"
 TERMINAL = 6  # the place of its name among the arguments
@@ -22,7 +22,7 @@ AS_IT_WAS = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
-    """Stand by for the run in `argv`: lifeline and ready descriptors, endpoint, context, project, drawn terminal."""
+    """Stand by for a run. `argv`: lifeline and ready descriptors, endpoint, context, folder, drawn terminal."""
     lifeline, ready = int(argv[1]), int(argv[2])
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         return 0
     if len(argv) > TERMINAL:
         _give_back(argv[TERMINAL])
-    return _take_over(endpoint=argv[3], context=argv[4] or None, project=argv[5])
+    return _take_over(endpoint=argv[3], context=argv[4] or None, folder=argv[5])
 
 
 def _give_back(terminal: str) -> None:
@@ -43,14 +43,14 @@ def _give_back(terminal: str) -> None:
         os.close(descriptor)
 
 
-def _take_over(*, endpoint: str, context: str | None, project: str) -> int:
+def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
     import anyio  # noqa: PLC0415 - standing by must stay small
 
     from devenv.engine.endpoint import Endpoint  # noqa: PLC0415 - as above
     from devenv.errors import StateError  # noqa: PLC0415 - as above
-    from devenv.lifecycle.ledger import Run  # noqa: PLC0415 - as above
+    from devenv.lifecycle.rundir import Run  # noqa: PLC0415 - as above
 
-    run = Run(endpoint, project)
+    run = Run(folder)
     try:
         with run.lock(wait=5.0, cleaning=True):
             return anyio.run(_finish, run, Endpoint(endpoint, context))
@@ -79,15 +79,16 @@ async def _finish(run: Run, endpoint: Endpoint) -> int:
 class Guardian:
     """Our end of the pipe to a guardian that has acknowledged; let go by `dismiss` or by dying."""
 
-    def __init__(self, endpoint: str, context: str | None, project: str, log: str, terminal: str = "") -> None:
-        from devenv.engine import process  # noqa: PLC0415 - the guardian itself must not load it early
+    def __init__(self, endpoint: str, context: str | None, run: Run, terminal: str = "") -> None:
+        from devenv import statefiles  # noqa: PLC0415 - the guardian itself must not load it early
+        from devenv.engine import process  # noqa: PLC0415 - as above
 
         lifeline_read, self._lifeline = os.pipe()
         ready_read, ready_write = os.pipe()
-        log_descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        log_descriptor = statefiles.open_log(run.log)
         try:
             module = [sys.executable, "-m", "devenv.lifecycle.guardian"]
-            words = [str(lifeline_read), str(ready_write), endpoint, context or "", project]
+            words = [str(lifeline_read), str(ready_write), endpoint, context or "", run.path]
             words += [terminal] if terminal else []
             process.detach([*module, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor)
         finally:

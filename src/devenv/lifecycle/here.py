@@ -11,7 +11,9 @@ from devenv.config import sources
 from devenv.config.outline import written_name
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.ledger import Ledger
+from devenv.lifecycle.rundir import Run
+from devenv.lifecycle.runs import key_of
 from devenv.model.here import Here
 
 LIMIT = 2.0  # seconds for the engine
@@ -44,13 +46,15 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
     """The state, what is to be said of it (empty where nothing is up), running containers, and where it answers."""
+    key, folder = await key_of(engine), os.path.realpath(folder)
     began = [
         (run, ledger)
         for run, ledger in Run.every()
-        if ledger.endpoint == engine.endpoint.host and (ledger.project == name or ledger.directory == folder)
+        if _is_on(ledger, key, engine) and (ledger.project == name or ledger.directory == folder)
     ]
     named = [(run, ledger) for run, ledger in began if ledger.project == name]
     for run, ledger in (named or began)[:1]:
+        engine.is_ours = run.made.holds
         scene = await engine.scene(ledger.project)
         running = sum(container.running for container in ledger.containers(scene))
         last = run.last()
@@ -59,6 +63,11 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
         return state, _said(state, ledger, running), running, urls or ()
     others = sum(c.running and not c.ours for c in (await engine.scene(name)).containers)
     return "down", _beside(name, others) if others else "", 0, ()
+
+
+def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
+    """Whether the run is on that engine; of one of devenv 0.1, only the address is known."""
+    return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
 
 
 def _beside(name: str, count: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ from urllib.parse import quote, unquote
 
 import anyio
 
+from devenv import statefiles
 from devenv.engine.api import Engine
-from devenv.errors import EngineError
-from devenv.lifecycle.ledger import state_folder
+from devenv.errors import EngineError, StateError
+from devenv.lifecycle.home import state_folder
 from devenv.model.logline import Line, line
 from devenv.model.observed import Container
 
@@ -37,9 +37,9 @@ class Piece:
 
     def lines(self) -> Iterator[Line]:
         """All of them, in order; none where it has just been removed."""
-        with contextlib.suppress(OSError), open(self.path, encoding="utf-8", errors="replace", newline="\n") as file:
-            for text in file:
-                stream, _, timed = text.rstrip("\n").partition(" ")
+        with contextlib.suppress(OSError, StateError), statefiles.open_read(self.path) as file:
+            for raw in file:
+                stream, _, timed = raw.decode(errors="replace").rstrip("\n").partition(" ")
                 yield line(self.service, stream, timed)
 
 
@@ -62,34 +62,32 @@ class KeptLogs:
                 while size > PER_SERVICE:
                     size -= len(lines.popleft())
         if lines:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StateError):
                 self._write(container, _named(began), lines)
 
     def _write(self, container: Container, run: str, lines: deque[bytes]) -> None:
-        for other in _entries(self._folder):
+        for other in statefiles.entries(self._folder):
             if other != run:
-                shutil.rmtree(os.path.join(self._folder, other), ignore_errors=True)
-        folder = os.path.join(self._folder, run)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+                statefiles.remove_tree(os.path.join(self._folder, other))
+        folder = statefiles.private_folder(self._folder, run)
         path = os.path.join(folder, f"{quote(container.service, safe='')}@{container.id}")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.writelines(lines)
+        statefiles.replace(path, b"".join(lines), durable=False)
         self._trim(folder)
 
     def _trim(self, folder: str) -> None:
         """The oldest files gone, until what is left has room."""
         total, of_service = 0, defaultdict[str, int](int)
-        for piece, size in sorted(_sizes(folder), key=lambda one: -os.stat(one[0].path).st_mtime_ns):
+        for piece, size in sorted(_sizes(folder), key=lambda one: -os.lstat(one[0].path).st_mtime_ns):
             total += size
             of_service[piece.service] += size
             if total > IN_ALL or of_service[piece.service] > PER_SERVICE:
-                os.unlink(piece.path)
+                statefiles.remove(piece.path)
 
     def pieces(self, began: float | None) -> tuple[list[Piece], float]:
         """What the run that began then has kept, or else the last one that kept anything; and when it did last."""
-        run = max(_entries(self._folder), default="") if began is None else _named(began)
-        folder = os.path.join(self._folder, run)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateError):
+            run = max(statefiles.entries(self._folder), default="") if began is None else _named(began)
+            folder = os.path.join(self._folder, run)
             return [piece for piece, _ in _sizes(folder)], os.stat(folder).st_mtime
         return [], 0.0
 
@@ -97,13 +95,13 @@ class KeptLogs:
 def forget_old() -> None:
     """No log is kept any more of what ended two weeks ago."""
     runs = os.path.join(state_folder(), "runs")
-    for project in _entries(runs):
+    for project in statefiles.entries(runs):
         logs = os.path.join(runs, project, "logs")
-        for run in _entries(logs):
-            folder = os.path.join(logs, run)
-            with contextlib.suppress(OSError):
-                if time.time() - os.stat(folder).st_mtime > OLD:
-                    shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError, StateError):
+            for run in statefiles.entries(logs):
+                folder = os.path.join(logs, run)
+                if time.time() - os.lstat(folder).st_mtime > OLD:
+                    statefiles.remove_tree(folder)
 
 
 def _named(began: float) -> str:
@@ -111,11 +109,7 @@ def _named(began: float) -> str:
 
 
 def _sizes(folder: str) -> Iterator[tuple[Piece, int]]:
-    for name in _entries(folder):
+    for name in statefiles.entries(folder):
         path = os.path.join(folder, name)
         service, _, container_id = name.rpartition("@")
-        yield Piece(unquote(service), container_id, path), os.stat(path).st_size
-
-
-def _entries(folder: str) -> list[str]:
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        yield Piece(unquote(service), container_id, path), os.lstat(path).st_size

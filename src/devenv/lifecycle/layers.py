@@ -20,7 +20,7 @@ from devenv.images import anatomy, pantry
 from devenv.images.advice import COPIES_ALL, LEAST, advice
 from devenv.images.layers import built, common
 from devenv.images.recipes import find
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.stage import Stage
 from devenv.model.anatomy import Advice, Anatomy, Report
 from devenv.model.events import Emit, Step
@@ -112,7 +112,7 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
     except UsageError as error:
         said = f"the image of {name} ({service.image or reference}) is not here"
         raise UsageError(said, hint="devenv up") from error
-    last = Run(engine.endpoint.host, project.name).last()
+    last = Run.known(engine.endpoint, project.name).last()
     if last.get("images", {}).get(name) == image.id:
         image = built(image, last["steps"])
     return _Found(image, config, service.build)

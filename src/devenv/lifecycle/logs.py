@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from devenv.concurrent import first
@@ -22,12 +23,13 @@ from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError
 from devenv.lifecycle.keptlogs import KeptLogs, Piece
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 from devenv.model.logline import Line, line
 from devenv.model.observed import Container
 from devenv.model.snapshot import ago
 
 AGAIN = 0.5  # seconds until a container whose log has ended is looked at again
+EACH = 64  # lines, which a pattern may search for a third of a second
 LONGEST = 8.0  # and at most, where it ends at once: one that nobody can read
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
@@ -69,7 +71,7 @@ async def logs(wish: Wish, to: Listener) -> None:
     """
     name, project = await outline(wish.selection)
     endpoint = await resolve()
-    run = Run(endpoint.host, name)
+    run = Run.known(endpoint, name)
     ledger = run.read()
     pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
     async with contextlib.AsyncExitStack() as stack:
@@ -129,6 +131,7 @@ class Told:
     wish: Wish
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
+    _looked_at: int = 0
 
     def kept(self, piece: Piece) -> Lines:
         """Those of a log that is kept."""
@@ -136,7 +139,7 @@ class Told:
 
         async def lines() -> Lines:
             for one in piece.lines():
-                if one.at >= since and self._is_wanted(one):
+                if one.at >= since and await self._is_wanted(one):
                     yield one
 
         return _last(lines(), self.wish.tail)
@@ -157,14 +160,19 @@ class Told:
         async for stream, timed in engine.logs(container, since=since, tail=tail, follow=follow, timed=True):
             one = line(container.service, stream, timed)
             self._read[container.id] = one.at or self._read.get(container.id, "")
-            if self._is_wanted(one):
+            if await self._is_wanted(one):
                 yield one
 
     def _since(self) -> dt.datetime:
         return since(self.wish.since or "", self.now)
 
-    def _is_wanted(self, one: Line) -> bool:
-        return self.wish.wanted is None or self.wish.wanted(one.text)
+    async def _is_wanted(self, one: Line) -> bool:
+        if self.wish.wanted is None:
+            return True
+        self._looked_at += 1
+        if self._looked_at % EACH == 0:  # so that Ctrl-C is heard between lines that are there already
+            await anyio.lowlevel.checkpoint()
+        return self.wish.wanted(one.text)
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:

@@ -26,6 +26,7 @@ class Options:
     keep: bool = False
     keep_volumes: bool = False
     fresh: bool = False
+    source: str = ""  # the snapshots that volumes are to begin with, by id or name
     ports: tuple[PortChange, ...] = ()
     auto_ports: bool = False
     lan: bool = False

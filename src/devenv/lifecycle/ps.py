@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from devenv.config.outline import Outline, require_known, sketched
 from devenv.engine import quick
+from devenv.lifecycle.made import recognizer
 from devenv.model.standing import Stands, stands
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def ps(selection: Selection, wanted: Collection[str], show: Callable[[Stands], o
     found = None if project.name is None else quick.containers(project.name)
     if project.name is None or found is None:
         return False
-    show(picture(project.name, project, wanted, *found))
+    is_ours, (containers, now) = recognizer(project.name), found
+    show(picture(project.name, project, wanted, [replace(c, ours=is_ours(c)) for c in containers], now))
     return True
 
 

@@ -10,6 +10,7 @@ from devenv.concurrent import first
 from devenv.config.outline import outline
 from devenv.config.selection import Selection
 from devenv.engine.api import Engine
+from devenv.lifecycle.made import recognizer
 from devenv.lifecycle.ps import picture
 from devenv.model.observed import TELLING
 from devenv.model.standing import Stands
@@ -27,6 +28,7 @@ async def watching(
     """
     name, project = await outline(selection)
     async with Engine.connect() as engine:
+        engine.is_ours = recognizer(name)
 
         async def look() -> None:
             show(picture(name, project, wanted, await engine.containers(name), await engine.clock()))

@@ -18,7 +18,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine.api import Engine
 from devenv.engine.compose import VerbError
-from devenv.errors import ConfigError, DevenvError, EngineError, StateError, UsageError
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.images import builds
 from devenv.images.supply import supply
 from devenv.lifecycle import difference
@@ -27,14 +27,17 @@ from devenv.lifecycle.difference import Difference
 from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.following import Following
 from devenv.lifecycle.health import Observer
+from devenv.lifecycle.identity import Content, VolumeRecord, created, moment
+from devenv.lifecycle.initial_volumes import InitialVolumes, NewVolume
 from devenv.lifecycle.keeper import Keeper
 from devenv.lifecycle.keptlogs import KeptLogs
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.ledger import Ledger
+from devenv.lifecycle.lineage import NOTHING, Live
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
+from devenv.lifecycle.rundir import Run, address, written
 from devenv.lifecycle.snapshots import Vault
 from devenv.lifecycle.stage import Stage, chosen, look, published
-from devenv.lifecycle.stock import Stock
 from devenv.model.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
 from devenv.model.project import Settings
@@ -44,6 +47,7 @@ from devenv.watch.rules import BoundRule
 
 SETTLE_LOOK = 0.5
 SETTLE_AFTER = 10.0
+PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
 Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 
@@ -66,10 +70,13 @@ class Running:
     _rises: bool = False
     _settles: bool = False
     _well: dict[str, float] = field(default_factory=dict)  # service -> since when
+    _is_written: bool = False
+    _begun: set[str] = field(default_factory=set)  # lineages whose volumes were created and not started yet
+    _created_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
-        self._puts = os.path.join(self.run.path, "puts")
+        self._puts = self.run.puts
         self._logs = KeptLogs(self.run.path)
         acts = (self.rebuild, self.recreate, self._restarting)
         self.keeper = Keeper(self.engine, self.emit, *acts, mark, self._puts, self.options.watcher)
@@ -89,32 +96,83 @@ class Running:
 
     # --- the way up ----------------------------------------------------------------------------------------------
 
-    async def volumes(self, tasks: TaskGroup) -> None:
-        """New volumes are in the ledger, on disk, and those that were saved hold again what they held.
+    async def volumes(self, tasks: TaskGroup, source: str = "") -> None:
+        """New volumes exist, in the ledger before, and hold what they begin with, or the saved set `source`.
 
-        Raises DevenvError where one cannot be restored: the way down removes what there is of it.
+        Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
         """
-        stocked = Stock(self.stage, self.vault, self.run, self.emit)
-        saved = {} if self.options.fresh else await stocked.saved()
-        new = [name for name in self.stage.new_volumes if name not in self.ledger.creates]
-        doubtful = [n for n in new if n not in saved or not saved[n].settled]
-        self.ledger = replace(
-            self.ledger,
-            creates=(*self.ledger.creates, *new),
-            keeps=stocked.keeps,
-            restoring=tuple(saved),
-            unsettled=tuple(dict.fromkeys((*self.ledger.unsettled, *doubtful))),
-        )
-        self.run.write(self.ledger)
-        if saved:
-            await stocked.restore(saved)
-            self.ledger = replace(self.ledger, restoring=())
-            self.run.write(self.ledger)
-            self.stage = self.stage.with_volumes(saved)
-        self.run.pin({})
-        if self.ledger.unsettled and not self._settles:
+        initial = self.initial(self.stage)
+        asked = initial.asked(source) if source else {}
+        new = await initial.plan(self.ledger, fresh=self.options.fresh, asked=asked)
+        if new:
+            await self._create_volumes(new)
+        keeps = initial.keeps
+        self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
+        self._begun |= {one.lineage.id for one in new}
+        if self._unsettled and not self._settles:
             self._settles = True
             tasks.start_soon(self._settle)
+
+    def adopt(self, scene: Scene) -> None:
+        """Volumes of a run of devenv 0.1 have a lineage from now on."""
+        self.ledger = self.initial(self.stage).adopt(self.ledger, scene)
+
+    async def _create_volumes(self, new: Sequence[NewVolume]) -> None:
+        """Each of them created and filled; its record is on disk before, its identity right after."""
+        now = (await self.engine.clock()).timestamp()
+        records = [
+            VolumeRecord(
+                one.resource.name,
+                intended=now,
+                content=Content.RESTORING if one.snapshot else Content.UNSETTLED,
+                lineage=one.lineage.id,
+                source=one.parent,
+            )
+            for one in new
+        ]
+        self._write(records)
+
+        async def create(one: NewVolume) -> VolumeRecord:
+            volume = await self.vault.create(one.resource.key, one.resource.name, one.wish)
+            if (moment(volume.created) or now) < now - 2:
+                said = f"the volume {volume.name} was created by somebody else just now"
+                raise StateError(said, hint="devenv up")
+            self.vault.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
+            record = self.ledger.record(volume.name)
+            assert record is not None  # noqa: S101 - written above
+            return replace(record, driver=volume.driver, created=volume.created)
+
+        self._write(await each(create, new))
+        self._created_at = time.monotonic()
+        restored = [one for one in new if one.snapshot]
+        if restored:
+            await each(self._restore, restored)
+            states = {one.resource.name: one.snapshot.settled for one in restored if one.snapshot}
+            self._write(
+                replace(r, content=Content.SETTLED if states[r.name] else Content.UNSETTLED)
+                for r in self.ledger.volumes
+                if r.name in states
+            )
+        self.stage = self.stage.with_volumes(one.resource.name for one in new)
+
+    async def _restore(self, one: NewVolume) -> None:
+        if one.snapshot is not None:
+            await anyio.to_thread.run_sync(self.vault.store.check, one.snapshot)
+            await self.vault.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
+
+    def initial(self, stage: Stage) -> InitialVolumes:
+        """What the stage's volumes begin with."""
+        ledger = self.ledger
+        return InitialVolumes(
+            stage, self.vault, ledger.place, ledger.engine, address(self.engine.endpoint), self.emit
+        )
+
+    def _write(self, records: Iterable[VolumeRecord]) -> None:
+        """The records in the ledger, on disk. Raises StateError."""
+        changed = self.ledger.with_records(records)
+        if changed != self.ledger or not self._is_written:
+            self.run.write(changed)
+        self.ledger, self._is_written = changed, True
 
     def _enter_in_ledger(self, ledger: Ledger) -> None:
         if ledger != self.ledger:
@@ -122,14 +180,18 @@ class Running:
                 self.run.write(ledger)
             self.ledger = ledger
 
+    @property
+    def _unsettled(self) -> list[VolumeRecord]:
+        return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
+
     async def _settle(self) -> None:
-        while self.ledger.unsettled:
+        while self._unsettled:
             await anyio.sleep(SETTLE_LOOK)
             self.settle()
         self._settles = False
 
     def settle(self) -> None:
-        """Volumes that began empty are noted as settled where the services that use them are well.
+        """Note which volumes that began empty hold a whole state now: those whose services are well.
 
         A database without a health check may still be making its first files: it has to run for a while.
         """
@@ -139,8 +201,14 @@ class Running:
         doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in scene.of(n))}
         sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
         users = {v.name: self.stage.mounted.get(v.key, ()) for v in self.stage.project.volumes}
-        left = tuple(name for name in self.ledger.unsettled if not sure.issuperset(users.get(name, ())))
-        self._enter_in_ledger(replace(self.ledger, unsettled=left))
+        settled = [
+            replace(r, content=Content.SETTLED) for r in self._unsettled if sure.issuperset(users.get(r.name, ()))
+        ]
+        self._enter_in_ledger(self.ledger.with_records(settled))
+        if now - self._created_at >= PROVEN_AFTER:
+            held = {name for c in self.ledger.containers(scene) for name in c.volumes}
+            proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
+            self._enter_in_ledger(self.ledger.with_records(proven))
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
@@ -149,7 +217,7 @@ class Running:
         await self._keep(tasks, rules_now)
         if names := sorted(self.stage.own):
             async with self.compose_turn:
-                await self._composed(self.stage.making.create(names), names)
+                await self._composed(self._created(names), names)
         self._made = dict(self.stage.services)
         return bool(rules_now[1])
 
@@ -168,9 +236,44 @@ class Running:
         try:
             async with self.compose_turn:
                 await self._composed(self.stage.compose.start(sorted(self.stage.names)), self.stage.names)
+            self._note_started()
         finally:
             self._rises = False
             self.observer.begun()
+
+    def _note_started(self) -> None:
+        """What somebody asked a volume to begin with has been done once the volume was started."""
+        for lineage in self._begun:
+            with contextlib.suppress(OSError, StateError):  # a full disk: it is done once more, from what is saved
+                now = self.vault.lineages.get(lineage)
+                if now is not None and (now.asked is not None or now.torn != NOTHING):
+                    self.vault.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
+        self._begun = set()
+
+    async def _created(self, services: Sequence[str], *, force: bool = False) -> None:
+        """Compose has created the services' containers; their ids are on disk before anything starts.
+
+        A call that is cut off leaves its window open: what it may have created is recognized by that.
+        Raises RefusedError if Compose would replace a container that is not ours.
+        """
+        scene = await self.engine.scene(self.stage.project.name)
+        for container in scene.containers:
+            if container.service in services and not container.ours:
+                said = f"{container.service}: not devenv, but somebody else created its container {container.name}"
+                raise RefusedError(f"{said}, and Compose would replace it", hint=f"docker rm -f {container.name}")
+        window, reported = self.stage.window(scene), set[tuple[str, str]]()
+        with written(self.run.made.path):
+            token = self.run.made.open(window)
+        failure: DevenvError | None = None
+        try:
+            await self.stage.making.create(services, force=force, on_made=lambda *named: reported.add(named))
+        except DevenvError as error:
+            failure = error
+        after = await self.engine.scene(self.stage.project.name)
+        with written(self.run.made.path):
+            self.run.made.close(token, created(window, after, reported))
+        if failure is not None:
+            raise failure
 
     async def _composed(self, verb: Awaitable[None], names: Collection[str]) -> None:
         try:
@@ -282,6 +385,7 @@ class Running:
         self.observer.stopped.discard(service)
         old = self.observer.scene.of(service)
         async with self._ending(old):
+            self.stage = self.stage.renewed(service)
             scene = await self._remake((service,), force=True)
         self.following.after((service,))
         await self._drop_images(old, scene)
@@ -290,7 +394,7 @@ class Running:
         """These services created where they are missing or changed, synced and started; all that is there then."""
         failure = None
         try:
-            await self._composed(self.stage.making.create(services, force=force), services)
+            await self._composed(self._created(services, force=force), services)
         except DevenvError as error:
             failure = error  # what has been made anew before it has to run all the same
         scene = await self.engine.scene(self.stage.project.name)

@@ -14,17 +14,22 @@ from typing import IO
 import anyio
 
 from devenv.config import load
-from devenv.config.load import Selection
+from devenv.config.load import Loaded, Selection
+from devenv.config.user import user_settings
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle import exported
+from devenv.lifecycle.initial_volumes import InitialVolumes, place_of
+from devenv.lifecycle.rundir import Run, address
+from devenv.lifecycle.runs import key_of, open_run
 from devenv.lifecycle.signals import endable
 from devenv.lifecycle.snapshots import vault
+from devenv.lifecycle.stage import Stage
 from devenv.lifecycle.store import Store
 from devenv.model import snapshot as snapshots
 from devenv.model.events import Emit, Notice
 from devenv.model.observed import Container, Scene
-from devenv.model.project import Project, Resource
+from devenv.model.project import Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 
 STREAM = "-"
@@ -38,11 +43,11 @@ async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Em
     that is not there, DevenvError or OSError where one cannot be saved.
     """
     _require_name(title)
-    project = (await load.load(selection)).project
+    loaded = await load.load(selection)
 
     async def work() -> None:
         async with Engine.connect() as engine:
-            await _save(engine, project, wanted, title, emit)
+            await _save(engine, loaded, wanted, title, emit)
 
     return await endable(work)
 
@@ -55,7 +60,9 @@ def _require_name(title: str) -> None:
         raise UsageError(f"there is a snapshot called {title} already", hint=hint)
 
 
-async def _save(engine: Engine, project: Project, wanted: Sequence[str], title: str, emit: Emit) -> None:
+async def _save(engine: Engine, loaded: Loaded, wanted: Sequence[str], title: str, emit: Emit) -> None:
+    project = loaded.project
+    run = await open_run(engine, project.name)
     scene = await engine.scene(project.name)
     there = {v.key or v.name: v for v in scene.volumes if not v.elsewhere}
     if missing := [name for name in wanted if name not in there]:
@@ -63,14 +70,19 @@ async def _save(engine: Engine, project: Project, wanted: Sequence[str], title: 
     if not there:
         raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
     chosen = [there[name] for name in wanted or sorted(there)]
-    keeper = vault(engine, emit, project.name, project.directory)
+    place = place_of(project.directory)
+    keeper = vault(engine, emit, run, project.name, place.path)
     keeper = replace(keeper, limit=keeper.total)  # who asks for one knows how large it is
     names = {v.name for v in chosen}
+    initial = InitialVolumes(
+        Stage(loaded, frozenset()), keeper, place, await key_of(engine), address(engine.endpoint), emit
+    )
     async with _still(engine, [c for c in scene.containers if names & {*c.volumes}]):
         for volume in chosen:
             users = [c for c in scene.containers if volume.name in c.volumes]
             try:
-                one = await keeper.save(volume, users, settled=True, automatic=False, title=title)
+                line = initial.continued(volume)
+                one = await keeper.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
             except OSError as error:
                 said = f"{volume.key or volume.name} could not be saved: {error.strerror}"
                 raise DevenvError(said, hint=f"df -h {keeper.store.path}") from error
@@ -99,8 +111,8 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
 
     Raises UsageError where there is none, StateError and RefusedError where a volume is there already.
     """
-    project = (await load.load(selection)).project
-    store = Store.at_home()
+    loaded = await load.load(selection)
+    project, store = loaded.project, Store.at_home()
     found = _chosen(store.all(), name, other or project.name, by_name=bool(other))
     volumes = {v.key: v for v in project.volumes if not v.external and not v.elsewhere}
     usable = {s.volume: s for s in found if s.volume in (wanted or volumes)}
@@ -109,11 +121,15 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
     if not usable:
         raise UsageError(f"{found[0].id} has no volume of this project", hint=_known(volumes))
     async with Engine.connect() as engine:
-        run = Run(engine.endpoint.host, project.name)
+        run = await open_run(engine, project.name)
         _require_absent([volumes[key] for key in usable], await engine.scene(project.name), run)
-    for one in usable.values():
-        await anyio.to_thread.run_sync(store.check, one)
-    run.pin({**run.pins(), **{key: (s.id, s.volume) for key, s in usable.items()}})
+        for one in usable.values():
+            await anyio.to_thread.run_sync(store.check, one)
+        place, key = place_of(project.directory), await key_of(engine)
+        keeper = vault(engine, emit, run, project.name, place.path)
+        initial = InitialVolumes(Stage(loaded, frozenset()), keeper, place, key, address(engine.endpoint), emit)
+        for volume, one in usable.items():
+            initial.ask(volumes[volume], one)
     for key, one in usable.items():
         emit(Notice(f"the next `devenv up` begins with {key} as it was {ago(time.time() - one.created)} ({one.id})"))
     return 0
@@ -168,11 +184,14 @@ def export(name: str, path: str, emit: Emit) -> int:
     store = Store.at_home()
     found = _named(store.all(), name)
     if path == STREAM:
-        store.pack(found, sys.stdout.buffer)
+        if sys.stdout.isatty():
+            hint = f"devenv snapshot export {name} FILE"
+            raise UsageError("standard output is a terminal, and the archive is binary", hint=hint)
+        exported.pack(store, found, sys.stdout.buffer)
         return 0
     try:
         with _new(path) as file:
-            store.pack(found, file)
+            exported.pack(store, found, file)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     emit(Notice(f"{path} holds {', '.join(s.volume for s in found)}", f"devenv snapshot import {path}"))
@@ -194,11 +213,15 @@ def _new(path: str) -> Iterator[IO[bytes]]:
 
 
 def take_in(path: str, emit: Emit) -> int:
-    """The snapshots of an exported file, or of standard input for `-`. Raises UsageError, StateError."""
-    store = Store.at_home()
+    """The snapshots of an exported file, or of standard input for `-`.
+
+    Raises UsageError, StateError, ConfigError.
+    """
+    store, chosen = Store.at_home(), user_settings()
+    limits = {"limit": chosen.snapshots_total, "single": chosen.snapshot_limit}
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb") as file:
-            taken = store.unpack(file)
+            taken = exported.unpack(store, file, **limits)
     except StateError as error:
         raise StateError(f"{path}: {error.message}", hint=error.hint) from error
     except OSError as error:

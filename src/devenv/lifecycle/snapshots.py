@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -18,12 +19,17 @@ import anyio
 from devenv.config.user import UserSettings, user_settings
 from devenv.engine.api import CallError, Engine
 from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.lifecycle import parts
+from devenv.lifecycle.identity import VolumeRecord
+from devenv.lifecycle.lineage import NOTHING, Lineage, Live, advanced, by_reference
+from devenv.lifecycle.lineages import Lineages
+from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.model.events import Emit, Notice, Problem, Restored, Saved, Step
 from devenv.model.observed import (
     HOLDS_LABEL,
     ONE_OFF_LABEL,
-    OUR_LABEL,
+    OWNER_LABEL,
     PROJECT_LABEL,
     VOLUME_LABEL,
     Container,
@@ -40,34 +46,50 @@ TOLD_EVERY = 0.2
 class Vault:
     """The volumes of one project on one engine, saved and restored. What is saved together has one id.
 
-    `limit` is what a single volume may hold, `total` what the whole store may (bytes).
+    `directory` is the project's folder, for whom states are saved. `limit` is what a single volume may hold, `total`
+    what the whole store may (bytes).
     """
 
     engine: Engine
     emit: Emit
+    run: Run
     project: str
     directory: str
     store: Store
+    lineages: Lineages
     limit: int
     total: int
     _id: str = field(default="", init=False)
+    _keys: set[str] = field(default_factory=set, init=False)
 
     async def save(
-        self, volume: Volume, users: Iterable[Container], *, settled: bool, automatic: bool = True, title: str = ""
+        self,
+        volume: Volume,
+        users: Iterable[Container],
+        *,
+        settled: bool,
+        lineage: str = "",
+        automatic: bool = True,
+        title: str = "",
     ) -> Snapshot:
-        """The snapshot, on disk and verified. `users` are the containers that use the volume, or used it.
+        """The snapshot, on disk and verified, and, if it is `settled`, the head of its lineage from then on.
 
-        Raises DevenvError or OSError, with nothing stored, where that is not possible.
+        `users` are the containers that use the volume, or used it. Raises DevenvError or OSError, with nothing
+        stored, if that is not possible.
         """
+        line = self.lineages.get(lineage) if lineage else None
         began, users = time.monotonic(), tuple(users)
-        self._id = self._id or self.store.new_id()
         key = volume.key or volume.name
-        with self.store.draft(self._id, key, limit=self.limit) as (draft, path):
+        if key in self._keys or not self._id:  # a renamed volume has the key of the one before
+            self._id, self._keys = self.store.new_id(), set()
+        self._keys.add(key)
+        set_id = self._id
+        with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
             async with self._holder(volume.name, [c.image for c in users]) as holder:
                 await self.engine.save(holder, TARGET, _Told(draft, key, self.emit), total=None)
             digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
             snapshot = Snapshot(
-                id=self._id,
+                id=set_id,
                 volume=key,
                 name=volume.name,
                 project=self.project,
@@ -81,27 +103,34 @@ class Vault:
                 settled=settled,
                 database=next((c.database for c in users if c.database), ""),
                 title=title,
+                lineage=line.id if line else "",
+                parent=line.live.parent[0] if line and line.live else "",
             )
             self.store.commit(snapshot, path)
+        if line and settled:
+            self.lineages.change(line.id, lambda now: _continued(advanced(now, snapshot), snapshot))
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
         self.store.tidy()
-        for gone in self.store.make_room(self.total):
+        for gone in self.store.make_room(self.total, self.lineages.needed()):
             self.emit(
                 Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
             )
         return snapshot
 
-    async def restore(
-        self, snapshot: Snapshot, key: str, name: str, wish: Mapping[str, Any], images: Iterable[str]
-    ) -> None:
-        """A new volume of that name and key, made as Compose makes it from `wish`, with what the snapshot holds.
+    async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
+        """The new volume of that name and key, created as Compose creates it from `wish`. Raises EngineError."""
+        try:
+            return await self.engine.create_volume(self._volume(key, name, wish))
+        except CallError as error:
+            raise EngineError(f"could not create the volume `{key}`: {error.reason}") from error
 
-        Raises DevenvError; the volume, if there is one by then, holds no more than a part.
+    async def restore(self, snapshot: Snapshot, key: str, name: str, images: Iterable[str]) -> None:
+        """What the snapshot holds, put into the volume, which is new.
+
+        Raises DevenvError; the volume then holds no more than a part.
         """
         began = time.monotonic()
-        await anyio.to_thread.run_sync(self.store.check, snapshot)
-        await self.engine.create_volume(self._volume(key, name, wish))
         self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
         try:
             async with self._holder(name, images) as holder:
@@ -115,22 +144,57 @@ class Vault:
         seconds = round(time.monotonic() - began, 2)
         self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
 
-    async def mend(self, scene: Scene, restoring: Iterable[str]) -> bool:
-        """Holders that died work left are gone, and volumes that it was filling; whether there were any.
+    async def rescue(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
+        """Save a volume whose restore was cut off; None if all of its content is part of what was being restored.
+
+        Other content is kept beside the head, and the next `up` asks which state it is to begin with.
+        Raises DevenvError or OSError, with nothing stored.
+        """
+        found = await self.save(volume, users, settled=False, lineage=record.lineage)
+        line = self.lineages.get(record.lineage) if record.lineage else None
+        source = by_reference(self.store.all(), record.source)
+        is_part = False
+        if source is not None:
+            with contextlib.suppress(*parts.UNREADABLE):
+                paths = self.store.archive(found), self.store.archive(source)
+                is_part = await anyio.to_thread.run_sync(parts.is_part, *paths)
+        if is_part:
+            self.store.remove(found)
+            return None
+        if line is not None:
+            self.lineages.change(line.id, lambda now: replace(now, torn=(found.id, found.volume)))
+        self.emit(
+            Problem(f"{found.volume}: its restore was cut off, and other data is in it: saved as {found.id}", "")
+        )
+        return found
+
+    def begins(self, lineage: Lineage, live: Live | None) -> None:
+        """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
+        with self.lineages.lock():
+            now = self.lineages.get(lineage.id) or lineage
+            now = replace(now, place=lineage.place, project=lineage.project, name=lineage.name)
+            self.lineages.write(replace(now, live=live))
+
+    def ended(self, lineage: str, *, dropped: bool = False) -> None:
+        """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""
+        if lineage and dropped:
+            self.lineages.change(lineage, lambda now: replace(now, live=None, asked=NOTHING, torn=NOTHING))
+        elif lineage:
+            self.lineages.change(lineage, lambda now: replace(now, live=None))
+
+    async def mend(self, scene: Scene) -> bool:
+        """Remove the holders that died work left; whether there were any.
 
         What it had paused to read a volume goes on.
         """
-        holders = [c for c in scene.containers if c.holds]
-        parts = [v.name for v in scene.volumes if v.name in restoring]
+        holders = [c for c in scene.containers if c.holds and c.ours]
         held = {holder.holds for holder in holders}
         for container in scene.containers:
             if container.state == "paused" and held & {*container.volumes}:
                 await self.engine.pause(container.id, on=False)
         for holder in holders:
             await self.engine.remove_container(holder.id)
-        for name in parts:
-            await self.engine.remove_volume(name)
-        return bool(holders or parts)
+        return bool(holders)
 
     def _volume(self, key: str, name: str, wish: Mapping[str, Any]) -> dict[str, Any]:
         labels = {**(wish.get("labels") or {}), PROJECT_LABEL: self.project, VOLUME_LABEL: key}
@@ -150,7 +214,7 @@ class Vault:
             "Cmd": ["-"],
             "Labels": {
                 PROJECT_LABEL: self.project,
-                OUR_LABEL: self.project,
+                OWNER_LABEL: self.run.made.owner,
                 HOLDS_LABEL: volume,
                 ONE_OFF_LABEL: "True",
             },
@@ -166,11 +230,15 @@ class Vault:
 
     async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> str:
         why: DevenvError = DevenvError("there is no image on the engine to make a container of")
+        self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
         for image in dict.fromkeys((*images, *await self.engine.images())):
             try:
-                return await self.engine.create_container({**wish, "Image": image})
+                holder = await self.engine.create_container({**wish, "Image": image}, name)
             except CallError as error:
                 why = error
+            else:
+                self.run.made.add(holder)
+                return holder
         raise why
 
 
@@ -180,7 +248,13 @@ def _mapped(path: str) -> Iterator[mmap.mmap]:
         yield content
 
 
-def vault(engine: Engine, emit: Emit, project: str, directory: str) -> Vault:
+def _continued(lineage: Lineage, snapshot: Snapshot) -> Lineage:
+    """The lineage whose volume, which stays, continues the snapshot now."""
+    live = lineage.live and replace(lineage.live, parent=(snapshot.id, snapshot.volume))
+    return replace(lineage, live=live)
+
+
+def vault(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> Vault:
     """The vault of a project, with the limits that the user has set; settings that are wrong hold nothing up."""
     chosen = UserSettings()
     try:
@@ -188,7 +262,7 @@ def vault(engine: Engine, emit: Emit, project: str, directory: str) -> Vault:
     except ConfigError as error:
         emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
     limits = chosen.snapshot_limit, chosen.snapshots_total
-    return Vault(engine, emit, project, directory, Store.at_home(), *limits)
+    return Vault(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
 
 
 class _Told:

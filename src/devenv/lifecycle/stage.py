@@ -19,6 +19,7 @@ from devenv.engine.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
 from devenv.images.supply import Supply
 from devenv.lifecycle.difference import shares
+from devenv.lifecycle.identity import Window
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
 from devenv.model.observed import Scene
@@ -33,8 +34,8 @@ class Stage:
     """The files as loaded, the services chosen of them, what was there, and how its images are had.
 
     A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
-    chose those of `ports` that the command line does not name, and containers are told of all. Those in `unmarked`
-    do not become ours.
+    chose those of `ports` that the command line does not name, and containers are told of all. What is created is
+    labelled for the `owner`, but for the services in `unmarked`, which do not become ours.
     """
 
     loaded: Loaded
@@ -44,6 +45,7 @@ class Stage:
     addresses: tuple[str, ...] = ()
     auto: bool = False
     supply: Supply = field(default_factory=Supply)
+    owner: str = ""
     unmarked: frozenset[str] = frozenset()
 
     @property
@@ -125,6 +127,25 @@ class Stage:
         needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
         return self._compose(self.own & needed)
 
+    def window(self, scene: Scene) -> Window:
+        """What a Compose call may create now, of our services and the networks of the model."""
+        model = self._model(self.own)
+        names = {
+            n: str(s.get("container_name") or "") for n, s in model["services"].items() if n not in self.unmarked
+        }
+        networks = (n or {} for n in (model.get("networks") or {}).values())
+        return Window(
+            project=self.project.name,
+            owner=self.owner,
+            before=frozenset([*(c.id for c in scene.containers), *(n.id for n in scene.networks)]),
+            services=names,
+            networks=frozenset(n["name"] for n in networks if "name" in n and not n.get("external")),
+        )
+
+    def renewed(self, service: str) -> Stage:
+        """The stage in which the service, whose containers are replaced, has no label of devenv 0.1 any more."""
+        return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
+
     def _compose(self, names: frozenset[str]) -> Compose:
         given = {} if self.auto else {(port.service, port.target): port.published for port in self.ports}
         return Compose(self.project.name, self.project.directory, runmodel.dump(self._model(names)), given)
@@ -137,6 +158,7 @@ class Stage:
             images=self.supply.images,
             builds=self.supply.builds,
             ports=self.ports,
+            owner=self.owner,
             unmarked=self.unmarked,
         )
         return runmodel.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
@@ -227,5 +249,11 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
 
 async def look(engine: Engine, scene: Scene) -> Found:
     """What is there, of this project and of all others."""
-    networks, volumes = await engine.names()
-    return Found(frozenset(c.service for c in scene.containers if not c.ours), networks, volumes)
+    networks, times = await engine.names()
+    return Found(
+        foreign_services=frozenset(c.service for c in scene.containers if not c.ours),
+        networks=networks,
+        volumes=frozenset(times),
+        old_services=frozenset(c.service for c in scene.containers if c.ours and c.is_old),
+        times=times,
+    )

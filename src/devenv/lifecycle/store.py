@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
+import itertools
 import json
 import os
-import tarfile
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
-from typing import IO
-from urllib.parse import quote
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from urllib.parse import quote, unquote
 
 from devenv.errors import StateError
-from devenv.lifecycle.ledger import state_folder
+from devenv.lifecycle import exported
+from devenv.lifecycle.home import state_folder
+from devenv.lifecycle.notes import LARGEST, decode
 from devenv.model.snapshot import Snapshot, expendable
 from devenv.packed import CHUNK, Draft
 
 PART = ".part"
-OLD_HALF = 24 * 3600.0
-INDEX = "index"
+LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,20 @@ class Store:
         for folder in _entries(self.path):
             for name in _entries(os.path.join(self.path, folder)):
                 if name.endswith(".json"):
-                    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                    with contextlib.suppress(OSError, ValueError):
                         snapshot = _read(note := os.path.join(self.path, folder, name))
                         found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
         return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
+
+    def damaged(self) -> tuple[tuple[str, str], ...]:
+        """(id, volume) of each archive without a note that can be read: kept, but no snapshot."""
+        known = {self.archive(snapshot) for snapshot in self.all()}
+        return tuple(
+            (folder, unquote(name.removesuffix(".tar.gz")))
+            for folder in _entries(self.path)
+            for name in _entries(os.path.join(self.path, folder))
+            if name.endswith(".tar.gz") and os.path.join(self.path, folder, name) not in known
+        )
 
     def archive(self, snapshot: Snapshot) -> str:
         """The path of its archive."""
@@ -69,19 +77,24 @@ class Store:
             raise StateError(said, hint=self._instead(snapshot))
 
     def _instead(self, snapshot: Snapshot) -> str:
-        earlier = [s for s in self.all() if s.place == snapshot.place and s.created < snapshot.created]
-        older = [f"devenv snapshot restore {s.id} {s.volume}   (an older one), or: " for s in earlier[-1:]]
+        earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
+        older = [f"devenv up --from {s.id}   (an older state), or: " for s in earlier[-1:]]
         return f"{''.join(older)}devenv up --fresh   (begins empty)"
 
     def now(self) -> float:
         """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
-        return max((time.time(), *(one.created + 0.001 for one in self.all())))
+        now = time.time()
+        return max((now, *(one.created + 0.001 for one in self.all() if one.created < now + LATER)))
 
     def new_id(self) -> str:
-        """An id that no set has: the time, and if need be a number."""
+        """An id that no set has, nor gets by another process: the time, and if need be a number. Raises OSError."""
         stem = time.strftime("%Y%m%d-%H%M%S")
-        there = set(_entries(self.path))
-        return next(name for n in range(len(there) + 1) if (name := f"{stem}-{n + 1}" if n else stem) not in there)
+        for number in itertools.count(1):
+            name = f"{stem}-{number}" if number > 1 else stem
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(self.path, name), 0o700)
+                return name
+        raise AssertionError("numbers do not end")
 
     @contextlib.contextmanager
     def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
@@ -122,107 +135,38 @@ class Store:
         with contextlib.suppress(OSError):
             os.rmdir(os.path.join(self.path, snapshot.id))
 
-    def make_room(self, total: int) -> tuple[Snapshot, ...]:
-        """The automatic ones that had to go for the others to fit, oldest first."""
+    def make_room(self, total: int, needed: Collection[tuple[str, str]]) -> tuple[Snapshot, ...]:
+        """The automatic ones that had to go for the others to fit, oldest first; never those that are `needed`."""
         everything = self.all()
         there = {s.directory for s in everything if os.path.isdir(s.directory)}
-        gone = expendable(everything, total=total, there=there)
+        gone = expendable(everything, total=total, there=there, needed=needed)
         for one in gone:
             self.remove(one)
         return gone
 
     def tidy(self) -> None:
         """What interrupted work left, and nobody can be at any more, is gone."""
+        exported.tidy(self.path)
         for folder in _entries(self.path):
+            if folder.startswith(exported.SCRATCH):
+                continue
             inside = os.path.join(self.path, folder)
-            notes = {n.removesuffix(".json") for n in _entries(inside) if n.endswith(".json")}
             for name in _entries(inside):
-                if not name.endswith(".json") and name.removesuffix(".tar.gz") not in notes:
+                if name.endswith((PART, ".new")):
                     with contextlib.suppress(OSError):
                         if _is_abandoned(os.path.join(inside, name)):
                             os.unlink(os.path.join(inside, name))
             with contextlib.suppress(OSError):
                 os.rmdir(inside)
 
-    # --- out and in ---------------------------------------------------------------------------------------------
-
-    def pack(self, snapshots: Iterable[Snapshot], out: IO[bytes]) -> None:
-        """These snapshots as one tar: a note and an archive each, and last an index, the digests of all notes."""
-        index = dict[str, str]()
-        with tarfile.open(fileobj=out, mode="w|") as tar:
-            for snapshot in snapshots:
-                self.check(snapshot)
-                for end in (".json", ".tar.gz"):
-                    path = self._beside(snapshot.id, snapshot.volume, end)
-                    tar.add(path, arcname=os.path.basename(path), recursive=False)
-                note = self._beside(snapshot.id, snapshot.volume, ".json")
-                index[quote(snapshot.volume, safe="")] = _digest(note)
-            content = json.dumps(index).encode()
-            info = tarfile.TarInfo(INDEX)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-
-    def unpack(self, source: IO[bytes]) -> tuple[Snapshot, ...]:
-        """The snapshots of a packed tar, under an id of their own. Raises StateError where it is none, or damaged."""
-        set_id, found = self.new_id(), list[Snapshot]()
-        try:
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".in") as scratch:
-                notes = _spread(source, scratch)
-                for note, archive in notes:
-                    given = _read(note)
-                    snapshot = Snapshot(**{**asdict(given), "id": set_id, "automatic": False})
-                    os.makedirs(os.path.join(self.path, set_id), mode=0o700, exist_ok=True)
-                    part = self._beside(set_id, snapshot.volume, PART)
-                    os.replace(archive, part)
-                    self.commit(snapshot, part)
-                    found.append(snapshot)
-                    self.check(snapshot)
-        except (tarfile.TarError, OSError, ValueError, TypeError, KeyError, StateError) as error:
-            for one in found:
-                self.remove(one)
-            hint = "Export it anew: devenv snapshot export NAME FILE"
-            raise StateError("that is no exported snapshot, or it is damaged", hint=hint) from error
-        return tuple(found)
-
     def _beside(self, set_id: str, volume: str, end: str) -> str:
         return os.path.join(self.path, set_id, f"{quote(volume, safe='')}{end}")
 
 
-def _spread(source: IO[bytes], scratch: str) -> list[tuple[str, str]]:
-    """(note, archive) of each snapshot in the tar, written to names of our own."""
-    halves: dict[str, dict[str, str]] = {}
-    index: object = None
-    with tarfile.open(fileobj=source, mode="r|*") as tar:
-        for number, member in enumerate(tar):
-            if member.name == INDEX and (listed := tar.extractfile(member)) is not None:
-                index = json.load(listed)
-                continue
-            stem, dot, end = member.name.rpartition(".json" if member.name.endswith(".json") else ".tar.gz")
-            content = tar.extractfile(member) if member.isfile() and dot and not end else None
-            if content is None:
-                raise ValueError(f"unexpected entry {member.name!r}")
-            path = os.path.join(scratch, str(number))
-            with open(path, "wb") as file:
-                while chunk := content.read(CHUNK):
-                    file.write(chunk)
-                os.fsync(file.fileno())
-            halves.setdefault(stem, {})[dot] = path
-    if not halves or any(len(half) != 2 for half in halves.values()):  # noqa: PLR2004 - two halves
-        raise ValueError("a note or an archive is missing")
-    if index != {stem: _digest(half[".json"]) for stem, half in halves.items()}:
-        raise ValueError("it is not whole")
-    return [(half[".json"], half[".tar.gz"]) for half in halves.values()]
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _is_abandoned(path: str) -> bool:
-    """Whether nobody is at it any more. A half of a snapshot has no lock: it may be about to get its note."""
+    """Whether nobody works on it any more; a note that is being written has no lock, and takes no time."""
     if not path.endswith(PART):
-        return time.time() - os.lstat(path).st_mtime > OLD_HALF
+        return time.time() - os.lstat(path).st_mtime > LATER
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -232,15 +176,8 @@ def _is_abandoned(path: str) -> bool:
 
 
 def _read(path: str) -> Snapshot:
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
-    snapshot = Snapshot(**{field.name: data[field.name] for field in fields(Snapshot)})
-    if not all(isinstance(getattr(snapshot, f.name), _KINDS[str(f.type)]) for f in fields(Snapshot)):
-        raise ValueError("a field of another kind")
-    return snapshot
-
-
-_KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    with open(path, "rb") as file:
+        return decode(file.read(LARGEST + 1))
 
 
 def _entries(path: str) -> list[str]:

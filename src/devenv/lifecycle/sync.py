@@ -14,7 +14,7 @@ from devenv.config import load
 from devenv.config.load import Selection
 from devenv.engine.api import Engine
 from devenv.errors import unknown
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.runs import open_run
 from devenv.model.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Plan, ServicePlan, Sync
@@ -55,6 +55,7 @@ async def sync(options: Options, emit: Emit) -> int:
     wanted = set(options.services or known)
     bound = tuple(r for r in rules.bind(project, ignores) if r.copies and r.service in wanted)
     async with Engine.connect() as engine:
+        run = await open_run(engine, project.name)
         scene = await engine.scene(project.name)
         containers = [c for c in scene.containers if any(r.service == c.service for r in bound)]
         if not containers:
@@ -70,7 +71,7 @@ async def sync(options: Options, emit: Emit) -> int:
             skipped = planner.skipped(now, [r for r in bound if r.service == service])
             Report(emit, service, project.directory).problems(skipped)
             is_whole = is_whole and not skipped
-        puts = os.path.join(Run(engine.endpoint.host, project.name).path, "puts")
+        puts = run.puts
         one = _Once(engine, project, bound, now, held, puts, options, emit)
         are_equal = all(await each(one.go, containers))
         return int(not (are_equal and (is_whole or options.dry_run)))

@@ -14,12 +14,14 @@ from devenv.concurrent import each
 from devenv.engine import process
 from devenv.engine.api import CallError, Engine
 from devenv.errors import DevenvError, EngineError, StateError
+from devenv.lifecycle.identity import Content, Verdict
 from devenv.lifecycle.keptlogs import KeptLogs
-from devenv.lifecycle.ledger import EMPTY, Ledger, Run, Wish
+from devenv.lifecycle.ledger import Judged, Ledger, Wish
 from devenv.lifecycle.order import stop_after
+from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.snapshots import Vault, vault
-from devenv.model.events import Emit, Kept, Problem, Removed, Stopped, Stopping
-from devenv.model.observed import Container, Network, Scene, Volume
+from devenv.model.events import Emit, Kept, Notice, Problem, Removed, Stopped, Stopping
+from devenv.model.observed import Container, Network, Scene
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
@@ -27,6 +29,8 @@ STUCK_SWEEPS = 3
 CUT_OFF_SWEEPS = 4  # quiet ones, where somebody died or was cut off in the middle of a create
 NETWORK_TRIES = 10
 IN_USE = "something that is not ours uses it"
+NOT_CREATED = "devenv did not create it, though its labels say so"
+ANOTHER = "devenv created an earlier volume of that name, not this one"
 REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
 
 
@@ -49,6 +53,7 @@ class Teardown:
     _taken: set[str] = field(default_factory=set)  # names of volumes that those use
     _trouble: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, str] = field(default_factory=dict)
+    _is_moved: bool = False
 
     def __post_init__(self) -> None:
         self._logs = KeptLogs(self.run.path)
@@ -67,11 +72,15 @@ class Teardown:
             self.emit(Stopping(reason, len(self.ledger.containers(scene))))
         scene = await self._until_quiet(scene)
         await self._volumes(scene)
-        survivors = self._survivors(await self.engine.scene(self.ledger.project))
+        scene = await self.engine.scene(self.ledger.project)
+        survivors = self._survivors(scene)
         for name in survivors:
             kind, _, its = name.partition(" ")
             command = self._commands.get(name, REMOVE[kind].format(its))
             self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", command))
+        for container in scene.containers:
+            if container.owner == self.run.made.owner and not container.ours:
+                self.emit(Kept("container", container.name, NOT_CREATED, REMOVE["container"].format(container.name)))
         if survivors:
             self._write(replace(self.ledger, phase="left"))
         else:
@@ -182,35 +191,47 @@ class Teardown:
             users = await self.engine.network_users(network.id)
         if not self._theirs.isdisjoint(users):  # plain Compose has taken the project over: so it is its own now
             self.emit(Kept("network", network.name, IN_USE, REMOVE["network"].format(network.name)))
-            self.ledger = replace(self.ledger, before_networks=(*self.ledger.before_networks, network.id))
-            self._write(self.ledger)
+            with contextlib.suppress(StateError, OSError):  # a full disk: the next command looks again
+                self.run.made.forget(network.id)
         elif users:
             apart = [f"docker network disconnect -f {network.name} {user}" for user in users]
             self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
             self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])
 
     async def _volumes(self, scene: Scene) -> None:
-        await each(self._volume, self.ledger.volumes(scene))
+        await each(self._volume, await self._judged(scene))
         for name in self.ledger.anonymous:
             with contextlib.suppress(CallError):  # in use: it is somebody else's, too
                 await self.engine.remove_volume(name)
 
-    async def _volume(self, volume: Volume) -> None:
-        """Gone, once its content is safe; where it cannot be made safe, it stays and is left."""
-        name = f"volume {volume.name}"
-        if self.wish is Wish.KEEP or volume.name in self.ledger.keeps:
-            reason = "x-devenv.keep" if volume.name in self.ledger.keeps else "--keep-volumes"
-            self._keep(volume.name, reason)
+    async def _judged(self, scene: Scene) -> list[Judged]:
+        """The volumes of recorded names; if one is not the recorded one, all volumes of the engine are compared."""
+        held = {name for user in self._users.values() for name in user.volumes}
+        judged = self.ledger.judged(scene, held)
+        if any(one.verdict is Verdict.OTHER for one in judged):
+            judged = self.ledger.judged(scene, held, await self.engine.volume_times())
+        if any(one.verdict is Verdict.MOVED for one in judged) and not self._is_moved:
+            self._is_moved = True
+            self.emit(
+                Notice("all volumes of the engine have new times: its data folder was moved; names are trusted")
+            )
+        return judged
+
+    async def _volume(self, one: Judged) -> None:
+        """Gone, once its content is safe; if it cannot be made safe, it stays and is left."""
+        volume, name = one.volume, f"volume {one.volume.name}"
+        if one.verdict is Verdict.OTHER or self.wish is Wish.KEEP or one.record.is_kept:
+            ours = "x-devenv.keep" if one.record.is_kept else "--keep-volumes"
+            self._keep(volume.name, ANOTHER if one.verdict is Verdict.OTHER else ours)
             return
         try:
-            if not self._is_safe(volume) and not await self._unhurried(lambda: self._save(volume)):
+            if not self._is_safe(one) and not await self._unhurried(lambda: self._save(one)):
                 self._trouble[name] = "no time for a snapshot; `devenv up` goes on with it"
                 self._commands[name] = "devenv down   (saves and removes it)"
                 return
             await self.engine.remove_volume(volume.name)
             self._gone("volume", volume.name)
-            if self.wish is Wish.DROP:
-                self.run.pin({**self.run.pins(), volume.key: EMPTY})
+            self.vault.ended(one.record.lineage, dropped=self.wish is Wish.DROP)
         except EngineError as error:
             reason = _reason(error)
             if "in use" in reason and volume.name in self._taken:  # plain Compose has taken the project over
@@ -220,14 +241,18 @@ class Teardown:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self._trouble[name] = f"no snapshot could be made of it: {why}"
 
-    def _is_safe(self, volume: Volume) -> bool:
-        """Whether no snapshot is needed: none is wanted, the data lies elsewhere, or is but a part of one."""
-        return self.wish is Wish.DROP or volume.elsewhere or volume.name in self.ledger.restoring
+    def _is_safe(self, one: Judged) -> bool:
+        """Whether no snapshot is needed: the data lie elsewhere, or are not wanted and surely ours to remove."""
+        return one.volume.elsewhere or (self.wish is Wish.DROP and one.verdict is Verdict.SAME)
 
-    async def _save(self, volume: Volume) -> None:
+    async def _save(self, one: Judged) -> None:
+        volume, record = one.volume, one.record
         users = [c for c in self._users.values() if volume.name in c.volumes]
-        settled = volume.name not in self.ledger.unsettled
-        snapshot = await self.vault.save(volume, users, settled=settled)
+        if record.content is Content.RESTORING:
+            await self.vault.rescue(volume, users, record)
+            return
+        settled = record.content is Content.SETTLED
+        snapshot = await self.vault.save(volume, users, settled=settled, lineage=record.lineage)
         self._saved[snapshot.volume] = snapshot.stored
 
     def _keep(self, name: str, reason: str) -> None:
@@ -249,12 +274,13 @@ class Teardown:
         return [
             *(f"container {c.name}" for c in self.ledger.containers(scene)),
             *(f"network {n.name}" for n in self.ledger.networks(scene)),
-            *(f"volume {v.name}" for v in self.ledger.volumes(scene)),
+            *(f"volume {one.volume.name}" for one in self.ledger.judged(scene)),
         ]
 
 
 async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) -> Stopped:
     """The end of a run whose process is gone, by whoever holds its lock now."""
+    engine.is_ours = run.made.holds
     ledger = run.read()
     if ledger is None:  # another one was faster
         return Stopped()
@@ -262,7 +288,7 @@ async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) 
         await process.end_recorded(run.children)
     with contextlib.suppress(StateError):  # from here on it is no run that was left running: who finds it may end it
         run.write(replace(ledger, phase="up"))
-    keeper = vault(engine, emit, ledger.project, ledger.directory)
+    keeper = vault(engine, emit, run, ledger.project, ledger.directory)
     sweeps = CUT_OFF_SWEEPS if has_died else 1
     return await Teardown(engine, run, ledger, emit, keeper, wish, quiet_sweeps=sweeps).run_down(reason)
 

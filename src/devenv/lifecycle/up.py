@@ -25,14 +25,19 @@ from devenv.lifecycle.gauges import cast
 from devenv.lifecycle.guardian import Guardian
 from devenv.lifecycle.helm import Helm
 from devenv.lifecycle.hooks import Hooks
-from devenv.lifecycle.ledger import LOOKED_AT, Ledger, Run, Wish
+from devenv.lifecycle.identity import Content, Place
+from devenv.lifecycle.initial_volumes import place_of
+from devenv.lifecycle.ledger import Ledger, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
 from devenv.lifecycle.reload import Reload
+from devenv.lifecycle.rundir import LOOKED_AT, Run
 from devenv.lifecycle.running import Running, build, supplied
+from devenv.lifecycle.runs import key_of, open_run
 from devenv.lifecycle.signals import Ending
 from devenv.lifecycle.snapshots import Vault, vault
 from devenv.lifecycle.stage import Stage, chosen, look, published, require_checks
+from devenv.lifecycle.takeover import Takeover
 from devenv.lifecycle.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.lifecycle.timings import Record
 from devenv.model.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
@@ -76,7 +81,7 @@ async def _up(options: Options, emit: Emit, ending: Ending, helm: Helm | None) -
             for warning in loaded.warnings:
                 emit(Notice(warning))
             engine = await glance.connected(stack)
-            run = Run(engine.endpoint.host, loaded.project.name)
+            run = await open_run(engine, loaded.project.name)
             await _cleaned(run, emit)
             stack.enter_context(run.lock(wait=LOOKED_AT))
             ascent = Ascent(options, emit, ending, loaded, engine, run, began, record, helm)
@@ -110,12 +115,14 @@ class Ascent:
     stage: Stage | None = None
     running: Running | None = None
     vault: Vault = field(init=False)
+    place: Place = field(init=False)
     entered: bool = False  # what `before_up` has to do is done, so that `before_down` has something to undo
     failed: bool = False  # all has ended by itself, and not well
 
     def __post_init__(self) -> None:
         project = self.loaded.project
-        self.vault = vault(self.engine, self.emit, project.name, project.directory)
+        self.place = place_of(project.directory)
+        self.vault = vault(self.engine, self.emit, self.run, project.name, self.place.path)
 
     @property
     def steps(self) -> tuple[tuple[str, Callable[[TaskGroup], Awaitable[None]]], ...]:
@@ -231,14 +238,10 @@ class Ascent:
             await process.end_recorded(self.run.children)
         process.record_children(self.run.children)
         drawn = os.ttyname(1) if self.helm is not None else ""
-        self.guardian = Guardian(endpoint.host, endpoint.context, project.name, self.run.log, drawn)
-        scene = await self.engine.scene(project.name)
-        if await self.vault.mend(scene, () if earlier is None else earlier.restoring):
-            scene = await self.engine.scene(project.name)
-        if self.options.fresh and earlier is not None:
-            await Teardown(self.engine, self.run, earlier, self.emit, self.vault).run_down("--fresh")
-            earlier, scene = None, await self.engine.scene(project.name)
-        stage = Stage(self.loaded, names, await look(self.engine, scene))
+        self.guardian = Guardian(endpoint.host, endpoint.context, self.run, drawn)
+        takeover = Takeover(self.engine, self.run, self.vault, self.place, self.emit)
+        earlier, scene = await takeover.go(earlier, fresh=self.options.fresh)
+        stage = Stage(self.loaded, names, await look(self.engine, scene), owner=self.run.made.owner)
         self.stage = await published(stage, self.options, self.engine, scene)
         if self.helm is not None:
             self.helm.learn(cast(self.stage))
@@ -251,13 +254,14 @@ class Ascent:
             missing = [port for port in wanted if port.port not in held]
             await require_free(missing, self.engine, self.options.ports)
         self.ledger = (
-            ledgers.take_over(earlier, scene)
+            ledgers.take_over(earlier, scene, self.place)
             if earlier is not None
             else ledgers.begin(
                 scene,
-                self.stage.found.volumes,
+                self.stage.found.times,
                 project=project.name,
-                directory=project.directory,
+                place=self.place,
+                engine=await key_of(self.engine),
                 endpoint=endpoint.host,
                 context=endpoint.context,
             )
@@ -285,7 +289,8 @@ class Ascent:
         if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
             self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
         self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage, self.vault)
-        await self.running.volumes(tasks)
+        self.running.adopt(await self.engine.scene(self.loaded.project.name))
+        await self.running.volumes(tasks, self.options.source)
 
     async def create(self, tasks: TaskGroup) -> None:
         """Containers, networks and volumes made, none running yet."""
@@ -334,7 +339,8 @@ class Ascent:
             self.running.settle()
             ledger = self.running.ledger
             if self.options.detach and ended_well:
-                self.run.write(replace(ledger, phase="detached", unsettled=()))
+                settled = [replace(r, content=Content.SETTLED) for r in ledger.volumes]
+                self.run.write(replace(ledger.with_records(settled), phase="detached"))
             elif self.options.keep and error is None:
                 self._hand_over(ledger)
             else:
@@ -350,7 +356,7 @@ class Ascent:
         """All stays running; `down` may still end the containers, but the volumes are the user's."""
         for name in ledger.creates:
             self.emit(Kept("volume", name, HANDED_OVER, f"docker volume rm {name}"))
-        self.run.write(replace(ledger, phase="kept", creates=()))
+        self.run.write(replace(ledger, phase="kept", volumes=()))
         self.emit(Notice("left running", "devenv down"))
 
     async def _down(self, ledger: Ledger, error: BaseException | None) -> Stopped:

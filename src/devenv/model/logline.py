@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from devenv.errors import UsageError
 
+Search = Callable[[str, int], Callable[[str], bool]]
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
 
 
@@ -32,18 +33,26 @@ def line(service: str, stream: str, timed: str) -> Line:
     return Line("", service, stream, timed)
 
 
-def matcher(pattern: str | None) -> Callable[[str], bool]:
+def unbounded(pattern: str, flags: int) -> Callable[[str], bool]:
+    """Whether a text holds the regular expression, however long that takes. Raises ValueError if it is none."""
+    try:
+        expression = re.compile(pattern, flags)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return lambda text: expression.search(text) is not None
+
+
+def matcher(pattern: str | None, search: Search = unbounded) -> Callable[[str], bool]:
     """Whether a text holds the pattern: a text in any case, or `/regex/`, or `/regex/i` in any case.
 
-    Raises UsageError for what is no regular expression.
+    Raises UsageError for what is no regular expression. `search` makes a search of an expression and its flags.
     """
     found = re.fullmatch(r"/(.+)/(i?)", pattern or "")
     if not found:
         wanted = (pattern or "").casefold()
         return lambda text: wanted in text.casefold()
     try:
-        expression = re.compile(found[1], re.IGNORECASE if found[2] else 0)
-    except re.error as error:
+        return search(found[1], re.IGNORECASE if found[2] else 0)
+    except ValueError as error:
         hint = f"As plain text, without the slashes: --grep '{found[1]}'"
         raise UsageError(f"--grep: {pattern} is no regular expression: {error}", hint=hint) from None
-    return lambda text: expression.search(text) is not None

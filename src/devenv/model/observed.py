@@ -8,8 +8,12 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 VOLUME_LABEL = "com.docker.compose.volume"
+HASH_LABEL = "com.docker.compose.config-hash"
+NUMBER_LABEL = "com.docker.compose.container-number"
+IMAGE_LABEL = "com.docker.compose.image"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
-OUR_LABEL = "devenv.project"
+OWNER_LABEL = "devenv.owner"
+OLD_LABEL = "devenv.project"  # of devenv 0.1: the project's name
 HOLDS_LABEL = "devenv.holds"
 # What the engine says happens to a container, where that may change its state.
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
@@ -22,6 +26,9 @@ class Container:
     `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` and
     `finished_at` are the engine's own texts (RFC 3339); while it runs, the latter is the end of its last life.
     `user` is `Config.User` as written, `error` why the engine could not start it.
+
+    `ours`: a record of this machine's says that devenv created it. `owner` is what its label says, which a copied
+    image may say, too; `inherits`: its labels are those of its image, not of the Compose call that created it.
     """
 
     id: str
@@ -46,6 +53,12 @@ class Container:
     holds: str = ""  # the volume, where it is a holder: see `snapshots`
     database: str = ""  # that its image holds, see `snapshot.database`
     restarts: int = 0  # by the engine, as its restart policy says
+    project: str = ""  # the Compose project that its label names
+    number: str = ""  # as Compose counts the service's containers; empty if not Compose created it
+    created: str = ""  # when, by the engine's clock (RFC 3339)
+    owner: str = ""  # the label of devenv's that says for whom
+    is_old: bool = False  # it has the label of devenv 0.1
+    inherits: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,11 +73,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network with the labels that say whose it is."""
+    """One network; `ours` and `owner` as for containers."""
 
     id: str
     name: str
     ours: bool
+    owner: str = ""
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +88,16 @@ class Volume:
 
     `elsewhere`: it is but a way to data that lies somewhere else (a folder of the host, a file server), which a
     removal of the volume does not touch, or to memory, which has lost it by then.
+
+    `created` is the engine's text; a local volume's is the change time of its folder in whole seconds.
     """
 
     name: str
     project: str | None = None
     key: str = ""
     elsewhere: bool = False
+    driver: str = ""
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ class Snapshot:
 
     Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
     the services that use it were well, so that the next run can go on with it. `database` is a family and its major
-    version, such as `mysql 9`, or empty.
+    version, such as `mysql 9`, or empty. `lineage` and `parent` (an id) say which saved state of which volume it
+    continues; devenv 0.1 and imports have none.
     """
 
     id: str
@@ -40,11 +41,13 @@ class Snapshot:
     settled: bool = True
     database: str = ""
     title: str = ""
+    lineage: str = ""
+    parent: str = ""
 
     @property
-    def place(self) -> tuple[str, str, str, str]:
-        """What the next run of the same project on the same engine asks for."""
-        return self.endpoint, self.directory, self.project, self.volume
+    def line(self) -> tuple[str, ...]:
+        """What the states of one volume have in common."""
+        return (self.lineage,) if self.lineage else (self.endpoint, self.directory, self.project, self.volume)
 
 
 def database(variables: Mapping[str, str], reference: str) -> str:
@@ -67,12 +70,6 @@ def fits(snapshot: Snapshot, wanted: str) -> bool:
     return not snapshot.database or not wanted or snapshot.database == wanted
 
 
-def newest(snapshots: Iterable[Snapshot], place: tuple[str, str, str, str], wanted: str) -> Snapshot | None:
-    """The one that the next run goes on with, if there is one."""
-    found = [s for s in snapshots if s.place == place and s.settled and fits(s, wanted)]
-    return max(found, key=lambda s: s.created, default=None)
-
-
 def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
     """The set that goes by this id or title (of several titles the last one), a snapshot a volume."""
     found = [s for s in snapshots if name in (s.id, s.title)]
@@ -80,18 +77,22 @@ def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
     return tuple(s for s in found if last is not None and s.id == last.id)
 
 
-def expendable(snapshots: Iterable[Snapshot], *, total: int, there: Collection[str]) -> tuple[Snapshot, ...]:
+def expendable(
+    snapshots: Iterable[Snapshot], *, total: int, there: Collection[str], needed: Collection[tuple[str, str]] = ()
+) -> tuple[Snapshot, ...]:
     """The automatic ones to give up, so that at most `total` bytes are stored; first those that later ones replace.
 
     Of each volume and database the newest ones stay, and the newest settled one always, as long as its project's
-    directory is among those that are `there`.
+    directory is among those that are `there`. Those that are `needed`, by id and volume, stay in any case.
     """
     by_age = sorted(snapshots, key=lambda s: s.created)
     lasting, seen = set[Snapshot](), Counter[tuple[str, ...]]()
     gone = list[Snapshot]()
     for one in reversed(by_age):
-        kind = (*one.place, one.database)
-        if one.settled and not seen[*kind, "settled"]:
+        kind = (*one.line, one.database)
+        if (one.id, one.volume) in needed:
+            lasting.add(one)
+        elif one.settled and not seen[*kind, "settled"]:
             seen[*kind, "settled"] += 1
             lasting.add(one)
         elif one.automatic:
@@ -100,6 +101,7 @@ def expendable(snapshots: Iterable[Snapshot], *, total: int, there: Collection[s
     left = sum(s.stored for s in by_age) - sum(s.stored for s in gone)
     replaced = [s for s in by_age if s.automatic and s not in lasting and s not in gone]
     orphans = [s for s in by_age if s.automatic and s in lasting and s.directory not in there]
+    orphans = [s for s in orphans if (s.id, s.volume) not in needed]
     for one in (*replaced, *orphans):
         if left > total:
             gone.append(one)

@@ -1,4 +1,8 @@
-"""The only writer to stdout and stderr: terminal or not, colour or not, text or JSON."""
+"""The only writer to stdout and stderr: terminal or not, colour or not, text or JSON.
+
+Every text that is written passes `_cleaned` (or is JSON in ASCII), whatever it comes from: `_put` takes nothing else.
+The terminal's codes that are written are those of this module.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import select
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, NewType
 
 from devenv.errors import DevenvError
 from devenv.model import events as e
@@ -22,7 +26,19 @@ QUIET_EVENTS = (e.Log, e.HookLine, e.Synced, e.Step, e.ImageState, e.ServiceStat
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps whose details are said where they replace each other
 WIDEST_PREFIX = 20
 CLEAR_LINE = "\r\x1b[2K"
+REDRAW = "\x1b[H\x1b[J"
 JSON_VERSION = 1
+Clean = NewType("Clean", str)
+
+
+class Painted(NamedTuple):
+    """A text in a colour or weight of the terminal's."""
+
+    text: str
+    code: int
+
+
+Piece = str | Painted
 
 
 class Console:
@@ -36,10 +52,11 @@ class Console:
         self._quiet = quiet
         self._verbose = verbose
         self._colours: dict[str, int] = {}
+        self._prefixes: dict[str, Painted] = {}  # as wide as all others
         self._colour = _wants_colour(sys.stdout)
         self._width = 0
         self._states: dict[str, str] = {}
-        self._status = ""
+        self._status = Clean("")
         self._dead: set[int] = set()
         self._gathers = False
         for stream in (sys.stdout, sys.stderr):
@@ -68,7 +85,7 @@ class Console:
 
     def expect(self, services: Iterable[str]) -> None:
         """Lines of these services may come: room for their names before each."""
-        self._width = max(self._width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
+        self._widen(*services)
 
     @property
     def colour(self) -> bool:
@@ -83,23 +100,28 @@ class Console:
     def emit(self, event: e.Event) -> None:
         """Tell one event."""
         if isinstance(event, e.Traced):
-            self._write(sys.stderr, self._as_json(event) if self._json else text.traced(event))
+            if self._json:
+                self._write_json(sys.stderr, self._fields(event))
+            else:
+                self._write(sys.stderr, text.traced(event))
         elif self._json:
-            self._write(sys.stdout, self._as_json(event))
+            self._write_json(sys.stdout, self._fields(event))
         elif not (self._quiet and isinstance(event, QUIET_EVENTS)):
             self._show(event)
 
     def log(self, service: str, line: str) -> None:
         """Tell one line that a service printed."""
-        self._write(sys.stdout, f"{self._prefix(service)}{text.clean(line)}".rstrip())
+        prefix = self._prefixes.get(service) or self._prefix(service)
+        said = text.clean(line).rstrip()
+        self._write(sys.stdout, prefix if said else prefix._replace(text=prefix.text.rstrip()), said)
 
-    def _as_json(self, event: e.Event) -> str:
+    def _fields(self, event: e.Event) -> dict[str, Any]:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return json.dumps({"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()}, ensure_ascii=True)
+        return {"v": JSON_VERSION, "ts": now, "event": event.event, **event.fields()}
 
     def data(self, value: Any) -> None:
         """One JSON value on a line of stdout."""
-        self._write(sys.stdout, json.dumps(value, ensure_ascii=True))
+        self._write_json(sys.stdout, value)
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
         """What a question of its own is answered with: one JSON object, or lines."""
@@ -118,7 +140,11 @@ class Console:
         for line in lines:
             colour = {"+": 32, "-": 31, "@": 36}.get(line[:1])
             said = text.clean(line)
-            self.line(self._paint(said, colour) if colour else said)
+            self._write(sys.stdout, Painted(said, colour) if colour else said)
+
+    def redraw(self, lines: Iterable[str]) -> None:
+        """The lines in place of what the terminal shows."""
+        self._put(sys.stdout, Clean(f"{REDRAW}{self._cleaned(chr(10).join(lines))}\n"))
 
     def aside(self, line: str) -> None:
         """One line for people that is no data."""
@@ -128,13 +154,13 @@ class Console:
         """What failed, where, and what to type; as an event under `--output json` too."""
         where = error.where
         if self._json:
-            self._write(sys.stdout, self._as_json(e.Failed(error.message, where, error.hint, error.exit_code)))
+            failed = e.Failed(error.message, where, error.hint, error.exit_code)
+            self._write_json(sys.stdout, self._fields(failed))
         self.close()
-        message = text.clean_lines(error.message)  # it may quote what a container printed
-        said = f"{_shortened(where)}: {message}" if where else message
-        self._write(sys.stderr, f"{self._paint('error:', 31)} {said}")
+        said = f"{_shortened(where)}: {error.message}" if where else error.message
+        self._write(sys.stderr, Painted("error:", 31), f" {said}")
         if error.hint:
-            self._write(sys.stderr, f"  {self._paint('hint:', 36)} {error.hint}")
+            self._write(sys.stderr, "  ", Painted("hint:", 36), f" {error.hint}")
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
@@ -144,20 +170,20 @@ class Console:
             yield
         finally:
             self._gathers = False
-            self._put(sys.stdout, "")
+            self._put(sys.stdout, Clean(""))
 
     def close(self) -> None:
         """The status line gone."""
         if self._status:
-            self._status = ""
-            self._write(sys.stdout, None)
+            self._status = Clean("")
+            self._write(sys.stdout)
 
     # --- people ---------------------------------------------------------------------------------------------------
 
     def _show(self, event: e.Event) -> None:
         if isinstance(event, e.ServiceState):
             self._states[event.service] = event.state
-            self._width = max(self._width, min(len(event.service), WIDEST_PREFIX))
+            self._widen(event.service)
         match event:
             case e.Log(service, line) | e.HookLine(service, line):
                 self.log(service, line)
@@ -175,8 +201,8 @@ class Console:
                     self._say_who_is_late()
                 if (said := text.plain(event)) is not None:
                     # The terminal has echoed ^C by now.
-                    clear = CLEAR_LINE if isinstance(event, e.Stopping) and _terminal(sys.stdout) else ""
-                    self._write(sys.stdout, f"{clear}{self._decorated(event, said)}")
+                    over = isinstance(event, e.Stopping) and _terminal(sys.stdout)
+                    self._write(sys.stdout, *self._decorated(event, said), over=over)
 
     def _progress(self, event: e.Event) -> None:
         """What is going on: one line that is replaced on a terminal; elsewhere what takes long is said once."""
@@ -202,39 +228,61 @@ class Console:
         from rich.cells import set_cell_size  # noqa: PLC0415 - only where a terminal is there
 
         columns = shutil.get_terminal_size().columns
-        self._status = self._paint(set_cell_size(f"… {said}", columns - 1).rstrip(), 2)
-        self._write(sys.stdout, None)
+        self._status = self._cleaned(Painted(set_cell_size(f"… {text.clean(said)}", columns - 1).rstrip(), 2))
+        self._write(sys.stdout)
 
-    def _decorated(self, event: e.Event, said: str) -> str:
+    def _decorated(self, event: e.Event, said: str) -> tuple[Piece, ...]:
         match event:
             case e.Ready():
-                return self._paint(said, 1)
+                return (Painted(said, 1),)
             case e.Problem():
-                return self._paint(said, 33)
+                return (Painted(said, 33),)
             case e.ServiceState(service, state):
                 mark, rest = said[:1], said[1:].replace(service, f"{service:<{self._width}}", 1)
                 colour = {"healthy": 32, "started": 32, "completed": 32, "unhealthy": 31, "exited": 31}.get(state, 2)
-                return f"{self._paint(mark, colour)}{rest}"
+                return Painted(mark, colour), rest
             case e.Synced() | e.Restarted() | e.Rebuilt() | e.Reloaded() | e.Executed():
-                return f"{self._paint('↻', 36)} {said}"
+                return Painted("↻", 36), f" {said}"
             case _:
-                return said
+                return (said,)
 
-    def _prefix(self, service: str) -> str:
-        self._width = max(self._width, min(len(service), WIDEST_PREFIX))
+    def _prefix(self, service: str) -> Painted:
+        self._widen(service)
         colour = self._colours.setdefault(service, PALETTE[len(self._colours) % len(PALETTE)])
-        return self._paint(f"{service:<{self._width}} │ ", colour)
+        found = self._prefixes[service] = Painted(f"{text.clean(service):<{self._width}} │ ", colour)
+        return found
 
-    def _paint(self, said: str, code: int) -> str:
-        return f"\x1b[{code}m{said}\x1b[0m" if self._colour else said
+    def _widen(self, *services: str) -> None:
+        width = max(self._width, *(min(len(name), WIDEST_PREFIX) for name in services), 0)
+        if width > self._width:
+            self._width = width
+            self._prefixes.clear()
 
-    def _write(self, stream: IO[str], line: str | None) -> None:
-        """The line, and below it the status line of a terminal; None for the status line alone."""
-        ended = "" if line is None else f"{line}\n"
-        above = f"{CLEAR_LINE}{ended}" if self._status or line is None else ended
-        self._put(stream, f"{above}{self._status}")
+    def _write(self, stream: IO[str], *line: Piece, over: bool = False) -> None:
+        """The line, and below it the status line of a terminal; without a line the status line alone.
 
-    def _put(self, stream: IO[str], said: str) -> None:
+        `over`: in place of what is on the terminal's last line.
+        """
+        said = f"{self._cleaned(*line)}\n" if line else ""
+        if self._status or over or not line:
+            said = f"{CLEAR_LINE}{said}{self._status}"
+        self._put(stream, Clean(said))
+
+    def _write_json(self, stream: IO[str], value: Any) -> None:
+        said = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # which JSON lets pass as it is
+        self._write(stream, said)
+
+    def _cleaned(self, *line: Piece) -> Clean:
+        """The texts with nothing in them that a terminal acts on, in their colours if there are colours."""
+        said = ""
+        for piece in line:
+            bare = piece if isinstance(piece, str) else piece.text
+            if not bare.isprintable():  # nearly all are, and a log may have a million lines
+                bare = text.clean_lines(bare)
+            said += bare if isinstance(piece, str) or not self._colour else f"\x1b[{piece.code}m{bare}\x1b[0m"
+        return Clean(said)
+
+    def _put(self, stream: IO[str], said: Clean) -> None:
         if id(stream) in self._dead:
             return
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
+from devenv.bounded_search import BoundedSearch
 from devenv.concurrent import first
 from devenv.errors import DevenvError
 from devenv.model import events as e
@@ -23,6 +25,7 @@ from devenv.ui.terminal import Terminal
 
 FRAME = 1 / 15  # seconds between two drawings, at least,
 REST = 4.0  # and so many times what one took
+A_LINE = 0.00005  # seconds that a filter may take for a line: of all that are kept, a second
 TICK = 10.0  # seconds after which ages may read differently
 BUSY_TICK = 1.0
 ASLEEP = 0.3  # seconds between two looks whether the terminal is ours again
@@ -44,7 +47,7 @@ class Live:
     """Shows a run on the terminal until its way down begins; what is told from then on goes to the console."""
 
     def __init__(self, console: Console) -> None:
-        self.state = State(verbose=console.verbose)
+        self.state = State(verbose=console.verbose, search=functools.partial(BoundedSearch, a_line=A_LINE))
         self.helm: Helm | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)

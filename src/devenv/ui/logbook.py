@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from devenv.errors import UsageError
+from devenv.model.logline import Search, unbounded
 from devenv.ui.text import clean
 
 LONGEST = 4000  # characters of a line
@@ -57,7 +59,7 @@ class Filter:
 
     typed: str = ""
     words: tuple[str, ...] = ()
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[Callable[[str], bool], ...] = ()
     services: tuple[str, ...] = ()
     level: str = ""
     fault: str = ""
@@ -72,20 +74,20 @@ class Filter:
             return True
         text = line.text
         low = text.lower()
-        return all(word in low for word in self.words) and all(pattern.search(text) for pattern in self.patterns)
+        return all(word in low for word in self.words) and all(holds(text) for holds in self.patterns)
 
 
-def parse(typed: str) -> Filter:
+def parse(typed: str, search: Search = unbounded) -> Filter:
     r"""The filter that was typed: `text`, `/regex/`, `@service`, `level:error`; all of them must hold.
 
-    A regular expression goes to the last slash and may hold spaces.
+    A regular expression goes to the last slash and may hold spaces. `search` makes a search of it and its flags.
     """
     fault, patterns, rest = "", [], typed
     if found := re.search(r"(?:^|\s)/(.*)/(?=\s|$)", typed):
         rest = f"{typed[: found.start()]} {typed[found.end() :]}"
         try:
-            patterns = [re.compile(found[1], re.IGNORECASE)]
-        except (re.error, OverflowError, RecursionError) as error:
+            patterns = [search(found[1], re.IGNORECASE)]
+        except ValueError as error:
             fault = f"not a regular expression: {error}"
     words, services, wanted = [], [], ""
     for word in rest.split():
@@ -122,8 +124,11 @@ class Logbook:
         self._count += 1
         while self._size > BUDGET or self._count > KEPT:
             self._drop()
-        if self.filter.takes(line):
-            self.shown.append(line)
+        try:
+            if self.filter.takes(line):
+                self.shown.append(line)
+        except UsageError as error:
+            self._give_up(error)
 
     def _drop(self) -> None:
         loudest = max(self._sizes, key=lambda name: self._sizes[name])
@@ -135,7 +140,14 @@ class Logbook:
     def narrow(self, chosen: Filter) -> None:
         """From now on only what this filter lets through is shown, of what is kept too."""
         self.filter = chosen
-        self.shown = deque(filter(chosen.takes, self._all()), maxlen=SHOWN)
+        try:
+            self.shown = deque(filter(chosen.takes, self._all()), maxlen=SHOWN)
+        except UsageError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: UsageError) -> None:
+        """A search that takes too long is the filter's fault: it hides nothing any more."""
+        self.narrow(Filter(self.filter.typed, fault=error.message))
 
     def _all(self) -> Iterator[Line]:
         return heapq.merge(*self._kept.values(), key=lambda line: line.number)

@@ -43,7 +43,7 @@ def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[R
     chosen, typed = state.log.filter, state.log.filter.typed
     title = f"log: {typed}" if typed else "log"
     title += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
-    held = ""
+    held = chosen.fault if state.typing is None else ""
     if state.anchor is not None:
         held = f"paused, {counted(state.log.below(state.anchor), 'line')} below: space or End goes on"
     yield _title(title, held, "", columns)

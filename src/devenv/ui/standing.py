@@ -9,7 +9,6 @@ from devenv.model.standing import Stand, Stands
 from devenv.ui.text import clean, columns
 
 MARKS = {"absent": "○", "created": "○", "paused": "◌", "restarting": "◐", "removing": "◌", "dead": "✗"}
-REDRAW = "\x1b[H\x1b[J"
 WHOSE = {True: "devenv", False: "not devenv", None: ""}
 
 
@@ -34,12 +33,10 @@ def table(found: Stands) -> Iterator[str]:
     )
 
 
-def screen(lines: Iterable[str], width: int, height: int) -> str:
-    """The lines as the whole of a terminal, in place of what it shows; cut where it is too small."""
+def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
+    """The lines as the whole of a terminal; cut where it is too small."""
     shown = [line[: width - 1] for line in lines]
-    if len(shown) >= height:
-        shown = [*shown[: height - 2], f"... {len(shown) - height + 2} more"]
-    return REDRAW + "\n".join(shown)
+    return shown if len(shown) < height else [*shown[: height - 2], f"... {len(shown) - height + 2} more"]
 
 
 def _state(stand: Stand) -> str:

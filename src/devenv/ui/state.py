@@ -9,6 +9,7 @@ from typing import NamedTuple
 from devenv.model import events as e
 from devenv.model.graph import Graph
 from devenv.model.live import Fact, Vitals, Wish
+from devenv.model.logline import Search, unbounded
 from devenv.ui import logbook, text, waterfall
 from devenv.ui.keys import PASTED
 from devenv.ui.logbook import Filter, Line, Logbook
@@ -56,7 +57,8 @@ class Service:
 class State:
     """All that the screen is made of."""
 
-    def __init__(self, *, verbose: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, search: Search = unbounded) -> None:
+        self._search = search
         self.verbose = verbose  # what builds print is in the log, too
         self.project = ""
         self.graph: Graph | None = None
@@ -248,7 +250,7 @@ class State:
     def _only_chosen(self) -> None:
         if self.chosen is not None:
             wanted = f"@{self.chosen.name}"
-            self.log.narrow(logbook.parse("" if self.log.filter.typed == wanted else wanted))
+            self.log.narrow(logbook.parse("" if self.log.filter.typed == wanted else wanted, self._search))
             self.anchor, self.marked, self.page = None, None, ""
 
     def _find_error(self) -> None:
@@ -324,7 +326,7 @@ class State:
                 self.typing += key.removeprefix(PASTED)
             case _:
                 return
-        self.log.narrow(logbook.parse(self.typing))
+        self.log.narrow(logbook.parse(self.typing, self._search))
         self.anchor = self.marked = None
 
     def settled(self, service: str, why: str) -> None:

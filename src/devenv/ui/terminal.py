@@ -121,7 +121,7 @@ class Terminal:
     def _painted(self, span: Span) -> str:
         """The span's text, with its look; a link covers the text and none of the padding."""
         text = span.text if span.text.isprintable() else clean(span.text)  # whatever came here by whatever way
-        if span.link and self._links:
+        if span.link and self._links and span.link.isprintable():
             bare = text.strip()
             text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)
         look = self._looks.get(span.style)

@@ -47,16 +47,18 @@ BUILD_STEP = re.compile(r"#\d+ (\[(?!(?:\S+ )?internal\]).+)")
 
 def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
-    if line.isascii() and line.isprintable():  # nearly all are, and a log may have a million
+    if line.isprintable():  # nearly all are, and a log may have a million
         return line
     bare = ESCAPES.sub("", line).replace("\t", "    ")
-    if bare.isascii() and bare.isprintable():
+    if bare.isprintable():
         return bare
     return "".join(c for c in bare if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or c == "\u200d")
 
 
 def clean_lines(text: str) -> str:
     """Every line of the text cleaned, the lines themselves kept."""
+    if text.isprintable():
+        return text
     return "\n".join(clean(line) for line in text.splitlines())
 
 

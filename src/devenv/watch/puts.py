@@ -7,6 +7,9 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from devenv import statefiles
+from devenv.errors import StateError
+
 PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no clean path has two slashes, so what is torn is no record
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # times as many records as there are paths
@@ -32,11 +35,10 @@ class Puts:
 
     @classmethod
     def of(cls, folder: str | None, container_id: str) -> Puts:
-        """The journal of a container in the folder of its run."""
+        """The journal of a container in the folder of its run. Raises StateError if that folder cannot be used."""
         if folder is None:
             return cls()
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        return cls(os.path.join(folder, container_id))
+        return cls(os.path.join(statefiles.private_folder(folder), container_id))
 
     def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
         """Appended before this returns. What the disk refuses is not noted, and so never deleted later."""
@@ -44,20 +46,16 @@ class Puts:
         data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
         if not data or self.path is None:
             return
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-            try:
-                os.write(descriptor, data if self._begun else b"\0" + data)  # ends what a crash has torn
-            finally:
-                os.close(descriptor)
+        with contextlib.suppress(OSError, StateError):
+            statefiles.append(self.path, data if self._begun else b"\0" + data)  # ends what a crash has torn
             self._begun = True
 
     def read(self) -> Record:
         """All that the journal says; made shorter on the way where much of it is history."""
         data = b""
         if self.path is not None:
-            with contextlib.suppress(OSError), open(self.path, "rb") as file:
-                data = file.read()
+            with contextlib.suppress(OSError, StateError):
+                data = statefiles.read_bytes(self.path) or b""
         records = data.split(b"\0")[:-1]
         placed: dict[bytes, None] = {}
         staged: dict[bytes, None] = {}
@@ -75,22 +73,22 @@ class Puts:
         return Record(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
 
     def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
-        with contextlib.suppress(OSError):
-            with open(f"{self.path}.new", "wb") as file:
-                file.writelines(path + PLACED + b"\0" for path in placed)
-                file.writelines(path + STAGED + b"\0" for path in staged)
-            os.replace(f"{self.path}.new", str(self.path))
+        content = b"".join(
+            path + sign + b"\0" for sign, paths in ((PLACED, placed), (STAGED, staged)) for path in paths
+        )
+        with contextlib.suppress(OSError, StateError):
+            statefiles.replace(str(self.path), content, durable=False)
 
     def forget(self) -> None:
         """The container is gone."""
         if self.path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
+            with contextlib.suppress(OSError, StateError):
+                statefiles.remove(self.path)
 
 
 def forget_others(folder: str, container_ids: Collection[str]) -> None:
     """No journal of containers that are not there any more."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
+    with contextlib.suppress(OSError, StateError):
+        for name in statefiles.entries(folder):
             if name not in container_ids:
                 Puts(os.path.join(folder, name)).forget()

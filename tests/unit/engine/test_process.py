@@ -18,7 +18,7 @@ import pytest
 from anyio.abc import Process
 
 from devenv.engine import process
-from devenv.errors import EngineError
+from devenv.errors import EngineError, StateError
 from support.terminal import Terminal
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +216,21 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
         with anyio.fail_after(5):
             await process.end_recorded(str(record), 0.2)
         assert child.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
+
+
+async def test_a_link_in_the_place_of_the_record_is_refused(tmp_path: Path) -> None:
+    """Nothing is written to the file that it leads to, and the processes named there are not ended."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
+        victim = tmp_path / "victim"
+        victim.write_text(content := f"{other.pid} {process.start_time(other.pid)}\n")
+        (tmp_path / "children").symlink_to(victim)
+        with pytest.raises(StateError, match="children is a symbolic link"):
+            process.record_children(str(tmp_path / "children"))
+        await process.run(["true"])
+        await process.end_recorded(str(tmp_path / "children"), 0.1)
+        assert victim.read_text() == content
         assert other.poll() is None
         other.kill()
 

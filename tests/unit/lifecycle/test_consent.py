@@ -128,5 +128,19 @@ def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
     """It is said, not run in silence."""
     (tmp_path / "state/devenv-compose").mkdir(parents=True)
     (tmp_path / "state/devenv-compose/trust").write_text("")
-    with pytest.raises(StateError, match="cannot write"):
+    with pytest.raises(StateError, match="trust is not a folder"):
         require_trust(project(tmp_path, HOST), trust=True)
+
+
+def test_a_link_is_no_trust(tmp_path: Path) -> None:
+    """A link in the place of the record is neither taken for consent nor written through."""
+    mine = project(tmp_path, HOST)
+    require_trust(mine, trust=True)
+    (record,) = (tmp_path / "state/devenv-compose/trust").iterdir()
+    (tmp_path / "victim").write_text("precious")
+    record.unlink()
+    record.symlink_to(tmp_path / "victim")
+    for trust in (False, True):
+        with pytest.raises(StateError, match="symbolic link"):
+            require_trust(mine, trust=trust)
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: D102 - the fake speaks the words of what it stands for
 import os
+import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -157,3 +158,29 @@ async def test_gc_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.Monkey
     keptlogs.forget_old()
     assert [bool(texts(KeptLogs(run.path))) for run in (old, new)] == [False, True]
     assert (Path(old.path) / "last.json").exists()
+
+
+async def test_links_in_the_place_of_kept_logs_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing behind a link is read, overwritten or removed: a file, the folder of a run, and the folder of all."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    victim = tmp_path / "victim"
+    (victim / "4").mkdir(parents=True)
+    (victim / "4/web@id-web").write_text("stdout 2026 precious\n")
+    os.utime(victim / "4", (1.0, 1.0))
+    run = Run("unix:///x", "shop")
+    logs = await kept(Path(run.path), "web")
+    (folder,) = (Path(run.path) / "logs").iterdir()
+    (folder / "web@id-web").unlink()
+    (folder / "web@id-web").symlink_to(victim / "4/web@id-web")
+    assert texts(logs) == {"web": []}
+    await kept(Path(run.path), "web", lines=["mine"])
+    assert texts(logs) == {"web": ["mine"]}
+    shutil.rmtree(Path(run.path) / "logs")
+    (Path(run.path) / "logs").symlink_to(victim)
+    await kept(Path(run.path), "web", lines=["mine"])
+    assert texts(logs) == {}
+    keptlogs.forget_old()
+    assert (victim / "4/web@id-web").read_text() == "stdout 2026 precious\n"
+    assert os.listdir(victim / "4") == ["web@id-web"]

@@ -274,41 +274,6 @@ def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
     assert store.all() == (good,)
 
 
-def test_out_and_in_again(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Under an id of its own, and never one that goes by itself."""
-    pair = put(store, volume="a"), put(store, volume="b", content=tar(x=b"y"))
-    out = io.BytesIO()
-    store.pack(pair, out)
-    other = Store(str(tmp_path_factory.mktemp("other")))
-    taken = other.unpack(io.BytesIO(out.getvalue()))
-    assert other.all() == tuple(sorted(taken, key=lambda s: (s.created, s.volume)))
-    assert [(s.volume, s.digest, s.automatic) for s in taken] == [(s.volume, s.digest, False) for s in pair]
-    assert len(store.unpack(io.BytesIO(out.getvalue()))) == 2
-    assert len(store.all()) == 4
-
-
-def test_what_is_no_export_is_refused_whole(store: Store) -> None:
-    """Cut anywhere, between its entries too, changed, or something else: an error, and nothing in the store."""
-    pair = put(store, volume="a"), put(store, volume="b")
-    out = io.BytesIO()
-    store.pack(pair, out)
-    packed = out.getvalue()
-    for snapshot in pair:
-        store.remove(snapshot)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as entries:
-        borders = [member.offset for member in entries]
-    changed = packed.replace(b'"project": "p"', b'"project": "q"', 1)
-    end = len(packed.rstrip(b"\0"))
-    tipped = bytearray(packed)
-    tipped[end - 5000] ^= 1
-    for bad in (b"", b"x" * 600, *(packed[: end * n // 20] for n in range(20)), bytes(tipped), changed,
-                *(packed[:border] for border in borders), tar(a=b"b"),
-                tar(**{"../x.json": b"{}", "../x.tar.gz": b""})):  # fmt: skip
-        with pytest.raises(StateError, match="no exported snapshot, or it is damaged"):
-            store.unpack(io.BytesIO(bad))
-        assert files(store) == []
-
-
 def test_a_verification_that_nobody_waits_for_ends(store: Store) -> None:
     """A second Ctrl-C goes on; the thread that reads back is not to go on reading."""
     with store.draft("1", "data", limit=LIMIT) as (draft, path):

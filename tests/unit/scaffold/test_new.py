@@ -224,7 +224,7 @@ def test_a_question_is_asked_until_it_has_an_answer(monkeypatch: pytest.MonkeyPa
 
     question = Question("key", "Which", "a", choices=("a", "b"))
     assert command._ask(question, Window) == "b"  # type: ignore[arg-type]
-    assert said == ["Which (a, b)", "key is to be one of a, b, not 'x'", "Which (a, b)"]
+    assert said == ["Which (a, b) [a]", "key is to be one of a, b, not 'x'", "Which (a, b) [a]"]
 
 
 def test_passwords_differ_and_git_does_not_see_them(new: New) -> None:

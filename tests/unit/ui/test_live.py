@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from devenv.ui.live import is_wanted
-from support import engine, stories
+from support import docker_cli, stories
 from support.terminal import Terminal
 from unit.ui.golden_screens import GOLDEN, STORY_SIZES, environment
 
@@ -155,11 +155,11 @@ def test_ctrl_z_and_the_background() -> None:
         shell.until("typed to the 42")
         assert shell.said.count(ENTERED) == 1
         shell.type("fg\n")
-        engine.until(lambda: shell.said.count(ENTERED) == 2)
+        docker_cli.until(lambda: shell.said.count(ENTERED) == 2)
         shell.type("q")
         shell.until(re.escape(LEFT), since=shell.said.rfind(ENTERED))
         shell.type("exit\n")
-        engine.until(shell.survivors, lambda left: not left)
+        docker_cli.until(shell.survivors, lambda left: not left)
 
 
 def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_a_terminal_that_is_stuck(tmp_path: Path) -> None:
     with telling("two", (300, 60), STORY_FAULT="flood", STORY_TOLD=str(told)) as terminal:
         terminal.until("line 9 of a flood")
         with terminal.stuck():
-            engine.until(told.exists)
-        engine.until(lambda: "line 399 of a flood" in terminal.screen(300, 60))
+            docker_cli.until(told.exists)
+        docker_cli.until(lambda: "line 399 of a flood" in terminal.screen(300, 60))
         terminal.type("q")
         assert terminal.process.wait(20) == 130
 

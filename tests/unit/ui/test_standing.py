@@ -8,7 +8,7 @@ import pytest
 
 from devenv.model.observed import Container
 from devenv.model.standing import Address, Stand, stands
-from devenv.ui.standing import REDRAW, screen, table
+from devenv.ui.standing import screen, table
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, health="healthy", started_at="60")
 SERVICES = ("web", "db", "tool")
@@ -103,5 +103,5 @@ def test_what_has_ended_says_with_what() -> None:
 
 def test_a_screen_is_never_left() -> None:
     """Lines are cut at its width, and the last one says how many have no room."""
-    assert screen(["a" * 9, "b"], 6, 4) == f"{REDRAW}aaaaa\nb"
-    assert screen(["a", "b", "c", "d"], 6, 4) == f"{REDRAW}a\nb\n... 2 more"
+    assert screen(["a" * 9, "b"], 6, 4) == ["aaaaa", "b"]
+    assert screen(["a", "b", "c", "d"], 6, 4) == ["a", "b", "... 2 more"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.errors import StateError
 from devenv.watch import puts as journal
 from devenv.watch.puts import Puts, Record, forget_others
 
@@ -58,3 +59,19 @@ def test_a_disk_that_refuses_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "c1").symlink_to(tmp_path / "elsewhere")
     Puts(str(tmp_path / "c1")).note(placed=["/a"])
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
+    """A journal that is a link says nothing; files in a folder that a link leads to are not removed."""
+    (tmp_path / "victim").mkdir(mode=0o700)
+    (tmp_path / "victim/c1").write_bytes(content := b"/theirs//+\0")
+    (tmp_path / "puts").mkdir(mode=0o700)
+    (tmp_path / "puts/c1").symlink_to(tmp_path / "victim/c1")
+    one = Puts.of(str(tmp_path / "puts"), "c1")
+    one.note(placed=["/mine"])
+    assert one.read() == Record()
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    forget_others(str(tmp_path / "link"), {"c2"})
+    with pytest.raises(StateError, match="link is a symbolic link"):
+        Puts.of(str(tmp_path / "link"), "c1")
+    assert (tmp_path / "victim/c1").read_bytes() == content

@@ -1,0 +1,93 @@
+"""Regular expressions that somebody typed, searched for within a bounded time.
+
+Some expressions take exponential time on a short line, and Python's `re` has no limit of its own. It does run signal
+handlers while it searches, so a timer that counts the processor time of this process ends what takes too long. The
+timer runs only while there are searches. Only the main thread can be interrupted; searches in others have no bound.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+
+from devenv.errors import UsageError
+
+TICK = 0.1  # seconds of processor time
+AT_ONCE = 0.7  # seconds that searches may take together, and besides, for each line that was searched:
+A_LINE = 0.005
+HINT = "Patterns such as (a+)+ try every way to divide a line: a+ finds the same. Or filter by plain text."
+
+
+@dataclass(slots=True)
+class BoundedSearch:
+    """Tells whether a text holds an expression.
+
+    `a_line`: seconds of processor time that searches may take for each text, on average, in the long run.
+    """
+
+    pattern: str
+    flags: int = 0
+    a_line: float = A_LINE
+    _search: Callable[[str], re.Match[str] | None] = field(init=False)
+    lines: int = field(default=0, init=False)
+    spent: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no regular expression."""
+        try:
+            self._search = re.compile(self.pattern, self.flags).search
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+
+    def __call__(self, text: str) -> bool:
+        """Whether it is found. Raises UsageError if the searches have taken too long by now."""
+        self.lines += 1
+        if not _Timer.is_on:
+            _Timer.start()
+        return self._search(text) is not None
+
+    def spend(self, seconds: float) -> None:
+        """Count the time. Raises UsageError if it is more by now than the lines account for."""
+        self.spent += seconds
+        if self.spent > AT_ONCE + (self.lines - 1) * self.a_line:
+            lines = f"{self.lines} line{'s' if self.lines > 1 else ''}"
+            raise UsageError(f"/{self.pattern}/ takes too long: {self.spent:.1f} s for {lines}", hint=HINT)
+
+
+class _Timer:
+    """The one timer of this process."""
+
+    is_on = False
+    idle = 0
+
+    @classmethod
+    def start(cls) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        cls.is_on, cls.idle = True, 0
+        signal.signal(signal.SIGVTALRM, cls.tick)
+        signal.siginterrupt(signal.SIGVTALRM, False)
+        signal.setitimer(signal.ITIMER_VIRTUAL, TICK, TICK)
+        atexit.register(cls.stop)  # when nobody handles it any more, the signal ends the process
+
+    @classmethod
+    def stop(cls) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        atexit.unregister(cls.stop)
+        cls.is_on = False
+
+    @classmethod
+    def tick(cls, _sign: int, frame: FrameType | None) -> None:
+        """Called in the midst of whatever the main thread does: if that is a search, it has spent the time."""
+        if frame is not None and frame.f_code is BoundedSearch.__call__.__code__:
+            cls.idle = 0
+            frame.f_locals["self"].spend(TICK)
+            return
+        cls.idle += 1
+        if cls.idle > AT_ONCE / TICK:
+            cls.stop()

@@ -1,0 +1,53 @@
+"""The folder that devenv keeps its state in, and for whom: the owner that labels name."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+
+from devenv import statefiles
+from devenv.errors import StateError
+
+
+def state_folder() -> str:
+    """`$XDG_STATE_HOME/devenv-compose`, created private to the user if it is missing.
+
+    Raises StateError if it cannot be created, belongs to another user or can be written by others.
+    """
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the specification: a relative path is to be ignored
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
+    path = os.path.join(base, "devenv-compose")
+    try:
+        return statefiles.private_folder(path)
+    except OSError as error:
+        hint = "export XDG_STATE_HOME=/a/writable/folder"
+        raise StateError(f"cannot use {path}: {error.strerror}", hint=hint) from error
+
+
+def owner() -> str:
+    """Whose this state folder is, as labels name it: a text that is created once and never changes.
+
+    It is part of what Compose compares, so a text computed again (another host name) would recreate containers.
+    Raises StateError.
+    """
+    path = os.path.join(state_folder(), "owner")
+    try:
+        if found := (statefiles.read(path) or "").strip():
+            return found
+        statefiles.replace(path, f"{_user()}@{socket.gethostname()}-{secrets.token_hex(6)}")
+        return (statefiles.read(path) or "").strip()
+    except OSError as error:
+        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
+        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = ""
+    return re.sub(r"[^A-Za-z0-9._-]", "", name) or str(os.getuid())

@@ -1,0 +1,226 @@
+"""Files and folders in the state folder: private to the user, and opened without following a link.
+
+Each function opens the folder of the path first, without following a link, and works relative to that descriptor.
+A link, a file that is not regular, a file of another user, and a folder of another user or with write permission
+for others raise StateError, which names the path and what to type. Other failures (a full disk) stay OSError, so
+that each caller decides whether to go on without the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from typing import IO
+
+from devenv.errors import StateError
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+CHOOSE_ANOTHER = "export XDG_STATE_HOME=/a/folder/of/yours"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # nonblocking: a fifo must not hold us up
+
+
+def private_folder(path: str, *below: str) -> str:
+    """Create the folder, and the folders below it, with mode 0700 if missing; the path of the last.
+
+    Each of them is checked if it exists; what is above `path` is not, and may be reached through links.
+    Raises StateError if one is a link, belongs to another user or can be written by others, OSError if one cannot
+    be created.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    for name in ("", *below):
+        path = os.path.join(path, name) if name else path
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, PRIVATE_FOLDER)
+        os.close(_open_folder(path))
+    return path
+
+
+def read(path: str) -> str | None:
+    """The text of the file, None if there is none. Raises StateError, OSError, UnicodeDecodeError."""
+    content = read_bytes(path)
+    return None if content is None else content.decode(errors="surrogateescape")
+
+
+def read_bytes(path: str) -> bytes | None:
+    """The content of the file, None if there is none. Raises StateError, OSError."""
+    try:
+        with open_read(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def open_read(path: str) -> IO[bytes]:
+    """The file, open for reading. Raises StateError, OSError (FileNotFoundError if there is none)."""
+    return open(_open(path, os.O_RDONLY), "rb")
+
+
+def replace(path: str, content: str | bytes, *, durable: bool = True) -> None:
+    """Replace the file as a whole, whatever was in its place; readers see the old content or the new one.
+
+    With `durable` it is on disk before this returns, as far as the disk keeps its promises. A link in its place is
+    replaced, and what it led to is not touched. Raises StateError, OSError, with the old content still there.
+    """
+    with _folder_of(path) as (folder, name):
+        fresh = f"{name}.{os.getpid()}.new"
+        try:
+            with open(_create(fresh, os.O_WRONLY, folder), "wb") as file:
+                file.write(_encoded(content))
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh, dir_fd=folder)
+            raise
+        if durable:
+            os.fsync(folder)
+
+
+def append(path: str, content: str | bytes, *, durable: bool = False) -> None:
+    """Append to the file, which is created if missing; on disk before this returns if `durable`.
+
+    Raises StateError, OSError.
+    """
+    with open(_open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "wb", buffering=0) as file:
+        rest = memoryview(_encoded(content))
+        while rest:
+            rest = rest[file.write(rest) :]
+        if durable:
+            os.fsync(file.fileno())
+
+
+def open_log(path: str) -> int:
+    """A descriptor of a new, empty file that is appended to; what was in its place is gone.
+
+    Raises StateError, OSError.
+    """
+    return _create_at(path, os.O_WRONLY | os.O_APPEND)
+
+
+def create(path: str) -> int:
+    """A descriptor of a new, empty file, for reading and writing; what was in its place is gone.
+
+    Raises StateError, OSError.
+    """
+    return _create_at(path, os.O_RDWR)
+
+
+def open_lock(path: str) -> int:
+    """A descriptor of the file, for reading and writing, its content as it was; created if missing.
+
+    Raises StateError, OSError.
+    """
+    return _open(path, os.O_RDWR | os.O_CREAT)
+
+
+def entries(path: str) -> list[str]:
+    """The names in the folder, sorted; none if there is no folder. Raises StateError, OSError."""
+    try:
+        folder = _open_folder(path)
+    except FileNotFoundError:
+        return []
+    try:
+        return sorted(os.listdir(folder))
+    finally:
+        os.close(folder)
+
+
+def remove(path: str) -> None:
+    """Remove the file or link, if there is one. Raises StateError, OSError."""
+    with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
+
+
+def remove_tree(path: str) -> None:
+    """Remove the folder and what is in it, as far as that is possible; a link in its place stays.
+
+    Raises StateError, OSError.
+    """
+    with contextlib.suppress(FileNotFoundError), _folder_of(path) as (folder, name):
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode(errors="surrogateescape") if isinstance(content, str) else content
+
+
+def _open_folder(path: str) -> int:
+    try:
+        descriptor = os.open(path or os.curdir, _FOLDER)
+    except OSError as error:
+        if os.path.islink(path):
+            raise _linked(path) from error
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise StateError(f"{path} is not a folder", hint=_move_away(path)) from error
+        raise
+    state = os.fstat(descriptor)
+    if state.st_uid == os.geteuid() and not state.st_mode & OTHERS_WRITE:
+        return descriptor
+    os.close(descriptor)
+    if state.st_uid != os.geteuid():
+        hint = f"{CHOOSE_ANOTHER}   (or: sudo chown -R $USER {path})"
+        raise StateError(f"{path} belongs to another user", hint=hint)
+    said = f"{path} can be written by other users (mode {stat.S_IMODE(state.st_mode):04o})"
+    raise StateError(said, hint=f"ls -la {path}   (if all of it is yours: chmod 700 {path})")
+
+
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """A descriptor of the folder of the path, and the name there; an OSError is explained by what has the name."""
+    folder = _open_folder(os.path.dirname(path))
+    try:
+        yield folder, os.path.basename(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if os.path.islink(path):
+            raise _linked(path) from error
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise _irregular(path) from error
+        raise
+    finally:
+        os.close(folder)
+
+
+def _open(path: str, flags: int) -> int:
+    with _folder_of(path) as (folder, name):
+        descriptor = os.open(name, flags | _FILE, PRIVATE_FILE, dir_fd=folder)
+    state = os.fstat(descriptor)
+    if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        raise _irregular(path)
+    raise StateError(f"{path} belongs to another user", hint=f"rm {path}")
+
+
+def _create_at(path: str, flags: int) -> int:
+    with _folder_of(path) as (folder, name):
+        return _create(name, flags, folder)
+
+
+def _create(name: str, flags: int, folder: int) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    return os.open(name, flags | os.O_CREAT | os.O_EXCL | _FILE, PRIVATE_FILE, dir_fd=folder)
+
+
+def _linked(path: str) -> StateError:
+    said = f"{path} is a symbolic link, and devenv follows none in its state folder"
+    return StateError(said, hint=f"rm {path}   (removes the link alone)")
+
+
+def _irregular(path: str) -> StateError:
+    return StateError(f"{path} is not a regular file", hint=_move_away(path))
+
+
+def _move_away(path: str) -> str:
+    return f"ls -ld {path}   (then move it away)"

@@ -1,0 +1,523 @@
+"""The engine and Compose in memory, and the real pair: the same questions have the same answers."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import gzip
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.engine.api import CallError, Engine
+from devenv.engine.compose import Compose, VerbError
+from devenv.model.observed import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
+from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, Stranger, pack, pair, unpack
+from support.stack import unique_name
+from support.strangers import DockerVerbs, PlainVerbs, RealCompose, RealDocker
+
+pytestmark = pytest.mark.anyio
+
+IDLE = ["sleep", "1000"]
+
+
+@dataclass
+class Pair:
+    """An engine and Compose, and others beside; `project` is a name that nobody else has."""
+
+    engine: Engine
+    new_compose: Callable[..., Compose]
+    docker: DockerVerbs
+    new_plain: Callable[[str, str, Mapping[str, Any]], PlainVerbs]
+    project: str
+    directory: str
+
+    def compose(self, model: Mapping[str, Any]) -> Compose:
+        """Compose as devenv calls it."""
+        return self.new_compose(self.project, self.directory, json.dumps(model).encode())
+
+    def plain(self, model: Mapping[str, Any]) -> PlainVerbs:
+        """Compose as others call it."""
+        return self.new_plain(self.project, self.directory, model)
+
+    def name(self, what: str) -> str:
+        """A name of this test's own."""
+        return f"{self.project}-{what}"
+
+    def model(self, **services: Mapping[str, Any]) -> dict[str, Any]:
+        """A resolved model with these services, which are idle unless they say otherwise."""
+        idle = {"image": BASE_IMAGE, "command": IDLE, "stop_grace_period": "0s", "networks": {"default": None}}
+        return {
+            "name": self.project,
+            "services": {name: {**idle, **more} for name, more in services.items()},
+            "networks": {"default": {"name": f"{self.project}_default", "labels": {OWNER_LABEL: "me"}}},
+            "volumes": {"data": {"name": f"{self.project}_data"}},
+        }
+
+    async def holder(self, volume: str, *, copies: bool = False, **more: Any) -> str:
+        """A container that mounts the volume and never runs, as snapshots make it."""
+        options = {} if copies else {"NoCopy": True}
+        mount = {"Type": "volume", "Source": volume, "Target": "/.held", "VolumeOptions": options}
+        labels = {PROJECT_LABEL: self.project, HOLDS_LABEL: volume, ONE_OFF_LABEL: "True", OWNER_LABEL: "me"}
+        wish = {"Image": BASE_IMAGE, "Entrypoint": [], "Cmd": ["-"], "Labels": labels}
+        config = {"NetworkMode": "none", "Mounts": [mount]}
+        return await self.engine.create_container({**wish, "HostConfig": config, **more})
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.engine)])
+async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    """The pair in memory, and the real one."""
+    name, folder = unique_name(request.node.originalname), str(tmp_path)
+    if request.param == "memory":
+        host = MemoryHost()
+        engine, compose = pair(host)
+
+        def plain(project: str, directory: str, model: Mapping[str, Any]) -> PlainVerbs:
+            return PlainCompose(host, project, directory, model)
+
+        yield Pair(engine, compose, Stranger(host), plain, name, folder)
+        return
+    request.getfixturevalue("base_image")
+    async with Engine.connect() as real:
+        try:
+            yield Pair(real, Compose, RealDocker(), RealCompose, name, folder)
+        finally:
+            await remove_all(real, name)
+
+
+async def remove_all(engine: Engine, project: str) -> None:
+    """Nothing left of what carries the project's label or a name that begins with its name."""
+    query = {"all": "1", "filters": json.dumps({"name": [project]})}
+    one_offs = {"all": "1", "filters": json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})}
+    for asked in (query, one_offs):
+        for one in await engine.ask("containers/json", "listing", list, asked):
+            await engine.remove_container(one["Id"])
+    networks, volumes = await engine.names()
+    for network in (n for n in networks if n.startswith(project)):
+        await engine.remove_network(network)
+    for volume in (v for v in volumes if v.startswith(project)):
+        await engine.remove_volume(volume)
+    await engine.remove_image(f"{project}-copy:1")
+
+
+async def containers(both: Pair) -> dict[str, Container]:
+    """The project's containers by name, without the project before it."""
+    found = (await both.engine.scene(both.project)).containers
+    return {c.name.removeprefix(f"{both.project}-"): c for c in found}
+
+
+async def inspected(both: Pair, key: str) -> Container:
+    """The container, which is there."""
+    found = await both.engine.inspect(key)
+    assert found is not None
+    return found
+
+
+VOLUMES = [
+    {"type": "volume", "source": "data", "target": "/data", "volume": {}},
+    {"type": "volume", "target": "/anonymous", "volume": {}},
+]
+
+
+async def test_create_makes_all_and_starts_nothing(both: Pair) -> None:
+    needs = {"db": {"condition": "service_started", "required": True}}
+    labels = {OWNER_LABEL: "me", "price": "$$1"}
+    model = both.model(web={"depends_on": needs, "volumes": VOLUMES, "labels": labels}, db={"scale": 2})
+    reported: list[tuple[str, str]] = []
+    await both.compose(model).create(on_made=lambda kind, name: reported.append((kind, name)))
+
+    found = await containers(both)
+    assert {name: c.state for name, c in found.items()} == dict.fromkeys(("db-1", "db-2", "web-1"), "created")
+    web = found["web-1"]
+    shape = (web.service, web.number, web.project, web.owner, web.depends_on, web.inherits, web.started_at)
+    assert shape == ("web", "1", both.project, "me", ("db",), False, "0001-01-01T00:00:00Z")
+    assert found["db-1"].owner == ""
+    assert set(reported) == {
+        ("network", f"{both.project}_default"),
+        *(("container", both.name(name)) for name in ("db-1", "db-2", "web-1")),
+    }
+    scene = await both.engine.scene(both.project)
+    assert [(n.name, n.owner) for n in scene.networks] == [(f"{both.project}_default", "me")]
+    assert [(v.name, v.project, v.key, v.driver) for v in scene.volumes] == [
+        (f"{both.project}_data", both.project, "data", "local")
+    ]
+    assert f"{both.project}_data" in web.volumes
+    assert len(web.volumes) == 2
+
+    reported.clear()
+    await both.compose(model).create(on_made=lambda kind, name: reported.append((kind, name)))
+    assert await containers(both) == found, "a second create changes nothing"
+    assert reported == []
+
+
+async def test_containers_run_after_a_start_in_order(both: Pair) -> None:
+    needs = {"job": {"condition": "service_completed_successfully", "required": True}}
+    compose = both.compose(both.model(web={"depends_on": needs}, job={"command": ["true"]}))
+    await compose.create()
+    await compose.start()
+    found = await containers(both)
+    assert {name: (c.state, c.exit_code) for name, c in found.items()} == {
+        "web-1": ("running", 0),
+        "job-1": ("exited", 0),
+    }
+    assert found["web-1"].started_at > found["job-1"].finished_at
+
+
+async def test_a_dependency_that_fails_ends_the_start(both: Pair) -> None:
+    needs = {"job": {"condition": "service_completed_successfully", "required": True}}
+    compose = both.compose(both.model(web={"depends_on": needs}, job={"command": ["false"]}))
+    await compose.create()
+    with pytest.raises(VerbError, match='service "job" didn\'t complete successfully: exit 1'):
+        await compose.start()
+    assert (await containers(both))["web-1"].state == "created"
+
+
+async def test_recreated_containers_take_names_and_anonymous_volumes_over(both: Pair) -> None:
+    needs = {"db": {"condition": "service_started", "required": True}}
+    model = both.model(web={"volumes": VOLUMES, "depends_on": needs}, db={})
+    await both.compose(model).create()
+    await both.compose(model).start()
+    before = await containers(both)
+    reported: list[tuple[str, str]] = []
+    seen: list[tuple[str, str]] = []
+    async with listening(both, seen):
+        await both.compose(model).create(
+            ["web"], force=True, on_made=lambda kind, name: reported.append((kind, name))
+        )
+        after = await containers(both)
+        web, old = after["web-1"], before["web-1"]
+        passing = f"{old.id[:12]}_{both.name('web-1')}"
+        wanted = [("create", passing), ("destroy", old.name), ("rename", web.name)]
+        await until_seen(lambda: [one for one in seen if one[0] in ("create", "destroy", "rename")] == wanted)
+    assert web.id != old.id
+    assert (web.name, web.state, web.number, set(web.volumes)) == (old.name, "created", "1", set(old.volumes))
+    assert after["db-1"] == before["db-1"], "what the service needs is not recreated"
+    assert set(reported) == {("container", both.name("web-1"))}
+    await both.engine.remove_container(web.id)
+    volumes = set((await both.engine.names())[1])
+    assert set(old.volumes) <= volumes, "a volume that was carried over is not the new container's own"
+    for name in old.volumes:
+        await both.engine.remove_volume(name)
+
+
+async def test_a_changed_service_is_recreated_with_what_needs_it(both: Pair) -> None:
+    needs = {"db": {"condition": "service_started", "required": True}}
+    await both.compose(both.model(web={"depends_on": needs}, db={}, other={})).create()
+    before = await containers(both)
+    changed = both.model(web={"depends_on": needs}, db={"environment": {"A": "b"}}, other={})
+    await both.compose(changed).create()
+    after = await containers(both)
+    assert {name for name in after if after[name].id != before[name].id} == {"db-1", "web-1"}
+    assert after["other-1"] == before["other-1"]
+
+
+async def test_scale_keeps_low_numbers_and_counts_on(both: Pair) -> None:
+    for scale, numbers in ((2, "12"), (1, "1"), (3, "123"), (0, "")):
+        await both.compose(both.model(web={"scale": scale})).create()
+        assert sorted(await containers(both)) == [f"web-{number}" for number in numbers]
+
+
+async def test_create_of_some_services_makes_containers_of_these_and_of_what_they_need(both: Pair) -> None:
+    needs = {"db": {"condition": "service_started", "required": True}}
+    model = both.model(web={"depends_on": needs}, db={}, other={"volumes": VOLUMES[:1], "networks": {"own": None}})
+    model["networks"] |= {key: {"name": f"{both.project}_{key}"} for key in ("own", "unused")}
+    model["volumes"]["unused"] = {"name": f"{both.project}_unused"}
+    await both.compose(model).create(["web"])
+    scene = await both.engine.scene(both.project)
+    assert sorted(c.service for c in scene.containers) == ["db", "web"]
+    assert sorted(n.name for n in scene.networks) == [f"{both.project}_{key}" for key in ("default", "own")]
+    assert [v.name for v in scene.volumes] == [f"{both.project}_data"], "all that any service uses"
+
+
+async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
+    both.docker.create(BASE_IMAGE, *IDLE, name=both.name("web-1"))
+    with pytest.raises(VerbError, match="is already in use by") as caught:
+        await both.compose(both.model(web={})).create()
+    assert caught.value.service == "web"
+    wish = {"Image": BASE_IMAGE, "Cmd": ["-"]}
+    with pytest.raises(CallError) as conflict:
+        await both.engine.create_container(wish, both.name("web-1"))
+    assert conflict.value.status == 409
+    assert not conflict.value.absent
+    free = await both.engine.create_container(wish, both.name("free"))
+    found = await inspected(both, free)
+    assert found.name == both.name("free")
+    with pytest.raises(CallError) as absent:
+        await both.engine.create_container({**wish, "Image": f"{both.project}:none"})
+    assert (absent.value.status, absent.value.absent) == (404, True)
+
+
+async def test_external_resources_have_to_be_there(both: Pair) -> None:
+    model = both.model(web={"volumes": VOLUMES[:1]})
+    model["volumes"]["data"]["external"] = True
+    with pytest.raises(VerbError, match=f'external volume "{both.project}_data" not found'):
+        await both.compose(model).create()
+    both.docker.create_volume(f"{both.project}_data")
+    model["networks"]["default"] = {"name": f"{both.project}_theirs", "external": True}
+    with pytest.raises(VerbError, match=f"network {both.project}_theirs not found"):
+        await both.compose(model).create()
+    both.docker.create_network(f"{both.project}_theirs")
+    await both.compose(model).create()
+    scene = await both.engine.scene(both.project)
+    assert len(scene.containers) == 1
+    assert [n.name for n in scene.networks] == [f"{both.project}_default"], "of the first try"
+    assert scene.volumes == ()
+
+
+# --- volumes -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_volume_is_known_by_name_and_creation(both: Pair) -> None:
+    name = both.name("v")
+    assert await both.engine.volume(name) is None
+    first = await both.engine.create_volume({"Name": name, "Labels": {PROJECT_LABEL: "theirs"}})
+    assert (first.name, first.project, first.driver) == (name, "theirs", "local")
+    assert len(first.created) == len("2026-01-01T00:00:00Z"), "in whole seconds"
+    assert await both.engine.create_volume({"Name": name, "Labels": {"other": "label"}}) == first
+    assert await both.engine.volume(name) == first
+    await both.engine.remove_volume(name)
+    await both.engine.remove_volume(name)
+    assert await both.engine.volume(name) is None
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    assert (await both.engine.create_volume({"Name": name, "DriverOpts": options})).elsewhere
+
+
+async def test_a_volume_in_use_stays(both: Pair) -> None:
+    name = both.name("v")
+    holder = await both.holder(name)
+    assert (await both.engine.volume(name)) is not None, "a container's creation makes the volume that it names"
+    with pytest.raises(CallError, match="volume is in use") as caught:
+        await both.engine.remove_volume(name)
+    assert (caught.value.status, caught.value.absent) == (409, False)
+    with pytest.raises(CallError, match="volume is in use"):
+        await both.engine.call("DELETE", f"volumes/{name}", "removing", query={"force": "1"})
+    await both.engine.remove_container(holder)
+    assert (await both.engine.volume(name)) is not None, "a volume with a name outlives the container"
+    await both.engine.remove_volume(name)
+
+
+async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
+    name = both.name("v")
+    await both.holder(name)
+    both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=[f"{name}:/v"])
+    both.docker.create(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}x:/v"])
+    users = await both.engine.volume_users(name)
+    assert len(users) == 2
+    assert both.name("one") in users
+
+
+async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
+    one = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=["/a", f"{both.name('v')}:/v"])
+    found = await inspected(both, one)
+    anonymous = set(found.volumes) - {both.name("v")}
+    assert len(anonymous) == 1
+    await both.engine.remove_container(one)
+    await both.engine.remove_container(one)
+    volumes = set((await both.engine.names())[1])
+    assert both.name("v") in volumes
+    assert volumes.isdisjoint(anonymous)
+    assert await both.engine.inspect(one) is None
+
+
+async def test_archives_go_through_a_container_that_never_ran(both: Pair) -> None:
+    name = both.name("v")
+    holder = await both.holder(name)
+    entries = {
+        ".held": Node("folder", mode=0o750, uid=7, gid=8, mtime=1_700_000_000),
+        ".held/a": Node("folder", mode=0o755, mtime=1_700_000_000),
+        ".held/a/ü": Node("file", b"1" * 70000, mode=0o600, uid=1000, gid=1000, mtime=1_700_000_001),
+        ".held/link": Node("link", target="a/ü", mode=0o777, mtime=1_700_000_002),
+    }
+    await both.engine.put(holder, gzip.compress(pack(entries)))
+    out = io.BytesIO()
+    await both.engine.save(holder, "/.held", out)
+    assert unpack(out.getvalue()) == entries
+    assert [*unpack(await both.engine.get(holder, "/.held/a") or b"")] == ["a", "a/ü"]
+    assert await both.engine.get(holder, "/.held/none") is None
+    assert await both.engine.get(holder, "/.held/a/ü/none") is None
+    assert await both.engine.exists(holder, "/.held/link")
+    assert not await both.engine.exists(holder, "/.held/none")
+    with pytest.raises(CallError) as caught:
+        await both.engine.put(holder, pack({".held/a": Node("file", b"")}))
+    assert not caught.value.absent
+    with pytest.raises(CallError):
+        await both.engine.put(holder, b"no tar" * 1000)
+    empty = io.BytesIO()
+    await both.engine.save(holder, "/.held/none", empty)
+    assert not empty.getvalue()
+
+    other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}:/there"])
+    seen = unpack(await both.engine.get(other, "/there") or b"")
+    assert {k.partition("/")[2]: n.content for k, n in seen.items()} == {
+        k.partition("/")[2]: n.content for k, n in entries.items()
+    }
+
+
+# --- others ------------------------------------------------------------------------------------------------------
+
+
+async def test_labels_are_inherited_by_a_committed_image(both: Pair) -> None:
+    await both.compose(both.model(web={"labels": {OWNER_LABEL: "me"}})).create()
+    web = (await containers(both))["web-1"]
+    image = both.docker.commit(web.id, f"{both.project}-copy:1")
+    assert await both.engine.image_tags(image) == (f"{both.project}-copy:1",)
+    copied = both.docker.run(f"{both.project}-copy:1", *IDLE, name=both.name("copied"), labels={"more": "1"})
+    found = await inspected(both, copied)
+    assert (found.owner, found.service, found.number, found.image, found.inherits) == ("me", "web", "1", image, True)
+    own = both.docker.create(f"{both.project}-copy:1", *IDLE, name=both.name("own"), labels={OWNER_LABEL: "you"})
+    assert (await inspected(both, own)).owner == "you", "what the creation says wins"
+
+
+async def test_compose_takes_whatever_has_its_labels(both: Pair) -> None:
+    model = both.model(web={})
+    await both.compose(model).create()
+    both.docker.commit(both.name("web-1"), f"{both.project}-copy:1")
+    both.docker.create(f"{both.project}-copy:1", *IDLE, name=both.name("copied"))
+    await both.compose(model).create()
+    assert list(await containers(both)) == ["copied"], "of two with one number, Compose keeps the newer one"
+
+
+async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
+    model = both.model(web={"volumes": VOLUMES}, job={"command": ["true"]})
+    plain = both.plain(model)
+    plain.up("web")
+    found = await containers(both)
+    assert {name: (c.state, c.owner) for name, c in found.items()} == {"web-1": ("running", "")}
+    once = plain.run("job", "false")
+    made = await inspected(both, once)
+    assert (made.service, made.project) == ("job", both.project)
+    assert once not in {c.id for c in (await both.engine.scene(both.project)).containers}
+    holder = await both.holder(f"{both.project}_data")
+    plain.down(volumes=True)
+    assert await both.engine.inspect(once) is not None, "a one-off container stays"
+    left = await both.engine.scene(both.project)
+    assert [c.id for c in left.containers] == [holder], "a holder is no container of Compose's"
+    assert left.networks == ()
+    assert [v.name for v in left.volumes] == [f"{both.project}_data"], "it is in use"
+    volumes = set((await both.engine.names())[1])
+    assert volumes.isdisjoint({*found["web-1"].volumes} - {f"{both.project}_data"}), "anonymous ones go"
+    await both.engine.remove_container(holder)
+    plain.down(volumes=True)
+    assert await both.engine.volume(f"{both.project}_data") is None
+
+
+async def test_a_network_with_users_stays(both: Pair) -> None:
+    await both.compose(both.model(web={})).create()
+    (network,) = (await both.engine.scene(both.project)).networks
+    other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), network=network.name)
+    assert await both.engine.network_users(network.id) == (both.name("other"),), "who runs, alone"
+    with pytest.raises(CallError, match="active endpoints") as caught:
+        await both.engine.remove_network(network.id)
+    assert not caught.value.absent
+    both.docker.stop(other)
+    assert await both.engine.network_users(network.id) == ()
+    await both.engine.remove_network(network.id)
+    await both.engine.remove_network(network.id)
+    with pytest.raises(CallError) as gone:
+        await both.engine.network_users(network.id)
+    assert gone.value.absent
+
+
+async def test_verbs_on_a_container(both: Pair) -> None:
+    labels = {PROJECT_LABEL: both.project}
+    one = both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), labels=labels)
+    with pytest.raises(CallError) as caught:
+        await both.engine.pause(one, on=True)
+    assert caught.value.status == 409
+    both.docker.start(one)
+    both.docker.start(one)
+    await both.engine.pause(one, on=True)
+    frozen = await inspected(both, one)
+    assert frozen.state == "paused"
+    await both.engine.pause(one, on=False)
+    found = await inspected(both, one)
+    assert found.key == frozen.key
+    await both.engine.restart(_hasty(found))
+    again = await inspected(both, one)
+    assert (again.state, again.key[0]) == ("running", found.key[0])
+    assert again.started_at > found.started_at
+    both.docker.rename(one, both.name("two"))
+    await both.engine.stop(again, grace=0)
+    await both.engine.stop(again, grace=0)
+    ended = await inspected(both, one)
+    assert (ended.state, ended.name) == ("exited", both.name("two"))
+    assert ended.exit_code > 128
+    both.docker.remove(one)
+    await both.engine.stop(again, grace=0)
+
+
+def _hasty(container: Container) -> Container:
+    return replace(container, stop_timeout=0.0)
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def listening(both: Pair, seen: list[tuple[str, str]]) -> AsyncIterator[None]:
+    """While it lasts, (action, name) of the project's container events are gathered."""
+    begun = anyio.Event()
+
+    async def listen() -> None:
+        async for event in both.engine.events(both.project):
+            begun.set()
+            if event:
+                seen.append((str(event["Action"]), str(event["Actor"]["Attributes"]["name"])))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await begun.wait()
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def until_seen(probe: Callable[[], bool]) -> None:
+    with anyio.fail_after(5):
+        while not probe():  # noqa: ASYNC110 - what is seen comes from another task
+            await anyio.sleep(0.01)
+
+
+async def test_events_of_a_life(both: Pair) -> None:
+    model = both.model(web={"labels": {OWNER_LABEL: "me"}})
+    seen: list[tuple[str, str]] = []
+    async with listening(both, seen):
+        await both.compose(model).create()
+        await both.compose(model).start()
+        web = (await containers(both))["web-1"]
+        await both.engine.stop(web, grace=0)
+        await both.engine.remove_container(web.id)
+        both.docker.run(BASE_IMAGE, "true", name=both.name("other"))
+        actions = ["create", "start", "stop", "die", "destroy"]
+        await until_seen(lambda: [a for a, name in seen if a != "kill" and name == both.name("web-1")] == actions)
+    assert {name for _, name in seen} == {both.name("web-1")}, "only what has the project's label"
+
+
+async def test_logs_are_lines_with_streams(both: Pair) -> None:
+    labels = {PROJECT_LABEL: both.project}
+    one = both.docker.create(BASE_IMAGE, "true", name=both.name("one"), labels=labels)
+    both.docker.start(one)
+    found = await inspected(both, one)
+    assert [line async for line in both.engine.logs(found)] == []
+
+
+async def test_the_engine_says_who_it_is(both: Pair) -> None:
+    one, other = await both.engine.identity(), await both.engine.identity()
+    assert one == other
+    assert all(one)
+    clock = await both.engine.clock()
+    assert clock.tzinfo is not None
+    name = both.name("v")
+    volume = await both.engine.create_volume({"Name": name})
+    assert abs((clock - _moment(volume.created)).total_seconds()) < 30
+    assert BASE_IMAGE in await both.engine.image_tags(BASE_IMAGE)
+    assert await both.engine.image_tags(f"{both.project}:none") == ()
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)

@@ -1,0 +1,414 @@
+"""Random sequences of commands, crashes and plain Compose on one volume, against a model of what it must hold.
+
+The model knows three things: what was in the volume before each command, what the user of each folder saw last, and
+what strangers own. After each command: what was in the volume is still there, or in a snapshot; whoever sees an older
+state, or another one, was told so; and nothing of a stranger's has changed.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tarfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from devenv.config.load import Selection
+from devenv.errors import DevenvError
+from devenv.lifecycle import shelf
+from devenv.lifecycle.ledger import Wish
+from devenv.lifecycle.rundir import Run
+from devenv.lifecycle.store import Store
+from devenv.model.events import Kept, Notice, Problem
+from devenv.packed import Unpacked
+from support.engine import Crash, Fault
+from support.memory.machine import Command, Machine, Site, mounted, shown
+from support.memory.outsider import ComposeError
+
+VOLUME = "shop_data"
+OTHER_ADDRESS = "unix:///run/other.sock"
+FAULTS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.CHILD_KILLED_BEFORE, Fault.CHILD_KILLED_AFTER)
+SERVICES = {"db": {"volumes": [mounted("data")]}, "web": {}}
+
+
+class Broken(AssertionError):
+    """The promise was broken; the text has the whole sequence."""
+
+
+@dataclass
+class Campaign:
+    """One machine with two folders of one project name, a stranger, and a second owner."""
+
+    folder: Path
+    seed: int
+    done: list[str] = field(default_factory=list)
+    seen: dict[str, str | None] = field(default_factory=dict)  # folder -> what its user saw last
+    lost: set[str] = field(default_factory=set)  # what was dropped on purpose
+    count: int = 0
+    dead: Command | None = None
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.machine = Machine(self.folder)
+        self.machine.engines[OTHER_ADDRESS] = self.machine.host
+        second = self.folder / "second"
+        second.mkdir()
+        self.second = Machine(second, engines=self.machine.engines, address=self.machine.address)
+        self.sites = {name: self.machine.site("shop", name, **SERVICES) for name in ("a", "b")}
+        self.theirs = self.second.site("shop", "c", **SERVICES)
+        self.strangers: dict[str, bytes] = {}
+
+    # --- what is there ----------------------------------------------------------------------------------------
+
+    @property
+    def content(self) -> str | None:
+        """What the volume holds; None if it is empty, or does not exist."""
+        found = self.machine.docker.read(VOLUME, "x")
+        return None if found is None else found.decode()
+
+    def saved(self) -> set[str]:
+        """What the snapshots hold."""
+        store, found = Store.at_home(), set[str]()
+        for snapshot in store.all():
+            with open(store.archive(snapshot), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
+                for member in tar:
+                    if member.name.endswith("/x") and (content := tar.extractfile(member)):
+                        found.add(content.read().decode())
+        return found
+
+    def write(self, folder: str) -> None:
+        """The user of the folder writes something new."""
+        self.count += 1
+        text = f"{folder}{self.count}"
+        self.machine.docker.write(VOLUME, "x", text.encode())
+        self.seen[folder] = text
+
+    # --- the sequence -----------------------------------------------------------------------------------------
+
+    async def run(self, length: int) -> None:
+        """So many steps. Raises Broken."""
+        with self.machine.installed():
+            await self.strange()
+            for _ in range(length):
+                step = self.random.choice(STEPS)
+                self.done.append(step.__name__)
+                await step(self)
+                self.check_strangers()
+
+    def require(self, condition: object, why: str, command: Command | None = None) -> None:
+        """Raises Broken with the sequence."""
+        if not condition:
+            told = f"\n{shown(command)}" if command else ""
+            raise Broken(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
+
+    def check_strangers(self) -> None:
+        """Everything of the stranger's is as it was."""
+        names = {c.name for c in self.machine.host.containers.values()}
+        self.require("my-debug" in names or "my-debug" not in self.strangers, "the stranger's container is gone")
+        self.require("plain" in names, "the stranger's container without labels is gone")
+        self.require(self.machine.docker.read("shop_theirs", "x") == b"theirs", "the stranger's volume is gone")
+        self.require(any(n.name == "shop_net" for n in self.machine.host.networks.values()), "their network is gone")
+
+    def check_kept(self, before: str | None, command: Command, *, dropped: bool = False) -> None:
+        """What was in the volume before the command is there, saved, or was dropped on purpose."""
+        if before is None or before in self.lost or self.content == before or before in self.saved():
+            return
+        if dropped:
+            self.lost.add(before)
+            return
+        self.require(before in self.saved(), f"lost: {before}", command)
+
+    def check_found(self, folder: str, found: str | None, command: Command, *, existed: bool) -> None:
+        """The user sees what they saw last, or is told why not."""
+        last = self.seen.get(folder)
+        told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
+        if found == last or last in self.lost or "data" in told or VOLUME in told:
+            return
+        self.require(existed and found is not None, f"{folder} saw {found!r} instead of {last!r}, and was not told", command)
+
+    # --- steps ------------------------------------------------------------------------------------------------
+
+    def pick(self) -> tuple[str, Site]:
+        """A folder, now and then by a link, and an address of the engine."""
+        name = self.random.choice(("a", "a", "a", "b"))
+        site = self.sites[name]
+        self.machine.address = self.random.choice(list(self.machine.engines))
+        if self.random.random() < 0.2:
+            link = self.folder / f"link-{name}-{self.count}"
+            if not link.is_symlink():
+                link.symlink_to(site.folder)
+            return name, Site(link, site.name, site.model)
+        return name, site
+
+    async def strange(self) -> None:
+        """A stranger has things that look like ours."""
+        docker = self.machine.docker
+        docker.create_volume("shop_theirs", {"com.docker.compose.project": "shop"})
+        docker.write("shop_theirs", "x", b"theirs")
+        docker.create_network("shop_net", {"com.docker.compose.project": "shop", "devenv.project": "shop"})
+        docker.run("stand-in.devenv/debian:trixie-slim", name="plain", labels={"devenv.project": "shop"})
+
+    async def up(self, *services: str, kill: str = "", **options: object) -> None:
+        """A run: look, write, and an end of some kind."""
+        name, site = self.pick()
+        before, existed = self.content, VOLUME in self.machine.host.volumes
+        async with anyio.create_task_group() as tasks:
+            command = await self.machine.up(site, *services, tasks=tasks, **options)
+            if not command.over.is_set():
+                if "web" not in services:
+                    if not options.get("fresh") and not options.get("source"):
+                        self.check_found(name, self.content, command, existed=existed)
+                    self.check_kept(before, command)
+                    self.write(name)
+                before = self.content
+                if kill:
+                    await command.killed()
+                    self.dead = command
+                elif not options.get("detach"):
+                    command.interrupt()
+            await command.over.wait()
+        if isinstance(command.error, DevenvError) and self.content is not None:
+            self.seen[name] = self.seen.get(name)
+        if kill == "devenv":
+            await self.machine.guard(command)
+        self.check_kept(before, command)
+
+    async def session(self) -> None:
+        """Up, write, Ctrl-C."""
+        await self.up()
+
+    async def up_web(self) -> None:
+        """Up of the service without a volume."""
+        await self.up("web")
+
+    async def up_detached(self) -> None:
+        """Up, write, left running."""
+        await self.up(detach=True)
+
+    async def up_fresh(self) -> None:
+        """Up with an empty volume."""
+        await self.up(fresh=True)
+
+    async def up_from(self) -> None:
+        """Up with a saved state, if there is one."""
+        if found := Store.at_home().all():
+            await self.up(source=self.random.choice(found).id)
+
+    async def kill_both(self) -> None:
+        """Up, write, kill -9 of devenv and guardian."""
+        await self.up(kill="both")
+
+    async def kill_devenv(self) -> None:
+        """Up, write, kill -9 of devenv; the guardian ends it."""
+        await self.up(kill="devenv")
+
+    async def power_cut(self) -> None:
+        """Up, write, and the power is gone: no process and no container runs any more."""
+        await self.up(kill="both")
+        self.machine.host.stop_engine()
+        self.machine.host.start_engine()
+
+    async def crash(self) -> None:
+        """Killed at any request of a start."""
+        _, site = self.pick()
+        before, command = self.content, Command(self.machine)
+        command.faults.at(self.random.randrange(1, 60), self.random.choice(FAULTS))
+        selection = Selection(str(site.folder))
+
+        async def work() -> int:
+            from devenv.lifecycle import up
+            from devenv.lifecycle.options import Options
+
+            options = Options(selection, watch=False, logs=False, build=False, detach=True)
+            return await up._up(options, command.emit, command.ending, None)
+
+        await command.serve(work)
+        self.check_kept(before, command)
+        if isinstance(command.error, Crash) and self.random.random() < 0.5:
+            await self.machine.guard(command)
+            self.check_kept(before, command)
+
+    async def down(self) -> None:
+        """`devenv down`."""
+        before = self.content
+        _, site = self.pick()
+        command = await self.machine.down(site)
+        self.check_kept(before, command)
+
+    async def drop(self) -> None:
+        """`devenv down --volumes`."""
+        before = self.content
+        name, site = self.pick()
+        run_of = [ledger.directory for _, ledger in Run.every()]
+        command = await self.machine.down(site, Wish.DROP)
+        self.check_kept(before, command, dropped=bool(run_of))
+        if before is not None and self.content is None:
+            for one, last in list(self.seen.items()):
+                if last == before or one == name:
+                    self.lost.add(str(last))
+
+    async def gc(self) -> None:
+        """`devenv gc`."""
+        before = self.content
+        self.check_kept(before, await self.machine.gc())
+
+    async def plain_up(self) -> None:
+        """Plain Compose brings it up and writes."""
+        name, site = self.pick()
+        try:
+            self.machine.plain(site).up()
+        except ComposeError:
+            return
+        if VOLUME in self.machine.host.volumes:
+            self.write(name)
+
+    async def plain_down(self) -> None:
+        """Plain Compose takes it down."""
+        self.machine.plain(self.sites["a"]).down()
+
+    async def plain_down_volumes(self) -> None:
+        """Plain Compose takes it down, with its volumes."""
+        before = self.content
+        try:
+            self.machine.plain(self.sites["a"]).down(volumes=True)
+        except ComposeError:
+            pass
+        if before is not None and self.content != before:
+            self.lost.add(before)
+        if "shop_theirs" not in self.machine.host.volumes or not self.machine.docker.read("shop_theirs", "x"):
+            await self.strange_again()
+
+    async def strange_again(self) -> None:
+        """What the user's own Compose removed of the stranger's is there again."""
+        docker, host = self.machine.docker, self.machine.host
+        if "shop_theirs" not in host.volumes:
+            docker.create_volume("shop_theirs", {"com.docker.compose.project": "shop"})
+        docker.write("shop_theirs", "x", b"theirs")
+        names = {c.name for c in host.containers.values()}
+        if "plain" not in names:
+            docker.run("stand-in.devenv/debian:trixie-slim", name="plain", labels={"devenv.project": "shop"})
+        if not any(n.name == "shop_net" for n in host.networks.values()):
+            docker.create_network("shop_net", {"com.docker.compose.project": "shop", "devenv.project": "shop"})
+
+    async def rename(self) -> None:
+        """The folder gets another path."""
+        name = self.random.choice(("a", "b"))
+        self.count += 1
+        site = self.sites[name]
+        moved = site.folder.rename(self.folder / f"{name}-{self.count}")
+        self.machine.sites.pop(str(site.folder), None)
+        self.sites[name] = self.machine.place(Site(moved, site.name, site.model))
+
+    async def second_owner(self) -> None:
+        """Somebody else brings up the same project on the same engine."""
+        before = self.content
+        ours = {c.id for c in self.machine.host.containers.values()}
+        with self.second.installed():
+            command = await self.second.run_up(self.theirs)
+            await self.second.gc()
+        now = {c.id for c in self.machine.host.containers.values()}
+        self.require(ours <= now, "a second owner removed a container", command)
+        with self.second.installed():
+            self.check_kept(before, command)
+
+    async def copied(self) -> None:
+        """A stranger copies a container of ours into an image, and runs that."""
+        docker, host = self.machine.docker, self.machine.host
+        ours = [c for c in host.containers.values() if c.name.startswith("shop-db-")]
+        if ours and "my-debug" not in self.strangers:
+            docker.commit(ours[0].id, "dbg")
+            docker.run("dbg", name="my-debug")
+            self.strangers["my-debug"] = b""
+
+    async def import_(self) -> None:
+        """A colleague's file, which is newer than everything, is taken in."""
+        from devenv.lifecycle import exported
+
+        store = Store.at_home()
+        if found := store.all():
+            path = self.folder / "import.tar"
+            with path.open("wb") as file:
+                exported.pack(store, [self.random.choice(found)], file)
+            with path.open("rb") as file:
+                exported.unpack(store, file, limit=10**9, single=10**9)
+
+    async def restore(self) -> None:
+        """`devenv snapshot restore`, which holds until the volume has been started."""
+        name, site = self.pick()
+        if found := Store.at_home().all():
+            chosen, command = self.random.choice(found), Command(self.machine)
+            await command.serve(
+                lambda: shelf.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
+            )
+            if command.code == 0:
+                self.seen[name] = _only(self.contents(chosen.id))
+
+    def contents(self, snapshot: str) -> list[str]:
+        """What the snapshots of that id hold."""
+        store, found = Store.at_home(), list[str]()
+        for one in store.all():
+            if one.id != snapshot:
+                continue
+            with open(store.archive(one), "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as tar:
+                for member in tar:
+                    if member.name.endswith("/x") and (content := tar.extractfile(member)):
+                        found.append(content.read().decode())
+        return found
+
+    async def restart_engine(self) -> None:
+        """The engine restarts; its clock goes on."""
+        self.machine.host.stop_engine()
+        self.machine.host.start_engine()
+
+    async def wait(self) -> None:
+        """Time passes."""
+        self.machine.host.advance(self.random.choice((0.1, 2.0, 4000.0)))
+
+
+def _only(found: list[str]) -> str | None:
+    return found[0] if found else None
+
+
+Step = Callable[[Campaign], Awaitable[None]]
+STEPS: tuple[Step, ...] = (
+    Campaign.session,
+    Campaign.session,
+    Campaign.session,
+    Campaign.up_web,
+    Campaign.up_detached,
+    Campaign.up_fresh,
+    Campaign.up_from,
+    Campaign.kill_both,
+    Campaign.kill_both,
+    Campaign.kill_devenv,
+    Campaign.power_cut,
+    Campaign.crash,
+    Campaign.crash,
+    Campaign.crash,
+    Campaign.down,
+    Campaign.drop,
+    Campaign.gc,
+    Campaign.plain_up,
+    Campaign.plain_up,
+    Campaign.plain_down,
+    Campaign.plain_down_volumes,
+    Campaign.rename,
+    Campaign.second_owner,
+    Campaign.copied,
+    Campaign.import_,
+    Campaign.restore,
+    Campaign.restart_engine,
+    Campaign.wait,
+)
+
+
+async def campaign(folder: Path, seed: int, length: int = 14) -> Campaign:
+    """The sequence of that seed, in a folder that is emptied. Raises Broken."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    one = Campaign(folder, seed)
+    await one.run(length)
+    return one

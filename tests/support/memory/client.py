@@ -1,0 +1,216 @@
+"""The product's own client of the Engine API, on a connection that leads to an engine in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import json
+import struct
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from typing import Any, Self, TypeVar, cast
+from urllib.parse import parse_qsl, unquote
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from devenv.engine.api import Engine
+from devenv.engine.endpoint import Endpoint
+from devenv.engine.http import Body, Client, LostError
+from support.memory.faults import Fails, Fault, Faults
+from support.memory.host import Container, MemoryHost, shown
+from support.memory.refusal import Refused
+from support.memory.routes import answer
+
+SWITCHING = 101
+CHUNK = 1 << 16
+HEADER = struct.Struct(">BxxxL")
+T = TypeVar("T")
+MEMORY = Endpoint("unix:///run/memory.sock")
+
+
+class MemoryAnswer:
+    """The answer to a call: as `engine.http.Exchange`."""
+
+    def __init__(self, status: int, date: str, body: bytes | AsyncIterator[bytes], *, is_cut: bool = False) -> None:
+        self.status = status
+        self.date = date
+        self._body = body
+        self._at = 0
+        self._is_cut = is_cut
+
+    async def chunk(self) -> bytes:
+        """What comes next of the body; nothing at the end. Raises LostError if it is cut off."""
+        if not isinstance(self._body, bytes):
+            return await anext(self._body, b"")
+        begin, self._at = self._at, self._at + CHUNK
+        if self._is_cut:
+            raise LostError("the connection ended before the answer")
+        return self._body[begin : self._at]
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        chunks = []
+        while piece := await self.chunk():
+            chunks.append(piece)
+        return b"".join(chunks)
+
+    async def send(self, _: bytes) -> None:
+        """Nobody listens: there is no shell in memory. Raises LostError."""
+        raise LostError("the process has ended")
+
+
+class MemoryClient(Client):
+    """Calls to one engine in memory: as `engine.http.Client`."""
+
+    def __init__(self, host: MemoryHost, faults: Faults) -> None:
+        super().__init__(_no_dial)
+        self.host = host
+        self.faults = faults
+        self._executions: dict[str, tuple[Container, dict[str, Any], int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def request(  # type: ignore[override]
+        self,
+        method: str,
+        target: str,
+        *,
+        body: Body = b"",
+        idle: float | None,
+        **_more: Any,
+    ) -> AsyncIterator[MemoryAnswer]:
+        """The answer to a call. Raises LostError or TimeoutError."""
+        path, _, text = target.partition("?")
+        path = path.partition("/v1.")[2].partition("/")[2] if path.startswith("/v1.") else path.lstrip("/")
+        query = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape")) if text else {}
+        if isinstance(body, AsyncIterable):
+            body = b"".join([piece async for piece in body])
+        yield await self.asked(method, path, query, bytes(body), idle)
+
+    async def asked(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, idle: float | None
+    ) -> MemoryAnswer:
+        """The answer, after whatever goes wrong at this request."""
+        request = f"devenv {method} {path}"
+        fault = self.faults.next(request)
+        await self.before(request, fault, idle)
+        try:
+            status, said = (
+                (fault.status, {"message": fault.reason})
+                if isinstance(fault, Fails)
+                else self._streamed(method, path, query, body)
+                or answer(self.host, method, unquote(path), query, body)
+            )
+        except Refused as error:
+            status, said = error.status, {"message": error.reason}
+        if fault is Fault.KILLED_AFTER:
+            raise self.faults.crash(request)
+        date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
+        content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
+        return MemoryAnswer(status, date, content, is_cut=fault is Fault.LOST)
+
+    async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
+        """What goes wrong before the engine hears of the request."""
+        await checkpoint()
+        if fault is Fault.KILLED_BEFORE:
+            raise self.faults.crash(request)
+        if fault is Fault.HANGS:
+            with anyio.fail_after(idle):
+                await anyio.sleep_forever()
+        if fault is Fault.REFUSED or self.host.is_away:
+            raise LostError("[Errno 111] Connection refused")
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    # --- streams and commands -------------------------------------------------------------------------------
+
+    def _streamed(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, Any] | None:
+        match method, path.split("/"):
+            case "GET", ["events"]:
+                return 200, self._events(query)
+            case "GET", ["containers", name, "logs"]:
+                return 200, self._logs(self.host.container(name), query)
+            case "POST", ["containers", name, "exec"]:
+                return 201, {"Id": self._wished(self.host.container(name), json.loads(body))}
+            case "POST", ["exec", key, "start"]:
+                return SWITCHING, self._executed(key)
+            case "GET", ["exec", key, "json"]:
+                return 200, {"ID": key, "Running": False, "ExitCode": self._executions[key][2]}
+        return None
+
+    async def _events(self, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        filters = {key: [*value] for key, value in json.loads(query.get("filters") or "{}").items()}
+        kinds, labels, actions = filters.get("type"), filters.get("label", ()), filters.get("event")
+        wanted = [one.partition("=") for one in labels]
+        at = len(self.host.events)
+        if since := query.get("since"):
+            after = float(since) * 1e9
+            at = next((i for i, e in enumerate(self.host.events) if e["timeNano"] >= after), at)
+        lives = self.host.lives
+        while not self.host.is_away and self.host.lives == lives:
+            while at < len(self.host.events):
+                event = self.host.events[at]
+                at += 1
+                its = event["Actor"]["Attributes"]
+                fits = all(key in its and (not equals or its[key] == value) for key, equals, value in wanted)
+                if fits and (not kinds or event["Type"] in kinds) and (not actions or event["Action"] in actions):
+                    yield json.dumps(event).encode() + b"\n"
+            await self.host.changed()
+
+    async def _logs(self, container: Container, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        tail, since = query.get("tail", "all"), float(query.get("since") or 0) * 1e9
+        at = 0 if tail == "all" else max(len(container.log) - int(tail), 0)
+        follows, times = query.get("follow") == "1", query.get("timestamps") == "1"
+        while True:
+            for stream, moment, line in container.log[at:]:
+                if moment >= since:
+                    text = (f"{shown(moment)} {line}\n" if times else f"{line}\n").encode()
+                    yield text if container.wish.get("Tty") else HEADER.pack(stream, len(text)) + text
+            at = len(container.log)
+            if not follows or not container.running or container.id not in self.host.containers:
+                return
+            await self.host.changed()
+
+    def _wished(self, container: Container, wish: dict[str, Any]) -> str:
+        if not container.running:
+            raise Refused(409, f"container {container.id} is not running")
+        key = self.host.new_id()
+        self._executions[key] = (container, wish, 0)
+        return key
+
+    async def _executed(self, key: str) -> AsyncIterator[bytes]:
+        container, wish, _ = self._executions[key]
+        code, output = self.host.execution(container, wish["Cmd"], wish)
+        self._executions[key] = (container, wish, code)
+        if output:
+            yield HEADER.pack(1, len(output)) + output
+
+
+async def _no_dial() -> Any:
+    raise LostError("there is no connection in memory")
+
+
+class MemoryEngine(Engine):
+    """One engine in memory, asked by the product's own client."""
+
+    def __init__(self, host: MemoryHost, endpoint: Endpoint = MEMORY, faults: Faults | None = None) -> None:
+        self.host = host
+        self.faults = faults or Faults()
+        self.client = MemoryClient(host, self.faults)
+        super().__init__(self.client, endpoint)
+        self._version, self.platform, self.kernel = "/v1.45", "linux/amd64", "memory"
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(
+        cls, host: MemoryHost, endpoint: Endpoint = MEMORY, faults: Faults | None = None
+    ) -> AsyncIterator[Self]:
+        """A connected engine: as `Engine.connect`."""
+        engine = cls(host, endpoint, faults)
+        await engine._greet()
+        yield engine
+
+
+def factory(host: MemoryHost) -> Callable[..., Any]:
+    """What stands in for `Engine.connect`."""
+    return cast("Callable[..., Any]", lambda endpoint=None: MemoryEngine.on(host, endpoint or MEMORY))

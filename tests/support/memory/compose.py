@@ -1,0 +1,166 @@
+"""The product's own Compose, whose child is the `docker compose` in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from devenv.engine.compose import Compose, clean
+from devenv.engine.process import OnLine
+from support.memory import model as names
+from support.memory.client import MemoryEngine
+from support.memory.faults import Fails, Fault, Faults
+from support.memory.host import Image, MemoryHost
+from support.memory.model import Model
+from support.memory.program import Program
+
+PAUSE = 0.001  # seconds between two looks of a verb that waits
+
+
+@dataclass
+class Child:
+    """A verb of Compose that its client did not see the end of: it may go on."""
+
+    steps: Generator[str | None, None, Any]
+
+    def go_on(self, requests: int | None = None) -> bool:
+        """So many more requests made, or all; whether it is over. What it waits for has to be there."""
+        while requests is None or requests > 0:
+            try:
+                request = next(self.steps)
+            except StopIteration:
+                return True
+            if request is None:
+                return False
+            requests = None if requests is None else requests - 1
+        return False
+
+
+@dataclass
+class ComposeHome:
+    """What verbs of Compose run on: one engine, and the client whose children they are.
+
+    `left` are those that their client did not see the end of.
+    """
+
+    host: MemoryHost
+    faults: Faults
+    left: list[Child] = field(default_factory=list)
+
+    async def run(
+        self, steps: Generator[str | None, None, int], said: list[str], hear: Callable[[str], object]
+    ) -> int:
+        """The exit code of a verb. Lines are heard once the request that they tell of has been made."""
+        child, heard = Child(steps), 0
+        is_over = False
+        try:
+            request = next(steps)
+            while True:
+                for line in said[heard:]:
+                    hear(line)
+                heard = len(said)
+                fault = None if request is None else self.faults.next(request)
+                if request is None:
+                    await anyio.sleep(PAUSE)
+                else:
+                    await checkpoint()
+                if (code := await self._before(request, fault, said)) is not None:
+                    is_over = True
+                    return code
+                before, request = request, next(steps)
+                if fault is Fault.KILLED_AFTER:
+                    raise self.faults.crash(str(before))
+                if fault in (Fault.CHILD_KILLED_AFTER, Fault.LOST):
+                    is_over = True
+                    return _ended(fault, said)
+        except StopIteration as end:
+            is_over = True
+            for line in said[heard:]:
+                hear(line)
+            return int(end.value or 0)
+        finally:
+            if not is_over:
+                self.left.append(child)
+
+    async def _before(self, request: str | None, fault: Fault | Fails | None, said: list[str]) -> int | None:
+        """The exit code of a verb that ends before this request."""
+        if fault is Fault.KILLED_BEFORE:
+            raise self.faults.crash(str(request))
+        if fault is Fault.HANGS:
+            await anyio.sleep_forever()
+        if isinstance(fault, Fails):
+            said.append(f"Error response from daemon: {fault.reason}")
+            return 1
+        if fault is Fault.REFUSED or self.host.is_away:
+            return _ended(Fault.REFUSED, said)
+        if fault is Fault.CHILD_KILLED_BEFORE:
+            return _ended(fault, said)
+        return None
+
+    def go_on(self) -> None:
+        """All children that are left run to their end."""
+        while self.left:
+            self.left.pop(0).go_on()
+
+
+def _ended(fault: Fault, said: list[str]) -> int:
+    if fault is Fault.REFUSED:
+        said.append("Cannot connect to the Docker daemon at unix:///run/memory.sock. Is the docker daemon running?")
+        return 1
+    if fault is Fault.LOST:
+        said.append("error during connect: EOF")
+        return 1
+    return -9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryCompose(Compose):
+    """The verbs of one project in memory: as `engine.compose.Compose`."""
+
+    home: ComposeHome = field(repr=False)
+
+    async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
+        """The images of the services that have a build section, the same one for the same section and stamp."""
+        for name in services or [n for n, s in self._services().items() if s.get("build")]:
+            await checkpoint()
+            build(self.home.host, self.project, name, self._services()[name])
+            on_line(f"#1 [{name} 1/1] FROM memory")
+
+    async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
+        said: list[str] = []
+        program = Program(self.home.host, Model.of(self.project, self.directory, self.model), said.append)
+        services = [one for one in args if not one.startswith("-")]
+        if verb == "create":
+            steps = program.run(partial(program.create, services, force="--force-recreate" in args))
+        else:
+            steps = program.run(partial(program.start, services))
+        code = await self.home.run(steps, said, lambda line: on_error_line and on_error_line(clean(line)))
+        if code:
+            raise self._failure(verb, "\n".join(said))
+
+
+def build(host: MemoryHost, project: str, name: str, service: Mapping[str, Any]) -> Image:
+    """The image that the service's section makes, under its name."""
+    section = service.get("build")
+    text = json.dumps([project, name, section, host.stamps.get(name, 0)], sort_keys=True)
+    key = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    image = host.images.get(key)
+    if image is None:
+        written = (section.get("labels") if isinstance(section, Mapping) else None) or {}
+        own = {names.PROJECT: project, names.SERVICE: name, names.VERSIONED: names.VERSION}
+        image = host.images[key] = Image(key, labels={**written, **own})
+    host.tag(image, str(service.get("image") or f"{project}-{name}"))
+    return image
+
+
+def pair(host: MemoryHost, engine: MemoryEngine | None = None) -> tuple[MemoryEngine, Callable[..., MemoryCompose]]:
+    """A client of the engine, and what stands in for the class `Compose` beside it."""
+    engine = engine or MemoryEngine(host)
+    return engine, partial(MemoryCompose, home=ComposeHome(host, engine.faults))

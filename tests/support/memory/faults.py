@@ -1,0 +1,88 @@
+"""What goes wrong between a client and the engine in memory, and at which request."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class Crash(BaseException):
+    """The client's process is gone, as by `kill -9`. What it still asks for afterwards has no effect."""
+
+
+class Fault(enum.Enum):
+    """What becomes of a request.
+
+    `KILLED_BEFORE` and `KILLED_AFTER` end the client before and after the effect. `REFUSED`: no connection. `HANGS`:
+    no effect and no answer. `LOST`: the effect, and no answer. `CHILD_KILLED_BEFORE` and `CHILD_KILLED_AFTER` end the
+    child that asks (Compose), not the client.
+    """
+
+    KILLED_BEFORE = enum.auto()
+    KILLED_AFTER = enum.auto()
+    REFUSED = enum.auto()
+    HANGS = enum.auto()
+    LOST = enum.auto()
+    CHILD_KILLED_BEFORE = enum.auto()
+    CHILD_KILLED_AFTER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """The engine answers with an error, and nothing has happened."""
+
+    status: int = 500
+    reason: str = "something went wrong"
+
+
+@dataclass
+class Faults:
+    """The requests of one client and its children, and what is to become of them.
+
+    `asked` has a text of each: `devenv POST containers/create`, or `compose ...` of its children. `at_crash` are
+    called in the moment of a crash, when nothing has been cleaned up yet.
+    """
+
+    asked: list[str] = field(default_factory=list)
+    at_crash: list[Callable[[], object]] = field(default_factory=list)
+    is_dead: bool = False
+    _at: dict[int, Fault | Fails] = field(default_factory=dict)
+    _on: list[tuple[re.Pattern[str], Fault | Fails, list[int]]] = field(default_factory=list)
+
+    def at(self, number: int, fault: Fault | Fails) -> None:
+        """The `number`th request from now on (1 is the next one) goes wrong."""
+        self._at[len(self.asked) + number] = fault
+
+    def on(self, pattern: str, fault: Fault | Fails, times: int = 1, *, after: int = 0) -> None:
+        """So many requests whose text the pattern is found in go wrong, `after` so many that do not."""
+        self._on.append((re.compile(pattern), fault, [after, times]))
+
+    def clear(self) -> None:
+        """Nothing more goes wrong."""
+        self._at.clear()
+        self._on.clear()
+
+    def next(self, request: str) -> Fault | Fails | None:
+        """What is to become of the request. Raises Crash for a client that is dead."""
+        if self.is_dead:
+            raise Crash(request)
+        self.asked.append(request)
+        if fault := self._at.pop(len(self.asked), None):
+            return fault
+        for pattern, one, counts in self._on:
+            if pattern.search(request):
+                if counts[0]:
+                    counts[0] -= 1
+                elif counts[1]:
+                    counts[1] -= 1
+                    return one
+        return None
+
+    def crash(self, request: str) -> Crash:
+        """The exception that ends the client, from now on."""
+        self.is_dead = True
+        for call in self.at_crash:
+            call()
+        return Crash(request)

@@ -1,0 +1,212 @@
+"""The model that a Compose verb gets, as far as containers, networks and volumes are made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+VERSION = "2.26.1"
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+NUMBER = "com.docker.compose.container-number"
+ONE_OFF = "com.docker.compose.oneoff"
+HASH = "com.docker.compose.config-hash"
+IMAGE = "com.docker.compose.image"
+DEPENDS = "com.docker.compose.depends_on"
+REPLACE = "com.docker.compose.replace"
+FOLDER = "com.docker.compose.project.working_dir"
+FILES = "com.docker.compose.project.config_files"
+VERSIONED = "com.docker.compose.version"
+VOLUME = "com.docker.compose.volume"
+NETWORK = "com.docker.compose.network"
+SLUG = "com.docker.compose.slug"
+
+_UNHASHED = ("build", "pull_policy", "scale", "profiles", "deploy")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A network or volume of the project, by its real name."""
+
+    key: str
+    name: str
+    is_external: bool
+    written: Mapping[str, Any]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those that the file gives it."""
+        return _labels(self.written)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service; `written` is its section."""
+
+    project: str
+    name: str
+    written: Mapping[str, Any]
+
+    @property
+    def image(self) -> str:
+        """What its containers are made of."""
+        return str(self.written.get("image") or f"{self.project}-{self.name}")
+
+    @property
+    def scale(self) -> int:
+        """How many containers it has."""
+        replicas = (self.written.get("deploy") or {}).get("replicas")
+        return int(self.written.get("scale", 1 if replicas is None else replicas))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those that the file gives its containers."""
+        return _labels(self.written)
+
+    @cached_property
+    def depends_on(self) -> dict[str, Mapping[str, Any]]:
+        """The services it needs, with the condition."""
+        written = self.written.get("depends_on") or {}
+        found = (
+            dict(written) if isinstance(written, Mapping) else {n: {"condition": "service_started"} for n in written}
+        )
+        mode = str(self.written.get("network_mode") or "")
+        if mode.startswith("service:"):
+            found.setdefault(mode.removeprefix("service:"), {"condition": "service_started"})
+        return found
+
+    @cached_property
+    def hash(self) -> str:
+        """What changes whenever the containers have to be made anew."""
+        hashed = {key: value for key, value in self.written.items() if key not in _UNHASHED}
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+    def container_name(self, number: int) -> str:
+        """The name of its container of that number."""
+        return str(self.written.get("container_name") or f"{self.project}-{self.name}-{number}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A project as a verb sees it, restricted to the services that it is about."""
+
+    project: str
+    directory: str
+    services: Mapping[str, Service]
+    networks: Mapping[str, Resource]
+    volumes: Mapping[str, Resource]
+    named: frozenset[str] = field(default_factory=frozenset)  # services that were asked for; empty: all
+
+    @classmethod
+    def of(cls, project: str, directory: str, text: bytes | Mapping[str, Any]) -> Model:
+        """The model, read as Compose reads it: `$$` is one dollar."""
+        written = (
+            text if isinstance(text, Mapping) else json.loads(text.replace(b'!!binary "', b'"').replace(b"$$", b"$"))
+        )
+        services = {n: Service(project, n, one or {}) for n, one in (written.get("services") or {}).items()}
+        return cls(
+            project,
+            directory,
+            services,
+            _resources(project, written.get("networks") or {"default": None}),
+            _resources(project, written.get("volumes") or {}),
+        )
+
+    def only(self, names: Iterable[str]) -> Model:
+        """The model with these services and all that they need, or with all if none is named.
+
+        Networks and volumes are those that any service uses. Raises KeyError.
+        """
+        asked = frozenset(names)
+        kept, queue = set[str](), [*asked]
+        while queue:
+            name = queue.pop()
+            if name not in kept:
+                kept.add(name)
+                needs = self.services[name].depends_on
+                queue += [n for n, how in needs.items() if n in self.services or how.get("required", True)]
+        used = [*self.services.values()]
+        return Model(
+            self.project,
+            self.directory,
+            {n: s for n, s in self.services.items() if n in kept or not asked},
+            {key: one for key, one in self.networks.items() if any(key in _network_keys(s) for s in used)},
+            {key: one for key, one in self.volumes.items() if any(key in _volume_keys(s) for s in used)},
+            asked,
+        )
+
+    def in_order(self) -> list[Service]:
+        """The services, each after those it needs."""
+        found: dict[str, Service] = {}
+
+        def visit(name: str) -> None:
+            if name in self.services and name not in found:
+                for needed in sorted(self.services[name].depends_on):
+                    visit(needed)
+                found[name] = self.services[name]
+
+        for name in sorted(self.services):
+            visit(name)
+        return [*found.values()]
+
+    def network_names(self, service: Service) -> list[str]:
+        """Real names of the networks of a service."""
+        return [self.networks[key].name for key in _network_keys(service) if key in self.networks]
+
+    def mounts(self, service: Service, old: Mapping[str, str]) -> list[dict[str, Any]]:
+        """`HostConfig.Mounts` of a service; `old` has names of anonymous volumes by target, to be carried over."""
+        found = []
+        for one in service.written.get("volumes") or ():
+            kind, source, target = one.get("type", "volume"), one.get("source") or "", one["target"]
+            if kind == "bind":
+                found.append({"Type": "bind", "Source": source, "Target": target})
+            elif kind == "volume":
+                name = self.volumes[source].name if source in self.volumes else source or old.get(target, "")
+                options = {"NoCopy": True} if (one.get("volume") or {}).get("nocopy") else {}
+                found.append({"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options})
+        declared = {one["Target"] for one in found}
+        more = [{"Type": "volume", "Source": name, "Target": at} for at, name in old.items() if at not in declared]
+        return [*found, *more]
+
+
+def anonymous_targets(service: Service) -> Iterator[str]:
+    """Where the service mounts volumes that the file does not name."""
+    for one in service.written.get("volumes") or ():
+        if one.get("type", "volume") == "volume" and not one.get("source"):
+            yield one["target"]
+
+
+def seconds(text: str) -> float:
+    """The duration that Compose writes as `1m30s`."""
+    return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(ms|us|h|m|s)", str(text)))
+
+
+def _network_keys(service: Service) -> Iterable[str]:
+    mode = str(service.written.get("network_mode") or "")
+    return () if mode else service.written.get("networks") or ("default",)
+
+
+def _volume_keys(service: Service) -> Iterable[str]:
+    return [one.get("source") for one in service.written.get("volumes") or () if one.get("type") == "volume"]
+
+
+def _labels(written: Mapping[str, Any]) -> dict[str, str]:
+    found = written.get("labels") or {}
+    if isinstance(found, Mapping):
+        return {key: str(value) for key, value in found.items()}
+    return dict(one.partition("=")[::2] for one in found)
+
+
+def _resources(project: str, written: Mapping[str, Any]) -> dict[str, Resource]:
+    return {
+        key: Resource(
+            key, str((one or {}).get("name") or f"{project}_{key}"), bool((one or {}).get("external")), one or {}
+        )
+        for key, one in written.items()
+    }

@@ -1,0 +1,142 @@
+"""Expressions that never end, ended; and all others as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devenv import bounded_search
+from devenv.bounded_search import BoundedSearch
+from devenv.errors import UsageError
+from devenv.lifecycle.ledger import Run
+
+ENDLESS = [
+    (r"(a+)+$", "a" * 40 + "b"),
+    (r"(a|a)*$", "a" * 40 + "b"),
+    (r"(?:a|aa)+$", "a" * 60 + "b"),
+    (r"(.*)(.*)(.*)(.*)(.*)(.*)x$", "a" * 4000),
+    (r"^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 60),
+    (r"(\w+\s?)+:", "word " * 20),
+]
+
+
+@pytest.fixture(autouse=True)
+def timer() -> Iterator[None]:
+    """Every test finds the timer stopped, and stops it."""
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    bounded_search._Timer.is_on = False
+
+
+@pytest.mark.parametrize(("pattern", "text"), ENDLESS)
+def test_what_would_never_end_is_ended(pattern: str, text: str) -> None:
+    """Within about a second of processor time, with the pattern and what to do."""
+    search, began = BoundedSearch(pattern), time.process_time()
+    with pytest.raises(UsageError, match=re.escape(f"/{pattern}/ takes too long: 0.8 s for 1 line")) as told:
+        search(text)
+    assert "a+ finds the same" in (told.value.hint or "")
+    assert time.process_time() - began < 1.5
+    assert BoundedSearch("b")("abc"), "and the next one is as any other"
+
+
+def test_many_slow_lines_are_too_much_together() -> None:
+    """Not each alone, but all of them: a filter of the live view holds up the run for a moment at most."""
+    search, began = BoundedSearch(r"(a+)+$", a_line=0.0), time.process_time()
+    with pytest.raises(UsageError, match=r"takes too long: 0\.8 s for \d\d+ lines"):
+        any(search("a" * 17 + "b") for _ in range(100_000))
+    assert time.process_time() - began < 3
+
+
+def test_lines_have_their_time() -> None:
+    """A pattern that is slow, and not too slow, goes on for as long as there are lines."""
+    search, lines = BoundedSearch(r"(a+)+$", a_line=1.0), 0
+    began = time.process_time()
+    while time.process_time() - began < 1.5:
+        assert not search("a" * 17 + "b")
+        lines += 1
+    assert search.lines == lines
+
+
+def test_what_is_found_is_what_re_finds() -> None:
+    """Flags and all."""
+    assert BoundedSearch("A.b", re.IGNORECASE)("xa\tBx")
+    assert not BoundedSearch("A.b")("xa\tBx")
+    with pytest.raises(ValueError, match="unterminated subpattern"):
+        BoundedSearch("(a")
+
+
+def test_the_timer_stops_when_nobody_searches() -> None:
+    """And starts again with the next search."""
+    assert BoundedSearch("a")("a")
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[1] == pytest.approx(bounded_search.TICK)
+    began = time.process_time()
+    while signal.getitimer(signal.ITIMER_VIRTUAL)[1]:
+        assert time.process_time() - began < 5
+    with pytest.raises(UsageError):
+        BoundedSearch(r"(a+)+$")("a" * 40 + "b")
+
+
+def test_another_thread_searches_without_a_bound() -> None:
+    """Which nobody does, and which is no crash."""
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(BoundedSearch("a")("a")))
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> dict[str, str]:
+    """The environment of a project whose last run left these lines, on an engine that is gone."""
+    host = f"unix://{tmp_path}/no.sock"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = Path(Run(host, "shop").path, "logs", "0000000005.000000")
+    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.chmod(0o700)
+    (folder / "web@1").write_text("".join(f"stdout 2026-11-30T10:00:00Z {line}\n" for line in lines))
+    (tmp_path / "compose.yaml").write_text("name: shop\nservices: {web: {image: x}}\n")
+    return {**os.environ, "DOCKER_HOST": host}
+
+
+def test_grep_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`devenv logs --grep` says what is wrong with the pattern, within seconds, and finds what others find."""
+    env = kept(tmp_path, monkeypatch, "fine", "a" * 40 + "b")
+    command = [sys.executable, "-m", "devenv", "logs", "--grep"]
+    slow = subprocess.run(
+        [*command, "/(a+)+$/"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert slow.returncode == 2, slow.stderr
+    assert "error: /(a+)+$/ takes too long: 0.8 s for 2 lines\n  hint: Patterns such as (a+)+" in slow.stderr
+    plain = subprocess.run(
+        [*command, "/^f.*e$/"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=True
+    )
+    assert plain.stdout == "web │ fine\n"
+
+
+def test_ctrl_c_ends_a_slow_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while line after line is slow, and none of them too slow."""
+    env = kept(tmp_path, monkeypatch, *["a" * 15 + "b"] * 20_000)
+    argv = [sys.executable, "-m", "devenv", "logs", "--grep", "/(a+)+$/"]
+    with subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        child.stderr.readline()  # the engine is gone, it says
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert child.wait(20) == 130
+        assert time.monotonic() - began < 5
+
+
+def test_the_process_ends_by_itself() -> None:
+    """Python hands signals back to the kernel before its end, which would end it by the timer."""
+    code = "from devenv.bounded_search import BoundedSearch as B\nx = [B('a')(str(n)) for n in range(900_000)]"
+    work = "import atexit\natexit.register(lambda: [n for n in range(6_000_000)])\n"
+    assert subprocess.run([sys.executable, "-c", work + code], check=False).returncode == 0
