@@ -135,7 +135,7 @@ class Campaign:
         """A folder, now and then by a link, and an address of the engine."""
         name = self.random.choice(("a", "a", "a", "b"))
         site = self.sites[name]
-        self.machine.address = self.random.choice(list(self.machine.engines))
+        self.machine.address = self.random.choice((list(self.machine.engines)))
         if self.random.random() < 0.2:
             link = self.folder / f"link-{name}-{self.count}"
             if not link.is_symlink():

@@ -10,14 +10,14 @@ from typing import Any
 
 import anyio
 import pytest
+from support.engine import BASE_IMAGE, Crash, Fault, MemoryHost
+from support.memory.machine import Command, Machine, Site, mounted, shown
 
 from devenv.errors import StateError
 from devenv.lifecycle.ledger import Wish
 from devenv.lifecycle.lineages import Lineages
 from devenv.lifecycle.store import Store
-from devenv.model.events import Kept, Notice, Problem
-from support.engine import BASE_IMAGE, Crash, Fault, MemoryHost
-from support.memory.machine import Command, Machine, Site, mounted, shown
+from devenv.model.events import Kept, Notice, Problem, Restored
 
 pytestmark = pytest.mark.anyio
 
