@@ -40,6 +40,7 @@ PURE = (
     "watch/changes.py",
     "watch/guard.py",
     "watch/links.py",
+    "watch/outcome.py",
     "watch/reconcile.py",
     "watch/staging.py",
     "watch/hand.py",

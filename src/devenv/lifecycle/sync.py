@@ -20,8 +20,9 @@ from devenv.model.observed import Container
 from devenv.model.plan import Delete, Plan, ServicePlan, Sync
 from devenv.model.project import Project
 from devenv.watch import faults, planner, reconcile, rules, scan, verify
-from devenv.watch.apply import Outcome, Target
+from devenv.watch.apply import Target
 from devenv.watch.changes import Changes, FileState, Kind
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
 from devenv.watch.report import Report
 from devenv.watch.rules import BoundRule
@@ -96,7 +97,8 @@ class _Once:
         record = await anyio.to_thread.run_sync(puts.read)
         there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
         left = reconcile.leftovers(record.placed, there, self.now)
-        target = await Target.reach(self.engine, container, f"{self.project.name}-{os.getpid()}", puts)
+        mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
+        target = await Target.reach(self.engine, container, mark, puts, tops)
         try:
             seen = await target.compare(syncs, bound, left)
             deletes = self._deletes(seen.placed, there, left - seen.placed)

@@ -22,8 +22,9 @@ from devenv.model.observed import Container
 from devenv.model.plan import Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Hook, Project
 from devenv.watch import changes, planner, reconcile, rules
-from devenv.watch.apply import NO_SHELL, Outcome, Target
+from devenv.watch.apply import NO_SHELL, Target
 from devenv.watch.changes import FileState, Kind
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts, Record
 from devenv.watch.readback import Seen
 from devenv.watch.report import Report
@@ -406,7 +407,8 @@ class Lane:
             self.prepared.discard(container.id)  # at once: where this fails, all of it has to be looked at
             puts = Puts.of(self.site.puts, container.id)
             record = await anyio.to_thread.run_sync(puts.read)
-            target = await Target.reach(self.site.engine, container, self.site.mark, puts)
+            tops = [rule.top for rule in self.rules if rule.copies]
+            target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)
             target.strays |= record.staged
             try:
                 files = await self._bring_up_to_date(target, puts, record, is_first=is_first)

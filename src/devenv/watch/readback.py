@@ -34,8 +34,8 @@ class Seen:
 
     `missing`: syncs whose target is not as the host's source. `placed`: the names (of a journal) that are there; a
     folder only if nothing else is in it. `unread`: container paths that could not be read, and why; what was to be
-    found there is in `missing` and `placed`. `folders`: those that are there. `links`: what is a link where the host
-    has a folder, and is not looked through.
+    found there is in `missing` and `placed`. `folders`: those that are there, if no link led to them. `links`: what is
+    a link where the host has a folder, and is not looked through.
     """
 
     missing: tuple[Sync, ...] = ()
@@ -72,7 +72,7 @@ async def look(
 async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
     """What lies at `place` in the container, as if it were at `path`."""
     for _ in range(TRIES):
-        sink = _Sink(reading, place.rstrip("/") or "/", path.rstrip("/") or "/", hops)
+        sink = _Sink(reading, place, path, hops)
         try:
             await engine.save(container_id, place, sink)
         except CallError as error:
@@ -92,8 +92,9 @@ class _Sink:
     def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
         self._reading = reading
         self._reader = tar.Reader()
-        self._parent = posixpath.dirname(place)
-        self._place, self._path, self._hops = place, path, hops
+        self._is_open = place.endswith("/")
+        self._place, self._path, self._hops = place.rstrip("/") or "/", path.rstrip("/") or "/", hops
+        self._parent = posixpath.dirname(self._place)
         self._waiting: list[bytes] = []
         self._size = 0
         self._hash = sha256()
@@ -129,10 +130,16 @@ class _Sink:
                     if is_last:
                         digest, self._hash = self._hash.hexdigest(), sha256()
                         self._reading.take(path, member, digest, opened)
+                        if member.kind == tar.FOLDER and self._is_certain(path):
+                            self._reading.folders.add(path)
                         if member.kind == tar.LINK:
                             self._reading.link(path, place, os.fsdecode(member.link), self._hops)
         except ValueError:
             self._is_broken = True
+
+    def _is_certain(self, path: str) -> bool:
+        """Whether a folder is one itself: what a link leads to is asked for with a slash, or in the link's place."""
+        return not self._hops and not (self._is_open and path == self._path)
 
     def _real(self, member: Member) -> tuple[str, str]:
         """Where the entry is in the container, and as what it counts."""
@@ -153,7 +160,7 @@ class _Reading:
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()
         self._shared: set[str] = set()  # folders of the journal that hold something else, too
-        self._folders: set[str] = set()
+        self.folders: set[str] = set()
         self._links: set[str] = set()
         self.behind: dict[str, tuple[str, int]] = {}  # link -> where it leads, how many links it took so far
         self.unread: dict[str, str] = {}
@@ -180,8 +187,6 @@ class _Reading:
             self._links.add(path)
 
     def _note(self, path: str, *, is_folder: bool) -> None:
-        if is_folder:
-            self._folders.add(path)
         name = f"{path}/" if is_folder else path
         if name in self._placed:
             self._there.add(name)
@@ -193,9 +198,8 @@ class _Reading:
         unread = tuple(self.unread)
         there = {name for name in self._there if name[:-1] not in self._shared}
         there |= {name for name in self._placed if any(relative_to(name.rstrip("/"), p) is not None for p in unread)}
-        folders = frozenset(self._folders)
         missing = tuple(self._wanted.values())
-        return Seen(missing, frozenset(there), self.unread, folders, frozenset(self._links))
+        return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
 
 
 def _is_as(sync: Sync, member: Member, digest: str, opened: Opened) -> bool:

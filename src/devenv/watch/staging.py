@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from devenv.watch.commands import NOT_THERE, chunked
+
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
-MV_ARGUMENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ def name(run: str, number: int) -> str:
 def plain(reason: str, target: str) -> str:
     """What went wrong, said of the target instead of the place where it was staged."""
     return STAGED.sub(lambda found: "" if found[1] else posixpath.basename(target), reason)
+
+
+def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
+    """Of what has no folder to be in, why that folder could not be made."""
+    for target, reason in failed.items():
+        if reason == NOT_THERE:
+            failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
 
 
 def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> Staging:
@@ -74,11 +82,6 @@ def groups(staging: Staging, places: Iterable[str]) -> list[list[str]]:
         if (folder := posixpath.dirname(place)) in staging.folders:
             found[folder].append(place)
     return [chunk for inside in found.values() for chunk in chunked(inside)]
-
-
-def chunked(paths: list[str]) -> list[list[str]]:
-    """The paths in pieces that a command line takes."""
-    return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
 
 def together(group: Sequence[str], quoted: Callable[[str], bytes]) -> bytes:

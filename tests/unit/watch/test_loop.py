@@ -17,8 +17,8 @@ from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.watch import lane, rules, scan
-from devenv.watch.apply import Outcome
 from devenv.watch.loop import Corridor
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
 from devenv.watch.readback import Seen
 
@@ -78,7 +78,7 @@ class Site:
     async def rebuild(self, _: str, __: str) -> None:
         """Nothing is built here."""
 
-    async def reach(self, _: Engine, container: Container, __: str, ___: Puts) -> FakeTarget:
+    async def reach(self, _: Engine, container: Container, __: str, ___: Puts, ____: Sequence[str]) -> FakeTarget:
         """The fake for a container."""
         return self.targets[container.id]
 

@@ -238,3 +238,14 @@ async def test_a_large_file_is_compared_in_pieces(box: Box, monkeypatch: pytest.
     box.put("big", "x" * 5000)
     box.real("/app/big").chmod(0o600)
     assert (await box.compared()).different == ("/app/big",)
+
+
+async def test_only_folders_that_no_link_led_to_are_certain(box: Box) -> None:
+    """A link can be exchanged: what lies behind it is compared, and nothing more is concluded."""
+    for number in range(60):
+        box.put(f"f{number}")
+    box.real("/app/sub").rename(box.real("/elsewhere"))
+    box.real("/app/sub").symlink_to("../elsewhere")
+    seen = await box.compared()
+    assert seen.different == ()
+    assert seen.folders == {"/app/empty"}
