@@ -15,7 +15,7 @@ from devenv.engine.api import Engine
 from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import archive, rules
+from devenv.watch import archive, pieces, rules
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
 from support import docker_cli as docker
@@ -295,13 +295,18 @@ async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes:
         await one.close()
 
 
-@pytest.mark.parametrize("kind", ["debian", "scratch"])
+LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busybox", "1000:1000"), ("scratch", "0")]
+
+
+@pytest.mark.parametrize(("kind", "user"), LARGE_WAYS)
 async def test_a_large_file_goes_in_pieces(
-    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str, user: str
 ) -> None:
-    """With content, mode, owner and time, beside small ones; nothing of it is left where its reading fails."""
+    """By every way, with content, mode and owner, beside small ones; nothing of it is left if its reading fails."""
     image = image_of(kind)
-    box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
+    box = start(boxes, "--user", user, image=image.name, argv=[*image.command])
+    if kind != "scratch":
+        sh(box, f"mkdir -p /srv; chown {user} /srv")
     target = await reach(api, box)
     size = archive.LARGE_BYTES + 12_345
     big = source(tmp_path, "big")
@@ -310,20 +315,38 @@ async def test_a_large_file_goes_in_pieces(
     outcome = await target.deliver((), syncs)
     assert (outcome.files, outcome.bytes, outcome.failed) == (2, size + 3, {})
     assert await missing(target, syncs) == set()
-    if kind == "debian":
-        assert sh(box, "cd /srv; ls -A; stat -c '%u:%g %a' big") == "big\nsmall\n1000:1000 640"
-        Path(big).chmod(0o600)
-        os.truncate(big, size + 1)
-        real, calls = os.pread, iter(range(10**6))
+    if kind != "scratch":
+        whose = user if ":" in user else f"{user}:{user}"
+        assert sh(box, "cd /srv; ls -A; stat -c '%u:%g %a' big") == f"big\nsmall\n{whose} 640"
+    Path(big).chmod(0o600)
+    os.truncate(big, size + 1)
+    real, calls = os.pread, iter(range(10**6))
 
-        def shrinking(descriptor: int, length: int, at: int) -> bytes:
-            return b"" if next(calls) == 3 else real(descriptor, length, at)
+    def shrinking(descriptor: int, length: int, at: int) -> bytes:
+        return b"" if next(calls) == 3 else real(descriptor, length, at)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "pread", shrinking)
-            outcome = await target.deliver((), syncs[:1])
-        assert outcome.failed == {"/srv/big": "it is being written all the time"}
-        assert sh(box, f"cd /srv; ls -A; stat -c %s big; [ $(stat -c %s big) = {size} ]") == f"big\nsmall\n{size}"
-        assert (await target.deliver((), syncs[:1])).failed == {}
-        assert await missing(target, syncs) == set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pread", shrinking)
+        outcome = await target.deliver((), syncs[:1])
+    assert outcome.failed == {"/srv/big": "it is being written all the time"}
+    if kind != "scratch":
+        assert sh(box, "cd /srv; ls -A; stat -c %s big") == f"big\nsmall\n{size}"
+    assert (await target.deliver((), syncs[:1])).failed == {}
+    assert await missing(target, syncs) == set()
+    await target.close()
+
+
+async def test_a_file_too_large_for_a_shell_is_one_problem(
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
+) -> None:
+    """Six gigabytes by a shell's printf would take minutes: everything else arrives."""
+    image = image_of("busybox")
+    box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
+    sh(box, "mkdir -p /srv; chown 1000:1000 /srv")
+    target = await reach(api, box)
+    big = source(tmp_path, "big")
+    os.truncate(big, 6 << 30)
+    outcome = await target.deliver((), [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")])
+    assert (outcome.files, outcome.failed) == (1, {"/srv/big": pieces.TOO_LARGE})
+    assert sh(box, "ls -A /srv") == "small"
     await target.close()

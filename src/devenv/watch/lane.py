@@ -23,6 +23,7 @@ from devenv.model.plan import Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Hook, Project
 from devenv.watch import changes, planner, reconcile, rules
 from devenv.watch.apply import NO_SHELL, Target
+from devenv.watch.archive import LARGE_BYTES
 from devenv.watch.changes import FileState, Kind
 from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts, Record
@@ -36,6 +37,7 @@ Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
 
 FIRST_RETRY = 0.25
 LAST_RETRY = 4.0
+PATIENCE = 10
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
 AT_ONCE = 2000  # files of a first sync
@@ -168,7 +170,8 @@ class Lane:
                     self._wait(path)
                 self.failed, self.retry_at = set(), math.inf
             while self.is_open and self.waiting:
-                self._put_off(await self.advance())
+                began = anyio.current_time()
+                self._put_off(await self.advance(), anyio.current_time() - began)
             if self._owes and anyio.current_time() >= self.rests_from:
                 self._act_when_calm(tasks)
 
@@ -179,11 +182,17 @@ class Lane:
         else:
             self.rests_from = anyio.current_time() + REST
 
-    def _put_off(self, failed: set[str]) -> None:
-        """What failed waits for its time; what is saved meanwhile does not wait with it."""
+    def _put_off(self, failed: set[str], took: float) -> None:
+        """What failed waits for its time; what is saved meanwhile does not wait with it.
+
+        A large file whose try `took` seconds waits for ten times as long: it must not take all of the machine.
+        """
         if failed:
+            now = self.site.now
+            is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
             self.failed |= failed
-            self.retry_at = min(self.retry_at, anyio.current_time() + self.retry)
+            pause = max(self.retry, PATIENCE * took if is_large else 0.0)
+            self.retry_at = min(self.retry_at, anyio.current_time() + pause)
             self.retry = min(2 * self.retry, LAST_RETRY)
         elif not self.failed:
             self.retry = FIRST_RETRY

@@ -34,8 +34,8 @@ class Seen:
 
     `missing`: syncs whose target is not as the host's source. `placed`: the names (of a journal) that are there; a
     folder only if nothing else is in it. `unread`: container paths that could not be read, and why; what was to be
-    found there is in `missing` and `placed`. `folders`: those that are there, if no link led to them. `links`: what is
-    a link where the host has a folder, and is not looked through.
+    found there is in `missing` and `placed`. `folders`: those that no link led to. `links`: what is a link where
+    the host has a folder, and is not looked through.
     """
 
     missing: tuple[Sync, ...] = ()

@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devenv.model.events import Emit, Notice, Problem
+from devenv.watch.pieces import TOO_LARGE
 from devenv.watch.planner import LOOP, NO_FILE
 from devenv.watch.rules import relative_to
 
 HINTS = {
     "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
     LOOP: "remove it, or add `ignore: [{name}]` to the rule",
+    TOO_LARGE: "to leave it out: add `ignore: [{name}]` to the rule",
     NO_FILE: "to leave it out: add `ignore: [{name}]` to the rule",
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 
 from devenv.engine.api import Engine
@@ -16,7 +18,7 @@ from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import lane, rules, scan
+from devenv.watch import archive, lane, rules, scan
 from devenv.watch.loop import Corridor
 from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
@@ -230,3 +232,23 @@ async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: 
     await site.adopt(one)
     await site.look()
     assert one.deleted == ["/src/a"]
+
+
+@pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (archive.LARGE_BYTES + 1, True)])
+async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, size: int, is_put_off: bool) -> None:
+    """It waits for ten times as long as the try took."""
+    one = FakeTarget("one", during=lambda: time.sleep(0.2))
+    await site.adopt(one)
+    path = site.folder / "f"
+    path.touch()
+    os.truncate(path, size)
+    one.failed = {"/src/f": "no space left on device"}
+    site.lane.open()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(site.lane.serve, tasks)
+        await site.notice()
+        with anyio.fail_after(5):
+            while not site.lane.failed:  # noqa: ASYNC110 - the lane tells no event
+                await anyio.sleep(0.01)
+        assert (site.lane.retry_at - anyio.current_time() > 1.5) is is_put_off
+        tasks.cancel_scope.cancel()
