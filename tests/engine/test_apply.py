@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ import pytest
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
-from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import archive, pieces, rules
+from devenv.watch import archive, pieces
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
 from support import docker_cli as docker
+from support.rig import missing
 from support.stack import IDLE, unique_name
 
 if TYPE_CHECKING:
@@ -46,13 +45,6 @@ async def reach(api: Engine, container_id: str) -> Target:
     container = await api.inspect(container_id)
     assert container is not None
     return await Target.reach(api, container, "test", Puts())
-
-
-async def missing(target: Target, syncs: Sequence[Sync]) -> set[str]:
-    """What the container has not as the host has it, with a rule for all of /srv."""
-    watch = (WatchRule("/anywhere", Action.SYNC, "/srv"),)
-    bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
-    return {s.target for s in (await target.compare(syncs, bound)).missing}
 
 
 def sh(container: str, script: str) -> str:

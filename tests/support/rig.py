@@ -22,8 +22,10 @@ from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.health import Observer
 from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
+from devenv.model.plan import Sync
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.watch import rules, verify
+from devenv.watch.apply import Target
 from devenv.watch.loop import Corridor
 from devenv.watch.puts import Puts
 from support.boxes import Boxes
@@ -40,6 +42,13 @@ E = TypeVar("E", bound=Event)
 def short(said: object) -> str:
     """As text, very long names cut."""
     return re.sub(r"x{20,}", "xxx...", str(said))
+
+
+async def missing(target: Target, syncs: Sequence[Sync], top: str = "/srv") -> set[str]:
+    """What the container has not as the host has it, with a rule for all of a folder."""
+    watch = (WatchRule("/anywhere", Action.SYNC, top),)
+    bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
+    return {s.target for s in (await target.compare(syncs, bound)).missing}
 
 
 class Rig:
