@@ -9,6 +9,7 @@ that each caller decides whether to go on without the file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -32,7 +33,10 @@ def private_folder(path: str, *below: str) -> str:
     Raises StateError if one is a link, belongs to another user or can be written by others, OSError if one cannot
     be created.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except FileExistsError as error:  # so says Python of a file in a folder's place
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.path.dirname(path)) from error
     for name in ("", *below):
         path = os.path.join(path, name) if name else path
         with contextlib.suppress(FileExistsError):

@@ -229,7 +229,7 @@ def test_another_major_version_is_not_given_old_data(db: Stack, up: Up, state_en
     assert older.stop() == 130
 
 
-def test_a_folder_that_was_renamed_keeps_its_data_and_a_copy_does_not(db: Stack, up: Up) -> None:
+def test_a_renamed_folder_keeps_its_data_and_a_copy_does_not(db: Stack, up: Up, state_env: dict[str, str]) -> None:
     """The folder is the same by device and inode; a copy of it is another one, and is told whose data there are."""
     run = up.ready(db)
     write(db, "here")

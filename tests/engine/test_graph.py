@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from devenv.cli import app
-from devenv.lifecycle.ledger import Run
+from devenv.engine.endpoint import Endpoint
+from devenv.lifecycle.rundir import Run
 from support.schemas import answered
 
 pytestmark = pytest.mark.engine  # the Compose plugin is enough
@@ -92,7 +93,7 @@ def test_the_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str])
         {"name": "start db", "start": 1, "end": 2, "critical": True, "after": ""},
         {"name": "start api", "start": 2, "end": 3, "critical": True, "after": "db"},
     ]
-    Run(host, "shop").remember({"timings": {"seconds": 3.0, "spans": spans}})
+    Run.open("an engine", Endpoint(host), "shop").remember({"timings": {"seconds": 3.0, "spans": spans}})
     lines = said(capfd, "--timings").splitlines()
     assert lines[0] == "shop: 3 services, 3.00 s until ready; * is what the rest waited for"
     assert [line.split("─ ")[1].split(" (")[0] for line in lines[1:4]] == [

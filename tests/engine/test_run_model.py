@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ async def ours(stack: Stack, choices: Choices | None = None, foreign: frozenset[
         networks=frozenset(docker_cli.docker("network", "ls", "--format={{.Name}}").split()),
         volumes=frozenset(docker_cli.docker("volume", "ls", "-q").split()),
     )
-    model = run_model(loaded.model, found=found, choices=choices or Choices())
+    model = run_model(loaded.model, found=found, choices=replace(choices or Choices(), owner="me@host-1"))
     return Compose(loaded.project.name, loaded.project.directory, dump(model))
 
 
@@ -207,11 +208,11 @@ def test_everything_arrives_and_a_second_run_recreates_nothing(both: Stack) -> N
     assert docker_cli.read(web, "/etc/c") == "config\n"
     assert docker_cli.read(web, "/etc/c2") == "a=$b trixie-slim\n"
     labels = docker_cli.inspect(web)["Config"]["Labels"]
-    assert (labels["d"], labels["devenv.project"]) == ("$x", both.name)
+    assert (labels["d"], labels["devenv.owner"]) == ("$x", "me@host-1")
     ports = docker_cli.inspect(web)["NetworkSettings"]["Ports"]
     assert {binding["HostIp"] for bindings in ports.values() for binding in bindings} == {"127.0.0.1"}
-    assert docker_cli.inspect(f"{both.name}_net")["Labels"]["devenv.project"] == both.name
-    assert "devenv.project" not in docker_cli.inspect(f"{both.name}_data")["Labels"]
+    assert docker_cli.inspect(f"{both.name}_net")["Labels"]["devenv.owner"] == "me@host-1"
+    assert "devenv.owner" not in docker_cli.inspect(f"{both.name}_data")["Labels"]
 
 
 def data(stack: Stack) -> str:

@@ -7,6 +7,7 @@ state, or another one, was told so; and nothing of a stranger's has changed.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tarfile
@@ -18,8 +19,9 @@ import anyio
 
 from devenv.config.load import Selection
 from devenv.errors import DevenvError
-from devenv.lifecycle import shelf
+from devenv.lifecycle import exported, shelf, up
 from devenv.lifecycle.ledger import Wish
+from devenv.lifecycle.options import Options
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.model.events import Kept, Notice, Problem
@@ -34,7 +36,7 @@ FAULTS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.CHILD_KILLED_BEFORE, Fa
 SERVICES = {"db": {"volumes": [mounted("data")]}, "web": {}}
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """The promise was broken; the text has the whole sequence."""
 
 
@@ -47,6 +49,8 @@ class Campaign:
     done: list[str] = field(default_factory=list)
     seen: dict[str, str | None] = field(default_factory=dict)  # folder -> what its user saw last
     lost: set[str] = field(default_factory=set)  # what was dropped on purpose
+    users: set[str] = field(default_factory=set)  # folders whose data the volume has
+    is_plain: bool = False  # plain Compose created the volume
     count: int = 0
     dead: Command | None = None
 
@@ -84,25 +88,35 @@ class Campaign:
         self.count += 1
         text = f"{folder}{self.count}"
         self.machine.docker.write(VOLUME, "x", text.encode())
-        self.seen[folder] = text
+        self.seen |= dict.fromkeys(self.users, text)
+
+    def created(self, folder: str, before: object, *, plain: bool = False) -> None:
+        """Whose the volume is: that of the folder whose run created it; all use one that plain Compose created."""
+        now = self.machine.host.volumes.get(VOLUME)
+        if now is not before:
+            self.users, self.is_plain = {folder}, plain
+        elif self.is_plain:
+            self.users.add(folder)
 
     # --- the sequence -----------------------------------------------------------------------------------------
 
     async def run(self, length: int) -> None:
-        """So many steps. Raises Broken."""
+        """So many steps. Raises BrokenError."""
         with self.machine.installed():
             await self.strange()
             for _ in range(length):
                 step = self.random.choice(STEPS)
                 self.done.append(step.__name__)
                 await step(self)
+                if step in PLAIN and "my-debug" not in {c.name for c in self.machine.host.containers.values()}:
+                    self.strangers.pop("my-debug", None)  # Compose itself takes it for the service's
                 self.check_strangers()
 
     def require(self, condition: object, why: str, command: Command | None = None) -> None:
         """Raises Broken with the sequence."""
         if not condition:
             told = f"\n{shown(command)}" if command else ""
-            raise Broken(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
+            raise BrokenError(f"seed {self.seed}: {why}\nafter: {', '.join(self.done)}{told}")
 
     def check_strangers(self) -> None:
         """Everything of the stranger's is as it was."""
@@ -127,7 +141,8 @@ class Campaign:
         told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
         if found == last or last in self.lost or "data" in told or VOLUME in told:
             return
-        self.require(existed and found is not None, f"{folder} saw {found!r} instead of {last!r}, and was not told", command)
+        why = f"{folder} saw {found!r} instead of {last!r}, and was not told"
+        self.require(existed and found is not None, why, command)
 
     # --- steps ------------------------------------------------------------------------------------------------
 
@@ -135,7 +150,7 @@ class Campaign:
         """A folder, now and then by a link, and an address of the engine."""
         name = self.random.choice(("a", "a", "a", "b"))
         site = self.sites[name]
-        self.machine.address = self.random.choice((list(self.machine.engines)))
+        self.machine.address = self.random.choice(list(self.machine.engines))
         if self.random.random() < 0.2:
             link = self.folder / f"link-{name}-{self.count}"
             if not link.is_symlink():
@@ -154,13 +169,14 @@ class Campaign:
     async def up(self, *services: str, kill: str = "", **options: object) -> None:
         """A run: look, write, and an end of some kind."""
         name, site = self.pick()
-        before, existed = self.content, VOLUME in self.machine.host.volumes
+        before, there = self.content, self.machine.host.volumes.get(VOLUME)
         async with anyio.create_task_group() as tasks:
             command = await self.machine.up(site, *services, tasks=tasks, **options)
             if not command.over.is_set():
-                if "web" not in services:
+                if "web" not in services and VOLUME in self.machine.host.volumes:  # else `db` is somebody else's
+                    self.created(name, there)
                     if not options.get("fresh") and not options.get("source"):
-                        self.check_found(name, self.content, command, existed=existed)
+                        self.check_found(name, self.content, command, existed=there is not None)
                     self.check_kept(before, command)
                     self.write(name)
                 before = self.content
@@ -213,19 +229,18 @@ class Campaign:
 
     async def crash(self) -> None:
         """Killed at any request of a start."""
-        _, site = self.pick()
+        name, site = self.pick()
         before, command = self.content, Command(self.machine)
+        there = self.machine.host.volumes.get(VOLUME)
         command.faults.at(self.random.randrange(1, 60), self.random.choice(FAULTS))
         selection = Selection(str(site.folder))
 
         async def work() -> int:
-            from devenv.lifecycle import up
-            from devenv.lifecycle.options import Options
-
             options = Options(selection, watch=False, logs=False, build=False, detach=True)
             return await up._up(options, command.emit, command.ending, None)
 
         await command.serve(work)
+        self.created(name, there)
         self.check_kept(before, command)
         if isinstance(command.error, Crash) and self.random.random() < 0.5:
             await self.machine.guard(command)
@@ -258,10 +273,12 @@ class Campaign:
     async def plain_up(self) -> None:
         """Plain Compose brings it up and writes."""
         name, site = self.pick()
+        there = self.machine.host.volumes.get(VOLUME)
         try:
             self.machine.plain(site).up()
         except ComposeError:
             return
+        self.created(name, there, plain=True)
         if VOLUME in self.machine.host.volumes:
             self.write(name)
 
@@ -272,12 +289,10 @@ class Campaign:
     async def plain_down_volumes(self) -> None:
         """Plain Compose takes it down, with its volumes."""
         before = self.content
-        try:
+        with contextlib.suppress(ComposeError):
             self.machine.plain(self.sites["a"]).down(volumes=True)
-        except ComposeError:
-            pass
         if before is not None and self.content != before:
-            self.lost.add(before)
+            self.lost |= {before, *(str(self.seen.get(name)) for name in self.users)}
         if "shop_theirs" not in self.machine.host.volumes or not self.machine.docker.read("shop_theirs", "x"):
             await self.strange_again()
 
@@ -325,8 +340,6 @@ class Campaign:
 
     async def import_(self) -> None:
         """A colleague's file, which is newer than everything, is taken in."""
-        from devenv.lifecycle import exported
-
         store = Store.at_home()
         if found := store.all():
             path = self.folder / "import.tar"
@@ -340,9 +353,7 @@ class Campaign:
         name, site = self.pick()
         if found := Store.at_home().all():
             chosen, command = self.random.choice(found), Command(self.machine)
-            await command.serve(
-                lambda: shelf.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
-            )
+            await command.serve(lambda: shelf.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit))
             if command.code == 0:
                 self.seen[name] = _only(self.contents(chosen.id))
 
@@ -373,6 +384,7 @@ def _only(found: list[str]) -> str | None:
 
 
 Step = Callable[[Campaign], Awaitable[None]]
+PLAIN: tuple[Step, ...] = (Campaign.plain_up, Campaign.plain_down, Campaign.plain_down_volumes)
 STEPS: tuple[Step, ...] = (
     Campaign.session,
     Campaign.session,
@@ -406,7 +418,7 @@ STEPS: tuple[Step, ...] = (
 
 
 async def campaign(folder: Path, seed: int, length: int = 14) -> Campaign:
-    """The sequence of that seed, in a folder that is emptied. Raises Broken."""
+    """The sequence of that seed, in a folder that is emptied. Raises BrokenError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     one = Campaign(folder, seed)

@@ -11,7 +11,9 @@ PURE = (
     "model/*.py",
     "cli/candidates.py",
     "cli/words.py",
-    "config/dangers.py",
+    "config/dangers/paths.py",
+    "config/dangers/table.py",
+    "config/dangers/uses.py",
     "config/naming.py",
     "config/parse.py",
     "config/runmodel.py",
@@ -33,6 +35,8 @@ PURE = (
     "images/wishes.py",
     "lifecycle/causes.py",
     "lifecycle/difference.py",
+    "lifecycle/identity.py",
+    "lifecycle/lineage.py",
     "lifecycle/losses.py",
     "lifecycle/notes.py",
     "lifecycle/order.py",
@@ -72,7 +76,7 @@ PURE = (
 
 PURE_STDLIB = frozenset({
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "configparser", "contextlib", "copy",
-    "dataclasses", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
+    "dataclasses", "datetime", "difflib", "enum", "errno", "fnmatch", "functools", "graphlib", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "math", "numbers", "operator", "os", "pathlib", "posixpath", "re",
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
 })  # fmt: skip

@@ -70,6 +70,11 @@ def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
         ("config/parse.py", "from os.path import realpath", "pure modules may not use os.path.realpath"),
         ("config/parse.py", "from pathlib import Path", "pure modules may not use pathlib.Path"),
         ("config/parse.py", "import pathlib\npathlib.Path()", "pure modules may not use pathlib.Path"),
+        (
+            "lifecycle/identity.py",
+            "import datetime as dt\ndt.datetime.now()",
+            "may not use dt.datetime.now",
+        ),
         ("config/parse.py", "open('a')", "pure modules may not call open"),
         ("config/parse.py", "from . import load", "relative import"),
     ],
@@ -153,6 +158,7 @@ def _purity_violations(names: list[str], uses: list[str], calls: set[str]) -> It
             yield from _impure_own_import(name)
         elif not ({name, name.rpartition(".")[0], name.split(".")[0]} & PURE_STDLIB):
             yield f"pure modules may not import {name}"
+    yield from (f"pure modules may not use {use}" for use in set(uses) & WALL_CLOCKS)
     for use in uses:
         parts = use.split(".")
         os_path = parts[:2] == ["os", "path"]

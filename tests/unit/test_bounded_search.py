@@ -16,8 +16,9 @@ import pytest
 
 from devenv import bounded_search
 from devenv.bounded_search import BoundedSearch
+from devenv.engine.endpoint import Endpoint
 from devenv.errors import UsageError
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 
 ENDLESS = [
     (r"(a+)+$", "a" * 40 + "b"),
@@ -98,7 +99,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> dict[s
     """The environment of a project whose last run left these lines, on an engine that is gone."""
     host = f"unix://{tmp_path}/no.sock"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    folder = Path(Run(host, "shop").path, "logs", "0000000005.000000")
+    folder = Path(Run.open("an engine", Endpoint(host), "shop").path, "logs", "0000000005.000000")
     folder.mkdir(parents=True, mode=0o700)
     folder.parent.chmod(0o700)
     (folder / "web@1").write_text("".join(f"stdout 2026-11-30T10:00:00Z {line}\n" for line in lines))

@@ -101,13 +101,14 @@ def test_every_exit_code_is_described() -> None:
 def test_the_map_shows_every_module() -> None:
     """The tree in ARCHITECTURE.md has each module in its room, with the mark P where it is pure."""
     tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1].split("\ntemplates/")[0]
-    room = ""
+    folders: list[str] = []
     shown: dict[str, bool] = {}
     for line in tree.splitlines():
         names = line[:24].rstrip()
-        if found := re.match(r" {2}(\w+)/", names):
-            room = f"{found[1]}/"
-        inside = room if names.startswith("    ") else ""
+        depth = (len(names) - len(names.lstrip())) // 2 - 1
+        if found := re.match(r"(?: {2})+(\w+)/", names):
+            folders = [*folders[:depth], f"{found[1]}/"]
+        inside = "".join(folders[: max(depth, 0)])
         shown |= {f"{inside}{name}": names.endswith(" P") for name in re.findall(r"\w+\.py", names)}
     modules = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.stat().st_size}
     packages = {module for module in modules if module.endswith("/__init__.py")}

@@ -78,6 +78,7 @@ def _run(
 
     from devenv.images.release import Options, release  # noqa: PLC0415 - as above
     from devenv.images.wishes import Wishes  # noqa: PLC0415 - as above
+    from devenv.lifecycle.consent import weigh_builds  # noqa: PLC0415 - as above
     from devenv.lifecycle.signals import endable  # noqa: PLC0415 - as above
 
     wanted = Options(
@@ -90,6 +91,6 @@ def _run(
         push=push,
     )
     try:
-        raise typer.Exit(anyio.run(endable, lambda: release(wanted, window.emit)))
+        raise typer.Exit(anyio.run(endable, lambda: release(wanted, window.emit, weigh_builds)))
     finally:
         window.close()

@@ -57,7 +57,9 @@ def up(
     scale: Annotated[
         list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
     ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Allow the project's hooks on this machine.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the project's hooks on this machine, and its privileged commands.")
+    ] = False,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain lines on a terminal, too.")] = False,
 ) -> None:
     """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""

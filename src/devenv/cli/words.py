@@ -51,7 +51,7 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
         "--host-settings": ("", "Give builds and containers this machine's package registries, proxies and CA."),
         "--timings": ("", "Show where the time until ready went."),
         "--scale": ("text", "How many containers a service has."),
-        "--trust": ("", "Allow the project's hooks on this machine."),
+        "--trust": ("", "Allow the project's hooks on this machine, and its privileged commands."),
         "--no-ui": ("", "Plain lines on a terminal, too."),
         "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
         "-v": ("", "Say what is run; twice: what the engine is asked, too."),

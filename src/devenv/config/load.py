@@ -18,7 +18,6 @@ from devenv.config.sources import (
     Place,
     Source,
     entries,
-    entry_place,
     everything,
     find,
     load_source,
@@ -30,6 +29,7 @@ from devenv.config.sources import (
     read,
     rule_place,
     service_names,
+    shown,
 )
 from devenv.config.worktree import project_name
 from devenv.engine import endpoint, process
@@ -38,7 +38,7 @@ from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, u
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 
 if TYPE_CHECKING:
-    from devenv.config.dangers import Danger
+    from devenv.config.dangers.table import Danger
 
 __all__ = ["Selection"]  # whoever loads a project has to say which
 
@@ -89,7 +89,10 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     project = _respelled(_project(model, sources, warnings))
     places = _places(project, sources)
     warnings += _judged(project, faults, places)
-    return Loaded(project, model, warnings, places, _dangers(model, sources))
+    from devenv.config.dangers.found import found  # noqa: PLC0415 - as above
+
+    dangers = await anyio.to_thread.run_sync(found, model, project, sources, abandon_on_cancel=True)
+    return Loaded(project, model, warnings, places, dangers)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
@@ -288,21 +291,7 @@ def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook
         if len(places) < len(hooks):  # nobody has written them as they are: a file that Compose alone reads
             places = [place(sources, ("x-devenv", "hooks", moment))] * len(hooks)
         for hook, its in zip(hooks, places[len(places) - len(hooks) :], strict=True):
-            yield replace(hook, where=_shown(its))
-
-
-def _dangers(model: Mapping[str, Any], sources: Sequence[Source]) -> tuple[Danger, ...]:
-    from devenv.config import dangers as dangerous  # noqa: PLC0415 - as above
-    from devenv.config.parse import undoubled  # noqa: PLC0415 - as above
-
-    plain = undoubled(model)
-    followed = {path: os.path.realpath(path) for path in dangerous.sources(plain)}
-    found = dangerous.dangers(plain, os.path.expanduser("~"), followed)
-    return tuple(replace(one, where=_shown(entry_place(sources, one.path, one.entry))) for one in found)
-
-
-def _shown(where: Place) -> str:
-    return ":".join(str(part) for part in where if part is not None)
+            yield replace(hook, where=shown(its))
 
 
 def _no_services(sources: Sequence[Source]) -> ConfigError:

@@ -144,14 +144,19 @@ def entries(sources: Sequence[Source], path: Path) -> list[Place]:
 
 
 def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
-    """The place of the entry of the list at `path` that holds the text between its colons, else of the list."""
+    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
     for source in everything(sources)[::-1]:
         entries = yamlcore.at(source.node, path)
         for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
             values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
-            if any(text in str(value.value).split(":") for value in values):
+            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
                 return source.shown, entry.start_mark.line + 1
     return place(sources, path)
+
+
+def shown(where: Place) -> str:
+    """A place as messages name it: FILE:LINE."""
+    return ":".join(str(part) for part in where if part is not None)
 
 
 def service_names(sources: Sequence[Source]) -> frozenset[str]:

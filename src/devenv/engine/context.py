@@ -20,6 +20,29 @@ def named() -> str | None:
     return None if found in (None, "", "default") else found
 
 
+def socket() -> str | None:
+    """The path of the engine's socket by the settings alone, or None if the engine is reached in another way.
+
+    As `endpoint.resolve`, without a child process: a context that cannot be read counts as none.
+    """
+    address = os.environ.get("DOCKER_HOST")
+    if not address:
+        name = named()
+        address = DEFAULT_SOCKET if name is None else _host(name)
+    return address.removeprefix("unix://") if address and address.startswith("unix://") else None
+
+
+def _host(context: str) -> str | None:
+    import hashlib  # noqa: PLC0415 - most people use the default context
+
+    folder = hashlib.sha256(context.encode(errors="surrogateescape")).hexdigest()
+    path = os.path.join(config_folder(), "contexts", "meta", folder, "meta.json")
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError), open(path, "rb") as file:
+        host = json.load(file)["Endpoints"]["docker"]["Host"]
+        return host if isinstance(host, str) else None
+    return None
+
+
 def _current() -> str | None:
     path = os.path.join(config_folder(), "config.json")
     with contextlib.suppress(OSError, ValueError, AttributeError), open(path, "rb") as file:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -47,14 +47,19 @@ class Options:
     no_cache: bool = False
 
 
-async def release(options: Options, emit: Emit) -> None:
+async def release(
+    options: Options, emit: Emit, weigh: Callable[[load.Loaded, Collection[str], Emit], None] = lambda *_: None
+) -> None:
     """The images of the services, or of those that are named, are built and tagged, and pushed where that is wished.
+
+    `weigh` shows or refuses what is dangerous in these builds.
 
     Raises UsageError where there is nothing to build or no registry to push to, RefusedError for what belongs to this
     machine alone, EngineError for what failed.
     """
     loaded = await load.load(options.selection)
     project = _chosen(loaded.project, options)
+    weigh(loaded, {service.name for service in project.services}, emit)
     for service in project.services:
         stage = service.build and service.build.target
         if options.push and stage and not options.target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -49,13 +50,19 @@ def _faults(project: Project, home: str) -> Iterable[RuleFault]:
     return faults(project, home)
 
 
+def _modules() -> ModuleType:
+    """The way up; what `load` needs only once Compose has answered, comes along."""
+    importlib.import_module("devenv.config.dangers.found")
+    return importlib.import_module("devenv.lifecycle.up")
+
+
 async def up(options: Options, emit: Emit, *more: Any) -> int:
     """As `lifecycle.up.up`, which is loaded in a thread as soon as Compose is at work."""
     try:
         async with anyio.create_task_group() as tasks:
             ahead = Ahead(options.selection)
             tasks.start_soon(ahead.run)
-            module = await anyio.to_thread.run_sync(importlib.import_module, "devenv.lifecycle.up")
+            module = await anyio.to_thread.run_sync(_modules)
             code: int = await module.up(replace(options, ahead=ahead), emit, *more)
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:

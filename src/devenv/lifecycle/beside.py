@@ -12,6 +12,7 @@ from devenv.engine.api import Engine
 from devenv.engine.compose import Compose
 from devenv.images.recipes import STAND_IN_REGISTRY
 from devenv.images.wishes import Wishes
+from devenv.lifecycle.consent import weigh
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import closure
 from devenv.lifecycle.rundir import Run, written
@@ -77,6 +78,7 @@ async def _staged(
     scene = await engine.scene(loaded.project.name)
     options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
     names = _lacking(loaded.project, targets, scene)
+    weigh(loaded, names, emit)
     stage = Stage(loaded, names, await look(engine, scene), owner=run.made.owner)
     stage = await published(stage, options, engine, scene)
     return await supplied(engine, stage, stage.names, options, emit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import re
@@ -36,13 +37,26 @@ def owner() -> str:
     """
     path = os.path.join(state_folder(), "owner")
     try:
-        if found := (statefiles.read(path) or "").strip():
-            return found
-        statefiles.replace(path, f"{_user()}@{socket.gethostname()}-{secrets.token_hex(6)}")
-        return (statefiles.read(path) or "").strip()
+        return _read(path) or _created(path)
     except OSError as error:
         hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
         raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+
+
+def _created(path: str) -> str:
+    """The owner on disk, created if no other process has created it meanwhile."""
+    lock = statefiles.open_lock(f"{path}.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _read(path):
+            statefiles.replace(path, f"{_user()}@{socket.gethostname()}-{secrets.token_hex(6)}")
+        return _read(path)
+    finally:
+        os.close(lock)
+
+
+def _read(path: str) -> str:
+    return (statefiles.read(path) or "").strip()
 
 
 def _user() -> str:

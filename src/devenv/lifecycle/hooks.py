@@ -66,7 +66,9 @@ class Hooks:
     async def _try(self, hooks: Sequence[ProjectHook]) -> None:
         for hook in hooks:
             try:
-                if hook.service is None:  # they may have changed since the run was allowed them
+                if (
+                    hook.service is None or hook.hook.privileged
+                ):  # they may have changed since the run was allowed them
                     require_trust(self.project)
                 await self._run(hook)
             except DevenvError as error:

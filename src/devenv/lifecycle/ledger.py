@@ -43,7 +43,7 @@ class Ledger:
     could not be saved still exist).
 
     `anonymous` names volumes without a name of their own that containers of ours have: one that Compose carried over
-    into a new container is not removed with that container. `old`: the ids that existed before a run of devenv 0.1.
+    into a new container is not removed with that container.
     """
 
     project: str
@@ -57,7 +57,6 @@ class Ledger:
     before: tuple[tuple[str, str], ...] = ()
     volumes: tuple[VolumeRecord, ...] = ()
     anonymous: tuple[str, ...] = ()
-    old: tuple[str, ...] | None = None
 
     @property
     def directory(self) -> str:
@@ -86,16 +85,21 @@ class Ledger:
     ) -> list[Judged]:
         """The volumes of recorded names that exist. `held`: names that containers of ours mount, or mounted just now.
 
-        `everything` has the `CreatedAt` of all volumes of the engine, if known.
+        `everything` has the `CreatedAt` of all volumes of the engine, if known; without it, no volume has moved.
         """
         there = {v.name: v for v in scene.volumes if v.project == self.project}
         mounted = {*held, *(name for c in self.containers(scene) for name in c.volumes)}
-        moved = is_moved(self.known(), everything or {name: v.created for name, v in there.items()})
+        moved = everything is not None and self._is_moved(everything)
         return [
             Judged(r, there[r.name], verdict(r, there[r.name], is_held=r.name in mounted, is_moved=moved))
             for r in self.volumes
             if r.name in there
         ]
+
+    def _is_moved(self, everything: Mapping[str, str]) -> bool:
+        """Whether all known volumes have new times, one at least that is not ours: ours may all be created again."""
+        is_told = any(at and name in everything for name, at in self.before)
+        return is_told and is_moved(self.known(), everything)
 
     def record(self, name: str) -> VolumeRecord | None:
         """The record of the volume, if the run creates it."""
@@ -149,15 +153,16 @@ def begin(
     )
 
 
-def take_over(ledger: Ledger, scene: Scene, place: Place) -> Ledger:
-    """An earlier run's ledger in the hands of this process.
+def take_over(ledger: Ledger, scene: Scene, place: Place, engine: str) -> Ledger:
+    """An earlier run's ledger in the hands of this process, which knows the engine by its key.
 
     Volumes that the run does not create now, or any more, count as there before.
     """
     created = set(ledger.creates)
     now = {v.name: v.created for v in scene.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
-    return replace(ledger, pid=os.getpid(), began=time.time(), phase="up", place=place, before=before)
+    now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
+    return replace(now_ours, place=place, engine=engine)
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
@@ -173,14 +178,20 @@ def decode(data: dict[str, Any]) -> Ledger:
     if version != VERSION:
         raise ValueError("another version")
     place = Place(**data.pop("place"))
-    volumes = tuple(VolumeRecord(**{**r, "content": Content(r["content"]), "source": tuple(r["source"])}) for r in data.pop("volumes"))
+    volumes = tuple(
+        VolumeRecord(**{**r, "content": Content(r["content"]), "source": tuple(r["source"])})
+        for r in data.pop("volumes")
+    )
     before = tuple((str(name), str(at)) for name, at in data.pop("before"))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Ledger(place=place, volumes=volumes, before=before, **fields)
 
 
 def _decode_old(data: Mapping[str, Any]) -> Ledger:
-    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says."""
+    """Devenv 0.1 noted names and ids, no times; which engine it was, its address alone says.
+
+    The ids are read by `made`.
+    """
     before = {*data["before_volumes"]}
 
     def content(name: str) -> Content:
@@ -204,5 +215,4 @@ def _decode_old(data: Mapping[str, Any]) -> Ledger:
             if name not in before
         ),
         anonymous=tuple(data["anonymous"]),
-        old=(*data["before_containers"], *data["before_networks"]),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,42 +34,41 @@ def recognizer(project: str) -> Callable[[Container | Network], bool]:
 
 
 class Made:
-    """What the file at `path` says is ours; read again if it has grown."""
+    """What the file at `path` says is ours; read again if it has changed."""
 
     def __init__(self, path: str, owner: str) -> None:
         self.path = path
         self.owner = owner
-        self.old: Old | None = None
-        self._read = 0
+        self._of_ledger: Old | None = None
+        self._state: tuple[int, ...] = ()
         self._reset()
 
     def _reset(self) -> None:
         self._ids: set[str] = set()
         self._names: set[str] = set()
         self._windows: dict[str, Window] = {}
+        self._old: Old | None = None
 
     def holds(self, thing: Container | Network) -> bool:
         """Whether the container or network is ours: recorded, or created by a call whose outcome was not recorded."""
         self._refresh()
         if thing.id in self._ids or (isinstance(thing, Container) and thing.holds and thing.name in self._names):
             return True
-        if self.old is not None and self.old.may_have_created(thing):
-            return True
-        return any(window.may_have_created(thing) for window in self._windows.values())
+        calls = (self._of_ledger, self._old, *self._windows.values())
+        return any(call.may_have_created(thing) for call in calls if call is not None)
 
     def find_old(self) -> None:
         """Recognize what a ledger of devenv 0.1 beside the record counts as its own."""
         try:
             ledger = json.loads(statefiles.read(os.path.join(os.path.dirname(self.path), "ledger.json")) or "{}")
             if ledger.get("v") == 1:
-                self.old = Old(frozenset([*ledger["before_containers"], *ledger["before_networks"]]))
+                self._of_ledger = Old(frozenset([*ledger["before_containers"], *ledger["before_networks"]]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StateError):
             return  # who needs the ledger says what is wrong with it
 
     def open(self, window: Window) -> str:
         """Record what a call may create, before it begins; the token that closes it. Raises StateError, OSError."""
-        self._refresh()
-        token = f"{os.getpid()}.{self._read}"
+        token = secrets.token_hex(8)
         fields = {
             "before": sorted(window.before),
             "services": dict(window.services or {}),
@@ -94,35 +94,40 @@ class Made:
         self._append({"not": thing_id})
 
     def keep_old(self) -> None:
-        """Record what a run of devenv 0.1 counts as its own, since its ledger is about to be replaced."""
-        if self.old is not None:
-            self._append({"old": sorted(self.old.before)})
+        """Record what a run of devenv 0.1 counts as its own, since its ledger is about to be replaced.
+
+        Raises StateError, OSError.
+        """
+        self._refresh()
+        if self._of_ledger is not None and self._old is None:
+            self._append({"old": sorted(self._of_ledger.before)})
 
     def clear(self) -> None:
         """Nothing is ours any more."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
-        self._read, self.old = 0, None
+        self._of_ledger, self._state = None, ()
         self._reset()
 
     def _append(self, line: dict[str, Any]) -> None:
-        statefiles.append(self.path, f"{json.dumps(line)}\n", durable=True)
+        """The line begins with its own newline: what a power cut has torn off ends before it, whatever it was."""
+        statefiles.append(self.path, f"\n{json.dumps(line)}\n", durable=True)
         self._refresh()
 
     def _refresh(self) -> None:
+        """Read the whole file if it has changed: another process may have removed it, and begun a new one."""
         try:
-            size = os.lstat(self.path).st_size
-        except OSError:
-            size = 0
-        if size < self._read:
-            self._read = 0
-            self._reset()
-        if size > self._read:
-            content = statefiles.read_bytes(self.path) or b""
-            whole = content[self._read : content.rfind(b"\n") + 1]
-            self._read += len(whole)
-            for line in whole.splitlines():
-                self._take(json.loads(line))
+            now = os.lstat(self.path)
+            state: tuple[int, ...] = (now.st_ino, now.st_size, now.st_mtime_ns)
+        except FileNotFoundError:
+            state = ()
+        if state == self._state:
+            return
+        content = statefiles.read_bytes(self.path) or b""
+        self._state = state
+        self._reset()
+        for line in content[: content.rfind(b"\n") + 1].split(b"\n"):
+            self._take(_decoded(line))
 
     def _take(self, line: dict[str, Any]) -> None:
         self._ids.update(line.get("ids", ()))
@@ -130,8 +135,17 @@ class Made:
         if "name" in line:
             self._names.add(line["name"])
         if "old" in line:
-            self.old = Old(frozenset(line["old"]))
+            self._old = Old(frozenset(line["old"]))
         if "open" in line:
             before, networks = frozenset(line["before"]), frozenset(line["networks"])
             self._windows[line["open"]] = Window(line["project"], self.owner, before, line["services"], networks)
         self._windows.pop(line.get("close", ""), None)
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    """What the line says; nothing if it was torn: then nothing has been created, or the call is still open."""
+    try:
+        found = json.loads(line.decode())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

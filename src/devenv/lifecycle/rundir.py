@@ -40,10 +40,10 @@ class Run:
         runs, path = _runs(), _path(engine, project)
         with written(path):
             old = _path(endpoint.host, project)
-            if not os.path.exists(path) and os.path.isdir(old):
+            if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
                 if cls(old).is_held():
                     raise cls(old).up_error()
-                os.rename(old, path)
+                _move(old, path)
             statefiles.private_folder(runs, os.path.basename(path))
             run = cls(path)
             about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
@@ -183,23 +183,22 @@ class Run:
     def read(self) -> Ledger | None:
         """The ledger, or None if there is none. Raises StateError if it cannot be understood."""
         try:
-            content = statefiles.read(self._file)
+            content = statefiles.read(self.ledger)
             return None if content is None else decode(json.loads(content))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StateError(
-                f"{self._file} cannot be read", hint="docker compose down   (then remove that file)"
+                f"{self.ledger} cannot be read", hint="docker compose down   (then remove that file)"
             ) from error
 
     def write(self, ledger: Ledger) -> None:
         """The ledger safely on disk before this returns. Raises StateError if it cannot be."""
-        with written(self._file):
-            if ledger.old is None and self.made.old is not None:
-                self.made.keep_old()
-            statefiles.replace(self._file, json.dumps(encode(ledger)))
+        with written(self.ledger):
+            self.made.keep_old()
+            statefiles.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""
-        for path in (self._file, self.children, self._wish):
+        for path in (self.ledger, self.children, self._wish):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()
@@ -222,13 +221,25 @@ class Run:
         return os.path.join(self.path, "wish")
 
     @property
-    def _file(self) -> str:
+    def ledger(self) -> str:
+        """The file that the ledger is in."""
         return os.path.join(self.path, "ledger.json")
 
 
 def address(endpoint: Endpoint) -> str:
     """The engine's address, the same for all names of one local socket."""
     return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
+
+
+def _move(old: str, path: str) -> None:
+    """What devenv 0.1 left in the folder moved to the other one, which keeps what it has."""
+    if not os.path.exists(path):
+        os.rename(old, path)
+        return
+    for name in os.listdir(old):
+        if not os.path.lexists(os.path.join(path, name)):
+            os.rename(os.path.join(old, name), os.path.join(path, name))
+    statefiles.remove_tree(old)
 
 
 def _runs() -> str:

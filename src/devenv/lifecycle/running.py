@@ -22,7 +22,7 @@ from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, S
 from devenv.images import builds
 from devenv.images.supply import supply
 from devenv.lifecycle import difference
-from devenv.lifecycle.consent import weigh, wishes
+from devenv.lifecycle.consent import weigh_again, wishes
 from devenv.lifecycle.difference import Difference
 from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.following import Following
@@ -458,7 +458,7 @@ class Running:
             names=chosen(loaded.project, self.options.selection.services),
             found=await look(self.engine, scene),
         )
-        self._dangers = weigh(loaded, after.names, self.emit, self._dangers)
+        self._dangers = weigh_again(loaded, after.names, self.emit, self._dangers)
         after = await published(after, self.options, self.engine, scene)
         rules_now = await self._rules_of(after)
         theirs, before = after.found.foreign_services, self.stage.ports

@@ -18,7 +18,7 @@ import anyio
 
 from devenv.config.user import UserSettings, user_settings
 from devenv.engine.api import CallError, Engine
-from devenv.errors import ConfigError, DevenvError, EngineError
+from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.lifecycle import parts
 from devenv.lifecycle.identity import VolumeRecord
 from devenv.lifecycle.lineage import NOTHING, Lineage, Live, advanced, by_reference
@@ -153,11 +153,7 @@ class Vault:
         found = await self.save(volume, users, settled=False, lineage=record.lineage)
         line = self.lineages.get(record.lineage) if record.lineage else None
         source = by_reference(self.store.all(), record.source)
-        is_part = False
-        if source is not None:
-            with contextlib.suppress(*parts.UNREADABLE):
-                paths = self.store.archive(found), self.store.archive(source)
-                is_part = await anyio.to_thread.run_sync(parts.is_part, *paths)
+        is_part = source is not None and await anyio.to_thread.run_sync(self._is_part, found, source)
         if is_part:
             self.store.remove(found)
             return None
@@ -167,6 +163,13 @@ class Vault:
             Problem(f"{found.volume}: its restore was cut off, and other data is in it: saved as {found.id}", "")
         )
         return found
+
+    def _is_part(self, found: Snapshot, whole: Snapshot) -> bool:
+        """Whether the state that was found is on disk already. Damaged archives prove nothing."""
+        with contextlib.suppress(StateError, *parts.UNREADABLE):
+            self.store.check(whole)
+            return parts.is_part(self.store.archive(found), self.store.archive(whole))
+        return False
 
     def begins(self, lineage: Lineage, live: Live | None) -> None:
         """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""

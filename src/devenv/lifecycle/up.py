@@ -253,15 +253,16 @@ class Ascent:
             wanted = self.stage.wanted_ports(self.stage.own)
             missing = [port for port in wanted if port.port not in held]
             await require_free(missing, self.engine, self.options.ports)
+        key = await key_of(self.engine)
         self.ledger = (
-            ledgers.take_over(earlier, scene, self.place)
+            ledgers.take_over(earlier, scene, self.place, key)
             if earlier is not None
             else ledgers.begin(
                 scene,
                 self.stage.found.times,
                 project=project.name,
                 place=self.place,
-                engine=await key_of(self.engine),
+                engine=key,
                 endpoint=endpoint.host,
                 context=endpoint.context,
             )

@@ -90,10 +90,8 @@ def expendable(
     gone = list[Snapshot]()
     for one in reversed(by_age):
         kind = (*one.line, one.database)
-        if (one.id, one.volume) in needed:
-            lasting.add(one)
-        elif one.settled and not seen[*kind, "settled"]:
-            seen[*kind, "settled"] += 1
+        if (one.id, one.volume) in needed or (one.settled and not seen[*kind, "settled"]):
+            seen[*kind, "settled"] += one.settled
             lasting.add(one)
         elif one.automatic:
             seen[kind] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from textwrap import dedent
 from typing import Any
 
@@ -24,6 +25,7 @@ from devenv.config.runmodel import (
 )
 from devenv.errors import UsageError
 
+OWNER = "me@host-1"
 MODEL = """\
 name: shop
 services:
@@ -92,6 +94,7 @@ def shown(**changes: Any) -> str:
     """The run model of MODEL as YAML, with the parts of a call that a test changes."""
     model = yamlcore.construct(changes.pop("model", MODEL), file="m")
     arguments: dict[str, Any] = {"found": Found(), "choices": Choices(), **changes}
+    arguments["choices"] = replace(arguments["choices"], owner=OWNER)
     return yaml.safe_dump(run_model(model, **arguments), sort_keys=False)
 
 
@@ -121,7 +124,7 @@ def test_the_whole_model() -> None:
               source: data
               target: /var/lib/mysql
             labels:
-              devenv.project: shop
+              devenv.owner: me@host-1
           web:
             build:
               context: /p
@@ -134,7 +137,7 @@ def test_the_whole_model() -> None:
               PRICE: 5$$
             labels:
               a: b
-              devenv.project: shop
+              devenv.owner: me@host-1
             ports:
             - mode: ingress
               target: 80
@@ -154,7 +157,7 @@ def test_the_whole_model() -> None:
           default:
             name: shop_default
             labels:
-              devenv.project: shop
+              devenv.owner: me@host-1
           outer:
             name: outer
             external: true
@@ -168,6 +171,37 @@ def test_the_whole_model() -> None:
         x-other:
           kept: true
         """)
+
+
+def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, str]]:
+    """What of ours is labelled, and how."""
+    model = run_model(yamlcore.construct(MODEL, file="m"), found=found or Found(), choices=choices)
+    everything = {**model["services"], **model["networks"], **model["volumes"]}
+    ours = {
+        name: {k: v for k, v in one.get("labels", {}).items() if "devenv" in k} for name, one in everything.items()
+    }
+    return {name: marks for name, marks in ours.items() if marks}
+
+
+def test_labels_say_for_whom() -> None:
+    """Services and networks that a create makes; never a volume: a newer Compose would ask to recreate it."""
+    mine, old = {"devenv.owner": OWNER}, {"devenv.project": "shop"}
+    assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
+    assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
+    assert labels(Choices()) == {}
+    found = Found(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER), found) == {"db": old, "web": mine, "default": mine}
+    found = Found(foreign_services=frozenset({"web"}), networks=frozenset({"shop_default"}))
+    assert labels(Choices(owner=OWNER), found) == {"db": mine}
+
+
+def test_what_is_to_be_nobodys_has_no_label() -> None:
+    """A one-off container; and if there is nothing else, the network that it needs."""
+    mine = {"devenv.owner": OWNER}
+    assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
+    assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
+    old = Found(old_services=frozenset({"db"}))
+    assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"})), old) == {}
 
 
 def test_what_exists_becomes_external() -> None:

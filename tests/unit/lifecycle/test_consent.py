@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from devenv.config.dangers import Danger
+from devenv.config.dangers.table import Danger
 from devenv.config.load import Loaded
 from devenv.errors import RefusedError, StateError
-from devenv.lifecycle.consent import require_trust, weigh
+from devenv.lifecycle.consent import require_trust, weigh, weigh_again, weigh_builds
 from devenv.model.events import Event, Notice
-from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
+from devenv.model.project import SHELL, Action, Hook, Moment, Project, ProjectHook, Service, WatchRule
 
 HOST = ProjectHook(Moment.BEFORE_UP, Hook((*SHELL, "make gen\necho done")), where="compose.yml:4")
 LISTED = ProjectHook(Moment.BEFORE_DOWN, Hook(("rm", "-r", "a b")), where="compose.yml:6")
@@ -122,6 +122,102 @@ def test_commands_in_services_need_no_trust(tmp_path: Path) -> None:
     """They run where the project's own images run anyway; nothing is written down for them."""
     require_trust(project(tmp_path, INSIDE), trust=True)
     assert not os.path.exists(tmp_path / "state/devenv-compose/trust")
+
+
+SEED = Hook(("mount", "a b"), privileged=True)
+PRIVILEGED = replace(INSIDE, hook=SEED)
+
+
+def watching(directory: Path, hook: Hook, *hooks: ProjectHook) -> Project:
+    """A project that runs a command in `web` after each sync."""
+    rules = (WatchRule("/p/src", Action.SYNC_EXEC, "/x", exec=hook), WatchRule("/p", Action.SYNC, "/y"))
+    return replace(project(directory, *hooks), services=(Service("db"), Service("web", watch=rules)))
+
+
+def test_privileged_commands_in_services_need_trust(tmp_path: Path) -> None:
+    """Of hooks and of watch rules, beside host commands; all are shown, and trusted at once."""
+    mine = watching(tmp_path, SEED, HOST, PRIVILEGED, INSIDE)
+    with pytest.raises(RefusedError) as caught:
+        require_trust(mine)
+    assert caught.value.exit_code == 6
+    assert str(caught.value).splitlines() == [
+        "the project wants to run commands on this machine that nobody has allowed yet:",
+        "  before_up (compose.yml:4): make gen",
+        "    echo done",
+        "the project wants to run privileged commands in containers that nobody has allowed yet:",
+        "  after_healthy (compose.yml:5) in db: mount 'a b'",
+        "  sync+exec of /p/src in web: mount 'a b'",
+    ]
+    assert caught.value.hint == "Read them; if you trust them: devenv up --trust"
+    require_trust(mine, trust=True)
+    require_trust(mine)
+    assert len(list((tmp_path / "state/devenv-compose/trust").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(SEED, command=("mount", "a", "b")),
+        replace(SEED, user="root"),
+        replace(SEED, working_dir="/"),
+        replace(SEED, environment=(("PATH", "/x"),)),
+    ],
+)
+def test_a_changed_privileged_command_asks_again(tmp_path: Path, changed: Hook) -> None:
+    """Whatever changes what it does; only the one that changed is asked about."""
+    require_trust(watching(tmp_path, SEED, HOST, PRIVILEGED), trust=True)
+    with pytest.raises(RefusedError) as caught:
+        require_trust(watching(tmp_path, changed, HOST, PRIVILEGED))
+    assert len(str(caught.value).splitlines()) == 2
+    with pytest.raises(RefusedError):
+        require_trust(watching(tmp_path, SEED, HOST, replace(PRIVILEGED, hook=changed)))
+    with pytest.raises(RefusedError):
+        require_trust(watching(tmp_path, SEED, replace(PRIVILEGED, service="web")))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(RefusedError):
+        require_trust(watching(tmp_path / "other", SEED))
+    require_trust(watching(tmp_path, SEED, HOST, replace(PRIVILEGED, where="x:1")))
+
+
+def test_trust_of_host_commands_outlives_an_update(tmp_path: Path) -> None:
+    """The record of a project with host commands alone has the name that it had in 0.1."""
+    mine = replace(project(tmp_path, HOST, LISTED), directory="/p")
+    require_trust(mine, trust=True)
+    (record,) = (tmp_path / "state/devenv-compose/trust").iterdir()
+    assert record.name == "c513e57c71a2a0a2f1e9c7067c32d966"
+
+
+def test_a_change_during_a_run(tmp_path: Path) -> None:
+    """A privileged command that is new is refused, and nothing is shown; a host command is asked about as it runs."""
+    events: list[Event] = []
+    new = Loaded(watching(tmp_path, SEED, HOST), {}, dangers=DANGERS)
+    with pytest.raises(RefusedError, match="privileged"):
+        weigh_again(new, {"web"}, events.append, frozenset())
+    assert events == []
+    require_trust(replace(new.project, hooks=()), trust=True)
+    shown = weigh_again(new, {"web"}, events.append, frozenset())
+    assert events == [Notice("compose.yml:3: web is privileged")]
+    assert weigh_again(new, {"web"}, events.append, shown) == shown
+    assert len(events) == 1
+
+
+def test_builds_are_weighed_alone(config: Path) -> None:
+    """What a service is when it runs is nothing to its build."""
+    config.write_text('dangerous = "refuse"\n')
+    events: list[Event] = []
+    weigh_builds(loaded(*DANGERS), {"web", "db"}, events.append)
+    assert events == []
+    of_build = replace(DANGERS[0], message="web is built with /", of_build=True)
+    with pytest.raises(RefusedError, match=r"compose.yml:3: web is built with /\Z"):
+        weigh_builds(loaded(*DANGERS, of_build), {"web", "db"}, events.append)
+
+
+def test_a_danger_of_the_whole_project(config: Path) -> None:
+    """It counts whichever services are chosen."""
+    events: list[Event] = []
+    weigh(loaded(Danger("", "an included file gets the values in /x", (), where="c.yml:1")), {"web"}, events.append)
+    assert events == [Notice("c.yml:1: an included file gets the values in /x")]
+    assert not config.exists()
 
 
 def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from devenv.cli import app
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.lifecycle import here
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.identity import Place, engine_key
+from devenv.lifecycle.ledger import Ledger
+from devenv.lifecycle.rundir import Run
 from devenv.model.here import STATES, Here
-from devenv.model.observed import Container, Scene
+from devenv.model.observed import Container, Network, Scene
 from support.schemas import answered
 
 ENGINE = "unix:///here"
+IDENTITY = ("id", "/var/lib/docker")
+KEY = engine_key([IDENTITY], ENGINE)
 SERVICES = "services: {web: {image: a}, db: {image: b}}\n"
 
 
@@ -32,6 +36,7 @@ class Machine:
     scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
     trouble: EngineError | None = None
     pause = 0.0
+    is_ours: Callable[[Container | Network], bool]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -41,6 +46,10 @@ class Machine:
         if cls.trouble:
             raise cls.trouble
         yield cls()
+
+    async def identity(self) -> tuple[str, str]:
+        """The same each time."""
+        return IDENTITY
 
     async def scene(self, project: str) -> Scene:
         """What there is of a project."""
@@ -83,8 +92,8 @@ def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list
 
 def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop") -> Run:
     """A run that began there."""
-    ledger = Ledger(name, str(folder), ENGINE, None, 1000.0, 1, phase)
-    run = Run(ENGINE, name)
+    ledger = Ledger(name, Place(str(folder)), KEY, ENGINE, None, 1000.0, 1, phase)
+    run = Run.open(KEY, Endpoint(ENGINE), name)
     run.write(ledger)
     run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0 if ready else 900.0})
     return run
@@ -153,7 +162,7 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
     assert (found.state, found.others) == ("dead", ())
     assert lines[1].startswith("  devenv gc") or lines[2].startswith("  devenv gc")
     assert sum("devenv gc" in line for line in lines) == 1
-    Run(ENGINE, "shop").clear()
+    Run.open(KEY, Endpoint(ENGINE), "shop").clear()
     begun(tmp_path, name="other")
     found, lines = said(capfd)
     assert (found.state, found.others) == ("down", ("other",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -206,3 +206,15 @@ async def test_before_down_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     with anyio.fail_after(20):
         await hooks.before_down(anyio.Event())
     assert [problem.message for problem in rig.problems()] == ["before_down took more than 0 s and was ended"]
+
+
+async def test_before_down_needs_trust_for_a_privileged_command(rig: Rig) -> None:
+    """In a service too: what nobody has allowed does not run, and the next command does."""
+    plain = replace(inside(DOWN), hook=Hook(("bye",)))
+    hooks = rig.hooks(inside(DOWN), plain)
+    await hooks.before_down(anyio.Event())
+    assert [argv for _, argv, _ in rig.engine.asked] == [("bye",)]
+    assert "privileged" in rig.problems()[0].message
+    require_trust(hooks.project, trust=True)
+    await hooks.before_down(anyio.Event())
+    assert [argv for _, argv, _ in rig.engine.asked[1:]] == [("seed", "it"), ("bye",)]

@@ -14,10 +14,11 @@ from typing import Any
 import anyio
 import pytest
 
+from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.lifecycle import keptlogs
 from devenv.lifecycle.keptlogs import KeptLogs
-from devenv.lifecycle.ledger import Run
+from devenv.lifecycle.rundir import Run
 from devenv.model.observed import Container
 
 pytestmark = pytest.mark.anyio
@@ -148,7 +149,7 @@ async def test_gc_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.Monkey
     """Two weeks after the end, and nothing else of the run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     keptlogs.forget_old()
-    old, new = Run("unix:///x", "old"), Run("unix:///x", "new")
+    old, new = (Run.open("an engine", Endpoint("unix:///x"), name) for name in ("old", "new"))
     for run in (old, new):
         await kept(Path(run.path), "web")
         (Path(run.path) / "last.json").write_text("{}")
@@ -169,7 +170,7 @@ async def test_links_in_the_place_of_kept_logs_are_not_followed(
     (victim / "4").mkdir(parents=True)
     (victim / "4/web@id-web").write_text("stdout 2026 precious\n")
     os.utime(victim / "4", (1.0, 1.0))
-    run = Run("unix:///x", "shop")
+    run = Run.open("an engine", Endpoint("unix:///x"), "shop")
     logs = await kept(Path(run.path), "web")
     (folder,) = (Path(run.path) / "logs").iterdir()
     (folder / "web@id-web").unlink()

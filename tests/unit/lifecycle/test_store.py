@@ -209,11 +209,12 @@ def test_a_damaged_one_is_not_restored(damaged: tuple[Store, Snapshot]) -> None:
     with pytest.raises(StateError, match="damaged") as caught:
         store.check(snapshot)
     assert caught.value.hint == "devenv up --fresh   (begins empty)"
+    put(store, set_id="other", created=1.0, lineage="another")
     older = put(store, set_id="0", created=1.0)
     os.unlink(store.archive(snapshot))
     with pytest.raises(StateError, match="No such file") as caught:
         store.check(snapshot)
-    assert f"devenv snapshot restore {older.id} data" in (caught.value.hint or "")
+    assert (caught.value.hint or "").startswith(f"devenv up --from {older.id} ")
 
 
 @pytest.mark.parametrize(
@@ -253,8 +254,9 @@ def test_one_that_is_removed_leaves_nothing(store: Store) -> None:
 def test_room_is_made_by_the_oldest(store: Store, tmp_path: Path) -> None:
     """What goes is said by the one who asked."""
     stored = [put(store, set_id=str(n), created=float(n), directory=str(tmp_path)) for n in range(1, 4)]
-    assert store.make_room(stored[0].stored * 2) == (stored[0],)
-    assert store.all() == tuple(stored[1:])
+    assert store.make_room(stored[0].stored * 2, {("1", "data")}) == (stored[1],)
+    assert store.all() == (stored[0], stored[2])
+    assert store.make_room(0, ()) == (stored[0],)
 
 
 def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
@@ -270,8 +272,40 @@ def test_what_interrupted_work_left_is_tidied_up(store: Store) -> None:
     for name in files(store):
         os.utime(Path(store.path, name), (1, 1))
     store.tidy()
-    assert files(store) == ["1/data.json", "1/data.tar.gz"]
+    assert files(store) == ["1/data.json", "1/data.tar.gz", "4/data.tar.gz"]
     assert store.all() == (good,)
+    assert store.damaged() == (("4", "data"),)
+
+
+def test_an_archive_without_a_note_is_kept_and_listed(store: Store) -> None:
+    """It may be the only copy: a note that cannot be read, or that is gone, does not cost the data."""
+    good, torn = put(store, volume="a"), put(store, set_id="2", volume="odd/name ä")
+    os.unlink(store.archive(put(store, set_id="3")))
+    note = Path(store.archive(torn).replace(".tar.gz", ".json"))
+    for change in (lambda: note.write_bytes(b"{"), note.unlink):
+        change()
+        store.tidy()
+        assert store.damaged() == (("2", "odd/name ä"),)
+        assert os.path.exists(store.archive(torn))
+    assert good in store.all()
+
+
+def test_a_note_of_devenv_0_1(store: Store) -> None:
+    """It knows no lineage, and counts all the same."""
+    snapshot = put(store, lineage="l", parent="0")
+    note = Path(store.path, "1", "data.json")
+    fields = json.loads(note.read_text())
+    note.write_text(json.dumps({key: value for key, value in fields.items() if key not in ("lineage", "parent")}))
+    assert store.all() == (replace(snapshot, lineage="", parent=""),)
+
+
+@pytest.mark.parametrize("created", ["NaN", "Infinity", "-1", "253402300800", "1e400"])
+def test_a_time_that_is_none(store: Store, created: str) -> None:
+    """No snapshot is of a time that no clock shows."""
+    put(store, created=4711.0)
+    note = Path(store.path, "1", "data.json")
+    note.write_text(note.read_text().replace("4711.0", created))
+    assert store.all() == ()
 
 
 def test_a_verification_that_nobody_waits_for_ends(store: Store) -> None:

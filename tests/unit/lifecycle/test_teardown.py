@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: D102 - the fakes speak the words of what they stand for
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,23 @@ import anyio.lowlevel
 import pytest
 
 from devenv.engine.api import CallError
+from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.lifecycle import ledger as ledgers
 from devenv.lifecycle import teardown
+from devenv.lifecycle.identity import Content, Place, VolumeRecord
 from devenv.lifecycle.keptlogs import KeptLogs
-from devenv.lifecycle.ledger import EMPTY, Run, Wish
+from devenv.lifecycle.ledger import Ledger, Wish
+from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.teardown import Teardown
-from devenv.model.events import Event, Kept, Problem, Removed, Stopped, Stopping
+from devenv.model.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
 from devenv.model.observed import Container, Network, Scene, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.packed import TooLargeError
 
 pytestmark = pytest.mark.anyio
+
+AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z"
 
 
 def container(name: str, state: str = "running", *, ours: bool = True, after: tuple[str, ...] = ()) -> Container:
@@ -43,6 +48,8 @@ class FakeEngine:
         self.fails: dict[tuple[str, str], list[Exception]] = defaultdict(list)
         self.later: list[tuple[int, Container]] = []
         self.looks = 0
+        self.times: Mapping[str, str] = {}
+        self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
         self.stopping: anyio.Event | None = None
 
     async def scene(self, project: str) -> Scene:
@@ -50,10 +57,14 @@ class FakeEngine:
         self.looks += 1
         self.things += [found for look, found in self.later if look == self.looks]
         return Scene(
-            tuple(t for t in self.things if isinstance(t, Container)),
-            tuple(t for t in self.things if isinstance(t, Network)),
+            tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Container)),
+            tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Network)),
             tuple(t for t in self.things if isinstance(t, Volume)),
         )
+
+    async def volume_times(self) -> dict[str, str]:
+        there = {t.name: t.created for t in self.things if isinstance(t, Volume)}
+        return {**there, **self.times}
 
     async def logs(self, found: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
         self.logged[found.id] = [call for call in self.calls if found.id in call]
@@ -94,11 +105,14 @@ class FakeVault:
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
         self.saved: list[tuple[str, tuple[str, ...], bool]] = []
+        self.rescued: list[str] = []
+        self.endings: list[tuple[str, bool]] = []
         self.fails: dict[str, Exception] = {}
         self.slow = ""
         self.begun = anyio.Event()
 
-    async def save(self, volume: Volume, users: Iterable[Container], *, settled: bool) -> Snapshot:
+    async def save(self, volume: Volume, users: Iterable[Container], *, settled: bool, lineage: str) -> Snapshot:
+        assert lineage == f"line of {volume.name}"
         self.begun.set()
         if volume.name == self.slow:
             await anyio.sleep(60)
@@ -108,13 +122,36 @@ class FakeVault:
         self.saved.append((volume.name, tuple(c.name for c in users), settled))
         return Snapshot("1", volume.key, volume.name, "p", "/p", "unix:///x", 1.0, 10, 2, "")
 
+    async def rescue(self, volume: Volume, _users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
+        await self.engine._call("rescue", volume.name)
+        if volume.name in self.fails:
+            raise self.fails[volume.name]
+        self.rescued.append(record.lineage)
+        return None
+
+    def ended(self, lineage: str, *, dropped: bool = False) -> None:
+        self.endings.append((lineage, dropped))
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with a state folder of its own, and no long pauses."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(teardown, "SWEEP_PAUSE", 0.001)
-    return Run("unix:///x", "p")
+    return Run.open("an engine", Endpoint("unix:///x"), "p")
+
+
+def record(name: str, **more: Any) -> VolumeRecord:
+    """The record of a volume that the run created."""
+    return replace(VolumeRecord(name, "local", AT, lineage=f"line of {name}"), **more)
+
+
+def begun(*records: VolumeRecord, times: Mapping[str, str] | None = None) -> Ledger:
+    """The ledger of a run that created these volumes, and that found no others, or those of these `times`."""
+    ledger = ledgers.begin(
+        Scene(), times or {}, project="p", place=Place("/p"), engine="an engine", endpoint="unix:///x", context=None
+    )
+    return ledger.with_records(records)
 
 
 Down = Callable[..., Any]
@@ -124,11 +161,9 @@ Down = Callable[..., Any]
 def down(run: Run) -> Down:
     """Brings down what an engine holds, and hands back the last event and all of them."""
 
-    async def bring(engine: FakeEngine, *before: Container, **more: Any) -> tuple[Stopped, list[Event]]:
-        scene = Scene(before)
-        ledger = ledgers.begin(scene, (), project="p", directory="/p", endpoint="unix:///x", context=None)
-        noted = {key: more.pop(key, ()) for key in ("creates", "keeps", "restoring", "unsettled")}
-        ledger = replace(ledger, **noted)
+    async def bring(engine: FakeEngine, **more: Any) -> tuple[Stopped, list[Event]]:
+        created = [one if isinstance(one, VolumeRecord) else record(one) for one in more.pop("creates", ())]
+        ledger = begun(*created, times=more.pop("times", None))
         run.write(ledger)
         events: list[Event] = []
         vault, seen = more.pop("vault", None) or FakeVault(engine), more.pop("seen", None)
@@ -142,7 +177,8 @@ def down(run: Run) -> Down:
 
 DB, API = container("db"), container("api", after=("db",))
 NET = Network("id-net", "net", ours=True)
-DATA = Volume("p_data", "p", "data")
+DATA = Volume("p_data", "p", "data", driver="local", created=AT)
+MORE = replace(DATA, name="p_more", key="more")
 
 
 def refused(reason: str, status: int = 500) -> CallError:
@@ -214,14 +250,20 @@ async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
     assert sorted(engine.calls[5:]) == ["remove id-cache", "remove id-slow", "stop id-cache"]
 
 
-async def test_what_is_not_ours_is_not_touched(down: Down) -> None:
-    """Foreign containers, networks and volumes, and what was there before, hear nothing."""
+async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
+    """Foreign containers, networks and volumes hear nothing; what says that it is ours, and is not, is told of."""
     theirs = container("theirs", ours=False)
-    before = container("before")
-    engine = FakeEngine(theirs, before, Network("id-n", "n", ours=False), Volume("v", "p"), Volume("w", "q"))
-    stopped, _ = await down(engine, before, creates=("w",))
+    claims = replace(container("claims", ours=False), owner=run.made.owner)
+    other = replace(container("other", ours=False), owner="somebody else")
+    engine = FakeEngine(
+        theirs, claims, other, Network("id-n", "n", ours=False), Volume("v", "p"), Volume("w", "q", created=AT)
+    )
+    stopped, events = await down(engine, creates=("w",))
     assert engine.calls == []
     assert stopped.survivors == ()
+    assert [e for e in events if isinstance(e, Kept)] == [
+        Kept("container", "claims", "devenv did not create it, though its labels say so", "docker rm -f -v claims")
+    ]
 
 
 @pytest.mark.parametrize("state", ["created", "exited", "dead"])
@@ -321,9 +363,11 @@ async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> 
 
 
 @pytest.mark.parametrize("user", [container("a", ours=False), container("c", ours=False)])
-async def test_a_network_that_others_use(down: Down, user: Container) -> None:
-    """It is left, with its users and with what sets it free; handed over, where plain Compose has the project now."""
+async def test_a_network_that_others_use(down: Down, run: Run, user: Container) -> None:
+    """It is left, with its users and with what sets it free; handed over, if plain Compose has the project now."""
     engine = FakeEngine(NET, user)
+    engine.is_ours = run.made.holds
+    run.made.add(NET.id)
     engine.fails["remove", "id-net"] = [refused("network has active endpoints", 403)]
     stopped, events = await down(engine)
     told = [e for e in events if isinstance(e, (Kept, Problem))]
@@ -337,12 +381,17 @@ async def test_a_network_that_others_use(down: Down, user: Container) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "reason"), [({"wish": Wish.KEEP}, "--keep-volumes"), ({"keeps": ("p_data",)}, "x-devenv.keep")]
+    ("more", "reason"),
+    [
+        ({"wish": Wish.KEEP}, "--keep-volumes"),
+        ({"creates": (record("p_data", is_kept=True),)}, "x-devenv.keep"),
+        ({"creates": (record("p_data", is_kept=True),), "wish": Wish.DROP}, "x-devenv.keep"),
+    ],
 )
-async def test_volumes_are_kept_where_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
+async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
     """They are named with the command that removes them, and leave the ledger."""
     engine = FakeEngine(DB, DATA)
-    stopped, events = await down(engine, creates=("p_data",), **more)
+    stopped, events = await down(engine, **{"creates": ("p_data",), **more})
     kept = [e for e in events if isinstance(e, Kept)]
     assert kept == [Kept("volume", "p_data", reason, "docker volume rm p_data")]
     assert stopped.survivors == ()
@@ -353,32 +402,118 @@ async def test_volumes_are_kept_where_that_is_wished(down: Down, run: Run, more:
 async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -> None:
     """The containers are gone by then; whether their services were ever well is in the ledger."""
     user = replace(DB, volumes=("p_data",))
-    engine = FakeEngine(user, API, DATA, Volume("p_new", "p", "new"))
+    engine = FakeEngine(user, API, DATA, replace(DATA, name="p_new", key="new"))
     vault = FakeVault(engine)
-    await down(engine, vault=vault, creates=("p_data", "p_new"), unsettled=("p_new",))
+    await down(engine, vault=vault, creates=("p_data", record("p_new", content=Content.UNSETTLED)))
     assert sorted(vault.saved) == [("p_data", ("db",), True), ("p_new", (), False)]
-
-
-async def test_without_a_snapshot_where_none_is_wanted(down: Down, run: Run) -> None:
-    """`down --volumes`: gone, and the next `up` begins empty."""
-    engine = FakeEngine(DATA)
-    stopped, _ = await down(engine, creates=("p_data",), wish=Wish.DROP)
-    assert engine.calls == ["remove p_data"]
-    assert stopped.saved == {}
-    assert run.pins() == {"data": EMPTY}
+    assert sorted(vault.endings) == [("line of p_data", False), ("line of p_new", False)]
 
 
 @pytest.mark.parametrize(
-    ("volume", "more"),
-    [(replace(DATA, elsewhere=True), {}), (DATA, {"restoring": ("p_data",)})],
-    ids=["data lies elsewhere", "part of a snapshot"],
+    ("users", "proven", "calls"),
+    [
+        ((), True, ["remove p_data"]),
+        ((replace(DB, state="exited", volumes=("p_data",)),), False, ["remove id-db", "remove p_data"]),
+        ((), False, ["save p_data", "remove p_data"]),
+    ],
+    ids=["proven", "used by ours", "perhaps another one"],
 )
-async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down, volume: Volume, more: dict[str, Any]) -> None:
-    """A way to a folder of the host, and a volume that was just being filled from a snapshot."""
-    engine = FakeEngine(volume)
-    stopped, _ = await down(engine, creates=("p_data",), **more)
+async def test_without_a_snapshot_if_none_is_wanted(
+    down: Down, users: tuple[Container, ...], proven: bool, calls: list[str]
+) -> None:
+    """`down --volumes`: gone, and the next `up` begins empty; unless it may be a volume of the same second."""
+    engine = FakeEngine(*users, DATA)
+    vault = FakeVault(engine)
+    created = record("p_data", is_proven=proven)
+    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=Wish.DROP)
+    assert engine.calls == calls
+    assert stopped.saved.keys() == ({"data"} if len(calls) == 2 and not users else set())
+    assert vault.endings == [("line of p_data", True)]
+
+
+async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
+    """A way to a folder of the host."""
+    engine = FakeEngine(replace(DATA, elsewhere=True))
+    stopped, _ = await down(engine, creates=("p_data",))
     assert engine.calls == ["remove p_data"]
     assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP])
+async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, wish: Wish) -> None:
+    """Somebody may have written to the volume since; it counts as no state of its own."""
+    engine = FakeEngine(DATA)
+    vault = FakeVault(engine)
+    created = record("p_data", content=Content.RESTORING)
+    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=wish)
+    assert engine.calls == ["rescue p_data", "remove p_data"]
+    assert (vault.rescued, stopped.saved, stopped.survivors) == (["line of p_data"], {}, ())
+
+
+async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> None:
+    """What it holds may be the only copy."""
+    engine = FakeEngine(DATA)
+    vault = FakeVault(engine)
+    vault.fails["p_data"] = OSError(28, "No space left on device")
+    created = record("p_data", content=Content.RESTORING)
+    stopped, _ = await down(engine, vault=vault, creates=(created,))
+    assert (stopped.survivors, engine.things, vault.endings) == (("volume p_data",), [DATA], [])
+    left = run.read()
+    assert left is not None
+    assert left.record("p_data") == created
+
+
+@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP, Wish.KEEP])
+@pytest.mark.parametrize(
+    "volume",
+    [replace(DATA, created=LATER), replace(DATA, driver="other"), replace(DATA, created="")],
+    ids=["created later", "another driver", "no time"],
+)
+async def test_a_volume_that_was_created_again_is_not_ours(down: Down, run: Run, volume: Volume, wish: Wish) -> None:
+    """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
+    engine = FakeEngine(volume)
+    vault = FakeVault(engine)
+    stopped, events = await down(engine, vault=vault, creates=("p_data",), times={"other": AT}, wish=wish)
+    assert engine.calls == []
+    assert [e for e in events if isinstance(e, Kept)] == [
+        Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one",
+             "docker volume rm p_data")
+    ]  # fmt: skip
+    assert (stopped.survivors, run.read(), vault.endings) == ((), None, [])
+
+
+async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
+    """`docker compose down -v` and `up`: as long as one other volume of the engine has its time, it was not moved."""
+    things = [replace(DATA, created=LATER), replace(MORE, created=LATER)]
+    engine = FakeEngine(*things)
+    engine.times = {"other": AT}
+    stopped, events = await down(engine, creates=("p_data", "p_more"), times={"other": AT})
+    assert (engine.calls, engine.things, stopped.survivors) == ([], things, ())
+    assert not [e for e in events if isinstance(e, Notice)]
+
+
+async def test_a_data_folder_that_was_moved(down: Down) -> None:
+    """All volumes of the engine have new times: it is said once, and names count; everything is saved first."""
+    engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
+    engine.times = {"other": LATER}
+    created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
+    stopped, events = await down(engine, creates=created, times={"other": AT}, wish=Wish.DROP)
+    assert sorted(engine.calls) == ["remove p_data", "remove p_more", "save p_data", "save p_more"]
+    assert stopped.survivors == ()
+    (told,) = [e for e in events if isinstance(e, Notice)]
+    assert "its data folder was moved" in told.message
+
+
+async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: Run) -> None:
+    """Nothing of the run is left that it could name; as long as something is, it stays."""
+    run.made.add("id-db")
+    engine = FakeEngine(DB)
+    engine.fails["remove", "id-db"] = [refused("driver failed")]
+    await down(engine)
+    assert run.made.holds(container("db", ours=False))
+    engine.fails.clear()
+    await down(engine)
+    assert not run.made.holds(container("db", ours=False))
 
 
 @pytest.mark.parametrize(
@@ -391,7 +526,7 @@ async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down, volume: Vo
 )
 async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
     """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
-    engine = FakeEngine(DATA, Volume("p_more", "p", "more"))
+    engine = FakeEngine(DATA, MORE)
     vault = FakeVault(engine)
     vault.fails["p_data"] = error
     stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
@@ -438,7 +573,7 @@ async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> No
 
 async def test_a_volume_that_plain_compose_uses_is_its_own(down: Down, run: Run) -> None:
     """It is the user's from then on; the other volumes go."""
-    engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, Volume("p_more", "p", "more"))
+    engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, MORE)
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data", "p_more"))
     assert [e.reason for e in events if isinstance(e, Kept)] == ["something that is not ours uses it"]
@@ -487,8 +622,8 @@ async def test_a_create_that_lands_late_is_found(down: Down) -> None:
 @pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
 async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase: str, is_found: bool) -> None:
     """A run that died may have asked for something that comes later; one that was left running has not."""
-    begun = ledgers.begin(Scene(), (), project="p", directory="/p", endpoint="unix:///x", context=None)
-    run.write(replace(begun, phase=phase))
+    run.write(replace(begun(), phase=phase))
+    run.made.add(DB.id, "id-late")
     engine = FakeEngine(DB)
     engine.later = [(4, container("late"))]
     with anyio.fail_after(20):

@@ -1,0 +1,204 @@
+"""A path of the host -> why a service that gets it reaches beyond its project. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+AGENT = "the SSH agent"
+_FILES = "it contains all files of this machine"
+_HOME = "it contains your whole home folder, including ~/.ssh"
+_KEYS = "it contains your keys or passwords"
+
+# Well-known sockets of engines; every other one is known by what answers there (`Host.sockets`, `HostPath.daemon`).
+ENGINES = {
+    "/run/docker.sock": "Docker",
+    "/run/containerd/containerd.sock": "containerd",
+    "/run/podman/podman.sock": "Podman",
+    "/run/crio/crio.sock": "CRI-O",
+    "/run/buildkit/buildkitd.sock": "BuildKit",
+}
+_ENGINE_NAMES = {
+    "docker.sock": "Docker",
+    "podman.sock": "Podman",
+    "containerd.sock": "containerd",
+    "crio.sock": "CRI-O",
+    "buildkitd.sock": "BuildKit",
+}
+
+# In the home folder.
+SECRETS = (
+    ".ssh", ".aws", ".gnupg", ".docker", ".kube", ".azure", ".config/gcloud", ".netrc", ".git-credentials",
+    ".config/containers", ".config/doctl", ".config/gh", ".config/glab-cli", ".config/hub", ".config/op",
+    ".config/rclone", ".config/sops", ".local/share/keyrings", ".my.cnf", ".npmrc", ".oci", ".password-store",
+    ".pgpass", ".pypirc", ".terraform.d", ".vault-token", ".mozilla", ".config/google-chrome", ".config/chromium",
+)  # fmt: skip
+
+ALL, WRITTEN = "all", "written"
+
+
+class _Folder(NamedTuple):
+    """A folder of the system. What is below it counts always (ALL), or if it can be written to (WRITTEN)."""
+
+    path: str
+    below: str
+    why: str
+
+
+_CONFIGURATION = "it contains the configuration of this machine, including its passwords"
+_KERNEL = "it shows the kernel's state, and changes it"
+_DAEMONS = "it belongs to the services that run on this machine"
+_ENGINE_DATA = "it contains the data of the engine, including other containers'"
+_PROGRAMS = "it contains the programs of this machine"
+_OTHER_HOME = "it contains another user's files"
+
+_SYSTEM = (
+    _Folder("/etc", ALL, _CONFIGURATION),
+    _Folder("/boot", ALL, "it contains the kernel that this machine starts"),
+    _Folder("/proc", ALL, _KERNEL),
+    _Folder("/sys", ALL, _KERNEL),
+    _Folder("/dev", ALL, "it contains the devices of this machine"),
+    _Folder("/run", ALL, _DAEMONS),
+    _Folder("/var/lib/docker", ALL, _ENGINE_DATA),
+    _Folder("/var/lib/containerd", ALL, _ENGINE_DATA),
+    _Folder("/var/lib/containers", ALL, _ENGINE_DATA),
+    _Folder("/var/lib/kubelet", ALL, _ENGINE_DATA),
+    _Folder("/var/lib", ALL, "it contains the data of this machine's services"),
+    _Folder("/var/log", ALL, "it contains the logs of this machine"),
+    _Folder("/var/spool", ALL, "it contains the jobs and the mail of this machine"),
+    _Folder("/home", ALL, _OTHER_HOME),
+    _Folder("/Users", ALL, _OTHER_HOME),
+    _Folder("/root", ALL, _OTHER_HOME),
+    _Folder("/usr", WRITTEN, _PROGRAMS),
+    _Folder("/bin", WRITTEN, _PROGRAMS),
+    _Folder("/sbin", WRITTEN, _PROGRAMS),
+    _Folder("/lib", WRITTEN, _PROGRAMS),
+    _Folder("/lib32", WRITTEN, _PROGRAMS),
+    _Folder("/lib64", WRITTEN, _PROGRAMS),
+    _Folder("/System", WRITTEN, _PROGRAMS),
+    _Folder("/Library", WRITTEN, _PROGRAMS),
+    _Folder("/Applications", WRITTEN, _PROGRAMS),
+)
+_HARMLESS = ("/etc/localtime", "/etc/timezone", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_HARMLESS_TO_READ = (
+    "/etc/ssl/certs", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/etc/pki/ca-trust", "/etc/pki/tls/certs",
+    "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/machine-id", "/etc/nsswitch.conf",
+    "/etc/os-release", "/etc/protocols", "/etc/resolv.conf", "/etc/services", "/run/udev", "/sys/fs/cgroup",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HostPath:
+    """What a path is on this machine.
+
+    `real` has no links in it. `daemon`: what listens on the socket. `user`: another user, in whose home folder it is.
+    `is_socket` is None if it cannot be known, for example because the path does not exist.
+    """
+
+    real: str
+    is_socket: bool | None = None
+    daemon: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The facts of this machine that a path is judged by.
+
+    `homes`: the user's home folder, `projects`: the project's, each as written and without links. `paths`: facts of
+    paths, by the path as written. `sockets`: where engines and the SSH agent listen (real path -> what listens).
+    `keys`: further paths of keys, such as the one in KUBECONFIG.
+    """
+
+    homes: tuple[str, ...]
+    projects: tuple[str, ...] = ()
+    paths: Mapping[str, HostPath] = field(default_factory=dict)
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+
+def reach(source: str, host: Host, *, writes: bool) -> str | None:
+    """The path and why a service should not get it, or None if that is harmless; `writes`: not only to be read."""
+    path = normal(source)
+    facts = host.paths.get(source) or HostPath(path)
+    real = normal(facts.real)
+    if facts.daemon:
+        return f"{source}: {_control(facts.daemon)}"
+    if _is_harmless(path, writes=writes):
+        return None
+    if why := _why(path, host, facts, writes=writes):
+        return f"{source}: {why}"
+    if real != path and (why := _why(real, host, facts, writes=writes)):
+        return f"{source}, a link to {real}: {why}"
+    if facts.user and not _is_own(real, host):
+        return f"{source}: it is in the home folder of {facts.user}"
+    return None
+
+
+def normal(path: str) -> str:
+    """The absolute path without `.`, `..` and repeated slashes, also at its beginning (where POSIX keeps two)."""
+    return "/" + posixpath.normpath(f"/{path}").lstrip("/")
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Whether the path is the folder, or below it; both are absolute and normal."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _why(path: str, host: Host, facts: HostPath, *, writes: bool) -> str | None:
+    if is_in(path, "/var/run"):  # a link on nearly every machine
+        path = path.removeprefix("/var")
+    if path == "/":
+        return _FILES
+    if daemon := next(_daemons(path, host, facts), None):
+        return _control(daemon)
+    if any(is_in(home, path) for home in host.homes):
+        return _HOME
+    keys = [*(posixpath.join(home, name) for home in host.homes for name in SECRETS), *host.keys]
+    if any(is_in(key, path) or is_in(path, key) for key in keys):
+        return _KEYS
+    return None if _is_own(path, host) else _system(path, host, writes=writes)
+
+
+def _daemons(path: str, host: Host, facts: HostPath) -> Iterator[str]:
+    name = posixpath.basename(path)
+    if name in _ENGINE_NAMES and facts.is_socket is not False:
+        yield _ENGINE_NAMES[name]
+    for socket, daemon in (*host.sockets.items(), *ENGINES.items()):
+        # /tmp is mounted for many reasons, and agents have a folder of their own in it
+        if path == socket or (is_in(socket, path) and (daemon != AGENT or posixpath.dirname(socket) == path)):
+            yield daemon
+
+
+def _control(daemon: str) -> str:
+    if daemon == AGENT:
+        return "it can use the keys in your SSH agent"
+    return f"it controls {daemon}, which can do on this machine whatever root can"
+
+
+def _is_own(path: str, host: Host) -> bool:
+    """Whether the path is in the project or in the user's home, such as /var/lib/jenkins.
+
+    A project or home folder that contains a whole system folder does not exempt what is in it.
+    """
+    own = (*host.projects, *host.homes)
+    return any(is_in(path, one) and not any(is_in(folder.path, one) for folder in _SYSTEM) for one in own)
+
+
+def _system(path: str, host: Host, *, writes: bool) -> str | None:
+    for folder in _SYSTEM:
+        if folder.why == _OTHER_HOME and any(is_in(path, home) for home in host.homes):
+            continue
+        if path == folder.path:
+            return folder.why
+        if is_in(folder.path, path):
+            return f"it contains {folder.path}"
+        if is_in(path, folder.path) and (writes or folder.below == ALL) and not _is_harmless(path, writes=writes):
+            return folder.why
+    return None
+
+
+def _is_harmless(path: str, *, writes: bool) -> bool:
+    return path in _HARMLESS or (not writes and any(is_in(path, one) for one in _HARMLESS_TO_READ))

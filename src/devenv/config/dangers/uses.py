@@ -1,0 +1,114 @@
+"""The resolved model -> the paths of the host that its services get, wherever they are written. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Model = Mapping[str, Any]
+
+# File systems of a volume's `driver_opts` that are not on this machine, or hold nothing yet.
+_ELSEWHERE = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "tmpfs", "ramfs", "ceph", "glusterfs", "lustre", "9p",
+})  # fmt: skip
+_BIND = frozenset({"none", "bind", "rbind"})
+_LAYERS = ("lowerdir", "upperdir", "workdir")
+_FILE_SYSTEM = "mounts {} as a file system of the type {}: it is a disk or a part of the kernel of this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A service gets the path `source` of the host; it is written at `path`, in the entry that holds `entry`.
+
+    `verb` says how it gets the path. `writes`: it may change what is there. `where` if the place is known already.
+    `always` is what is said if the path counts whatever it is. `of_build`: only its build gets it.
+    """
+
+    service: str
+    verb: str
+    source: str
+    path: tuple[str, ...]
+    entry: str = ""
+    writes: bool = False
+    where: str = ""
+    always: str = ""
+    of_build: bool = False
+
+
+def uses(model: Model) -> tuple[Use, ...]:
+    """Every path of the host that a service gets: mounted, as a file of its own, in its build, or by its sync."""
+    return tuple(
+        use
+        for name, service in (model.get("services") or {}).items()
+        for found in (_mounts, _files, _build, _watched)
+        for use in found(name, service, model)
+    )
+
+
+def _mounts(name: str, service: Model, model: Model) -> Iterator[Use]:
+    volumes = model.get("volumes") or {}
+    for mount in service.get("volumes") or ():
+        at, entry = ("services", name, "volumes"), str(mount.get("target") or "")
+        source, writes = str(mount.get("source") or ""), mount.get("read_only") is not True
+        if mount.get("type") == "bind" and source:
+            yield Use(name, "mounts", source, at, entry, writes)
+        elif mount.get("type") == "volume":
+            yield from _volume(name, volumes.get(source) or {}, at, entry, writes=writes)
+
+
+def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes: bool) -> Iterator[Use]:
+    """The paths that a named volume is only another name of (the options are those of mount(8))."""
+    options = volume.get("driver_opts") or {}
+    device, kind = str(options.get("device") or ""), str(options.get("type") or "").lower()
+    flags = [flag.strip() for flag in str(options.get("o") or "").split(",")]
+    if device and (kind in _BIND or _BIND & {*flags}):
+        yield Use(name, "mounts", device, at, entry, writes and "ro" not in flags)
+    elif "overlay" in kind:
+        layers = [value for key, _, value in (flag.partition("=") for flag in flags) if key in _LAYERS]
+        for source in (source for layer in layers for source in layer.split(":") if source):
+            yield Use(name, "mounts", source, at, entry, writes)
+    elif kind and kind not in _ELSEWHERE:
+        yield Use(name, "mounts", device, at, entry, writes, always=_FILE_SYSTEM.format(device or "none", kind))
+
+
+def _files(name: str, service: Model, model: Model) -> Iterator[Use]:
+    for kind in ("secrets", "configs"):
+        for used in service.get(kind) or ():
+            yield from _file(name, kind, used, model)
+
+
+def _file(name: str, kind: str, used: object, model: Model, *, of_build: bool = False) -> Iterator[Use]:
+    key = str(used.get("source") or "") if isinstance(used, dict) else str(used)
+    if source := ((model.get(kind) or {}).get(key) or {}).get("file"):
+        verb = "is built with" if of_build else "gets"
+        yield Use(name, f"{verb} the {kind[:-1]} `{key}` from", str(source), (kind, key, "file"), of_build=of_build)
+
+
+def _build(name: str, service: Model, model: Model) -> Iterator[Use]:
+    build = service.get("build") or {}
+    at = ("services", name, "build")
+    if isinstance(build, str):
+        build = {"context": build}
+    if (context := str(build.get("context") or "")).startswith("/"):
+        yield Use(name, "is built with", context, (*at, "context"), of_build=True)
+    for key, written in _pairs(build.get("additional_contexts") or {}):
+        source = written.removeprefix("oci-layout://")
+        if source.startswith("/"):
+            yield Use(name, "is built with", source, (*at, "additional_contexts", key), of_build=True)
+    for used in build.get("secrets") or ():
+        yield from _file(name, "secrets", used, model, of_build=True)
+
+
+def _pairs(value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        yield from ((str(key), str(item)) for key, item in value.items())
+    elif isinstance(value, list):
+        yield from ((key, item) for key, _, item in (str(one).partition("=") for one in value))
+
+
+def _watched(name: str, service: Model, _: Model) -> Iterator[Use]:
+    """What is copied into containers; `entry` is the rule's number."""
+    for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):
+        if "sync" in str(rule.get("action")):
+            yield Use(name, "syncs", str(rule.get("path") or ""), ("services", name, "develop", "watch"), str(index))
