@@ -6,10 +6,12 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
+from devenv.model.observed import HASH_LABEL, NUMBER_LABEL, OLD_LABEL, OWNER_LABEL, SERVICE_LABEL
 from support import docker_cli
 from support.cli import StartDevenv
 from support.docker_cli import BASE_IMAGE, PROJECT_LABEL, docker
@@ -30,16 +32,21 @@ class Decoys:
         self._stack = stack
         self._made: set[tuple[str, str]] = set()
 
-    def make(self, count: int) -> None:
-        """So many volumes and containers with forged labels, and a network and a container without any of ours.
+    def make(self, count: int, owner: str = "") -> None:
+        """So many volumes, containers and networks with forged labels, and others without any of ours.
 
-        What claims to be ours by all its labels and was made during the run would be: those name another project.
+        With `owner` they claim all that a container of ours does, but for a service that the project does not have.
         """
         other = unique_name("decoy")
-        forged = {"devenv.project": self.project, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
+        forged = {OLD_LABEL: self.project, PROJECT_LABEL: self.project, "com.docker.compose.volume": "data"}
+        whole = {OWNER_LABEL: owner, PROJECT_LABEL: self.project, SERVICE_LABEL: "decoy"}
+        whole |= {NUMBER_LABEL: "1", HASH_LABEL: "0" * 64, "com.docker.compose.oneoff": "False"}
         for number in range(count):
             self.one("volume", f"{other}-{number}", forged)
-            self.one("container", f"{other}-{number}", {"devenv.project": self.project, PROJECT_LABEL: other})
+            self.one("container", f"{other}-{number}", {OLD_LABEL: self.project, PROJECT_LABEL: other})
+            if owner:
+                self.one("container", f"{other}-{number}-whole", whole)
+                self.one("network", f"{other}-{number}-whole", {OWNER_LABEL: owner, PROJECT_LABEL: self.project})
         self.one("network", f"{other}-network", {PROJECT_LABEL: self.project})
         self.one("container", f"{other}-plain", {PROJECT_LABEL: self.project})
 
@@ -52,6 +59,15 @@ class Decoys:
             docker(kind, "create", *flags, name)
         self._made.add((kind, name))
         self._stack.callback(docker_cli.succeeds, *REMOVE[kind], name)
+
+    def copy(self, container: str) -> None:
+        """A container of an image that `docker commit` made of the container: all labels are copied."""
+        name = unique_name("copy")
+        docker("commit", container, name)
+        self._stack.callback(docker_cli.succeeds, "rmi", "-f", name)
+        docker("create", "--name", name, "--volume", "/mine", name, "true")
+        self._made.add(("container", name))
+        self._stack.callback(docker_cli.succeeds, "rm", "-f", "-v", name)
 
     def missing(self) -> set[tuple[str, str]]:
         """Kind and name of those that are gone."""
@@ -66,7 +82,9 @@ def decoys(project: str) -> Iterator[Decoys]:
 
 
 @pytest.mark.parametrize(("count", "rounds"), [(2, 2), pytest.param(50, 20, marks=pytest.mark.long)])
-def test_decoys_survive(stack: Stack, up: Up, devenv: StartDevenv, count: int, rounds: int) -> None:
+def test_decoys_survive(
+    stack: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str], count: int, rounds: int
+) -> None:
     """Forged labels, made before a run and during it: an end by signal, by kill and by `down` leaves all of them.
 
     A volume and a network of the name that ours would have are used as they are, and stay too.
@@ -84,7 +102,9 @@ def test_decoys_survive(stack: Stack, up: Up, devenv: StartDevenv, count: int, r
         for number in range(rounds):
             run = up.ready(stack)
             if number == 0:
-                made.make(count)
+                made.make(count, Path(state_env["XDG_STATE_HOME"], "devenv-compose", "owner").read_text())
+            if number == rounds - 1:
+                made.copy(stack.container("db"))
             assert stack.read("web", "/taken/marker") == "mine\n"
             if number % 2:
                 os.killpg(run.process.pid, signal.SIGKILL)
@@ -93,7 +113,7 @@ def test_decoys_survive(stack: Stack, up: Up, devenv: StartDevenv, count: int, r
                 assert run.stop() == 130, run.report()
                 assert run.wait_for("stopped")["removed"] == {"container": 2, "network": 1, "volume": 1}
             assert made.missing() == set()
-            assert not docker_cli.containers(stack.name, "db")
+            assert len(docker_cli.containers(stack.name, "db")) == (number == rounds - 1), "the copy alone"
             assert f"{stack.name}_data" not in docker_cli.volumes(stack.name)
         assert devenv("down", cwd=stack.folder, env=stack.env).wait() == 0
         assert made.missing() == set()

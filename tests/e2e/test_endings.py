@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from support import docker_cli
+from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.phases import DATA, Phases, processes
 from support.stack import Stack, idle_service
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.engine
 
 INT, TERM, HUP, QUIT = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
 HURRIED = 8.0  # seconds from a second signal; three are promised, on a machine of its own
-GAP = 0.3  # seconds between two signals
+GAP = 0.6  # seconds between two signals: sooner, the second is taken for the first, forwarded once more
 SYNC = {"develop": {"watch": [{"path": "./src", "action": "sync", "target": "/app"}]}}
 
 Way = tuple[signal.Signals, ...]
-WAYS: tuple[Way, ...] = ((INT,), (INT, INT), (INT,) * 5, (TERM,), (HUP,), (QUIT,), (TERM, INT))
+WAYS: tuple[Way, ...] = ((INT,), (INT, INT), (INT,) * 5, (TERM,), (HUP,), (HUP, HUP), (QUIT,), (TERM, INT))
 PHASES = (
     Phases.load,
     Phases.build,
@@ -70,14 +70,16 @@ def test_signals_at_any_phase(
     """
     phases = Phases(stack, up)
     run = phase(phases)
+    if phase is Phases.saving:
+        time.sleep(GAP)  # it has had its first signal
     began = 0.0
     for sign in way:
         began = time.monotonic()
         if run.process.poll() is None:
             run.send_signal(sign)
-        time.sleep(GAP if len(way) == 2 else GAP / 6)
+        time.sleep(GAP)
     code = run.wait()
-    if len(way) == 2:
+    if len(way) == 2 and HUP not in way:
         assert time.monotonic() - began < HURRIED
     first = INT if phase is Phases.saving and way[0] is not QUIT else way[0]
     # A signal that comes when all is done already ends what is left of the process.
@@ -105,6 +107,32 @@ def on_a_terminal(stack: Stack, state_env: dict[str, str], *argv: str) -> Iterat
         yield terminal
         docker_cli.until(terminal.survivors, lambda left: not left)
     assert stack.leftovers() == {}
+
+
+@pytest.mark.parametrize("way", ["INT INT", "HUP HUP HUP", "TERM INT", "HUP INT", "INT HUP"])
+def test_signals_that_arrive_together(stack: Stack, up: Up, way: str) -> None:
+    """A signal that npm, an IDE or a shell forwards once more hurries nobody: the volume is saved."""
+    run = Phases(stack, up).ready()
+    for name in way.split():
+        os.killpg(run.process.pid, signal.Signals[f"SIG{name}"])
+        time.sleep(0.02)  # two of a kind at one instant are one to the kernel
+    assert run.wait() == 128 + signal.Signals[f"SIG{way[:4].rstrip()}"], run.report()
+    assert [one["volume"] for one in run.all("saved")] == ["data"]
+    assert run.survivors() == {}
+    assert stack.leftovers() == {}
+
+
+@pytest.mark.parametrize("options", ["--no-ui", ""], ids=["lines", "view"])
+def test_a_terminal_that_is_closed_over_a_shell(stack: Stack, state_env: dict[str, str], options: str) -> None:
+    """The kernel sends the job in the foreground a HUP, and bash sends another: the volume is saved."""
+    with on_a_terminal(stack, state_env, "bash", "--norc", "--noprofile", "-i") as shell:
+        shell.type(f"{shlex.quote(sys.executable)} -m devenv up {options}\n")
+        shell.until("is up after")
+        stack.execute("db", "sh", "-c", "echo precious >/data/marker")
+        shell.close()
+        docker_cli.until(shell.survivors, lambda left: not left)
+    listed = cli.run("snapshot", "list", cwd=stack.folder, env={**stack.env, **state_env})
+    assert re.search(rf" {stack.name} +data ", listed.stdout), listed.stdout
 
 
 @pytest.mark.parametrize("options", [["--no-ui"], []], ids=["lines", "view"])

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -148,6 +149,7 @@ def test_ctrl_c_twice(stack: Stack, state_env: dict[str, str]) -> None:
         shows(terminal, "1 of 1 up", "up after")
         terminal.type("\x03")
         terminal.until("stopping 1 container; Ctrl-C again ends them at once", since=terminal.said.rfind(LEFT))
+        time.sleep(0.5)  # sooner, the second is taken for the first, forwarded once more
         assert stack.containers(), "the first did not wait for the container"
         terminal.type("\x03")
         assert terminal.process.wait(30) == 130

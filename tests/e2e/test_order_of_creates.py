@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from devenv.model.observed import OUR_LABEL, PROJECT_LABEL
+from devenv.model.observed import OWNER_LABEL, PROJECT_LABEL
 from support.cli import MARKER, StartDevenv, processes_with
 from support.naive import engine_socket
 from support.phases import DATA
@@ -100,13 +100,14 @@ def test_ours_from_birth(stack: Stack, devenv: StartDevenv, state_env: dict[str,
         f"{stack.name}_default",
         f"{stack.name}_extra",
     }
+    owner = Path(state_env["XDG_STATE_HOME"], "devenv-compose", "owner").read_text()
     for create in proxy.creates:
         assert create.ledger is not None, create
         assert len(create.guardians) == 1, create
         if create.kind == "volumes":
-            assert create.name in create.ledger["creates"]
-            assert OUR_LABEL not in (create.wish["Labels"] or {})
+            assert create.name in [one["name"] for one in create.ledger["volumes"]]
+            assert OWNER_LABEL not in (create.wish["Labels"] or {})
         else:
-            assert create.wish["Labels"][OUR_LABEL] == stack.name, create
+            assert create.wish["Labels"][OWNER_LABEL] == owner, create
             assert create.wish["Labels"][PROJECT_LABEL] == stack.name, create
     assert stack.leftovers() == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -164,17 +165,24 @@ def test_the_file_can_name_volumes_to_keep(stack: Stack, up: Up) -> None:
     assert run.wait_for("stopped")["saved"].keys() == {"more"}
 
 
-def test_in_a_hurry_the_volume_stays(db: Stack, up: Up) -> None:
+def test_in_a_hurry_the_volume_stays(db: Stack, up: Up, state_env: dict[str, str]) -> None:
     """A second Ctrl-C while it is being saved: it is left where it is, said, and the next `up` goes on with it."""
     run = up.ready(db)
     db.execute("db", "sh", "-c", "head -c 250000000 /dev/urandom >/data/large; echo here >/data/marker")
     run.send_signal(signal.SIGINT)
     run.wait_for("step", name="save", state="detail")
+    time.sleep(0.5)  # sooner, it is taken for the first, forwarded once more
     assert run.stop() == 130
     assert db.leftovers() == {"volumes": [f"{db.name}_data"]}
     assert run.wait_for("stopped")["survivors"] == [f"volume {db.name}_data"]
     assert "`devenv up` goes on with it" in run.wait_for("problem")["message"]
+    left = f"an earlier run of {db.name} left 1 volume behind"
+    assert of(db, state_env).stdout.startswith(f"{left} (devenv down)\n  devenv down ")
+    assert (
+        of(db, state_env, "ps").stderr == f"left by an earlier run: 1 volume of {db.name}; devenv down -p {db.name}\n"
+    )
     again = up.ready(db)
+    assert again.wait_for("notice", hint="devenv down")["message"] == f"{left}; this run takes it over"
     assert marker(db) == "here"
     db.execute("db", "rm", "/data/large")
     assert again.stop() == 130
@@ -370,7 +378,8 @@ def test_gc_ends_what_a_dead_run_left(db: Stack, up: Up, state_env: dict[str, st
     write(db, "orphan")
     kill_all(run)
     said = of(db, state_env, "images")
-    assert said.stderr == f"left by a dead run: 1 container, 1 network, 1 volume of {db.name}; devenv gc\n"
+    left = f"1 container, 1 network, 1 volume of {db.name}"
+    assert said.stderr == f"left by an earlier run: {left}; devenv down -p {db.name}\n"
     there = db.leftovers()
     dry = of(db, state_env, "gc", "--dry-run")
     assert (dry.returncode, db.leftovers()) == (0, there)

@@ -119,3 +119,23 @@ def test_nobody_to_ask_writes_nothing(project: Path, state_env: dict[str, str]) 
     done = cli.run("add", "redis", "--yes", cwd=project, env=state_env)
     assert (done.returncode, "compose.yml:5" in done.stderr) == (5, True), done.stderr
     assert sorted(project.iterdir()) == files
+
+
+def test_what_a_person_wrote_stays(tmp_path: Path, compose_env: dict[str, str], state_env: dict[str, str]) -> None:
+    """A variable that was there before the service, or that leads somewhere else: with and without an `add`."""
+    env, file = compose_env | state_env, tmp_path / "compose.yml"
+    mine = "services:\n  web:\n    image: nginx\n    environment:\n"
+    cache = f"{mine}      REDIS_URL: redis://prod-cache.example:6379/0\n"
+    file.write_text(f"{cache}  redis:\n    image: redis:7\n", encoding="utf-8")
+    done = cli.run("remove", "redis", "--yes", cwd=tmp_path, env=env)
+    assert (done.returncode, file.read_text(encoding="utf-8")) == (0, cache), done.stderr
+    for kind, url in (
+        ("postgres", "postgresql://postgres:${DB_PASSWORD:-x}@db:5432/app"),
+        ("mariadb", "mysql://root:pw@external.example:3306/mariadb"),
+        ("rabbitmq", "amqp://rabbitmq:pw@broker:5672/"),
+    ):
+        file.write_text(before := f"{mine}      DATABASE_URL: {url}\n      AMQP_URL: {url}\n", encoding="utf-8")
+        for verb in ("add", "remove"):
+            done = cli.run(verb, kind, "--yes", cwd=tmp_path, env=env)
+            assert done.returncode == 0, done.stderr
+        assert file.read_text(encoding="utf-8") == before

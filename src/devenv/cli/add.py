@@ -10,7 +10,7 @@ import typer
 from devenv.cli import options
 from devenv.cli.ask import confirm
 from devenv.cli.options import Files, Format, Name, Output, Profiles
-from devenv.errors import UsageError
+from devenv.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from devenv.scaffold.proposal import Proposal
@@ -55,7 +55,13 @@ def add(
         raise UsageError("a second name and --from-mounts go with `rules`", hint="devenv add rules [SERVICE]")
     from devenv.scaffold.services import add as adding  # noqa: PLC0415 - as above
 
-    _settle(lambda: adding(selection, what, name=name, to=to, template=template), output, dry_run=dry_run, yes=yes)
+    records = _records()
+    _settle(
+        lambda: adding(selection, what, records, name=name, to=to, template=template),
+        output,
+        dry_run=dry_run,
+        yes=yes,
+    )
 
 
 def remove(
@@ -68,10 +74,22 @@ def remove(
     output: Format = Output.TEXT,
 ) -> None:
     """Take a service out of the Compose file, with what `add` put into others for it."""
-    from devenv.scaffold.services import remove as workflow  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.scaffold.removal import remove as workflow  # noqa: PLC0415 - `--help` must not pay for it
 
-    selection = options.selection(file, project_name, profile)
-    _settle(lambda: workflow(selection, service), output, dry_run=dry_run, yes=yes)
+    selection, records = options.selection(file, project_name, profile), _records()
+    _settle(lambda: workflow(selection, service, records), output, dry_run=dry_run, yes=yes)
+
+
+def _records() -> str:
+    """The folder of what `add` recorded; it exists then."""
+    from devenv import statefiles  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.lifecycle.home import state_folder  # noqa: PLC0415 - as above
+
+    folder = state_folder()
+    try:
+        return statefiles.private_folder(folder, "added")
+    except OSError as error:
+        raise StateError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _settle(

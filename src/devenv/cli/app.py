@@ -49,7 +49,7 @@ GROUPS: dict[str, list[str]] = {
     "snapshot": [],
     "images": ["list"],
 }  # and the command of each that is meant without one
-FINISHERS = frozenset({"up", "down", "gc", usage.HERE})  # they end what a dead run left; the others say so in a line
+FINISHERS = frozenset({"up", "down", "gc", usage.HERE})  # these tell of what an earlier run left themselves
 app.command("new")(new)
 app.command("up")(up)
 app.command("down")(down)
@@ -139,23 +139,23 @@ def _run(arguments: list[str]) -> int:
         usage.require_verb(verb, COMMANDS)
         named.require_known(verb, before, after)
     if verb not in FINISHERS and not wants_help:
-        _tell_of_dead_runs()
+        _tell_of_earlier_runs()
     return usage.invoke(app, [verb, *before, *after]) if is_ours else _pass_through(before, verb, after)
 
 
-def _tell_of_dead_runs() -> None:
+def _tell_of_earlier_runs() -> None:
     import contextlib  # noqa: PLC0415 - only where a command runs
 
     from devenv.lifecycle.rundir import Run  # noqa: PLC0415 - as above
 
     with contextlib.suppress(DevenvError):  # the state folder cannot be used: whoever needs it says so
-        if any(Run.dead(("up",))):
+        if any(Run.dead(("up", "left"))):
             import anyio  # noqa: PLC0415 - rarely needed
 
-            from devenv.lifecycle.gc import left  # noqa: PLC0415 - as above
+            from devenv.lifecycle.remains import everywhere  # noqa: PLC0415 - as above
 
-            if found := anyio.run(left):
-                options.console().aside(f"left by a dead run: {found}; devenv gc")
+            if said := anyio.run(everywhere):
+                options.console().aside(said)
 
 
 def _crash(error: Exception) -> DevenvError:

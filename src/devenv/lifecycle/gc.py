@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-
 from devenv.engine.api import Engine
 from devenv.engine.endpoint import Endpoint
-from devenv.errors import DevenvError, EngineError
+from devenv.errors import DevenvError
 from devenv.lifecycle import keptlogs
-from devenv.lifecycle.identity import Verdict
 from devenv.lifecycle.ledger import Ledger, Wish
+from devenv.lifecycle.remains import PHASES, remains
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.store import Store
 from devenv.lifecycle.teardown import finish
@@ -20,7 +17,7 @@ from devenv.model.events import Emit, Notice, Problem
 async def gc(emit: Emit, *, dry_run: bool) -> int:
     """0 when nothing of any dead run is left, 1 where something could not be ended. Live runs are not touched."""
     left, found = False, False
-    for run, ledger in Run.dead(("up", "left")):
+    for run, ledger in Run.dead(PHASES):
         found = True
         try:
             left |= not await _finished(run, ledger, emit, dry_run=dry_run)
@@ -38,33 +35,10 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
 async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
         if dry_run:
-            emit(Notice(f"{ledger.project}: {await _remains(engine, run, ledger) or 'nothing'} of a dead run"))
+            engine.is_ours = run.made.holds
+            what = await remains(engine, ledger, await engine.scene(ledger.project))
+            emit(Notice(f"{ledger.project}: {what or 'nothing'} of a dead run"))
             return True
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
         with run.lock(cleaning=True):
             return not (await finish(engine, run, emit, Wish.SAVE, "gc")).survivors
-
-
-async def left() -> str:
-    """What runs that died left on engines that answer, in a few words; empty where nothing is."""
-    said = []
-    for run, ledger in Run.dead(("up",)):
-        with contextlib.suppress(EngineError):
-            async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
-                remains = await _remains(engine, run, ledger)
-                said += [f"{remains} of {ledger.project}"] if remains else []
-    return "; ".join(said)
-
-
-async def _remains(engine: Engine, run: Run, ledger: Ledger) -> str:
-    engine.is_ours = run.made.holds
-    scene = await engine.scene(ledger.project)
-    judged = ledger.judged(scene)
-    if any(one.verdict is Verdict.OTHER for one in judged):
-        judged = ledger.judged(scene, everything=await engine.volume_times())
-    counts = Counter(
-        container=len(ledger.containers(scene)),
-        network=len(ledger.networks(scene)),
-        volume=sum(one.verdict is not Verdict.OTHER for one in judged),
-    )
-    return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)

@@ -12,6 +12,7 @@ from devenv.config.outline import written_name
 from devenv.engine.api import Engine
 from devenv.errors import ConfigError, DevenvError
 from devenv.lifecycle.ledger import Ledger
+from devenv.lifecycle.remains import COMMAND, PHASES, left_behind, remains
 from devenv.lifecycle.rundir import Run
 from devenv.lifecycle.runs import key_of
 from devenv.model.here import Here
@@ -21,7 +22,7 @@ LIMIT = 2.0  # seconds for the engine
 
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
-    others = tuple(sorted({ledger.project for _, ledger in Run.dead(("up",))}))
+    others = tuple(sorted({ledger.project for _, ledger in Run.dead(PHASES)}))
     try:
         paths = sources.find(directory, files)
     except ConfigError as error:
@@ -59,8 +60,9 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
         running = sum(container.running for container in ledger.containers(scene))
         last = run.last()
         urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
-        state = _state(run, ledger, running, is_ready=urls is not None)
-        return state, _said(state, ledger, running), running, urls or ()
+        left = "" if run.is_held() else left_behind(ledger, await remains(engine, ledger, scene))
+        state = _state(run, ledger, running, left, is_ready=urls is not None)
+        return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
     others = sum(c.running and not c.ours for c in (await engine.scene(name)).containers)
     return "down", _beside(name, others) if others else "", 0, ()
 
@@ -75,17 +77,19 @@ def _beside(name: str, count: int) -> str:
     return f"{name} is not up; {what} (devenv ps)"
 
 
-def _state(run: Run, ledger: Ledger, running: int, *, is_ready: bool) -> str:
+def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool) -> str:
     if run.is_cleaned():
         return "ending"
     if run.is_held():
         return "up" if is_ready else "starting"
     if ledger.phase in ("detached", "kept"):
         return "up" if running else "stopped"
-    return "dead" if ledger.phase == "up" else "down"
+    if not left:
+        return "down"
+    return "dead" if ledger.phase == "up" else "left"
 
 
-def _said(state: str, ledger: Ledger, running: int) -> str:
+def _said(state: str, ledger: Ledger, running: int, left: str) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
     count = f"{running} container{'' if running == 1 else 's'}"
     return {
@@ -93,5 +97,6 @@ def _said(state: str, ledger: Ledger, running: int) -> str:
         "starting": f"{ledger.project} is on its way up since {since}",
         "stopped": f"{ledger.project} was left running, and nothing of it runs any more",
         "ending": f"{ledger.project} is being cleaned up",
-        "dead": f"the run of {ledger.project} that began at {since} has died; it left {count} running",
+        "dead": f"{left} ({COMMAND})",
+        "left": f"{left} ({COMMAND})",
     }.get(state, "")

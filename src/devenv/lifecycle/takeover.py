@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from devenv.engine.api import Engine
 from devenv.errors import StateError
-from devenv.lifecycle import identity
+from devenv.lifecycle import identity, remains
 from devenv.lifecycle.identity import Content, Place, Verdict
 from devenv.lifecycle.ledger import Judged, Ledger
 from devenv.lifecycle.rundir import Run
@@ -49,6 +49,7 @@ class Takeover:
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
+        await remains.tell(self.engine, earlier, scene, self.emit)
         kept = await self._volumes(earlier, scene)
         return kept, await self._look()
 

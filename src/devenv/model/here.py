@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-STATES = ("none", "broken", "down", "starting", "up", "stopped", "ending", "dead", "unreachable")
+STATES = ("none", "broken", "down", "starting", "up", "stopped", "ending", "dead", "left", "unreachable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Here:
     """The project of this folder as devenv left it; containers of plain Compose do not count.
 
     `none`: there is no Compose file; `broken`: it cannot be read; `stopped`: left running, and nothing runs any more;
-    `dead`: the process that held the run is gone; `unreachable`: the engine does not answer.
+    `dead`: the process that held the run is gone, and something of the run is still there; `left`: the run has ended,
+    and something that could not be removed, or a volume that could not be saved, is still there; `unreachable`: the
+    engine does not answer.
     """
 
     state: Annotated[str, STATES]
@@ -30,13 +32,13 @@ class Here:
     services: Annotated[tuple[str, ...], "as written, whatever their profiles"] = ()
     running: Annotated[int, "containers of the run that run"] = 0
     urls: tuple[str, ...] = ()
-    others: Annotated[tuple[str, ...], "projects elsewhere whose runs have died"] = ()
+    others: Annotated[tuple[str, ...], "projects elsewhere whose runs have died or left something"] = ()
 
     @property
     def commands(self) -> tuple[Suggestion, ...]:
         """What may be typed now, the likeliest first."""
         found = [Suggestion(*row) for row in _COMMANDS[self.state]]
-        if self.others and self.state != "dead":
+        if self.others:
             found.append(Suggestion("devenv gc", f"end what dead runs left of {', '.join(self.others)}"))
         return (*found, Suggestion("devenv --help", "list all commands"))
 
@@ -56,6 +58,7 @@ _COMMANDS = {
     "up": (*_LOOK, _DOWN),
     "stopped": (_UP, _DOWN),
     "ending": (),
-    "dead": (("devenv gc", "end what dead runs left; volumes are saved"), _UP),
+    "dead": (_DOWN, _UP),
+    "left": (_DOWN, _UP),
     "unreachable": (_DOCTOR,),
 }

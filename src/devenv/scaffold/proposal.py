@@ -34,11 +34,15 @@ class FileEdit:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The edits of one command and what is to be said of them; `folder` is the project's."""
+    """The edits of one command and what is to be said of them; `folder` is the project's.
+
+    `record` is written with the edits and shown to nobody: what the next command has to know of them.
+    """
 
     folder: str
     edits: tuple[FileEdit, ...]
     notes: tuple[str, ...] = ()
+    record: FileEdit | None = None
 
     def diff(self) -> list[str]:
         """The edits as lines of a unified diff; a new file of code is one line, and values of .env are stars."""
@@ -97,7 +101,7 @@ def write(proposal: Proposal) -> None:
     done: list[FileEdit] = []
     made: list[str] = []
     try:
-        for edit in proposal.edits:
+        for edit in (*proposal.edits, *([proposal.record] if proposal.record else ())):
             _unchanged(edit)
             made += _folders(os.path.dirname(edit.path))
             ready.append((os.path.join(os.path.dirname(edit.path), f".devenv-{secrets.token_hex(4)}~"), edit))

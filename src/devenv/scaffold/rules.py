@@ -16,8 +16,8 @@ from devenv.errors import ConfigError, UsageError
 from devenv.images.dockerfile import WORD, Instruction, expand, instructions
 from devenv.model.project import Action, Service
 from devenv.scaffold import proposal as proposals
+from devenv.scaffold.main_file import MainFile, opened
 from devenv.scaffold.proposal import Proposal
-from devenv.scaffold.services import MainFile, opened
 from devenv.scaffold.splice import flow
 from devenv.watch.faults import faults
 from devenv.watch.rules import is_bind_mounted, mount_over, relative_to

@@ -1,7 +1,7 @@
 """One person's machine whose engines are in memory: whole commands of devenv, in this process and without children.
 
-The state folder and the projects are real folders. What a command would start as a process stands in this one: Compose
-is `MemoryCompose`, the guardian is `Guard`. Compose files are not read: a project is its resolved model.
+The state folder and the projects are real folders. What a command would start as a process stands in this one:
+Compose is `MemoryCompose`, the guardian is `Guard`. Compose files are not read: a project is its resolved model.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ class Command:
     events: list[Event] = field(default_factory=list)
     ready: anyio.Event = field(default_factory=anyio.Event)
     over: anyio.Event = field(default_factory=anyio.Event)
-    ending: Ending = field(default_factory=Ending)
+    ending: Ending = field(default_factory=lambda: Ending(clock=count().__next__))  # signals are a second apart
     guard: Guard | None = None
     homes: dict[int, ComposeHome] = field(default_factory=dict)
     code: int | None = None
@@ -133,12 +134,8 @@ class Command:
 
     def interrupt(self, sign: signal.Signals = signal.SIGINT) -> None:
         """A signal: the first one ends it, the second hurries."""
-        if self.ending.signal is not None:
-            self.ending.hurry.set()
-            return
-        self.ending.signal = sign
-        if self.ending._scope is not None:
-            self.ending._scope.cancel()
+        if not self.ending.hurry.is_set():  # a third would end this process
+            self.ending.receive(sign)
 
     async def killed(self) -> None:
         """`kill -9` now, wherever it is, seen from outside; returns once nothing of it runs."""

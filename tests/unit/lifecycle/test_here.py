@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,11 @@ from devenv.cli import app
 from devenv.engine.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.lifecycle import here
-from devenv.lifecycle.identity import Place, engine_key
+from devenv.lifecycle.identity import Place, VolumeRecord, engine_key
 from devenv.lifecycle.ledger import Ledger
 from devenv.lifecycle.rundir import Run
 from devenv.model.here import STATES, Here
-from devenv.model.observed import Container, Network, Scene
+from devenv.model.observed import Container, Network, Scene, Volume
 from support.schemas import answered
 
 ENGINE = "unix:///here"
@@ -117,11 +118,12 @@ def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None
     assert lines[1].startswith("  devenv config --validate")
 
 
-@pytest.mark.parametrize("phase", [None, "left"])
+@pytest.mark.parametrize("phase", [None, "left", "up"])
 def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path, phase: str | None) -> None:
-    """Its services are named, and how to bring it up."""
+    """Its services are named, and how to bring it up; also after a run of which nothing exists any more."""
     if phase:
         begun(shop, phase)
+        Machine.scene_of = Scene()
     found, lines = said(capfd)
     assert (found.state, found.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
     assert lines[-1].startswith("  devenv --help")
@@ -156,16 +158,33 @@ def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) ->
 
 
 def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
-    """Here, `gc` comes first, once; of another project, it is one more thing to do."""
+    """Here, one line says what it left, and `down` comes first; of another project, `gc` is one more thing to do."""
     begun(shop)
     found, lines = said(capfd)
     assert (found.state, found.others) == ("dead", ())
-    assert lines[1].startswith("  devenv gc") or lines[2].startswith("  devenv gc")
-    assert sum("devenv gc" in line for line in lines) == 1
+    began = time.strftime("%H:%M:%S", time.localtime(1000.0))
+    assert lines[0] == f"the run of shop that began at {began} has died and left 1 container behind (devenv down)"
+    assert lines[2].startswith("  devenv down ")
+    assert not any("devenv gc" in line for line in lines)
     Run.open(KEY, Endpoint(ENGINE), "shop").clear()
     begun(tmp_path, name="other")
     found, lines = said(capfd)
     assert (found.state, found.others) == ("down", ("other",))
+    assert any("devenv gc" in line and "other" in line for line in lines)
+
+
+def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
+    """It has ended, and its volume is still there: here and elsewhere that is said, with the command."""
+    Machine.scene_of = Scene((), (), (Volume("shop_data", "shop", "data"),))
+    run = begun(shop, "left")
+    ledger = run.read()
+    assert ledger is not None
+    run.write(replace(ledger, volumes=(VolumeRecord("shop_data"),)))
+    begun(tmp_path, "left", name="other")
+    found, lines = said(capfd)
+    assert (found.state, found.running, found.others) == ("left", 0, ("other",))
+    assert lines[0] == "an earlier run of shop left 1 volume behind (devenv down)"
+    assert lines[1].startswith("  devenv down ")
     assert any("devenv gc" in line and "other" in line for line in lines)
 
 

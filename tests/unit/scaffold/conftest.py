@@ -1,7 +1,8 @@
-"""`devenv new`, as its users call it, in the test's own process."""
+"""What the tests of `new`, `add` and `remove` share."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from devenv.__main__ import main
+from devenv.scaffold import proposal as proposals
+from devenv.scaffold import services
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,21 @@ def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Done(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No Compose is asked here (tests/engine does), every port is free, and passwords are known."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+    async def accepts(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(proposals, "check", accepts)
+    monkeypatch.setattr(
+        services,
+        "free_port",
+        lambda _, wanted, besides: next(port for port in range(wanted + 1, 65536) if port not in besides),
+    )
+    real = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "s" * 32 if count == 16 else real(count))

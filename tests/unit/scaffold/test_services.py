@@ -1,71 +1,24 @@
-"""Services that are put into a Compose file in the words of its author, and taken out again."""
+"""Services that are put into a Compose file in the words of its author."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 
 from devenv.cli.add import KNOWN
-from devenv.config import yamlcore
 from devenv.config.load import Selection
-from devenv.errors import ConfigError, DevenvError, RefusedError, UsageError
-from devenv.scaffold import proposal as proposals
+from devenv.errors import ConfigError, DevenvError, RefusedError
 from devenv.scaffold import services
-from devenv.scaffold.proposal import Proposal, write
+from devenv.scaffold.proposal import write
+from support.scaffold import STYLES, add, edited, model, project, remove
+
+pytestmark = pytest.mark.usefixtures("offline")
 
 GOLDEN = Path(__file__).parent / "golden"
-STYLES = {
-    "plain": "services:\n  web:\n    image: web\n",
-    "wide": "# mine\nservices:\n\n    web:\n        image: web # x\n        depends_on:\n            - cache\n"
-    "        environment:\n            - A=b\n\n    cache:\n        image: c\n\nvolumes:\n    old:",
-    "json": '{"services": {"web": {"image": "web", "environment": {"A": "b"}, "depends_on": ["cache"]},\n'
-    '  "cache": {"image": "c"}}}',
-}
 OPTIONS: dict[str, dict[str, str]] = {"fastapi": {"template": "fastapi"}, "express": {"template": "express"}}
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Compose is asked here (tests/engine does), every port is free, and passwords are known."""
-
-    async def accepts(*_: object) -> None:
-        pass
-
-    monkeypatch.setattr(proposals, "check", accepts)
-    monkeypatch.setattr(
-        services,
-        "free_port",
-        lambda _, wanted, besides: next(port for port in range(wanted + 1, 65536) if port not in besides),
-    )
-    real = secrets.token_hex
-    monkeypatch.setattr(secrets, "token_hex", lambda count: "s" * 32 if count == 16 else real(count))
-
-
-def project(folder: Path, text: str) -> Selection:
-    (folder / "compose.yml").write_bytes(text.encode())
-    return Selection(str(folder))
-
-
-def add(selection: Selection, asked: str, **options: Any) -> Proposal:
-    return anyio.run(lambda: services.add(selection, asked, **options))
-
-
-def remove(selection: Selection, name: str) -> Proposal:
-    return anyio.run(services.remove, selection, name)
-
-
-def edited(proposal: Proposal, name: str = "compose.yml") -> str:
-    return next(edit.after.decode() for edit in proposal.edits if os.path.basename(edit.path) == name)
-
-
-def model(text: str) -> Any:
-    return yamlcore.construct(text, file="c")
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -298,39 +251,6 @@ def test_what_cannot_be_done_is_one_clear_line(
     )
     assert sorted(os.listdir(tmp_path)) == ["compose.yml"]
     assert (tmp_path / "compose.yml").read_text(encoding="utf-8") == text
-
-
-def test_a_service_of_another_file_is_named_with_it(tmp_path: Path) -> None:
-    """Only the main file is edited."""
-    (tmp_path / "compose.override.yml").write_text("services:\n  tool:\n    image: t\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"service `tool` is in another file, .*compose\.override\.yml:2"):
-        remove(project(tmp_path, STYLES["plain"]), "tool")
-
-
-def test_others_that_need_it_keep_it(tmp_path: Path) -> None:
-    """A dependency that `add` did not make refuses the removal."""
-    text = "services:\n  db: {image: 'postgres:17'}\n  web:\n    image: w\n    depends_on: [db]\n"
-    with pytest.raises(UsageError, match="`db` is needed by web"):
-        remove(project(tmp_path, text), "db")
-    with pytest.raises(UsageError, match="is the only service"):
-        remove(project(tmp_path, STYLES["plain"]), "web")
-
-
-def test_what_the_user_changed_inside_goes_with_the_service(tmp_path: Path) -> None:
-    """And is in the diff; a volume that another service uses stays, and so does what is beside."""
-    selection = project(tmp_path, STYLES["plain"])
-    write(add(selection, "postgres", name="db", to="web"))
-    changed = (
-        (tmp_path / "compose.yml").read_text(encoding="utf-8").replace("interval: 10s", "interval: 9s # mine", 1)
-    )
-    changed = changed.replace("image: web\n", "image: web\n    volumes: ['db-data:/x']\n")
-    (tmp_path / "compose.yml").write_text(changed, encoding="utf-8")
-    proposal = remove(selection, "db")
-
-    assert any("interval: 9s # mine" in line for line in proposal.diff())
-    assert edited(proposal).startswith("services:\n  web:\n    image: web\n    volumes: ['db-data:/x']\n")
-    assert model(edited(proposal)).keys() == {"services", "volumes"}
-    assert "DB_PASSWORD stays in .env" in proposal.notes
 
 
 def test_a_byte_order_mark_stays(tmp_path: Path) -> None:

@@ -6,100 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from devenv.config import yamlcore
-from devenv.errors import ConfigError
 from devenv.scaffold.splice import Draft
+from support.compose_texts import files, readable
 
 DB = "db:\n  image: postgres:17\n  volumes:\n    - db-data:/var/lib/data\n  healthcheck:\n    test: [CMD, pg_isready]"
-DEPENDS = [
-    None,
-    "depends_on:",
-    "depends_on: [cache]",
-    "depends_on: [ cache, 'web2' ]",
-    "depends_on: []",
-    "depends_on: {}",
-    "depends_on: { cache: {condition: service_started} }",
-    "depends_on:\n- cache # why\n- web2",
-    "depends_on:\n  - cache # why\n  - web2",
-    "depends_on:\n  # first\n  - cache\n  # last",
-    "depends_on:\n  cache: {condition: service_started}",
-    "depends_on:\n  cache:\n    condition: service_healthy",
-]
-ENVIRONMENT = [
-    None,
-    "environment:",
-    "environment: # nothing yet\n  # FOO: 1",
-    "environment: {}",
-    "environment: {A: b,}",
-    "environment: {\n  A: b,\n  C: d # end\n}",
-    "environment:\n  A: |\n    text\n     \n    more",
-    "environment:\n  A: |+\n    text\n\n",
-    "environment:\n  A: >-\n    text\n\n  # B: c",
-    "environment: &env\n  A: 'x'\t# a tab",
-]
-LIST = [
-    "environment:\n  - A=b",
-    "environment:\n- A=b # c",
-    "environment: [A=b]",
-    "environment: [ 'A=b', ]",
-    "environment: []",
-]
-VOLUMES = [
-    None,
-    "volumes:",
-    "volumes: {}",
-    "volumes: {a: }",
-    "volumes:\n  a:",
-    "volumes:\n  a: {}\n\n  b:\n    driver: local",
-]
-ENDS = ["", "\n", "\n\n", "\n# the end", "\n  # the end\n", "\n...\n", "\n\n# a\n\n#b\n\n\n", "   "]
-BEGINS = ["", "---\n", "# comment\n\n", "%YAML 1.1\n---\n", "x-a: &a {b: c}\n", "name: demo # x\n\n\n"]
-
-
-def indented(text: str, column: int, step: int) -> str:
-    """The block with its two spaces a level made `step`, moved to `column`."""
-    lines = (line.lstrip(" ") for line in text.split("\n"))
-    depths = [(len(line) - len(line.lstrip(" "))) // 2 for line in text.split("\n")]
-    return "\n".join(
-        " " * (column + step * depth) + line if line.strip() else ""
-        for depth, line in zip(depths, lines, strict=True)
-    )
-
-
-@st.composite
-def files(draw: Any) -> tuple[str, bool]:
-    """A compose file in some style, and whether the environment of `web` is a list."""
-    step = draw(st.sampled_from([2, 4, 3, 1]))
-    environment = draw(st.sampled_from(ENVIRONMENT + LIST))
-    keys = [one for one in (draw(st.sampled_from(DEPENDS)), environment) if one]
-    keys = draw(st.permutations([*keys, draw(st.sampled_from(["image: a", "image: 'a' # trailing", "build: .   "]))]))
-    web = "web:\n" + "\n".join(indented(key, 2, 2) for key in keys)
-    others = draw(st.permutations([web, 'cache: {image: "redis"}', "web2:\n  image: x\n  # of web2"]))
-    gap = draw(st.sampled_from(["\n", "\n\n", "\n# between\n", "\n\n  # deep\n\n"]))
-    services = "services:\n" + indented(gap.join(others).replace("\n# b", "\n  # b"), step, step).replace(
-        " " * step + "  # deep", "  # deep"
-    )
-    volumes = draw(st.sampled_from(VOLUMES))
-    parts = draw(st.permutations([services, *([indented(volumes, 0, step)] if volumes else [])]))
-    text = (
-        draw(st.sampled_from(BEGINS))
-        + draw(st.sampled_from(["\n", "\n\n"])).join(parts)
-        + draw(st.sampled_from(ENDS))
-    )
-    if draw(st.booleans()):
-        text = text.replace("\n", "\r\n")
-    return text, environment in LIST
-
-
-def readable(text: str) -> bool:
-    """Whether the generator made YAML, and nothing that only the missing end of its last line makes what it is."""
-    try:
-        yamlcore.check(text.encode(), file="c")
-        return bool(yamlcore.construct(text, file="c") == yamlcore.construct(text + "\n", file="c"))
-    except ConfigError:
-        return False
 
 
 def add(text: str, listed: bool) -> Draft:

@@ -1,0 +1,178 @@
+"""Sequences that once lost data or took others' things, on a real engine: the worst of `test_sequences.py`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import cli, docker_cli
+from support.cli import Devenv, StartDevenv, processes_with
+from support.docker_cli import BASE_IMAGE, docker
+from support.stack import NewStack, Stack, idle_service, unique_name
+from support.upper import Up
+
+pytestmark = pytest.mark.engine
+
+DATA = {"volumes": ["data:/data"], "stop_grace_period": "1s"}
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def db(stack: Stack) -> Stack:
+    """A project of one service with a volume."""
+    stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    return stack
+
+
+@pytest.fixture
+def command(state_env: dict[str, str]) -> Command:
+    """Runs a devenv command that ends by itself: its exit code, and what it printed."""
+
+    def run(stack: Stack, *args: str) -> tuple[int, str]:
+        done = cli.run(*args, cwd=stack.folder, env={**stack.env, **state_env})
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def write(stack: Stack, text: str) -> None:
+    stack.execute("db", "sh", "-c", f"echo {text} >/data/marker")
+
+
+def marker(stack: Stack) -> str | None:
+    found = stack.read("db", "/data/marker")
+    return found and found.strip()
+
+
+def session(stack: Stack, up: Up, text: str, *args: str) -> str | None:
+    """What a run found in the volume; it writes the text, and Ctrl-C ends it."""
+    run = up.ready(stack, *args)
+    found = marker(stack)
+    write(stack, text)
+    assert run.stop() == 130, run.report()
+    return found
+
+
+def kill_both(run: Devenv) -> None:
+    """`kill -9` of the run and of its guardian, and of what they started."""
+    os.killpg(run.process.pid, signal.SIGKILL)
+    for pid in processes_with(f"{cli.MARKER}={run.marker}"):
+        os.kill(pid, signal.SIGKILL)
+    docker_cli.until(run.survivors, lambda left: not left)
+
+
+def test_data_written_after_a_crash_in_a_restore(db: Stack, up: Up, command: Command) -> None:
+    """Plain Compose writes to the half-restored volume: saved, refused with both states, and each can be had."""
+    run = up.ready(db)
+    db.execute("db", "sh", "-c", "head -c 400000000 /dev/zero >/data/large; echo saved >/data/marker")
+    assert run.stop() == 130
+    crashed = up(db)
+    crashed.wait_for("step", name="restore", state="detail")
+    kill_both(crashed)
+    docker("volume", "inspect", f"{db.name}_data")
+    for holder in db.containers():
+        docker("rm", "-f", holder)
+    assert db.compose("up", "-d").returncode == 0
+    write(db, "precious")
+    assert db.compose("down").returncode == 0
+    refused = up(db)
+    assert refused.wait() == 3, refused.report()
+    (error,) = refused.all("error")
+    first, second = re.findall(r"--from (\S+?)(?:,|$)", error["hint"])
+    assert session(db, up, "again", "--from", second) == "precious"
+    assert session(db, up, "end", "--from", first) == "saved"
+    assert db.leftovers() == {}
+
+
+def test_a_volume_that_plain_compose_created_again(db: Stack, up: Up, command: Command) -> None:
+    """`gc`, `down`, `down --volumes` and `up --fresh` leave it, whatever a stale ledger says of the name."""
+    for args in (("gc",), ("down",), ("down", "--volumes")):
+        run = up.ready(db)
+        write(db, "ours")
+        kill_both(run)
+        assert db.compose("down", "-v").returncode == 0
+        docker_cli.until(lambda: docker("volume", "ls", "-q", "--filter", f"name={db.name}_data") == "")
+        docker("run", "--rm", BASE_IMAGE, "sleep", "1.1")  # another second: within one, it is saved and goes
+        assert db.compose("up", "-d").returncode == 0
+        write(db, "theirs")
+        assert db.compose("stop").returncode == 0
+        code, said = command(db, *args)
+        assert code == 0, said
+        assert db.compose("start").returncode == 0
+        assert marker(db) == "theirs"
+        assert db.compose("down", "-v").returncode == 0
+
+
+def test_two_folders_with_one_name(db: Stack, new_stack: NewStack, up: Up, command: Command) -> None:
+    """Each has its own data, and neither takes over what the other has left running."""
+    other = new_stack(folder="other")
+    other.name, other.env = db.name, dict(db.env)
+    other.compose_file({"db": idle_service(**DATA)}, volumes={"data": {}})
+    run = up.ready(db)
+    write(db, "v1")
+    kill_both(run)
+    assert session(other, up, "b1") is None
+    assert session(db, up, "v2") == "v1"
+    assert up(other, "-d").wait() == 0
+    assert marker(other) == "b1"
+    refused = up(db)
+    assert refused.wait() == 3, refused.report()
+    assert str(other.folder) in refused.all("error")[0]["message"]
+    assert command(other, "down")[0] == 0
+    assert session(db, up, "end") == "v2"
+
+
+def test_one_folder_by_two_paths_and_one_engine_by_two_addresses(db: Stack, up: Up, devenv: StartDevenv) -> None:
+    """One history, and one lock."""
+    link = db.folder.with_name("link")
+    link.symlink_to(db.folder)
+    assert session(db, up, "v1") is None
+    run = devenv("up", cwd=link, env={**db.env, "PWD": str(link), "DOCKER_HOST": "unix:///run/docker.sock"})
+    run.wait_for("ready")
+    assert marker(db) == "v1"
+    write(db, "v2")
+    refused = up(db)
+    assert refused.wait() == 3, refused.report()
+    assert run.stop() == 130, run.report()
+    assert session(db, up, "v3") == "v2"
+
+
+def test_a_volume_with_a_fixed_name(new_stack: NewStack, up: Up) -> None:
+    """Two projects share it: it has one history, as with plain Compose."""
+    name, stacks = unique_name("shared"), [new_stack(folder="a"), new_stack(folder="b")]
+    for stack in stacks:
+        stack.compose_file({"db": idle_service(**DATA)}, volumes={"data": {"name": name}})
+    found = [session(stack, up, f"v{number}") for number, stack in enumerate((*stacks, *stacks))]
+    assert found == [None, "v0", "v1", "v2"]
+
+
+def test_a_second_owner(db: Stack, up: Up, devenv: StartDevenv, tmp_path: Path) -> None:
+    """Another state folder on the same engine: refused with who and since when, and nothing is touched."""
+    run = up.ready(db)
+    write(db, "v1")
+    before = docker_cli.containers(db.name)
+    state = {"XDG_STATE_HOME": str(tmp_path / "second")}
+    refused = devenv("up", cwd=db.folder, env={**db.env, **state})
+    assert refused.wait() == 3, refused.report()
+    assert "-p " in refused.all("error")[0]["hint"]
+    assert devenv("down", cwd=db.folder, env={**db.env, **state}).wait() == 0
+    assert docker_cli.containers(db.name) == before
+    assert run.stop() == 130, run.report()
+    assert session(db, up, "v2") == "v1"
+
+
+def test_what_was_asked_for_holds(db: Stack, up: Up, command: Command) -> None:
+    """An `up` of another service does not use up `down --volumes`."""
+    db.compose_file({"db": idle_service(**DATA), "web": idle_service()}, volumes={"data": {}})
+    assert session(db, up, "v1") is None
+    assert up(db, "-d").wait() == 0
+    assert command(db, "down", "--volumes")[0] == 0
+    run = up.ready(db, "web")
+    assert run.stop() == 130
+    assert session(db, up, "v2") is None
+    assert session(db, up, "v3") == "v2"
