@@ -177,7 +177,8 @@ async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) ->
     """The shell in the container ends with the target."""
 
     def shells() -> int:
-        return sum(line.split()[1:] == ["sh"] for line in docker.docker("top", box, "-o", "pid,args").splitlines())
+        lines = docker.docker("top", box, "-o", "pid,args").splitlines()
+        return sum(line.split()[1:3] == ["/bin/sh", "-s"] for line in lines)
 
     before = shells()
     target = await reach(api, box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import json
@@ -45,6 +46,17 @@ CANNOT_RUN = (126, 127)
 EXIT_PAUSES = (0.0, 0.05, 0.2, 0.5)
 SESSION_MARK = "DEVENV_SESSION"
 COMMAND_MARK = "DEVENV_COMMAND"
+SHELL = "/bin/sh"
+# For what devenv itself runs in containers: the image's PATH may begin with a folder that the service can write, and
+# what the loader is told may lie in one.
+OWN_VARIABLES = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/busybox",
+    "LC_ALL": "C",
+    "LD_PRELOAD": "",
+    "LD_LIBRARY_PATH": "",
+    "LD_AUDIT": "",
+}
+MODE_LINK = 1 << 27  # in Go's os.FileMode
 ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
 # A command began as an exec has no parent in the container and a session of its own: what it started on purpose to
 # go on by itself (a reload, a daemon) has outlived it, and is left alone.
@@ -360,6 +372,19 @@ class Engine:
             if not error.absent:
                 raise
 
+    async def is_link(self, container_id: str, path: str) -> bool | None:
+        """Whether a symbolic link is at `path` in the container; None if nothing is there."""
+        archive, what = f"containers/{container_id}/archive", f"looking at {path} in a container"
+        try:
+            with self._told(what), anyio.fail_after(self.idle):
+                async with self._request("HEAD", archive, what, query={"path": path}, idle=self.idle) as answer:
+                    await answer.read()
+                    return bool(json.loads(base64.b64decode(answer.stat))["mode"] & MODE_LINK)
+        except CallError as error:
+            if error.absent:
+                return None
+            raise
+
     async def exists(self, container_id: str, path: str) -> bool:
         """Whether the container has something at `path`."""
         archive, what = f"containers/{container_id}/archive", f"looking for {path} in a container"
@@ -376,11 +401,15 @@ class Engine:
     async def session(
         self, container_id: str, argv: Sequence[str], *, user: str, mark: str
     ) -> AsyncIterator[Session]:
-        """A process in the container that reads its orders from us; it ends with the session."""
+        """A process in the container that reads its orders from us; it ends with the session.
+
+        Its variables are the container's, except for those of `OWN_VARIABLES`.
+        """
         what = "opening a shell in a container"
+        variables = {**OWN_VARIABLES, SESSION_MARK: mark}
         async with contextlib.AsyncExitStack() as stack:
             with self._told(what):
-                options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": [f"{SESSION_MARK}={mark}"]}
+                options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
                 execution, answer = await stack.enter_async_context(self._exec(container_id, argv, what, options))
             yield Session(answer, lambda: self._code(execution, what))
 
@@ -406,7 +435,7 @@ class Engine:
         options = {
             "User": user,
             "WorkingDir": working_dir or "",
-            "Env": [f"{name}={value}" for name, value in variables.items()],
+            "Env": _listed(variables),
             "Privileged": privileged,
         }
         output: list[bytes] = []
@@ -434,9 +463,11 @@ class Engine:
 
         The engine itself lets a command go on when its client has gone.
         """
-        argv = ["sh", "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
+        argv = [SHELL, "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
         with contextlib.suppress(CallError):
-            await self.execute(container_id, argv, user=user, privileged=privileged, mark=mark)
+            await self.execute(
+                container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES
+            )
 
     @contextlib.asynccontextmanager
     async def _exec(
@@ -722,6 +753,10 @@ def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[in
 
 def _platform(shown: Mapping[str, str], key: str) -> str:
     return f"{shown['Os']}/{shown[key]}" if shown.get("Os") and shown.get(key) else ""
+
+
+def _listed(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def _dotted(version: tuple[int, int]) -> str:

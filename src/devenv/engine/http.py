@@ -34,11 +34,12 @@ class GarbledError(ValueError):
 
 
 class Exchange:
-    """One connection, and the call that is on it: `status` and `date` of the answer, then its body."""
+    """One connection, and the call that is on it: `status`, `date` and `stat` of the answer, then its body."""
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
         self.date = ""
+        self.stat = b""
         self._connection = connection
         self._http = h11.Connection(h11.CLIENT)
         self._idle: float | None = None
@@ -66,6 +67,7 @@ class Exchange:
         self.status = answer.status_code
         fields = dict(answer.headers)
         self.date = fields.get(b"date", b"").decode("ascii", "replace")
+        self.stat = fields.get(b"x-docker-container-path-stat", b"")
         self._is_raw = self._idle is None and fields.get(b"transfer-encoding", b"").lower() == b"chunked"
         if self.status == SWITCHING or self._is_raw:
             self._left, self._idle = self._http.trailing_data[0], None

@@ -88,7 +88,8 @@ class _Once:
         puts = Puts.of(self.puts, container.id)
         record = await anyio.to_thread.run_sync(puts.read)
         deletes = self._deletes(record.placed, bound)
-        target = await Target.reach(self.engine, container, f"{self.project.name}-{os.getpid()}", puts)
+        mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
+        target = await Target.reach(self.engine, container, mark, puts, tops)
         try:
             missing = await target.differing(syncs, reconcile.tops(syncs, bound))
             if self.options.dry_run:

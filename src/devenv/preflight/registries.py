@@ -14,7 +14,7 @@ import anyio
 from devenv.concurrent import each
 from devenv.config.user import user_settings
 from devenv.engine import images
-from devenv.engine.api import CallError, Engine
+from devenv.engine.api import OWN_VARIABLES, CallError, Engine
 from devenv.errors import ConfigError, EngineError
 from devenv.images import authorities, pantry
 from devenv.images.credentials import credentials
@@ -115,7 +115,9 @@ class Sources:
             if await routes.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):
                 code = NOT_FOUND
                 with anyio.move_on_after(HELPER):  # a name server that is not reached gives no answer at all
-                    code, _ = await self.engine.execute(running[0].id, ["getent", "hosts", wanted])
+                    code, _ = await self.engine.execute(
+                        running[0].id, ["/usr/bin/getent", "hosts", wanted], environment=OWN_VARIABLES
+                    )
                 return wanted if code == NOT_FOUND else ""
         return ""
 

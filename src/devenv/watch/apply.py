@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import posixpath
 import re
 import secrets
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 import anyio
 
 from devenv.concurrent import first
 from devenv.engine.api import CallError, Engine
-from devenv.errors import EngineError
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
-from devenv.watch import archive, hand, reconcile, tar
+from devenv.watch import access, archive, commands, hand, reconcile
+from devenv.watch.access import Access, do, run
 from devenv.watch.archive import Archive, Item
+from devenv.watch.commands import quoted
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
-from devenv.watch.shell import Shell, quoted
-from devenv.watch.staging import Staging, chunked, groups, name, parents, plain, stage, together
+from devenv.watch.shell import Shell
+from devenv.watch.staging import Staging, groups, name, parents, plain, stage, together
+from devenv.watch.tar import Entry
 
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
 Then = Callable[[Archive], Awaitable[None]]
@@ -65,29 +67,29 @@ class Outcome:
 class Target:
     """One container that files go to, with its open shell, as long as its process lives."""
 
-    def __init__(self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, puts: Puts) -> None:
+    def __init__(
+        self, engine: Engine, container: Container, owner: tuple[int, int], access: Access, puts: Puts
+    ) -> None:
         self.container = container
         self._engine = engine
         self._uid, self._gid = owner
-        self._mark = mark
+        self._access = access
         self._puts = puts
-        self._shell: Shell | None = None
-        self._shell_tried = False
-        self._is_closed = False
         self._folders: set[str] = {"/"}
         self._turn = anyio.Lock()
         self.strays: set[str] = set()  # what was put beside its place, and would stay there if the shell ended now
 
     @classmethod
-    async def reach(cls, engine: Engine, container: Container, mark: str, puts: Puts) -> Target:
-        """The target for a container that exists; its shell opens with the first need."""
-        return cls(engine, container, await _owner(engine, container), mark, puts)
+    async def reach(
+        cls, engine: Engine, container: Container, mark: str, puts: Puts, tops: Sequence[str] = ()
+    ) -> Target:
+        """The target for a container that exists; its shell opens with the first need. `tops`: its rules' targets."""
+        owner = await access.owner(engine, container)
+        return cls(engine, container, owner, Access(engine, container, owner, mark, tops), puts)
 
     async def close(self) -> None:
         """The shell closed, for good; the container itself is not touched."""
-        self._is_closed = True
-        if self._shell is not None:
-            await self._shell.close()
+        await self._access.close()
 
     async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()) -> Outcome:
         """Deletes, then syncs, in this container. A failed path is in the outcome and stops nothing.
@@ -97,50 +99,49 @@ class Target:
         cannot be reached, or the container has gone.
         """
         async with self._turn:
-            outcome = Outcome()
-            folders: set[str] = set()
             self._puts.note(placed=reconcile.named(s for s in syncs if s.target in fresh))
-            shell = await self._open()
-            if shell is not None:
-                await self._sweep(shell)
-            elif not self.container.running:
-                deletes = ()
-            else:
-                # The engine puts one thing in the place of another by itself, unless it is a folder.
-                put = {s.target for s in syncs}
-                folders = {d.target for d in deletes if d.directory and d.target in put}
-                deletes = [d for d in deletes if d.target not in put]
-            if deletes:
-                await self._delete(shell, deletes, outcome)
-                # What makes room for a file is not gone.
-                outcome.deleted = len({d.target for d in deletes} - {s.target for s in syncs} - outcome.failed.keys())
-            if syncs:
-                await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
-            outcome.failed.update(dict.fromkeys(folders & outcome.failed.keys(), NO_SHELL))
-            outcome.failed = {target: plain(reason, target) for target, reason in outcome.failed.items()}
+            outcome = await self._attempt(deletes, syncs)
+            if await self._access.become_root(outcome.failed.values()):
+                denied, outcome.failed = outcome.failed, {}
+                left = [d for d in deletes if d.target in denied]
+                outcome.add(await self._attempt(left, [s for s in syncs if s.target in denied]))
             return outcome
 
+    async def _attempt(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> Outcome:
+        outcome = Outcome()
+        folders: set[str] = set()
+        shell = await self._open()
+        deletes = [replace(d, target=self._access.real(d.target)) for d in deletes]
+        syncs = [replace(s, target=self._access.real(s.target)) for s in syncs]
+        if shell is not None:
+            await self._sweep(shell)
+        elif not self.container.running:
+            deletes = []
+        else:
+            # The engine puts one thing in the place of another by itself, unless it is a folder.
+            put = {s.target for s in syncs}
+            folders = {d.target for d in deletes if d.directory and d.target in put}
+            deletes = [d for d in deletes if d.target not in put]
+        if deletes:
+            await self._delete(shell, deletes, outcome)
+            # What makes room for a file is not gone.
+            outcome.deleted = len({d.target for d in deletes} - {s.target for s in syncs} - outcome.failed.keys())
+        if syncs:
+            await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
+        outcome.failed.update(dict.fromkeys(folders & outcome.failed.keys(), NO_SHELL))
+        failed = outcome.failed.items()
+        outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in failed}
+        return outcome
+
     async def _open(self) -> Shell | None:
-        if not self.container.running:
-            return None
-        if self._shell is not None and self._shell.broken:
-            await self._shell.close()
-            self._shell, self._shell_tried = None, False
+        if self._access.is_broken:
             self._folders = {"/"}  # it may have done more than it could tell
-        if not self._shell_tried and not self._is_closed:
-            self._shell = await Shell.open(self._engine, self.container.id, self._mark)
-            self._shell_tried = True
-        if self._is_closed:
-            await self.close()
-            raise EngineError("")  # nothing to tell: another target serves the container by now
-        return self._shell
+        return await self._access.open(self.container)
 
     async def open_shell(self) -> None:
         """The shell opened ahead of the first save, which is then as fast as the second; no staged file is left."""
         async with self._turn:
-            if self._is_closed:
-                return
-            if (shell := await self._open()) is not None:
+            if not self._access.is_closed and (shell := await self._open()) is not None:
                 await self._sweep(shell)
 
     # --- delete -----------------------------------------------------------------------------------------------
@@ -156,19 +157,19 @@ class Target:
         above = {parent for delete in deletes for parent in parents(delete.target)}
         folders += [file for file in files if file in above]
         if shell.has_hand:  # a folder that is not empty is no failure
-            deeds = [*map(hand.remove, files), *map(hand.remove_empty, folders)]
-            files, folders = [files[index] for index in await _do(shell, deeds)], []
-        chunks = chunked(files)
-        orders = [b"r " + b" ".join(map(quoted, chunk)) for chunk in chunks]
-        orders += [b"rmdir -- " + b" ".join(map(quoted, chunk)) + b" 2>/dev/null || :" for chunk in chunked(folders)]
-        failures = await _run(shell, orders)
+            left = await do(shell, [*map(hand.remove, files), *map(hand.remove_empty, folders)])
+            folders = [folders[index - len(files)] for index in left if index >= len(files)]
+            files = [files[index] for index in left if index < len(files)]
+        removals = [*commands.removals(files), *commands.folder_removals(folders)]
+        failures = await run(shell, [order for order, _ in removals])
         for index, text in failures.items():
-            outcome.failed.update(dict.fromkeys(chunks[index] if index < len(chunks) else (), text))
-        self._puts.note(gone=(_named(d) for d in deletes if d.target not in outcome.failed))
+            outcome.failed.update(dict.fromkeys(removals[index][1], text))
+        gone = [d for d in deletes if d.target not in outcome.failed]
+        self._puts.note(gone=(_named(replace(d, target=self._access.given(d.target))) for d in gone))
 
     async def _sweep(self, shell: Shell) -> None:
         places = sorted(self.strays)
-        failures = await _run(shell, [b"rm -rf -- " + quoted(place) for place in places])
+        failures = await run(shell, [commands.unstaged(place) for place in places])
         self._forget_strays({places[index] for index in failures})
 
     def _forget_strays(self, left: Collection[str] = ()) -> None:
@@ -180,8 +181,8 @@ class Target:
     async def _sync(self, shell: Shell | None, syncs: Sequence[Sync], outcome: Outcome) -> None:
         files = {s.target: s for s in syncs if shell is None or not s.folder}
         if shell is None:
-            await self._put_folders(syncs)
-            await self._put_all(None, files, outcome, lambda part: self._placed(part, outcome))
+            files = await self._without_links(files, outcome)
+            await self._put_all(None, files, outcome, None)
             outcome.atomic = not self.container.running
             return
         self._folders.difference_update(files)
@@ -199,7 +200,9 @@ class Target:
         failed_at = (place for target, place in staging.places.items() if target in outcome.failed)
         self._forget_strays({left for place in failed_at for left in (place, posixpath.dirname(place))})
 
-    async def _put_all(self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then) -> None:
+    async def _put_all(
+        self, shell: Shell | None, sources: Mapping[str, Sync], outcome: Outcome, then: Then | None
+    ) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
         items = [_item(sync, path) for path, sync in sources.items()]
         most = hand.MOST_FILES if shell is not None and shell.has_hand else archive.CHUNK_FILES
@@ -222,12 +225,14 @@ class Target:
                 raise first(group) from None
 
     async def _put_part(
-        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome, then: Then
+        self, shell: Shell | None, part: Archive, sources: Mapping[str, Sync], outcome: Outcome, then: Then | None
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
         if shell is not None and shell.has_hand:
             part = await self._by_hand(shell, part, sources, outcome)
+        if shell is not None:
+            part = await self._by_shell(shell, part, sources, outcome)
         if not part.read:
             return
         try:
@@ -236,7 +241,7 @@ class Target:
             if NO_CONTAINER.search(error.reason):
                 raise
             if shell is not None:  # what was put by half may take the space that the others need
-                await _run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])
+                await run(shell, [b"rm -f -- " + quoted(item.path) for item in part.items])
             if len(part.items) == 1:
                 outcome.failed[sources[part.items[0].path].target] = error.reason
                 return
@@ -246,47 +251,81 @@ class Target:
                 await self._put_part(shell, alone, sources, outcome, then)
             return
         outcome.bytes += part.size
-        await then(part)
+        outcome.files += len(part.items)
+        if then is not None:
+            await then(part)
 
     async def _by_hand(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
-        """What is still to be put by the archive request: links, large files, and what could not be done."""
-        small = [one for one in part.read if one[1].kind == tar.FILE and len(one[1].content) <= hand.MOST_BYTES]
-        deeds = [hand.put(entry, item.path, sources[item.path].target) for item, entry in small]
-        left = await _do(shell, deeds)
-        done = dict(small)
-        for index in left:
-            del done[small[index][0]]
+        """What could not be done so; and large files, if they may go by the archive request."""
+        large = {item for item, entry in part.read if len(entry.content) > hand.MOST_BYTES}
+        roots = await self._roots(shell, (sources[item.path].target for item in large))
+        chosen = [
+            (item, entry)
+            for item, entry in part.read
+            if item not in large or posixpath.dirname(sources[item.path].target) not in roots
+        ]
+        deeds = [(i, deed) for i, (item, entry) in enumerate(chosen) for deed in _deeds(item, entry, sources)]
+        left = {deeds[index][0] for index in await do(shell, [deed for _, deed in deeds])}
+        done = dict(one for index, one in enumerate(chosen) if index not in left)
         outcome.files += len(done)
         outcome.bytes += sum(len(entry.content) for entry in done.values())
         if left:  # a folder that was there may have gone: the engine would make it root's
-            above = {a for index in left for a in parents(sources[small[index][0].path].target)}
+            above = {a for index in left for a in parents(sources[chosen[index][0].path].target)}
             self._folders -= above
             await self._make_folders(shell, above)
         return Archive(tuple(one for one in part.read if one[0] not in done))
 
-    async def _placed(self, part: Archive, outcome: Outcome) -> None:
-        outcome.files += len(part.items)
+    async def _by_shell(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
+        """What is to be put by the archive request: the rest lies where somebody else than root could put a link."""
+        targets = {sources[item.path].target: entry for item, entry in part.read}
+        roots = await self._roots(shell, targets)
+        by_folder: dict[str, dict[str, Entry]] = defaultdict(dict)
+        for target, entry in targets.items():
+            by_folder[posixpath.dirname(target)][target] = entry
+        for folder in by_folder.keys() - roots:
+            number, entries = name(RUN, next(_NUMBERS)), by_folder[folder]
+            place = f"{folder.rstrip('/')}/{number}"
+            self.strays.add(place)
+            self._puts.note(staged=[place])
+            orders = commands.puts(number, entries, (self._uid, self._gid), as_root=self._access.is_root)
+            failures = await run(shell, [order for order, _ in orders])
+            reasons = ((orders[index][1], text) for index, text in failures.items())
+            failed = {target: text for target, text in reasons if target}
+            if 0 in failures:
+                failed = dict.fromkeys(entries, failures[0])
+                self._folders -= {folder, *parents(folder)}
+            outcome.failed.update((target, text or "it cannot be written") for target, text in failed.items())
+            outcome.files += len(entries) - len(failed)
+            outcome.bytes += sum(len(entry.content) for target, entry in entries.items() if target not in failed)
+            if len(orders) - 1 not in failures:
+                self._puts.note(gone=[place])
+                self.strays.discard(place)
+        return Archive(tuple(one for one in part.read if posixpath.dirname(sources[one[0].path].target) in roots))
 
-    async def _put_folders(self, syncs: Sequence[Sync]) -> None:
-        """Missing parents with the service's owner, without a shell: those that the engine implies are root's."""
-        if not self._uid and not self._gid:
-            return
-        missing: dict[str, None] = {}
-        for folder in sorted({p for s in syncs for p in parents(s.target)} - self._folders):
-            inside = posixpath.dirname(folder) in missing
-            if inside or not await self._engine.exists(self.container.id, folder):
-                missing[folder] = None
-            else:
-                self._folders.add(folder)
-        if missing:
+    async def _roots(self, shell: Shell, targets: Iterable[str]) -> set[str]:
+        return await self._access.roots(shell, map(posixpath.dirname, targets))
+
+    async def _without_links(self, files: Mapping[str, Sync], outcome: Outcome) -> dict[str, Sync]:
+        """What no link is in the way of, without a shell; its missing parents are made with the service's owner.
+
+        Those that the engine implies are root's.
+        """
+        known = () if self.container.running else self._folders
+        seen = await self._access.look(self.container.id, files, known)
+        links = {folder for folder, is_link in seen.items() if is_link}
+        blocked = {target for target in files if links.intersection(parents(target))}
+        outcome.failed.update(dict.fromkeys(blocked, commands.LINK))
+        missing = [folder for folder, is_link in seen.items() if is_link is None]
+        self._folders.update(folder for folder, is_link in seen.items() if is_link is False)
+        if missing and (self._uid or self._gid):
             await self._engine.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
+        return {target: sync for target, sync in files.items() if target not in blocked}
 
     async def _make_folders(self, shell: Shell, folders: Iterable[str]) -> dict[str, str]:
         """Missing folders with the service's owner; which failed, and why."""
         wanted = sorted(set(folders) - self._folders)
-        left = [wanted[i] for i in await _do(shell, [hand.folder(path, self._uid, self._gid) for path in wanted])]
-        owner = b"%d:%d" % (self._uid, self._gid)
-        failures = await _run(shell, [b"d " + quoted(folder) + b" " + owner for folder in left])
+        left = [wanted[i] for i in await do(shell, [hand.folder(path, self._uid, self._gid) for path in wanted])]
+        failures = await run(shell, [commands.folder(path, self._uid, self._gid) for path in left])
         failed = {left[index]: text for index, text in failures.items()}
         self._folders.update(folder for folder in wanted if folder not in failed)
         return failed
@@ -294,21 +333,20 @@ class Target:
     async def _rename(
         self, shell: Shell, part: Archive, staging: Staging, staged: Mapping[str, Sync], outcome: Outcome
     ) -> None:
-        outcome.files += len(part.items)
         places = [item.path for item in part.items]
         bulk = groups(staging, places)
-        failures = await _run(shell, [together(group, quoted) for group in bulk])
+        failures = await run(shell, [together(group, quoted) for group in bulk])
         # One entry that cannot be moved fails its whole group: what is left of it goes one by one, and tells which.
         single = [p for p in places if posixpath.dirname(p) not in staging.folders]
         grouped = {place for index in failures for place in bulk[index]}
         single += grouped
-        left = await _do(shell, [hand.rename(place, staged[place].target) for place in single])
+        left = await do(shell, [hand.rename(place, staged[place].target) for place in single])
         single = [single[index] for index in left]
         links = part.links
         orders = [_order(p, staged[p].target, is_link=p in links, is_late=p in grouped) for p in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
-        failures = await _run(shell, orders)
+        failures = await run(shell, orders)
         outcome.failed.update((staged[single[i]].target, text or "rename failed") for i, text in failures.items())
         outcome.files -= len(failures)
 
@@ -345,22 +383,8 @@ def _item(sync: Sync, path: str) -> Item:
     return Item(sync.source, path, sync.root, sync.folder)
 
 
-async def _do(shell: Shell, deeds: Sequence[bytes]) -> list[int]:
-    with _ended():
-        return await shell.do(deeds) if deeds else []
-
-
-async def _run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
-    with _ended():
-        return await shell.run(orders) if orders else {}
-
-
-@contextlib.contextmanager
-def _ended() -> Iterator[None]:
-    try:
-        yield
-    except (ConnectionError, TimeoutError) as error:
-        raise EngineError("the shell in the container has ended") from error
+def _deeds(item: Item, entry: Entry, sources: Mapping[str, Sync]) -> list[bytes]:
+    return hand.put(entry, item.path, sources[item.path].target)
 
 
 def _order(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
@@ -372,26 +396,3 @@ def _order(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
 
 def _named(delete: Delete) -> str:
     return f"{delete.target}/" if delete.directory else delete.target
-
-
-async def _owner(engine: Engine, container: Container) -> tuple[int, int]:
-    """The uid and gid of the container's user, names looked up in the image's own passwd and group files."""
-    user, _, group = container.user.partition(":")
-    if user in ("", "0", "root") and group in ("", "0", "root"):
-        return 0, 0
-    uid, gid = user, group
-    if not user.isdigit() or not group:
-        passwd = await _table(engine, container, "/etc/passwd")
-        row = next((r for r in passwd if user in (r[0], r[2])), None)
-        uid = row[2] if row else user
-        gid = group or (row[3] if row else "0")
-    if not gid.isdigit():
-        rows = await _table(engine, container, "/etc/group")
-        gid = next((r[2] for r in rows if r[0] == gid), "0")
-    return (int(uid) if uid.isdigit() else 0), int(gid)
-
-
-async def _table(engine: Engine, container: Container, path: str) -> list[list[str]]:
-    tar = await engine.get(container.id, path)
-    text = archive.first_file(tar).decode(errors="replace") if tar else ""
-    return [row for row in (line.split(":") for line in text.splitlines()) if len(row) > 3]  # noqa: PLR2004

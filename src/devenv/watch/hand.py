@@ -3,6 +3,9 @@
 A file goes to an open perl with its content by the connection that is there: the whole way of a save then takes less
 than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image
 made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
+
+It follows no link: each folder from the root down is opened by its single name with O_NOFOLLOW and becomes the
+working folder, and what is made, renamed or removed there has a single name.
 """
 
 from __future__ import annotations
@@ -10,44 +13,96 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from devenv.watch import tar
 from devenv.watch.tar import NANO, Entry
 
 MOST_FILES = 200  # at once: the next ones are read while these are put
-MOST_BYTES = 1 << 20  # a larger file goes by the archive request, which needs no memory in the container
+MOST_BYTES = (
+    1 << 20
+)  # a larger file goes by the archive request, which needs no memory in the container, or in pieces
 
 # What comes is a line of kind and length, then so many bytes: nothing is begun before all of it is there, since a
 # connection may be cut anywhere. s: orders for the shell. d: deeds, answered by the numbers of those that failed.
-# A deed is a line, and after a p its content. p: put beside, then rename. m: rename. d: a folder with its owner. r: a
-# file, or an empty folder. e: a folder, where it is empty. utimensat(2) keeps nanoseconds.
+# A deed is a line, and after a p or w its content. p: put beside, then rename. b, w, f: the same in pieces. l: a link
+# put beside, then rename. m: rename. d: a folder with its owner. r: a file, or an empty folder. e: a folder, where it
+# is empty. t: only root can change where the folder is. utimensat(2) keeps nanoseconds.
+# What has no handle to be given an owner by is made as that user: a name may be exchanged between two calls.
 PROGRAM = rb"""
-$| = 1; my ($m, $time) = @ARGV;
+BEGIN { @INC = grep(m{^/}, @INC) } use Fcntl;
+$| = 1; my ($m, $time, $sh, $mark) = @ARGV; my ($here, $safe, $big);
 $SIG{CHLD} = sub { exit 1 };
-open(S, "|-", "sh") || exit 1; select((select(S), $| = 1)[0]);
+open(S, "|-", $sh, "-s", $mark) || exit 1; select((select(S), $| = 1)[0]);
 binmode STDIN; binmode STDOUT; binmode S;
 $time = 0 if length(pack "p", undef) != 8;
-sub put {
-  my ($c, $p, $to, $mode, $u, $g, $s, $ns) = @_; my $f;
-  sysopen($f, $p, 0301, 0600) || return;
-  my $ok = ($$c eq "" || syswrite($f, $$c) == length $$c) && chown($u, $g, $f) && chmod($mode, $f)
+my $dir = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+sub to {
+  my $d = shift; return 1 if defined $here && $here eq $d;
+  undef $here; $safe = 1; chdir("/") || return;
+  for my $c (".", split(m{/}, $d)) {
+    next if $c eq ""; my $f; sysopen($f, $c, $dir) && chdir($f) || return;
+    my @s = stat $f; $safe &&= !$s[4] && !($s[2] & 022);
+  }
+  $here = $d; 1;
+}
+sub at { my ($d, $n) = pack("H*", $_[0]) =~ m{^(.*)/([^/]+)\z}s; scalar(defined $n && to($d) ? $n : undef) }
+sub base { pack("H*", $_[0]) =~ m{([^/]+)\z}s; $1 }
+sub is_empty { my $d; undef $here; chdir($_[0]) && opendir($d, ".") && 2 == (my @in = readdir($d)) }
+sub open_new { sysopen($_[0], $_[1], O_WRONLY | O_CREAT | O_EXCL, 0600) }
+sub mine {
+  my ($u, $g, $do) = @_; return if $> || !$u;
+  local $) = "$g $g"; local $> = $u; $> == $u && $) == $g && $do->();
+}
+sub finish {
+  my ($f, $ok, $p, $to, $mode, $u, $g, $s, $ns) = @_;
+  $ok &&= chown($u, $g, $f) && chmod($mode, $f)
     && ($time ? !syscall($time, fileno($f), 0, pack("q4", $s, $ns, $s, $ns), 0) : utime($s, $s, $f));
   close($f) && $ok && rename($p, $to) || !unlink($p) && 0;
 }
-sub gone { my $p = shift; unlink($p) || (-d $p && ! -l $p ? rmdir($p) || 1 : ! -l $p && ($! == 2 || $! == 20)) }
+sub gone {
+  my $p = shift;
+  defined $p || return $! == 2 || ($! == 20 && !linked());
+  unlink($p) || (-d $p && ! -l $p ? rmdir($p) || 1 : ! -l $p && ($! == 2 || $! == 20));
+}
+my $last;
+sub linked { my $p = $last; while ($p =~ s{/[^/]+\z}{}s) { return 1 if -l $p } 0 }
 my %do = (
-  p => sub { my ($c, $p, $to) = splice(@_, 0, 3); put($c, pack("H*", $p), pack("H*", $to), @_) },
-  m => sub { rename(pack("H*", $_[1]), pack("H*", $_[2])) },
-  d => sub { my $p = pack("H*", $_[1]); -d $p || mkdir($p) && (chown($_[2], $_[3], $p) || !rmdir($p) && 0) },
-  r => sub { gone(pack("H*", $_[1])) },
-  e => sub { rmdir(pack("H*", $_[1])) || 1 },
+  p => sub {
+    my ($c, $p, $to, @a) = @_; my ($n, $f) = at($p); defined $n && open_new($f, $n) || return;
+    finish($f, $$c eq "" || syswrite($f, $$c) == length $$c, $n, base($to), @a);
+  },
+  b => sub { close $big if $big; undef $big; my $n = at($_[1]); defined $n && open_new($big, $n) },
+  w => sub { my $c = $_[0]; $big && (syswrite($big, $$c) == length $$c || (undef $big)) },
+  f => sub {
+    my (undef, $p, $to, @a) = @_; my $f = $big; undef $big; my $n = at($p); defined $n || return;
+    $f ? finish($f, 1, $n, base($to), @a) : !unlink($n) && 0;
+  },
+  l => sub {
+    my (undef, $p, $to, $u, $g, $text) = @_; my ($n, $t) = (at($p), base($to)); $text = pack("H*", $text);
+    defined $n || return;
+    my $ok = mine($u, $g, sub { symlink($text, $n) }) || symlink($text, $n)
+      && (!$safe || !($u || $g) || $> || eval { require POSIX; POSIX::lchown($u, $g, $n) });
+    $ok && rename($n, $t) || !unlink($n) && 0;
+  },
+  m => sub { my $n = at($_[1]); defined $n && rename($n, base($_[2])) },
+  d => sub {
+    my (undef, $p, $u, $g) = @_; my ($n, $f) = at($p); defined $n || return;
+    return 1 if -d $n && ! -l $n || mine($u, $g, sub { mkdir $n });
+    mkdir($n) && sysopen($f, $n, $dir) || return;
+    $safe ? chown($u, $g, $f) || !rmdir($n) && 0 : is_empty($f) && chown($u, $g, $f);
+  },
+  r => sub { $last = pack("H*", $_[1]); gone(at($_[1])) },
+  e => sub { $last = pack("H*", $_[1]); my $n = at($_[1]); defined $n ? rmdir($n) || 1 : gone() },
+  t => sub { undef $here; to(pack("H*", $_[1])) && $safe },
 );
 print "\n$m end\n";
 while (<STDIN>) {
   my ($kind, $n) = /^(\w) (\d+)\n\z/ or last; my ($b, $at, $i, @bad) = ("", 0, 0);
   !$n || read(STDIN, $b, $n) == $n or last;
   if ($kind eq "s") { print S $b; next }
+  undef $here;
   while ($at < $n) {
     my $end = index($b, "\n", $at); my ($do, @a) = split(" ", substr($b, $at, $end - $at)); $at = $end + 1;
-    my $c = $do eq "p" ? substr($b, $at, pop @a) : ""; $at += length $c;
+    my $c = $do =~ /[pw]/ ? substr($b, $at, pop @a) : ""; $at += length $c;
     $do{$do}->(\$c, @a) || push(@bad, $i); $i++;
   }
   print join("", map("\n$m $_\n", @bad), "\n$m end\n");
@@ -55,17 +110,21 @@ while (<STDIN>) {
 """
 
 # Starts it in the place of the shell, or says at once that there is none. Mark, then the answers that are waited for.
-START = b"""unset PERL_UNICODE PERL5OPT PERLIO PERL5LIB PERL5DB
+START = b"""unset PERL_UNICODE PERL5OPT PERLIO PERL5LIB PERL5DB PERL_USE_UNSAFE_INC
 if [ "$(perl -e 'print 42' 2>/dev/null)" = 42 ]; then
 case $(uname -m 2>/dev/null) in x86_64) t=280;; aarch64) t=88;; *) t=0;; esac
-exec perl -e '%(program)s' %(mark)s $t
+exec perl -e '%(program)s' %(mark)s $t %(shell)s '%(session)s'
 else printf '\\n%%s 0\\n\\n%%s end\\n' %(mark)s %(mark)s; fi
 """
 
 
-def start(mark: str) -> bytes:
-    """What a POSIX shell is told: it is perl from then on, or the order 0 has failed."""
-    return START % {b"program": PROGRAM, b"mark": mark.encode()}
+def start(mark: str, shell: str, session: str) -> bytes:
+    """What a POSIX shell is told: it is perl from then on, or the order 0 has failed.
+
+    `shell` is the path of the one that perl hands orders to, `session` the mark of both processes.
+    """
+    names = {b"mark": mark, b"shell": shell, b"session": session}
+    return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
 
 
 def deeds(them: Iterable[bytes]) -> bytes:
@@ -82,17 +141,21 @@ def _framed(kind: bytes, content: bytes) -> bytes:
     return b"%s %d\n%s" % (kind, len(content), content)
 
 
-def put(entry: Entry, place: str, target: str) -> bytes:
-    """The file put at `place`, then renamed to `target`, which is in the same folder."""
-    names, times = (_hex(place), _hex(target)), divmod(entry.mtime_ns, NANO)
-    head = b"p %s %s %d %d %d %d %d %d\n" % (
-        *names, entry.mode, entry.uid, entry.gid, *times, len(entry.content),
-    )  # fmt: skip
-    return head + entry.content
+def put(entry: Entry, place: str, target: str) -> list[bytes]:
+    """The file or link put at `place`, then renamed to `target` in the same folder; a large file in pieces."""
+    names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
+    if entry.kind == tar.LINK:
+        return [b"l %s %s %d %d %s\n" % (*names, *owner, entry.link.hex().encode())]
+    what = b"%s %s %d %d %d %d %d" % (*names, entry.mode, *owner, *divmod(entry.mtime_ns, NANO))
+    size = len(entry.content)
+    if size <= MOST_BYTES:
+        return [b"p %s %d\n" % (what, size) + entry.content]
+    pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
+    return [b"b %s\n" % names[0], *(b"w %d\n%s" % (len(piece), piece) for piece in pieces), b"f %s\n" % what]
 
 
 def rename(place: str, target: str) -> bytes:
-    """What is at `place` takes the place of `target`."""
+    """What is at `place` takes the place of `target`, which is in the same folder."""
     return b"m %s %s\n" % (_hex(place), _hex(target))
 
 
@@ -109,6 +172,11 @@ def remove(path: str) -> bytes:
 def remove_empty(path: str) -> bytes:
     """No empty folder is at the path."""
     return b"e %s\n" % _hex(path)
+
+
+def is_roots(path: str) -> bytes:
+    """Fails if anybody but root can change the folder, or one above it, or if one is a link."""
+    return b"t %s\n" % _hex(path)
 
 
 def _hex(path: str) -> bytes:

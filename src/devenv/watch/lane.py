@@ -424,7 +424,8 @@ class Lane:
             self.prepared.discard(container.id)  # at once: where this fails, all of it has to be looked at
             puts = Puts.of(self.site.puts, container.id)
             record = await anyio.to_thread.run_sync(puts.read)
-            target = await Target.reach(self.site.engine, container, self.site.mark, puts)
+            tops = [rule.top for rule in self.rules if rule.copies]
+            target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)
             target.strays |= record.staged
             try:
                 files = await self._bring_up_to_date(target, puts, record, is_first=is_first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,9 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 
 from devenv.concurrent import first
-from devenv.engine.api import SESSION_MARK, CallError, Engine, Session
+from devenv.engine.api import SESSION_MARK, SHELL, CallError, Engine, Session
 from devenv.errors import EngineError
-from devenv.watch import hand
+from devenv.watch import commands, hand
+from devenv.watch.commands import quoted
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
@@ -21,34 +21,23 @@ LATE_SECONDS = 1.0  # without a word: orders to a paused container are taken, an
 BATCH_BYTES = 64 * 1024  # more orders could fill the pipe both ways while nobody reads
 HAND_BYTES = 2 << 20  # of deeds, which are answered together at their end
 ORDER_EXTRA = 64  # what is sent around each order
-NEEDED = b"( for c in mv rm rmdir mkdir chown; do command -v $c || exit 1; done ) >/dev/null"
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
-
-# o: no folder is in the way. m: move a staged entry over its target, never into it. n: its last step, since busybox's
-# mv does not replace a link to itself. l: the same for a link. d: a folder with the service's owner. g: many staged
-# entries of one folder at once. r: remove files, and what turns out to be an empty folder; one that holds something
-# is not ours to remove.
-PRELUDE = b"""exec 2>&1
-o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
-m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && n "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
-n() { mv -f -- "$1" "$2" 2>/dev/null || { [ ! -h "$2" ] || rm -f -- "$2"; mv -f -- "$1" "$2"; }; }
-l() { { o "$1" "$2" && rm -f -- "$2" && mv -f -- "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
-d() { [ -d "$1" ] || { mkdir -- "$1" && { chown "$2" -- "$1" || { rmdir -- "$1"; return 1; }; }; }; }
-g() { s=$1; t=$2; shift 2; ( cd -- "$s" && mv -f -- "$@" "$t/" ); c=$?; return $c; }
-r() { rm -f -- "$@" 2>/dev/null || for p in "$@"; do
-if [ -d "$p" ] && [ ! -h "$p" ]; then rmdir -- "$p" 2>/dev/null || :
-elif [ -e "$p" ] || [ -h "$p" ]; then rm -f -- "$p" || return 1
-elif [ -d "${p%/*}" ] && [ ! -x "${p%/*}" ]; then echo "its folder cannot be looked into"; return 1; fi; done; }
-"""
-
+PROGRAMS = (SHELL, "/busybox/sh")
+ROOT = "0"
 
 # What an earlier shell of this run was sent and has not done yet would undo what comes now.
-PREDECESSORS = b"""for f in $(grep -lF %s /proc/[0-9]*/environ 2>/dev/null); do
-f=${f#/proc/}; f=${f%%/environ}; [ "$f" = $$ ] || kill -9 "$f" 2>/dev/null; done; :"""
+# Their arguments name them, which every user may read; to end root's shells takes root.
+PREDECESSORS = b"""k=; for f in $(grep -lF %s /proc/[0-9]*/cmdline 2>/dev/null); do
+f=${f#/proc/}; f=${f%%/cmdline}
+[ "$f" = $$ ] || kill -9 "$f" 2>/dev/null || [ ! -d "/proc/$f" ] || k=1; done; [ -z "$k" ]"""
 
 
 class BrokenShellError(ConnectionError):
     """The shell has ended; what it was asked last may or may not have happened."""
+
+
+async def _always(_: Shell) -> bool:
+    return True
 
 
 class Shell:
@@ -67,14 +56,42 @@ class Shell:
         self.broken = False
 
     @classmethod
-    async def open(cls, engine: Engine, container_id: str, mark: str, *, by_hand: bool = True) -> Shell | None:
-        """A shell as root in a running container, or None where the image has no `sh`, `mv` or `rm`.
+    async def open(
+        cls,
+        engine: Engine,
+        container_id: str,
+        mark: str,
+        *,
+        user: str = ROOT,
+        check: Callable[[Shell], Awaitable[bool]] = _always,
+        by_hand: bool = True,
+    ) -> Shell | None:
+        """A shell as this user in a running container.
 
-        `by_hand`: with the image's perl before it, where it has one that works. Raises EngineError where that cannot
-        be told now: the container has gone, or is paused.
+        None if the image has no `sh`, `mv` or `rm`, if root's shells of an earlier run are there and the user is not
+        root, or if `check` says no, which may already use it. `by_hand`: with the image's perl before it, where it
+        has one that works. Raises EngineError where that cannot be told now: the container has gone, or is paused.
         """
+        for program in PROGRAMS:
+            found = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_hand)
+            if not isinstance(found, str):
+                return found
+        return None
+
+    @classmethod
+    async def _open(
+        cls,
+        engine: Engine,
+        container_id: str,
+        mark: str,
+        program: str,
+        user: str,
+        check: Callable[[Shell], Awaitable[bool]],
+        by_hand: bool,
+    ) -> Shell | str | None:
+        """As `open`, or why this program cannot be run."""
         stack = contextlib.AsyncExitStack()
-        mark_here = f"{mark}/{container_id}."
+        name = f"{SESSION_MARK}={mark}"
 
         async def is_paused() -> bool:
             now = await engine.inspect(container_id)
@@ -82,35 +99,37 @@ class Shell:
 
         is_handing_over = False
         try:
-            session = await stack.enter_async_context(engine.session(container_id, ["sh"], user="0", mark=mark_here))
+            argv = [program, "-s", name]
+            session = await stack.enter_async_context(engine.session(container_id, argv, user=user, mark=mark))
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
-                await session.send(PRELUDE)
-            failures = await shell.run([NEEDED, PREDECESSORS % quoted(f"{SESSION_MARK}={mark_here}")])
-            is_handing_over = by_hand and not failures
+                await session.send(commands.PRELUDE)
+            is_fit = not await shell.run([commands.NEEDED, PREDECESSORS % quoted(name)]) and await check(shell)
+            is_handing_over = by_hand and is_fit
             if is_handing_over:
-                await shell._hand_over()
+                await shell._hand_over(program, name)
         except BaseException as error:
             await _close(stack)
             if is_handing_over and isinstance(error, (ConnectionError, TimeoutError)):
-                return await cls.open(engine, container_id, mark, by_hand=False)
-            refused = isinstance(error, CallError) and NO_PROGRAM.search(error.reason)
-            if refused or isinstance(error, BrokenShellError):
-                return None
+                return await cls._open(engine, container_id, mark, program, user, check, by_hand=False)
+            if isinstance(error, CallError) and NO_PROGRAM.search(error.reason):
+                return error.reason
+            if isinstance(error, BrokenShellError):
+                return program
             if isinstance(error, (ConnectionError, TimeoutError)):
                 raise EngineError("the shell in the container does not answer") from error
             raise
-        if failures:
+        if not is_fit:
             await _close(stack)
             return None
         return shell
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, program: str, name: str) -> None:
         """From now on deeds are done without a process each, where the image has what that takes."""
         with anyio.fail_after(START_SECONDS):
-            has_hand = not await self._exchange(hand.start(self._mark))
+            has_hand = not await self._exchange(hand.start(self._mark, program, name))
         if has_hand:
-            await self._session.send(hand.orders(PRELUDE))
+            await self._session.send(hand.orders(commands.PRELUDE))
         self.has_hand = has_hand
 
     async def do(self, deeds: Sequence[bytes]) -> list[int]:
@@ -200,11 +219,6 @@ class Shell:
         """The shell ended; its process in the container sees the end of its input."""
         self.broken = True
         await _close(self._stack)
-
-
-def quoted(path: str) -> bytes:
-    """The path as one word of a POSIX shell, whatever bytes it holds."""
-    return b"'" + os.fsencode(path).replace(b"'", b"'\\''") + b"'"
 
 
 def _batches(orders: Sequence[bytes], most: int) -> list[tuple[int, int]]:

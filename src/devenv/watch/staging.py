@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from devenv.watch.commands import chunked
+
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
-MV_ARGUMENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,6 @@ def groups(staging: Staging, places: Iterable[str]) -> list[list[str]]:
         if (folder := posixpath.dirname(place)) in staging.folders:
             found[folder].append(place)
     return [chunk for inside in found.values() for chunk in chunked(inside)]
-
-
-def chunked(paths: list[str]) -> list[list[str]]:
-    """The paths in pieces that a command line takes."""
-    return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
 
 def together(group: Sequence[str], quoted: Callable[[str], bytes]) -> bytes:

@@ -73,7 +73,7 @@ class Site:
     async def rebuild(self, _: str, __: str) -> None:
         """Nothing is built here."""
 
-    async def reach(self, _: Engine, container: Container, __: str, ___: Puts) -> FakeTarget:
+    async def reach(self, _: Engine, container: Container, __: str, ___: Puts, ____: Sequence[str]) -> FakeTarget:
         """The fake for a container."""
         return self.targets[container.id]
 

@@ -19,9 +19,10 @@ import pytest
 from devenv.engine.api import CallError
 from devenv.errors import EngineError
 from devenv.model.observed import Container
-from devenv.watch import hand, tar
+from devenv.watch import commands, hand, tar
 from devenv.watch import shell as shells
-from devenv.watch.shell import BrokenShellError, Shell, quoted
+from devenv.watch.commands import quoted
+from devenv.watch.shell import BrokenShellError, Shell
 from devenv.watch.tar import NANO, Entry
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +78,8 @@ class LocalEngine:
 
     @contextlib.asynccontextmanager
     async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
-        assert argv == ["sh"]
+        assert argv[1] == "-s"
+        assert argv[2].startswith("DEVENV_SESSION=m")
         if self.error is not None:
             raise self.error
         async with await anyio.open_process(self.argv, stderr=subprocess.STDOUT) as child:
@@ -111,6 +113,12 @@ def q(path: bytes) -> bytes:
     return quoted(os.fsdecode(path))
 
 
+def remove(*paths: bytes) -> bytes:
+    """The order that removes paths of one folder."""
+    ((order, _),) = commands.removals(map(os.fsdecode, paths))
+    return order
+
+
 def write(path: bytes, content: bytes = b"new") -> bytes:
     """The path of a file that was made."""
     with open(path, "wb") as file:
@@ -132,7 +140,7 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
     write(staged)
     assert await shell.run([b"m " + q(staged) + b" " + q(target)]) == {}
     assert (read(target), os.path.exists(staged)) == (b"new", False)
-    assert await shell.run([b"r " + q(target)]) == {}
+    assert await shell.run([remove(target)]) == {}
     assert os.listdir(folder) == [os.path.basename(beside)]
     assert read(beside) == b"same"
 
@@ -141,18 +149,14 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
 async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
     """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
     target = folder + b"/" + name
-    owner = b"%d:%d" % (os.getuid(), os.getgid())
-    order = b"d " + q(target) + b" " + owner
+    order = commands.folder(os.fsdecode(target), os.getuid(), os.getgid())
     assert await shell.run([order, order]) == {}
     assert os.path.isdir(target)
     write(target + b"/x")
-    assert await shell.run([b"r " + q(target)]) == {}
+    assert await shell.run([remove(target)]) == {}
     assert os.path.isdir(target)
     assert (
-        await shell.run(
-            [b"r " + q(target + b"/x") + b" " + q(target + b"/x/below"), b"r " + q(target), b"r " + q(target)]
-        )
-        == {}
+        await shell.run([remove(target + b"/x"), remove(target + b"/x/below"), remove(target), remove(target)]) == {}
     )
     assert not os.path.exists(target)
 
@@ -215,7 +219,7 @@ async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str
 async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
     """`d` changes only what it makes."""
     os.mkdir(folder + b"/it", 0o700)
-    assert await shell.run([b"d " + q(folder + b"/it") + b" 12345:12345"]) == {}
+    assert await shell.run([commands.folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
     found = os.stat(folder + b"/it")
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
 
@@ -308,7 +312,7 @@ async def test_an_image_without_a_shell() -> None:
 
 async def test_an_image_without_a_tool(tmp_path: Path) -> None:
     """A shell that has `mv` but no `rmdir` is of no use."""
-    for tool in ("mv", "rm", "mkdir", "chown"):
+    for tool in ("mv", "rm", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", str(shutil.which("sh"))])
     assert await Shell.open(engine, "id", "m") is None  # type: ignore[arg-type]
@@ -356,11 +360,11 @@ async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -
     write(folder + b"/" + name, b"old")
     targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full", b"missing/f")]
     places = [os.path.join(os.path.dirname(target), f".{i}~") for i, target in enumerate(targets)]
-    deeds = [hand.put(entry(), place, target) for place, target in zip(places, targets, strict=True)]
+    deeds = [d for place, target in zip(places, targets, strict=True) for d in hand.put(entry(), place, target)]
     assert await by_hand.do(deeds) == [2, 3]
     assert read(folder + b"/" + name) == read(folder + b"/link") == b"new"
     assert sorted(os.listdir(folder)) == sorted([name, b"link", b"real", b"full"])
-    assert await by_hand.run([b"false", b"r " + q(folder + b"/link")]) == {0: ""}
+    assert await by_hand.run([b"false", remove(folder + b"/link")]) == {0: ""}
     assert await by_hand.do([hand.rename(targets[0], targets[1]), hand.rename(targets[0], targets[1])]) == [1]
     assert await by_hand.do([hand.remove(path) for path in (*targets, os.fsdecode(folder + b"/real"))]) == []
     assert (os.listdir(folder), os.listdir(folder + b"/full")) == ([b"full"], [b"x"])
@@ -373,7 +377,7 @@ async def test_what_is_put_is_as_it_was(by_hand: Shell, folder: bytes, content: 
     path = os.fsdecode(folder + b"/f")
     for mode in (0o600, 0o755, 0o444):
         sent = entry(content, mode, seconds * NANO + 123_456_789)
-        assert await by_hand.do([hand.put(sent, f"{path}~", path)]) == []
+        assert await by_hand.do(hand.put(sent, f"{path}~", path)) == []
         found = os.stat(path)
         assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (mode, sent.mtime_ns)
         assert read(folder + b"/f") == content
@@ -398,7 +402,7 @@ async def test_more_deeds_than_a_pipe_holds(by_hand: Shell, folder: bytes) -> No
     """Some thousand, of which every third cannot be: known by their places, over several answers."""
     path = os.fsdecode(folder)
     targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
-    failed = await by_hand.do([hand.put(entry(b"x" * 900), f"{target}~", target) for target in targets])
+    failed = await by_hand.do([d for target in targets for d in hand.put(entry(b"x" * 900), f"{target}~", target)])
     assert failed == [i for i in range(6000) if i % 3]
     assert len(os.listdir(path)) == 2000
 
@@ -407,13 +411,13 @@ async def test_a_hand_that_ends(by_hand: Shell, folder: bytes) -> None:
     """In the middle of much that is sent: it says so."""
     by_hand._session.child.kill()  # type: ignore[attr-defined] # the local one
     with pytest.raises(BrokenShellError):
-        await by_hand.do([hand.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f")] * 9)
+        await by_hand.do(hand.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f") * 9)
     assert by_hand.broken
 
 
 async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path) -> None:
     """Nothing is lost where there is no quick way."""
-    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown"):
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
     plain = await Shell.open(engine, "c", "m")
@@ -475,7 +479,7 @@ async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: byte
 )
 async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -> None:
     """A stub, or one that ends: the shell goes on without it."""
-    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown"):
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     (tmp_path / "perl").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "perl").chmod(0o755)
@@ -491,6 +495,6 @@ async def test_what_the_image_tells_its_perl_is_not_for_ours(folder: bytes, vari
     shell = await opened(LocalEngine([str(shutil.which("env")), variable, "sh"]))
     assert shell.has_hand
     path = os.fsdecode(folder + b"/\xff")
-    assert await shell.do([hand.put(entry(b"\xff\x00\xc3"), f"{path}~", path)]) == []
+    assert await shell.do(hand.put(entry(b"\xff\x00\xc3"), f"{path}~", path)) == []
     assert read(folder + b"/\xff") == b"\xff\x00\xc3"
     await shell.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from devenv.watch import staging
-from devenv.watch.shell import quoted
+from devenv.watch import commands, staging
+from devenv.watch.commands import quoted
 
 
 def names() -> Callable[[], str]:
@@ -40,9 +40,9 @@ def test_each_is_put_for_itself_where_a_rename_is_cheap() -> None:
 
 def test_a_group_is_as_long_as_a_command_line_takes() -> None:
     """More become several orders."""
-    found = staging.stage(many("/c", staging.MV_ARGUMENTS + 1), names(), alone=False)
+    found = staging.stage(many("/c", commands.MV_ARGUMENTS + 1), names(), alone=False)
     groups = staging.groups(found, found.places.values())
-    assert [len(group) for group in groups] == [staging.MV_ARGUMENTS, 1]
+    assert [len(group) for group in groups] == [commands.MV_ARGUMENTS, 1]
     assert staging.together(groups[1], quoted) == b"g '/c/.1~' '/c' 'f500'"
 
 

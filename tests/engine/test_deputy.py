@@ -1,0 +1,321 @@
+"""What runs in a container makes no use of devenv's rights: not by links, not by programs of its own, not by races."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from devenv.engine.api import Engine
+from devenv.model.plan import Delete, Sync
+from devenv.watch import commands
+from devenv.watch.apply import Outcome, Target
+from devenv.watch.puts import Puts
+from support import engine as docker
+from support.boxes import Image
+from support.stack import unique_name
+
+if TYPE_CHECKING:
+    from engine.conftest import ImageOf
+
+pytestmark = [pytest.mark.anyio, pytest.mark.engine]
+
+USER = "1000:1000"
+LARGE = 1_500_000
+EVERY_SHELL = pytest.mark.parametrize("kind", ["debian", "busybox"])
+# The service as its user, with a folder of its own; as its user in root's folder; as root that another user's
+# processes run beside, as with gosu.
+SERVICES = pytest.mark.parametrize("service", ["user", "user in root's folder", "root"])
+FLIP = "i=0; while [ $i -lt $1 ]; do mv sub old; ln -s $2 sub; rm sub; mv old sub; i=$((i+1)); done"
+
+
+class Box:
+    """A container whose user 1000 can exchange /app/sub, with a folder of this machine's root at /keep."""
+
+    def __init__(self, image: Image, service: str, keep: Path, boxes: list[str], *options: str) -> None:
+        self.keep = keep
+        keep.mkdir()
+        keep.chmod(0o755)
+        for name in ("x.txt", "del.txt"):
+            (keep / name).write_text("host")
+        name = unique_name("deputy")
+        boxes.append(name)
+        user = "0" if service == "root" else USER
+        arguments = (f"--name={name}", f"--user={user}", f"--volume={keep}:/keep", *options)
+        self.id = docker.docker("run", "-d", *arguments, image.name, *image.command)
+        self.is_root = service == "root"
+        if image.has_shell:
+            top = 0 if service == "user in root's folder" else 1000
+            self.root(f"mkdir -p /app/sub /usr/local/bin && chown {top}:{top} /app && chown {USER} /app/sub")
+
+    def root(self, script: str) -> str:
+        """What a script of root prints."""
+        return docker.execute(self.id, "/bin/sh", "-c", script, user="0")
+
+    def user(self, script: str) -> str:
+        """What a script of the user prints."""
+        return docker.execute(self.id, "/bin/sh", "-c", f"cd /app && {script}", user=USER)
+
+    def exchange(self, link: str = "/keep") -> None:
+        """A link in the place of the folder, by whoever can put it there."""
+        script = f"cd /app && mv sub old && ln -s {link} sub"
+        if self.user("[ -w . ] && echo yes || echo no") == "yes":
+            self.user(script)
+        else:
+            self.user(f"cd sub && mkdir deeper 2>/dev/null; mv deeper old; ln -s {link} deeper")
+
+    def heal(self) -> None:
+        """The folder in its place again."""
+        self.user("if [ -h sub ]; then rm sub; mv old sub; else cd sub; rm deeper; mv old deeper; fi")
+
+    def untouched(self) -> bool:
+        """Whether the host's folder is as it was."""
+        kept = {path.name: path.read_text() for path in self.keep.iterdir()}
+        stats = [os.stat(path) for path in (self.keep, *self.keep.iterdir())]
+        return kept == dict.fromkeys(("x.txt", "del.txt"), "host") and {(s.st_uid, s.st_gid) for s in stats} == {
+            (0, 0)
+        }
+
+
+@pytest.fixture
+def box(kind: str, service: str, image_of: ImageOf, boxes: list[str], tmp_path: Path) -> Box:
+    """A container of this kind of image and service."""
+    return Box(image_of(kind), service, tmp_path / "keep", boxes)
+
+
+async def reach(api: Engine, container_id: str) -> Target:
+    """A target for the container with a rule on /app."""
+    container = await api.inspect(container_id)
+    assert container is not None
+    return await Target.reach(api, container, "test", Puts(), ["/app"])
+
+
+def edits(folder: Path, place: str) -> tuple[list[Delete], list[Sync]]:
+    """A save over a file, a new program, a large file, a link, a folder, and a delete."""
+    folder.mkdir(exist_ok=True)
+    (folder / "x.txt").write_text("saved")
+    (folder / "new.sh").write_text("#!/bin/sh\n")
+    (folder / "new.sh").chmod(0o755)
+    (folder / "large").write_bytes(b"%'\\\0\n\xff" * (LARGE // 6))
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("x.txt")
+    (folder / "made").mkdir(exist_ok=True)
+    names = ["x.txt", "new.sh", "large", "link"]
+    syncs = [Sync(str(folder / name), f"{place}/{name}") for name in names]
+    return [Delete(f"{place}/del.txt", "del.txt")], [*syncs, Sync(str(folder / "made"), f"{place}/made", folder=True)]
+
+
+def place_of(service: str) -> str:
+    """The folder that the user of the service can exchange."""
+    return "/app/sub/deeper" if service == "user in root's folder" else "/app/sub"
+
+
+@EVERY_SHELL
+@SERVICES
+@pytest.mark.parametrize("link", ["/keep", "/usr/local/bin"])
+async def test_a_link_in_the_place_of_a_folder(
+    api: Engine, box: Box, service: str, link: str, tmp_path: Path
+) -> None:
+    """Nothing is written, given away or deleted where it leads; each path says so; afterwards all arrives."""
+    target, place = await reach(api, box.id), place_of(service)
+    deletes, syncs = edits(tmp_path / "src", place)
+    assert (await target.deliver((), syncs)).failed == {}
+    box.root("echo host >/usr/local/bin/x.txt; echo host >/usr/local/bin/del.txt")
+    box.exchange(link)
+    look = "ls -ln /usr/local/bin; cat /usr/local/bin/*"
+    before = box.root(look)
+    outcome = await target.deliver(deletes, syncs)
+    assert outcome.failed == dict.fromkeys([d.target for d in (*deletes, *syncs)], commands.LINK)
+    assert (outcome.files, outcome.deleted) == (0, 0)
+    assert box.untouched()
+    assert box.root(look) == before
+    box.heal()
+    outcome = await target.deliver(deletes, syncs)
+    assert outcome.failed == {}
+    assert await target.differing(syncs, [place]) == []
+    assert box.untouched()
+    assert "~" not in box.root(f"ls -A {place}")
+    await target.close()
+
+
+@EVERY_SHELL
+@SERVICES
+async def test_programs_of_the_service_are_never_run(
+    api: Engine, image_of: ImageOf, boxes: list[str], kind: str, service: str, tmp_path: Path
+) -> None:
+    """A folder of its own is first in the image's PATH, with programs that are named as those of the sync."""
+    variables = ("--env=PATH=/app/fakes:/usr/bin:/bin", "--env=LD_PRELOAD=/app/fakes/own.so")
+    box = Box(image_of(kind), service, tmp_path / "keep", boxes, *variables)
+    names = "sh perl grep mv rm rmdir mkdir chown chmod ls uname cat touch ln readlink kill"
+    fake = "printf '#!/bin/sh\\necho \"$0\" >>/tmp/ran\\n' >$f; chmod 755 $f"
+    box.root(
+        f"unset LD_PRELOAD; mkdir -m 1777 -p /tmp; mkdir /app/fakes; cd /app/fakes; for f in {names}; do {fake}; done"
+    )
+    container = await api.inspect(box.id)
+    assert container is not None
+    target = await Target.reach(api, container, "test", Puts(), ["/app"])
+    deletes, syncs = edits(tmp_path / "src", "/app/sub/in")
+    assert (await target.deliver((), syncs)).failed == {}
+    assert (await target.deliver(deletes, syncs)).failed == {}
+    for user in ("", "0"):
+        await api.end_leftovers(box.id, user=user, privileged=False, mark="test")
+    pids = [
+        line.split()[0] for line in docker.docker("top", box.id, "-o", "pid,args").splitlines() if "DEVENV" in line
+    ]
+    assert pids
+    for pid in pids:
+        assert b"/app/fakes" not in Path(f"/proc/{pid}/environ").read_bytes()
+    await target.close()
+    assert box.root("cat /tmp/ran 2>/dev/null; true") == ""
+
+
+@EVERY_SHELL
+@pytest.mark.parametrize("service", ["user", "root"])
+@pytest.mark.parametrize("flips", [200, pytest.param(2000, marks=pytest.mark.long)])
+async def test_a_folder_that_is_exchanged_all_the_time(
+    api: Engine, box: Box, service: str, flips: int, tmp_path: Path
+) -> None:
+    """Folder, link, folder, thousands of times while saves and deletes arrive: nothing escapes."""
+    target = await reach(api, box.id)
+    deletes, syncs = edits(tmp_path / "src", "/app/sub")
+    argv = ["docker", "exec", "-u", USER, "-w", "/app", box.id, "/bin/sh", "-c", FLIP, "sh", str(flips), "/keep"]
+    delivered = 0
+    with subprocess.Popen(argv) as flipping:  # noqa: ASYNC220 - what the test itself does
+        while flipping.poll() is None:
+            await target.deliver(deletes, syncs)
+            delivered += 1
+    assert flipping.returncode == 0
+    assert delivered > 5
+    assert box.untouched()
+    assert (await target.deliver(deletes, syncs)).failed == {}
+    assert await target.differing(syncs, ["/app/sub"]) == []
+    await target.close()
+
+
+async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: list[str], tmp_path: Path) -> None:
+    """Each folder above a file is asked for before the engine puts it, running or not: a link is a problem."""
+    box = Box(image_of("scratch"), "user", tmp_path / "keep", boxes)
+    target = await reach(api, box.id)
+    _, syncs = edits(tmp_path / "src", "/app/sub/deep")
+    assert (await target.deliver((), syncs)).failed == {}
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/sub").symlink_to("/keep")
+    remove(api, box.id, tmp_path)
+    for state in ("running", "stopped"):
+        if state == "stopped":
+            docker.docker("stop", "-t", "0", box.id)
+            target = await reach(api, box.id)
+        outcome = await target.deliver((), syncs)
+        assert outcome.failed == dict.fromkeys([s.target for s in syncs], commands.LINK)
+        assert box.untouched()
+
+
+def remove(_: Engine, box: str, folder: Path) -> None:
+    """The folder /app/sub gives way to the link that lies in the tree: docker cp does as the service might."""
+    docker.docker("cp", "-a", f"{folder}/tree/.", f"{box}:/app/other")
+    pid = docker.inspect(box)["State"]["Pid"]
+    root = Path(f"/proc/{pid}/root/app")
+    (root / "sub").rename(root / "old")
+    (root / "other/sub").rename(root / "sub")
+
+
+OWNERS: list[tuple[Sequence[str], str, str]] = [
+    (["--user=1000"], "chown 1000 /app", "1000:0"),
+    (["--user=1000:2000"], "chown 1000:2000 /app", "1000:2000"),
+    (["--user=daemon"], "chown daemon /app", "1:1"),
+    (["--user=daemon:2000"], "true", "1:2000"),
+    (["--user=1000:1000"], "chmod 2777 /app; chown 7:7 /app", "1000:1000"),
+    (["--user=0"], "chown 1000:1000 /app", "0:0"),
+    (["--user=1000:1000", "--tmpfs=/app:exec,uid=1000,gid=1000"], "true", "1000:1000"),
+    (["--user=1000:1000", "--read-only", "--volume=/app"], "true", "1000:1000"),
+]
+
+
+@EVERY_SHELL
+@pytest.mark.parametrize(("options", "before", "owner"), OWNERS)
+async def test_owner_and_mode(
+    api: Engine, image_of: ImageOf, boxes: list[str], kind: str, options: Sequence[str], before: str, owner: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """The service's user, by number or name, with or without a group, in its own folder or in root's."""
+    if kind == "busybox" and "daemon" in options[0]:
+        pytest.skip("the image knows no user by name")
+    image = image_of(kind)
+    name = unique_name("owner")
+    boxes.append(name)
+    box = docker.docker("run", "-d", f"--name={name}", *options, image.name, *image.command)
+    docker.execute(box, "/bin/sh", "-c", f"mkdir -p /app; {before}", user="0")
+    target = await reach(api, box)
+    _, syncs = edits(tmp_path / "src", "/app/in/deep")
+    assert (await target.deliver((), syncs)).failed == {}
+    found = docker.execute(box, "/bin/sh", "-c", "cd /app/in; stat -c '%n %u:%g %a' . deep deep/*", user="0")
+    modes = {
+        ".": 755,
+        "deep": 755,
+        "deep/large": 644,
+        "deep/link": 777,
+        "deep/made": 755,
+        "deep/new.sh": 755,
+        "deep/x.txt": 644,
+    }
+    sticky = {
+        path: f"2{mode}" if "2777" in before and path in (".", "deep", "deep/made") else mode
+        for path, mode in modes.items()
+    }
+    assert found.splitlines() == [f"{path} {owner} {mode}" for path, mode in sticky.items()]
+    await target.close()
+
+
+@EVERY_SHELL
+async def test_as_whom(api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path) -> None:
+    """As the service's user while that can put the files; as root from the first file on that it cannot."""
+    box = Box(image_of(kind), "user", tmp_path / "keep", boxes)
+
+    def users() -> set[str]:
+        lines = docker.docker("top", box.id, "-o", "uid,args").splitlines()
+        return {line.split()[0] for line in lines if "DEVENV_SESSION" in line}
+
+    box.root("mkdir /app/roots")
+    target = await reach(api, box.id)
+    _, syncs = edits(tmp_path / "src", "/app/own")
+    assert (await target.deliver((), syncs)).failed == {}
+    assert users() == {"1000"}
+    _, syncs = edits(tmp_path / "src", "/app/roots/in")
+    assert (await target.deliver((), syncs)).failed == {}
+    assert users() == {"0"}
+    other = await reach(api, box.id)
+    await other.deliver((), syncs)
+    await target.close()
+    await other.close()
+
+
+@EVERY_SHELL
+async def test_a_target_that_is_a_link_of_the_image(
+    api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
+) -> None:
+    """It is followed if nobody but root can have put it there."""
+    image = image_of(kind)
+    for number, (script, is_ours) in enumerate([("mkdir -p /srv/real; ln -s srv/real /app", True),
+        ("mkdir -p /home/u /srv/real; ln -s /srv/real /home/u/app; chown 1000 /home/u; ln -s home/u/app /app", False),
+    ]):  # fmt: skip
+        name = unique_name("link")
+        boxes.append(name)
+        box = docker.docker("run", "-d", f"--name={name}", image.name, *image.command)
+        docker.execute(box, "/bin/sh", "-c", script, user="0")
+        target = await reach(api, box)
+        deletes, syncs = edits(tmp_path / f"src{number}", "/app/sub")
+        outcome: Outcome = await target.deliver((), syncs)
+        assert set(outcome.failed) == (set() if is_ours else {s.target for s in syncs})
+        if is_ours:
+            assert docker.read(box, "/srv/real/sub/x.txt") == "saved"
+            assert (await target.deliver([Delete("/app/sub/x.txt", "x")], ())).deleted == 1
+            assert docker.read(box, "/srv/real/sub/x.txt") is None
+        await target.close()
+
+
+_: Callable[..., object] = anyio.run
