@@ -25,7 +25,7 @@ from devenv.watch.commands import quoted
 from devenv.watch.opened import Opened
 from devenv.watch.puts import Puts
 from devenv.watch.shell import Shell
-from devenv.watch.staging import Staging, groups, name, parents, plain, stage, together
+from devenv.watch.staging import Staging, explain, groups, name, parents, plain, stage, together
 from devenv.watch.tar import Entry
 
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
@@ -129,6 +129,7 @@ class Target:
         if syncs:
             await self._sync(shell, [s for s in syncs if s.target not in outcome.failed], outcome)
         outcome.failed.update(dict.fromkeys(folders & outcome.failed.keys(), NO_SHELL))
+        self._folders.difference_update(above for target in outcome.failed for above in parents(target))
         failed = outcome.failed.items()
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in failed}
         return outcome
@@ -190,13 +191,17 @@ class Target:
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
         folders = {posixpath.dirname(target) for target in files}
-        await self._make_folders(shell, {above for folder in folders for above in (folder, *parents(folder))})
+        unmade = await self._make_folders(
+            shell, {above for folder in folders for above in (folder, *parents(folder))}
+        )
         staged = {place: files[target] for target, place in staging.places.items()}
         await self._put_all(shell, staged, outcome, lambda part: self._rename(shell, part, staging, staged, outcome))
         made = {s.target for s in syncs if s.folder}
+        self._folders -= made
         failed = await self._make_folders(shell, {f for folder in made for f in (folder, *parents(folder))})
         outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
         outcome.files += len(made - failed.keys())
+        explain(outcome.failed, {**unmade, **failed})
         failed_at = (place for target, place in staging.places.items() if target in outcome.failed)
         self._forget_strays({left for place in failed_at for left in (place, posixpath.dirname(place))})
 
@@ -293,7 +298,6 @@ class Target:
             failed = {target: text for target, text in reasons if target}
             if 0 in failures:
                 failed = dict.fromkeys(entries, failures[0])
-                self._folders -= {folder, *parents(folder)}
             outcome.failed.update((target, text or "it cannot be written") for target, text in failed.items())
             outcome.files += len(entries) - len(failed)
             outcome.bytes += sum(len(entry.content) for target, entry in entries.items() if target not in failed)
@@ -343,7 +347,7 @@ class Target:
         left = await do(shell, [hand.rename(place, staged[place].target) for place in single])
         single = [single[index] for index in left]
         links = part.links
-        orders = [_order(p, staged[p].target, is_link=p in links, is_late=p in grouped) for p in single]
+        orders = [commands.rename(p, staged[p].target, is_link=p in links, is_late=p in grouped) for p in single]
         if stages := {posixpath.dirname(group[0]) for group in bulk}:
             orders.append(b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :")
         failures = await run(shell, orders)
@@ -385,13 +389,6 @@ def _item(sync: Sync, path: str) -> Item:
 
 def _deeds(item: Item, entry: Entry, sources: Mapping[str, Sync]) -> list[bytes]:
     return hand.put(entry, item.path, sources[item.path].target)
-
-
-def _order(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
-    """The rename of a staged entry. What was part of a group that failed may have moved already."""
-    staged = quoted(place)
-    order = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
-    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
 
 
 def _named(delete: Delete) -> str:

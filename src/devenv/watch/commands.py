@@ -128,6 +128,13 @@ def unstaged(place: str) -> bytes:
     return b" ".join([b"z", _folder(place), _name(place)])
 
 
+def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
+    """The rename of a staged entry. What was part of a group that failed may have moved already."""
+    staged = quoted(place)
+    order = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
+    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
+
+
 def is_roots(folder: str) -> bytes:
     """The command that fails if anybody but root can change the folder, or one above it, or if one is a link."""
     return b"u " + quoted(folder)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from devenv.watch.commands import chunked
+from devenv.watch.commands import NOT_THERE, chunked
 
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
@@ -40,6 +40,13 @@ def name(run: str, number: int) -> str:
 def plain(reason: str, target: str) -> str:
     """What went wrong, said of the target instead of the place where it was staged."""
     return STAGED.sub(lambda found: "" if found[1] else posixpath.basename(target), reason)
+
+
+def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
+    """Of what has no folder to be in, why that folder could not be made."""
+    for target, reason in failed.items():
+        if reason == NOT_THERE:
+            failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
 
 
 def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> Staging:
