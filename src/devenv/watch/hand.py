@@ -4,8 +4,9 @@ A file goes to an open perl with its content by the connection that is there: th
 than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image
 made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
 
-It follows no link: each folder from the root down is opened by its single name with O_NOFOLLOW and becomes the
-working folder, and what is made, renamed or removed there has a single name.
+It follows no link. What is made, renamed or removed has a single name in the working folder, and that is the folder
+that was meant: as the kernel tells its path, or else each folder from the root down was opened by its single name with
+O_NOFOLLOW.
 """
 
 from __future__ import annotations
@@ -36,15 +37,19 @@ binmode STDIN; binmode STDOUT; binmode S;
 $time = 0 if length(pack "p", undef) != 8;
 my $dir = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 sub to {
-  my $d = shift; return 1 if defined $here && $here eq $d;
-  undef $here; $safe = 1; chdir("/") || return;
+  my ($d, $all) = @_; return 1 if defined $here && $here eq $d && (!$all || defined $safe);
+  undef $here; undef $safe;
+  if (!$all && chdir($d) && (readlink("/proc/self/cwd") || "") eq $d) { $here = $d; return 1 }
+  $safe = 1; chdir("/") || return;
   for my $c (".", split(m{/}, $d)) {
     next if $c eq ""; my $f; sysopen($f, $c, $dir) && chdir($f) || return;
     my @s = stat $f; $safe &&= !$s[4] && !($s[2] & 022);
   }
   $here = $d; 1;
 }
-sub at { my ($d, $n) = pack("H*", $_[0]) =~ m{^(.*)/([^/]+)\z}s; scalar(defined $n && to($d) ? $n : undef) }
+sub at {
+  my ($d, $n) = pack("H*", $_[0]) =~ m{^(.*)/([^/]+)\z}s; scalar(defined $n && to($d, $_[1]) ? $n : undef);
+}
 sub base { pack("H*", $_[0]) =~ m{([^/]+)\z}s; $1 }
 sub is_empty { my $d; undef $here; chdir($_[0]) && opendir($d, ".") && 2 == (my @in = readdir($d)) }
 sub open_new { sysopen($_[0], $_[1], O_WRONLY | O_CREAT | O_EXCL, 0600) }
@@ -77,7 +82,7 @@ my %do = (
     $f ? finish($f, 1, $n, base($to), @a) : !unlink($n) && 0;
   },
   l => sub {
-    my (undef, $p, $to, $u, $g, $text) = @_; my ($n, $t) = (at($p), base($to)); $text = pack("H*", $text);
+    my (undef, $p, $to, $u, $g, $text) = @_; my ($n, $t) = (at($p, 1), base($to)); $text = pack("H*", $text);
     defined $n || return;
     my $ok = mine($u, $g, sub { symlink($text, $n) }) || symlink($text, $n)
       && (!$safe || !($u || $g) || $> || eval { require POSIX; POSIX::lchown($u, $g, $n) });
@@ -85,14 +90,14 @@ my %do = (
   },
   m => sub { my $n = at($_[1]); defined $n && rename($n, base($_[2])) },
   d => sub {
-    my (undef, $p, $u, $g) = @_; my ($n, $f) = at($p); defined $n || return;
+    my (undef, $p, $u, $g) = @_; my ($n, $f) = at($p, 1); defined $n || return;
     return 1 if -d $n && ! -l $n || mine($u, $g, sub { mkdir $n });
     mkdir($n) && sysopen($f, $n, $dir) || return;
     $safe ? chown($u, $g, $f) || !rmdir($n) && 0 : is_empty($f) && chown($u, $g, $f);
   },
   r => sub { $last = pack("H*", $_[1]); gone(at($_[1])) },
   e => sub { $last = pack("H*", $_[1]); my $n = at($_[1]); defined $n ? rmdir($n) || 1 : gone() },
-  t => sub { undef $here; to(pack("H*", $_[1])) && $safe },
+  t => sub { undef $here; to(pack("H*", $_[1]), 1) && $safe },
 );
 print "\n$m end\n";
 while (<STDIN>) {
