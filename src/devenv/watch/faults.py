@@ -56,8 +56,23 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
         yield f"the `target` {target} is not absolute", f"Write `target: /{target}`."
     elif _is_below(target, SYSTEM):
         yield f"the `target` {target} belongs to the system: no file can be put there", "Name a folder of the image."
-    elif not is_bind_mounted(service, rule):
+    elif (mount := mount_over(service, target)) and mount.type == "bind" and mount.source:
+        yield from _on_the_host(service, rule, mount.source)
+    else:
         yield from _unwritable(service, target)
+
+
+def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fault]:
+    if not is_bind_mounted(service, rule):
+        yield (
+            f"the `target` {rule.target} lies in the bind mount of {source}: saves of {rule.path} would be written "
+            "into that folder of this machine",
+            "Name another `target`, or remove the mount.",
+            "refused",
+        )
+    elif rule.action is Action.SYNC:
+        message = f"nothing is copied for {rule.path}: the `target` {rule.target} lies in the bind mount of {source}"
+        yield message, "", "warning"
 
 
 def _unwritable(service: Service, target: str) -> Iterator[Fault]:

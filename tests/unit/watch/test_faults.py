@@ -80,12 +80,6 @@ def sync(target: str | None = "/app", path: str = "/home/me/p", **more: Any) -> 
             {"volumes": (Mount("volume", "/app", "v", read_only=True),)},
             ["the `target` /app/x lies in /app, which is mounted read-only"],
         ),
-        (sync("/app"), {"volumes": (Mount("bind", "/app", "/home/me/p", read_only=True),)}, []),
-        (
-            sync("/app"),
-            {"volumes": (Mount("bind", "/app", "/elsewhere", read_only=True),)},
-            ["the `target` /app lies in /app, which is mounted read-only"],
-        ),
         (
             sync("/app"),
             {"read_only": True},
@@ -98,6 +92,37 @@ def sync(target: str | None = "/app", path: str = "/home/me/p", **more: Any) -> 
 def test_what_cannot_work(rule: WatchRule, service: dict[str, Any], expected: list[str]) -> None:
     """Each rule that cannot work is told, with its service, its index and a hint."""
     assert found(rule, **service) == [("error", message) for message in expected]
+
+
+OTHER = (
+    "the `target` {target} lies in the bind mount of /elsewhere: saves of {path} would be written into that folder of "
+    "this machine"
+)
+SAME = "nothing is copied for {path}: the `target` {target} lies in the bind mount of /home/me/p"
+
+
+@pytest.mark.parametrize(
+    ("rule", "mount", "expected"),
+    [
+        (sync("/app"), Mount("bind", "/app", "/elsewhere"), ("refused", OTHER)),
+        (sync("/app"), Mount("bind", "/app", "/elsewhere", read_only=True), ("refused", OTHER)),
+        (sync("/app/deep/er"), Mount("bind", "/app/", "/elsewhere"), ("refused", OTHER)),
+        (sync("/app", action=Action.SYNC_RESTART), Mount("bind", "/", "/elsewhere"), ("refused", OTHER)),
+        (sync("/app"), Mount("bind", "/app", "/home/me/p"), ("warning", SAME)),
+        (sync("/app/src", "/home/me/p/src"), Mount("bind", "/app", "/home/me/p", read_only=True), ("warning", SAME)),
+        (sync("/app/other", "/home/me/p/src"), Mount("bind", "/app", "/home/me/p"), ("warning", SAME)),
+        (sync("/app", action=Action.SYNC_RESTART), Mount("bind", "/app", "/home/me/p"), None),
+        (sync("/app"), Mount("bind", "/application", "/elsewhere"), None),
+        (sync("/app"), Mount("volume", "/app", "data"), None),
+        (WatchRule("/home/me/p", Action.RESTART), Mount("bind", "/", "/elsewhere"), None),
+    ],
+)
+def test_a_target_in_a_bind_mount(rule: WatchRule, mount: Mount, expected: tuple[str, str] | None) -> None:
+    """Another folder of the host is not written to; a rule that has nothing to do says so."""
+    told = (
+        [(level, text.format(target=rule.target, path=rule.path)) for level, text in [expected]] if expected else []
+    )
+    assert found(rule, volumes=(mount,)) == told
 
 
 @pytest.mark.parametrize(
