@@ -13,8 +13,8 @@ services:
   app: &app
     build:
       context: ./image
-      dockerfile_inline: "FROM {base}"
-    command: ["sleep", "infinity"]
+      dockerfile_inline: "FROM {base}{step}"
+    command: ["sleep", "infinity"]{user}
     init: true
     stop_grace_period: 1s
     develop:
@@ -30,11 +30,15 @@ RESTARTED = """\
 """
 
 
-def project(folder: Path, base: str, more: str = "") -> Path:
-    """The watched folder of a project whose service `app` gets it in /app."""
+def project(folder: Path, base: str, more: str = "", *, user: int = 0) -> Path:
+    """The watched folder of a project whose service `app` gets it in /app, which belongs to its `user`."""
+    # Compose finds the user of its archives by name alone.
+    entry = f"echo app:x:{user}:{user}::/:/bin/sh >>/etc/passwd; echo app:x:{user}: >>/etc/group"
+    step = f"\\nRUN {entry}; install -d -o {user} -g {user} /app" if user else ""
+    line = "\n    user: app" if user else ""
     (folder / "image").mkdir()
     (folder / "src").mkdir()
-    (folder / "compose.yml").write_text(COMPOSE_FILE.format(base=base) + more, encoding="utf-8")
+    (folder / "compose.yml").write_text(COMPOSE_FILE.format(base=base, step=step, user=line) + more, encoding="utf-8")
     return folder / "src"
 
 

@@ -64,12 +64,11 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
 
 def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fault]:
     if not is_bind_mounted(service, rule):
-        yield (
+        message = (
             f"the `target` {rule.target} lies in the bind mount of {source}: saves of {rule.path} would be written "
-            "into that folder of this machine",
-            "Name another `target`, or remove the mount.",
-            "refused",
+            "into that folder of this machine"
         )
+        yield message, "Name another `target`, or remove the mount.", "refused"
     elif rule.action is Action.SYNC:
         message = f"nothing is copied for {rule.path}: the `target` {rule.target} lies in the bind mount of {source}"
         yield message, "", "warning"

@@ -5,8 +5,8 @@ than one archive request and one `mv` alone (docs/performance.md, first row agai
 made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
 
 It follows no link. What is made, renamed or removed has a single name in the working folder, and that is the folder
-that was meant: as the kernel tells its path, or else each folder from the root down was opened by its single name with
-O_NOFOLLOW.
+that was meant: the kernel says that its path is this one, or each folder from the root down was opened by its single
+name with O_NOFOLLOW.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def test_what_cannot_work(rule: WatchRule, service: dict[str, Any], expected: li
 
 
 OTHER = (
-    "the `target` {target} lies in the bind mount of /elsewhere: saves of {path} would be written into that folder of "
-    "this machine"
+    "the `target` {target} lies in the bind mount of /elsewhere: saves of {path} would be written into that folder "
+    "of this machine"
 )
 SAME = "nothing is copied for {path}: the `target` {target} lies in the bind mount of /home/me/p"
 
