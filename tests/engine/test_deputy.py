@@ -15,7 +15,7 @@ from devenv.model.plan import Delete, Sync
 from devenv.watch import commands
 from devenv.watch.apply import Outcome, Target
 from devenv.watch.puts import Puts
-from support import engine as docker
+from support import docker_cli as docker
 from support.boxes import Image
 from support.stack import unique_name
 

@@ -42,6 +42,7 @@ PURE = (
     "lifecycle/order.py",
     "lifecycle/timings.py",
     "watch/changes.py",
+    "watch/commands.py",
     "watch/guard.py",
     "watch/reconcile.py",
     "watch/staging.py",
