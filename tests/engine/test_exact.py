@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 CANARY = b"canary-%s" % os.urandom(8).hex().encode()
+PUT_BY_SHELL = re.compile(rb"^([fa]) '[^']*' '\./([^']*)' '\\(\d{3})([^']*)'", re.MULTILINE)
 EVERY_IMAGE = pytest.mark.parametrize(("kind", "user"), [("debian", 0), ("busybox", 1000)])
 SOON = 5.0  # seconds
 PUT_BY_HAND = re.compile(rb"p ([0-9a-f]{8,}) [0-9a-f]{8,} \d+ \d+ \d+ -?\d+ \d+ (\d+)\n")
@@ -106,9 +107,11 @@ def test_links_are_copied_and_never_followed(
             become(place, "nothing", "")
             place.symlink_to(outside if one % 2 else outside / "secret")
         rig.settle()
-    assert sum(call.method == "PUT" for call in proxy.calls) > 5
-    assert any(b"harmless" in call.body or b"harmless" in call.stream for call in proxy.calls)
-    assert not [call.target for call in proxy.calls if CANARY in call.body or CANARY in call.stream]
+    assert len(rig.told(Synced)) > 5
+    sent = {call.target: bytes(call.body) + bytes(call.stream) for call in proxy.calls}
+    harmless, canary = b"harmless"[1:], CANARY[1:]  # the shell gets the first byte of a file in another form
+    assert any(harmless in content for content in sent.values())
+    assert not [target for target, content in sent.items() if canary in content]
 
 
 @EVERY_IMAGE
@@ -140,7 +143,7 @@ def test_what_is_deleted_where_another_rule_begins(new_rig: NewRig) -> None:
 
 def test_every_archive_is_as_the_engine_wants_it(new_rig: NewRig, proxy: Proxy) -> None:
     """Uncompressed, below `/`, folders never over anything else, owners in the tar alone."""
-    rig = new_rig(through=proxy)
+    rig = new_rig("busybox", 0, through=proxy)
     with rig.running():
         for number in range(40):
             rig.path(f"{number % 3}").mkdir(exist_ok=True)
@@ -204,6 +207,14 @@ class Whole(list[Call]):
                 self.files += 1
                 if len(set(call.stream[found.end() : at])) > 1:
                     self.torn.append(found[1].decode())
+            letters: set[int] = set()
+            for verb, name, first, rest in PUT_BY_SHELL.findall(call.stream):
+                if verb == b"f":
+                    letters = set()
+                    self.files += 1
+                letters |= {int(first, 8), *rest}
+                if len(letters) > 1:
+                    self.torn.append(name.decode())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +225,7 @@ def test_what_is_written_all_the_time_is_never_sent_torn(
     new_rig: NewRig, proxy: Proxy, kind: str, seconds: int
 ) -> None:
     """Files of one letter each, every time another one, rewritten 200 times a second: no mixture leaves the host."""
-    sizes = (1, 4096, 100_000, 4_000_000)
+    sizes = (1, 4096, 100_000, 400_000 if kind == "busybox" else 4_000_000)  # the shell takes longer than perl
     rig = new_rig(kind, through=proxy)
     for size in sizes:
         rig.path(f"f{size}").write_bytes(b"a" * size)

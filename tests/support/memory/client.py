@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email.utils
+import io
 import json
 import struct
+import tarfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
@@ -13,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.engine.api import Engine
+from devenv.engine.api import MODE_LINK, Engine
 from devenv.engine.endpoint import Endpoint
 from devenv.engine.http import Body, Client, LostError
 from support.memory.faults import Fails, Fault, Faults
@@ -25,6 +28,7 @@ SWITCHING = 101
 CHUNK = 1 << 16
 HEADER = struct.Struct(">BxxxL")
 T = TypeVar("T")
+OK = 200
 MEMORY = Endpoint("unix:///run/memory.sock")
 
 
@@ -34,6 +38,7 @@ class MemoryAnswer:
     def __init__(self, status: int, date: str, body: bytes | AsyncIterator[bytes], *, is_cut: bool = False) -> None:
         self.status = status
         self.date = date
+        self.stat = b""
         self._body = body
         self._at = 0
         self._is_cut = is_cut
@@ -57,6 +62,15 @@ class MemoryAnswer:
     async def send(self, _: bytes) -> None:
         """Nobody listens: there is no shell in memory. Raises LostError."""
         raise LostError("the process has ended")
+
+
+def _stat(tar: object) -> bytes:
+    """The header of an archive request that tells what is at the path."""
+    assert isinstance(tar, bytes)
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        first = archive.next()
+    mode = MODE_LINK if first is not None and first.issym() else 0
+    return base64.b64encode(json.dumps({"mode": mode}).encode())
 
 
 class MemoryClient(Client):
@@ -106,7 +120,10 @@ class MemoryClient(Client):
             raise self.faults.crash(request)
         date = email.utils.formatdate(self.host.now / 1e9, usegmt=True) if path == "_ping" else ""
         content: Any = said if isinstance(said, (bytes, AsyncIterator)) else json.dumps(said).encode()
-        return MemoryAnswer(status, date, content, is_cut=fault is Fault.LOST)
+        found = MemoryAnswer(status, date, content, is_cut=fault is Fault.LOST)
+        if method == "HEAD" and status == OK:
+            found.stat = _stat(answer(self.host, "GET", unquote(path), query, body)[1])
+        return found
 
     async def before(self, request: str, fault: Fault | Fails | None, idle: float | None) -> None:
         """What goes wrong before the engine hears of the request."""
