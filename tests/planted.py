@@ -120,8 +120,8 @@ BUGS = (
     Bug(
         "a new container is taken to hold everything",
         "watch/lane.py",
-        "[] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))",
-        "[]",
+        "Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)",
+        "Seen(placed=left)",
         f"{FAULTS}a_restart_amid_edits",
     ),
     Bug(

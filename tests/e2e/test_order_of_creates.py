@@ -15,9 +15,9 @@ import pytest
 
 from devenv.model.observed import OWNER_LABEL, PROJECT_LABEL
 from support.cli import MARKER, StartDevenv, processes_with
+from support.naive import engine_socket
 from support.phases import DATA
 from support.proxy import Call, Proxy
-from support.rig import engine_socket
 from support.stack import Stack, idle_service
 
 pytestmark = pytest.mark.engine

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import socket
+import time
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +108,109 @@ def test_a_container_that_does_not_run_is_not_called_equal(stack: Stack) -> None
     assert stack.compose("start", "web").returncode == 0
     assert sync(stack, "--verify").all("compared", different=[])
     assert stack.read_all("web", "/app/src/a") == {"new\n"}
+
+
+def test_what_cannot_be_synced_is_a_problem_at_one_path(stack: Stack) -> None:
+    """Two loops, a pipe and a socket: named, no success, and all else arrives; 0 once they are gone."""
+    src = stack.folder / "src"
+    odd = [src / name for name in ("loop", "deep/loop", "pipe", "socket")]
+    odd[0].symlink_to("loop")
+    odd[1].symlink_to("../loop")
+    os.mkfifo(odd[2])
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(odd[3]) if len(str(odd[3])) > 100 else str(odd[3]))
+    for args in ((), ("--verify",)):
+        stack.write("src/a", f"new {args}\n")
+        run = sync(stack, *args, code=1)
+        assert {one["message"] for one in run.all("problem")} == {
+            "src/deep/loop (+1 more): a link that leads to itself: not synced",
+            "src/pipe (+1 more): neither a file, a folder nor a link: not synced",
+        }
+        assert not any(one["different"] for one in run.all("compared"))
+        assert stack.read_all("web", "/app/src/a") == {f"new {args}\n"}
+    assert sync(stack, "--dry-run").all("problem")
+    for path in odd:
+        path.unlink()
+    run = sync(stack, "--verify")
+    assert not run.all("problem")
+    assert len(run.all("compared", different=[])) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "loop"])
+def test_a_file_that_is_none_any_more_is_never_called_equal(stack: Stack, kind: str) -> None:
+    """Its old content goes with the next call; in a container that does not run it is a difference."""
+    sync(stack)
+    path = stack.folder / "src/deep/b"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to("b")
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(os.path.relpath(path))
+    assert stack.compose("stop", "-t", "0", "web").returncode == 0
+    run = sync(stack, "--verify", code=1)
+    assert [one["different"] for one in run.all("compared")] == [["/app/src/deep/b"]] * 2
+    assert stack.compose("start", "web").returncode == 0
+    run = sync(stack, "--verify", code=1)
+    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    assert stack.read_all("web", "/app/src/deep/b") == {None}
+
+
+def test_a_folder_that_is_a_pipe_goes_with_all_that_it_held(stack: Stack) -> None:
+    """As a file does."""
+    sync(stack)
+    shutil.rmtree(stack.folder / "src/deep")
+    os.mkfifo(stack.folder / "src/deep")
+    assert sync(stack, "--verify", code=1).all("compared", different=[])
+    stack.execute_in_all("web", "sh", "-c", "[ $(ls -A /app/src) = a ]")
+
+
+@pytest.mark.parametrize("count", [0, 60])
+def test_a_target_that_the_container_has_elsewhere_is_seen_through(stack: Stack, count: int) -> None:
+    """A link leads to it: equal is equal, and what differs is found and mended there."""
+    for number in range(count):
+        stack.write(f"src/more{number}", "more\n")
+    sync(stack)
+    stack.execute_in_all("web", "sh", "-c", "mv /app/src /data; ln -s /data /app/src")
+    run = sync(stack, "--verify")
+    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    assert not run.all("synced")
+    stack.execute_in_all("web", "sh", "-c", "echo other > /data/a")
+    assert sync(stack, "--verify").all("synced", files=1)
+    assert stack.read_all("web", "/data/a") == {"a\n"}
+
+
+def test_what_was_gone_already_is_not_called_removed(stack: Stack) -> None:
+    """Only what this call has removed counts, and folders in which the container has something do not."""
+    for number in range(110):
+        stack.write(f"src/old/{number % 5}/{number}", "x\n")
+    stack.write("src/kept/x", "x\n")
+    sync(stack)
+    shutil.rmtree(stack.folder / "src/old")
+    shutil.rmtree(stack.folder / "src/kept")
+    stack.execute_in_all("web", "sh", "-c", "rm -r /app/src/old; touch /app/src/kept/own")
+    (removed,) = {(one["files"], one["deleted"]) for one in sync(stack).all("synced")}
+    assert removed == (0, 1)
+    assert not sync(stack, "--verify").all("synced")
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(300 << 20, 100), pytest.param(6 << 30, 150, marks=pytest.mark.long)], ids=["300 MB", "6 GB"]
+)
+def test_a_large_file_takes_little_memory(stack: Stack, size: int, most: int) -> None:
+    """It is mostly a hole, sent and read back by a process of so many MB."""
+    os.truncate(stack.write("src/large", ""), size)
+    run = Devenv("sync", "--verify", cwd=stack.folder, env=stack.env)
+    peak = 0
+    while run.process.poll() is None:
+        with contextlib.suppress(OSError, StopIteration):
+            status = Path(f"/proc/{run.process.pid}/status").read_text(encoding="utf-8").splitlines()
+            peak = max(peak, int(next(line for line in status if line.startswith("VmHWM")).split()[1]))
+        time.sleep(0.05)
+    assert run.wait(timeout=5) == 0, run.report()
+    assert 0 < peak < most * 1024
+    assert run.all("synced", files=4)
+    assert [one["different"] for one in run.all("compared")] == [[]] * 2
+    stack.execute_in_all("web", "sh", "-c", f"[ $(stat -c %s /app/src/large) = {size} ]")

@@ -13,8 +13,9 @@ from devenv.engine.api import Engine
 from devenv.model.project import WatchRule
 from support import docker_cli as docker
 from support.boxes import Boxes, Image, built, static_busybox
+from support.naive import engine_socket
 from support.proxy import Proxy
-from support.rig import Rig, engine_socket
+from support.rig import Rig
 from support.stack import unique_name
 
 ImageOf = Callable[[str], Image]

@@ -13,9 +13,11 @@ import pytest
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
 from devenv.model.plan import Delete, Sync
+from devenv.watch import archive, pieces
 from devenv.watch.apply import Target
 from devenv.watch.puts import Puts
 from support import docker_cli as docker
+from support.rig import missing
 from support.stack import IDLE, unique_name
 
 if TYPE_CHECKING:
@@ -156,10 +158,11 @@ async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_pa
     (tmp_path / "link").symlink_to("same")
     syncs.append(Sync(str(tmp_path / "link"), "/srv/r/link"))
     await target.deliver((), syncs)
-    assert await target.differing(syncs, ["/srv/r"]) == []
+    assert await missing(target, syncs) == set()
     sh(box, "cd /srv/r; echo x > content; chmod 600 mode; rm kind gone; mkdir kind; ln -sfn other link")
-    assert {s.target for s in await target.differing(syncs, ["/srv/r"])} == {f"/srv/r/{n}" for n in names[1:]}
-    assert len(await target.differing(syncs, ["/srv/nothing/there"])) == len(syncs)
+    assert await missing(target, syncs) == {f"/srv/r/{n}" for n in names[1:]}
+    elsewhere = [Sync(s.source, s.target.replace("/srv/r/", "/srv/nothing/there/")) for s in syncs]
+    assert len(await missing(target, elsewhere)) == len(syncs)
     await target.close()
 
 
@@ -235,10 +238,10 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of:
     outcome = await target.deliver([Delete("/srv/x", "x")], [Sync(source(tmp_path, "f"), "/srv/deep/f")])
     assert (outcome.files, outcome.atomic) == (1, False)
     assert outcome.failed == {"/srv/x": "cannot be deleted: its image has no shell"}
-    assert await target.differing([Sync(source(tmp_path, "f"), "/srv/deep/f")], ["/srv/deep"]) == []
+    assert await missing(target, [Sync(source(tmp_path, "f"), "/srv/deep/f")]) == set()
     newer = Sync(source(tmp_path, "f", "newer"), "/srv/deep/f")
     outcome = await target.deliver([Delete("/srv/deep/f", "f", directory=True)], [newer])  # nobody knew what it was
-    assert (outcome.failed, await target.differing([newer], ["/srv/deep"])) == ({}, [])
+    assert (outcome.failed, await missing(target, [newer])) == ({}, set())
     outcome = await target.deliver([Delete("/srv/deep", "f", directory=True)], [Sync(newer.source, "/srv/deep")])
     assert outcome.failed == {"/srv/deep": "cannot be deleted: its image has no shell"}
     await target.close()
@@ -282,3 +285,60 @@ async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes:
     assert sh(box, "cat /srv/f; ls -A /srv") == "newf"
     for one in (target, newer):
         await one.close()
+
+
+LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busybox", "1000:1000"), ("scratch", "0")]
+
+
+@pytest.mark.parametrize(("kind", "user"), LARGE_WAYS)
+async def test_a_large_file_goes_in_pieces(
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str, user: str
+) -> None:
+    """By every way, with content, mode and owner, beside small ones; nothing of it is left if its reading fails."""
+    image = image_of(kind)
+    box = start(boxes, "--user", user, image=image.name, argv=[*image.command])
+    if kind != "scratch":
+        sh(box, f"mkdir -p /srv; chown {user} /srv")
+    target = await reach(api, box)
+    size = archive.LARGE_BYTES + 12_345
+    big = source(tmp_path, "big")
+    Path(big).write_bytes(os.urandom(size))
+    syncs = [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")]
+    outcome = await target.deliver((), syncs)
+    assert (outcome.files, outcome.bytes, outcome.failed) == (2, size + 3, {})
+    assert await missing(target, syncs) == set()
+    if kind != "scratch":
+        whose = user if ":" in user else f"{user}:{user}"
+        assert sh(box, "cd /srv; ls -A; stat -c '%u:%g %a' big") == f"big\nsmall\n{whose} 640"
+    Path(big).chmod(0o600)
+    os.truncate(big, size + 1)
+    real, calls = os.pread, iter(range(10**6))
+
+    def shrinking(descriptor: int, length: int, at: int) -> bytes:
+        return b"" if next(calls) == 3 else real(descriptor, length, at)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pread", shrinking)
+        outcome = await target.deliver((), syncs[:1])
+    assert outcome.failed == {"/srv/big": "it is being written all the time"}
+    if kind != "scratch":
+        assert sh(box, "cd /srv; ls -A; stat -c %s big") == f"big\nsmall\n{size}"
+    assert (await target.deliver((), syncs[:1])).failed == {}
+    assert await missing(target, syncs) == set()
+    await target.close()
+
+
+async def test_a_file_too_large_for_a_shell_is_one_problem(
+    api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
+) -> None:
+    """Six gigabytes by a shell's printf would take minutes: everything else arrives."""
+    image = image_of("busybox")
+    box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
+    sh(box, "mkdir -p /srv; chown 1000:1000 /srv")
+    target = await reach(api, box)
+    big = source(tmp_path, "big")
+    os.truncate(big, 6 << 30)
+    outcome = await target.deliver((), [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")])
+    assert (outcome.files, outcome.failed) == (1, {"/srv/big": pieces.TOO_LARGE})
+    assert sh(box, "ls -A /srv") == "small"
+    await target.close()

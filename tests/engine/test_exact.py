@@ -22,8 +22,9 @@ from devenv.model.events import Executed, Restarted, Synced
 from devenv.model.project import Action, Hook, WatchRule
 from support import docker_cli
 from support.deeds import Deeds, become
+from support.naive import TARGET, in_container
 from support.proxy import Call, Proxy
-from support.rig import OWN, TARGET, Rig, in_container
+from support.rig import OWN, Rig
 
 if TYPE_CHECKING:
     from engine.conftest import NewRig

@@ -16,8 +16,9 @@ from support import docker_cli
 from support.boxes import Boxes, built
 from support.deeds import become
 from support.dockerd import dockerd
+from support.naive import TARGET, in_container
 from support.proxy import FAULTS, Proxy
-from support.rig import TARGET, Rig, in_container
+from support.rig import Rig
 from support.stack import unique_name
 
 if TYPE_CHECKING:
@@ -156,6 +157,40 @@ def test_a_restart_amid_edits(new_rig: NewRig) -> None:
         rig.boxes.start()
         edit(rig, 1001)
         rig.settle(SOON)
+
+
+@pytest.mark.parametrize("kind", ["debian", "busybox"])
+def test_a_loop_and_a_pipe_stop_nothing(new_rig: NewRig, kind: str) -> None:
+    """Each is one problem, also after the container began again; once they are gone all is there, and is quiet."""
+    rig = new_rig(kind)
+    rig.path("loop").symlink_to("loop")
+    os.mkfifo(rig.path("pipe"))
+    rig.path("file").write_text("1")
+    with rig.running():
+        rig.settle()
+        for number in range(3):
+            docker_cli.docker("restart", "-t", "0", *rig.boxes.ids)
+            rig.path("file").write_text(f"restarted {number}")
+            rig.path(f"new{number}").write_text("x")
+            rig.settle()
+        assert sorted(problem.message for problem in rig.problems) == [
+            "src/loop: a link that leads to itself: not synced",
+            "src/pipe: neither a file, a folder nor a link: not synced",
+        ]
+        rig.path("there").symlink_to("back")
+        rig.settle()
+        rig.path("back").symlink_to("there")
+        rig.settle()
+        docker_cli.docker("restart", "-t", "0", *rig.boxes.ids)
+        rig.path("file").write_text("last")
+        rig.settle()
+        assert len(rig.problems) == 3
+        for name in ("loop", "pipe", "back"):
+            rig.path(name).unlink()
+        rig.path("loop").write_text("a file by now")
+        rig.settle()
+    assert len(rig.problems) == 3
+    assert in_container(rig.boxes.ids[0])[0].keys() == {b"file", b"loop", b"new0", b"new1", b"new2", b"there"}
 
 
 @pytest.mark.parametrize("kind", ["busybox", "debian"])

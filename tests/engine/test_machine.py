@@ -17,13 +17,14 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from support import deeds, docker_cli
+from support import deeds, docker_cli, naive
 from support.boxes import Boxes, Image
 from support.deeds import Deeds
+from support.naive import engine_socket
 from support.proxy import Proxy
-from support.rig import Rig, engine_socket
+from support.rig import Rig
 from support.stack import unique_name
 
 pytestmark = pytest.mark.engine
@@ -46,6 +47,7 @@ class Machine(RuleBasedStateMachine):
     number: ClassVar[int] = 0
     operations: ClassVar[int] = 0
     settled: ClassVar[list[float]]
+    verified: ClassVar[list[int]]  # differences that both comparisons saw, after a step
     failure: ClassVar[AssertionError | None] = None  # nothing is done any more once there is one
 
     def __init__(self) -> None:
@@ -207,6 +209,20 @@ class Machine(RuleBasedStateMachine):
         if self._counts():
             self.deeds.done.append(f"{self.proxy.drop(part)} connections cut: {part or 'all'}")
 
+    @invariant()
+    def verify_says_what_is(self) -> None:
+        """After every step `sync --verify` knows of a difference if, and only if, there is one."""
+        ids = self.boxes.ids if self.failure is None and self.rig.ended is None else []
+        for one in ids[:1]:
+            before, verified = naive.different(self.rig.source, one), self.rig.verified(one)
+            if verified is None or before is None or before != naive.different(self.rig.source, one):
+                continue  # it changed meanwhile
+            type(self).verified.append(len(before))
+            if bool(verified) is not bool(before) or not verified <= before:
+                error = AssertionError(f"{one[:6]}: verify says {verified}, and it is {before}")
+                error.add_note("done before:\n" + "\n".join(self.deeds.done))
+                type(self).failure = error
+
     @rule()
     def settle(self) -> None:
         """The faults over: every container is what the host is, before long."""
@@ -230,6 +246,7 @@ def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, num
 
     machine: type[Machine] = Here
     machine.image, machine.user, machine.folder, machine.settled = image, user, folder, []
+    machine.verified = []
     if number is not None:
         machine = seed(number)(machine)
     run_state_machine_as_test(
@@ -247,8 +264,10 @@ def run(image: Image, user: tuple[int, int], folder: Path, examples: int, *, num
     if machine.failure is not None:
         raise machine.failure
     slowest = max(machine.settled)
+    compared = f"{len(machine.verified)} verified, {sum(map(bool, machine.verified))} of them with differences"
     return (
-        f"{machine.operations} operations, 0 mismatches at {len(machine.settled)} settles (slowest {slowest:.1f} s)"
+        f"{machine.operations} operations, 0 mismatches at {len(machine.settled)} settles (slowest {slowest:.1f} s), "
+        f"{compared}"
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from support.rig import IGNORED, short
+from support.naive import IGNORED
+from support.rig import short
 
 NAMES = (
     b"a",
@@ -87,9 +89,11 @@ class Deeds:
 
     def create(self, names: Sequence[bytes], size: int) -> None:
         """A file that is written in place."""
-        path = self._parent(self._at(names))
-        if os.path.islink(path):
-            raise FileExistsError
+        self._write(self._parent(self._at(names)), size)
+
+    def _write(self, path: bytes, size: int) -> None:
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise FileExistsError  # a link leads elsewhere, and a pipe would wait for a reader
         with open(path, "wb") as file:
             file.write(self._text(size))
 
@@ -176,18 +180,32 @@ class Deeds:
             os.unlink(path)
 
     def flip(self, number: int, kind: int) -> None:
-        """A path that becomes something else: file, link, empty folder, folder with files."""
+        """A path that becomes something else: file, link, folder, and what nobody can copy."""
         path = self._one(number)
         self.remove(number)
-        if kind % 4 == 0:
-            with open(path, "wb") as file:
-                file.write(self._text(9))
-        elif kind % 4 == 1:
-            os.symlink(LINKS[number % len(LINKS)], path)
-        else:
-            os.mkdir(path)
-            if kind % 4 == 3:
-                self.burst([os.path.relpath(path, self.root), b"inner"], 2)
+        match kind % 8:
+            case 0 | 1:
+                self._write(path, 9)
+            case 2:
+                os.symlink(LINKS[number % len(LINKS)], path)
+            case 3:
+                os.symlink(os.path.basename(path), path)
+            case 4:
+                os.mkfifo(path)
+            case 5:
+                self._listen(path)
+            case _:
+                os.mkdir(path)
+                if kind % 8 == 7:
+                    self.burst([os.path.relpath(path, self.root), b"inner"], 2)
+
+    def _listen(self, path: bytes) -> None:
+        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            with socket.socket(socket.AF_UNIX) as server:  # a path of the folder itself may be too long
+                server.bind(b"/proc/self/fd/%d/" % folder + os.path.basename(path))
+        finally:
+            os.close(folder)
 
     def move_out(self, number: int) -> None:
         """A folder out of the tree."""
@@ -212,8 +230,7 @@ class Deeds:
         if size % 2 and self._at(names) in self._all(stat.S_ISREG):
             os.rename(self._at(names), path)
         else:
-            with open(path, "wb") as file:
-                file.write(self._text(size))
+            self._write(path, size)
 
 
 def become(path: Path, kind: str, text: str) -> None:

@@ -44,6 +44,8 @@ PURE = (
     "watch/changes.py",
     "watch/commands.py",
     "watch/guard.py",
+    "watch/links.py",
+    "watch/outcome.py",
     "watch/reconcile.py",
     "watch/staging.py",
     "watch/hand.py",

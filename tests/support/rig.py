@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import io
 import os
 import re
-import socket
-import stat
-import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import anyio
 from anyio.from_thread import start_blocking_portal
@@ -23,41 +16,26 @@ from anyio.from_thread import start_blocking_portal
 from devenv.concurrent import first
 from devenv.config.load import Loaded, Selection
 from devenv.engine.api import Engine
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint
+from devenv.engine.endpoint import Endpoint
+from devenv.errors import EngineError
 from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.health import Observer
 from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
+from devenv.model.plan import Sync
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import rules
+from devenv.watch import rules, verify
+from devenv.watch.apply import Target
 from devenv.watch.loop import Corridor
+from devenv.watch.puts import Puts
 from support.boxes import Boxes
+from support.naive import IGNORED, TARGET, Tree, engine_socket, in_container, on_host
 from support.proxy import Proxy
 
-TARGET = "/app"
-IGNORED = ".ignored"
 OWN = b"made-here"
 LIMIT = 35.0  # seconds until all is equal once the faults have ended: a container that was overlooked is found in 30
 
 
-def engine_socket() -> str:
-    """The path of the engine's unix socket that the docker command line uses, too."""
-    return (os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET).removeprefix("unix://")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file, folder or link: `content` is its bytes, or where a link leads. A folder's mode does not count."""
-
-    kind: str
-    mode: int = 0
-    content: bytes = b""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.mode:o} {len(self.content)} B {self.content[:24]!r}"
-
-
-Tree = dict[bytes, Entry]
 E = TypeVar("E", bound=Event)
 
 
@@ -66,69 +44,11 @@ def short(said: object) -> str:
     return re.sub(r"x{20,}", "xxx...", str(said))
 
 
-def on_host(folder: Path) -> Tree:
-    """Everything below the folder that is to be synced, by relative path."""
-    top = os.fsencode(folder)
-    found: Tree = {}
-    for place, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = os.path.join(place, name)
-            entry = _look(path)
-            if entry is not None and not name.endswith(IGNORED.encode()):
-                found[os.path.relpath(path, top)] = entry
-    return found
-
-
-def _look(path: bytes) -> Entry | None:
-    mode = os.lstat(path).st_mode
-    if stat.S_ISLNK(mode):
-        return Entry("link", 0o777, os.readlink(path))
-    if stat.S_ISDIR(mode):
-        return Entry("folder")
-    if not stat.S_ISREG(mode):
-        return None
-    with open(path, "rb") as file:
-        return Entry("file", mode & 0o777, file.read())
-
-
-def in_container(container: str, folder: str = TARGET) -> tuple[Tree, dict[bytes, tuple[int, int]]]:
-    """Everything below the folder, by relative path, and whose it is (the folder itself as `.`)."""
-    tree: Tree = {}
-    owners: dict[bytes, tuple[int, int]] = {}
-    tar = _archive(container, folder)
-    if tar is None:
-        return tree, owners
-    with (
-        contextlib.suppress(tarfile.ReadError),  # the tree changed while the engine read it
-        tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive,
-    ):
-        for member in archive:
-            path = os.fsencode(member.name).partition(b"/")[2].rstrip(b"/")
-            owners[path or b"."] = (member.uid, member.gid)
-            if not path:
-                continue
-            if member.issym():
-                tree[path] = Entry("link", 0o777, os.fsencode(member.linkname))
-            elif member.isdir():
-                tree[path] = Entry("folder")
-            else:
-                file = archive.extractfile(member)
-                tree[path] = Entry("file", member.mode & 0o777, file.read() if file else b"")
-    return tree, owners
-
-
-def _archive(container: str, folder: str) -> bytes | None:
-    connection = http.client.HTTPConnection("localhost", timeout=30)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(engine_socket())
-    with contextlib.closing(connection):
-        connection.request("GET", f"/containers/{container}/archive?path={quote(folder)}")
-        answer = connection.getresponse()
-        body = answer.read()
-    if answer.status == 404:
-        return None
-    assert answer.status == 200, body
-    return body
+async def missing(target: Target, syncs: Sequence[Sync], top: str = "/srv") -> set[str]:
+    """What the container has not as the host has it, with a rule for all of a folder."""
+    watch = (WatchRule("/anywhere", Action.SYNC, top),)
+    bound = rules.bind(Project("p", "/", (), (Service("web", watch=watch),)), {})
+    return {s.target for s in (await target.compare(syncs, bound)).missing}
 
 
 class Rig:
@@ -248,6 +168,20 @@ class Rig:
         assert self.ended is None, self.ended
         self.rounds.append(time.monotonic() - began)
         return self.rounds[-1]
+
+    def verified(self, container: str) -> set[bytes] | None:
+        """The relative paths that `sync --verify` would name; None where the container cannot be read."""
+
+        async def ask() -> set[bytes] | None:
+            async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
+                placed = Puts.of(self._puts, container).read().placed
+                verdict = await verify.compare(engine, container, rules.bind(self.project, {}), placed)
+                return {os.fsencode(os.path.relpath(path, TARGET)) for path in verdict.different}
+
+        try:
+            return anyio.run(ask)
+        except EngineError:
+            return None
 
     def differences(self, container: str, wanted: Tree) -> list[str]:
         """One line for each path that is not in the container what it is on the host.

@@ -6,10 +6,9 @@ import base64
 import contextlib
 import datetime as dt
 import json
-import mmap
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -81,7 +80,7 @@ class Writable(Protocol):
     """What takes bytes."""
 
     def write(self, chunk: bytes, /) -> object:
-        """Take them all."""
+        """Take them all; what it returns is awaited if it can be."""
 
 
 class Usage(NamedTuple):
@@ -182,13 +181,18 @@ class Engine:
         idle: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Each piece of the answer's body is handed on as it comes; the engine may be silent for `idle` seconds."""
+        """Each piece of the answer's body is handed on as it comes; the engine may be silent for `idle` seconds.
+
+        The next piece is asked for when `take` has returned, and is done if it is asynchronous.
+        """
         with self._told(what):
             async with self._request(
                 method, path, what, query=query, body=body, idle=idle or self.idle, headers=headers
             ) as answer:
                 while chunk := await answer.chunk():
-                    take(chunk)
+                    taken = take(chunk)
+                    if isinstance(taken, Awaitable):
+                        await taken
 
     async def ask(
         self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
@@ -355,14 +359,15 @@ class Engine:
 
     # --- archive --------------------------------------------------------------------------------------------
 
-    async def put(self, container_id: str, tar: bytes | mmap.mmap) -> None:
+    async def put(self, container_id: str, tar: Body, *, size: int = 0) -> None:
         """Extract a tar (a compressed one, too) at the container's root. Raises CallError with the engine's reason.
 
-        Not atomic, and a failed call leaves the entries before the bad one in place.
+        Not atomic, and a failed call leaves the entries before the bad one in place. A tar that comes in pieces has
+        about `size` bytes; what it raises is raised.
         """
         query = {"path": "/", "noOverwriteDirNonDir": "1"}
         what = "writing into a container"
-        total = LONG_TIMEOUT + len(tar) / SLOWEST
+        total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
         await self.call("PUT", f"containers/{container_id}/archive", what, query=query, body=tar, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:

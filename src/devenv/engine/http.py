@@ -206,7 +206,8 @@ class Client:
         head = h11.Request(method=method, target=target, headers=fields)
         # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
         # calls that can be made twice.
-        kept = self._kept.pop() if self._kept and method != "POST" else None
+        is_once = method == "POST" or isinstance(body, AsyncIterable)
+        kept = self._kept.pop() if self._kept and not is_once else None
         exchange = kept or await self._connect()
         try:
             self._open.add(exchange)

@@ -19,10 +19,12 @@ from devenv.model.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Plan, ServicePlan, Sync
 from devenv.model.project import Project
-from devenv.watch import faults, planner, reconcile, rules, scan
-from devenv.watch.apply import Outcome, Target
+from devenv.watch import faults, planner, reconcile, rules, scan, verify
+from devenv.watch.apply import Target
 from devenv.watch.changes import Changes, FileState, Kind
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
+from devenv.watch.report import Report
 from devenv.watch.rules import BoundRule
 
 SHOWN_PATHS = 5
@@ -60,14 +62,20 @@ async def sync(options: Options, emit: Emit) -> int:
         if not containers:
             emit(Notice("no container of a service with sync rules is there", "devenv up"))
             return 0
-        now = await anyio.to_thread.run_sync(scan.scan, rules.roots(bound), lambda folder: rules.prune(bound, folder))
+        now = await anyio.to_thread.run_sync(verify.host, bound)
         held = frozenset(root for root in rules.roots(bound) if _is_away(root, now))
         for path in sorted(held):
             shown = rules.relative_to(path, project.directory) or path
             emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
+        is_whole = True
+        for service in dict.fromkeys(c.service for c in containers):
+            skipped = planner.skipped(now, [r for r in bound if r.service == service])
+            Report(emit, service, project.directory).problems(skipped)
+            is_whole = is_whole and not skipped
         puts = run.puts
         one = _Once(engine, project, bound, now, held, puts, options, emit)
-        return int(not all(await each(one.go, containers)))
+        are_equal = all(await each(one.go, containers))
+        return int(not (are_equal and (is_whole or options.dry_run)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +95,34 @@ class _Once:
         syncs = planner.initial(self.now, bound)
         puts = Puts.of(self.puts, container.id)
         record = await anyio.to_thread.run_sync(puts.read)
-        deletes = self._deletes(record.placed, bound)
+        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
+        left = reconcile.leftovers(record.placed, there, self.now)
         mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
         target = await Target.reach(self.engine, container, mark, puts, tops)
         try:
-            missing = await target.differing(syncs, reconcile.tops(syncs, bound))
+            seen = await target.compare(syncs, bound, left)
+            deletes = self._deletes(seen.placed, there, left - seen.placed)
+            missing = seen.missing
             if self.options.dry_run:
-                plan = Plan((ServicePlan(container.service, deletes=deletes, syncs=tuple(missing)),))
+                plan = Plan((ServicePlan(container.service, deletes=deletes, syncs=missing),))
                 for line in str(plan).splitlines():
                     self.emit(Notice(line))
                 return True
-            puts.note(placed=reconcile.named(syncs) - record.placed)
+            puts.note(placed=reconcile.named(syncs) - record.placed, gone=left - seen.placed)
             began = time.monotonic()
             outcome = await target.deliver(deletes, missing)
             self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
             is_done = not outcome.failed and (container.running or not deletes)
-            is_equal = not self.options.verify or await self._equals(target, syncs, deletes, bound)
+            is_equal = not self.options.verify or await self._equals(container, bound, record.placed)
             return is_done and is_equal
         finally:
             await target.close()
 
-    def _deletes(self, placed: Collection[str], bound: Sequence[BoundRule]) -> tuple[Delete, ...]:
-        """What the journal says the container was given, and the host has no more."""
-        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
-        stale = reconcile.stale(placed, there, self.now)
+    def _deletes(
+        self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
+    ) -> tuple[Delete, ...]:
+        """What the container was given and still has, and the host has no more."""
+        stale = reconcile.stale(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)
@@ -129,16 +141,15 @@ class _Once:
             counts = (outcome.files, outcome.deleted, outcome.bytes, round(ms, 1))
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
-    async def _equals(
-        self, target: Target, syncs: Sequence[Sync], deletes: Sequence[Delete], bound: Sequence[BoundRule]
-    ) -> bool:
-        """Whether a second look finds nothing; what it finds is told."""
-        container = target.container
-        different = [s.target for s in await target.differing(syncs, reconcile.tops(syncs, bound))]
-        files = [d.target for d in deletes if not d.directory]
-        different += [path for path in files if await self.engine.exists(container.id, path)]
-        self.emit(Compared(container.service, container.name, len(syncs), tuple(different)))
-        return not different
+    async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
+        """Whether a second look at both sides finds nothing; what it finds is told."""
+        now_placed = Puts.of(self.puts, container.id).read().placed
+        verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
+        for path, reason in verdict.seen.unread.items():
+            message = f"{path} in {container.name} could not be read: {reason}"
+            self.emit(Problem(message, f"docker exec {container.name} ls -ld {path}", container.service))
+        self.emit(Compared(container.service, container.name, verdict.files, verdict.different))
+        return not verdict.different
 
 
 def _is_away(root: str, now: Mapping[str, FileState]) -> bool:

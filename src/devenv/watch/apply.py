@@ -6,11 +6,9 @@ import itertools
 import posixpath
 import re
 import secrets
-import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from dataclasses import replace
 
 import anyio
 
@@ -18,12 +16,14 @@ from devenv.concurrent import first
 from devenv.engine.api import CallError, Engine
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
-from devenv.watch import access, archive, commands, hand, reconcile
+from devenv.watch import access, archive, commands, hand, pieces, readback, reconcile
 from devenv.watch.access import Access, do, run
 from devenv.watch.archive import Archive, Item
 from devenv.watch.commands import quoted
-from devenv.watch.opened import Opened
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
+from devenv.watch.readback import Seen
+from devenv.watch.rules import BoundRule
 from devenv.watch.shell import Shell
 from devenv.watch.staging import Staging, explain, groups, name, parents, plain, stage, together
 from devenv.watch.tar import Entry
@@ -33,35 +33,6 @@ Then = Callable[[Archive], Awaitable[None]]
 NO_CONTAINER = re.compile("(?i)no such container")
 NO_SHELL = "cannot be deleted: its image has no shell"
 _NUMBERS = itertools.count()
-
-
-@dataclass
-class Outcome:
-    """What arrived, what did not (target -> reason), and whether readers saw only whole files."""
-
-    files: int = 0
-    deleted: int = 0
-    bytes: int = 0
-    atomic: bool = True
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def add(self, more: Outcome) -> None:
-        """What happened afterwards, in the same container."""
-        self.files += more.files
-        self.deleted += more.deleted
-        self.bytes += more.bytes
-        self._also(more)
-
-    def merge(self, other: Outcome) -> None:
-        """What happened in a replica. They count once: a file has arrived when it is in all of them."""
-        self.files = max(self.files, other.files)
-        self.deleted = max(self.deleted, other.deleted)
-        self.bytes = max(self.bytes, other.bytes)
-        self._also(other)
-
-    def _also(self, other: Outcome) -> None:
-        self.atomic = self.atomic and other.atomic
-        self.failed.update(other.failed)
 
 
 class Target:
@@ -234,6 +205,9 @@ class Target:
     ) -> None:
         for item, reason in part.failed:
             outcome.failed[sources[item.path].target] = reason
+        if part.large is not None:
+            await self._put_large(shell, part, sources[part.large.path], outcome, then)
+            return
         if shell is not None and shell.has_hand:
             part = await self._by_hand(shell, part, sources, outcome)
         if shell is not None and part.read:
@@ -258,6 +232,28 @@ class Target:
         outcome.bytes += part.size
         outcome.files += len(part.items)
         if then is not None:
+            await then(part)
+
+    async def _put_large(
+        self, shell: Shell | None, part: Archive, sync: Sync, outcome: Outcome, then: Then | None
+    ) -> None:
+        (item,) = part.items
+        is_roots = shell is None or bool(await self._roots(shell, [sync.target]))
+        if shell is not None and not is_roots and not shell.has_hand:
+            item = replace(item, path=self._own_place(posixpath.dirname(sync.target)))
+        way = pieces.Way(self._engine, self.container.id, None if is_roots else shell, self._access.is_root)
+        try:
+            outcome.bytes += await pieces.put(way, item, sync.target, (self._uid, self._gid))
+        except (CallError, OSError) as error:
+            reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
+            if NO_CONTAINER.search(reason):
+                raise
+            if shell is not None:  # what was put by half may take the space that others need
+                await run(shell, [commands.unstaged(item.path)])
+            outcome.failed[sync.target] = reason
+            return
+        outcome.files += 1
+        if is_roots and then is not None:
             await then(part)
 
     async def _by_hand(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
@@ -288,11 +284,10 @@ class Target:
         for target, entry in targets.items():
             by_folder[posixpath.dirname(target)][target] = entry
         for folder in by_folder.keys() - roots:
-            number, entries = name(RUN, next(_NUMBERS)), by_folder[folder]
-            place = f"{folder.rstrip('/')}/{number}"
-            self.strays.add(place)
-            self._puts.note(staged=[place])
-            orders = commands.puts(number, entries, (self._uid, self._gid), as_root=self._access.is_root)
+            place, entries = self._own_place(folder), by_folder[folder]
+            orders = commands.puts(
+                posixpath.basename(place), entries, (self._uid, self._gid), as_root=self._access.is_root
+            )
             failures = await run(shell, [order for order, _ in orders])
             reasons = ((orders[index][1], text) for index, text in failures.items())
             failed = {target: text for target, text in reversed([*reasons]) if target}  # the first is the cause
@@ -305,6 +300,13 @@ class Target:
                 self._puts.note(gone=[place])
                 self.strays.discard(place)
         return Archive(tuple(one for one in part.read if posixpath.dirname(sources[one[0].path].target) in roots))
+
+    def _own_place(self, folder: str) -> str:
+        """A new name in the folder for what is staged in a way of its own; the journal knows it."""
+        place = f"{folder.rstrip('/')}/{name(RUN, next(_NUMBERS))}"
+        self.strays.add(place)
+        self._puts.note(staged=[place])
+        return place
 
     async def _roots(self, shell: Shell, targets: Iterable[str]) -> set[str]:
         return await self._access.roots(shell, map(posixpath.dirname, targets))
@@ -354,33 +356,12 @@ class Target:
         outcome.failed.update((staged[single[i]].target, text or "rename failed") for i, text in failures.items())
         outcome.files -= len(failures)
 
-    # --- read back ---------------------------------------------------------------------------------------------
-
-    async def differing(self, syncs: Sequence[Sync], tops: Iterable[str]) -> list[Sync]:
-        """Those syncs whose target does not hold the host's content, kind and mode yet.
-
-        `tops` are the container paths to read back: they cover every target.
-        """
-        wanted = {s.target: s for s in syncs}
-        for path in tops:
-            with tempfile.TemporaryFile() as tar:
-                await self._engine.save(self.container.id, path, tar)
-                tar.seek(0)
-                await anyio.to_thread.run_sync(self._compare, tar, posixpath.dirname(path.rstrip("/")), wanted)
-        return list(wanted.values())
-
-    def _compare(self, tar: BinaryIO, parent: str, wanted: dict[str, Sync]) -> None:
-        """Leaves in `wanted` what the tar does not hold as the host does."""
-        if not tar.read(1):
-            return
-        tar.seek(0)
-        with Opened() as opened:
-            for path, found in archive.entries(tar, parent):
-                if found == archive.FOLDER:
-                    self._folders.add(path)
-                sync = wanted.get(path)
-                if sync is not None and archive.expected(_item(sync, path), opened) == found:
-                    del wanted[path]
+    async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:
+        """Which of the syncs the container lacks, and which of these names of the journal are there."""
+        tops = reconcile.tops([*(s.target for s in syncs), *placed], bound)
+        seen = await readback.look(self._engine, self.container.id, syncs, tops, placed)
+        self._folders |= seen.folders
+        return seen
 
 
 def _item(sync: Sync, path: str) -> Item:

@@ -1,10 +1,9 @@
-"""A plan's files read whole, before anything is sent; and what a tar from a container holds."""
+"""A plan's files read whole before anything is sent, except for large ones, which are sent while they are read."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -12,7 +11,6 @@ import tarfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, BinaryIO
 
 from devenv.watch import tar
 from devenv.watch.opened import Opened
@@ -20,10 +18,11 @@ from devenv.watch.tar import Entry
 
 READ_TRIES = 5
 CHUNK_BYTES = 8 * 1024 * 1024
+LARGE_BYTES = CHUNK_BYTES  # a larger file is never in memory as a whole
 CHUNK_FILES = 1000
-DIGEST_BYTES = 16
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 GONE = os.strerror(errno.ENOENT)
+RESTLESS = "it is being written all the time"
 REST = 0.004, 0.01  # seconds between two reads of a large file: its writer may have lost its turn in the middle
 REST_A_BYTE = 5e-9
 SMALL_FILES = 8
@@ -48,19 +47,23 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What was read, and which sources could not be read as one consistent whole."""
+    """What was read, and which sources could not be read as one consistent whole.
+
+    `large` is a file that is still to be read, and then the only item.
+    """
 
     read: tuple[tuple[Item, Entry], ...]
     failed: tuple[tuple[Item, str], ...] = ()
+    large: Item | None = None
 
     @property
     def items(self) -> tuple[Item, ...]:
         """What is inside."""
-        return tuple(item for item, _ in self.read)
+        return (self.large,) if self.large is not None else tuple(item for item, _ in self.read)
 
     @property
     def size(self) -> int:
-        """Bytes of content."""
+        """Bytes of content, as far as it was read."""
         return sum(len(entry.content) for _, entry in self.read)
 
     @property
@@ -74,42 +77,36 @@ class Archive:
         return tar.packed(entry for _, entry in self.read)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An entry read back from a container: mode bits, link target or a digest of the content."""
-
-    kind: bytes
-    mode: int
-    content: str
-
-
-FOLDER = Found(b"d", PERMISSIONS, "")  # its mode is the container's own affair
-
-
 def build(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES) -> Iterator[Archive]:
-    """Archives of at most 8 MiB or `most` entries each (a larger file has its own), one after the other. Blocking.
+    """Archives of at most 8 MiB or `most` entries each, one after the other; then each larger file alone. Blocking.
 
     Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
     again; one that never rests is reported in `failed` and not sent torn.
     """
     pending: list[tuple[Item, Entry]] = []
     failed: list[tuple[Item, str]] = []
+    large: list[Item] = []
     weight = 0
     with Opened() as opened:
         for item in items:
             try:
-                entry = _read(item, opened, uid, gid)
+                found = read(item, opened, uid, gid)
             except OSError as error:
                 failed.append((item, error.strerror or str(error)))
                 continue
-            size = len(entry.content)
+            if found is None:
+                large.append(item)
+                continue
+            size = len(found.content)
             if pending and (weight + size > CHUNK_BYTES or len(pending) >= most):
                 yield Archive(tuple(pending))
                 pending, weight = [], 0
-            pending.append((item, entry))
+            pending.append((item, found))
             weight += size
     if pending or failed:
         yield Archive(tuple(pending), tuple(failed))
+    for item in large:
+        yield Archive((), large=item)
 
 
 def is_small(items: Sequence[Item]) -> bool:
@@ -127,48 +124,11 @@ def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
     return tar.packed(Entry(_name(path), tar.FOLDER, NEW_FOLDER, now, uid, gid) for path in paths)
 
 
-def entries(file: BinaryIO, parent: str) -> Iterator[tuple[str, Found]]:
-    """What a tar from the container holds, one after the other, by absolute container path. Blocking.
+def read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry | None:
+    """The source as an entry of an archive; None for a large file. Blocking.
 
-    `parent` is where its names begin.
+    Raises OSError if it is not there, is of another kind than planned, or never rests.
     """
-    with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as archive:
-        for info in archive:
-            path = "/" + os.path.normpath(f"{parent}/{info.name}").lstrip("/")  # normpath leaves `//` as it is
-            if info.isfile():
-                inside = archive.extractfile(info)
-                yield path, Found(b"f", info.mode & PERMISSIONS, _digest_of(inside) if inside else digest(b""))
-            elif info.issym():
-                yield path, Found(b"l", PERMISSIONS, info.linkname)
-            elif info.isdir():
-                yield path, FOLDER
-            archive.members = []  # type: ignore[attr-defined] # it would remember every one, and is not in the stubs
-
-
-def _digest_of(file: IO[bytes]) -> str:
-    found = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    while piece := file.read(CHUNK_BYTES):
-        found.update(piece)
-    return found.hexdigest()
-
-
-def expected(item: Item, opened: Opened) -> Found | None:
-    """What the host path should look like when it is read back; None where it cannot be read. Blocking."""
-    try:
-        entry = _read(item, opened)
-    except OSError:
-        return None
-    if entry.kind == tar.LINK:
-        return Found(b"l", PERMISSIONS, os.fsdecode(entry.link))
-    return FOLDER if entry.kind == tar.FOLDER else Found(b"f", entry.mode, digest(entry.content))
-
-
-def digest(content: bytes) -> str:
-    """A fingerprint that tells two contents apart."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
-
-
-def _read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry:
     folder, name = opened.place(item.source, item.root)
     found = os.lstat(name, dir_fd=folder)
     content = link = b""
@@ -178,11 +138,20 @@ def _read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry:
         kind = tar.FOLDER
     elif item.folder or stat.S_ISDIR(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, GONE)  # what was planned is not there any more
-    elif stat.S_ISREG(found.st_mode):
+    elif not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "neither a file nor a folder nor a link")
+    elif found.st_size > LARGE_BYTES:
+        return None
+    else:
         kind = tar.FILE
         found, content = _read_file(os.open(name, READ, dir_fd=folder))
-    else:
-        raise OSError(0, "neither a file nor a folder nor a link")
+    return entry(item, kind, found, uid, gid, content, link)
+
+
+def entry(
+    item: Item, kind: bytes, found: os.stat_result, uid: int, gid: int, content: bytes = b"", link: bytes = b""
+) -> Entry:
+    """What the archive says of an item that was found so."""
     mode = found.st_mode & PERMISSIONS
     return Entry(_name(item.path), kind, mode, found.st_mtime_ns, uid, gid, content, link)
 
@@ -199,6 +168,8 @@ def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
     try:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)
+            if before.st_size > LARGE_BYTES:
+                break  # it has grown since it was looked at
             content = _content(descriptor, before.st_size)
             if len(content) > SMALL_BYTES:
                 time.sleep(min(max(REST[0], len(content) * REST_A_BYTE), REST[1]))
@@ -209,7 +180,7 @@ def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
                 return after, content
     finally:
         os.close(descriptor)
-    raise OSError(0, "it is being written all the time")
+    raise OSError(0, RESTLESS)
 
 
 def _content(descriptor: int, size: int) -> bytes:

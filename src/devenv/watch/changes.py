@@ -10,7 +10,7 @@ FEW = 16
 
 
 class Kind(StrEnum):
-    """What a path is; OTHER are pipes, sockets and devices."""
+    """What a path is; OTHER are pipes, sockets, devices, and links that lead to themselves."""
 
     FILE = "file"
     DIR = "dir"
@@ -39,7 +39,7 @@ class FileState:
         if self.kind is Kind.LINK:
             # The same link made anew is news: what was read in between was something else.
             return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
-        return True
+        return self.kind is Kind.DIR or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:

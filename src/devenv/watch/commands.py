@@ -179,6 +179,12 @@ def puts(
     return made
 
 
+def more(stage: str, target: str, content: bytes) -> list[bytes]:
+    """Commands that add to a file which `puts` has begun: they come after its first two."""
+    start = b" ".join([b"a", quoted(stage), _name(target), b""])
+    return [start + printed(content[at : at + PIECE]) for at in range(0, len(content), PIECE)]
+
+
 def _contents(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
     if entry.kind == tar.LINK:
         yield b"s", quoted(os.fsdecode(entry.link))

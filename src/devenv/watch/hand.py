@@ -151,12 +151,31 @@ def put(entry: Entry, place: str, target: str) -> list[bytes]:
     names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
     if entry.kind == tar.LINK:
         return [b"l %s %s %d %d %s\n" % (*names, *owner, entry.link.hex().encode())]
-    what = b"%s %s %d %d %d %d %d" % (*names, entry.mode, *owner, *divmod(entry.mtime_ns, NANO))
     size = len(entry.content)
     if size <= MOST_BYTES:
-        return [b"p %s %d\n" % (what, size) + entry.content]
+        return [b"p %s %d\n" % (_what(entry, place, target), size) + entry.content]
     pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
-    return [b"b %s\n" % names[0], *(b"w %d\n%s" % (len(piece), piece) for piece in pieces), b"f %s\n" % what]
+    return [begin(place), *map(more, pieces), finish(entry, place, target)]
+
+
+def begin(place: str) -> bytes:
+    """An empty file at `place`, which `more` goes into until `finish`."""
+    return b"b %s\n" % _hex(place)
+
+
+def more(piece: bytes) -> bytes:
+    """The next piece of its content."""
+    return b"w %d\n%s" % (len(piece), piece)
+
+
+def finish(entry: Entry, place: str, target: str) -> bytes:
+    """It gets mode, owner and time of the entry, and takes the place of `target` in the same folder."""
+    return b"f %s\n" % _what(entry, place, target)
+
+
+def _what(entry: Entry, place: str, target: str) -> bytes:
+    owner, time = (entry.uid, entry.gid), divmod(entry.mtime_ns, NANO)
+    return b"%s %s %d %d %d %d %d" % (_hex(place), _hex(target), entry.mode, *owner, *time)
 
 
 def rename(place: str, target: str) -> bytes:

@@ -6,7 +6,6 @@ import errno
 import math
 import os
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -18,14 +17,18 @@ from devenv import memory
 from devenv.concurrent import each
 from devenv.engine.api import Engine
 from devenv.errors import DevenvError, EngineError
-from devenv.model.events import Emit, Executed, Notice, Problem, Restarted, Synced
+from devenv.model.events import Emit, Executed, Problem, Restarted, Synced
 from devenv.model.observed import Container
 from devenv.model.plan import Exec, Restart, ServicePlan, Sync
 from devenv.model.project import Action, Hook, Project
 from devenv.watch import changes, planner, reconcile, rules
-from devenv.watch.apply import NO_SHELL, Outcome, Target
+from devenv.watch.apply import NO_SHELL, Target
+from devenv.watch.archive import LARGE_BYTES
 from devenv.watch.changes import FileState, Kind
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts, Record
+from devenv.watch.readback import Seen
+from devenv.watch.report import Report
 from devenv.watch.rules import BoundRule
 from devenv.watch.waiting import FEW, Waiting
 
@@ -34,11 +37,11 @@ Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
 
 FIRST_RETRY = 0.25
 LAST_RETRY = 4.0
+PATIENCE = 10
 SHOWN_PATHS = 5
 GONE = os.strerror(errno.ENOENT)
 AT_ONCE = 2000  # files of a first sync
 LARGE = 5000  # files of a tree that is worth it to tidy up after a first sync
-HINTS = {"a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash"}
 REST = 0.12  # seconds without a change until a command, a restart or a rebuild follows
 FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a slice
 
@@ -82,9 +85,7 @@ class Lane:
     failed: set[str] = field(default_factory=set)
     retry: float = FIRST_RETRY
     retry_at: float = math.inf
-    told: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # containers that could not be asked the last time
-    is_told_lost: bool = False
     owed_execs: dict[Hook, Exec] = field(default_factory=dict)
     owed_restart: Restart | None = None
     owed_recreation: str = ""  # its cause
@@ -92,14 +93,18 @@ class Lane:
     rests_from: float = 0.0
     is_acting: bool = False
     prepared: set[str] = field(default_factory=set)  # containers that were made, and wait for their start
-    env_files: set[str] = field(default_factory=set)  # those that were told of
+    report: Report = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.site.emit, self.service, self.site.project.directory)
 
     def begin(self, before: Lane | None) -> None:
         """The host is known now; `before` is the lane whose rules held until now."""
         self.done = {path: state for path, state in self.site.now.items() if self.wants(path)}
         if before is not None:
             self._inherit(before)
-        self._tell_env_files(changes.Changes(present=tuple(self.done.items())))
+        self.report.problems(planner.skipped(self.done, self.rules))
+        self.report.env_files(planner.env_files(changes.Changes(present=tuple(self.done.items())), self.rules))
 
     def notice(self, paths: Iterable[str]) -> None:
         """These host paths have changed."""
@@ -134,7 +139,7 @@ class Lane:
                     del self.done[path]
                 else:
                     self.done[path] = old
-        self.env_files = before.env_files
+        self.report = before.report
         self.owed_execs, self.owed_restart = before.owed_execs, before.owed_restart
         self.owed_recreation = before.owed_recreation
 
@@ -165,7 +170,8 @@ class Lane:
                     self._wait(path)
                 self.failed, self.retry_at = set(), math.inf
             while self.is_open and self.waiting:
-                self._put_off(await self.advance())
+                began = anyio.current_time()
+                self._put_off(await self.advance(), anyio.current_time() - began)
             if self._owes and anyio.current_time() >= self.rests_from:
                 self._act_when_calm(tasks)
 
@@ -176,11 +182,17 @@ class Lane:
         else:
             self.rests_from = anyio.current_time() + REST
 
-    def _put_off(self, failed: set[str]) -> None:
-        """What failed waits for its time; what is saved meanwhile does not wait with it."""
+    def _put_off(self, failed: set[str], took: float) -> None:
+        """What failed waits for its time; what is saved meanwhile does not wait with it.
+
+        A large file whose try `took` seconds waits for ten times as long: it must not take all of the machine.
+        """
         if failed:
+            now = self.site.now
+            is_large = any(path in now and now[path].size > LARGE_BYTES for path in failed)
             self.failed |= failed
-            self.retry_at = min(self.retry_at, anyio.current_time() + self.retry)
+            pause = max(self.retry, PATIENCE * took if is_large else 0.0)
+            self.retry_at = min(self.retry_at, anyio.current_time() + pause)
             self.retry = min(2 * self.retry, LAST_RETRY)
         elif not self.failed:
             self.retry = FIRST_RETRY
@@ -212,9 +224,10 @@ class Lane:
         self, paths: Iterable[str], bound: Sequence[BoundRule]
     ) -> tuple[changes.Changes, ServicePlan | None]:
         found = changes.diff(self.done, {p: self.site.now.get(p) for p in paths})
-        for path in planner.skipped(found, bound):
-            self._tell({path: "neither a file, a folder nor a link: not synced"})
-        self._tell_env_files(found)
+        skipped = planner.skipped(dict(found.present), bound)
+        self.report.over({path for path, state in found.gone if state.kind is Kind.OTHER} - skipped.keys())
+        self.report.problems(skipped)
+        self.report.env_files(planner.env_files(found, bound))
         plan = planner.plan(found, bound, directory=self.site.project.directory, states=self.site.now)
         return found, plan.services[0] if plan else None
 
@@ -291,17 +304,9 @@ class Lane:
 
         await each(one, self.targets.values())
         self.lost = lost_now
-        self._tell_lost(next(filter(None, lost), ""), is_back=bool(self.targets) and not lost)
+        for message in filter(None, lost):
+            self.report.problems({self.service: message})
         return merged, bool(lost)
-
-    def _tell_lost(self, message: str, *, is_back: bool) -> None:
-        """That the engine cannot be asked, once until it can."""
-        if message and not self.is_told_lost:
-            self.is_told_lost = True
-            self.site.emit(Problem(message, None, self.service))
-        elif is_back and self.is_told_lost:
-            self.is_told_lost = False
-            self.site.emit(Notice(f"{self.service} is synced again"))
 
     async def _now_of(self, target: Target) -> Container | None:
         """The container as far as it can be told, or None where it has gone."""
@@ -335,35 +340,13 @@ class Lane:
             reason = outcome.failed.get(sync.target, GONE)
             if reason != GONE and os.path.lexists(sync.source):
                 reasons[sync.source] = reason
-        self._tell(reasons)
+        self.report.problems(reasons)
         if causes:
             gone = {p for p in self.done if p not in self.site.now}
             bad |= {p for p in gone for r in self.rules if r.matches(p) and r.target_for(p) in causes}
         tried = {*(s.source for s in step.syncs), *(d.target for d in step.deletes)}
-        for path in tried & self.told.keys():
-            if path not in bad and path not in causes:
-                del self.told[path]
+        self.report.over(tried - bad - causes.keys())
         return bad
-
-    def _tell(self, reasons: Mapping[str, str]) -> None:
-        """Path -> what is wrong with it: said once, until it is over or changes; many of one kind in one line."""
-        paths: dict[str, list[str]] = defaultdict(list)
-        for path, reason in reasons.items():
-            if self.told.get(path) != reason:
-                paths[reason].append(path)
-        self.told.update(reasons)
-        for reason, (first, *others) in paths.items():
-            shown = rules.relative_to(first, self.site.project.directory) or first
-            more = f" (+{len(others)} more)" if others else ""
-            self.site.emit(Problem(f"{shown}{more}: {reason}", HINTS.get(reason), self.service, first))
-
-    def _tell_env_files(self, found: changes.Changes) -> None:
-        for path in planner.env_files(found, self.rules):
-            if path not in self.env_files:
-                self.env_files.add(path)
-                shown = rules.relative_to(path, self.site.project.directory) or path
-                hint = "to keep it out: add `ignore: [.env]` to the rule, or .env to .dockerignore"
-                self.site.emit(Notice(f"{shown} is copied into {self.service}", hint))
 
     def _synced(self, step: ServicePlan, outcome: Outcome, found: changes.Changes, began: float) -> Synced:
         now = time.time()
@@ -466,13 +449,15 @@ class Lane:
         if container.running:
             await target.open_shell()  # ends what an earlier one was sent and has not done yet
         syncs = planner.initial(self.site.now, self._initial_rules())
-        stale = reconcile.stale(record.placed, self.rules, self.site.now)
+        left = reconcile.leftovers(record.placed, self.rules, self.site.now)
         if not is_first:
             # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
             now, done = self.site.now, self.done
             self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
-        missing = [] if is_first else await target.differing(syncs, reconcile.tops(syncs, self.rules))
-        missing, after = reconcile.parted(missing, [path for path in stale if path in self.site.now])
+        seen = Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)
+        puts.note(gone=left - seen.placed)
+        stale = reconcile.stale(seen.placed, self.rules, self.site.now, left - seen.placed)
+        missing, after = reconcile.parted(seen.missing, [path for path in stale if path in self.site.now])
         puts.note(placed=reconcile.named(syncs) - record.placed)
         outcome = Outcome()
         for at in range(0, len(missing), AT_ONCE):
@@ -482,7 +467,7 @@ class Lane:
         self.failed |= bad
         self._doubt({p: s for p, s in self.done.items() if p in bad})
         reasons = {s.source: outcome.failed.get(s.target, GONE) for s in missing}
-        self._tell({path: reason for path, reason in reasons.items() if reason != GONE})
+        self.report.problems({path: reason for path, reason in reasons.items() if reason != GONE})
         for sync in after:
             self.done.pop(sync.source, None)
             self._wait(sync.source)

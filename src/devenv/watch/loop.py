@@ -14,7 +14,7 @@ from devenv.engine.api import Engine
 from devenv.model.events import Emit, Notice
 from devenv.model.observed import Container
 from devenv.model.project import Project
-from devenv.watch import changes, guard, rules, scan
+from devenv.watch import changes, guard, links, rules, scan
 from devenv.watch.changes import FileState, Kind
 from devenv.watch.lane import Ending, Lane, Rebuild, Site
 from devenv.watch.rules import BoundRule
@@ -86,7 +86,8 @@ class Corridor:
             # The watcher stands: what is looked at from now on misses nothing.
             self._arrived, self._raw = anyio.Event(), set()
             roots = rules.roots(self._rules)
-            self._site.now.update(await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter))
+            seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
+            self._site.now.update(links.settled_all(seen))
             for lane in self.lanes.values():
                 lane.begin(self._before.pop(lane.service, None))
             task_status.started()
@@ -139,6 +140,7 @@ class Corridor:
         """Looks at the host made known to every lane that they concern."""
         now = self._site.now
         fresh, self._held = guard.hold(now, fresh, self._guarded, self._held)
+        fresh = links.settled(now, fresh)
         found = changes.diff(now, fresh)
         changes.apply(now, found)
         now.update((root, state) for root in self._guarded if (state := fresh.get(root)))  # which folder it is by now

@@ -10,6 +10,8 @@ from devenv.model.project import Action
 from devenv.watch.changes import Changes, FileState, Kind
 from devenv.watch.rules import BoundRule, relative_to
 
+LOOP = "a link that leads to itself: not synced"
+NO_FILE = "neither a file, a folder nor a link: not synced"
 _RESTARTS = (Action.RESTART, Action.SYNC_RESTART)
 
 
@@ -45,10 +47,14 @@ def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tupl
     return _sorted(_syncs([_Hits.of(rule, everything) for rule in rules]))
 
 
-def skipped(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
-    """Pipes, sockets and devices that a rule would have copied, to be told once."""
-    others = (path for path, state in changes.present if state.kind is Kind.OTHER)
-    return tuple(path for path in others if any(rule.copies and rule.matches(path) for rule in rules))
+def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
+    """Pipes, sockets, devices and links that lead to themselves which a rule would have copied, and what they are."""
+    others = [(path, state) for path, state in states.items() if state.kind is Kind.OTHER]
+    return {
+        path: NO_FILE if state.link is None else LOOP
+        for path, state in sorted(others)
+        if any(rule.copies and rule.matches(path) for rule in rules)
+    }
 
 
 def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
@@ -68,7 +74,7 @@ class _Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Hits:
-    """The changes that one rule is for; pipes, sockets and devices are nobody's."""
+    """The changes that one rule is for; pipes, sockets, devices and loops are nobody's."""
 
     rule: BoundRule
     present: Mapping[str, Kind]

@@ -13,21 +13,27 @@ FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
 READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
 
 
-def tops(syncs: Sequence[Sync], bound: Sequence[BoundRule]) -> frozenset[str]:
-    """The container paths to read back: below each rule's target only what the host has at its top.
+def tops(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozenset[str]:
+    """The container paths to read back for these targets: below each rule's own only what is wanted at its top.
 
-    So folders that exist only in the container (node_modules beside src) are not read.
+    So folders that exist only in the container (node_modules beside src) are not read. A rule's own target is named
+    with a `/` at its end if it is a folder: a link may lead to it.
     """
+    wanted = {target.rstrip("/") for target in targets}
     found: set[str] = set()
     for rule in bound:
-        if not rule.rule.action.syncs or rule.rule.target is None:
+        if not rule.copies:
             continue
-        base = rule.rule.target.rstrip("/")
-        below = {s.target for s in syncs if s.target.startswith(f"{base}/")}
+        base = rule.top.rstrip("/")
+        below = [target for target in wanted if target.startswith(f"{base}/")]
         first = {f"{base}/{t[len(base) + 1 :].split('/', 1)[0]}" for t in below}
-        exact = {s.target for s in syncs if s.target == base}
-        found |= exact | (first if len(first) < READ_WHOLE_FROM else {base or "/"})
-    return frozenset(found)
+        found |= first if len(first) < READ_WHOLE_FROM else {f"{base}/"}
+        found |= wanted & {base}
+    return frozenset(top for top in found if not _is_covered(top, found))
+
+
+def _is_covered(top: str, tops: Collection[str]) -> bool:
+    return any(other.endswith("/") and top != other and top.startswith(other) for other in tops)
 
 
 def named(syncs: Iterable[Sync]) -> frozenset[str]:
@@ -48,23 +54,41 @@ def named(syncs: Iterable[Sync]) -> frozenset[str]:
     return frozenset(found)
 
 
-def stale(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> dict[str, FileState]:
+def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
+    """Those names of the journal for which the host has nothing of the kind any more.
+
+    What no rule is for any more stays: it is nobody's to delete.
+    """
+    return frozenset(name for name in placed if _stale_at(name, bound, now))
+
+
+def stale(
+    placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
+) -> dict[str, FileState]:
     """By host path, what the container was once given and the host has no more; with a state of its kind.
 
-    With files go the folders that they were in; a file that is a folder now goes, too. What no rule is for any more
-    stays: it is nobody's to delete.
+    With files go the folders that they were in, except for those in `kept`; a file that is a folder now goes, too.
     """
     found: dict[str, FileState] = {}
-    for target in placed:
-        is_folder = target.endswith("/")
-        sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(target.rstrip("/")))
-        hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
-        if hosts and not any(path in now and _is_folder(path, now) is is_folder for _, path in hosts):
-            root, path = hosts[-1]
-            found[path] = FOLDER if is_folder else FILE
+    for name in placed:
+        if at := _stale_at(name, bound, now):
+            (root, path), target = at, name.rstrip("/")
+            found[path] = FOLDER if name.endswith("/") else FILE
             while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
-                found[path] = FOLDER
+                target = target.rpartition("/")[0]
+                if f"{target}/" not in kept:
+                    found[path] = FOLDER
     return found
+
+
+def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> tuple[str, str] | None:
+    """The rule's root and the host path that this name came from, if the host has nothing of the kind there."""
+    kinds = (Kind.DIR,) if name.endswith("/") else (Kind.FILE, Kind.LINK)
+    sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(name.rstrip("/")))
+    hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
+    if not hosts or any(path in now and now[path].kind in kinds for _, path in hosts):
+        return None
+    return hosts[-1]
 
 
 def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:

@@ -1,16 +1,20 @@
-"""A tar archive written: the standard library's writer takes longer over a small file than the engine does.
+"""Tar archives written and read in pieces: the standard library takes longer over a small file than the engine does.
 
 POSIX.1-2017 pax: a `ustar` header, before it a record for what that cannot hold (fractions of a second, long names).
+The reader also knows GNU's long names and large numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 BLOCK = 512
 NAME_BYTES = 100
 FILE, LINK, FOLDER, EXTENDED = b"0", b"2", b"5", b"x"
+LONG_NAME, LONG_LINK, GLOBAL, OLD_FILE = b"L", b"K", b"g", b"\0"
+DESCRIBING = frozenset((EXTENDED, LONG_NAME, LONG_LINK, GLOBAL))
 MOST_ID = 0o7777777
 MOST_SIZE = 0o77777777777
 NANO = 10**9
@@ -32,21 +36,46 @@ class Entry:
     link: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What an archive that is read says of an entry; `size` is in bytes of content."""
+
+    name: bytes
+    kind: bytes
+    mode: int
+    size: int
+    link: bytes
+
+
 def packed(entries: Iterable[Entry]) -> bytes:
     """The archive of these entries, in their order."""
     return b"".join([*(part for entry in entries for part in _parts(entry)), _END])
 
 
+def head(entry: Entry, size: int) -> bytes:
+    """What comes before so many bytes of content, of an entry whose content is not in memory."""
+    return b"".join(_heads(entry, size))
+
+
+def tail(size: int) -> bytes:
+    """What comes after so many bytes of content that end the archive."""
+    return bytes(-size % BLOCK) + _END
+
+
 def _parts(entry: Entry) -> Iterator[bytes]:
-    if records := b"".join(_record(key, value) for key, value in _extended(entry)):
-        yield _header(replace(entry, name=b"pax", kind=EXTENDED, link=b"", uid=0, gid=0), len(records))
-        yield _padded(records)
-    yield _header(entry, len(entry.content))
+    yield from _heads(entry, len(entry.content))
     if entry.content:
         yield _padded(entry.content)
 
 
-def _extended(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
+def _heads(entry: Entry, size: int) -> Iterator[bytes]:
+    if records := b"".join(_record(key, value) for key, value in _extended(entry, size)):
+        yield _header(replace(entry, name=b"pax", kind=EXTENDED, link=b"", uid=0, gid=0), len(records))
+        yield _padded(records)
+    yield _header(entry, size)
+
+
+def _extended(entry: Entry, size: int) -> Iterator[tuple[bytes, bytes]]:
     """What the plain header cannot hold. Dev servers compare times to the nanosecond."""
     if entry.mtime_ns % NANO or not 0 <= entry.mtime_ns // NANO <= MOST_SIZE:
         sign = b"-" if entry.mtime_ns < 0 else b""
@@ -57,7 +86,7 @@ def _extended(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
     for key, number, most in (
         (b"uid", entry.uid, MOST_ID),
         (b"gid", entry.gid, MOST_ID),
-        (b"size", len(entry.content), MOST_SIZE),
+        (b"size", size, MOST_SIZE),
     ):
         if number > most:
             yield key, b"%d" % number
@@ -83,3 +112,93 @@ def _header(entry: Entry, size: int) -> bytes:
 
 def _padded(content: bytes) -> bytes:
     return content + bytes(-len(content) % BLOCK)
+
+
+class Reader:
+    """Takes an archive in pieces of any size, and never holds more than one of them and a header."""
+
+    def __init__(self) -> None:
+        self.ended = False  # the end of the archive was seen: nothing is lacking
+        self._buffer = b""
+        self._member: Member | None = None
+        self._left = 0  # bytes of content
+        self._padding = 0
+        self._described: dict[bytes, bytes] = {}
+
+    def feed(self, data: bytes) -> Iterator[tuple[Member, bytes, bool]]:
+        """(entry, piece of its content, whether it is the last piece), as far as the data goes.
+
+        Raises ValueError if it is no archive.
+        """
+        data, at = self._buffer + data, 0
+        while not self.ended:
+            if self._member is not None:
+                piece = data[at : at + self._left]
+                at, self._left = at + len(piece), self._left - len(piece)
+                if piece or not self._left:
+                    yield self._member, piece, not self._left
+                if self._left:
+                    break
+                self._member = None
+            skipped = min(self._padding, len(data) - at)
+            at, self._padding = at + skipped, self._padding - skipped
+            needed = BLOCK + self._described_size(data, at)
+            if self._padding or len(data) - at < needed:
+                break
+            self._header(data[at : at + needed])
+            at += needed
+        self._buffer = data[at:]
+
+    def _described_size(self, data: bytes, at: int) -> int:
+        """Bytes after the header that belong to it, since they describe the next one."""
+        if len(data) - at < BLOCK or data[at + 156 : at + 157] not in DESCRIBING:
+            return 0
+        size = _number(data[at + 124 : at + 136])
+        return size + -size % BLOCK
+
+    def _header(self, data: bytes) -> None:
+        if not data.strip(b"\0"):
+            self.ended = True
+            return
+        if sum(data[:148]) + sum(_UNSUMMED) + sum(data[156:BLOCK]) != _number(data[148:156]):
+            raise ValueError("no tar header")
+        kind, size = data[156:157], _number(data[124:136])
+        if kind in DESCRIBING:
+            self._describe(kind, data[BLOCK : BLOCK + size])
+            return
+        name, link = _text(data[:NAME_BYTES]), _text(data[157:257])
+        if data[257:263] == b"ustar\0" and (prefix := _text(data[345:500])):
+            name = prefix + b"/" + name
+        said, self._described = self._described, {}
+        size = int(said.get(b"size", size)) if kind in (FILE, OLD_FILE) else 0
+        self._member = Member(
+            name=said.get(b"path", name),
+            kind=FILE if kind == OLD_FILE else kind,
+            mode=_number(data[100:108]),
+            size=size,
+            link=said.get(b"linkpath", link),
+        )
+        self._left, self._padding = size, -size % BLOCK
+
+    def _describe(self, kind: bytes, text: bytes) -> None:
+        if kind in (LONG_NAME, LONG_LINK):
+            self._described[b"path" if kind == LONG_NAME else b"linkpath"] = text.rstrip(b"\0")
+        while kind == EXTENDED and text:
+            length, _, rest = text.partition(b" ")
+            end = int(length)
+            key, _, value = rest[: end - len(length) - 2].partition(b"=")
+            self._described[key] = value
+            text = text[end:]
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _number(field: bytes) -> int:
+    """A number in octal, or in GNU's base 256."""
+    if field[0] & 0x80:
+        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    with contextlib.suppress(ValueError):
+        return int(field.strip(b" \0") or b"0", 8)
+    return 0

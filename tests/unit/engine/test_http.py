@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import anyio
 import pytest
 
@@ -159,3 +161,39 @@ async def test_the_answer_of_a_slow_engine_on_a_new_connection_is_waited_for(mon
         await asked(Client(line.dial), "GET")
     assert scope.cancelled_caught
     assert line.asked == [["GET"]]
+
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Recorder(Wire):
+    """A connection that keeps what is sent on it; it breaks if nothing is left to answer."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.sent = b""
+
+    async def send(self, data: bytes) -> None:
+        """Keep it."""
+        self.sent += data
+
+
+async def test_a_body_in_pieces_never_goes_on_a_kept_connection() -> None:
+    """The engine may have closed it; the second try would send what is left of the pieces: nothing."""
+    wires = [Recorder(EMPTY), Recorder(EMPTY)]
+    unused = list(wires)
+
+    async def dial() -> Wire:
+        return unused.pop(0)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    client = Client(dial)
+    async with client.request("GET", "/first", idle=9) as answer:
+        await answer.read()
+    async with client.request("PUT", "/archive", body=pieces(), idle=9) as answer:
+        assert answer.status == 200
+    assert wires[1].sent.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    await client.aclose()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 
 from devenv.engine.api import Engine
 from devenv.errors import EngineError
-from devenv.model.events import Event, Notice, Problem
+from devenv.model.events import Event, Problem
 from devenv.model.observed import Container
 from devenv.model.plan import Delete, Sync
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.ui.text import plain
-from devenv.watch import lane, rules, scan
-from devenv.watch.apply import Outcome
+from devenv.watch import archive, lane, rules, scan
 from devenv.watch.loop import Corridor
+from devenv.watch.outcome import Outcome
 from devenv.watch.puts import Puts
+from devenv.watch.readback import Seen
 
 pytestmark = pytest.mark.anyio
 
@@ -32,20 +35,22 @@ class FakeTarget:
         self.during = during
         self.strays: set[str] = set()
         self.deleted: list[str] = []
+        self.put: list[str] = []
+        self.present: set[str] = set()
         self.failed: dict[str, str] = {}
         self.is_lost = False
-        self.words = "gone away"
 
-    async def differing(self, syncs: Sequence[Sync], _: Any) -> list[Sync]:
-        """Everything, as in a new container."""
-        return list(syncs)
+    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str]) -> Seen:
+        """Everything is missing, as in a new container; of the journal's names it has those in `present`."""
+        return Seen(tuple(syncs), frozenset(self.present & set(placed)))
 
-    async def deliver(self, deletes: Sequence[Delete], _: Sequence[Sync], __: Collection[str]) -> Outcome:
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> Outcome:
         """Done, unless it was told to fail."""
         self.during()
         if self.is_lost:
-            raise EngineError(self.words)
+            raise EngineError("gone away")
         self.deleted += [d.target for d in deletes]
+        self.put += [s.target for s in syncs]
         return Outcome(failed=dict(self.failed))
 
 
@@ -87,6 +92,12 @@ class Site:
         """The container served from now on."""
         self.targets[target.container.id] = target
         await self.corridor.adopt(target.container)
+
+    async def begin(self) -> None:
+        """As a run begins: what is there is known, and nothing waits."""
+        await self.notice()
+        self.lane.waiting.take_all()
+        self.lane.begin(None)
 
     async def look(self) -> None:
         """What the watcher would tell, and the lane's turn after it."""
@@ -165,23 +176,79 @@ async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> No
     assert "/src/a/b" in one.deleted
 
 
-async def test_an_engine_that_is_away_is_told_once_and_so_is_its_return(site: Site) -> None:
-    """The service is named once, whatever the engine's words are meanwhile; one broken call is not worth a line."""
+def told(site: Site) -> list[str]:
+    """Every problem so far."""
+    return [one.message for one in site.said if isinstance(one, Problem)]
+
+
+async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(site: Site) -> None:
+    """A pipe and a loop that were there before, and those that come; each is said again only if it comes back."""
+    os.mkfifo(site.folder / "pipe")
+    site.folder.joinpath("loop").symlink_to("loop")
+    site.folder.joinpath("file").write_text("x")
+    await site.begin()
     one = FakeTarget("one")
     await site.adopt(one)
-    site.folder.joinpath("saved").write_text("x")
-    one.is_lost = True
+    loop = "src/loop: a link that leads to itself: not synced"
+    assert told(site) == [loop, "src/pipe: neither a file, a folder nor a link: not synced"]
+    assert one.put == ["/src/file"]
     await site.look()
-    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
-    assert told == []
+    assert len(told(site)) == 2
+    site.folder.joinpath("loop").unlink()
     await site.look()
-    one.words = "cannot reach the engine"
+    site.folder.joinpath("loop").symlink_to("loop")
     await site.look()
-    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
-    assert told == [Problem("gone away", service="web")]
-    one.is_lost = False
+    assert told(site)[2:] == [loop]
+    site.folder.joinpath("loop").unlink()
+    site.folder.joinpath("loop").symlink_to("file")
     await site.look()
+    assert one.put == ["/src/file", "/src/loop"]
+    assert len(told(site)) == 3
+
+
+async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(site: Site) -> None:
+    """What the container has of it goes; once the loop is open again the link is back."""
+    site.folder.joinpath("a").symlink_to("b")
+    await site.begin()
+    one = FakeTarget("one")
+    await site.adopt(one)
+    assert one.put == ["/src/a"]
+    site.folder.joinpath("b").symlink_to("a")
     await site.look()
-    told = [event for event in site.said if isinstance(event, (Problem, Notice))]
-    assert told[1:] == [Notice("web is synced again")]
-    assert plain(told[0]) == "problem in web: gone away"
+    assert told(site) == ["src/a (+1 more): a link that leads to itself: not synced"]
+    assert one.deleted == ["/src/a"]
+    site.folder.joinpath("b").unlink()
+    await site.look()
+    assert one.put == ["/src/a", "/src/a"]
+
+
+async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: Site) -> None:
+    """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
+    os.mkfifo(site.folder / "a")
+    await site.begin()
+    Puts.of(site.corridor._site.puts, "one").note(placed=["/src/a"])
+    one = FakeTarget("one")
+    one.present = {"/src/a"}
+    await site.adopt(one)
+    await site.look()
+    assert one.deleted == ["/src/a"]
+
+
+@pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (archive.LARGE_BYTES + 1, True)])
+async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, size: int, is_put_off: bool) -> None:
+    """It waits for ten times as long as the try took."""
+    one = FakeTarget("one", during=lambda: time.sleep(0.2))
+    await site.adopt(one)
+    path = site.folder / "f"
+    path.touch()
+    os.truncate(path, size)
+    one.failed = {"/src/f": "no space left on device"}
+    site.lane.open()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(site.lane.serve, tasks)
+        await site.notice()
+        with anyio.fail_after(5):
+            while not site.lane.failed:  # noqa: ASYNC110 - the lane tells no event
+                await anyio.sleep(0.01)
+        assert (site.lane.retry_at - anyio.current_time() > 1.5) is is_put_off
+        tasks.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -281,8 +282,17 @@ def test_initial_asks_for_whole_paths() -> None:
 def test_skipped_are_pipes_that_would_have_been_copied() -> None:
     """Not the ignored ones, and none for rules that copy nothing."""
     found = changes("+src/a| +src/b +lib/c| +src/d.log| -src/e|")
-    assert skipped(found, bound("sync src:/app !*.log", "restart .")) == ("/p/src/a",)
-    assert skipped(found, bound("sync src:/app", volumes=BIND)) == ()
+    assert list(skipped(dict(found.present), bound("sync src:/app !*.log", "restart ."))) == ["/p/src/a"]
+    assert skipped(dict(found.present), bound("sync src:/app", volumes=BIND)) == {}
+
+
+def test_skipped_says_whether_it_is_a_link_that_leads_to_itself() -> None:
+    """A loop has a text, a pipe has none."""
+    states = {"/p/src/loop": replace(STATES["|"], link="loop"), "/p/src/pipe": STATES["|"]}
+    assert skipped(states, bound("sync src:/app")) == {
+        "/p/src/loop": "a link that leads to itself: not synced",
+        "/p/src/pipe": "neither a file, a folder nor a link: not synced",
+    }
 
 
 def test_env_files_are_those_that_would_be_copied() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from devenv.model.plan import Sync
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.watch import reconcile, rules
 from devenv.watch.changes import FileState, Kind
 
 FILE = FileState(Kind.FILE, 0o644, 1, 1, 1, 1)
+OTHER = FileState(Kind.OTHER, 0o644, 0, 1, 1, 1)
 
 
 def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
@@ -18,10 +21,17 @@ def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
 def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
     """A folder that exists only in the container costs nothing; from fifty names on the whole folder is read."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    few = [Sync("/p/src/a/x", "/app/a/x"), Sync("/p/src/a/y", "/app/a/y"), Sync("/p/src/b", "/app/b")]
-    assert reconcile.tops(few, one) == {"/app/a", "/app/b"}
-    many = [Sync(f"/p/src/{i}", f"/app/{i}") for i in range(60)]
-    assert reconcile.tops(many, one) == {"/app"}
+    assert reconcile.tops(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], one) == {"/app/a", "/app/b"}
+    assert reconcile.tops([f"/app/{i}" for i in range(60)], one) == {"/app/"}
+
+
+def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
+    """A rule on a file and a rule on a folder, in the target of another one."""
+    watch = [("/p/src", "/app"), ("/p/lib", "/app/lib"), ("/p/f", "/etc/f"), ("/p/all", "/")]
+    rules = bound(*(WatchRule(path, Action.SYNC, target) for path, target in watch[:3]))
+    wanted = [*(f"/app/{i}" for i in range(60)), "/app/lib/x", "/etc/f"]
+    assert reconcile.tops(wanted, rules) == {"/app/", "/etc/f"}
+    assert reconcile.tops([f"/{i}" for i in range(60)], bound(WatchRule("/p", Action.SYNC, "/"))) == {"/"}
 
 
 def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
@@ -62,3 +72,24 @@ def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
         "/p/src/flip/g": Kind.FILE,
         "/p/src/flip": Kind.DIR,
     }
+
+
+def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
+    """What the container was given under such a name is stale: the old content must not stay."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
+    placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
+    assert reconcile.leftovers(placed, one, now) == placed - {"/app/f"}
+    assert {path: state.kind for path, state in reconcile.stale(placed, one, now).items()} == {
+        "/p/src/a": Kind.FILE,
+        "/p/src/d": Kind.DIR,
+        "/p/src/d/x": Kind.FILE,
+        "/p/src/loop": Kind.FILE,
+    }
+
+
+def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
+    """Nor is it said to go; the folders in it do."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    found = reconcile.stale({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}

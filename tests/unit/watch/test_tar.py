@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterable
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +60,80 @@ def test_a_plain_entry_needs_no_extended_header() -> None:
     """A whole second, a short name: one block and the content's."""
     entry = Entry(b"a/b", tar.FILE, 0o644, 5 * tar.NANO, 0, 0, b"x" * 513)
     assert len(tar.packed([entry])) == (1 + 2 + 2) * tar.BLOCK
+
+
+def read(data: bytes, sizes: Iterable[int]) -> tuple[list[tuple[tar.Member, bytes]], bool]:
+    """All entries with their contents, the archive fed in pieces of these sizes, and whether its end was seen."""
+    reader, found, content, at = tar.Reader(), [], b"", 0
+    for size in (*sizes, len(data)):
+        for member, piece, is_last in reader.feed(data[at : at + size]):
+            content += piece
+            if is_last:
+                assert len(content) == member.size
+                found.append((member, content))
+                content = b""
+        at += size
+    return found, reader.ended
+
+
+SIZES = st.lists(st.integers(1, 3000), max_size=12)
+
+
+@given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6), SIZES)
+def test_what_is_packed_is_read_in_pieces_of_any_size(entries: list[Entry], sizes: list[int]) -> None:
+    """As the standard library reads it."""
+    found, ended = read(tar.packed(entries), sizes)
+    assert ended
+    assert [(m.name, m.kind, m.mode, m.link, content) for m, content in found] == [
+        (e.name, e.kind, e.mode, e.link, e.content) for e in entries
+    ]
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_archives_of_others_are_read(form: int) -> None:
+    """Long names in each format, devices and pipes, large ids, and a global header."""
+    names = ["short", f"{'d' * 90}/{'e' * 60}", "übung"]
+    if form != tarfile.USTAR_FORMAT:
+        names.append(f"{'x' * 120}/{'y' * 200}")
+    out = io.BytesIO()
+    headers = {"comment": "all"} if form == tarfile.PAX_FORMAT else None
+    with tarfile.open(fileobj=out, mode="w", format=form, pax_headers=headers) as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.uid = 700, 2_000_000 if form != tarfile.USTAR_FORMAT else 7
+            archive.addfile(info, io.BytesIO(name.encode()[:1] * 700))
+        pipe = tarfile.TarInfo("pipe")
+        pipe.type = tarfile.FIFOTYPE
+        archive.addfile(pipe)
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "to/" + ("z" * 150 if form != tarfile.USTAR_FORMAT else "z")
+        archive.addfile(link)
+    found, ended = read(out.getvalue(), [1, 511, 513, 2000])
+    assert ended
+    assert [(m.name.decode(), m.size) for m, _ in found] == [*((n, 700) for n in names), ("pipe", 0), ("link", 0)]
+    assert (found[-2][0].kind, found[-1][0].link.decode()) == (tarfile.FIFOTYPE, link.linkname)
+
+
+def test_a_cut_archive_has_no_end() -> None:
+    """What came whole is told, and that more is lacking."""
+    data = tar.packed([Entry(b"a", tar.FILE, 0o644, 0, 0, 0, b"x" * 600), Entry(b"b", tar.FILE, 0o644, 0, 0, 0)])
+    for end in range(0, len(data) - tar.BLOCK, 100):
+        found, ended = read(data[:end], [])
+        assert not ended or end > len(data) - 2 * tar.BLOCK
+        assert len(found) == (end >= 512 + 600) + (end >= 4 * 512)
+
+
+def test_what_is_no_archive_is_refused() -> None:
+    """Instead of being taken for something."""
+    with pytest.raises(ValueError, match="no tar header"):
+        read(b"x" * 2000, [])
+
+
+def test_a_large_file_is_packed_in_pieces() -> None:
+    """Head, content and tail are the archive; a size beyond eleven octal digits has its record."""
+    entry = Entry(b"big", tar.FILE, 0o600, 5, 1, 2)
+    content = b"x" * 1300
+    whole = tar.head(entry, len(content)) + content + tar.tail(len(content))
+    assert whole == tar.packed([replace(entry, content=content)])
+    ((member, _, _),) = tar.Reader().feed(tar.head(entry, 9 * 2**30) + b"x")
+    assert member.size == 9 * 2**30

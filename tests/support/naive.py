@@ -1,0 +1,134 @@
+"""A folder of the host and a folder of a container, each read straight: nothing of devenv is asked.
+
+`devenv sync --verify` has to say the same of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import io
+import os
+import re
+import socket
+import stat
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from devenv.engine.endpoint import DEFAULT_SOCKET
+
+TARGET = "/app"
+IGNORED = ".ignored"
+STAGED = re.compile(rb"(^|/)\.devenv-\w+-\d+~(/|$)")
+
+
+def engine_socket() -> str:
+    """The path of the engine's unix socket that the docker command line uses, too."""
+    return (os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET).removeprefix("unix://")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or link: `content` is its bytes, or where a link leads. A folder's mode does not count."""
+
+    kind: str
+    mode: int = 0
+    content: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.mode:o} {len(self.content)} B {self.content[:24]!r}"
+
+
+Tree = dict[bytes, Entry]
+
+
+def on_host(folder: Path) -> Tree:
+    """Everything below the folder that is to be synced, by relative path."""
+    top = os.fsencode(folder)
+    found: Tree = {}
+    for place, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            entry = _look(path)
+            if entry is not None and not name.endswith(IGNORED.encode()):
+                found[os.path.relpath(path, top)] = entry
+    return found
+
+
+def _look(path: bytes) -> Entry | None:
+    """What is there; None for what nobody can copy: a pipe, a socket, a device, a link that leads to itself."""
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None
+        return Entry("link", 0o777, os.readlink(path))
+    if stat.S_ISDIR(mode):
+        return Entry("folder")
+    if not stat.S_ISREG(mode):
+        return None
+    with open(path, "rb") as file:
+        return Entry("file", mode & 0o777, file.read())
+
+
+def in_container(container: str, folder: str = TARGET) -> tuple[Tree, dict[bytes, tuple[int, int]]]:
+    """Everything below the folder, by relative path, and whose it is (the folder itself as `.`)."""
+    tree: Tree = {}
+    owners: dict[bytes, tuple[int, int]] = {}
+    tar = _archive(container, folder)
+    if tar is None:
+        return tree, owners
+    with (
+        contextlib.suppress(tarfile.ReadError),  # the tree changed while the engine read it
+        tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive,
+    ):
+        for member in archive:
+            path = os.fsencode(member.name).partition(b"/")[2].rstrip(b"/")
+            owners[path or b"."] = (member.uid, member.gid)
+            if not path:
+                continue
+            if member.issym():
+                tree[path] = Entry("link", 0o777, os.fsencode(member.linkname))
+            elif member.isdir():
+                tree[path] = Entry("folder")
+            elif member.isfile():
+                file = archive.extractfile(member)
+                tree[path] = Entry("file", member.mode & 0o777, file.read() if file else b"")
+            else:
+                tree[path] = Entry("special")
+    return tree, owners
+
+
+def _archive(container: str, folder: str) -> bytes | None:
+    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(engine_socket())
+    with contextlib.closing(connection):
+        connection.request("GET", f"/containers/{container}/archive?path={quote(folder)}")
+        answer = connection.getresponse()
+        body = answer.read()
+    if answer.status == 404:
+        return None
+    assert answer.status == 200, body
+    return body
+
+
+def different(source: Path, container: str) -> set[bytes] | None:
+    """The relative paths that are not the same on both sides, what is on its way left out; None where nobody can say.
+
+    That is while anything changes: then two looks differ.
+    """
+    looks = []
+    for _ in range(2):
+        try:
+            wanted, (found, _) = on_host(source), in_container(container)
+        except (AssertionError, OSError, http.client.HTTPException):
+            return None
+        paths = {path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)}
+        looks.append({path for path in paths if not STAGED.search(path)})
+    return looks[0] if looks[0] == looks[1] else None
