@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from devenv.engine.api import Session, Usage, Writable
 from devenv.engine.endpoint import Endpoint
+from devenv.engine.http import Body
 from devenv.engine.process import OnLine, OnOutput
 from devenv.model.observed import Container, Network, Scene, Volume
 
@@ -85,8 +86,8 @@ class ContainerControl(Protocol):
 class ContainerFiles(Protocol):
     """Files of containers, running or not, and of the volumes that they mount."""
 
-    async def put(self, container_id: str, tar: bytes) -> None:
-        """Extract a tar, compressed or not, at the container's root."""
+    async def put(self, container_id: str, tar: Body, *, size: int = ...) -> None:
+        """Extract a tar, compressed or not, at the container's root; one in pieces has about `size` bytes."""
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path`; None if there is no such path."""
