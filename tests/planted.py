@@ -224,9 +224,9 @@ BUGS = (
     ),
     Bug(
         "nothing is restored",
-        "lifecycle/running.py",
-        "await initial.plan(self.ledger, fresh=self.options.fresh, asked=asked)",
-        "await initial.plan(self.ledger, fresh=True, asked=asked)",
+        "lifecycle/run_volumes.py",
+        "await initial.plan(self.ledger, fresh=fresh,",
+        "await initial.plan(self.ledger, fresh=True,",
         "tests/e2e/test_snapshots.py::test_all_is_there_again_to_the_last_bit",
     ),
     Bug(
@@ -245,9 +245,9 @@ BUGS = (
     ),
     Bug(
         "the ledger is written after the create",
-        "lifecycle/running.py",
-        "        self._write(records)\n",
-        "        self.ledger = self.ledger.with_records(records)\n",
+        "lifecycle/run_volumes.py",
+        "        self._write(records.values())\n",
+        "        self.ledger = self.ledger.with_records(records.values())\n",
         "tests/e2e/test_order_of_creates.py::test_ours_from_birth",
     ),
     Bug(

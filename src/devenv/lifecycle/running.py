@@ -18,7 +18,7 @@ from devenv.config import load
 from devenv.config.load import Loaded
 from devenv.engine.api import Engine
 from devenv.engine.compose import VerbError
-from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, UsageError
 from devenv.images import builds
 from devenv.images.supply import supply
 from devenv.lifecycle import difference
@@ -27,16 +27,14 @@ from devenv.lifecycle.difference import Difference
 from devenv.lifecycle.failures import Examiner
 from devenv.lifecycle.following import Following
 from devenv.lifecycle.health import Observer
-from devenv.lifecycle.identity import Content, VolumeRecord, created, moment
-from devenv.lifecycle.initial_volumes import InitialVolumes, NewVolume
+from devenv.lifecycle.identity import created
 from devenv.lifecycle.keeper import Keeper
 from devenv.lifecycle.keptlogs import KeptLogs
 from devenv.lifecycle.ledger import Ledger
-from devenv.lifecycle.lineage import NOTHING, Live
 from devenv.lifecycle.options import Options
-from devenv.lifecycle.order import BAD, GOOD, Phase, awaited
-from devenv.lifecycle.rundir import Run, address, written
-from devenv.lifecycle.snapshots import Vault
+from devenv.lifecycle.order import BAD, awaited
+from devenv.lifecycle.run_volumes import RunVolumes
+from devenv.lifecycle.rundir import Run, written
 from devenv.lifecycle.stage import Stage, chosen, look, published
 from devenv.model.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.model.observed import Container, Scene
@@ -59,9 +57,8 @@ class Running:
     emit: Emit
     engine: Engine
     run: Run
-    ledger: Ledger
+    data: RunVolumes
     stage: Stage
-    vault: Vault
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_cut_off: bool = False  # a verb of Compose was: what the engine was asked for last may still come
     _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
@@ -69,10 +66,6 @@ class Running:
     _rules: Rules | None = None
     _rises: bool = False
     _settles: bool = False
-    _well: dict[str, float] = field(default_factory=dict)  # service -> since when
-    _is_written: bool = False
-    _begun: set[str] = field(default_factory=set)  # lineages whose volumes were created and not started yet
-    _created_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         mark = f"{self.stage.project.name}-{os.getpid()}"
@@ -96,119 +89,30 @@ class Running:
 
     # --- the way up ----------------------------------------------------------------------------------------------
 
+    @property
+    def ledger(self) -> Ledger:
+        """What the run has created, and what becomes of it."""
+        return self.data.ledger
+
     async def volumes(self, tasks: TaskGroup, source: str = "") -> None:
         """New volumes exist, in the ledger before, and hold what they begin with, or the saved set `source`.
 
         Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
         """
-        initial = self.initial(self.stage)
-        asked = initial.asked(source) if source else {}
-        new = await initial.plan(self.ledger, fresh=self.options.fresh, asked=asked)
-        if new:
-            await self._create_volumes(new)
-        keeps = initial.keeps
-        self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
-        self._begun |= {one.lineage.id for one in new}
-        if self._unsettled and not self._settles:
+        self.stage = await self.data.begin(self.stage, fresh=self.options.fresh, source=source)
+        if self.data.unsettled and not self._settles:
             self._settles = True
             tasks.start_soon(self._settle)
 
-    def adopt(self, scene: Scene) -> None:
-        """Volumes of a run of devenv 0.1 have a lineage from now on."""
-        self.ledger = self.initial(self.stage).adopt(self.ledger, scene)
-
-    async def _create_volumes(self, new: Sequence[NewVolume]) -> None:
-        """Each of them created and filled; its record is on disk before, its identity right after."""
-        now = (await self.engine.clock()).timestamp()
-        records = [
-            VolumeRecord(
-                one.resource.name,
-                intended=now,
-                content=Content.RESTORING if one.snapshot else Content.UNSETTLED,
-                lineage=one.lineage.id,
-                source=one.parent,
-            )
-            for one in new
-        ]
-        self._write(records)
-
-        async def create(one: NewVolume) -> VolumeRecord:
-            volume = await self.vault.create(one.resource.key, one.resource.name, one.wish)
-            if (moment(volume.created) or now) < now - 2:
-                said = f"the volume {volume.name} was created by somebody else just now"
-                raise StateError(said, hint="devenv up")
-            self.vault.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
-            record = self.ledger.record(volume.name)
-            assert record is not None  # noqa: S101 - written above
-            return replace(record, driver=volume.driver, created=volume.created)
-
-        self._write(await each(create, new))
-        self._created_at = time.monotonic()
-        restored = [one for one in new if one.snapshot]
-        if restored:
-            await each(self._restore, restored)
-            states = {one.resource.name: one.snapshot.settled for one in restored if one.snapshot}
-            self._write(
-                replace(r, content=Content.SETTLED if states[r.name] else Content.UNSETTLED)
-                for r in self.ledger.volumes
-                if r.name in states
-            )
-        self.stage = self.stage.with_volumes(one.resource.name for one in new)
-
-    async def _restore(self, one: NewVolume) -> None:
-        if one.snapshot is not None:
-            await anyio.to_thread.run_sync(self.vault.store.check, one.snapshot)
-            await self.vault.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
-
-    def initial(self, stage: Stage) -> InitialVolumes:
-        """What the stage's volumes begin with."""
-        ledger = self.ledger
-        return InitialVolumes(
-            stage, self.vault, ledger.place, ledger.engine, address(self.engine.endpoint), self.emit
-        )
-
-    def _write(self, records: Iterable[VolumeRecord]) -> None:
-        """The records in the ledger, on disk. Raises StateError."""
-        changed = self.ledger.with_records(records)
-        if changed != self.ledger or not self._is_written:
-            self.run.write(changed)
-        self.ledger, self._is_written = changed, True
-
-    def _enter_in_ledger(self, ledger: Ledger) -> None:
-        if ledger != self.ledger:
-            with contextlib.suppress(StateError):  # a full disk: whoever ends the run looks at what there is
-                self.run.write(ledger)
-            self.ledger = ledger
-
-    @property
-    def _unsettled(self) -> list[VolumeRecord]:
-        return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
-
     async def _settle(self) -> None:
-        while self._unsettled:
+        while self.data.unsettled:
             await anyio.sleep(SETTLE_LOOK)
             self.settle()
         self._settles = False
 
     def settle(self) -> None:
-        """Note which volumes that began empty hold a whole state now: those whose services are well.
-
-        A database without a health check may still be making its first files: it has to run for a while.
-        """
-        scene, now = self.observer.scene, time.monotonic()
-        well = {s.service: s.phase for s in self.observer.standings() if s.phase in GOOD}
-        self._well = {name: self._well.get(name, now) for name in well}
-        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in scene.of(n))}
-        sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
-        users = {v.name: self.stage.mounted.get(v.key, ()) for v in self.stage.project.volumes}
-        settled = [
-            replace(r, content=Content.SETTLED) for r in self._unsettled if sure.issuperset(users.get(r.name, ()))
-        ]
-        self._enter_in_ledger(self.ledger.with_records(settled))
-        if now - self._created_at >= PROVEN_AFTER:
-            held = {name for c in self.ledger.containers(scene) for name in c.volumes}
-            proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
-            self._enter_in_ledger(self.ledger.with_records(proven))
+        """Note which volumes hold a whole state now."""
+        self.data.settle(self.stage, self.observer.scene, self.observer.standings())
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
@@ -236,19 +140,10 @@ class Running:
         try:
             async with self.compose_turn:
                 await self._composed(self.stage.compose.start(sorted(self.stage.names)), self.stage.names)
-            self._note_started()
+            self.data.note_started()
         finally:
             self._rises = False
             self.observer.begun()
-
-    def _note_started(self) -> None:
-        """What somebody asked a volume to begin with has been done once the volume was started."""
-        for lineage in self._begun:
-            with contextlib.suppress(OSError, StateError):  # a full disk: it is done once more, from what is saved
-                now = self.vault.lineages.get(lineage)
-                if now is not None and (now.asked is not None or now.torn != NOTHING):
-                    self.vault.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
-        self._begun = set()
 
     async def _created(self, services: Sequence[str], *, force: bool = False) -> None:
         """Compose has created the services' containers; their ids are on disk before anything starts.
@@ -423,7 +318,7 @@ class Running:
         What they leave behind is in the ledger before, and their logs are kept.
         """
         async with self.compose_turn:
-            self._enter_in_ledger(self.ledger.noting(containers))
+            self.data.enter(self.ledger.noting(containers))
             await each(lambda c: self._logs.keep(self.engine, c, self.ledger.began), containers)
             with self.observer.ending(containers):
                 yield

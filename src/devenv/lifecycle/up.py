@@ -32,6 +32,7 @@ from devenv.lifecycle.ledger import Ledger, Wish
 from devenv.lifecycle.options import Options
 from devenv.lifecycle.order import BAD
 from devenv.lifecycle.reload import Reload
+from devenv.lifecycle.run_volumes import RunVolumes
 from devenv.lifecycle.rundir import LOOKED_AT, Run
 from devenv.lifecycle.running import Running, build, supplied
 from devenv.lifecycle.runs import key_of, open_run
@@ -292,8 +293,9 @@ class Ascent:
         assert self.guardian is not None  # noqa: S101 - an earlier step
         if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
             self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
-        self.running = Running(self.options, self.emit, self.engine, self.run, self.ledger, self.stage, self.vault)
-        self.running.adopt(await self.engine.scene(self.loaded.project.name))
+        data = RunVolumes(self.run, self.vault, self.ledger)
+        data.adopt(self.stage, await self.engine.scene(self.loaded.project.name))
+        self.running = Running(self.options, self.emit, self.engine, self.run, data, self.stage)
         await self.running.volumes(tasks, self.options.source)
 
     async def create(self, tasks: TaskGroup) -> None:
