@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -21,10 +22,12 @@ class Entry:
 
 
 def on_host(folder: Path) -> dict[str, Entry]:
-    """Everything below the folder, by relative path."""
+    """Everything below the folder, by relative path, but for links that lead to themselves: they are not synced."""
     found = {}
     for path in sorted(folder.rglob("*")):
         mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode) and _is_loop(path):
+            continue
         if stat.S_ISLNK(mode):
             entry = Entry("link", 0o777, os.readlink(path))
         elif stat.S_ISDIR(mode):
@@ -33,6 +36,14 @@ def on_host(folder: Path) -> dict[str, Entry]:
             entry = Entry("file", mode & 0o777, path.read_text("utf-8"))
         found[str(path.relative_to(folder))] = entry
     return found
+
+
+def _is_loop(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def in_container(container: str, folder: str) -> dict[str, Entry]:

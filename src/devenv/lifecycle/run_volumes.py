@@ -11,7 +11,7 @@ import anyio
 
 from devenv.concurrent import each
 from devenv.errors import StateError
-from devenv.lifecycle.identity import Content, VolumeRecord, moment
+from devenv.lifecycle.identity import Content, VolumeRecord
 from devenv.lifecycle.initial_volumes import InitialVolumes, NewVolume
 from devenv.lifecycle.ledger import Ledger
 from devenv.lifecycle.lineage import NOTHING, Live
@@ -82,9 +82,6 @@ class RunVolumes:
 
         async def create(one: NewVolume) -> VolumeRecord:
             volume = await self.vault.create(one.resource.key, one.resource.name, one.wish)
-            if (moment(volume.created) or now) < now - 2:
-                said = f"the volume {volume.name} was created by somebody else just now"
-                raise StateError(said, hint="devenv up")
             self.vault.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
             return replace(records[volume.name], driver=volume.driver, created=volume.created)
 

@@ -129,7 +129,12 @@ class Vault:
             )
 
     async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
-        """The new volume of that name and key, created as Compose creates it from `wish`. Raises EngineError."""
+        """The new volume of that name and key, created as Compose creates it from `wish`.
+
+        Raises EngineError, and StateError if there is one of that name: the engine would hand that out as new.
+        """
+        if await self.engine.volume(name) is not None:
+            raise StateError(f"the volume {name} was created by somebody else just now", hint="devenv up")
         try:
             return await self.engine.create_volume(self._volume(key, name, wish))
         except CallError as error:
