@@ -51,6 +51,7 @@ class Campaign:
     lost: set[str] = field(default_factory=set)  # what was dropped on purpose
     users: set[str] = field(default_factory=set)  # folders whose data the volume has
     is_plain: bool = False  # plain Compose created the volume
+    unclear: set[str] = field(default_factory=set)  # in a volume that equal times let pass for another folder's
     seconds: set[int] = field(
         default_factory=set
     )  # in which devenv created volumes; in these, equal times prove nothing
@@ -92,6 +93,8 @@ class Campaign:
         text = f"{folder}{self.count}"
         self.machine.docker.write(VOLUME, "x", text.encode())
         self.seen |= dict.fromkeys(self.users, text)
+        if self.is_plain and self.machine.host.volumes[VOLUME].created in self.seconds:
+            self.unclear.add(text)
 
     def created(self, folder: str, before: object, *, plain: bool = False) -> None:
         """Whose the volume is: that of the folder whose run created it; all use one that plain Compose created."""
@@ -149,7 +152,7 @@ class Campaign:
         """The user sees what they saw last, or is told why not."""
         last = self.seen.get(folder)
         told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
-        if found == last or last in self.lost or "data" in told or VOLUME in told:
+        if found == last or last in self.lost | self.unclear or "data" in told or VOLUME in told:
             return
         why = f"{folder} saw {found!r} instead of {last!r}, and was not told"
         self.require(existed and found is not None, why, command)
