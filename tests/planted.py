@@ -106,7 +106,7 @@ BUGS = (
     Bug(
         "what is gone is not deleted before the rest is sent",
         "watch/apply.py",
-        "            if deletes:\n                await self._delete(shell, deletes, outcome)\n",
+        "        if deletes:\n            await self._delete(shell, deletes, outcome)\n",
         "",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
@@ -133,16 +133,16 @@ BUGS = (
     ),
     Bug(
         "folders of the container are removed with all that is in them",
-        "watch/apply.py",
-        'b"rmdir -- " + b" ".join(map(quoted, chunk))',
-        'b"rm -rf -- " + b" ".join(map(quoted, chunk))',
+        "watch/commands.py",
+        'then shift; rmdir -- "$@"',
+        'then shift; rm -rf -- "$@"',
         f"{EXACT}what_the_container_made_is_never_removed",
     ),
     Bug(
         "files belong to root",
         "watch/archive.py",
-        "entry = _read(item, opened, uid, gid)",
-        "entry = _read(item, opened)",
+        "found = read(item, opened, uid, gid)",
+        "found = read(item, opened)",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
     Bug(
@@ -154,7 +154,7 @@ BUGS = (
     ),
     Bug(
         "the same problem is told again and again",
-        "watch/lane.py",
+        "watch/report.py",
         "if self.told.get(path) != reason:",
         "if reason:",
         f"{EXACT}one_bad_path_stops_no_other",
