@@ -61,7 +61,7 @@ def test_every_put_is_a_plain_tar_with_the_right_words(stack: Stack, devenv: Sta
         docker.until(lambda: docker.succeeds("exec", stack.container("web"), "test", "-h", "/app/link"))
         assert run.stop() == 130
         puts = [call for call in proxy.calls if call.method == "PUT"]
-    assert len(puts) >= 3
+    assert len(puts) >= 2  # into the created container; a running one gets files through its shell
     for put in puts:
         assert put.status == 200
         assert put.query == {"path": ["/"], "noOverwriteDirNonDir": ["1"]}
