@@ -130,7 +130,7 @@ class InitialVolumes:
         """The volume is to begin with the snapshot when it is started next. Raises StateError, OSError."""
         wanted = self.wanted(volume)
         line = self.vault.lineages.find(wanted, self.vault.store.all()) or fresh_lineage(wanted)
-        self.vault.lineages.put(line, lambda now: replace(now, asked=(snapshot.id, snapshot.volume)))
+        self.vault.lineages.put(line, lambda now: replace(now, asked=(snapshot.id, snapshot.volume), torn=NOTHING))
 
     async def _require_own(
         self, volume: Resource, line: Lineage | None, ledger: Ledger, asked: Mapping[str, Snapshot] | None
@@ -162,7 +162,7 @@ class InitialVolumes:
     ) -> Snapshot | None:
         needed = await self._database(users)
         if asked is not None:
-            line = replace(line or fresh_lineage(wanted), asked=(asked.id, asked.volume))
+            line = replace(line or fresh_lineage(wanted), asked=(asked.id, asked.volume), torn=NOTHING)
         fits = frozenset(s.id for s in stored if snapshots.fits(s, needed))
         begin = lineages.beginning(line, stored, fits)
         key, service = wanted.key, users[0]
@@ -186,9 +186,11 @@ class InitialVolumes:
         name = begin.reference[0]
         fresh = "devenv up --fresh   (starts empty)"
         if begin.start is Start.TORN and line is not None:
-            said = f"{key} was being restored to {line.head[0]}, saved {_date(line.saved)}, when the run died"
+            source = lineages.by_reference(stored, line.source)
+            since = f", saved {_date(source.created)}," if source else ""
+            said = f"{key} was being restored to {line.source[0]}{since} when the run died"
             when = _date(begin.snapshot.created) if begin.snapshot else "later"
-            hint = f"devenv up --from {line.head[0]}, or: devenv up --from {name}"
+            hint = f"devenv up --from {line.source[0]}, or: devenv up --from {name}"
             return StateError(f"{said}; other data was written to it since: saved as {name}, {when}", hint=hint)
         what = "the state that was asked for" if line is not None and line.asked else "its last saved state"
         saved = f", saved {_date(line.saved)}," if line is not None and not line.asked and line.saved else ""

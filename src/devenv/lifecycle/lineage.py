@@ -51,7 +51,8 @@ class Lineage:
     """What is known of one lineage; `place` has no path if the volume's name is fixed.
 
     `head` is the last saved whole state. `asked`: the next start begins with that snapshot, or with NOTHING.
-    `torn`: what was found in the volume while the head was being restored, and is no part of it.
+    `torn`: what was found in the volume whose restore was cut off, and is no part of what was being restored; until
+    somebody asks for a state after that, none is taken.
     """
 
     id: str
@@ -65,6 +66,11 @@ class Lineage:
     asked: Reference | None = None
     torn: Reference = NOTHING
     live: Live | None = None
+
+    @property
+    def source(self) -> Reference:
+        """What the next volume was to begin with when a restore was cut off."""
+        return self.head if self.asked is None or self.asked == NOTHING else self.asked
 
     @property
     def is_fixed(self) -> bool:
@@ -151,12 +157,12 @@ def beginning(
     """
     if lineage is None:
         return Beginning(Start.EMPTY)
+    if lineage.torn != NOTHING:
+        return Beginning(Start.TORN, by_reference(snapshots, lineage.torn), lineage.torn)
     if lineage.asked is not None:
         chosen = by_reference(snapshots, lineage.asked)
         dropped = Start.DROPPED if lineage.asked == NOTHING else Start.LOST
         return Beginning(Start.ASKED if chosen else dropped, chosen, lineage.asked)
-    if lineage.torn != NOTHING:
-        return Beginning(Start.TORN, by_reference(snapshots, lineage.torn), lineage.torn)
     if lineage.head == NOTHING:
         return Beginning(Start.EMPTY)
     head = by_reference(snapshots, lineage.head)

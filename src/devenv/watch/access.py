@@ -91,6 +91,16 @@ class Access:
         self._user, self._shell, self._is_tried = ROOT, None, False
         return True
 
+    async def run_as_root(self, container_id: str, orders: Sequence[bytes]) -> dict[int, str]:
+        """As `run`, by a shell of root's that is closed again; all of them failed if there is none."""
+        shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_hand=False)
+        if shell is None:
+            return dict.fromkeys(range(len(orders)), "")
+        try:
+            return await run(shell, orders)
+        finally:
+            await shell.close()
+
     def real(self, path: str) -> str:
         """Where a container path below a rule's target really is."""
         return _moved(path, self._places.items())

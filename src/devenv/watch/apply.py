@@ -142,7 +142,11 @@ class Target:
     async def _sweep(self, shell: Shell) -> None:
         places = sorted(self.strays)
         failures = await run(shell, [commands.unstaged(place) for place in places])
-        self._forget_strays({places[index] for index in failures})
+        left = [places[index] for index in failures]
+        if left and not self._access.is_root:  # root's shell staged them, before the container was started again
+            failures = await self._access.run_as_root(self.container.id, [commands.unstaged(place) for place in left])
+            left = [left[index] for index in failures]
+        self._forget_strays(left)
 
     def _forget_strays(self, left: Collection[str] = ()) -> None:
         self._puts.note(gone=self.strays.difference(left))

@@ -178,11 +178,12 @@ async def test_data_that_lie_elsewhere(shop: Shop) -> None:
 
 
 async def test_what_was_asked_for(shop: Shop) -> None:
-    """By `snapshot restore` or, which counts more, by `up --from`: it counts more than what was torn, too."""
+    """By `snapshot restore` or, which counts more, by `up --from`, which counts more than what was torn, too."""
     head, older, imported = shop.save("1", 60), shop.save("0", 90), shop.save("2", 30, lineage="", title="seed")
-    line = shop.line(head, asked=("0", "data"), torn=("8", "data"))
+    line = shop.line(head, asked=("0", "data"))
     new = await shop.one()
     assert (new.snapshot, new.lineage, new.parent) == (older, line, ("0", "data"))
+    shop.line(head, asked=("0", "data"), torn=("8", "data"))
     for name in ("2", "seed"):
         assert (await shop.one(asked=await shop.asked(name))).snapshot == imported
     assert shop.told == []

@@ -125,7 +125,7 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
         (replace(HEADED, torn=("4", "data")), EVERYTHING, None, Beginning(Start.TORN, None, ("4", "data"))),
         (
             replace(HEADED, torn=("3", "data"), asked=("1", "data")), EVERYTHING, None,
-            Beginning(Start.ASKED, OLDER, ("1", "data")),
+            Beginning(Start.TORN, TORN, ("3", "data")),
         ),
         (HEADED, EVERYTHING, frozenset({"2"}), Beginning(Start.HEAD, HEAD, ("2", "data"))),
         (HEADED, EVERYTHING, frozenset({"1", "3", "9"}), Beginning(Start.UNFIT, OLDER, ("2", "data"))),
@@ -135,7 +135,7 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
     ],
     ids=[
         "nothing known", "nothing saved", "head", "head is gone", "head of another", "asked", "asked, and gone",
-        "dropped", "torn", "torn, and gone", "torn, and answered", "head fits", "an older one fits", "none fits",
+        "dropped", "torn", "torn, and gone", "torn while it was asked for", "head fits", "an older one fits", "none fits",
         "head is gone, an older one fits", "asked, and does not fit",
     ],
 )  # fmt: skip

@@ -433,3 +433,24 @@ async def _until_ready(machine: Machine, site: Site, command: Command) -> int:
         code = await _up(machine, site, command)
         tasks.cancel_scope.cancel()
     return code
+
+
+async def test_other_data_outlast_a_wish_for_the_state_that_was_being_restored(machine: Machine, shop: Site) -> None:
+    """`snapshot restore`, a crash in it, plain Compose, `gc`: the next `up` asks, and the wish after that counts."""
+    await session(machine, shop, "saved")
+    (saved,) = Store.at_home().all()
+    asked = Command(machine)
+    wish = Selection(str(shop.folder)), saved.id, (), ""
+    await asked.serve(lambda: shelf.restore(*wish, asked.emit))
+    crashed = Command(machine)
+    crashed.faults.on("PUT containers/.*/archive", Fault.KILLED_BEFORE)
+    await crashed.serve(lambda: _up(machine, shop, crashed))
+    machine.plain(shop).up()
+    write(machine, "precious")
+    machine.plain(shop).down()
+    await machine.gc()
+    refused = await machine.run_up(shop)
+    assert isinstance(refused.error, StateError), shown(refused)
+    assert saved.id in str(refused.error.hint)
+    await asked.serve(lambda: shelf.restore(*wish, asked.emit))
+    assert await session(machine, shop, "end") == "saved"
