@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,8 +16,9 @@ import pytest
 
 from devenv.model.observed import OLD_LABEL
 from support import cli, docker_cli
-from support.cli import Devenv, StartDevenv, processes_with
+from support.cli import Devenv, StartDevenv
 from support.docker_cli import docker
+from support.kills import GUARDIAN
 from support.stack import NewStack, Stack, idle_service, unique_name
 from support.upper import Up
 
@@ -63,10 +65,11 @@ def session(stack: Stack, up: Up, text: str, *args: str) -> str | None:
 
 
 def kill_both(run: Devenv) -> None:
-    """`kill -9` of the run and of its guardian, and of what they started."""
-    os.killpg(run.process.pid, signal.SIGKILL)
-    for pid in processes_with(f"{cli.MARKER}={run.marker}"):
-        os.kill(pid, signal.SIGKILL)
+    """`kill -9` of the guardian, which would act at once, then of the run and what they started."""
+    alive = run.survivors(0)
+    for pid in sorted(alive, key=lambda pid: GUARDIAN not in alive[pid]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     docker_cli.until(run.survivors, lambda left: not left)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -14,8 +15,9 @@ import pytest
 
 from devenv.packed import Unpacked
 from support import cli, docker_cli
-from support.cli import Devenv, processes_with
+from support.cli import Devenv
 from support.docker_cli import BASE_IMAGE, docker
+from support.kills import GUARDIAN
 from support.stack import NewStack, Stack, idle_service
 from support.upper import Up
 
@@ -219,12 +221,11 @@ STEPS = (
 
 
 def _killed(run: Devenv) -> None:
-    os.killpg(run.process.pid, signal.SIGKILL)
-    for pid in processes_with(f"{cli.MARKER}={run.marker}"):
-        try:
+    """`kill -9` of the guardian, which would act at once, then of the run and what they started."""
+    alive = run.survivors(0)
+    for pid in sorted(alive, key=lambda pid: GUARDIAN not in alive[pid]):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     docker_cli.until(run.survivors, lambda left: not left)
 
 

@@ -431,8 +431,10 @@ def test_what_is_neither_file_folder_nor_link(new_rig: NewRig) -> None:
     rig = new_rig()
     with rig.running():
         os.mkfifo(rig.path("pipe"))
-        os.mknod(rig.path("socket"), 0o140600)
         rig.path("after").write_text("not held up")
+        rig.settle(5)
+        os.mknod(rig.path("socket"), 0o140600)  # at once, they would be one line
+        rig.path("after").write_text("nor now")
         rig.settle(5)
         for _ in range(3):
             os.utime(rig.path("pipe"))

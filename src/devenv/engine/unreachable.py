@@ -18,7 +18,7 @@ HINTS = tuple(
     (re.compile(pattern, re.IGNORECASE), hint)
     for pattern, hint in (
         (
-            r"could not resolve hostname|no such host|name or service not known",
+            r"could not resolve hostname|the name \S+ is not found|name or service not known",
             "{ssh}   (no such name: correct the address, or add a `Host` to ~/.ssh/config)",
         ),
         (
@@ -52,6 +52,7 @@ HINTS = tuple(
 )
 _WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
 _GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
+_LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
 _NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
 _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
@@ -61,7 +62,7 @@ def reason(printed: str) -> str:
 
     Without escape sequences, control characters, and what looks like a secret.
     """
-    bare = _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed)))
+    bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     known = [line for pattern, _ in HINTS for line in reversed(lines) if pattern.search(line)]

@@ -114,7 +114,7 @@ def test_words_are_cleaned() -> None:
         "10.0.0.1:2376: i/o timeout"
     )
     assert reason("dial tcp 127.0.0.1:9: connect: connection refused\n") == "127.0.0.1:9: connection refused"
-    assert reason("dial tcp: lookup far on 10.0.0.2:53: no such host\n") == "lookup far on 10.0.0.2:53: no such host"
+    assert reason("dial tcp: lookup far on 10.0.0.2:53: no such host\n") == "the name far is not found"
 
 
 def test_hints_for_other_ways() -> None:

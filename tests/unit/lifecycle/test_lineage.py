@@ -135,7 +135,7 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
     ],
     ids=[
         "nothing known", "nothing saved", "head", "head is gone", "head of another", "asked", "asked, and gone",
-        "dropped", "torn", "torn, and gone", "torn while it was asked for", "head fits", "an older one fits", "none fits",
+        "dropped", "torn", "torn, and gone", "torn and asked", "head fits", "an older one fits", "none fits",
         "head is gone, an older one fits", "asked, and does not fit",
     ],
 )  # fmt: skip
