@@ -152,7 +152,7 @@ class Campaign:
         """The user sees what they saw last, or is told why not."""
         last = self.seen.get(folder)
         told = "\n".join(str(e) for e in command.events if isinstance(e, Notice | Problem | Kept))
-        if found == last or last in self.lost | self.unclear or "data" in told or VOLUME in told:
+        if found == last or last in self.lost or {last, found} & self.unclear or "data" in told or VOLUME in told:
             return
         why = f"{folder} saw {found!r} instead of {last!r}, and was not told"
         self.require(existed and found is not None, why, command)
