@@ -15,7 +15,7 @@ import pytest
 
 from devenv.engine.api import CallError
 from devenv.engine.endpoint import Endpoint
-from devenv.errors import DevenvError, EngineError
+from devenv.errors import DevenvError, EngineError, StateError
 from devenv.lifecycle.identity import Place, VolumeRecord
 from devenv.lifecycle.lineage import NOTHING, Lineage, Live
 from devenv.lifecycle.lineages import Lineages
@@ -63,12 +63,16 @@ class PlayedEngine:
         self.made: list[Mapping[str, Any]] = []
         self.paused: list[tuple[str, bool]] = []
         self.trouble: Exception | None = None
+        self.others: dict[str, Volume] = {}
         self.slow = False
         self.recorded: bytes = b""
         self.record = ""
 
     async def images(self) -> tuple[str, ...]:
         return ("image", "another")
+
+    async def volume(self, name: str) -> Volume | None:
+        return self.others.get(name)
 
     async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
         self.asked.set()
@@ -358,6 +362,14 @@ async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None
     played.engine.trouble = CallError(500, "no such driver", "creating")
     with pytest.raises(EngineError, match="could not create the volume `data`: no such driver"):
         await played.vault.create("data", "p_data", {})
+
+
+async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: Played) -> None:
+    """The engine would answer with that one, and a saved state would be put over its content."""
+    played.engine.others["p_data"] = DATA
+    with pytest.raises(StateError, match="the volume p_data was created by somebody else just now"):
+        await played.vault.create("data", "p_data", {})
+    assert played.engine.made == []
 
 
 async def test_what_died_work_left_is_mended(played: Played) -> None:
