@@ -51,7 +51,7 @@ def api(host: MemoryHost) -> MemoryEngine:
 @pytest.fixture
 def compose(api: MemoryEngine) -> MemoryCompose:
     """Compose beside that client."""
-    return pair(api.host, api)[1]("shop", "/work/shop", text())
+    return pair(api.host, api)[1]("shop", "/srv/shop", text())
 
 
 async def test_a_request_fails_without_an_effect(api: MemoryEngine) -> None:
