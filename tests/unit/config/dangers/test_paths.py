@@ -8,7 +8,7 @@ import pytest
 
 from devenv.config.dangers.paths import AGENT, SECRETS, Host, HostPath, reach
 
-HOST = Host(homes=("/home/me", "/data/home/me"), projects=("/var/lib/work/app", "/opt/app"))
+HOST = Host(homes=("/home/me", "/data/home/me"), projects=("/var/lib/projects/app", "/opt/app"))
 
 
 def why(path: str, host: Host = HOST, *, writes: bool = True) -> str | None:
@@ -107,8 +107,8 @@ def test_keys(name: str) -> None:
         "/etc/localtime",
         "/etc/timezone",
         "/dev/null",
-        "/var/lib/work/app/src",
-        "/var/lib/work/app",
+        "/var/lib/projects/app/src",
+        "/var/lib/projects/app",
         "/var/www/site",
     ],
 )
@@ -154,7 +154,7 @@ def test_a_link() -> None:
     assert why("/opt/app/link", at("/opt/app/link", HostPath("/srv/data", is_socket=False))) is None
     zone = HostPath("/usr/share/zoneinfo/UTC", is_socket=False)
     assert why("/etc/localtime", at("/etc/localtime", zone)) is None
-    assert why("/var/lib/work/app/x", at("/var/lib/work/app/x", HostPath("/opt/app/x"))) is None
+    assert why("/var/lib/projects/app/x", at("/var/lib/projects/app/x", HostPath("/opt/app/x"))) is None
 
 
 def test_a_socket_is_known_by_what_listens() -> None:
