@@ -27,13 +27,15 @@ def list_(
     output: Format = Output.TEXT,
 ) -> None:
     """List what is saved, of all projects or of these, the newest first."""
-    from devenv.lifecycle.shelf import listed  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.lifecycle.shelf import damaged, listed  # noqa: PLC0415 - `--help` must not pay for it
     from devenv.ui.text import columns  # noqa: PLC0415 - as above
 
     window, found = options.console(output), listed(projects or ())
     window.answer({"snapshots": [asdict(one) for one in found]}, columns([_row(one) for one in found]))
     if output is Output.TEXT and not found:
         window.aside("nothing is saved")
+    for said in damaged():
+        window.aside(said)
 
 
 def _row(snapshot: Snapshot) -> dict[str, str]:

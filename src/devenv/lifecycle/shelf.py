@@ -164,6 +164,15 @@ def _named(stored: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
     raise UsageError(f"there is no snapshot {name}", hint=LIST)
 
 
+def damaged() -> list[str]:
+    """A line for each archive that is kept although its note cannot be read: it may be the only copy."""
+    store = Store.at_home()
+    return [
+        f"the archive of {key} in {store.path}/{set_id} is kept; its note cannot be read"
+        for set_id, key in store.damaged()
+    ]
+
+
 def listed(projects: Collection[str]) -> list[Snapshot]:
     """The snapshots of these projects, of all where none is named, the newest first."""
     return [s for s in reversed(Store.at_home().all()) if not projects or s.project in projects]
