@@ -22,7 +22,7 @@ class DockerError(AssertionError):
     """A docker command failed; the text is docker's own."""
 
 
-STILLBORN = "waiting for init preliminary setup"  # runc, of a container whose first process was lost
+STILLBORN = "waiting for init preliminary setup"  # runc, of a first process that was lost before it ran anything
 
 
 def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
@@ -36,8 +36,9 @@ def docker(*args: str, env: Mapping[str, str] | None = None, stdin: str | None =
         check=False,
     )
     name = next((one.removeprefix("--name=") for one in args if one.startswith("--name=")), None)
-    if done.returncode and STILLBORN in done.stderr and name:
-        docker("rm", "-fv", name, env=env)
+    if done.returncode and STILLBORN in done.stderr + done.stdout and (name or args[0] == "exec"):
+        if name:
+            docker("rm", "-fv", name, env=env)
         return docker(*args, env=env, stdin=stdin)
     if done.returncode:
         raise DockerError(f"docker {' '.join(args)}: {done.returncode} {(done.stderr or done.stdout).strip()}")

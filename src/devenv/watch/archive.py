@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from devenv.watch import tar
 from devenv.watch.opened import Opened
+from devenv.watch.planner import NO_FILE
 from devenv.watch.tar import Entry
 
 READ_TRIES = 5
@@ -139,7 +140,7 @@ def read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry | None
     elif item.folder or stat.S_ISDIR(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, GONE)  # what was planned is not there any more
     elif not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "neither a file nor a folder nor a link")
+        raise OSError(0, NO_FILE)
     elif found.st_size > LARGE_BYTES:
         return None
     else:

@@ -47,8 +47,9 @@ class FileState:
         return self.mode < 0
 
     def doubtful(self) -> FileState:
-        """A state of this kind that is the same as none that the host can show."""
-        return replace(self, mode=-1, link=None)
+        """A state that is the same as none that the host can show: a folder, or what may be any kind of file."""
+        kind = Kind.FILE if self.kind is Kind.OTHER else self.kind
+        return replace(self, kind=kind, mode=-1, link=None)
 
 
 Manifest = dict[str, FileState]
@@ -82,8 +83,8 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             gone[path] = old
         if state is not None and (old is None or not state.is_same(old)):
             present[path] = state
-            if old is not None and old.is_doubtful and state.kind is not Kind.DIR:
-                gone[path] = replace(old, kind=Kind.DIR)  # a folder may be in the way there
+            if old is not None and old.is_doubtful and state.kind in (Kind.FILE, Kind.LINK):
+                gone[path] = replace(old, kind=Kind.DIR)  # what is put replaces a file; a folder may be in its way
     folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
     if folders:
         is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})

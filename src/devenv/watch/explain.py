@@ -154,7 +154,7 @@ def _effects(rule: BoundRule, path: str, step: ServicePlan) -> Iterator[str]:
 
 def _reason(rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> str:
     if state is not None and state.kind is Kind.OTHER:
-        return "neither a file, a folder nor a link"
+        return planner.NO_FILE
     if step is not None and step.rebuild:
         return "the rebuild brings it"
     if rule.skip_sync or rule.is_mounted(rule.target_for(path)):

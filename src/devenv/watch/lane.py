@@ -452,8 +452,9 @@ class Lane:
         left = reconcile.leftovers(record.placed, self.rules, self.site.now)
         if not is_first:
             # What waits for its turn arrives here already: gone before that turn, it still has to be deleted.
-            now, done = self.site.now, self.done
-            self._doubt({p: s for p in (*self.waiting, *self.failed) if (s := now.get(p) or done.get(p))})
+            now = {path: self.site.now.get(path) for path in (*self.waiting, *self.failed)}
+            put = {path: state for path, state in now.items() if state and state.kind is not Kind.OTHER}
+            self._doubt({path: state for path in now if (state := put.get(path) or self.done.get(path))})
         seen = Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)
         puts.note(gone=left - seen.placed)
         stale = reconcile.stale(seen.placed, self.rules, self.site.now, left - seen.placed)

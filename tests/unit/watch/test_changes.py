@@ -48,6 +48,11 @@ def text(changes: Changes) -> str:
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": None}, "-/a/b:file -/a:file"),
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": LINK}, "-/a/b:file -/a:dir +/a:link"),
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": DIR}, "-/a:file +/a:dir"),
+        # nothing is put in its place, so a file has to be removed, too
+        ({"/a": FILE.doubtful()}, {"/a": OTHER}, "-/a:file +/a:other"),
+        ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": OTHER}, "-/a/b:file -/a:file +/a:other"),
+        ({"/a": OTHER.doubtful()}, {"/a": OTHER}, "-/a:file +/a:other"),
+        ({"/a": OTHER.doubtful()}, {"/a": None}, "-/a:file"),
         ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11)}, ""),
         ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # what was read in between was something else
         ({"/a": LINK}, {"/a": replace(LINK, ctime_ns=90)}, "+/a:link"),

@@ -437,6 +437,25 @@ def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
         assert container == expected
 
 
+@pytest.mark.parametrize("old", STATES)
+@pytest.mark.parametrize("now", [None, *STATES])
+@pytest.mark.parametrize("held", [None, Kind.FILE, Kind.LINK, Kind.DIR])
+def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, held: Kind | None) -> None:
+    """Whatever the container holds there: nothing, a file, a link or an empty folder."""
+    path, state = "/p/src/a", STATES[now] if now is not None else None
+    if STATES[old].kind is Kind.DIR and held in (Kind.FILE, Kind.LINK):
+        return  # what may be a file is never taken for a folder
+    found = diff({path: STATES[old].doubtful()}, {path: state})
+    for service in plan(found, bound("sync src:/app"), directory="/p").services:
+        for delete in service.deletes:
+            if not delete.directory or held is Kind.DIR:
+                held = None
+        for sync in service.syncs:
+            assert held in (None, Kind.DIR) if sync.folder else held is not Kind.DIR
+            held = state.kind if state else None
+    assert held is (state.kind if state and state.kind is not Kind.OTHER else None)
+
+
 # Folders are folders wherever they are, so that no rule has a file where another has a folder.
 _MEETING = ("/d/", "/d/x", "/d/y.log", "/e/", "/x", "/y.log")
 _MEETING_STEP = st.dictionaries(
