@@ -10,12 +10,12 @@ from dataclasses import fields
 from typing import Any
 
 from devenv import errors
-from devenv.cli import usage
-from devenv.cli.app import HELP, app
-from devenv.config.shapes import X_DEVENV
-from devenv.config.user import UserSettings
-from devenv.images import outcomes, runfaults
-from devenv.lifecycle import causes
+from devenv.cli import errors as usage
+from devenv.cli.main import HELP, app
+from devenv.compose.schema import X_DEVENV
+from devenv.compose.user_config import UserSettings
+from devenv.images import build_errors, pull_errors
+from devenv.run.active import causes
 
 MADE = "<!-- Made by scripts/write-pages from {}: edit there. -->"
 # What each setting of a person's config.toml is; a field without a row fails.
@@ -169,10 +169,10 @@ def _causes() -> Iterator[str]:
     for title, rows in {
         "A service does not start, or ends": ((row.said, row.what, row.hint) for row in causes.TABLE),
         "An image is not had from its registry": (
-            ((said,), cause, hint) for table, _, _ in outcomes.KINDS for said, cause, hint in table
+            ((said,), cause, hint) for table, _, _ in pull_errors.KINDS for said, cause, hint in table
         ),
         "A step of a build does not reach the network": (
-            ((row.said,), row.what, _given(row.given)) for row in runfaults.TABLE
+            ((row.said,), row.what, _given(row.given)) for row in build_errors.TABLE
         ),
     }.items():
         yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
@@ -183,7 +183,7 @@ def _causes() -> Iterator[str]:
 
 
 def _given(hint: str) -> str:
-    return f"`{runfaults.GIVE}`. Where that is given: {hint}"
+    return f"`{build_errors.GIVE}`. Where that is given: {hint}"
 
 
 def _named(text: str) -> str:

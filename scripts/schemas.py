@@ -12,17 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from devenv.config.shapes import X_DEVENV, compose_schema
-from devenv.images.survey import Row
-from devenv.model import events
-from devenv.model.anatomy import Report
+from devenv import events
+from devenv.compose.schema import X_DEVENV, compose_schema
+from devenv.images.listing import Row
 from devenv.model.explained import Explained, Mistake, Shown
 from devenv.model.finding import Finding
 from devenv.model.graph import Graph
-from devenv.model.here import Here, Suggestion
+from devenv.model.layers import Report
 from devenv.model.snapshot import Snapshot
 from devenv.model.standing import Stands
-from devenv.scaffold.new import Made
+from devenv.model.status import Here, Suggestion
+from devenv.scaffold.new.new import Made
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAFT = "http://json-schema.org/draft-07/schema#"

@@ -1,4 +1,4 @@
-"""src/devenv/cli/words.py, made from the commands themselves: for write-pages."""
+"""src/devenv/cli/registry.py, made from the commands themselves: for write-pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from devenv.cli import usage
-from devenv.cli.app import app
+from devenv.cli import errors
+from devenv.cli.main import app
 
 # What a parameter of this name stands for; what is not here is any text.
 ARGUMENTS = {
@@ -32,11 +32,11 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
 
 def pages() -> dict[str, str]:
     """Path from the root -> text of the file that is made here."""
-    return {"src/devenv/cli/words.py": f"{HEAD}{''.join(_entries())}}}\n# fmt: on\n"}
+    return {"src/devenv/cli/registry.py": f"{HEAD}{''.join(_entries())}}}\n# fmt: on\n"}
 
 
 def _entries() -> Iterator[str]:
-    group: Any = usage.tree(app)
+    group: Any = errors.tree(app)
     yield from _entry("", group)
     for name, command in group.commands.items():
         if command.hidden:

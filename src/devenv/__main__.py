@@ -24,10 +24,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
     if not arguments:
-        from devenv.cli import here  # noqa: PLC0415 - as below
+        from devenv.cli.commands import status  # noqa: PLC0415 - as below
 
-        return here.alone()
-    from devenv.cli import app  # noqa: PLC0415 - the version must not pay for the app
+        return status.alone()
+    from devenv.cli import main as app  # noqa: PLC0415 - the version must not pay for the app
 
     return app.run(arguments)
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pytest
 
-from devenv.model.observed import HASH_LABEL, NUMBER_LABEL, OLD_LABEL, OWNER_LABEL, SERVICE_LABEL
+from devenv.model.containers import HASH_LABEL, NUMBER_LABEL, OLD_LABEL, OWNER_LABEL, SERVICE_LABEL
 from support import docker_cli
 from support.cli import StartDevenv
 from support.docker_cli import BASE_IMAGE, PROJECT_LABEL, docker

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from devenv.preflight import facts
+from devenv.host import listeners
 from support import cli, docker_cli
 from support.cli import StartDevenv
 from support.docker_cli import BASE_IMAGE, docker
@@ -19,7 +19,7 @@ from support.stack import Stack, free_port, idle_service
 from support.upper import Up
 
 pytestmark = pytest.mark.engine
-LOOPBACKS = facts.loopbacks(os.uname().release)
+LOOPBACKS = listeners.loopbacks(os.uname().release)
 
 SERVICE = f"services:\n  web:\n    image: {BASE_IMAGE}\n"
 RULE = f"{SERVICE}    develop:\n      watch:\n"

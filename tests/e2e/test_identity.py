@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.model.observed import OLD_LABEL
+from devenv.model.containers import OLD_LABEL
 from support import cli, docker_cli
 from support.cli import Devenv, StartDevenv
 from support.docker_cli import docker

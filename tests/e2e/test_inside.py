@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from devenv.images.inside import OF
+from devenv.images.host_settings.derive import OF
 from support import docker_cli as docker
 from support.cli import Devenv, StartDevenv
 from support.lab import Authority

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from conftest import COMPOSES, newer_compose_env
-from devenv.scaffold.template import shipped
+from devenv.scaffold.new.template import shipped
 from support import docker_cli as docker
 from support.cli import Devenv
 from support.stack import Stack, free_port, unique_name

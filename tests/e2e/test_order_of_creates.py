@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from devenv.model.observed import OWNER_LABEL, PROJECT_LABEL
+from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL
 from support.cli import MARKER, StartDevenv, processes_with
 from support.naive import engine_socket
 from support.phases import DATA
@@ -61,7 +61,7 @@ class Watchful(Proxy):
 
     def _guardians(self) -> Iterator[int]:
         for pid, command in processes_with(f"{MARKER}={self.marker}").items():
-            if "devenv.lifecycle.guardian" not in command:
+            if "devenv.run.cleanup.guardian" not in command:
                 continue
             status = Path(f"/proc/{pid}/status").read_text()
             ignored = int(re.findall(r"^SigIgn:\t(\w+)$", status, re.MULTILINE)[0], 16)

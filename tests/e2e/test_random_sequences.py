@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.packed import Unpacked
+from devenv.state.verified_archive import Unpacked
 from support import cli, docker_cli
 from support.cli import Devenv
 from support.docker_cli import BASE_IMAGE, docker

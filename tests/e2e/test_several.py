@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.preflight import facts
+from devenv.host import listeners
 from support import cli, worktrees
 from support.cli import Devenv, StartDevenv
 from support.stack import Stack, copy_sample, free_port, idle_service, unique_name
@@ -58,7 +58,7 @@ def bound(port: str) -> set[str]:
     """The addresses on which this machine listens at the port."""
     number = f"{int(port):04X}"
     rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()]
-    return {row[1].partition(":")[0] for row in rows if row[3] == facts.LISTEN and row[1].endswith(f":{number}")}
+    return {row[1].partition(":")[0] for row in rows if row[3] == listeners.LISTEN and row[1].endswith(f":{number}")}
 
 
 def test_five_worktrees_of_the_sample(trees: Trees, tmp_path: Path, devenv: StartDevenv) -> None:
@@ -120,7 +120,7 @@ def test_a_tree_keeps_its_ports(
         told = one.execute(service, "printenv", f"DEVENV_PORT_WEB_{target}").strip()
         assert first[f"web {target}"] == f"127.0.0.1:{told}"
         loopback = {"0100007F", "00000000000000000000000001000000"}
-        assert bound(told) == loopback if len(facts.loopbacks(os.uname().release)) > 1 else {"0100007F"}
+        assert bound(told) == loopback if len(listeners.loopbacks(os.uname().release)) > 1 else {"0100007F"}
 
     port = first["web 80"].partition(":")[2]
     refused = devenv("up", "--port", f"web:{port}=80", cwd=other.folder)

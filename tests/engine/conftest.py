@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.engine.api import Engine
+from devenv.docker.client import Engine
 from devenv.model.project import WatchRule
 from support import docker_cli as docker
 from support.boxes import Boxes, Image, built, static_busybox

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.scaffold.services import templates
+from devenv.scaffold.add.services import templates
 from support import cli
 
 MINE = """\

@@ -8,7 +8,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from devenv.scaffold import render
+from devenv.scaffold.new import render
 
 COUNT = 1000
 TRICKS = (

@@ -16,11 +16,11 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.engine import api as room
-from devenv.engine.api import CallError, Engine
-from devenv.engine.endpoint import CONNECT_TIMEOUT, Endpoint
+from devenv.docker import client as room
+from devenv.docker.client import CallError, Engine
+from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.errors import EngineError
-from devenv.model.observed import Container
+from devenv.model.containers import Container
 from support.proxy import Call, FakeEngine, Proxy, answer
 from support.trees import tar
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.engine import api as room
-from devenv.engine.api import CallError, Engine
-from devenv.engine.endpoint import Endpoint
+from devenv.docker import client as room
+from devenv.docker.client import CallError, Engine
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from support import docker_cli as docker
 from support.cli import StartDevenv

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from devenv.engine.api import Engine
+from devenv.docker.client import Engine
 from devenv.errors import EngineError
-from devenv.model.plan import Delete, Sync
-from devenv.watch import archive, pieces
-from devenv.watch.apply import Target
-from devenv.watch.puts import Puts
+from devenv.model.sync_plan import Delete, Sync
+from devenv.sync.container import archive, pieces
+from devenv.sync.container.journal import Puts
+from devenv.sync.container.target import Target
 from support import docker_cli as docker
 from support.rig import missing
 from support.stack import IDLE, unique_name

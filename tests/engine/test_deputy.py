@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devenv.engine.api import Engine
-from devenv.model.plan import Delete, Sync
-from devenv.watch import commands
-from devenv.watch.apply import Target
-from devenv.watch.outcome import Outcome
-from devenv.watch.puts import Puts
+from devenv.docker.client import Engine
+from devenv.model.sync_plan import Delete, Sync
+from devenv.sync.container import shell_commands
+from devenv.sync.container.journal import Puts
+from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.target import Target
 from support import docker_cli as docker
 from support.boxes import Image
 from support.rig import missing
@@ -131,7 +131,9 @@ async def test_a_link_in_the_place_of_a_folder(
     look = "ls -ln /usr/local/bin; cat /usr/local/bin/*"
     before = box.root(look)
     outcome = await target.deliver(deletes, syncs)
-    assert outcome.failed == dict.fromkeys([*(d.target for d in deletes), *(s.target for s in syncs)], commands.LINK)
+    assert outcome.failed == dict.fromkeys(
+        [*(d.target for d in deletes), *(s.target for s in syncs)], shell_commands.LINK
+    )
     assert (outcome.files, outcome.deleted) == (0, 0)
     assert box.untouched()
     assert box.root(look) == before
@@ -210,7 +212,7 @@ async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: l
             docker.docker("stop", "-t", "0", box.id)
             target = await reach(api, box.id)
         outcome = await target.deliver((), syncs)
-        assert outcome.failed == dict.fromkeys([s.target for s in syncs], commands.LINK)
+        assert outcome.failed == dict.fromkeys([s.target for s in syncs], shell_commands.LINK)
         assert box.untouched()
     docker.docker("start", box.id)
     app = Path(f"/proc/{docker.inspect(box.id)['State']['Pid']}/root/app")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import app
+from devenv.cli import main
 from support.schemas import answered, unlawful
 from support.stack import unique_name
 
@@ -57,7 +57,7 @@ def test_every_answer_is_what_the_schema_says(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "compose.yml").write_text(COMPOSE.format(image=base_image, name=unique_name("documents")))
     for line, document in COMMANDS.items():
-        app.run([*line.split(), "--output", "json"])
+        main.run([*line.split(), "--output", "json"])
         said = capfd.readouterr().out
         if document == "events":
             assert [fault for one in said.splitlines() for fault in unlawful(json.loads(one))] == [], line

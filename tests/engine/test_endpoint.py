@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from devenv.engine.api import Engine
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint, resolve
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint, resolve
 from devenv.errors import EngineError
 from support import docker_cli as docker
 from support.stack import IDLE, free_port, unique_name

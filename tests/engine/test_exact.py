@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devenv.model.events import Executed, Restarted, Synced
+from devenv.events import Executed, Restarted, Synced
 from devenv.model.project import Action, Hook, WatchRule
 from support import docker_cli
 from support.deeds import Deeds, become

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.cli import app
+from devenv.cli import main
 from support.schemas import answered
 
 pytestmark = pytest.mark.engine  # the Compose plugin is enough
@@ -57,7 +57,7 @@ def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[s
     assert json.loads(said(capfd, "config", "--schema"))["allOf"][0]["$ref"].endswith("compose-spec.json")
     written = (project / "compose.yml").read_text()
     (project / "compose.yml").write_text(written.replace("build: {context: web}", "build: web\n    tmpfs: [/app]"))
-    assert app.run(["config", "--validate"]) == 5
+    assert main.run(["config", "--validate"]) == 5
     assert capfd.readouterr().out.startswith(
         "compose.yml:9:9: error: the `target` /app lies in the tmpfs /app, where the engine can put no file\n"
         '  9 |         - {action: sync, path: ./web, target: /app, ignore: "*.md"}\n    |         ^^^'
@@ -65,7 +65,7 @@ def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[s
     (project / "compose.yml").write_text(
         written.replace("ports: as-written", "port: x").replace("rebuild", "rebuidl")
     )
-    assert app.run(["config", "--validate", "--output", "json"]) == 5
+    assert main.run(["config", "--validate", "--output", "json"]) == 5
     answer = answered("config --validate", capfd.readouterr().out)
     assert (answer["v"], answer["errors"]) == (1, 2)
     assert [(one["line"], one["column"], one["hint"]) for one in answer["mistakes"]] == [
@@ -76,7 +76,7 @@ def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[s
 
 def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     """What the command printed, having ended well."""
-    assert app.run(list(line)) == 0
+    assert main.run(list(line)) == 0
     out, err = capfd.readouterr()
     assert err == ""
     return out

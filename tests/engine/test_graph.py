@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import app
-from devenv.engine.endpoint import Endpoint
-from devenv.lifecycle.rundir import Run
+from devenv.cli import main
+from devenv.docker.endpoint import Endpoint
+from devenv.state.run_dir import Run
 from support.schemas import answered
 
 pytestmark = pytest.mark.engine  # the Compose plugin is enough
@@ -55,7 +55,7 @@ def host(compose_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 def said(capfd: pytest.CaptureFixture[str], *line: str) -> str:
     """What the command printed, having ended well."""
-    assert app.run(["graph", *line]) == 0
+    assert main.run(["graph", *line]) == 0
     out, err = capfd.readouterr()
     assert err == ""
     return out
@@ -87,7 +87,7 @@ def test_a_profile_is_drawn_when_it_is_on(host: str, capfd: pytest.CaptureFixtur
 
 def test_the_times_of_the_last_run(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Marked in the tree and in the chart; an error where no run is known."""
-    assert app.run(["graph", "--timings"]) == 2
+    assert main.run(["graph", "--timings"]) == 2
     assert "no run of shop is remembered" in capfd.readouterr().err
     spans = [
         {"name": "start db", "start": 1, "end": 2, "critical": True, "after": ""},

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from devenv.engine.api import Engine
-from devenv.images import inside
-from devenv.images.hostsettings import Settings
-from devenv.images.inside import OF, derive
-from devenv.model.events import Event, ImageState, Notice
+from devenv.docker.client import Engine
+from devenv.events import Event, ImageState, Notice
+from devenv.host.package_managers import Settings
+from devenv.images.host_settings import derive as inside
+from devenv.images.host_settings.derive import OF, derive
 from support import docker_cli as docker
 from support.stack import unique_name
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.cli import app
+from devenv.cli import main
 from support import docker_cli
 from support.schemas import answered
 from support.stack import NewStack, Stack, idle_service, unique_name
@@ -66,7 +66,7 @@ def images(base_image: str, tmp_path: Path) -> Iterator[Callable[[str, str], str
 
 def asked(capfd: pytest.CaptureFixture[str], *names: str) -> dict[str, Any]:
     """What the command answers in JSON, having ended well."""
-    assert app.run(["layers", *names, "--output", "json"]) == 0
+    assert main.run(["layers", *names, "--output", "json"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
     return answered("layers", out)
@@ -163,7 +163,7 @@ def test_as_text(
     """A line a layer that fits the window, without colours where no terminal is, and nothing of the progress."""
     one = images("one", f"RUN echo {unique_name()} {'long ' * 50}\n")
     monkeypatch.setenv("COLUMNS", "100")
-    assert app.run(["layers", one]) == 0
+    assert main.run(["layers", one]) == 0
     out, err = capfd.readouterr()
     assert err == ""
     assert out.splitlines()[0].startswith(f"{one}: ")
@@ -190,17 +190,17 @@ def test_what_is_not_there(
 ) -> None:
     """A name that is neither, where no project is too; a service that was never built; a file that is broken."""
     monkeypatch.chdir(tmp_path)
-    assert app.run(["layers", "nothing-like-this"]) == 2
+    assert main.run(["layers", "nothing-like-this"]) == 2
     assert "nothing-like-this is no image on the engine" in capfd.readouterr().err
     stack = new_stack()
     stack.compose_file({"web": idle_service(build=".", image=f"{stack.name}-web")})
     stack.write("Dockerfile", "FROM scratch\n")
     monkeypatch.chdir(stack.folder)
-    assert app.run(["layers", "web"]) == 2
+    assert main.run(["layers", "web"]) == 2
     err = capfd.readouterr().err
     assert f"the image of web ({stack.name}-web) is not here" in err
     assert "devenv up" in err
     stack.write("other.yml", "services: [")
     for line in (["-f", "other.yml", "layers", "web"], ["-f", "compose.yml", "-f", "other.yml", "layers", "web"]):
-        assert app.run(line) == 5
+        assert main.run(line) == 5
         assert "other.yml" in capfd.readouterr().err

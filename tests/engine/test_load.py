@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.config.load import Loaded, Selection, load
-from devenv.config.runmodel import Scale
+from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.run_model import Scale
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.project import Action, WatchRule
-from devenv.watch.faults import faults
+from devenv.sync.rules.lint import faults
 
 pytestmark = pytest.mark.engine
 

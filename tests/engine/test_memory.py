@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.engine.api import CallError, Engine
-from devenv.engine.compose import Compose, VerbError
+from devenv.docker.client import CallError, Engine
+from devenv.docker.compose import Compose, VerbError
 from devenv.errors import PortError
-from devenv.model.observed import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
+from devenv.model.containers import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
 from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, Stranger, pack, pair, unpack
 from support.stack import free_port, unique_name
 from support.strangers import DockerVerbs, PlainVerbs, RealCompose, RealDocker

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from devenv.engine.api import CallError, Engine
-from devenv.engine.compose import Compose
+from devenv.docker.client import CallError, Engine
+from devenv.docker.compose import Compose
 from devenv.errors import DevenvError, EngineError
-from devenv.model.observed import OWNER_LABEL, PROJECT_LABEL
+from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL
 from support.docker_cli import DockerError
 from support.engine import BASE_IMAGE, ComposeError, MemoryHost, PlainCompose, Refused, Stranger, pair
 from support.stack import unique_name

@@ -11,14 +11,14 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.concurrent import each
-from devenv.config.load import Loaded, Selection, load
-from devenv.config.runmodel import BuildChange, Choices, Found, dump, run_model
-from devenv.engine.api import Engine
-from devenv.engine.compose import Compose, VerbError
+from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_model
+from devenv.docker.client import Engine
+from devenv.docker.compose import Compose, VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
-from devenv.lifecycle.failures import Examiner
-from devenv.lifecycle.stage import Stage, chosen, look
+from devenv.run.active.failures import Examiner
+from devenv.run.desired import Stage, chosen, look
+from devenv.tasks import each
 from support import docker_cli
 from support.stack import NewStack, Stack, free_port, idle_service
 

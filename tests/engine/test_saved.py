@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import app
+from devenv.cli import main
 from support.docker_cli import docker
 from support.dockerd import Dockerd, dockerd
 from support.schemas import answered
@@ -69,22 +69,22 @@ def listed() -> dict[str, str]:
 def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The same ids come back, under names of their own alone; the project is built with them, and says so."""
     before = listed()
-    assert app.run(["images", "save", "../shop.tar"]) == 0
+    assert main.run(["images", "save", "../shop.tar"]) == 0
     assert "holds shop.test/db:1, node:latest\n" in capfd.readouterr().out
     docker("rmi", *before)
     assert listed() == {}
-    assert app.run(["images", "load", "../shop.tar"]) == 0
+    assert main.run(["images", "load", "../shop.tar"]) == 0
     assert listed() == {
         "loaded.devenv/docker.io/library/node:latest": before["node:latest"],
         "loaded.devenv/shop.test/db:1": before["shop.test/db:1"],
     }
-    assert app.run(["images", "--output", "json"]) == 0
+    assert main.run(["images", "--output", "json"]) == 0
     rows = answered("images", capfd.readouterr().out.splitlines()[-1])["images"]
     assert {(row["image"], row["source"], row["id"]) for row in rows} == {
         ("node", "loaded", before["node:latest"]),
         ("shop.test/db:1", "loaded", before["shop.test/db:1"]),
     }
-    assert app.run(["build"]) == 0
+    assert main.run(["build"]) == 0
     assert any(name.startswith("shop-web:") for name in listed())
     assert [path.name for path in project.parent.glob("shop.tar*")] == ["shop.tar"]
 
@@ -92,7 +92,7 @@ def test_there_and_back(project: Path, capfd: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(("place", "code"), [(0, 5), (100, 5), (600, 5), (-600, 5), (-1, 5), (None, 5)], ids=str)
 def test_a_damaged_file_brings_nothing(project: Path, place: int | None, code: int) -> None:
     """With a bit tipped, or cut in the middle, it is refused before the engine has got anything of it."""
-    assert app.run(["images", "save", "../shop.tar"]) == 0
+    assert main.run(["images", "save", "../shop.tar"]) == 0
     path = project.parent / "shop.tar"
     content = bytearray(path.read_bytes())
     if place is None:
@@ -101,30 +101,30 @@ def test_a_damaged_file_brings_nothing(project: Path, place: int | None, code: i
         content[place] ^= 4
     path.write_bytes(content)
     docker("rmi", *listed())
-    assert app.run(["images", "load", "../shop.tar"]) == code
+    assert main.run(["images", "load", "../shop.tar"]) == code
     assert listed() == {}
 
 
 def test_what_is_missing_is_named(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An image that is not here and cannot be had ends the save, and there is no file."""
     docker("rmi", "shop.test/db:1")
-    assert app.run(["images", "save", "../shop.tar"]) == 4
+    assert main.run(["images", "save", "../shop.tar"]) == 4
     assert "shop.test/db:1 (service db)" in capfd.readouterr().err
     assert [*project.parent.glob("shop.tar*")] == []
 
 
 def test_a_newer_file_replaces_an_older_one(project: Path, tmp_path: Path) -> None:
     """The older image, which has no other name, is gone then."""
-    assert app.run(["images", "save", "../old.tar"]) == 0
+    assert main.run(["images", "save", "../old.tar"]) == 0
     docker("rmi", *listed())
     for name in ("node", "shop.test/db:1"):
         (tmp_path / "newer").mkdir(exist_ok=True)
         imported(name, tmp_path / "newer")
     newer = listed()
-    assert app.run(["images", "save", "../new.tar"]) == 0
+    assert main.run(["images", "save", "../new.tar"]) == 0
     docker("rmi", *newer)
-    assert app.run(["images", "load", "../old.tar"]) == 0
-    assert app.run(["images", "load", "../new.tar"]) == 0
+    assert main.run(["images", "load", "../old.tar"]) == 0
+    assert main.run(["images", "load", "../new.tar"]) == 0
     assert {*listed().values()} == {*newer.values()}
     assert len(listed()) == 2
     assert project.is_dir()

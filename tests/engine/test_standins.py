@@ -19,12 +19,13 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from devenv.engine import images as engine_images
-from devenv.engine.api import CallError, Engine
-from devenv.images import pantry, standins
-from devenv.images.outcomes import read_failure
-from devenv.images.recipes import find
-from devenv.model.events import Event
+from devenv.docker import images as engine_images
+from devenv.docker.client import CallError, Engine
+from devenv.events import Event
+from devenv.images import acquire
+from devenv.images.pull_errors import read_failure
+from devenv.images.standins import build as standins
+from devenv.images.standins.recipes import find
 from devenv.model.project import Build, Project, Service
 from support.docker_cli import DockerError, docker, execute, inspect, succeeds, until
 
@@ -279,9 +280,9 @@ def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_p
     services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
     project = Project("p", str(tmp_path), (), services)
     provided = anyio.run(
-        with_engine, partial(pantry.provide, project=project, mirrors=(), stand_ins=False, emit=ignore)
+        with_engine, partial(acquire.provide, project=project, mirrors=(), stand_ins=False, emit=ignore)
     )
-    assert provided == pantry.Provided()
+    assert provided == acquire.Provided()
 
 
 @pytest.mark.long

@@ -17,15 +17,16 @@ from pathlib import Path
 
 import anyio
 
-from devenv.config.load import Selection
+from devenv.compose.resolve import Selection
 from devenv.errors import DevenvError
-from devenv.lifecycle import exported, shelf, up
-from devenv.lifecycle.ledger import Wish
-from devenv.lifecycle.options import Options
-from devenv.lifecycle.rundir import Run
-from devenv.lifecycle.store import Store
-from devenv.model.events import Kept, Notice, Problem
-from devenv.packed import Unpacked
+from devenv.events import Kept, Notice, Problem
+from devenv.run import up
+from devenv.run.options import Options
+from devenv.state.ledger import Wish
+from devenv.state.run_dir import Run
+from devenv.state.verified_archive import Unpacked
+from devenv.volumes import commands, exported
+from devenv.volumes.store import Store
 from support.engine import Crash, Fault, Faults
 from support.memory.machine import Command, Machine, Site, mounted, shown
 from support.memory.outsider import ComposeError
@@ -393,7 +394,9 @@ class Campaign:
         name, site = self.pick()
         if found := Store.at_home().all():
             chosen, command = self.random.choice(found), Command(self.machine)
-            await command.serve(lambda: shelf.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit))
+            await command.serve(
+                lambda: commands.restore(Selection(str(site.folder)), chosen.id, (), "", command.emit)
+            )
             if command.code == 0:
                 self.seen[name] = _only(self.contents(chosen.id))
 

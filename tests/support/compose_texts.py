@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from devenv.config import yamlcore
+from devenv.compose import yaml
 from devenv.errors import ConfigError
 
 DEPENDS = [
@@ -96,7 +96,7 @@ def files(draw: Any) -> tuple[str, bool]:
 def readable(text: str) -> bool:
     """Whether the generator made YAML, and nothing that only the missing end of its last line makes what it is."""
     try:
-        yamlcore.check(text.encode(), file="c")
-        return bool(yamlcore.construct(text, file="c") == yamlcore.construct(text + "\n", file="c"))
+        yaml.check(text.encode(), file="c")
+        return bool(yaml.construct(text, file="c") == yaml.construct(text + "\n", file="c"))
     except ConfigError:
         return False

@@ -155,6 +155,6 @@ def ensure_base_image() -> str:
     if succeeds("pull", "--quiet", PUBLIC_BASE):
         docker("tag", PUBLIC_BASE, BASE_IMAGE)
         return BASE_IMAGE
-    from devenv.images import standins  # noqa: PLC0415 - most runs have the image
+    from devenv.images.standins import build  # noqa: PLC0415 - most runs have the image
 
-    return anyio.run(standins.make, [PUBLIC_BASE], lambda _: None)[PUBLIC_BASE]
+    return anyio.run(build.make, [PUBLIC_BASE], lambda _: None)[PUBLIC_BASE]

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devenv.lifecycle.store import Store
 from devenv.model.snapshot import Snapshot
+from devenv.volumes.store import Store
 from support import docker_cli
 from support.cli import Devenv, StartDevenv
 from support.stack import Stack, idle_service
@@ -37,7 +37,7 @@ name=$(sha256sum new | cut -c1-20).$owner.m
 mv new $name && echo $name >/witness/$id && mv /witness/$id /witness/$id.end
 exec sleep infinity
 """
-GUARDIAN = "devenv.lifecycle.guardian"
+GUARDIAN = "devenv.run.cleanup.guardian"
 SETTLED = 60.0  # seconds after which a clean-up counts as stuck, however slow the machine
 
 

@@ -1,74 +1,76 @@
-"""The walls of the house as data; run as a script it prints the pure modules as coverage patterns."""
+"""The import rules as data; run as a script it prints the pure modules as coverage patterns."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 SOURCE = Path(__file__).parents[2] / "src" / "devenv"
 
 PURE = (
     "errors.py",
+    "events.py",
+    "redact.py",
     "model/*.py",
     "cli/candidates.py",
-    "cli/words.py",
-    "config/dangers/paths.py",
-    "config/dangers/table.py",
-    "config/dangers/uses.py",
-    "config/naming.py",
-    "config/parse.py",
-    "config/runmodel.py",
-    "config/shapes.py",
-    "preflight/checks.py",
-    "images/advice.py",
-    "preflight/codes.py",
-    "preflight/diagnosis.py",
-    "preflight/report.py",
+    "cli/registry.py",
+    "compose/safety/paths.py",
+    "compose/safety/table.py",
+    "compose/safety/uses.py",
+    "compose/identity.py",
+    "compose/parse.py",
+    "compose/run_model.py",
+    "compose/schema.py",
+    "host/ports.py",
+    "images/layers/advice.py",
+    "doctor/catalog.py",
+    "doctor/diagnose.py",
+    "doctor/report.py",
     "images/dockerfile.py",
-    "images/layers.py",
+    "images/layers/history.py",
     "images/mirrors.py",
-    "images/hostsettings.py",
-    "images/overlay.py",
-    "images/runfaults.py",
-    "images/outcomes.py",
-    "images/references.py",
+    "host/package_managers.py",
+    "images/host_settings/overlay.py",
+    "images/build_errors.py",
+    "images/pull_errors.py",
+    "images/needs.py",
     "images/tags.py",
     "images/wishes.py",
-    "lifecycle/causes.py",
-    "lifecycle/difference.py",
-    "lifecycle/identity.py",
-    "lifecycle/lineage.py",
-    "lifecycle/losses.py",
-    "lifecycle/notes.py",
-    "lifecycle/order.py",
-    "lifecycle/timings.py",
-    "watch/changes.py",
-    "watch/commands.py",
-    "watch/guard.py",
-    "watch/links.py",
-    "watch/outcome.py",
-    "watch/reconcile.py",
-    "watch/staging.py",
-    "watch/hand.py",
-    "watch/tar.py",
-    "watch/waiting.py",
-    "watch/patterns.py",
-    "watch/rules.py",
-    "watch/faults.py",
-    "watch/planner.py",
-    "scaffold/detect.py",
-    "scaffold/names.py",
-    "ui/cells.py",
+    "run/active/causes.py",
+    "run/active/model_diff.py",
+    "state/identity.py",
+    "volumes/lineage.py",
+    "run/active/outages.py",
+    "volumes/notes.py",
+    "run/active/phases.py",
+    "run/timings.py",
+    "sync/host/manifest.py",
+    "sync/container/shell_commands.py",
+    "sync/host/root_guard.py",
+    "sync/host/links.py",
+    "sync/container/outcome.py",
+    "sync/reconcile.py",
+    "sync/container/staging.py",
+    "sync/container/perl_helper.py",
+    "sync/container/tar.py",
+    "sync/queue.py",
+    "sync/rules/patterns.py",
+    "sync/rules/rules.py",
+    "sync/rules/lint.py",
+    "sync/planner.py",
+    "scaffold/new/detect.py",
+    "scaffold/new/names.py",
+    "ui/live/cells.py",
     "ui/findings.py",
-    "ui/keys.py",
-    "ui/logbook.py",
-    "ui/pane.py",
-    "ui/progress.py",
-    "ui/screen.py",
-    "ui/state.py",
-    "ui/table.py",
+    "ui/live/keys.py",
+    "ui/live/log.py",
+    "ui/live/pane.py",
+    "ui/live/progress.py",
+    "ui/live/screen.py",
+    "ui/live/state.py",
+    "ui/live/table.py",
     "ui/text.py",
     "ui/graph.py",
-    "ui/here.py",
+    "ui/status.py",
     "ui/layers.py",
     "ui/rules.py",
     "ui/standing.py",
@@ -84,13 +86,13 @@ PURE_STDLIB = frozenset({
 
 # Third-party (and process) modules and the only files that may import them; a folder stands for all in it.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "subprocess": ("engine/process.py", "engine/endpoint.py"),
+    "subprocess": ("docker/process.py", "docker/endpoint.py"),
     "multiprocessing": (),
-    "python_on_whales": ("engine/docker.py",),
-    "h11": ("engine/http.py",),
-    "watchfiles": ("watch/source.py",),
-    "ctypes": ("watch/inotify.py", "memory.py"),
-    "yaml": ("config/", "scaffold/"),
+    "python_on_whales": ("docker/cli.py",),
+    "h11": ("docker/http.py",),
+    "watchfiles": ("sync/host/watcher.py",),
+    "ctypes": ("sync/host/inotify.py", "memory.py"),
+    "yaml": ("compose/", "scaffold/"),
     "rich": ("ui/",),
     "typer": ("cli/",),
     "click": ("cli/",),
@@ -105,10 +107,10 @@ STARTERS = frozenset({
 })  # fmt: skip
 
 # The guardian forks for each try: what the try loads is gone with the child.
-MAY_START = {"lifecycle/guardian.py": frozenset({"os.fork"})}
+MAY_START = {"run/cleanup/guardian.py": frozenset({"os.fork"})}
 
 # The console, the version path, and the guardian, whose standard output is its own log and never a terminal.
-PRINTERS = ("ui/console.py", "__main__.py", "lifecycle/guardian.py")
+PRINTERS = ("ui/console.py", "__main__.py", "run/cleanup/guardian.py")
 
 # What writes to the terminal beside `print`, and the only files that may use it: the console and the live view clean
 # every text, `ask` cleans questions, and what `render` writes is read by its parent.
@@ -117,28 +119,42 @@ WRITERS = frozenset({
     "sys.stdout.write", "sys.stderr.write", "sys.stdout.writelines", "sys.stderr.writelines",
     "sys.__stdout__", "sys.__stderr__",
 })  # fmt: skip
-MAY_WRITE = ("ui/console.py", "cli/ask.py", "scaffold/render.py")
+MAY_WRITE = ("ui/console.py", "cli/prompt.py", "scaffold/new/render.py")
 
-# What each room may import of the others (itself, model and errors always); None is no limit.
-ROOMS: dict[str, frozenset[str] | None] = {
-    "model": frozenset(),
-    "errors": frozenset(),
-    "engine": frozenset(),
-    "ui": frozenset(),
-    "config": frozenset({"engine"}),
-    "scaffold": frozenset({"config", "engine", "images", "watch", "preflight"}),
-    "images": frozenset({"config", "engine"}),
-    "watch": frozenset({"config", "engine", "images"}),
-    "preflight": frozenset({"config", "engine", "images", "watch"}),
-    "lifecycle": frozenset({"config", "engine", "images", "watch", "preflight"}),
-    "cli": frozenset({"config", "engine", "images", "watch", "preflight", "lifecycle", "scaffold", "ui"}),
-    "__main__": None,
-}
+# Each may import itself and what stands on a floor below; the packages of one floor know nothing of each other. The
+# modules of the lowest floor may import each other.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({
+        "bounded_search", "errors", "events", "explain", "memory", "model", "paths", "private_files", "redact",
+        "signals", "tasks",
+    }),
+    frozenset({"docker"}),
+    frozenset({"state"}),
+    frozenset({"compose"}),
+    frozenset({"host"}),
+    frozenset({"images", "sync", "volumes"}),
+    frozenset({"doctor", "scaffold"}),
+    frozenset({"run"}),
+    frozenset({"inspect", "ui"}),
+    frozenset({"cli"}),
+    frozenset({"__main__"}),
+)  # fmt: skip
+
+
+def floor(name: str) -> int | None:
+    """The floor of a package, or of a module that is in none; None for `__init__`."""
+    return next((number for number, names in enumerate(FLOORS) if name in names), None)
+
+
+def may_import(name: str, other: str) -> bool:
+    """Whether one package, or module that is in none, may import the other."""
+    one, two = floor(name), floor(other)
+    return one is None or two is None or name == other or two < one or one == two == 0
 
 
 def is_pure(module: str) -> bool:
     """Whether the file, named from src/devenv, is one of the pure ones."""
-    return any(Path(module).match(pattern) for pattern in PURE)
+    return any(PurePosixPath("/", module).match(f"/{pattern}") for pattern in PURE)
 
 
 if __name__ == "__main__":

@@ -13,21 +13,22 @@ from typing import TypeVar
 import anyio
 from anyio.from_thread import start_blocking_portal
 
-from devenv.concurrent import first
-from devenv.config.load import Loaded, Selection
-from devenv.engine.api import Engine
-from devenv.engine.endpoint import Endpoint
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
-from devenv.lifecycle.failures import Examiner
-from devenv.lifecycle.health import Observer
-from devenv.model.events import Event, Problem
-from devenv.model.observed import Container
-from devenv.model.plan import Sync
+from devenv.events import Event, Problem
+from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.watch import rules, verify
-from devenv.watch.apply import Target
-from devenv.watch.loop import Corridor
-from devenv.watch.puts import Puts
+from devenv.model.sync_plan import Sync
+from devenv.run.active.failures import Examiner
+from devenv.run.active.observer import Observer
+from devenv.sync import verify
+from devenv.sync.container.journal import Puts
+from devenv.sync.container.target import Target
+from devenv.sync.rules import rules
+from devenv.sync.session import Corridor
+from devenv.tasks import first
 from support.boxes import Boxes
 from support.naive import IGNORED, TARGET, Tree, engine_socket, in_container, on_host
 from support.proxy import Proxy

@@ -8,10 +8,11 @@ from typing import Any
 
 import anyio
 
-from devenv.config import yamlcore
-from devenv.config.load import Selection
-from devenv.scaffold import removal, services
-from devenv.scaffold.proposal import Proposal
+from devenv.compose import yaml
+from devenv.compose.resolve import Selection
+from devenv.scaffold.add import remove as removal
+from devenv.scaffold.add import services
+from devenv.scaffold.add.proposal import Proposal
 
 STYLES = {
     "plain": "services:\n  web:\n    image: web\n",
@@ -50,4 +51,4 @@ def edited(proposal: Proposal, name: str = "compose.yml") -> str:
 
 def model(text: str) -> Any:
     """What a Compose file says."""
-    return yamlcore.construct(text, file="c")
+    return yaml.construct(text, file="c")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from devenv.images.recipes import entries
+from devenv.images.standins.recipes import entries
 
 PAGE = Path(__file__).parents[2] / "docs/stand-ins.md"
 HEAD = "| images | inside | not inside |\n|---|---|---|\n"

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import anyio
 
+from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.model import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Cast, Fact, Vitals, Wish
 from devenv.model.project import Condition, Dependency
-from devenv.ui import live
-from devenv.ui.cells import Row
 from devenv.ui.console import Console
-from devenv.ui.live import Live
+from devenv.ui.live import app
+from devenv.ui.live.app import Live
+from devenv.ui.live.cells import Row
 
 Told = e.Event | Fact
 MB = 2**20
@@ -129,7 +129,7 @@ async def main(name: str) -> int:
                 await anyio.sleep(0.5)
                 raise SystemExit(1)
             if fault == "draw":
-                setattr(live, "screen", _out_of_paint)  # noqa: B010 - a name that it does not give away
+                setattr(app, "screen", _out_of_paint)  # noqa: B010 - a name that it does not give away
                 view.learn(Vitals("db"))
             if fault == "flood":
                 for number in range(400):

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import anyio
 
-from devenv.watch import changes, scan
-from devenv.watch.changes import FileState
-from devenv.watch.source import Source
+from devenv.sync.host import manifest, scan
+from devenv.sync.host.manifest import FileState
+from devenv.sync.host.watcher import Source
 
 
 def everything(_folder: str) -> bool:
@@ -61,8 +61,8 @@ class Watched:
                 self._arrived = anyio.Event()
                 paths, self._raw = self._raw, set()
                 fresh = await anyio.to_thread.run_sync(scan.look, paths, self.known, *args)
-                found = changes.diff(self.known, fresh)
-                changes.apply(self.known, found)
+                found = manifest.diff(self.known, fresh)
+                manifest.apply(self.known, found)
                 for path, _ in (*found.present, *found.gone):
                     self.seen[path] = self.seen.get(path, 0) + 1
                 self.told |= paths
@@ -70,7 +70,7 @@ class Watched:
     def wrong(self) -> list[str]:
         """The paths where what is known is not what is there."""
         known, now = dict(self.known), scan.scan(self.roots, self.prune)
-        found = changes.diff(known, {**dict.fromkeys(known), **now})
+        found = manifest.diff(known, {**dict.fromkeys(known), **now})
         return [path for path, _ in (*found.present, *found.gone)]
 
     async def until(self, met: Callable[[], object], seconds: float = 10.0) -> None:

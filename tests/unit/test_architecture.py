@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,11 +15,12 @@ from support.layers import (
     OWNERS,
     PRINTERS,
     PURE_STDLIB,
-    ROOMS,
     SOURCE,
     STARTERS,
     WRITERS,
+    floor,
     is_pure,
+    may_import,
 )
 
 IMPURE_CALLS = frozenset({"open", "input", "print", "exec", "eval", "breakpoint"})
@@ -36,6 +38,16 @@ def test_every_module_stays_within_its_walls(module: str) -> None:
     assert list(violations(module, (SOURCE / module).read_text(encoding="utf-8"))) == []
 
 
+def test_each_test_file_mirrors_a_module() -> None:
+    """`tests/unit/a/test_b.py` tests `a/b.py`; what lies directly in `tests/unit` may be about all of it."""
+    unit = Path(__file__).parent
+    files = {path.relative_to(unit) for path in unit.glob("*/**/test_*.py")}
+    mirrored = {
+        path.with_name(path.name.removeprefix("test_")).as_posix() for path in files if path.parts[0] != "benchmarks"
+    }
+    assert mirrored - set(MODULES) == set()
+
+
 WALL_CLOCKS = frozenset({"time.time", "time.time_ns", "datetime.now", "dt.datetime.now", "datetime.datetime.now"})
 ENGINE_CLOCK = re.compile(r"(?i)\b(started|finished)_?at\b|\btime_?nano\b")
 
@@ -50,44 +62,48 @@ def test_no_module_knows_the_clocks_of_two_machines(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "code", "complaint"),
     [
-        ("watch/apply.py", "import subprocess", "subprocess belongs to engine/process.py"),
-        ("watch/apply.py", "def f():\n    from subprocess import run", "subprocess belongs to"),
+        ("sync/container/target.py", "import subprocess", "subprocess belongs to docker/process.py"),
+        ("sync/container/target.py", "def f():\n    from subprocess import run", "subprocess belongs to"),
         ("images/plan.py", "import os\nos.system('true')", "os.system starts a process"),
-        ("config/load.py", "import anyio\nanyio.run_process(['true'])", "anyio.run_process starts a process"),
-        ("config/load.py", "from anyio import open_process", "anyio.open_process starts a process"),
-        ("engine/compose.py", "import python_on_whales", "python_on_whales belongs to"),
-        ("engine/docker.py", "from h11 import Connection", "h11 belongs to"),
-        ("watch/loop.py", "import watchfiles", "watchfiles belongs to"),
-        ("engine/api.py", "import yaml", "yaml belongs to"),
-        ("lifecycle/up.py", "from rich.console import Console", "rich belongs to"),
-        ("lifecycle/up.py", "import typer", "typer belongs to"),
-        ("lifecycle/up.py", "print(1)", "print belongs to"),
-        ("cli/new.py", "import typer\ntyper.prompt('x')", "typer.prompt writes past the cleaner"),
-        ("cli/new.py", "from typer import echo", "typer.echo writes past the cleaner"),
-        ("lifecycle/up.py", "import sys\nsys.stderr.write('x')", "sys.stderr.write writes past the cleaner"),
-        ("engine/api.py", "from devenv.watch import loop", "engine may not import watch"),
-        ("watch/loop.py", "import devenv.ui.console", "watch may not import ui"),
-        ("lifecycle/up.py", "from devenv import ui", "lifecycle may not import ui"),
-        ("lifecycle/up.py", "from devenv.cli import app", "lifecycle may not import cli"),
-        ("model/plan.py", "from devenv.engine import process", "model may not import engine"),
-        ("cli/app.py", "from devenv.__main__ import main", "cli may not import __main__"),
-        ("watch/planner.py", "import time", "pure modules may not import time"),
-        ("watch/planner.py", "import anyio", "pure modules may not import anyio"),
-        ("watch/planner.py", "from devenv.watch import apply", "devenv.watch.apply is not pure"),
-        ("watch/planner.py", "from devenv.watch.apply import run", "devenv.watch.apply.run is not pure"),
-        ("config/parse.py", "import os\nos.environ['A']", "pure modules may not use os.environ"),
-        ("config/parse.py", "from os import getcwd", "pure modules may not use os.getcwd"),
-        ("config/parse.py", "import os.path\nos.path.exists('a')", "pure modules may not use os.path.exists"),
-        ("config/parse.py", "from os.path import realpath", "pure modules may not use os.path.realpath"),
-        ("config/parse.py", "from pathlib import Path", "pure modules may not use pathlib.Path"),
-        ("config/parse.py", "import pathlib\npathlib.Path()", "pure modules may not use pathlib.Path"),
+        ("compose/resolve.py", "import anyio\nanyio.run_process(['true'])", "anyio.run_process starts a process"),
+        ("compose/resolve.py", "from anyio import open_process", "anyio.open_process starts a process"),
+        ("docker/compose.py", "import python_on_whales", "python_on_whales belongs to"),
+        ("docker/cli.py", "from h11 import Connection", "h11 belongs to"),
+        ("sync/session.py", "import watchfiles", "watchfiles belongs to"),
+        ("docker/client.py", "import yaml", "yaml belongs to"),
+        ("run/up.py", "from rich.console import Console", "rich belongs to"),
+        ("run/up.py", "import typer", "typer belongs to"),
+        ("run/up.py", "print(1)", "print belongs to"),
+        ("cli/commands/new.py", "import typer\ntyper.prompt('x')", "typer.prompt writes past the cleaner"),
+        ("cli/commands/new.py", "from typer import echo", "typer.echo writes past the cleaner"),
+        ("run/up.py", "import sys\nsys.stderr.write('x')", "sys.stderr.write writes past the cleaner"),
+        ("docker/client.py", "from devenv.sync import session", "docker may not import sync"),
+        ("sync/session.py", "import devenv.ui.console", "sync may not import ui"),
+        ("run/up.py", "from devenv import ui", "run may not import ui"),
+        ("run/up.py", "from devenv.cli import main", "run may not import cli"),
+        ("model/sync_plan.py", "from devenv.docker import process", "model may not import docker"),
+        ("cli/main.py", "from devenv.__main__ import main", "cli may not import __main__"),
+        ("sync/planner.py", "import time", "pure modules may not import time"),
+        ("sync/planner.py", "import anyio", "pure modules may not import anyio"),
+        ("sync/planner.py", "from devenv.sync.container import target", "devenv.sync.container.target is not pure"),
         (
-            "lifecycle/identity.py",
+            "sync/planner.py",
+            "from devenv.sync.container.target import run",
+            "devenv.sync.container.target.run is not pure",
+        ),
+        ("compose/parse.py", "import os\nos.environ['A']", "pure modules may not use os.environ"),
+        ("compose/parse.py", "from os import getcwd", "pure modules may not use os.getcwd"),
+        ("compose/parse.py", "import os.path\nos.path.exists('a')", "pure modules may not use os.path.exists"),
+        ("compose/parse.py", "from os.path import realpath", "pure modules may not use os.path.realpath"),
+        ("compose/parse.py", "from pathlib import Path", "pure modules may not use pathlib.Path"),
+        ("compose/parse.py", "import pathlib\npathlib.Path()", "pure modules may not use pathlib.Path"),
+        (
+            "state/identity.py",
             "import datetime as dt\ndt.datetime.now()",
             "may not use dt.datetime.now",
         ),
-        ("config/parse.py", "open('a')", "pure modules may not call open"),
-        ("config/parse.py", "from . import load", "relative import"),
+        ("compose/parse.py", "open('a')", "pure modules may not call open"),
+        ("compose/parse.py", "from . import load", "relative import"),
     ],
 )
 def test_the_check_sees_a_breach(module: str, code: str, complaint: str) -> None:
@@ -98,17 +114,17 @@ def test_the_check_sees_a_breach(module: str, code: str, complaint: str) -> None
 @pytest.mark.parametrize(
     ("module", "code"),
     [
-        ("engine/process.py", "import subprocess\nimport anyio\nanyio.open_process(['true'])"),
-        ("watch/source.py", "import watchfiles"),
+        ("docker/process.py", "import subprocess\nimport anyio\nanyio.open_process(['true'])"),
+        ("sync/host/watcher.py", "import watchfiles"),
         ("ui/console.py", "print(1)\nfrom rich.console import Console"),
-        ("cli/up.py", "from devenv.ui import console\nfrom devenv.lifecycle.up import up"),
+        ("cli/commands/up.py", "from devenv.ui import console\nfrom devenv.run.up import up"),
         (
-            "watch/planner.py",
+            "sync/planner.py",
             "import os\nos.path.join('a')\nfrom pathlib import PurePosixPath",
         ),
-        ("watch/planner.py", "from devenv.model.plan import Plan\nfrom devenv.watch.rules import match"),
-        ("watch/planner.py", "from devenv.watch import rules\nfrom devenv.model import plan\nimport re"),
-        ("cli/app.py", "from devenv import __version__"),
+        ("sync/planner.py", "from devenv.model.sync_plan import Plan\nfrom devenv.sync.rules.rules import match"),
+        ("sync/planner.py", "from devenv.sync.rules import rules\nfrom devenv.model import sync_plan\nimport re"),
+        ("cli/main.py", "from devenv import __version__"),
     ],
 )
 def test_the_check_lets_honest_code_pass(module: str, code: str) -> None:
@@ -124,7 +140,7 @@ def violations(module: str, code: str) -> Iterator[str]:
     yield from (f"line {line}: relative import" for line in _relative_imports(tree))
     yield from _owner_violations(module, names)
     yield from _starter_violations(module, uses)
-    yield from _room_violations(module, names)
+    yield from _floor_violations(module, names)
     calls = _called_names(tree)
     if "print" in calls and module not in PRINTERS:
         yield f"print belongs to {' and '.join(PRINTERS)}"
@@ -144,23 +160,18 @@ def _owner_violations(module: str, names: list[str]) -> Iterator[str]:
 def _starter_violations(module: str, uses: list[str]) -> Iterator[str]:
     if module not in OWNERS["subprocess"]:
         for use in (set(uses) & STARTERS) - MAY_START.get(module, frozenset()):
-            yield f"{use} starts a process, which belongs to engine/process.py"
+            yield f"{use} starts a process, which belongs to docker/process.py"
 
 
-def _room_violations(module: str, names: list[str]) -> Iterator[str]:
-    room = _room(module.removesuffix(".py").split("/"))
-    if room is None:
-        return
-    allowed = ROOMS.get(room, frozenset())
-    if allowed is None:
-        return
-    for other in {_room(name.split(".")[1:]) for name in names if name.startswith("devenv.")}:
-        if other is not None and other not in allowed | {room, "model", "errors"}:
-            yield f"{room} may not import {other}"
+def _floor_violations(module: str, names: list[str]) -> Iterator[str]:
+    package = _package(module.removesuffix(".py").split("/"))
+    for other in {_package(name.split(".")[1:]) for name in names if name.startswith("devenv.")}:
+        if not may_import(package, other):
+            yield f"{package} may not import {other}"
 
 
-def _room(parts: list[str]) -> str | None:
-    return parts[0] if parts and parts[0] in ROOMS else None
+def _package(parts: list[str]) -> str:
+    return parts[0] if parts else ""
 
 
 def _purity_violations(names: list[str], uses: list[str], calls: set[str]) -> Iterator[str]:
@@ -189,7 +200,7 @@ def _impure_own_import(name: str) -> Iterator[str]:
     for module in ("/".join(path), "/".join(path[:-1])):
         if is_pure(f"{module}.py"):
             return
-    in_folder = len(path) > 1 and path[0] in ROOMS and path[0] != "model"
+    in_folder = len(path) > 1 and floor(path[0]) is not None and path[0] != "model"
     if in_folder:
         yield f"{name} is not pure"
 

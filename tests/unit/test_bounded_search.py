@@ -16,9 +16,9 @@ import pytest
 
 from devenv import bounded_search
 from devenv.bounded_search import BoundedSearch
-from devenv.engine.endpoint import Endpoint
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import UsageError
-from devenv.lifecycle.rundir import Run
+from devenv.state.run_dir import Run
 
 ENDLESS = [
     (r"(a+)+$", "a" * 40 + "b"),

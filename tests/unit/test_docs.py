@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import reference, schemas, words
+from scripts import module_list, reference, schemas, words
 
-from devenv import errors
-from devenv.cli import usage
-from devenv.cli.app import COMMANDS, app
-from devenv.model import events
+from devenv import errors, events
+from devenv.cli import errors as usage
+from devenv.cli.main import COMMANDS, app
 from support.console import INTERRUPT, Typed, commands, typed
-from support.layers import SOURCE, is_pure
 
 ROOT = Path(__file__).parents[2]
 COMMANDS_TEXT = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -98,22 +96,15 @@ def test_every_exit_code_is_described() -> None:
     assert {f"| {code} |" for code in codes} <= set(re.findall(r"^\| \d \|", COMMANDS_TEXT, re.MULTILINE))
 
 
-def test_the_map_shows_every_module() -> None:
-    """The tree in ARCHITECTURE.md has each module in its room, with the mark P where it is pure."""
-    tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1].split("\ntemplates/")[0]
-    folders: list[str] = []
-    shown: dict[str, bool] = {}
-    for line in tree.splitlines():
-        names = line[:24].rstrip()
-        depth = (len(names) - len(names.lstrip())) // 2 - 1
-        if found := re.match(r"(?: {2})+(\w+)/", names):
-            folders = [*folders[:depth], f"{found[1]}/"]
-        inside = "".join(folders[: max(depth, 0)])
-        shown |= {f"{inside}{name}": names.endswith(" P") for name in re.findall(r"\w+\.py", names)}
-    modules = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.stat().st_size}
-    packages = {module for module in modules if module.endswith("/__init__.py")}
+def test_the_list_of_modules_is_that_of_the_code() -> None:
+    """What ARCHITECTURE.md says after its part by hand is what `scripts/write-pages` writes."""
+    assert module_list.pages(ROOT) == {"ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
 
-    assert shown == {module: is_pure(module) for module in modules - packages}
+
+def test_the_part_by_hand_is_a_page() -> None:
+    """It is read from its beginning to its end."""
+    by_hand = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition(module_list.HEADING)[0]
+    assert len(by_hand.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

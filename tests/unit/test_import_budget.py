@@ -63,7 +63,7 @@ def test_devenv_alone_loads_only_what_it_needs() -> None:
 
 BEFORE_COMPOSE = """
 import importlib, os, sys, threading
-from devenv.engine import process
+from devenv.docker import process
 
 async def run(*_, **__):
     print(*sorted(sys.modules))
@@ -75,7 +75,7 @@ from devenv.__main__ import main
 load = importlib.import_module
 
 def import_module(name, *more):
-    if name == "devenv.lifecycle.up":
+    if name == "devenv.run.up":
         threading.Event().wait(30)  # what is loaded while Compose is at work, does not count
     return load(name, *more)
 
@@ -91,14 +91,14 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
         [sys.executable, "-c", BEFORE_COMPOSE], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
     modules = {*done.stdout.split()}
-    late = {"devenv.lifecycle.up", "devenv.config.parse", "devenv.watch.faults", "devenv.model.secrets", "jinja2"}
-    assert {"yaml", "devenv.lifecycle.ahead"} <= modules
+    late = {"devenv.run.up", "devenv.compose.parse", "devenv.sync.rules.lint", "devenv.redact", "jinja2"}
+    assert {"yaml", "devenv.run.preload"} <= modules
     assert modules & (HEAVY - {"asyncio", "yaml"} | late) == set()
 
 
 def test_ps_asks_without_an_event_loop() -> None:
     """Everything that `devenv ps` imports where a local engine answers: the loop would take the longest."""
-    before = "import devenv.cli.ps, devenv.lifecycle.ps, devenv.ui.console, devenv.ui.standing\n"
+    before = "import devenv.cli.commands.ps, devenv.inspect.ps, devenv.ui.console, devenv.ui.standing\n"
     _, modules = _fresh_interpreter(["--version"], before=before)
     assert modules & {"anyio", "asyncio", "h11", "rich"} == set()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.engine.api import CallError
-from devenv.engine.compose import VerbError
+from devenv.docker.client import CallError
+from devenv.docker.compose import VerbError
 from devenv.errors import EngineError, StateError
-from devenv.model.observed import PROJECT_LABEL
+from devenv.model.containers import PROJECT_LABEL
 from support.engine import (
     BASE_IMAGE,
     ComposeError,

@@ -10,7 +10,7 @@ from devenv.cli.candidates import Next, following, lines
 from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
-    from devenv.config.outline import Outline
+    from devenv.compose.outline import Outline
 
 FILES = ":file"  # the shell's own completion of files
 
@@ -37,7 +37,7 @@ def _profiles(found: Next) -> Iterable[str]:
 
 
 def _outline(found: Next) -> Outline | None:
-    from devenv.config.outline import sketch  # noqa: PLC0415 - only where names of the project are asked for
+    from devenv.compose.outline import sketch  # noqa: PLC0415 - only where names of the project are asked for
 
     try:
         files = tuple(os.path.expanduser(path) for path in found.typed.values.get("file", ()))
@@ -47,13 +47,13 @@ def _outline(found: Next) -> Outline | None:
 
 
 def _shipped(kind: str) -> Iterable[str]:
-    from devenv.templates import templates_folder  # noqa: PLC0415 - only where it is asked for
+    from devenv.paths import templates_folder  # noqa: PLC0415 - only where it is asked for
 
     return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(templates_folder(), kind))})
 
 
 def _snapshots(_found: Next) -> Iterable[str]:
-    from devenv.lifecycle.store import Store  # noqa: PLC0415 - only where it is asked for
+    from devenv.volumes.store import Store  # noqa: PLC0415 - only where it is asked for
 
     try:
         saved = sorted(Store.at_home().all(), key=lambda one: -one.created)

@@ -26,7 +26,7 @@ def require_known(verb: str, before: Sequence[str], after: Sequence[str]) -> Non
     """Returns where Compose is to answer, also where it alone can tell. Raises UsageError for an unknown service."""
     if verb not in FIRST | ALL or not options.are_shared([*before]) or {"-h", "--help"} & {*after}:
         return
-    from devenv.config.sources import everything, find, read, service_names  # noqa: PLC0415 - only where it is asked
+    from devenv.compose.files import everything, find, read, service_names  # noqa: PLC0415 - only where it is asked
 
     try:
         sources = read(find(os.getcwd(), tuple(options.values([*before], "-f", "--file"))), base=os.getcwd())

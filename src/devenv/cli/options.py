@@ -15,8 +15,8 @@ import typer
 from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
-    from devenv.config.selection import Selection
-    from devenv.model.events import Emit
+    from devenv.compose.selection import Selection
+    from devenv.events import Emit
     from devenv.ui.console import Console
 
 
@@ -115,8 +115,8 @@ def worktree_name(before: list[str]) -> str | None:
 
     What is wrong with its files, Compose is to say.
     """
-    from devenv.config.sources import find, read  # noqa: PLC0415 - only for verbs that are not ours
-    from devenv.config.worktree import project_name, worktree  # noqa: PLC0415 - as above
+    from devenv.compose.files import find, read  # noqa: PLC0415 - only for verbs that are not ours
+    from devenv.compose.worktree import project_name, worktree  # noqa: PLC0415 - as above
 
     if values(before, "-p", "--project-name", "--project-directory"):
         return None
@@ -131,7 +131,7 @@ def selection(
     files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
 ) -> Selection:
     """Which project the command line means."""
-    from devenv.config.selection import Selection  # noqa: PLC0415 - `--help` must not pay for it
+    from devenv.compose.selection import Selection  # noqa: PLC0415 - `--help` must not pay for it
 
     return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
@@ -140,7 +140,7 @@ def begin(arguments: list[str]) -> None:
     """A command line begins: how it wants to be answered, and nothing is said of what is run so far."""
     global asked  # noqa: PLW0603 - one process, one command line
     if asked.verbosity:
-        from devenv.engine.trace import listen  # noqa: PLC0415 - as above
+        from devenv.docker.trace import listen  # noqa: PLC0415 - as above
 
         listen(None)
     asked = Asked(wanted_output(arguments))
@@ -166,6 +166,6 @@ def console(output: Output | None = None, *, quiet: bool = False) -> Console:
 def tell(emit: Emit) -> None:
     """From now on this is told of what is run, where that was asked for."""
     if asked.verbosity:
-        from devenv.engine.trace import listen  # noqa: PLC0415 - as above
+        from devenv.docker.trace import listen  # noqa: PLC0415 - as above
 
         listen(emit, calls=asked.verbosity > 1)

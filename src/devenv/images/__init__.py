@@ -1,1 +1,1 @@
-"""The pantry: which images a project needs and how to get each one."""
+"""Which images a project needs, and how each of them is pulled, loaded or built."""

@@ -7,9 +7,9 @@ import json
 import os
 from typing import Any
 
-from devenv.engine.context import config_folder
-from devenv.engine.endpoint import Endpoint
-from devenv.model.events import Notice
+from devenv.docker.context import config_folder
+from devenv.docker.endpoint import Endpoint
+from devenv.events import Notice
 
 
 def foreign_builder(endpoint: Endpoint) -> Notice | None:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 
 from devenv.errors import ConfigError
-from devenv.images.references import HUB, canonical
+from devenv.model.addresses import LOOPBACK
+from devenv.model.image_ref import HUB, canonical
+from devenv.redact import masked
 
 LOADED_REGISTRY = "loaded.devenv"
 PORT_LIMIT = 65536
-LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 _ENTRY = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,9}))?"
     r"(?P<path>(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*)/?"
@@ -70,14 +71,6 @@ def exact(reference: str) -> str:
 def prefixes(entries: Iterable[str]) -> tuple[str, ...]:
     """The mirrors in order, each once. Raises as `prefix`."""
     return tuple(dict.fromkeys(map(prefix, entries)))
-
-
-def masked(address: str, scheme: str = "https") -> str:
-    """An address that may be shown: without what stands before an `@`, and without a query."""
-    found = re.match(r"(?s)(?:([a-zA-Z][\w+.-]*)://)?(?:(.*)@)?([^?#]*)", address)
-    assert found is not None  # noqa: S101 - every part may be empty
-    hidden = "***@" if found[2] is not None else ""
-    return f"{found[1] or scheme}://{hidden}{found[3]}" if found[1] or hidden else found[3]
 
 
 def _names_a_host(found: re.Match[str]) -> bool:

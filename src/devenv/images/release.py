@@ -12,23 +12,24 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from devenv.concurrent import each
-from devenv.config import load, runmodel
-from devenv.config.load import Loaded, Selection
-from devenv.config.runmodel import Choices, Found
-from devenv.engine import images, process
-from devenv.engine.api import CallError, Engine
-from devenv.engine.compose import Compose
+from devenv.compose import resolve, run_model
+from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.run_model import Choices, Found
+from devenv.docker import images, process
+from devenv.docker.client import CallError, Engine
+from devenv.docker.compose import Compose
 from devenv.errors import EngineError, RefusedError, UsageError, unknown
-from devenv.images.builds import build
-from devenv.images.credentials import credentials
-from devenv.images.outcomes import read_failure
-from devenv.images.references import bases, canonical, registry
-from devenv.images.supply import MARKS, Supply, supply
+from devenv.events import Emit, ImageState, Notice
+from devenv.host.registry_auth import credentials
+from devenv.images.build import build
+from devenv.images.needs import bases
+from devenv.images.prepare import MARKS, Supply, supply
+from devenv.images.pull_errors import read_failure
 from devenv.images.tags import names, repository, versions
 from devenv.images.wishes import Wishes
-from devenv.model.events import Emit, ImageState, Notice
+from devenv.model.image_ref import canonical, registry
 from devenv.model.project import Project, Service
+from devenv.tasks import each
 
 WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
 PROXY = re.compile(r"(?i)\b(?:npm_config_|(?:npm_config_)?(?:https?|ftp|all)_)proxy=\S")
@@ -48,7 +49,7 @@ class Options:
 
 
 async def release(
-    options: Options, emit: Emit, weigh: Callable[[load.Loaded, Collection[str], Emit], None] = lambda *_: None
+    options: Options, emit: Emit, weigh: Callable[[resolve.Loaded, Collection[str], Emit], None] = lambda *_: None
 ) -> None:
     """The images of the services, or of those that are named, are built and tagged, and pushed where that is wished.
 
@@ -57,7 +58,7 @@ async def release(
     Raises UsageError where there is nothing to build or no registry to push to, RefusedError for what belongs to this
     machine alone, EngineError for what failed.
     """
-    loaded = await load.load(options.selection)
+    loaded = await resolve.load(options.selection)
     project = _chosen(loaded.project, options)
     weigh(loaded, {service.name for service in project.services}, emit)
     for service in project.services:
@@ -149,7 +150,7 @@ def _work_name(own: str, options: Options) -> str:
 
 
 async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Options, emit: Emit) -> None:
-    model = runmodel.run_model(
+    model = run_model.run_model(
         loaded.model, found=Found(), choices=Choices(images=supplied.images, builds=supplied.builds)
     )
     for service in project.services:
@@ -160,7 +161,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
             entry["build"].pop("tags", None)  # names that the file gives mean its own stage
         if options.no_cache:
             entry["build"]["no_cache"] = True
-    compose = Compose(project.name, project.directory, runmodel.dump(model))
+    compose = Compose(project.name, project.directory, run_model.dump(model))
     await build(compose, [service.name for service in project.services], emit, given=supplied.given)
 
 

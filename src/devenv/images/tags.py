@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from devenv.config.parse import is_image
+from devenv.compose.parse import is_image
 from devenv.errors import UsageError
-from devenv.images.references import registry as registry_of
-from devenv.images.references import split
+from devenv.model.image_ref import registry as registry_of
+from devenv.model.image_ref import split
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 

@@ -24,3 +24,15 @@ class Finding:
     def anchor(self) -> str:
         """Where the documentation explains it."""
         return f"{PAGE}#{self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A folder that has to have room, what it is for, and what of it is left: bytes, and a share of all inodes."""
+
+    what: str
+    path: str
+    free: int
+    inodes: float
+    meaning: str
+    hint: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from devenv.model.observed import Container
+from devenv.model.containers import Container
 
 STATES = ("absent", "created", "running", "paused", "restarting", "removing", "exited", "dead")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what an engine says

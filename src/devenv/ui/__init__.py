@@ -1,1 +1,1 @@
-"""The front window: the only writer to the terminal."""
+"""The only package that writes to the terminal."""

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple, NewType
 
+from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.model import events as e
 from devenv.ui import text, waterfall
 
 PALETTE = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from devenv.model.anatomy import Anatomy, Report
+from devenv.model.layers import Anatomy, Report
 from devenv.model.snapshot import ago, shown
 from devenv.ui.text import clean
 

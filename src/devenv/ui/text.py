@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from devenv.model import events as e
+from devenv import events as e
 from devenv.model.snapshot import ago, shown
 
 ESCAPES = re.compile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devenv.model.events import Span, Timings
+from devenv.events import Span, Timings
 
 SHORTEST = 0.005  # seconds; less is shown as nothing
 NARROWEST = 12  # columns; with less there are no bars

@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.engine.api import MODE_LINK, CallError, Engine
-from devenv.engine.endpoint import Endpoint
-from devenv.engine.http import Body, Client, LostError
+from devenv.docker.client import MODE_LINK, CallError, Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Body, Client, LostError
 from support.memory.faults import Fails, Fault, Faults
 from support.memory.host import Container, MemoryHost, shown
 from support.memory.refusal import Refused

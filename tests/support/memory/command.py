@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from devenv.concurrent import first
-from devenv.config.load import Loaded, Selection
-from devenv.config.parse import parse
-from devenv.engine.endpoint import Endpoint
+from devenv.compose.parse import parse
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError
-from devenv.lifecycle.rundir import Run
-from devenv.lifecycle.signals import Ending
-from devenv.model.events import Event, Ready
+from devenv.events import Event, Ready
+from devenv.signals import Ending
+from devenv.state.run_dir import Run
+from devenv.tasks import first
 from support.memory.compose import ComposeHome
 from support.memory.faults import Crash, Faults
 from support.memory.host import BASE_IMAGE, MemoryHost

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.engine.compose import Compose, clean
-from devenv.engine.process import OnLine
+from devenv.docker.compose import Compose, clean
+from devenv.docker.process import OnLine
 from support.memory import model as names
 from support.memory.client import MemoryEngine
 from support.memory.faults import Fails, Fault, Faults

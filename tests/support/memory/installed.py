@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 import pytest
 
-from devenv.config import load
-from devenv.config.load import Loaded, Selection
-from devenv.engine import process
-from devenv.engine.api import Engine
-from devenv.engine.endpoint import DEFAULT_SOCKET, Endpoint
-from devenv.engine.unreachable import unreachable
-from devenv.lifecycle import health, stage, teardown, up
-from devenv.lifecycle.rundir import Run
-from devenv.preflight import host as host_facts
+from devenv.compose import resolve as load
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker import process
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint
+from devenv.docker.unreachable import unreachable
+from devenv.host import limits as host_facts
+from devenv.run import desired, up
+from devenv.run.active import observer
+from devenv.run.cleanup import teardown
+from devenv.state.run_dir import Run
 from support.memory.client import MemoryEngine
 from support.memory.clock import in_place
 from support.memory.command import CURRENT, Guard
@@ -39,13 +41,13 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setenv("DOCKER_HOST", "")
         patch.delenv("DOCKER_CONTEXT", raising=False)
         patch.setattr(Engine, "connect", ways.connect)
-        patch.setattr(stage, "Compose", ways.compose)
+        patch.setattr(desired, "Compose", ways.compose)
         patch.setattr(up, "Guardian", ways.guardian)
         patch.setattr(load, "load", ways.load)
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)
         patch.setattr(host_facts, "machine", lambda _: {})
-        patch.setattr(health, "QUIET", 0.0)
+        patch.setattr(observer, "QUIET", 0.0)
         patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
         patch.setattr(anyio.to_thread, "run_sync", in_place)
         for call in ("fsync", "fdatasync"):  # a disk is slow, and no power is cut but this process's own

@@ -17,13 +17,14 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.config.load import Selection
-from devenv.lifecycle import down as down_verb
-from devenv.lifecycle import gc as gc_verb
-from devenv.lifecycle import recovery, up
-from devenv.lifecycle.ledger import Wish
-from devenv.lifecycle.options import Options
-from devenv.lifecycle.rundir import Run
+from devenv.compose.resolve import Selection
+from devenv.run import up
+from devenv.run.cleanup import down as down_verb
+from devenv.run.cleanup import gc as gc_verb
+from devenv.run.cleanup import recovery
+from devenv.run.options import Options
+from devenv.state.ledger import Wish
+from devenv.state.run_dir import Run
 from support.memory.client import MEMORY
 from support.memory.clock import Clock
 from support.memory.command import Command, Guard, Site, model, mounted, shown

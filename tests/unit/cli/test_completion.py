@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import app, complete
+from devenv.cli import complete, main
 from devenv.cli.candidates import following
 from devenv.cli.completion import SCRIPTS
-from devenv.lifecycle.store import Store
+from devenv.volumes.store import Store
 from support.terminal import Terminal
 
 FILE = """\
@@ -148,9 +148,9 @@ def test_nothing_typed_is_the_beginning() -> None:
 
 def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     """And nothing else; of another shell it is said which there are."""
-    assert app.run(["completion", "fish"]) == 0
+    assert main.run(["completion", "fish"]) == 0
     assert capfd.readouterr() == (f"{SCRIPTS['fish'].strip()}\n", "")
-    assert app.run(["completion", "ksh"]) == 2
+    assert main.run(["completion", "ksh"]) == 2
 
 
 SHELLS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cli import app
-from devenv.engine import process
+from devenv.cli import main
+from devenv.docker import process
 
 Capture = pytest.CaptureFixture[str]
 FILE = "services: {web: {image: x}, worker: {image: x, profiles: [off]}}\n"
@@ -43,7 +43,7 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str
 )
 def test_a_slip(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
     """With the service that is meant."""
-    assert app.run(line.split()) == 2
+    assert main.run(line.split()) == 2
     assert (capfd.readouterr().err, passed) == (UNKNOWN, [])
 
 
@@ -66,12 +66,12 @@ def test_a_slip(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
 )
 def test_what_compose_is_to_answer(passed: list[Sequence[str]], line: str) -> None:
     """Services that there are, values of options, and whatever Compose alone can tell."""
-    app.run(line.split())
+    main.run(line.split())
     assert passed == [["docker", "compose", *line.split()]]
 
 
 def test_a_service_may_come_from_a_file_that_compose_fetches(passed: list[Sequence[str]], tmp_path: Path) -> None:
     """Nobody is told that it does not exist."""
     (tmp_path / "compose.yml").write_text(f"include: [https://example.test/x.git]\n{FILE}")
-    app.run(["stop", "wbe"])
+    main.run(["stop", "wbe"])
     assert passed

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from devenv.cli import app, options, usage
-from devenv.engine import process
+from devenv.cli import errors, main, options
+from devenv.docker import process
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
 from support.worktrees import linked
 
@@ -78,7 +78,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 )
 def test_other_verbs_go_to_compose(passed: list[list[str]], line: str, expected: str) -> None:
     """As they are, without the options that only we know."""
-    app.run(line.split())
+    main.run(line.split())
     assert passed == [expected.split()]
 
 
@@ -105,7 +105,7 @@ def test_other_verbs_know_the_worktree(
     for name, text in (("compose.yml", ""), ("named.yml", "name: mine\n"), ("../main.yml", ""), ("broken.yml", "[")):
         (tree / name).write_text(f"{text}services: {{web: {{image: a}}}}\n")
     monkeypatch.chdir(tree)
-    app.run(line.split())
+    main.run(line.split())
     assert passed == [expected.split()]
 
 
@@ -115,14 +115,14 @@ def test_errors_have_their_exit_codes(
 ) -> None:
     """Whatever a workflow raises becomes text, hint and code, without a traceback."""
     fail(monkeypatch, error("what failed", hint="what to type"))
-    assert app.run(["down"]) == error.exit_code
+    assert main.run(["down"]) == error.exit_code
     assert capfd.readouterr() == ("", "error: what failed\n  hint: what to type\n")
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a command without a way down of its own."""
     fail(monkeypatch, KeyboardInterrupt())
-    assert app.run(["down"]) == 130
+    assert main.run(["down"]) == 130
 
 
 @pytest.mark.parametrize("line", ["", "-f a.yml -p n --profile x --output json", "--output=text", "-h", "--file=a"])
@@ -137,7 +137,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     async def down(*_: Any, **__: Any) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("devenv.lifecycle.down.down", down)
+    monkeypatch.setattr("devenv.run.cleanup.down.down", down)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 )
 def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     """Help is 0 and on stdout, a wrong option 2 and on stderr; the first page of help names `--version`."""
-    assert app.run(line.split()) == code
+    assert main.run(line.split()) == code
     out, err = capfd.readouterr()
     assert bool(out) is (code == 0)
     assert bool(err) is (code != 0)
@@ -173,7 +173,7 @@ def test_common_options_reach_the_command_of_a_group(
 ) -> None:
     """They may stand before it, before its group, or after it; `images` alone lists."""
     seen: list[list[str]] = []
-    monkeypatch.setattr(usage, "invoke", lambda _, arguments: seen.append(arguments))
-    app.run(line.split())
+    monkeypatch.setattr(errors, "invoke", lambda _, arguments: seen.append(arguments))
+    main.run(line.split())
     assert seen == [expected.split()]
     assert options.asked.verbosity == {"-v": 1, "-vv": 3}.get(line.split(maxsplit=1)[0], 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.engine.endpoint import Endpoint
+from devenv.docker.endpoint import Endpoint
 from devenv.images.builder import foreign_builder
 
 HERE = Endpoint("unix:///var/run/docker.sock")

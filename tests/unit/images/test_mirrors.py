@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import ConfigError
-from devenv.images.mirrors import candidates, loaded, masked, prefix, prefixes
+from devenv.images.mirrors import candidates, loaded, prefix, prefixes
+from devenv.redact import masked
 
 DIGEST = f"sha256:{'a' * 64}"
 

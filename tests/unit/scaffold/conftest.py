@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from devenv.__main__ import main
-from devenv.scaffold import proposal as proposals
-from devenv.scaffold import services
+from devenv.scaffold.add import proposal as proposals
+from devenv.scaffold.add import services
 
 
 @dataclass(frozen=True)

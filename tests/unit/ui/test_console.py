@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
+from devenv import events as e
 from devenv.errors import ConfigError, EngineError
-from devenv.model import events as e
 from devenv.ui.console import Console
 
 Capture = pytest.CaptureFixture[str]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.model.anatomy import Advice, Anatomy, Layer, Report
+from devenv.model.layers import Advice, Anatomy, Layer, Report
 from devenv.ui.layers import lines
 
 NOW = 100_000.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from devenv.model.observed import Container
+from devenv.model.containers import Container
 from devenv.model.standing import Address, Stand, stands
 from devenv.ui.standing import screen, table
 

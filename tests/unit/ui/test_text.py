@@ -7,7 +7,7 @@ from typing import get_origin, get_type_hints
 import pytest
 
 # ruff: noqa: E501 - a table is read by its rows
-from devenv.model import events as e
+from devenv import events as e
 from devenv.ui.text import clean, columns, plain, progress
 
 

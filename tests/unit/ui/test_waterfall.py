@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.model.events import Span, Timings
+from devenv.events import Span, Timings
 from devenv.ui.waterfall import lines
 
 SHOWN = Timings(

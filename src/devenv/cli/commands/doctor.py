@@ -1,0 +1,87 @@
+"""`devenv doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Files, Format, Name, Output, Profiles
+from devenv.cli.prompt import confirm
+from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.doctor.fixes import Fix
+    from devenv.ui.console import Console
+
+
+def doctor(
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend; shows it and asks first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write a file to attach to an issue, without secrets."),
+    ] = None,
+) -> None:
+    """Find what is wrong with this machine and this project, and what to type about it."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.doctor import doctor as workflow  # noqa: PLC0415 - as above
+    from devenv.doctor.catalog import AREAS  # noqa: PLC0415 - as above
+    from devenv.events import Step  # noqa: PLC0415 - as above
+    from devenv.ui import findings  # noqa: PLC0415 - as above
+
+    window, chosen = options.console(output), options.selection(file, project_name, profile)
+
+    def say(what: str) -> None:
+        if output is Output.TEXT:
+            window.emit(Step("doctor", "detail", what))
+
+    outcome = anyio.run(workflow.examine, chosen, say)
+    window.close()
+    planned = workflow.mendable(outcome) if fix else ()
+    if planned and _agreed(planned, window, output, yes=yes):
+        outcome = anyio.run(workflow.mend, planned, chosen, say)
+        window.close()
+    answer = {
+        "findings": [{**asdict(one), "anchor": one.anchor} for one in outcome.findings],
+        "errors": outcome.errors,
+        "seconds": round(outcome.seconds, 3),
+        "fixed": outcome.fixed,
+        "backups": outcome.backups,
+        "failed": [error.said for error in outcome.failed],
+    }
+    looked = [area for area in AREAS if area in outcome.facts.looked]
+    window.answer(answer, findings.lines(outcome.findings, looked, outcome.seconds))
+    for code in outcome.fixed:
+        window.aside(f"fixed: {code}")
+    for path in outcome.backups:
+        window.aside(f"what was there before: {path}")
+    for error in outcome.failed if output is Output.TEXT else ():
+        window.error(error)
+    if report:
+        workflow.write_report(report, outcome)
+        window.aside(f"the report is in {report}: read it before you send it")
+    raise typer.Exit(int(outcome.errors > 0))
+
+
+def _agreed(planned: tuple[Fix, ...], window: Console, output: Output, *, yes: bool) -> bool:
+    for one in planned:
+        window.aside(f"{', '.join(one.codes)}: {one.path}{'' if one.after is not None else ' goes'}")
+        for line in (*one.shows, *([f"then: {' '.join(one.then)}"] if one.then else [])):
+            window.aside(f"  {line}")
+        if one.before is not None:
+            window.aside(f"  (kept as {one.backup})")
+    if yes:
+        return True
+    import sys  # noqa: PLC0415 - only for those who mend
+
+    if output is Output.JSON or not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
+    return confirm("Change it?")

@@ -1,0 +1,80 @@
+"""`devenv logs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Format, Name, Output, Profiles
+from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.model.logline import Line
+
+
+def logs(
+    services: Annotated[list[str] | None, typer.Argument(help="Only the logs of these services.")] = None,
+    file: Annotated[list[str] | None, typer.Option("--file", help="Compose file; may be repeated.")] = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
+    ] = None,
+    tail: Annotated[
+        str, typer.Option("--tail", "-n", metavar="N|all", help="Only the last lines of each container.")
+    ] = "all",
+    grep: Annotated[
+        str | None,
+        typer.Option("--grep", metavar="TEXT|/REGEX/", help="Only lines with this in them; text in any case."),
+    ] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Say when each line was printed.")] = False,
+) -> None:
+    """Show what the services print, merged by time; after the run, what its services printed last."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.bounded_search import BoundedSearch  # noqa: PLC0415 - as above
+    from devenv.events import Log, Notice  # noqa: PLC0415 - as above
+    from devenv.inspect.logs import Listener, Wish  # noqa: PLC0415 - as above
+    from devenv.inspect.logs import logs as workflow  # noqa: PLC0415 - as above
+    from devenv.model.logline import matcher  # noqa: PLC0415 - as above
+    from devenv.ui.text import clean  # noqa: PLC0415 - as above
+
+    window = options.console(output)
+    matches = matcher(grep, BoundedSearch)
+
+    def say(line: Line) -> None:
+        if output is Output.JSON:
+            window.emit(Log(line.service, line.text, line.stream, line.at or None))
+        else:
+            window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text)
+        if not window.is_heard:
+            raise typer.Exit
+
+    def tell(message: str) -> None:
+        if output is Output.JSON:
+            window.emit(Notice(message))
+        else:
+            window.aside(message)
+
+    wish = Wish(
+        options.selection(file, project_name, profile),
+        tuple(services or ()),
+        follow=follow,
+        since=since,
+        tail=_count(tail),
+        wanted=(lambda text: matches(clean(text))) if grep else None,
+    )
+    anyio.run(workflow, wish, Listener(window.expect, say, tell, window.gathered))
+
+
+def _count(tail: str) -> int | None:
+    if tail == "all":
+        return None
+    if not tail.isascii() or not tail.isdigit():
+        raise UsageError(f"--tail takes a number or all, not {tail}", hint="devenv logs --tail 100")
+    return int(tail)

@@ -1,0 +1,97 @@
+"""`devenv new`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Format, Output
+from devenv.cli.prompt import confirm, prompt
+from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.scaffold.new.template import Question
+    from devenv.ui.console import Console
+
+Data = Annotated[
+    list[str] | None, typer.Option("--data", "-d", metavar="KEY=VALUE", help="An answer; may be repeated.")
+]
+
+
+def new(
+    template: Annotated[str | None, typer.Argument(help="One of `devenv new --list`.")] = None,
+    directory: Annotated[str | None, typer.Argument(help="Where to; a folder of the template's name.")] = None,
+    output: Format = Output.TEXT,
+    listed: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER|GIT[@TAG]", help="Somebody else's template; the argument is DIRECTORY."
+        ),
+    ] = None,
+    data: Data = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the tree, write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Make a project from a template, or find out what a folder with code needs."""
+    from devenv.scaffold.new import new as nursery  # noqa: PLC0415 - `--help` must not pay for it
+
+    window = options.console(output)
+    if listed:
+        from devenv.ui.text import columns  # noqa: PLC0415 - as above
+
+        rows = nursery.rows()
+        window.answer({"templates": rows}, columns(rows))
+        return
+    if source is not None and directory is not None:
+        raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
+    wish = nursery.Wish(template, source, directory, _given(data or []), overwrite=overwrite, dry_run=dry_run)
+    asks = not defaults and output is Output.TEXT and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def show(lines: list[str]) -> None:
+        for line in lines if output is Output.TEXT else ():
+            (window.line if dry_run else window.aside)(line)
+
+    try:
+        made = nursery.new(
+            wish,
+            (lambda question: _ask(question, window)) if asks else None,
+            confirm if asks else None,
+            show,
+        )
+    except typer.Abort:
+        window.aside("\nnothing was written")
+        raise typer.Exit(130) from None
+    window.answer({"dry_run": dry_run, **asdict(made)}, () if dry_run else _done(made.folder, len(made.files)))
+
+
+def _given(data: list[str]) -> dict[str, str]:
+    answers = {}
+    for pair in data:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--data takes KEY=VALUE, not {pair!r}")
+        answers[key] = value
+    return answers
+
+
+def _ask(question: Question, window: Console) -> str:
+    choices = f" ({', '.join(question.choices)})" if question.choices else ""
+    while True:
+        answer = prompt(f"{question.prompt}{choices}", question.default or None)
+        try:
+            return question.checked(answer.strip())
+        except UsageError as error:
+            window.aside(error.message)
+
+
+def _done(folder: str, count: int) -> list[str]:
+    here = os.path.relpath(folder)
+    first = [] if here == "." else [f"cd {here}"]
+    return [f"{count} files in {here}", "  " + " && ".join([*first, "devenv up"])]

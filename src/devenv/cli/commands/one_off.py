@@ -1,0 +1,35 @@
+"""`devenv run` and `devenv scale`: containers beside those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devenv.cli import options
+
+VERBS = frozenset({"run", "scale"})
+
+
+def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
+    """Nothing, where `docker compose VERB` is to answer by itself; else our own process becomes it.
+
+    Raises DevenvError for a project that cannot be read, and for images that are not to be had.
+    """
+    import anyio  # noqa: PLC0415 - only for this verb
+
+    from devenv.inspect.one_off import one_off, scaled  # noqa: PLC0415 - as above
+
+    given = [*before]
+    if not options.are_shared(given) or {"-h", "--help"} & {*given, *after}:
+        return
+    chosen = options.selection(
+        options.values(given, "-f", "--file"),
+        next(reversed(options.values(given, "-p", "--project-name")), None),
+        options.values(given, "--profile"),
+    )
+    window = options.console(quiet=True)
+    try:
+        compose = anyio.run(one_off if verb == "run" else scaled, chosen, after, window.emit)
+    finally:
+        window.close()
+    if compose is not None:
+        compose.become(verb, *after)

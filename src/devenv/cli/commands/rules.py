@@ -1,0 +1,71 @@
+"""`devenv explain` and `devenv config`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Files, Format, Name, Output, Profiles
+from devenv.errors import ConfigError
+
+Paths = Annotated[list[str], typer.Argument(help="Files or folders, there or not.")]
+
+
+def explain(
+    paths: Paths,
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """Say what a save of each path would do, by which rule, and which pattern decides."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.sync.rules.explain import explain as workflow  # noqa: PLC0415 - as above
+    from devenv.ui import rules  # noqa: PLC0415 - as above
+
+    found = anyio.run(workflow, options.selection(file, project_name, profile), paths)
+    window = options.console(output)
+    window.answer({"paths": [asdict(path) for path in found]}, rules.explained(found))
+
+
+def config(
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Say every mistake in the `x-devenv` and `develop` parts.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
+    ] = False,
+) -> None:
+    """Show the watch rules and settings as devenv understands them.
+
+    With any argument that is not named here it is `docker compose config`.
+    """
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.sync.rules.explain import overview  # noqa: PLC0415 - as above
+    from devenv.ui import rules  # noqa: PLC0415 - as above
+
+    window, chosen = options.console(output), options.selection(file, project_name, profile)
+    if schema:
+        from devenv.compose.schema import compose_schema  # noqa: PLC0415 - as above
+
+        window.data(compose_schema())
+    elif validate:
+        from devenv.compose.validate import validate as workflow  # noqa: PLC0415 - as above
+        from devenv.sync.rules.lint import faults  # noqa: PLC0415 - as above
+
+        mistakes = anyio.run(workflow, chosen, faults)
+        errors = sum(one.level == "error" for one in mistakes)
+        window.answer({"errors": errors, "mistakes": [asdict(one) for one in mistakes]}, rules.mistakes(mistakes))
+        raise typer.Exit(ConfigError.exit_code if errors else 0)
+    else:
+        found = anyio.run(overview, chosen)
+        window.answer(asdict(found), rules.shown(found))

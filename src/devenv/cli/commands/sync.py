@@ -1,0 +1,33 @@
+"""`devenv sync`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devenv.cli import options
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
+
+
+def sync(
+    services: Annotated[list[str] | None, typer.Argument(help="Only the containers of these services.")] = None,
+    file: Files = None,
+    project_name: Name = None,
+    profile: Profiles = None,
+    output: Format = Output.TEXT,
+    quiet: Quiet = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read the containers back and print what differs.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+) -> None:
+    """Bring the running containers to the state of the source tree now."""
+    import anyio  # noqa: PLC0415 - `--help` must not pay for it
+
+    from devenv.sync.once import Options  # noqa: PLC0415 - as above
+    from devenv.sync.once import sync as workflow  # noqa: PLC0415 - as above
+
+    selection = options.selection(file, project_name, profile, services)
+    chosen = Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
+    raise typer.Exit(anyio.run(workflow, chosen, options.console(output, quiet=quiet).emit))

@@ -1,0 +1,302 @@
+"""The files that a project is made of: found as Compose finds them, read once, checked, and asked for lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+import yaml
+
+from devenv.compose import yaml as yamlcore
+from devenv.errors import ConfigError, UsageError
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
+
+Path = Sequence[str | int]
+Place = tuple[str | None, int | None]
+
+
+class Include(NamedTuple):
+    """One file of an `include` entry: the scalar that names it, the whole entry, and what it leads to."""
+
+    name: yaml.ScalarNode
+    entry: yaml.Node
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read and checked; `folder` is what its relative paths start from."""
+
+    path: str
+    shown: str
+    folder: str
+    text: str
+    node: yaml.Node
+    includes: tuple[Include, ...] = ()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether it includes what is Compose's alone to fetch, or to complain about."""
+        return len(self.includes) < sum(len(names) for _, names in _included(self.node))
+
+    def everything(self) -> Iterator[Source]:
+        """The files that this one includes, at any depth, then itself."""
+        for include in self.includes:
+            yield from include.source.everything()
+        yield self
+
+
+def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The absolute paths of the project's files: `-f`, then COMPOSE_FILE, then the names that Compose looks for.
+
+    Raises ConfigError where there is none.
+    """
+    here = logical(directory)
+    if "-" in files:
+        raise UsageError("devenv does not read a project from standard input", hint="Name a file with -f.")
+    named = files or _from_environment(here)
+    if named:
+        return tuple(os.path.normpath(os.path.join(here, name)) for name in named)
+    for folder in upward(here):
+        if main := _first(folder, NAMES):
+            override = _first(folder, OVERRIDES)
+            return (main, override) if override else (main,)
+    raise _nothing_found(here)
+
+
+def read(paths: Sequence[str], *, base: str) -> tuple[Source, ...]:
+    """The checked files; messages name them relative to `base` where they lie below it."""
+    folder = os.path.dirname(paths[0])
+    return tuple(_read(path, folder, logical(base), ()) for path in paths)
+
+
+def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[Source, ...], dict[str, ConfigError]]:
+    """As `read`, of the files that can be read, and what is wrong with the others, by what is said of it."""
+    folder = os.path.dirname(paths[0])
+    found: list[Source] = []
+    errors: dict[str, ConfigError] = {}
+    for path in paths:
+        for above in ((), None):  # where an included file is at fault, the one that names it is looked at without
+            try:
+                found.append(_read(path, folder, logical(base), above))
+                break
+            except ConfigError as error:
+                errors[error.said] = error
+    return tuple(found), errors
+
+
+def text_of(shown: str, base: str) -> list[str]:
+    """The lines of a file of the project, by the name that messages give it; none where it cannot be read."""
+    try:
+        data = _bytes(os.path.join(logical(base), shown), shown)
+    except ConfigError:
+        return []
+    return data.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
+
+
+def load_source(path: str, *, base: str) -> Source:
+    """One further file, such as the one that an `extends` names, without what it includes."""
+    return _read(path, os.path.dirname(path), logical(base), None)
+
+
+def everything(sources: Sequence[Source]) -> list[Source]:
+    """All files in the order in which they count: a later one wins."""
+    return list(chain.from_iterable(source.everything() for source in sources))
+
+
+def place(sources: Sequence[Source], path: Path) -> Place:
+    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
+    candidates = everything(sources)[::-1]
+    for length in range(len(path), 0, -1):
+        for source in candidates:
+            if line := yamlcore.line_of(source.node, path[:length]):
+                return source.shown, line
+    return (sources[0].shown, None) if sources else (None, None)
+
+
+def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
+    """The place of a service's watch rule, counted in the merged model of `total` rules.
+
+    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
+    """
+    own = entries(sources, ("services", service, "develop", "watch"))
+    extended = total - len(own)
+    if 0 <= index - extended < len(own):
+        return own[index - extended]
+    return place(sources, ("services", service, "extends"))
+
+
+def entries(sources: Sequence[Source], path: Path) -> list[Place]:
+    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
+    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
+    return [
+        (file, entry.start_mark.line + 1)
+        for file, node in nodes
+        for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
+    ]
+
+
+def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
+    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
+    for source in everything(sources)[::-1]:
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
+            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
+                return source.shown, entry.start_mark.line + 1
+    return place(sources, path)
+
+
+def shown(where: Place) -> str:
+    """A place as messages name it: FILE:LINE."""
+    return ":".join(str(part) for part in where if part is not None)
+
+
+def service_names(sources: Sequence[Source]) -> frozenset[str]:
+    """The names of all services that are written, whatever their profiles."""
+    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
+    return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+
+
+def profile_names(sources: Sequence[Source]) -> frozenset[str]:
+    """The profiles of all services that are written."""
+    services = (yamlcore.items(yamlcore.at(source.node, ["services"])) for source in everything(sources))
+    nodes = (yamlcore.at(service, ["profiles"]) for _, service in chain.from_iterable(services))
+    return frozenset(str(name.value) for node in nodes for name in yamlcore.strings(node))
+
+
+def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` turns them on.
+
+    What these depend on has to be on by itself. COMPOSE_PROFILES counts where nothing is given, also beside these.
+    """
+    default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
+    before = given or tuple(name.strip() for name in default.split(","))
+    on: tuple[str, ...] = ()
+    for name in wanted:
+        nodes = (yamlcore.at(source.node, ["services", name, "profiles"]) for source in everything(sources))
+        own = [str(node.value) for found in nodes if found for node in yamlcore.strings(found)]
+        if own and not {*own, "*"} & {*before, *on}:
+            on += tuple(own)
+    return (*filter(None, before), *on) if on else given
+
+
+def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
+    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
+    path: Path = ("services", service, "ports")
+    most, found = 1, place(sources, path)
+    for source in everything(sources):
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
+            said = " ".join(str(value.value) for value in values)
+            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
+            if count >= most:
+                most, found = count, (source.shown, entry.start_mark.line + 1)
+    return found
+
+
+def logical(directory: str) -> str:
+    """The folder's absolute path, spelled as the shell spells it where it is a link to where we are.
+
+    Compose spells it so too: bind mounts and the project's name come from this.
+    """
+    path = os.path.abspath(directory)
+    shell = os.environ.get("PWD", "")
+    try:
+        same = path == os.getcwd() and os.path.isabs(shell) and os.path.samefile(shell, path)
+    except OSError:
+        return path
+    return os.path.normpath(shell) if same else path
+
+
+def setting(folder: str, key: str) -> str | None:
+    """What the environment, or else the folder's .env or COMPOSE_ENV_FILES, says for a key of Compose's own."""
+    named = [os.path.abspath(name) for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
+    files = named[::-1] or [os.path.join(folder, ".env")]
+    return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
+
+
+def upward(folder: str) -> Iterator[str]:
+    """The folder, then those above it."""
+    yield folder
+    while (parent := os.path.dirname(folder)) != folder:
+        folder = parent
+        yield folder
+
+
+def _from_environment(here: str) -> tuple[str, ...]:
+    separator = setting(here, "COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return tuple(name for name in (setting(here, "COMPOSE_FILE") or "").split(separator) if name)
+
+
+def _dotenv(path: str, key: str) -> str | None:
+    """One plain value of such a file; Compose reads all the others by itself."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(yamlcore.SIZE_LIMIT)
+    except OSError:
+        return None
+    line = rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))"
+    found = re.findall(line, text, re.MULTILINE)
+    return "".join(found[-1]).strip() if found else None
+
+
+def _first(folder: str, names: Sequence[str]) -> str | None:
+    return next((path for name in names if os.path.lexists(path := os.path.join(folder, name))), None)
+
+
+def _nothing_found(here: str) -> ConfigError:
+    looked = f"Looked here and in the folders above for {', '.join(NAMES)}; name another file with -f."
+    nix = next(filter(None, (_first(folder, ("devenv.nix", "devenv.yaml")) for folder in upward(here))), None)
+    if nix:
+        looked = f"{nix} belongs to another tool of the name devenv, made with Nix. {looked}"
+    return ConfigError(f"no compose file in {here}", hint=looked)
+
+
+def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> Source:
+    shown = os.path.relpath(path, base) if path.startswith(base.rstrip("/") + "/") else path
+    data = _bytes(path, shown)
+    node = yamlcore.check(data, file=shown)
+    if not isinstance(node, yaml.MappingNode):
+        what = "the file is empty" if node.value == "" else "the file must be a mapping with the key `services`"
+        raise ConfigError(what, hint="A project begins with `services:`.", file=shown, line=node.start_mark.line + 1)
+    includes = () if above is None else tuple(_includes(node, folder, base, (*above, path)))
+    return Source(path, shown, folder, yamlcore.decode(data, file=shown), node, includes)
+
+
+def _bytes(path: str, shown: str) -> bytes:
+    """What the file holds; nothing else is opened, since a pipe that nobody writes to would hold us."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            with open(path, "rb") as file:
+                return file.read(yamlcore.SIZE_LIMIT + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=shown) from None
+    raise ConfigError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file", file=shown)
+
+
+def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -> Iterator[Include]:
+    for entry, names in _included(node):
+        files = [os.path.normpath(os.path.join(folder, name.value)) for name in names]
+        written = yamlcore.at(entry, ["project_directory"])
+        own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
+        for name, file in zip(names, files, strict=True):
+            # what is remote, interpolated or missing is Compose's to fetch or to complain about; so is a cycle
+            if "$" not in name.value and os.path.isfile(file) and file not in above:
+                yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
+
+
+def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
+    """Every entry under `include`, with the files that it names."""
+    entries = yamlcore.at(node, ["include"])
+    for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+        yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))

@@ -1,0 +1,179 @@
+"""What paths are on this machine: where links lead, which sockets are an engine's, and whose home folder it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+
+from devenv.compose.safety.paths import AGENT, ENGINES, SECRETS, Host, HostPath, is_in
+from devenv.docker import context
+
+_PATIENCE = 0.3  # seconds for each question to a socket
+_LINKS = 40  # as many as Linux follows
+_ENOUGH = 4096  # bytes of an answer
+_FIRST_USER, _NOBODY = 500, 65534  # below: users of the system, whose homes are folders of the system
+
+# Commands of daemons that control containers, as the kernel names them (15 characters at most).
+_DAEMONS = {
+    "dockerd": "Docker",
+    "containerd": "containerd",
+    "podman": "Podman",
+    "crio": "CRI-O",
+    "buildkitd": "BuildKit",
+    "k3s-server": "k3s",
+    "lxd": "LXD",
+    "incusd": "Incus",
+}
+_PING = b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n"
+_ANSWERS = (b"\r\napi-version:", b"\r\nlibpod-api-version:", b"\r\nserver: docker/")
+
+_RUNTIME_SOCKETS = {"docker.sock": "Docker", "podman/podman.sock": "Podman", "buildkit/buildkitd.sock": "BuildKit"}
+_HOME_SOCKETS = {
+    ".docker/run/docker.sock": "Docker",
+    ".docker/desktop/docker.sock": "Docker",
+    ".colima/default/docker.sock": "Docker",
+    ".orbstack/run/docker.sock": "Docker",
+    ".rd/docker.sock": "Docker",
+}
+_KEY_FILES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "NETRC")
+_KEY_FOLDERS = ("DOCKER_CONFIG", "GNUPGHOME", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR", "PASSWORD_STORE_DIR")
+
+
+def gather(paths: Iterable[str], directory: str) -> Host:
+    """The facts of these paths, for a project in the folder `directory`. Blocking, at most 0.6 s for each socket."""
+    home = os.path.normpath(os.path.expanduser("~"))
+    listening = dict(_listening(home))
+    inodes = {inode: daemon for path, daemon in listening.items() if (inode := _inode(path))}
+    projects = tuple(dict.fromkeys((os.path.normpath(directory), real_path(directory))))
+    return Host(
+        homes=tuple(dict.fromkeys((home, real_path(home)))),
+        projects=projects,
+        paths={path: _look(path, inodes, projects) for path in paths},
+        sockets={real_path(path): daemon for path, daemon in listening.items()},
+        keys=tuple(_key_paths(home)),
+    )
+
+
+def _listening(home: str) -> Iterator[tuple[str, str]]:
+    """Sockets that are there and known by who made them; the engine in use and the SSH agent by the environment."""
+    known = {**ENGINES, "/var/run/docker.sock": "Docker"}
+    if folder := os.environ.get("XDG_RUNTIME_DIR"):
+        known |= {os.path.join(folder, name): daemon for name, daemon in _RUNTIME_SOCKETS.items()}
+    known |= {os.path.join(home, name): daemon for name, daemon in _HOME_SOCKETS.items()}
+    if engine := context.socket():
+        known.setdefault(engine, "Docker")
+    if agent := os.environ.get("SSH_AUTH_SOCK"):
+        known.setdefault(agent, AGENT)
+    return ((path, daemon) for path, daemon in known.items() if _inode(path))
+
+
+def _key_paths(home: str) -> Iterator[str]:
+    """The real paths of keys that are not in their usual place: named by the environment, or reached by a link."""
+    named = [os.environ.get(name, "") for name in (*_KEY_FILES, *_KEY_FOLDERS)]
+    named += os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    yield from (real_path(path) for path in named if os.path.isabs(path))
+    usual = (os.path.join(real_path(home), name) for name in SECRETS)
+    yield from (real for path in usual if (real := real_path(path)) != path)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+
+def _look(path: str, inodes: Mapping[tuple[int, int], str], projects: Iterable[str]) -> HostPath:
+    real = real_path(path)
+    try:
+        found = os.stat(real)
+    except (OSError, ValueError):
+        return HostPath(real)
+    if stat.S_ISSOCK(found.st_mode):
+        daemon = inodes.get((found.st_dev, found.st_ino)) or peer(real)
+        return HostPath(real, is_socket=True, daemon=daemon)
+    user = "" if any(is_in(real, project) for project in projects) else _whose_home(real, found.st_uid)
+    return HostPath(real, is_socket=False, user=user)
+
+
+def peer(path: str) -> str:
+    """The daemon that listens on the socket, if it is one that controls containers, else nothing.
+
+    The kernel names the process that listens; where that is only who started the daemon (systemd), or a relay, the
+    daemon is known by its answer.
+    """
+    with contextlib.suppress(OSError, ValueError), _dialled(path) as link:
+        if daemon := _DAEMONS.get(_command(link)):
+            return daemon
+        link.sendall(_PING)
+        head, _, _ = link.recv(_ENOUGH).lower().partition(b"\r\n\r\n")
+        if head.startswith(b"http/") and any(header in head for header in _ANSWERS):
+            return "Podman" if b"libpod-api-version:" in head else "Docker"
+    return ""
+
+
+@contextlib.contextmanager
+def _dialled(path: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(_PATIENCE)
+        link.connect(path)
+        yield link
+
+
+def _command(link: socket.socket) -> str:
+    """The name of the process that listens at the other end (unix(7), SO_PEERCRED); empty if unknown."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return ""
+    pid, _, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def real_path(path: str) -> str:
+    """The path without links, from `/` if it is not absolute, as the engine takes it.
+
+    Unlike os.path.realpath, it ends at a link of /proc: that leads elsewhere for the engine's process than for ours.
+    What cannot be read counts as no link.
+    """
+    rest, real, links = path.split("/")[::-1], "", 0
+    while rest:
+        name = rest.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            real = os.path.dirname(real).rstrip("/")
+            continue
+        at = f"{real}/{name}"
+        try:
+            target = os.readlink(at)
+        except (OSError, ValueError):
+            real = at
+            continue
+        links += 1
+        if links > _LINKS or is_in(at, "/proc"):
+            return at
+        real = "" if target.startswith("/") else real
+        rest += target.split("/")[::-1]
+    return real or "/"
+
+
+def _whose_home(path: str, uid: int) -> str:
+    """The name of the other user who owns the path, if it lies in the home folder of that user."""
+    if uid == os.getuid() or uid < _FIRST_USER or uid == _NOBODY:
+        return ""
+    import pwd  # noqa: PLC0415 - hardly ever needed
+
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return ""
+    return entry.pw_name if entry.pw_dir not in ("", "/") and is_in(path, entry.pw_dir) else ""

@@ -1,0 +1,149 @@
+"""The dangers of a project that was read: each with the file and line that it is written on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from devenv.compose import yaml as yamlcore
+from devenv.compose.files import Source, entry_place, load_source, rule_place, setting, shown
+from devenv.compose.parse import undoubled
+from devenv.compose.safety.facts import gather
+from devenv.compose.safety.table import Danger, dangers
+from devenv.compose.safety.uses import Use, uses
+from devenv.errors import ConfigError
+from devenv.model.project import Project
+
+_DEPTH = 100  # of `extends` and `include`
+_UNKNOWN = "what its `env_file`s name is unknown"
+_WATCH = ("develop", "watch")
+_PARAMETER = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?P<default>:?[-+?])?(?P<text>[^{}]*)\})")
+
+
+def found(model: Mapping[str, Any], project: Project, sources: Sequence[Source]) -> tuple[Danger, ...]:
+    """What of the resolved model reaches beyond its containers. Blocking: the paths are looked at."""
+    plain = undoubled(model)
+    files = tuple(env_files(sources))
+    host = gather({use.source for use in (*uses(plain), *files) if use.source}, project.directory)
+    totals = {service.name: len(service.watch) for service in project.services}
+    return tuple(_placed(danger, sources, totals) for danger in dangers(plain, host, project, files))
+
+
+def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]) -> Danger:
+    if danger.where:
+        return danger
+    if danger.path[2:] == _WATCH:
+        place = rule_place(sources, danger.service, int(danger.entry), totals[danger.service])
+    else:
+        place = entry_place(sources, danger.path, danger.entry)
+    return replace(danger, where=shown(place))
+
+
+def env_files(sources: Sequence[Source]) -> Iterator[Use]:
+    """The files whose values services get in their environment, which the resolved model does not name any more.
+
+    Values of an `include` reach all included files, so they count for the whole project. So does a file that only
+    Compose can read, since its `env_file`s are unknown.
+    """
+    reader = _EnvFiles(sources[0].folder)
+    for source in sources:
+        yield from reader.of_source(source, _DEPTH)
+
+
+@dataclass(frozen=True, slots=True)
+class _EnvFiles:
+    """`folder` is the project's. A file that is named in many places is read once, and done once in each folder."""
+
+    folder: str
+    read: dict[str, Source | None] = field(default_factory=dict)
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+    def of_source(self, source: Source, depth: int) -> Iterator[Use]:
+        if (source.path, source.folder) in self.done:
+            return
+        self.done.add((source.path, source.folder))
+        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            yield from self.of_service(str(name.value), source, service, _DEPTH)
+        includes = yamlcore.at(source.node, ["include"])
+        for entry in includes.value if isinstance(includes, yaml.SequenceNode) else ():
+            for where, path in self.paths(source, yamlcore.at(entry, ["env_file"])):
+                yield Use("", "an included file gets the values in", path, ("include",), where=where)
+            yield from self._of_include(source, entry, depth)
+
+    def _of_include(self, source: Source, entry: yaml.Node, depth: int) -> Iterator[Use]:
+        written = yamlcore.at(entry, ["project_directory"]) if isinstance(entry, yaml.MappingNode) else None
+        folder = None if written is None else os.path.join(source.folder, self._expanded(str(written.value), source))
+        known = {name: included for name, _, included in source.includes}
+        for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"])):
+            below = known.get(name) or self._other(source, name.value)
+            if below is None or not depth:
+                said = f"{_shown(name.value)} is included, and devenv cannot read it: {_UNKNOWN}"
+                where = f"{source.shown}:{name.start_mark.line + 1}"
+                yield Use("", "", "", ("include",), where=where, always=said)
+            else:
+                below = below if folder is None else replace(below, folder=os.path.normpath(folder))
+                yield from self.of_source(below, depth - 1)
+
+    def of_service(self, name: str, source: Source, service: yaml.Node, depth: int) -> Iterator[Use]:
+        for where, path in self.paths(source, yamlcore.at(service, ["env_file"])):
+            yield Use(name, "gets the values in", path, ("services", name, "env_file"), where=where)
+        extends = yamlcore.at(service, ["extends"])
+        is_long = isinstance(extends, yaml.MappingNode)
+        base = yamlcore.at(extends, ["service"]) if is_long and extends else extends
+        file = yamlcore.at(extends, ["file"]) if is_long and extends else None
+        if extends is None or not isinstance(base, yaml.ScalarNode) or not depth:
+            return
+        below = source if file is None else self._other(source, str(file.value))
+        node = None if below is None else yamlcore.at(below.node, ["services", str(base.value)])
+        if below is None:
+            said = f"extends a service of {_shown(str(file and file.value))}, and devenv cannot read it: {_UNKNOWN}"
+            where = f"{source.shown}:{extends.start_mark.line + 1}"
+            yield Use(name, "", "", ("services", name, "extends"), where=where, always=said)
+        elif node is not None:
+            yield from self.of_service(name, below, node, depth - 1)
+
+    def paths(self, source: Source, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
+        """FILE:LINE and the absolute path, of each file that the node names."""
+        for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            name = yamlcore.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
+            if isinstance(name, yaml.ScalarNode) and name.value:
+                path = os.path.join(source.folder, self._expanded(name.value, source))
+                yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)
+
+    def _other(self, source: Source, written: str) -> Source | None:
+        """Another file that the source names; None if only Compose can read it, from elsewhere."""
+        path = os.path.normpath(os.path.join(source.folder, self._expanded(written, source)))
+        if path not in self.read:
+            self.read[path] = None
+            with contextlib.suppress(ConfigError):
+                self.read[path] = load_source(path, base=self.folder)
+        return self.read[path]
+
+    def _expanded(self, text: str, source: Source) -> str:
+        """The text with `~` and the values of the environment and of .env files, as Compose puts them in."""
+
+        def value(match: re.Match[str]) -> str:
+            name = match["plain"] or match["braced"]
+            known = setting(self.folder, name) or setting(source.folder, name)
+            how, other = match["default"] or "", match["text"]
+            if "+" in how:
+                return other if known else ""
+            return known or (other if "-" in how else "")
+
+        text = text.replace("$$", "\0")
+        for _ in range(_DEPTH):  # from the innermost braces outwards
+            text, count = _PARAMETER.subn(value, text)
+            if not count:
+                break
+        return os.path.expanduser(text).replace("\0", "$")
+
+
+def _shown(address: str) -> str:
+    """The name of a file, without what stands before an `@` in an address."""
+    return re.sub(r"//[^/]*@", "//***@", address)

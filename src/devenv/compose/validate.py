@@ -1,0 +1,195 @@
+"""`devenv config --validate`: every mistake in the `x-devenv` and `develop` parts of a project's files, at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from devenv.compose import yaml as yamlcore
+from devenv.compose.files import Source, everything, find, load_source, readable, service_names, text_of
+from devenv.compose.parse import undoubled
+from devenv.compose.resolve import Faults, Selection, extended, load
+from devenv.compose.schema import DEVELOP, LATER, X_DEVENV, Shape, ShapeError, mistakes
+from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
+from devenv.model.explained import Mistake
+from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
+
+_VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")
+_ADDRESS = re.compile(r"[^\s'\"/,\[{]+(?=@)")
+_CHARACTER = re.compile(r"[^\W_]")
+_HIDDEN = ("environment", "args")  # what holds secrets beside what we look at
+
+
+async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
+    """All that is wrong or odd, by file and line. Needs no engine; where nothing is wrong, Compose has its say too.
+
+    Raises ConfigError where there is no project at all.
+    """
+    found = written(selection, faults)
+    if any(one.level == "error" for one in found):
+        return found
+    try:
+        await load(selection, faults=faults)
+    except (ConfigError, RefusedError) as error:
+        sources, _ = readable(find(selection.directory, selection.files), base=selection.directory)
+        found += (_Page(selection.directory, everything(sources)).error(error),)
+    except EngineError:
+        pass  # there is no Compose that could be asked
+    return found
+
+
+def written(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
+    """What the files alone tell. Raises as `validate` does."""
+    paths = find(selection.directory, selection.files)
+    sources, failed = readable(paths, base=selection.directory)
+    files, others = everything(sources), []
+    for path in dict.fromkeys(path for source in files for path in extended(source)):
+        try:
+            others.append(load_source(path, base=selection.directory))
+        except ConfigError as error:
+            failed[error.said] = error
+    others = [source for source in others if source.path not in {file.path for file in files}]
+    page = _Page(selection.directory, (*files, *others))
+    names = {} if failed or not all(map(_is_whole, files)) else _names(files)
+    found = [page.error(error) for error in failed.values()]
+    for source in files:
+        found += page.block(source, ("x-devenv",), X_DEVENV, names)
+    for source in (*files, *others):
+        for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            found += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
+        project = _project(source, os.path.dirname(paths[0]), (*files, *others))
+        found += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
+    unique = {(one.file, one.line, one.column, one.message.rpartition(": ")[2]): one for one in reversed(found)}
+    return tuple(sorted(unique.values(), key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was read, from which mistakes are quoted."""
+
+    folder: str
+    sources: Sequence[Source]
+
+    def block(
+        self, source: Source, path: tuple[str, ...], shape: Shape, names: Mapping[str, Collection[str]]
+    ) -> Iterator[Mistake]:
+        node = yamlcore.at(source.node, path)
+        for error in mistakes(_plain(node), shape, path, names) if node else ():
+            yield self.at(source, error)
+
+    def at(self, source: Source, error: ShapeError, level: str = "error") -> Mistake:
+        """The mistake where its path is written, or what of it is."""
+        length = len(error.path)
+        while not (found := yamlcore.pair(source.node, error.path[:length])):
+            length -= 1
+        node = found[0] if error.key or length < len(error.path) else found[1]
+        begin, end = node.start_mark, node.end_mark
+        width = end.column - begin.column if begin.line == end.line else 1
+        return self.quoted(error, level, source.shown, begin.line + 1, begin.column + 1, width)
+
+    def fault(self, source: Source, fault: RuleFault) -> Mistake:
+        """A rule that cannot work, at the key that it speaks of."""
+        named = re.search(r"`(target|ignore|include)`", fault.message)
+        key = named[1] if named else "path" if fault.level != "error" else "action"
+        path = ("services", fault.service, "develop", "watch", fault.index, key)
+        error = ShapeError((), fault.message, hint=fault.hint or None)
+        error.path = path
+        return self.at(source, error, "warning" if fault.level == "warning" else "error")
+
+    def error(self, error: DevenvError) -> Mistake:
+        """Of an error that knows its line, all that is written in it where it does not know the column."""
+        lines = text_of(error.file, self.folder) if error.file and error.line else []
+        line = "".join(lines[error.line - 1 : error.line]) if error.line else ""
+        bare = line.strip()
+        column = error.column or len(line) - len(line.lstrip()) + 1
+        return self.quoted(error, "error", error.file, error.line, column, 1 if error.column else len(bare))
+
+    def quoted(
+        self, error: DevenvError, level: str, file: str | None, line: int | None, column: int, width: int
+    ) -> Mistake:
+        text = self._text(file, line) if file and line else ""
+        return Mistake(
+            error.message, error.hint, level, file, line, line and column, text, max(width, 1) if text else 0
+        )
+
+    def _text(self, file: str, number: int) -> str:
+        """The line, with stars for what may be secret in it: where it is not understood, for every value."""
+        line = "".join(text_of(file, self.folder)[number - 1 : number])
+        source = next((source for source in self.sources if source.shown == file), None)
+        if source is None:
+            key, sign, value = re.fullmatch(r"([^:=]*)([:=]?)(.*)", line).groups()  # type: ignore[union-attr]
+            return key + sign + _CHARACTER.sub("*", value)
+        for node in yamlcore.scalars_under(source.node, _HIDDEN):
+            begin, end = node.start_mark, node.end_mark
+            if begin.line < number <= end.line + 1:
+                first = begin.column if begin.line == number - 1 else 0
+                last = end.column if end.line == number - 1 else len(line)
+                line = line[:first] + "*" * (min(last, len(line)) - first) + line[last:]
+        return _ADDRESS.sub(lambda found: "*" * len(found[0]), line)
+
+
+def _plain(node: yaml.Node) -> Any:
+    """What is written, merged; LATER for what Compose has yet to fill in, None for what it is to take away."""
+    if node.tag == "!reset":
+        return None
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _plain(value) for key, value in [*yamlcore.items(node)][::-1]}
+    if _VARIABLE.search(node.value):
+        return LATER
+    try:
+        return undoubled(yamlcore.value(node, file=""))
+    except ConfigError:
+        return LATER  # a tag that does not fit: Compose says so
+
+
+def _is_whole(source: Source) -> bool:
+    """Whether everything that the file includes was read: what is remote or interpolated, Compose alone reads."""
+    entries = yamlcore.at(source.node, ["include"])
+    named = [
+        name
+        for entry in (entries.value if isinstance(entries, yaml.SequenceNode) else ())
+        for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+    ]
+    return len(named) == len(source.includes)
+
+
+def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:
+    volumes = (key.value for source in files for key, _ in yamlcore.items(yamlcore.at(source.node, ["volumes"])))
+    return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
+
+
+def _project(source: Source, directory: str, all_of_them: Iterable[Source]) -> Project:
+    """The rules of one file, as far as they can be read without Compose; places that cannot hold no rule."""
+    services = []
+    for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
+        name = str(key.value)
+        nodes = [
+            yamlcore.at(one.node, ["services", name, part]) for one in all_of_them for part in ("build", "extends")
+        ]
+        listed = yamlcore.at(source.node, ["services", name, "develop", "watch"])
+        entries = listed.value if isinstance(listed, yaml.SequenceNode) else []
+        rules = tuple(_rule(_plain(entry), source.folder, directory) for entry in entries)
+        services.append(Service(name=name, build=Build(source.folder) if any(nodes) else None, watch=rules))
+    return Project(name="", directory=directory, files=(), services=tuple(services))
+
+
+def _rule(entry: Any, folder: str, directory: str) -> WatchRule:
+    """The rule, or one that has no fault where this one has been complained of, or is not known yet."""
+    unknown = WatchRule(directory, Action.RESTART)
+    if any(True for _ in mistakes(entry, DEVELOP["properties"]["watch"]["items"], (), {})):
+        return unknown
+    if entry is None or any(entry.get(key) is LATER for key in ("path", "action", "target")):
+        return unknown
+    texts = {key: entry.get(key) or () for key in ("ignore", "include")}
+    lines = {key: (value,) if isinstance(value, str) else value for key, value in texts.items() if value is not LATER}
+    ignore, include = (tuple(line for line in lines.get(key, ()) if isinstance(line, str)) for key in texts)
+    path = os.path.normpath(os.path.join(folder, os.path.expanduser(entry["path"])))
+    command = Hook(("x",)) if entry.get("exec") else None  # that it has one is known by now
+    return WatchRule(path, Action(entry["action"]), entry.get("target"), ignore, include, exec=command)

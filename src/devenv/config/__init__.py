@@ -1,1 +1,0 @@
-"""The reading room: compose files in, a Project and its run model out."""

@@ -1,0 +1,114 @@
+"""Images of the engine.
+
+What `up` may wait for is one call of the docker CLI, which a cancel ends; what removes images goes through
+python-on-whales, in a worker thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from devenv.docker import inspect, process, trace
+from devenv.errors import EngineError
+
+UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
+
+    `platform` is what it is for, such as `linux/amd64`; empty where nobody knows.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    size: int
+    created: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+
+
+async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
+    """Those of the referenced images that the engine has, by one call; what is missing is left out."""
+    wanted = tuple(references)
+    if not wanted:
+        return ()
+    done = await process.run(["docker", "image", "inspect", *wanted])
+    if any(text in done.error_text for text in UNREACHABLE):
+        raise EngineError("the Docker engine does not answer", hint="docker info")
+    try:
+        return tuple(local_image(entry) for entry in json.loads(done.stdout or b"[]"))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError("`docker image inspect` printed something unexpected", hint="docker info") from error
+
+
+async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
+    """`image` is the root file system in the tar file `archive`, with Dockerfile instructions on top."""
+    done = await process.run(["docker", "import", *(f"--change={change}" for change in changes), archive, image])
+    if done.returncode:
+        raise EngineError(f"`docker import` failed: {last_line(done.error_text)}")
+
+
+async def build(context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    """`image` is built from the folder `context`, without a network and without asking a registry."""
+    argv = ["docker", "build", "--progress=plain", "--network=none", f"--tag={image}", context]
+    argv += (f"--build-arg={name}={value}" for name, value in args.items())
+    argv += (f"--label={name}={value}" for name, value in labels.items())
+    settings = {"DOCKER_BUILDKIT": "1", "BUILDKIT_NO_CLIENT_TOKEN": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    done = await process.run(argv, env=settings)
+    if done.returncode:
+        raise EngineError(f"`docker build` failed: {last_line(done.error_text)}")
+
+
+async def read(image: str, *paths: str) -> list[str]:
+    """The texts of files inside an image, empty for those that are not there."""
+    script = 'for path; do cat "$path" 2>/dev/null; printf "\\0"; done'
+    options = ["--rm", "--pull=never", "--network=none", "--entrypoint=sh"]
+    done = await process.run(["docker", "run", *options, image, "-c", script, "sh", *paths])
+    if done.returncode:
+        raise EngineError(f"{image} cannot be read: {last_line(done.error_text)}")
+    return done.text.split("\0")[:-1]
+
+
+async def drop(*images: str) -> None:
+    """The names (or ids) are gone, except for those that are not there or that a container uses.
+
+    Layers that another image uses stay.
+    """
+
+    def remove() -> None:
+        from python_on_whales import DockerClient  # noqa: PLC0415 - costs 350 ms
+        from python_on_whales.exceptions import DockerException  # noqa: PLC0415 - as above
+
+        client = DockerClient()
+        for image in images:
+            with contextlib.suppress(DockerException), trace.command(["docker", "image", "rm", image]):
+                client.image.remove(image, prune=False)
+
+    await anyio.to_thread.run_sync(remove)
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, shortened to what fits on a terminal's two lines."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no reason given"
+
+
+def local_image(entry: Mapping[str, Any]) -> LocalImage:
+    """What an inspect says of an image."""
+    config = entry.get("Config") or {}
+    return LocalImage(
+        id=inspect.text(entry["Id"]),
+        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
+        size=int(entry.get("Size") or 0),
+        created=str(entry.get("Created") or ""),
+        labels=config.get("Labels") or {},
+        platform=f"{entry['Os']}/{entry['Architecture']}" if entry.get("Os") and entry.get("Architecture") else "",
+    )

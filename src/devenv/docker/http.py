@@ -1,0 +1,292 @@
+"""HTTP/1.1 to the engine over any byte stream: connections kept for the next call, deadlines on silence, upgrades."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Self
+
+import anyio
+import h11
+
+from devenv.docker import trace
+from devenv.docker.endpoint import Connection
+
+CHUNK = 65536
+PIECE = 1 << 20
+KEPT = 8
+KEPT_SILENCE = 8.0  # seconds without an answer until a kept connection is doubted
+HEAD_TIMEOUT = 30.0
+REPEATABLE = ("GET", "HEAD", "DELETE")
+TAR = "application/x-tar"
+SWITCHING = 101
+
+Body = bytes | mmap.mmap | AsyncIterable[bytes]
+Dial = Callable[[], Awaitable[Connection]]
+
+
+class LostError(ConnectionError):
+    """The connection could not be made, or ended before the answer did."""
+
+
+class GarbledError(ValueError):
+    """The other side speaks no HTTP."""
+
+
+class Exchange:
+    """One connection, and the call that is on it: `status`, `date` and `stat` of the answer, then its body."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.status = 0
+        self.date = ""
+        self.stat = b""
+        self._connection = connection
+        self._http = h11.Connection(h11.CLIENT)
+        self._idle: float | None = None
+        self._ended = False
+        self._left = b""
+        self._is_raw = False
+        self._is_over = False
+        self._ready = deque[bytes]()
+
+    async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
+        """The head of the answer, which must come whole within the idle time once the body is out.
+
+        An engine that refuses early closes the connection while we still send: its answer is read all the same.
+        """
+        self._idle = idle
+        try:
+            await (self._flow(head, body) if isinstance(body, AsyncIterable) else self._whole(head, body))
+        except LostError:
+            self._http.send_failed()
+        with anyio.fail_after(idle or HEAD_TIMEOUT):
+            answer = await self._event()
+            while isinstance(answer, h11.InformationalResponse) and answer.status_code != SWITCHING:
+                answer = await self._event()
+        assert isinstance(answer, (h11.Response, h11.InformationalResponse))  # noqa: S101 - h11's order of events
+        self.status = answer.status_code
+        fields = dict(answer.headers)
+        self.date = fields.get(b"date", b"").decode("ascii", "replace")
+        self.stat = fields.get(b"x-docker-container-path-stat", b"")
+        self._is_raw = self._idle is None and fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        if self.status == SWITCHING or self._is_raw:
+            self._left, self._idle = self._http.trailing_data[0], None
+        return self
+
+    async def _whole(self, head: h11.Request, body: bytes | mmap.mmap) -> None:
+        parts: list[bytes | mmap.mmap] = []
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):  # type: ignore[arg-type] # anything with a length
+            parts += self._http.send_with_data_passthrough(event) or []
+        await self.send(b"".join(parts) if len(body) < PIECE else parts)
+
+    async def _flow(self, head: h11.Request, body: AsyncIterable[bytes]) -> None:
+        await self.send(self._http.send(head) or b"")
+        async for chunk in body:
+            await self.send(self._http.send(h11.Data(data=chunk)) or b"")
+        await self.send(self._http.send(h11.EndOfMessage()) or b"")
+
+    async def send(self, data: bytes | Sequence[bytes | mmap.mmap]) -> None:
+        """Bytes on their way, in pieces that each have the idle time. Raises LostError where nobody takes them."""
+        with _lost():
+            for part in [data] if isinstance(data, bytes) else data:
+                for start in range(0, len(part), PIECE):
+                    with anyio.fail_after(self._idle):
+                        whole = isinstance(part, bytes) and len(part) <= PIECE
+                        await self._connection.send(bytes(part) if whole else part[start : start + PIECE])
+
+    async def receive(self) -> bytes:
+        """What comes next on the connection, nothing at its end. Raises LostError where it broke."""
+        with _lost(), anyio.fail_after(self._idle):
+            return await self._connection.receive(CHUNK)
+
+    async def chunk(self) -> bytes:
+        """What comes next of the body, or on the upgraded connection; nothing at the end.
+
+        Of a body in chunks that may be silent, which is a log or events, it is a chunk.
+
+        Raises LostError where it is cut off.
+        """
+        if self.status == SWITCHING:
+            left, self._left = self._left, b""
+            return left or await self.receive()
+        if self._is_raw:
+            return await self._chunks()
+        event = await self._event()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _chunks(self) -> bytes:
+        """The next chunk: a log has one a line, and h11 takes its time for each."""
+        while not self._ready and not self._is_over:
+            found, self._left, self._is_over = _unchunked(self._left)
+            self._ready.extend(found)
+            if not found and not self._is_over:
+                if not (data := await self.receive()):
+                    raise LostError("the connection ended before the answer")
+                self._left += data
+        return self._ready.popleft() if self._ready else b""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        chunks = []
+        while chunk := await self.chunk():
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                data = await self.receive()
+                self._ended = not data
+                self._http.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            if self._ended:
+                raise LostError("the connection ended before the answer") from error
+            raise GarbledError(str(error)) from error
+        return event
+
+    def renewed(self) -> bool:
+        """Whether the call is over and the connection ready for another one."""
+        over = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if over:
+            self._http.start_next_cycle()
+        return over
+
+    async def aclose(self) -> None:
+        """The connection ended."""
+        await self._connection.aclose()
+
+
+class Client:
+    """Calls to one engine."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._kept: list[Exchange] = []
+        self._open: set[Exchange] = set()
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: Body = b"",
+        idle: float | None,
+        upgrade: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Exchange]:
+        """The answer to a call, its body still to be read. `idle` is in seconds; None for streams that may be silent.
+
+        A body of unknown length goes out in the pieces that it comes in.
+
+        Raises LostError, TimeoutError or GarbledError.
+        """
+        with trace.call(method, target) as told:
+            async with self._asked(method, target, body, idle, upgrade=upgrade, headers=headers or {}) as answer:
+                told.outcome = str(answer.status)
+                if idle is None or upgrade:
+                    told.end(told.outcome)  # it goes on for as long as it likes
+                yield answer
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
+    ) -> AsyncIterator[Exchange]:
+        fields = [
+            ("Host", "docker"),
+            ("Content-Type", TAR if method == "PUT" else "application/json"),
+            ("Transfer-Encoding", "chunked")
+            if isinstance(body, AsyncIterable)
+            else ("Content-Length", str(len(body))),
+            *headers.items(),
+        ]
+        fields += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
+        head = h11.Request(method=method, target=target, headers=fields)
+        # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
+        # calls that can be made twice.
+        is_once = method == "POST" or isinstance(body, AsyncIterable)
+        kept = self._kept.pop() if self._kept and not is_once else None
+        exchange = kept or await self._connect()
+        try:
+            self._open.add(exchange)
+            try:
+                with anyio.fail_after(None if kept is None else _patience(method, idle)):
+                    await exchange.ask(head, body, idle)
+            except (LostError, TimeoutError) as error:
+                if kept is None or exchange not in self._open:
+                    raise
+                await self._end(exchange)
+                if isinstance(error, TimeoutError):
+                    await self._end_kept()  # a network path that died took all of them along
+                    if method not in REPEATABLE:
+                        raise
+                exchange = await self._connect()
+                self._open.add(exchange)
+                await exchange.ask(head, body, idle)
+            yield exchange
+            if exchange.renewed() and len(self._kept) < KEPT:
+                self._open.discard(exchange)
+                self._kept.append(exchange)
+        finally:
+            if exchange in self._open:
+                await self._end(exchange)
+
+    async def _connect(self) -> Exchange:
+        with _lost():
+            return Exchange(await self._dial())
+
+    async def _end(self, exchange: Exchange) -> None:
+        self._open.discard(exchange)
+        await exchange.aclose()
+
+    async def _end_kept(self) -> None:
+        kept = tuple(self._kept)
+        self._kept.clear()
+        for exchange in kept:
+            await exchange.aclose()
+
+    async def aclose(self) -> None:
+        """Every connection ended, and with it every call that is still on one."""
+        exchanges = tuple(self._open)
+        self._open.clear()
+        await self._end_kept()
+        for exchange in exchanges:
+            await exchange.aclose()
+
+
+def _patience(method: str, idle: float | None) -> float | None:
+    """How long (seconds) the head of an answer may take on a kept connection; None: as long as on a new one.
+
+    A removal, and what may take long, is not asked for twice only because it takes its time.
+    """
+    limit = idle or HEAD_TIMEOUT
+    return min(KEPT_SILENCE, limit) if method in ("GET", "HEAD") and limit <= HEAD_TIMEOUT else None
+
+
+def _unchunked(data: bytes) -> tuple[list[bytes], bytes, bool]:
+    """(the chunks that are whole, what is left, whether that is the last chunk). Raises GarbledError."""
+    parts: list[bytes] = []
+    at = 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        begin = end + 2
+        try:
+            stop = begin + int(data[at:end].partition(b";")[0], 16)
+        except ValueError as error:
+            raise GarbledError(str(error)) from error
+        if stop <= begin or len(data) < stop + 2:
+            return parts, data[at:], stop <= begin
+        parts.append(data[begin:stop])
+        at = stop + 2
+    return parts, data[at:], False
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+        raise LostError(str(error) or "the connection broke") from error

@@ -1,0 +1,133 @@
+"""What the engine's answers say of containers, whoever has asked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devenv.model.containers import (
+    DEPENDS_LABEL,
+    HASH_LABEL,
+    HOLDS_LABEL,
+    IMAGE_LABEL,
+    NUMBER_LABEL,
+    OLD_LABEL,
+    ONE_OFF_LABEL,
+    OWNER_LABEL,
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    VOLUME_LABEL,
+    Container,
+    Network,
+    Volume,
+)
+from devenv.model.snapshot import database
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def labelled(project: str) -> str:
+    """The filter for what carries the project's label."""
+    return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
+
+
+def text(value: Any) -> str:
+    """The value, which has to be a text: of anything else no name or id is made. Raises TypeError."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r} is no text")
+
+
+def wanted_id(listed: Mapping[str, Any]) -> str | None:
+    """The id of a container that was listed; None for a one-off that somebody else made."""
+    return None if is_foreign_one_off(listed["Labels"]) else text(listed["Id"])
+
+
+def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
+    """Whether somebody else made the container by `compose run`: it is none of a service's."""
+    return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
+
+
+def container(shown: Mapping[str, Any]) -> Container:
+    """The container that was inspected; whether it is ours, its labels do not say."""
+    config, state = shown["Config"], shown["State"]
+    labels = config.get("Labels") or {}
+    health = (state.get("Health") or {}).get("Status")
+    project = labels.get(PROJECT_LABEL, "")
+    image = shown.get("Image") or ""
+    timeout = config.get("StopTimeout")
+    bindings = (shown.get("NetworkSettings") or {}).get("Ports") or {}
+    return Container(
+        id=text(shown["Id"]),
+        name=text(shown["Name"]).lstrip("/"),
+        service=labels.get(SERVICE_LABEL, ""),
+        state=state["Status"],
+        ours=False,
+        health=health if health in ("starting", "healthy", "unhealthy") else None,
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        started_at=state.get("StartedAt") or "",
+        finished_at=state.get("FinishedAt") or "",
+        user=config.get("User") or "",
+        tty=bool(config.get("Tty")),
+        image=image,
+        stop_timeout=float(10 if timeout is None else timeout),
+        depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
+        ports=_ports(bindings, "tcp"),
+        udp_ports=_ports(bindings, "udp"),
+        volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
+        holds=labels.get(HOLDS_LABEL, ""),
+        database=database(variables(config.get("Env")), config.get("Image") or ""),
+        restarts=int(shown.get("RestartCount") or 0),
+        project=project,
+        number=labels.get(NUMBER_LABEL, "") if HASH_LABEL in labels else "",
+        created=shown.get("Created") or "",
+        owner=labels.get(OWNER_LABEL, ""),
+        is_old=bool(project) and labels.get(OLD_LABEL) == project,
+        inherits=labels.get(IMAGE_LABEL, image) != image,
+    )
+
+
+def network(shown: Mapping[str, Any]) -> Network:
+    """The network that was listed; whether it is ours, its labels do not say."""
+    labels = shown.get("Labels") or {}
+    is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
+    return Network(
+        text(shown["Id"]), text(shown["Name"]), ours=False, owner=labels.get(OWNER_LABEL, ""), is_old=is_old
+    )
+
+
+def volume(shown: Mapping[str, Any]) -> Volume:
+    """The volume that was listed, inspected or created."""
+    labels = shown.get("Labels") or {}
+    return Volume(
+        name=text(shown["Name"]),
+        project=labels.get(PROJECT_LABEL),
+        key=labels.get(VOLUME_LABEL, ""),
+        elsewhere="device" in (shown.get("Options") or {}),
+        driver=shown.get("Driver") or "",
+        created=shown.get("CreatedAt") or "",
+    )
+
+
+def _ports(bindings: Mapping[str, Any], protocol: str) -> tuple[tuple[str, int, int], ...]:
+    return tuple(
+        (one["HostIp"], int(one["HostPort"]), int(target.partition("/")[0]))
+        for target, published in bindings.items()
+        if target.endswith(f"/{protocol}")
+        for one in published or ()
+    )
+
+
+def variables(listed: Sequence[str] | None) -> dict[str, str]:
+    """The environment that a list of NAME=VALUE is."""
+    return dict(one.partition("=")[::2] for one in listed or ())
+
+
+def time(date: str) -> dt.datetime:
+    """The moment that the head `Date` of an answer names. Raises ValueError."""
+    _, day, month, year, clock, _ = date.split()
+    return dt.datetime.fromisoformat(f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}+00:00")

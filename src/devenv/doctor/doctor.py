@@ -1,0 +1,79 @@
+"""`devenv doctor`: looks, says what it found, mends what is safe to mend, and looks again."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from devenv import __version__
+from devenv.compose.resolve import Selection
+from devenv.doctor import fixes, probes
+from devenv.doctor.catalog import ERROR
+from devenv.doctor.diagnose import Facts, diagnose
+from devenv.doctor.fixes import Fix
+from devenv.doctor.report import report
+from devenv.errors import DevenvError, UsageError
+from devenv.model.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found, after the fixes where some were made: `fixed` are their codes, `failed` why one was not."""
+
+    facts: Facts
+    findings: tuple[Finding, ...]
+    seconds: float
+    fixed: tuple[str, ...] = ()
+    backups: tuple[str, ...] = ()
+    failed: tuple[DevenvError, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """How many of the findings are errors."""
+        return sum(one.severity == ERROR for one in self.findings)
+
+
+async def examine(selection: Selection, say: Callable[[str], object]) -> Outcome:
+    """What there is to find on this machine, for the selected project where there is one."""
+    began = anyio.current_time()
+    facts = await probes.gather(selection, say)
+    return Outcome(facts, diagnose(facts), anyio.current_time() - began)
+
+
+def mendable(outcome: Outcome) -> tuple[Fix, ...]:
+    """What can be mended of it."""
+    return fixes.planned(outcome.facts, {one.code for one in outcome.findings})
+
+
+async def mend(planned: Iterable[Fix], selection: Selection, say: Callable[[str], object]) -> Outcome:
+    """What there is to find once the fixes are made; only what is not found any more counts as fixed."""
+    backups: list[str | None] = []
+    failed: list[DevenvError] = []
+    codes: list[str] = []
+    for fix in planned:
+        try:
+            backups.append(await fixes.carry_out(fix))
+            codes += fix.codes
+        except DevenvError as error:
+            failed.append(error)
+    after = await examine(selection, say)
+    left = {one.code for one in after.findings}
+    fixed = tuple(code for code in codes if code not in left)
+    return Outcome(after.facts, after.findings, after.seconds, fixed, tuple(filter(None, backups)), tuple(failed))
+
+
+def write_report(path: str, outcome: Outcome) -> None:
+    """The report in a new file. Raises UsageError where there is one of that name, or it cannot be written."""
+    versions = {"devenv": __version__, "Python": platform.python_version(), "system": platform.platform()}
+    text = report(outcome.facts, outcome.findings, versions, os.path.expanduser("~"))
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already, and was left alone", hint="--report another-name.md") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,132 @@
+"""What `devenv doctor --fix` changes: files alone, each shown before, its old content kept beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from devenv.docker import process
+from devenv.doctor.diagnose import Facts, with_loopback
+from devenv.errors import StateError
+
+SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"
+SYSCTL = "fs.inotify.max_user_watches = {}\nfs.inotify.max_user_instances = {}\n"
+WATCHES, INSTANCES = 524288, 1024
+BACKUP = ".devenv-backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A file that gets another content, or goes (`after` is None); `shows` says so, line by line.
+
+    `before` is what it holds now, None where there is none; `then` is run afterwards.
+    """
+
+    codes: tuple[str, ...]
+    path: str
+    shows: tuple[str, ...]
+    before: bytes | None
+    after: bytes | None
+    then: tuple[str, ...] = ()
+
+    @property
+    def backup(self) -> str:
+        """Where the old content will lie."""
+        return next(path for n in range(1, 1000) if not os.path.lexists(path := f"{self.path}{BACKUP}{n}"))
+
+
+def planned(facts: Facts, codes: set[str]) -> tuple[Fix, ...]:
+    """The fixes of those findings that have one. Reads the files, changes nothing."""
+    return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(facts, codes))
+
+
+async def carry_out(fix: Fix) -> str | None:
+    """Where the old content lies now, None where there was none. Raises StateError where it cannot be done.
+
+    The file has the new content whole, or is as it was; one that was changed since it was read stays.
+    """
+    try:
+        if _read(fix.path) != fix.before:
+            raise StateError(f"{fix.path} was changed meanwhile, and was left alone", hint="devenv doctor --fix")
+        backup = fix.backup if fix.before is not None else None
+        if backup:
+            shutil.copy2(fix.path, backup)
+        _write(fix.path, fix.after)
+    except OSError as error:
+        raise StateError(f"cannot change {fix.path}: {error.strerror}", hint="sudo devenv doctor --fix") from error
+    if fix.then and (await process.run(fix.then)).returncode:
+        raise StateError(
+            f"{fix.path} is written, and `{' '.join(fix.then)}` failed", hint=f"sudo {' '.join(fix.then)}"
+        )
+    return backup
+
+
+def _of_settings(facts: Facts, codes: set[str]) -> Iterator[Fix]:
+    """config.json without the helper that is not there, and with this machine among what no proxy is asked for."""
+    done = tuple(code for code in ("helper-missing", "proxy-inside") if code in codes)
+    if not done:
+        return
+    path = os.path.realpath(facts.config)
+    before = _read(path) or b"{}"
+    new: dict[str, Any] = json.loads(before)
+    shows = []
+    if "helper-missing" in done:
+        shows += _without_helpers(new, facts.helpers)
+    if "proxy-inside" in done:
+        inside = new["proxies"]["default"]
+        inside["noProxy"], old = with_loopback(inside.get("noProxy") or ""), inside.get("noProxy")
+        shows += [
+            *([f'- "noProxy": {json.dumps(old)}'] if old is not None else []),
+            f'+ "noProxy": {json.dumps(inside["noProxy"])}',
+        ]
+    yield Fix(done, path, tuple(shows), before, json.dumps(new, indent="\t", ensure_ascii=False).encode() + b"\n")
+
+
+def _without_helpers(new: dict[str, Any], missing: tuple[str, ...]) -> list[str]:
+    names = {program.removeprefix("docker-credential-") for program in missing}
+    gone = [f'- "credsStore": {json.dumps(new.pop("credsStore"))}'] if new.get("credsStore") in names else []
+    helpers: dict[str, str] = new.get("credHelpers") or {}
+    registries = [registry for registry, helper in helpers.items() if helper in names]
+    return gone + [f'- "credHelpers": {json.dumps({registry: helpers.pop(registry)})}' for registry in registries]
+
+
+def _of_builder(facts: Facts, codes: set[str]) -> Iterator[Fix]:
+    if "builder-gone" in codes and facts.selection:
+        shows = (f"- {facts.builder}   (then the engine itself builds)",)
+        yield Fix(("builder-gone",), facts.selection, shows, _read(facts.selection), None)
+
+
+def _of_limits(facts: Facts, codes: set[str]) -> Iterator[Fix]:
+    done = tuple(code for code in ("inotify-watches", "inotify-instances") if code in codes)
+    if done:
+        text = SYSCTL.format(max(WATCHES, facts.watches), max(INSTANCES, facts.instances))  # the other may be larger
+        shows = tuple(f"+ {line}" for line in text.splitlines())
+        yield Fix(done, SYSCTL_FILE, shows, _read(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
+
+
+def _read(path: str) -> bytes | None:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        return file.read()
+    return None
+
+
+def _write(path: str, content: bytes | None) -> None:
+    if content is None:
+        os.unlink(path)
+        return
+    mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
+    descriptor, fresh = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".devenv-")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(fresh, mode)
+        os.replace(fresh, path)
+    except BaseException:
+        os.unlink(fresh)
+        raise

@@ -1,0 +1,181 @@
+"""Where the images of a project come from, as the engine and this machine find it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from devenv.compose.user_config import user_settings
+from devenv.docker import images
+from devenv.docker.client import OWN_VARIABLES, CallError, Engine
+from devenv.doctor import network
+from devenv.doctor.diagnose import VIRTUAL, Facts, Registry
+from devenv.errors import ConfigError, EngineError
+from devenv.host import certificates, limits
+from devenv.host.registry_auth import credentials
+from devenv.images import acquire
+from devenv.images.mirrors import candidates, prefix, prefixes
+from devenv.images.needs import Need
+from devenv.images.pull_errors import Failure, read_failure
+from devenv.model.image_ref import HUB, registry
+from devenv.model.project import Project
+from devenv.redact import masked
+from devenv.tasks import each
+
+SITE, CLIENT, HELPER = 3.0, 2.5, 1.5  # seconds
+ANY_IMAGE = "library/hello-world"
+MADE_HERE = (".devenv", "localhost")
+NOT_FOUND = 2  # getent's exit code
+
+
+@dataclass
+class Sources:
+    """One look at what a project's images need; `facts` are those of the engine."""
+
+    engine: Engine
+    project: Project
+    facts: Facts
+    _public: certificates.Certificates = frozenset()
+    _mute: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
+
+    async def look(self) -> dict[str, Any]:
+        """Fields of `Facts`."""
+        try:
+            settings = user_settings()
+            wanted = await acquire.wanted_by(self.engine, self.project)
+            asked = prefixes(acquire.mirrors_of(self.project))
+        except ConfigError as error:
+            return {"told": (("project-wrong", error),)}
+        _, self._public = await certificates.find(())
+        here = await acquire.at_hand(self.engine, wanted, asked)
+        by_host: dict[str, list[Need]] = {}
+        for need in wanted:
+            if not (name := registry(need.reference)).endswith(MADE_HERE):
+                by_host.setdefault(name, []).append(need)
+        own = prefixes(settings.mirrors)
+        whose = {name: "yours" if name in own else "the project's" for name in asked}
+        whose |= dict.fromkeys(self.facts.engine_mirrors, "the engine's")
+        example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
+        found, mirrors, unresolved = await _all(
+            lambda: each(partial(self._registry, here), by_host.items()),
+            lambda: asked_mirrors(self.engine, whose, example, at_site=direct(self.facts)),
+            lambda: self._unresolved(list(by_host)[:1]),
+        )
+        return {
+            "registries": tuple(found),
+            "mirrors": mirrors,
+            "consent": settings.stand_ins,
+            "foreign": tuple(
+                (n.reference, n.platform, self._runs(n.platform))
+                for n in wanted
+                if n.platform and not limits.native(n.platform, self.facts.platform)
+            ),
+            "unresolved": unresolved,
+            "told": tuple(("helper-failed", error) for error in self._mute),
+        }
+
+    def _runs(self, platform: str) -> bool:
+        return limits.emulates(platform) if self.facts.here else self.facts.kind in VIRTUAL
+
+    async def _registry(self, here: Mapping[str, acquire.AtHand], one: tuple[str, list[Need]]) -> Registry:
+        name, needs = one
+        pulled = [need for need in needs if acquire.to_pull(need, here) and need.kind != "frontend"]
+        need = (pulled or needs)[0]
+        shown = await self._shown(name)
+        failure, route = await _all(
+            lambda: _asked(self.engine, need.reference, shown),
+            lambda: network.route(name, need.reference, self._public, CLIENT),
+        )
+        missing = tuple(dict.fromkeys(need.reference for need in pulled))
+        has_recipes = not set(missing) - acquire.recipes_for(pulled).keys()
+        return Registry(name, need.reference, need.users, failure, route, missing, has_recipes)
+
+    async def _shown(self, name: str) -> str:
+        """What the registry may be shown; nothing where a helper fails or is slow."""
+        failed = EngineError(f"the credential helper for {name} did not answer in time")
+        with anyio.move_on_after(HELPER):
+            try:
+                return await credentials(name)
+            except ConfigError:
+                return ""  # of which it is told by itself, as of helpers that are not there
+            except EngineError as error:
+                failed = error
+        if not self.facts.helpers:
+            self._mute.append(failed)
+        return ""
+
+    async def _unresolved(self, names: Iterable[str]) -> str:
+        """A registry's name that this machine finds and a running container does not; empty where it does."""
+        running = [c for c in (await self.engine.scene(self.project.name)).containers if c.running]
+        for name in names if running else ():
+            wanted = network.HUB_HOST if name == HUB else name.partition(":")[0]
+            if await network.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):
+                code = NOT_FOUND
+                with anyio.move_on_after(HELPER):  # a name server that is not reached gives no answer at all
+                    code, _ = await self.engine.execute(
+                        running[0].id, ["/usr/bin/getent", "hosts", wanted], environment=OWN_VARIABLES
+                    )
+                return wanted if code == NOT_FOUND else ""
+        return ""
+
+
+async def asked_mirrors(
+    engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE, *, at_site: bool
+) -> tuple[tuple[str, str, Failure | None], ...]:
+    """(name, whose, why it does not give the example to the engine) of the mirrors, which are name -> whose."""
+
+    async def ask(one: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
+        try:
+            name = prefix(one[0])
+        except ConfigError:  # it is read without TLS, which only the engine may do
+            silent = await _silent(one[0]) if at_site else None  # one that takes connections may yet lack the image
+            return (masked(one[0]), one[1], silent) if silent else None
+        failure = None
+        for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
+            failure = await _asked(engine, reference, "")
+            if failure is None or failure.impossible:
+                break
+        return name, one[1], failure
+
+    return tuple(filter(None, await each(ask, whose.items())))
+
+
+def direct(facts: Facts) -> bool:
+    """Whether the engine is on this machine and goes to sites without a proxy."""
+    return facts.here and not facts.engine_proxies
+
+
+async def _silent(url: str) -> Failure | None:
+    """Why nothing answers at the address; it is not asked for an image."""
+    address = urlsplit(url)
+
+    def connect() -> Failure | None:
+        try:
+            with socket.create_connection((str(address.hostname), address.port or 80), CLIENT):
+                return None
+        except OSError as error:
+            return Failure(network.said(error, None), impossible=True)
+
+    found = await network.patiently(CLIENT, lambda: [connect()])
+    return found[0] if found else Failure(network.TOO_LATE, impossible=True)
+
+
+async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
+    """Why the registry does not give the image to the engine."""
+    with anyio.move_on_after(SITE):
+        try:
+            await images.distribution(engine, reference, shown)
+        except CallError as error:
+            return read_failure(error.reason, reference)
+        return None
+    return Failure(network.TOO_LATE, impossible=True)
+
+
+async def _all(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
+    return await each(lambda work: work(), works)

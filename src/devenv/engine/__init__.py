@@ -1,1 +1,0 @@
-"""The machine room: the only rooms that touch Docker or child processes."""

@@ -1,0 +1,56 @@
+"""Published ports: which are taken and by whom, and which to take instead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from devenv.compose.run_model import PortChange
+from devenv.docker.client import Engine
+from devenv.host import listeners, ports
+from devenv.host.ports import Place, Taken, Wanted
+
+
+async def require_free(wanted: Iterable[Wanted], engine: Engine, given: Iterable[PortChange] = ()) -> None:
+    """Nothing where all are free. Raises PortError that names every taken port, its owner and the flags to type.
+
+    `given`: what was typed already.
+    """
+    if found := await taken(wanted, engine):
+        raise ports.taken_error(found, given)
+
+
+async def taken(wanted: Iterable[Wanted], engine: Engine) -> tuple[Taken, ...]:
+    """Those that somebody else has, with the addresses where that is so."""
+    all_wanted = [port for port in wanted if port.protocol == "tcp"]
+    found: list[Taken] = []
+    for port in all_wanted:
+        if ips := tuple(ip for ip in port.ips if listeners.listener(ip, port.port)):
+            spoken_for = {other.port for other in all_wanted} | {other.free for other in found}
+            free = listeners.free_port(port.ips, port.port, spoken_for)
+            found.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
+    return tuple(found)
+
+
+async def automatic(
+    places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
+) -> dict[Place, int]:
+    """A free host port for each place, as `checks.choose` has it; probed where the engine publishes them here."""
+    taken = {number for _, _, number in await engine.published()}
+    while True:
+        chosen = ports.choose(places, seed=seed, known=known, taken=taken)
+        new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
+        busy = {port for port in new if listeners.listener("", port)}
+        if not busy:
+            return chosen
+        taken |= busy
+
+
+async def _owner(port: Wanted, engine: Engine) -> str | None:
+    published = await engine.published()
+    containers = (whose for whose, ip, number in published if number == port.port and _meets(port, ip))
+    return next(containers, None) or await listeners.owner(port.port)
+
+
+def _meets(port: Wanted, ip: str) -> bool:
+    return any(ports.overlap(own, ip) for own in port.ips)

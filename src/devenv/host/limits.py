@@ -1,0 +1,127 @@
+"""What is true of this machine; each fact of one system behind one function. What nobody knows is 0 or empty."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from devenv.model.finding import Disk
+
+SYSCTL = "/proc/sys"
+RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that is there counts
+ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
+EMULATED = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}
+SCRIPT = 512
+OURS = b"devenv.__main__"
+KNOCK = 0.3
+OF_STATE = ("snapshots and ledgers", "volumes may not be saved", "devenv snapshot list   (and: devenv snapshot rm)")
+OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker system df   (and: docker builder prune)")
+
+
+def machine(engine_root: str) -> dict[str, Any]:
+    """Fields of `Facts`; `engine_root` is empty where the engine's files lie elsewhere. Blocking."""
+    interface, mtu = way_out()
+    disks = (_disk(*OF_STATE, _state_folder()), _disk(*OF_ENGINE, engine_root) if engine_root else None)
+    return {
+        "disks": tuple(filter(None, disks)),
+        "watches": _limit("fs/inotify/max_user_watches"),
+        "instances": _limit("fs/inotify/max_user_instances"),
+        "interface": interface,
+        "mtu": mtu,
+        "servers": name_servers(),
+        "lowest_port": _limit("net/ipv4/ip_unprivileged_port_start"),
+    }
+
+
+def _state_folder() -> str:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return base if os.path.isabs(base) else os.path.join(os.path.expanduser("~"), ".local", "state")
+
+
+def _disk(what: str, meaning: str, hint: str, path: str) -> Disk | None:
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    with contextlib.suppress(OSError):
+        room = os.statvfs(path)
+        inodes = room.f_favail / room.f_files if room.f_files else 1.0  # btrfs and others make them as they need them
+        return Disk(what, path, room.f_bavail * room.f_frsize, inodes, meaning, hint)
+    return None
+
+
+def _limit(name: str) -> int:
+    """A limit of Linux's; 0 on any other system."""
+    with contextlib.suppress(OSError, ValueError), open(f"{SYSCTL}/{name}", encoding="ascii") as file:
+        return int(file.read())
+    return 0
+
+
+def way_out() -> tuple[str, int]:
+    """The interface of the default route, and how large its packets may be. Linux only."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/net/route", encoding="ascii") as file:
+        rows = (line.split() for line in file)
+        interface = next((row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"), "")
+        with open(f"/sys/class/net/{interface}/mtu", encoding="ascii") as size:
+            return interface, int(size.read())
+    return "", 0
+
+
+def name_servers() -> tuple[str, ...]:
+    """Those that engines on this system hand on to containers. Linux only."""
+    if sys.platform != "linux":
+        return ()
+    for path in RESOLV:
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            return tuple(re.findall(r"^\s*nameserver\s+(\S+)", file.read(), re.MULTILINE))
+    return ()
+
+
+def native(platform: str, own: str) -> bool:
+    """Whether an engine for `own` runs programs of the platform as they are; variants do not count."""
+    *_, system, processor = ("linux", *platform.lower().split("/")[:2])
+    processor = ALIASES.get(processor, processor)
+    return f"{system}/{processor}" == own or (system, processor, own) == ("linux", "386", "linux/amd64")
+
+
+def emulates(platform: str) -> bool:
+    """Whether this kernel starts programs of another processor, such as `linux/arm64`. Linux only."""
+    processor = platform.split("/")[1] if "/" in platform else ""
+    path = f"{SYSCTL}/fs/binfmt_misc/qemu-{EMULATED.get(processor, processor)}"
+    with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+        return file.read(len("enabled")) == "enabled"
+    return False
+
+
+def other_devenv() -> str:
+    """The first `devenv` on PATH where it is another program; empty where it is ours, or there is none."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        path = os.path.join(folder, "devenv")
+        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                return "" if OURS in file.read(SCRIPT) else path
+    return ""
+
+
+def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
+    """(name, address) of the engines that listen at another of the known places. Blocking, a moment for each."""
+    home, runtime = os.path.expanduser("~"), os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    known = {
+        "the system's engine": "/var/run/docker.sock",
+        "Docker Desktop": f"{home}/.docker/run/docker.sock",
+        "Docker Desktop for Linux": f"{home}/.docker/desktop/docker.sock",
+        "OrbStack": f"{home}/.orbstack/run/docker.sock",
+        "Colima": f"{home}/.colima/default/docker.sock",
+        "a rootless engine": f"{runtime}/docker.sock",
+        "podman": f"{runtime}/podman/podman.sock",
+        "podman (root)": "/run/podman/podman.sock",
+    }
+    for name, path in known.items():
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(KNOCK)
+            probe.connect(path)
+            if f"unix://{path}" != asked:
+                yield name, f"unix://{path}"

@@ -1,0 +1,107 @@
+"""What a person may show to a registry, as the docker CLI keeps it. It is in no argument, message or file of ours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from devenv.docker import process
+from devenv.docker.context import config_folder
+from devenv.errors import ConfigError, EngineError
+from devenv.model.image_ref import HUB
+
+HUB_KEY = "https://index.docker.io/v1/"
+PATIENCE = 30.0  # seconds for a helper; it may ask its owner first
+TOKEN_USER = "<token>"  # noqa: S105 - the user's name by which a helper says that the secret is a token
+NO_ENTRY = "credentials not found"
+
+
+async def credentials(host: str) -> str:
+    """The value of X-Registry-Auth for a registry, empty where the docker CLI knows nothing for it.
+
+    Raises EngineError for a credential helper that cannot be used, ConfigError for a broken config.json.
+    """
+    settings = await anyio.to_thread.run_sync(cli_settings)
+    key = HUB_KEY if host == HUB else host
+    helper = (settings.get("credHelpers") or {}).get(key) or settings.get("credsStore")
+    known = await _asked(helper, key) if helper else _kept(settings.get("auths") or {}, key)
+    return base64.urlsafe_b64encode(json.dumps({**known, "serveraddress": key}).encode()).decode() if known else ""
+
+
+def cli_settings() -> dict[str, Any]:
+    """The docker CLI's config.json; empty where there is none. Raises ConfigError for a broken one."""
+    path = os.path.join(config_folder(), "config.json")
+    try:
+        with open(path, "rb") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
+    except ValueError as error:
+        raise ConfigError("is not JSON", hint="docker login writes it anew", file=path) from error
+    if not isinstance(found, dict):
+        return {}
+    if not _is_formed(found):
+        raise ConfigError("is not as the docker command writes it", hint="docker login writes it anew", file=path)
+    return found
+
+
+def _is_formed(found: Mapping[str, Any]) -> bool:
+    """Whether what is read of the file is of the right kind."""
+    parts = [found.get(name) or {} for name in ("auths", "credHelpers", "proxies")]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    _, helpers, proxies = parts
+    given = [proxy or {} for proxy in proxies.values()]
+    texts = [
+        found.get("credsStore"),
+        *helpers.values(),
+        *(value for proxy in given if isinstance(proxy, dict) for value in proxy.values()),
+    ]
+    return all(isinstance(one, dict) for one in given) and all(isinstance(text or "", str) for text in texts)
+
+
+def _kept(auths: Mapping[str, Any], key: str) -> dict[str, str]:
+    """What the file itself holds for a registry, which it may name by an address."""
+    entry = auths.get(key) or next((auths[name] for name in auths if _host(name) == _host(key)), None)
+    if not isinstance(entry, dict):
+        return {}
+    if token := entry.get("identitytoken"):
+        return {"identitytoken": str(token)}
+    try:
+        user, _, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, TypeError):
+        return {}
+    return {"username": user, "password": password.rstrip("\0")} if user else {}
+
+
+def _host(name: str) -> str:
+    return name.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
+async def _asked(helper: str, key: str) -> dict[str, str]:
+    """What a credential helper holds for a registry. Its own words are not repeated: they may hold a secret."""
+    program, config = f"docker-credential-{helper}", os.path.join(config_folder(), "config.json")
+    hint = f"install {program}, or take it out of {config} and log in again: docker login {_host(key)}"
+    try:
+        with anyio.fail_after(PATIENCE):
+            done = await process.run([program, "get"], stdin=key.encode())
+    except EngineError as error:
+        raise EngineError(f"{config} names a credential helper, and {error.message}", hint=hint) from error
+    except TimeoutError as error:
+        raise EngineError(f"`{program}` did not answer within {PATIENCE:.0f} seconds", hint=hint) from error
+    if NO_ENTRY in done.text + done.error_text:
+        return {}
+    try:
+        found = json.loads(done.stdout)
+        user, secret = str(found["Username"]), str(found["Secret"])
+    except (ValueError, LookupError, TypeError):
+        raise EngineError(f"`{program}` failed for {_host(key)}", hint=hint) from None
+    return {"identitytoken": secret} if user == TOKEN_USER else {"username": user, "password": secret}

@@ -1,0 +1,144 @@
+"""Which files of an image are to differ for it to know the host's settings: its own, with lines added."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from devenv.host.package_managers import Settings
+
+INSIDE_REGISTRY = "inside.devenv"
+INSIDE = "devenv.inside"  # what an image knows of its host, such as "ca,npm"; what is built on it has that too
+TRUSTED = "/etc/ssl/certs/ca-certificates.crt"  # Debian's and Alpine's own, and made where an image has none
+OTHER_BUNDLES = ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt")
+KEPT = "/usr/local/share/ca-certificates"  # update-ca-certificates adds what lies there
+KEPT_BY_RED_HAT = "/etc/pki/ca-trust/source/anchors"
+OPENSSL = "/usr/lib/ssl"
+NPMRC = ("/usr/local/etc/npmrc", "/etc/npmrc", "/usr/etc/npmrc")
+PIP_CONF = "/etc/pip.conf"
+UV_TOML = "/etc/uv/uv.toml"
+GO_ENV = "/usr/local/go/go.env"
+APT = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
+RELEASE = "/usr/lib/os-release"
+READ = (TRUSTED, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, UV_TOML, GO_ENV, *APT, RELEASE)
+VARIABLES = (
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "npm_config_cafile",
+)
+_OWN_SOURCES = re.compile(r"/etc/apt/(?:sources\.list|sources\.list\.d/(?:debian|ubuntu)\.sources)")
+_LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s+(\S+))")
+
+Files = Mapping[str, bytes | None]  # None: it is there, and no plain file
+
+
+def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
+    """Path -> content of the files that are to be put into the image; `image` has what it holds at `READ`."""
+    changes: dict[str, bytes] = {}
+
+    def merge(path: str, added: Callable[[str], str]) -> None:
+        """What is no plain file is somebody's intention, and stays."""
+        old = image.get(path, b"")
+        if old is not None and (new := added(old.decode(errors="surrogateescape")).encode(errors="surrogateescape")):
+            changes[path] = new
+
+    if settings.authorities:
+        changes |= _authorities(settings, image)
+    trust = {"cafile": TRUSTED} if settings.authorities else {}
+    if settings.npm or trust:
+        for path in NPMRC:
+            merge(path, lambda text: with_keys(text, {**settings.npm, **trust}))
+    pip = {**settings.pip, **({"cert": TRUSTED} if trust else {})}
+    if pip:
+        merge(PIP_CONF, lambda text: with_keys(text, pip, section="global"))
+    if UV_TOML not in image and (uv := _uv(settings)):
+        changes[UV_TOML] = uv.encode()
+    if settings.go and image.get(GO_ENV):
+        merge(GO_ENV, lambda text: with_keys(text, settings.go, over=True))
+    release = image.get(RELEASE) or b""
+    distribution = re.search(rb'^ID="?(\w+)', release, re.MULTILINE)
+    name = distribution[1].decode() if distribution else ""
+    archives = {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
+    for path in filter(_OWN_SOURCES.fullmatch, image):
+        merge(path, lambda text: with_archives(text, archives))
+    return changes
+
+
+def _uv(settings: Settings) -> str:
+    """Of uv, which reads nothing of pip's and trusts nothing of the system's unless it is told to."""
+    index = settings.pip.get("index-url")
+    return ("native-tls = true\n" if settings.authorities else "") + (
+        f"index-url = {json.dumps(index)}\n" if index else ""
+    )
+
+
+def with_archives(text: str, archives: Mapping[str, str]) -> str:
+    """Sources of apt, in either format, with these archives, "" and "-security", for theirs; empty for no change."""
+
+    def of(suites: str) -> str:
+        return archives["-security" if "-security" in suites else ""]
+
+    def stanza(found: re.Match[str]) -> str:
+        suites = re.search(r"(?m)^Suites:(.*)$", found[0])
+        uri = of(suites[1]) if suites else ""
+        return re.sub(r"(?m)^URIs:\s*https?://.*$", f"URIs: {uri}/", found[0]) if uri else found[0]
+
+    new = re.sub(r"(?s).+?(?:\n\s*\n|\Z)", stanza, text)
+    new = _LINE.sub(lambda line: f"{line[1]}{of(line[2])}/" if of(line[2]) else line[0], new)
+    return "" if new == text else new
+
+
+def links(image: Files) -> dict[str, str]:
+    """Path -> target of the links that are to be made: OpenSSL looks for one file, which Debian's older lack."""
+    missing = OPENSSL in image and f"{OPENSSL}/cert.pem" not in image
+    return {f"{OPENSSL}/cert.pem": TRUSTED} if missing else {}
+
+
+def _authorities(settings: Settings, image: Files) -> dict[str, bytes]:
+    bundles = {path: text for path in (TRUSTED, *OTHER_BUNDLES) if (text := image.get(path))}
+    if TRUSTED not in image:
+        # Tools know this path, and our own settings name it.
+        bundles[TRUSTED] = next(iter(bundles.values()), "".join(settings.public).encode())
+    changes = {path: with_certificates(text, settings.authorities) for path, text in bundles.items()}
+    for folder in (KEPT, *([KEPT_BY_RED_HAT] if OTHER_BUNDLES[0] in image else [])):
+        changes |= {f"{folder}/devenv-{_short(one)}.crt": one.encode() for one in settings.authorities}
+    return {path: text for path, text in changes.items() if text != image.get(path)}
+
+
+def with_certificates(bundle: bytes, certificates: Iterable[str]) -> bytes:
+    """The bundle with the certificates that it has not."""
+    known = b"".join(bundle.split())
+    missing = [one for one in certificates if "".join(one.split()).encode() not in known]
+    end = b"" if not bundle or bundle.endswith(b"\n") else b"\n"
+    return bundle + end + "".join(missing).encode() if missing else bundle
+
+
+def with_keys(text: str, values: Mapping[str, str], *, section: str = "", over: bool = False) -> str:
+    """The `key = value` lines of a file with those that it lacks, in the section; empty where it lacks none.
+
+    With `over`, ours take the place of its own.
+    """
+    old = {key for line in text.splitlines() if (key := line.partition("=")[0].strip().replace("_", "-"))}
+    lines = [f"{key}={value}\n" for key, value in values.items() if over or key not in old]
+    if not lines:
+        return ""
+    if over:
+        text = "".join(
+            line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values
+        )
+    if text and not text.endswith("\n"):
+        text += "\n"
+    head = f"[{section}]\n" if section else ""
+    if head and (found := re.search(rf"(?m)^\[{section}\][^\n]*\n", text)):
+        return text[: found.end()] + "".join(lines) + text[found.end() :]
+    return text + head + "".join(lines)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

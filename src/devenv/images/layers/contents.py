@@ -1,0 +1,177 @@
+"""An image as it lies on the engine: its layers, who shares them, and what is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import tarfile
+import zlib
+from collections.abc import Callable
+from typing import IO, Any
+from urllib.parse import quote
+
+import anyio
+
+from devenv.docker import images
+from devenv.docker.client import CallError, Engine
+from devenv.errors import UsageError
+from devenv.images.layers import history as layers
+from devenv.images.layers.advice import LOCK, Contents
+from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
+from devenv.model.layers import Anatomy
+from devenv.tasks import each, first
+
+AT_ONCE = 16  # questions beside each other
+MOST = 1_000_000  # files of all layers: what is known of them takes some 200 MB of memory then
+TEXT = 4_000_000  # bytes; a larger file is nothing to be read
+PIECE = 1 << 20
+BLOCK = 512
+WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+
+
+async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, Any]]:
+    """The image with its layers and what it shares with others, and its config.
+
+    Raises UsageError where it is not here.
+    """
+    try:
+        found = await images.inspect(engine, reference)
+    except CallError as error:
+        if not error.absent:
+            raise
+        raise UsageError(f"{reference} is no image on the engine", hint="docker images") from error
+    path = f"images/{quote(found['Id'])}/history"
+    history = await engine.ask(path, f"reading the history of {reference}", list)
+    config = found.get("Config") or {}
+    labels, names = config.get("Labels") or {}, (*(found.get("RepoTags") or ()), reference)
+    kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the others are the base's
+    note = ", ".join(f"{MARKS[label]}: {labels[label]}" for label in kinds if label in labels)
+    name = names[0] if reference.startswith("sha256:") else reference
+    own = layers.layers(history, _chain(found))
+    # The engine's own sum may be that of the packed layers.
+    image = Anatomy(name, found["Id"], sum(layer.size for layer in own), own, note=note)
+    return layers.among(image, await _others(engine, found["Id"])), config
+
+
+async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
+    """Name (or short id) -> diff-ids of all other images."""
+
+    async def one(image: str) -> dict[str, list[str]]:
+        try:
+            found = await images.inspect(engine, image)
+        except CallError as error:
+            if error.absent:  # gone meanwhile
+                return {}
+            raise
+        return {next(iter(found.get("RepoTags") or ()), image.removeprefix("sha256:")[:12]): _chain(found)}
+
+    listed = await engine.ask("images/json", "listing images", lambda shown: [str(image["Id"]) for image in shown])
+    others = [image for image in listed if image != own]
+    known: dict[str, list[str]] = {}
+    for start in range(0, len(others), AT_ONCE):
+        for found in await each(one, others[start : start + AT_ONCE]):
+            known |= found
+    return known
+
+
+def _chain(inspected: dict[str, Any]) -> list[str]:
+    return [str(layer) for layer in (inspected.get("RootFS") or {}).get("Layers") or ()]
+
+
+async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], object]) -> list[Contents] | None:
+    """What the image's layers hold, the lowest first; None where they cannot be read, or hold too many files.
+
+    They come through memory, a piece at a time. `progress` is told the bytes that came. Raises as `images.export`.
+    """
+    reading, writing = os.pipe()
+    found: list[list[Contents] | None] = []
+    came = 0
+
+    def take(chunk: bytes) -> None:
+        nonlocal came
+        came += len(chunk)
+        progress(came)
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(writing, rest) :]
+
+    def read() -> None:
+        with open(reading, "rb", buffering=PIECE) as file:
+            found.append(_layers(file))
+            while file.read(PIECE):
+                pass
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, read)
+            try:
+                await images.export(engine, [image.id], take)
+            finally:
+                os.close(writing)
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return found[0]
+
+
+def _layers(file: IO[bytes]) -> list[Contents] | None:
+    """The layers of one image in a tar as `docker save` makes it, by the order that its manifest has."""
+    known: dict[str, Contents] = {}
+    links: dict[str, str] = {}
+    manifest = b""
+    try:
+        with tarfile.open(fileobj=file, mode="r|", bufsize=PIECE) as outer:
+            for member in outer:
+                outer.members = []  # type: ignore[attr-defined] # it would remember them all
+                if member.issym():
+                    links[member.name] = posixpath.normpath(f"{posixpath.dirname(member.name)}/{member.linkname}")
+                elif content := outer.extractfile(member):
+                    if member.name == "manifest.json":
+                        manifest = content.read(TEXT)
+                    elif _is_tar(content.peek(BLOCK)[:BLOCK]):  # type: ignore[attr-defined] # it is a buffered reader
+                        room = MOST - sum(len(one.files) for one in known.values())
+                        known[member.name] = _contents(content, room)
+        (image,) = json.loads(manifest)
+        return [known[links.get(name, name)] for name in image["Layers"]]
+    except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether it is a layer, by its first block: a tar, packed or not, or nothing but the end of one."""
+    return head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b") or not head.strip(b"\0")
+
+
+def _contents(packed: IO[bytes], room: int) -> Contents:
+    """What the layer brings. Raises ValueError for more than `room` files."""
+    files: dict[str, int] = {}
+    removed: set[str] = set()
+    emptied: set[str] = set()
+    texts: dict[str, bytes] = {}
+    with tarfile.open(fileobj=packed, mode="r|*", bufsize=PIECE) as tar:
+        for entry in tar:
+            tar.members = []  # type: ignore[attr-defined] # as above
+            path = _path(entry.name)
+            folder, name = posixpath.split(path)
+            if name == OPAQUE:
+                emptied.add(folder)
+            elif name.startswith(WHITEOUT):
+                removed.add(posixpath.join(folder, name.removeprefix(WHITEOUT)))
+            elif not entry.isdir():
+                files[path] = entry.size if entry.isreg() else 0
+                if entry.islnk():
+                    files[_path(entry.linkname)] = 0
+                if len(files) > room:
+                    raise ValueError("too many files")
+                if _is_read(path) and entry.size <= TEXT and (text := tar.extractfile(entry)):
+                    texts[path] = text.read()
+    return Contents(files, frozenset(removed), frozenset(emptied), texts)
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def _is_read(path: str) -> bool:
+    """Whether it says what an app's packages are for."""
+    return path.endswith(LOCK) and path.count("node_modules/") == 1

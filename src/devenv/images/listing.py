@@ -1,0 +1,150 @@
+"""`devenv images`: every image that a project needs, who needs it, and where it would come from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from devenv.compose import resolve
+from devenv.docker import images
+from devenv.docker.cli import LocalImage
+from devenv.docker.client import CallError, Engine
+from devenv.errors import DevenvError
+from devenv.host.registry_auth import credentials
+from devenv.images.acquire import AtHand, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
+from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
+from devenv.images.needs import Need
+from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
+from devenv.images.standins.build import INSIDE
+from devenv.images.standins.recipes import Recipe
+from devenv.model.image_ref import registry
+from devenv.model.snapshot import ago, shown
+from devenv.tasks import each
+
+PATIENCE = 5.0  # seconds for a registry to say whether it has an image
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image, who needs it, and how it is had.
+
+    `source` is present, loaded, mirror, registry, stand-in or nowhere, and `detail` says more of it; `name` is what
+    it is called there. `id`, `digest`, `size` (bytes) and `created` are of what is on the engine.
+    """
+
+    image: str
+    platform: str | None
+    kind: str
+    users: tuple[str, ...]
+    source: str
+    detail: str
+    name: str = ""
+    id: str = ""
+    digest: str = ""
+    size: int = 0
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The name under which a registry has an image, or why none has."""
+
+    name: str = ""
+    failure: Failure | None = None
+
+
+async def survey(selection: resolve.Selection) -> list[Row]:
+    """A row for each image. Registries and mirrors are asked for those that are not here, all at once.
+
+    Raises ConfigError for what cannot name an image or a mirror.
+    """
+    project = (await resolve.load(selection)).project
+    mirrors = prefixes(mirrors_of(project))
+    async with Engine.connect() as engine:
+        wanted = await wanted_by(engine, project)
+        recipes = recipes_for(wanted)
+        # one by one: the same reference may be needed for two platforms
+        held = await each(lambda need: at_hand(engine, [need], mirrors), wanted)
+        here = dict(zip(wanted, held, strict=True))
+        made = await present(engine, [recipe.image for recipe in recipes.values()])
+        absent = [need for need in wanted if to_pull(need, here[need])]
+        answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
+    return [
+        _row(need, here[need].get(need.reference), answers.get(need), recipes.get(need.reference), made)
+        for need in wanted
+    ]
+
+
+async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
+    """Where the image is: under its own name, or else at the first of the mirrors that has it."""
+    own = await _failure(engine, need.reference)
+    if own is None or not own.elsewhere:
+        return _Answer(need.reference, own)
+    names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
+    failures = await each(partial(_failure, engine), names)
+    found = next((name for name, failure in zip(names, failures, strict=True) if failure is None), None)
+    return _Answer(found) if found else _Answer(need.reference, own)
+
+
+async def _failure(engine: Engine, name: str) -> Failure | None:
+    with anyio.move_on_after(PATIENCE):
+        try:
+            await images.distribution(engine, name, await credentials(registry(name)))
+        except CallError as error:
+            return read_failure(error.reason, name)
+        except DevenvError as error:  # a helper of the docker CLI failed
+            return Failure(error.said, hint=error.hint)
+        return None
+    return SILENT
+
+
+def _row(
+    need: Need, here: AtHand | None, answer: _Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
+) -> Row:
+    row = partial(Row, need.reference, need.platform, need.kind, need.users)
+    failure = answer.failure if answer else None
+    if answer and failure is None:
+        source = "registry" if answer.name == need.reference else "mirror"
+        return row(source, registry(answer.name) if source == "registry" else answer.name, answer.name)
+    if here:
+        return _held(row, here, need)
+    if failure and failure.impossible and recipe:
+        there = made.get(recipe.image)
+        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
+        return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
+    said = cause(need.reference, failure) if failure else "its pull_policy is never"
+    if need.kind == "frontend" and failure and failure.impossible:
+        said += "; the engine's own builder is used in its place"
+    return row("nowhere", said)
+
+
+def _held(row: partial[Row], here: AtHand, need: Need) -> Row:
+    image, name = here.image, here.name
+    digest = next((one.partition("@")[2] for one in image.names if "@" in one), "")
+    parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]
+    source = "present"
+    if name != need.reference:
+        source = "loaded" if name.startswith(f"{LOADED_REGISTRY}/") else "mirror"
+        parts.append(f"as {name}")
+    detail = ", ".join(part for part in parts if part)
+    return row(source, detail, name, image.id, digest, image.size, image.created)
+
+
+def _age(created: str, now: float) -> str:
+    """How long ago that was; nothing where no time is known, as of images that are built to be reproducible."""
+    try:
+        seconds = now - dt.datetime.fromisoformat(created).timestamp()
+    except (ValueError, OverflowError):
+        return ""
+    if seconds > 30 * 365 * DAY:
+        return ""
+    for unit, length in (("months", 30 * DAY), ("weeks", 7 * DAY)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return ago(seconds)

@@ -1,0 +1,1 @@
+"""Images built from package registries if no registry of images can be reached."""

@@ -1,0 +1,152 @@
+"""The recipes under templates/images: which reference each can honestly stand in for, and what it is made of."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from typing import Any
+
+from devenv.errors import EngineError
+from devenv.model.image_ref import canonical, familiar, split
+from devenv.paths import templates_folder
+
+STAND_IN_REGISTRY = "stand-in.devenv"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Packages of a Debian suite, laid on its bare root.
+
+    `inside` says what that is: `{version}` is the first package's, `{suite}` the suite. `version` is how that has to
+    begin for the tag to be true; empty where the tag says nothing of it.
+    """
+
+    suite: str
+    packages: tuple[str, ...]
+    inside: str
+    version: str = ""
+
+    @property
+    def base(self) -> str:
+        """The reference whose stand-in is the suite's bare root."""
+        return f"debian:{self.suite}-slim"
+
+    def checked(self, versions: Mapping[str, str]) -> str:
+        """The first package's version. Raises EngineError where the tag promises another one."""
+        found = versions[self.packages[0]]
+        if self.version and not f"{found}.".startswith(f"{self.version}."):
+            raise EngineError(f"Debian {self.suite} has {self.packages[0]} {found} today")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class NpmPackage:
+    """A package that `npm pack` fetches; it lies as `file`.tgz in the build context."""
+
+    package: str
+    version: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make the stand-in for one reference, on the first of `roots` that can be had; and what it `lacks`."""
+
+    reference: str
+    folder: str
+    lacks: str
+    roots: tuple[Root, ...]
+    npm: tuple[NpmPackage, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def image(self) -> str:
+        """The name that the stand-in gets, which is never the public one."""
+        return f"{STAND_IN_REGISTRY}/{familiar(canonical(self.reference)).rsplit('/', 1)[-1]}"
+
+    @property
+    def inside(self) -> str:
+        """What it is, without the versions that are only known once it is made."""
+        root = self.roots[0]
+        return " ".join(re.sub(r"\{(?!suite).*?\}", "", root.inside).format(suite=root.suite).split())
+
+    @property
+    def base(self) -> str | None:
+        """The reference of another stand-in that this one is built on; None for a bare root."""
+        base = self.roots[0].base
+        return None if self.image == f"{STAND_IN_REGISTRY}/{base}" else base
+
+    def digest(self, *more: bytes) -> str:
+        """A hash over the recipe's files, those that all share, and `more`; with another one it is out of date."""
+        total = hashlib.sha256()
+        for home in (self.folder, common_folder()):
+            for name in sorted(glob.glob("**", root_dir=home, recursive=True, include_hidden=True)):
+                path = os.path.join(home, name)
+                if os.path.isfile(path):
+                    with open(path, "rb") as file:
+                        total.update(name.encode() + b"\0" + file.read())
+        for part in more:
+            total.update(hashlib.sha256(part).digest())
+        return total.hexdigest()
+
+
+def common_folder() -> str:
+    """The absolute path of what the recipes share: it lies as `common` in every build context."""
+    return os.path.join(templates_folder(), "images", "common")
+
+
+def find(reference: str) -> Recipe | None:
+    """The recipe for a reference as people write it (`node:22`), None where nothing honest can be made."""
+    repository, tag, digest = split(canonical(reference))
+    if digest or tag is None:
+        return None
+    for folder, entry in entries():
+        if repository not in map(_repository, entry["repositories"]):
+            continue
+        for plain, variant in product(entry["tags"], entry["variants"]):
+            if re.fullmatch(re.escape(plain + variant).replace(r"\*", r"\d+"), tag):
+                return _recipe(familiar(canonical(reference)), folder, entry, tag.removesuffix(variant), variant)
+    return None
+
+
+def _repository(name: str) -> str:
+    return split(canonical(name))[0]
+
+
+def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, variant: str) -> Recipe:
+    version = tag if tag[0].isdigit() else ""
+    more = () if "slim" in variant else entry.get("full", ())
+    return Recipe(
+        reference=reference,
+        folder=folder,
+        lacks=entry["lacks"],
+        roots=(
+            Root(entry["suite"], (*entry["packages"], *more), entry["inside"], "" if "npm" in entry else version),
+            *(Root(root["suite"], tuple(root["packages"]), root["inside"]) for root in entry.get("otherwise", ())),
+        ),
+        npm=tuple(
+            NpmPackage(package["package"], package["version"].format_map({**entry, "tag": tag}), package["file"])
+            for package in entry.get("npm", ())
+        ),
+        args=entry.get("args", {}),
+    )
+
+
+@cache
+def entries() -> list[tuple[str, dict[str, Any]]]:
+    """Folder and content of every entry of every recipe: what holds for all of a recipe's tags, and for these."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    home = os.path.join(templates_folder(), "images")
+    for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
+        with open(os.path.join(home, name), "rb") as file:
+            data = tomllib.load(file)
+        tags = data.pop("tag")
+        found += [(os.path.dirname(file.name), {"variants": [""], **data, **entry}) for entry in tags]
+    return found

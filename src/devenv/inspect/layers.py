@@ -1,0 +1,153 @@
+"""`devenv layers`: the layers of a service's image, or of any image, and what would make it smaller."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import Any
+
+import anyio
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker.client import Engine
+from devenv.errors import ConfigError, UsageError
+from devenv.events import Emit, Step
+from devenv.images import acquire
+from devenv.images.layers import contents as anatomy
+from devenv.images.layers.advice import COPIES_ALL, LEAST, advice
+from devenv.images.layers.history import built, common
+from devenv.images.standins.recipes import find
+from devenv.model.layers import Advice, Anatomy, Report
+from devenv.model.project import Build, Service
+from devenv.model.snapshot import shown
+from devenv.run.desired import Stage
+from devenv.state.run_dir import Run
+from devenv.sync.host import scan
+from devenv.sync.rules.patterns import Patterns
+
+LARGEST = 2 * 10**9  # bytes of an image whose files are read unless that was asked for
+SPARE = ("node_modules", ".git")  # folders that no build needs of its context
+PACKED = "they are packed in a way that devenv does not read, or too many"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image, its config, and how it is built where that is a service's own."""
+
+    image: Anatomy
+    config: dict[str, Any]
+    build: Build | None = None
+
+
+async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, files: bool | None) -> Report:
+    """One image with advice, or two side by side; each name is a service's or an image's.
+
+    `files`: whether those of the layers are read, too; None where the image's size decides. Raises UsageError for
+    a name that is neither.
+    """
+    async with Engine.connect() as engine:
+        found = [await _found(engine, selection, name) for name in names]
+        images = tuple(one.image for one in found)
+        if len(images) > 1:
+            one, other = ([layer.id for layer in image.layers] for image in images)
+            return Report(images, common(one, other))
+        return await _advised(engine, found[0], files, emit)
+
+
+async def _advised(engine: Engine, one: _Found, files: bool | None, emit: Emit) -> Report:
+    image, contents, unread = one.image, None, ""
+    said = ""
+
+    def tell(came: int) -> None:
+        nonlocal said
+        before, said = said, f"reading {image.reference}: {min(came * 100 // max(image.size, 1), 99)} %"
+        if said != before:
+            emit(Step("layers", "detail", said))
+
+    if files or (files is None and image.size <= LARGEST):
+        tell(0)  # the engine packs all of it before the first byte comes
+        contents = await anatomy.contents(engine, image, tell)
+        unread = "" if contents else PACKED
+    elif files is None:
+        unread = f"{shown(image.size)} take a while; --files reads them"
+    spare = await anyio.to_thread.run_sync(_context_advice, one)
+    return Report((image,), advice=(*spare, *advice(image, contents, one.config)), unread=unread)
+
+
+async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
+    broken = None
+    if re.fullmatch(r"[\w.-]+", name):
+        try:
+            loaded = await resolve.load(replace(selection, services=(name,)))
+            service = loaded.project.service(name)
+        except (ConfigError, UsageError, KeyError) as error:
+            broken = error
+        else:
+            return await _of_service(engine, loaded, service)
+    try:
+        return _Found(*await anatomy.anatomy(engine, name))
+    except UsageError as error:
+        if isinstance(broken, ConfigError) and broken.file:
+            raise broken from None
+        raise UsageError(error.message, hint=broken.hint if isinstance(broken, UsageError) else error.hint) from None
+
+
+async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Found:
+    """The image that the service's containers are made of, or would be."""
+    name, project, stage = service.name, loaded.project, Stage(loaded, frozenset({service.name}))
+    reference = stage.image(name)
+    if service.build is None:
+        scene = await engine.scene(project.name)
+        needs = [need for need in await acquire.wanted_by(engine, stage.only([name])) if need.reference == reference]
+        here = await acquire.at_hand(engine, needs, ())
+        recipe = find(reference)
+        stand_in = recipe.image if recipe else reference
+        reference = next((c.image for c in scene.of(name)), here[reference].name if reference in here else stand_in)
+    try:
+        image, config = await anatomy.anatomy(engine, reference)
+    except UsageError as error:
+        said = f"the image of {name} ({service.image or reference}) is not here"
+        raise UsageError(said, hint="devenv up") from error
+    last = Run.known(engine.endpoint, project.name).last()
+    if last.get("images", {}).get(name) == image.id:
+        image = built(image, last["steps"])
+    return _Found(image, config, service.build)
+
+
+def _context_advice(one: _Found) -> tuple[Advice, ...]:
+    """What a build takes along and puts into the image though nobody needs it. Blocking."""
+    build = one.build
+    copies = any(COPIES_ALL.match(layer.instruction) for layer in one.image.layers[one.image.inherited :])
+    if build is None or not copies or not os.path.isabs(build.context):
+        return ()
+    file, lines = scan.dockerignore(build)
+    patterns = Patterns.parse(lines)
+    found = {}
+    for folder, folders, _ in os.walk(build.context):
+        inside = {name: os.path.relpath(os.path.join(folder, name), build.context) for name in folders}
+        folders[:] = [name for name in folders if not patterns.matches(inside[name]) and name not in SPARE]
+        for name in SPARE:
+            if name in inside and not patterns.matches(inside[name]):
+                found[inside[name]] = _size(os.path.join(folder, name))
+    if (total := sum(found.values())) < LEAST:
+        return ()
+    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(found.items()))
+    where = f"{os.path.relpath(file)} does not keep out" if file else "no .dockerignore keeps out"
+    # a file that is there may lack the end of its last line
+    names = ("\\n" if file else "") + "".join(f"**/{name}\\n" for name in SPARE)
+    hint = f"printf '{names}' >> {quote(os.path.relpath(file or os.path.join(build.context, '.dockerignore')))}"
+    return (Advice("dockerignore", f"{where} what each build copies into the image: {which}", hint, bytes=total),)
+
+
+def _size(folder: str) -> int:
+    """The bytes of all files below."""
+    total = 0
+    for path in (os.path.join(above, name) for above, _, names in os.walk(folder) for name in names):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            total += os.lstat(path).st_size
+    return total

@@ -1,0 +1,272 @@
+"""`devenv logs`: what the services print and printed, merged by time; of a run that is over, what was kept."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import heapq
+import re
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from devenv.compose.outline import outline, require_known
+from devenv.compose.selection import Selection
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint, resolve
+from devenv.errors import EngineError, UsageError
+from devenv.model.containers import Container
+from devenv.model.logline import Line, line
+from devenv.model.snapshot import ago
+from devenv.run.cleanup.kept_logs import KeptLogs, Piece
+from devenv.state.run_dir import Run
+from devenv.tasks import first
+
+AGAIN = 0.5  # seconds until a container whose log has ended is looked at again
+EACH = 64  # lines, which a pattern may search for a third of a second
+LONGEST = 8.0  # and at most, where it ends at once: one that nobody can read
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
+_SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
+
+Lines = AsyncGenerator[Line, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line says. `tail` is of each container; `wanted` says of a text whether it is."""
+
+    selection: Selection
+    services: tuple[str, ...] = ()
+    follow: bool = False
+    since: str | None = None
+    tail: int | None = None
+    wanted: Callable[[str], bool] | None = None
+
+    def is_about(self, service: str) -> bool:
+        """Whether the service's lines are asked for."""
+        return not self.services or service in self.services
+
+
+@dataclass
+class Listener:
+    """Whom the lines are for: `begin` hears whose lines may come, `say` each one, `tell` what else is to know."""
+
+    begin: Callable[[Collection[str]], object]
+    say: Callable[[Line], object]
+    tell: Callable[[str], object]
+    gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext  # lines may come late within it
+
+
+async def logs(wish: Wish, to: Listener) -> None:
+    """Says all that is there and, with `follow`, all that comes, until cancelled.
+
+    Raises UsageError for an unknown service, EngineError where nobody can be asked and nothing is kept.
+    """
+    name, project = await outline(wish.selection)
+    endpoint = await resolve()
+    run = Run.known(endpoint, name)
+    ledger = run.read()
+    pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await _connected(stack, endpoint, has_other=bool(pieces) and not wish.follow, tell=to.tell)
+        containers = await engine.containers(name) if engine else ()
+        there = {c.service for c in containers}
+        require_known(
+            wish.services, (*project.services, *project.dormant, *there, *(piece.service for piece in pieces))
+        )
+        pieces = _lost(wish, pieces, containers, () if ledger else there)
+        if pieces and not ledger:
+            to.tell(f"the last run, which ended {ago(time.time() - ended)}, left this:")
+        mine = [c for c in containers if wish.is_about(c.service)]
+        if not mine and not pieces and not wish.follow:
+            to.tell(f"no container of {name} is there, and no log of an earlier run; devenv up")
+        to.begin({*(c.service for c in mine), *(piece.service for piece in pieces)})
+        now = await engine.clock() if engine else dt.datetime.now(dt.UTC)
+        told = Told(wish, now)
+        streams = [told.kept(piece) for piece in pieces] + [told.printed(engine, c) for c in mine if engine]
+        for stream in streams:
+            stack.push_async_callback(stream.aclose)
+        with to.gathered():
+            async for one in merged(streams):
+                to.say(one)
+        if engine and wish.follow:
+            await _follow(engine, name, told, to)
+
+
+async def _connected(
+    stack: contextlib.AsyncExitStack, endpoint: Endpoint, *, has_other: bool, tell: Callable[[str], object]
+) -> Engine | None:
+    try:
+        return await stack.enter_async_context(Engine.connect(endpoint))
+    except EngineError as error:
+        if not has_other:
+            raise
+        tell(error.message)
+        return None
+
+
+def _lost(
+    wish: Wish, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
+) -> list[Piece]:
+    """What is wanted of the kept, and not still to be had of a container or a newer one."""
+    ids = {c.id for c in containers}
+    return [
+        piece
+        for piece in pieces
+        if wish.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
+    ]
+
+
+@dataclass
+class Told:
+    """The wanted lines of every source, and up to where each container's log is read."""
+
+    wish: Wish
+    now: dt.datetime
+    _read: dict[str, str] = field(default_factory=dict)
+    _looked_at: int = 0
+
+    def kept(self, piece: Piece) -> Lines:
+        """Those of a log that is kept."""
+        since = _text(self._since()) if self.wish.since else ""
+
+        async def lines() -> Lines:
+            for one in piece.lines():
+                if one.at >= since and await self._is_wanted(one):
+                    yield one
+
+        return _last(lines(), self.wish.tail)
+
+    def printed(self, engine: Engine, container: Container) -> Lines:
+        """Those that the container has printed up to now."""
+        self._read[container.id] = _text(self.now)
+        since = f"{self._since().timestamp():.6f}" if self.wish.since else ""
+        tail = "all" if self.wish.tail is None or self.wish.wanted else str(self.wish.tail)
+        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.wish.tail)
+
+    def coming(self, engine: Engine, container: Container) -> Lines:
+        """Those that it prints from where it was read up to, until it stops."""
+        read = self._read.get(container.id)
+        return self._of(engine, container, since=_after(read) if read else "", tail="all", follow=True)
+
+    async def _of(self, engine: Engine, container: Container, *, since: str, tail: str, follow: bool) -> Lines:
+        async for stream, timed in engine.logs(container, since=since, tail=tail, follow=follow, timed=True):
+            one = line(container.service, stream, timed)
+            self._read[container.id] = one.at or self._read.get(container.id, "")
+            if await self._is_wanted(one):
+                yield one
+
+    def _since(self) -> dt.datetime:
+        return since(self.wish.since or "", self.now)
+
+    async def _is_wanted(self, one: Line) -> bool:
+        if self.wish.wanted is None:
+            return True
+        self._looked_at += 1
+        if self._looked_at % EACH == 0:  # so that Ctrl-C is heard between lines that are there already
+            await anyio.lowlevel.checkpoint()
+        return self.wish.wanted(one.text)
+
+
+async def merged(streams: Sequence[Lines]) -> Lines:
+    """The lines of all streams by their times; of each stream no more than one is held."""
+    heads = [
+        (head.at, index, head)
+        for index, stream in enumerate(streams)
+        if (head := await anext(stream, None)) is not None
+    ]
+    heapq.heapify(heads)
+    while heads:
+        _, index, head = heads[0]
+        yield head
+        if (following := await anext(streams[index], None)) is None:
+            heapq.heappop(heads)
+        else:
+            heapq.heapreplace(heads, (following.at, index, following))
+
+
+async def _last(lines: Lines, count: int | None) -> Lines:
+    if count is None:
+        async for one in lines:
+            yield one
+    else:
+        found = deque[Line](maxlen=count)
+        async for one in lines:
+            found.append(one)
+        for one in found:
+            yield one
+
+
+async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> None:
+    """Says what every container of the project prints, also of those that come, until cancelled."""
+    followed: set[str] = set()
+    pauses: dict[str, float] = {}
+    changed = anyio.Event()
+
+    async def listen() -> None:
+        async for event in engine.events(project):
+            if event.get("Action", "start") == "start":  # the stream has begun: what was before it is not told
+                changed.set()
+
+    async def one(container: Container) -> None:
+        began = anyio.current_time()
+        async for found in told.coming(engine, container):
+            to.say(found)
+        ended_at_once = anyio.current_time() - began < AGAIN
+        pause = pauses[container.id] = (
+            min(2 * pauses.get(container.id, AGAIN / 2), LONGEST) if ended_at_once else AGAIN
+        )
+        await anyio.sleep(pause)
+        followed.discard(container.id)
+        changed.set()
+
+    async def all_(tasks: TaskGroup) -> None:
+        nonlocal changed
+        while True:
+            changed = anyio.Event()
+            for container in await engine.containers(project):
+                if container.running and container.id not in followed and told.wish.is_about(container.service):
+                    followed.add(container.id)
+                    to.begin((container.service,))
+                    tasks.start_soon(one, container)
+            await changed.wait()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            await all_(tasks)
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+
+
+def since(text: str, now: dt.datetime) -> dt.datetime:
+    """The moment that `--since` means: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
+
+    A number of so many digits is a time in Unix seconds. Raises UsageError for anything else.
+    """
+    with contextlib.suppress(OverflowError):
+        if _SECONDS.fullmatch(text):
+            return dt.datetime.fromtimestamp(float(text), dt.UTC)
+        if re.fullmatch(f"(?:{_PART})+", text):
+            return now - dt.timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, text)))
+    with contextlib.suppress(ValueError):
+        return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    raise UsageError(f"--since {text} is no time", hint="--since 10m, --since 1h30m, or --since 2026-01-31T12:00")
+
+
+def _text(moment: dt.datetime) -> str:
+    """The moment as lines have it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z"
+
+
+def _after(at: str) -> str:
+    """The first nanosecond after that time, in Unix seconds."""
+    whole, fraction = divmod(int(at[20:29]) + 1, 10**9)
+    return f"{dt.datetime.fromisoformat(f'{at[:19]}+00:00').timestamp() + whole:.0f}.{fraction:09}"

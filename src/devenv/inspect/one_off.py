@@ -1,0 +1,98 @@
+"""`devenv run` and `devenv scale`: containers beside a run, with the images and the dependencies that the run has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from dataclasses import replace
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker.client import Engine
+from devenv.docker.compose import Compose
+from devenv.doctor import quick_check
+from devenv.events import Emit
+from devenv.images.standins.recipes import STAND_IN_REGISTRY
+from devenv.images.wishes import Wishes
+from devenv.model.containers import Scene
+from devenv.model.project import Condition, Project
+from devenv.run.active.phases import closure
+from devenv.run.active.project import supplied
+from devenv.run.consent import weigh
+from devenv.run.desired import Stage, look, published
+from devenv.run.options import Options
+from devenv.state.run_dir import Run, written
+from devenv.state.runs import open_run
+
+
+async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+    """Compose for a one-off container of the first service that the `arguments` name; None where they name none.
+
+    Compose would make a dependency anew that differs from the user's files, and what devenv started does: its
+    ports are on loopback. So one that runs is left out, and the others are made as `devenv up` makes them. Where
+    nothing of devenv's is up, nothing is marked as its own: nobody would take it away.
+    """
+    loaded = await resolve.load(replace(selection, profiles=("*",)))
+    names = frozenset(service.name for service in loaded.project.services)
+    target = next((one for one in arguments if one in names), None)
+    if target is None:
+        return None
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await quick_check.connected(stack)
+        run = await open_run(engine, loaded.project.name)
+        stage = await _staged(engine, run, loaded, selection, frozenset({target}), emit)
+        unmarked = frozenset({target}) if run.read() is not None else names
+        return await _recorded(engine, run, replace(stage, unmarked=unmarked))
+
+
+async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
+    """Compose for `SERVICE=N` in the `arguments`, containers of the run; None where nothing of devenv's is up.
+
+    From the user's files Compose would make those of the run anew, and nobody would take them away.
+    """
+    loaded = await resolve.load(replace(selection, profiles=("*",)))
+    targets = {one.partition("=")[0] for one in arguments} & {service.name for service in loaded.project.services}
+    async with contextlib.AsyncExitStack() as stack:
+        engine = await quick_check.connected(stack)
+        run = await open_run(engine, loaded.project.name)
+        if not targets or run.read() is None:
+            return None
+        return await _recorded(engine, run, await _staged(engine, run, loaded, selection, frozenset(targets), emit))
+
+
+async def _recorded(engine: Engine, run: Run, stage: Stage) -> Compose:
+    """Compose for the stage. What it creates is recognized as ours by what is recorded of the call before.
+
+    Compose takes the place of this process, so that nobody is there to record the outcome.
+    """
+    if stage.own - stage.unmarked:
+        scene = await engine.scene(stage.project.name)
+        with written(run.made.path):
+            run.made.open(stage.window(scene))
+    return stage.compose
+
+
+async def _staged(
+    engine: Engine, run: Run, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit
+) -> Stage:
+    scene = await engine.scene(loaded.project.name)
+    options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
+    names = _lacking(loaded.project, targets, scene)
+    weigh(loaded, names, emit)
+    stage = Stage(loaded, names, await look(engine, scene), owner=run.made.owner)
+    stage = await published(stage, options, engine, scene)
+    return await supplied(engine, stage, stage.names, options, emit)
+
+
+def _lacking(project: Project, targets: frozenset[str], scene: Scene) -> frozenset[str]:
+    """The targets, and of what they need all that is not there: running, or completed where that was the point."""
+    once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
+    completed = {c.service for c in scene.containers if c.state == "exited" and not c.exit_code} & once
+    there = ({c.service for c in scene.containers if c.running} | completed) - targets
+    services = (replace(s, depends_on=()) if s.name in there else s for s in project.services)
+    return closure(replace(project, services=tuple(services)), targets) - there
+
+
+def _stood_in(scene: Scene) -> bool:
+    """Whether a run of ours has stand-ins: somebody agreed to them, then."""
+    return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in scene.containers)

@@ -1,0 +1,47 @@
+"""`devenv ps`: where the project's services stand now."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devenv.compose.outline import Outline, require_known, sketched
+from devenv.docker import quick
+from devenv.model.standing import Stands, stands
+from devenv.state.created import recognizer
+
+if TYPE_CHECKING:
+    from devenv.compose.selection import Selection
+    from devenv.model.containers import Container
+
+
+def ps(selection: Selection, wanted: Collection[str], show: Callable[[Stands], object]) -> bool:
+    """Whether it was shown; if not, it takes `watching`, which asks any engine. Raises ConfigError, UsageError."""
+    project = sketched(selection)
+    found = None if project.name is None else quick.containers(project.name)
+    if project.name is None or found is None:
+        return False
+    is_ours, (containers, now) = recognizer(project.name), found
+    show(picture(project.name, project, wanted, [replace(c, ours=is_ours(c)) for c in containers], now))
+    return True
+
+
+def picture(
+    name: str, project: Outline, wanted: Collection[str], containers: Collection[Container], now: dt.datetime
+) -> Stands:
+    """Where the wanted services stand, or all. Raises UsageError for one that is unknown."""
+    require_known(wanted, (*project.services, *project.dormant, *(c.service for c in containers)))
+    names = [*project.services, *(service for service in project.dormant if service in wanted)]
+    found = stands(name, names, containers, lambda at: age(at, now))
+    return replace(found, services=tuple(s for s in found.services if not wanted or s.service in wanted))
+
+
+def age(at: str, now: dt.datetime) -> float | None:
+    """Seconds from an engine's timestamp to its own `now`; None for what never was."""
+    found = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", at)
+    if found is None or at.startswith("0001"):
+        return None
+    return max(0.0, (now - dt.datetime.fromisoformat(f"{found[0]}+00:00")).total_seconds())

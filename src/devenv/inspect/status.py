@@ -1,0 +1,104 @@
+"""`devenv` alone: what stands in this folder now. Nothing is changed, and nobody waits long."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import anyio
+
+from devenv.compose import files as sources
+from devenv.compose.outline import written_name
+from devenv.docker.client import Engine
+from devenv.errors import ConfigError, DevenvError
+from devenv.model.status import Here
+from devenv.run.cleanup import guardian_note
+from devenv.run.cleanup.remains import COMMAND, PHASES, left_behind, remains
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+from devenv.state.runs import key_of
+
+LIMIT = 2.0  # seconds for the engine
+
+
+async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
+    """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
+    others = tuple(sorted({ledger.project for _, ledger in Run.dead(PHASES)}))
+    guardians = tuple(line for _, line in guardian_note.at_work())
+    try:
+        paths = sources.find(directory, files)
+    except ConfigError as error:
+        return Here("none", error.message, others=others, guardians=guardians)
+    try:
+        read = sources.read(paths, base=directory)
+    except ConfigError as error:
+        return Here("broken", error.said, others=others, guardians=guardians)
+    name = project_name or written_name(read)
+    services = tuple(sorted(sources.service_names(read)))
+    try:
+        with anyio.fail_after(LIMIT):
+            async with Engine.connect() as engine:
+                state, said, running, urls = await _standing(engine, name, os.path.dirname(paths[0]))
+    except TimeoutError:
+        state, said, running, urls = "unreachable", f"the engine has not answered for {LIMIT:.0f} seconds", 0, ()
+    except DevenvError as error:
+        state, said, running, urls = "unreachable", error.message, 0, ()
+    said = said or f"{name} is not up: {', '.join(services)}"
+    return Here(state, said, name, services, running, urls, tuple(one for one in others if one != name), guardians)
+
+
+async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
+    """The state, what is to be said of it (empty where nothing is up), running containers, and where it answers."""
+    key, folder = await key_of(engine), os.path.realpath(folder)
+    began = [
+        (run, ledger)
+        for run, ledger in Run.every()
+        if _is_on(ledger, key, engine) and (ledger.project == name or ledger.directory == folder)
+    ]
+    named = [(run, ledger) for run, ledger in began if ledger.project == name]
+    for run, ledger in (named or began)[:1]:
+        engine.is_ours = run.made.holds
+        scene = await engine.scene(ledger.project)
+        running = sum(container.running for container in ledger.containers(scene))
+        last = run.last()
+        urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
+        left = "" if run.is_held() else left_behind(ledger, await remains(engine, ledger, scene))
+        state = _state(run, ledger, running, left, is_ready=urls is not None)
+        return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
+    others = sum(c.running and not c.ours for c in (await engine.scene(name)).containers)
+    return "down", _beside(name, others) if others else "", 0, ()
+
+
+def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
+    """Whether the run is on that engine; of one of devenv 0.1, only the address is known."""
+    return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
+
+
+def _beside(name: str, count: int) -> str:
+    what = f"{count} container{'' if count == 1 else 's'} of it, not devenv's, run{'s' if count == 1 else ''}"
+    return f"{name} is not up; {what} (devenv ps)"
+
+
+def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool) -> str:
+    if run.is_cleaned():
+        return "ending"
+    if run.is_held():
+        return "up" if is_ready else "starting"
+    if ledger.phase in ("detached", "kept"):
+        return "up" if running else "stopped"
+    if not left:
+        return "down"
+    return "dead" if ledger.phase == "up" else "left"
+
+
+def _said(state: str, ledger: Ledger, running: int, left: str) -> str:
+    since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+    count = f"{running} container{'' if running == 1 else 's'}"
+    return {
+        "up": f"{ledger.project} is up since {since}, with {count}",
+        "starting": f"{ledger.project} is on its way up since {since}",
+        "stopped": f"{ledger.project} was left running, and nothing of it runs any more",
+        "ending": f"{ledger.project} is being cleaned up",
+        "dead": f"{left} ({COMMAND})",
+        "left": f"{left} ({COMMAND})",
+    }.get(state, "")

@@ -1,1 +1,0 @@
-"""The stairs up and down."""

@@ -1,1 +1,0 @@
-"""The porch: what must be there before anything starts."""

@@ -1,0 +1,1 @@
+"""A run: `devenv up` from the files to the running project."""

@@ -1,0 +1,1 @@
+"""The running project: observed, changed, reloaded."""

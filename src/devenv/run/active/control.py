@@ -1,0 +1,86 @@
+"""Who steers a run while it goes on: wishes come in and are carried out, and the facts that no event tells go out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import anyio
+
+from devenv.docker import process
+from devenv.errors import DevenvError
+from devenv.events import Emit, Problem
+from devenv.model.live import Fact, Wish
+
+if TYPE_CHECKING:
+    from devenv.run.active.project import Running
+
+
+class Helm:
+    """Between a run and its view. `learn` takes facts, `settled` the service whose wish is done, `ended` a signal.
+
+    `settled` gets why it was not done, or nothing.
+    """
+
+    def __init__(
+        self,
+        learn: Callable[[Fact], object],
+        settled: Callable[[str, str], object],
+        ended: Callable[[], object],
+    ) -> None:
+        self.learn = learn
+        self.ended = ended
+        self.detached = anyio.Event()
+        self._running: Callable[[], Running | None] = lambda: None
+        self._settled = settled
+        self._wishes: deque[Wish] = deque()
+        self._asked = anyio.Event()
+
+    def ask(self, wish: Wish) -> None:
+        """Somebody wants that; it is carried out beside all else."""
+        if wish.verb == "detach":
+            self.detached.set()
+        else:
+            self._wishes.append(wish)
+            self._asked.set()
+
+    async def shell(self, container: str) -> None:
+        """Somebody has been in the best shell of a container. Raises DevenvError where there is none."""
+        from devenv.docker.container_shell import into  # noqa: PLC0415 - as below
+
+        running = self._running()
+        found = None if running is None else await running.engine.inspect(container)
+        if running is None or found is None:
+            raise DevenvError("that container has gone")
+        await process.foreground(await into(running.engine, found))
+
+    async def serve(self, running: Callable[[], Running | None], emit: Emit) -> None:
+        """Carries wishes out and tells facts, until cancelled."""
+        from devenv.run.active.stats import Gauges  # noqa: PLC0415 - the view is there before all else is loaded
+
+        async with anyio.create_task_group() as tasks:
+            self._running = running
+            gauges = Gauges(self.learn, running)
+            tasks.start_soon(gauges.look)
+            tasks.start_soon(gauges.measure)
+            while True:
+                while self._wishes:
+                    tasks.start_soon(self._fulfil, self._wishes.popleft(), running(), emit)
+                self._asked = anyio.Event()
+                await self._asked.wait()
+
+    async def _fulfil(self, wish: Wish, running: Running | None, emit: Emit) -> None:
+        if running is None:
+            self._settled(wish.service, "not yet: its containers are still to be made")
+            return
+        ways: Mapping[str, Callable[[str], Awaitable[None]]] = {
+            "restart": running.restart,
+            "stop": running.stop,
+            "rebuild": lambda service: running.rebuild(service, ""),
+        }
+        try:
+            await ways[wish.verb](wish.service)
+        except DevenvError as error:
+            emit(Problem(error.said, error.hint, wish.service))
+        self._settled(wish.service, "")

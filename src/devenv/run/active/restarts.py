@@ -1,0 +1,67 @@
+"""`restart: true` in `depends_on`: services that are restarted after those that they depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.docker.client import Engine
+from devenv.errors import EngineError
+from devenv.events import Emit, Problem, Restarted
+from devenv.model.containers import Container
+from devenv.run.active.observer import Observer
+from devenv.run.active.phases import followers, standings, unmet
+from devenv.tasks import each
+
+LOOK_EVERY = 0.2
+
+
+@dataclass
+class Following:
+    """Restarts what follows; `patience` (seconds) bounds the wait for its conditions. Needs `tasks` to do so."""
+
+    engine: Engine
+    observer: Observer
+    emit: Emit
+    patience: float
+    tasks: TaskGroup | None = None
+
+    def after(self, services: Collection[str]) -> None:
+        """The services have been restarted or made anew: what runs and follows them will be restarted."""
+        names = followers(self.observer.project, services)
+        if self.tasks is not None and any(
+            c.running and c.ours for name in names for c in self.observer.scene.of(name)
+        ):
+            self.tasks.start_soon(self._restart, services, names)
+
+    async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
+        """Each when what it waits for is there again; not at all where that does not come within the time."""
+        with anyio.move_on_after(self.patience):
+            for name in names:
+                running = await self._when_met(name)
+                began = time.monotonic()
+                try:
+                    with self.observer.ending(running):
+                        await each(self.engine.restart, running)
+                except EngineError as error:
+                    self.emit(Problem(error.message, error.hint, name))
+                    return
+                if running:
+                    self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
+
+    async def _when_met(self, name: str) -> Sequence[Container]:
+        """What runs of the service, by looks of its own: the observer's last may be from before the restart."""
+        while name in self.observer.names:
+            project, names = self.observer.project, self.observer.names
+            with contextlib.suppress(EngineError):
+                scene = await self.engine.scene(project.name)
+                reached = {s.service: s.phase for s in standings(project, names, scene)}
+                if not unmet(project.service(name), reached):
+                    return [c for c in scene.of(name) if c.running and c.ours]
+            await anyio.sleep(LOOK_EVERY)
+        return ()

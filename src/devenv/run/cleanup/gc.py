@@ -1,0 +1,47 @@
+"""`devenv gc`: what dead runs left, of every project and engine, ended as they would have ended it themselves."""
+
+from __future__ import annotations
+
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import DevenvError
+from devenv.events import Emit, Notice, Problem
+from devenv.run.cleanup import guardian_note, kept_logs
+from devenv.run.cleanup.remains import PHASES, remains
+from devenv.run.cleanup.teardown import finish
+from devenv.state.ledger import Ledger, Wish
+from devenv.state.run_dir import Run
+from devenv.volumes.store import Store
+
+
+async def gc(emit: Emit, *, dry_run: bool) -> int:
+    """0 when nothing of any dead run is left, 1 where something could not be ended. Live runs are not touched."""
+    left, found = False, False
+    for _, line in guardian_note.at_work():
+        found = True
+        emit(Notice(line))
+    for run, ledger in Run.dead(PHASES):
+        found = True
+        try:
+            left |= not await _finished(run, ledger, emit, dry_run=dry_run)
+        except DevenvError as error:
+            emit(Problem(f"{ledger.project}: {error.message}", error.hint))
+            left = True
+    if not dry_run:
+        Store.at_home().tidy()
+        kept_logs.forget_old()
+    if not found:
+        emit(Notice("no dead run left anything"))
+    return int(left)
+
+
+async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> bool:
+    async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+        if dry_run:
+            engine.is_ours = run.made.holds
+            what = await remains(engine, ledger, await engine.scene(ledger.project))
+            emit(Notice(f"{ledger.project}: {what or 'nothing'} of a dead run"))
+            return True
+        emit(Notice(f"ending what a dead run left of {ledger.project}"))
+        with run.lock(cleaning=True):
+            return not (await finish(engine, run, emit, Wish.SAVE, "gc")).survivors

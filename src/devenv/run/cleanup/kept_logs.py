@@ -1,0 +1,115 @@
+"""The logs of the last run: a file a container in the run's folder, written before the container goes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import anyio
+
+from devenv import private_files
+from devenv.docker.client import Engine
+from devenv.errors import EngineError, StateError
+from devenv.model.containers import Container
+from devenv.model.logline import Line, line
+from devenv.state.home import state_folder
+
+LINES = 5000  # of a container
+LONGEST = 16 * 1024  # characters of a line
+PER_SERVICE = 1 << 20  # bytes, as the next
+IN_ALL = 16 << 20
+PATIENCE = 3.0  # seconds that a way down waits for a log
+OLD = 14 * 86400.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is kept of one container's log."""
+
+    service: str
+    container_id: str
+    path: str
+
+    def lines(self) -> Iterator[Line]:
+        """All of them, in order; none where it has just been removed."""
+        with contextlib.suppress(OSError, StateError), private_files.open_read(self.path) as file:
+            for raw in file:
+                stream, _, timed = raw.decode(errors="replace").rstrip("\n").partition(" ")
+                yield line(self.service, stream, timed)
+
+
+class KeptLogs:
+    """Those in a run's folder. A run goes by the time when it began, and what it keeps replaces an earlier one's."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = os.path.join(folder, "logs")
+
+    async def keep(self, engine: Engine, container: Container, began: float) -> None:
+        """The end of the container's log is on disk, as far as engine and disk give it within a few seconds."""
+        if container.state == "created" or not container.service:
+            return
+        lines = deque[bytes]()
+        size = 0
+        with contextlib.suppress(EngineError), anyio.move_on_after(PATIENCE):
+            async for stream, text in engine.logs(container, tail=str(LINES), follow=False, timed=True):
+                lines.append(f"{stream} {text[:LONGEST]}\n".encode())
+                size += len(lines[-1])
+                while size > PER_SERVICE:
+                    size -= len(lines.popleft())
+        if lines:
+            with contextlib.suppress(OSError, StateError):
+                self._write(container, _named(began), lines)
+
+    def _write(self, container: Container, run: str, lines: deque[bytes]) -> None:
+        for other in private_files.entries(self._folder):
+            if other != run:
+                private_files.remove_tree(os.path.join(self._folder, other))
+        folder = private_files.private_folder(self._folder, run)
+        path = os.path.join(folder, f"{quote(container.service, safe='')}@{container.id}")
+        private_files.replace(path, b"".join(lines), durable=False)
+        self._trim(folder)
+
+    def _trim(self, folder: str) -> None:
+        """The oldest files gone, until what is left has room."""
+        total, of_service = 0, defaultdict[str, int](int)
+        for piece, size in sorted(_sizes(folder), key=lambda one: -os.lstat(one[0].path).st_mtime_ns):
+            total += size
+            of_service[piece.service] += size
+            if total > IN_ALL or of_service[piece.service] > PER_SERVICE:
+                private_files.remove(piece.path)
+
+    def pieces(self, began: float | None) -> tuple[list[Piece], float]:
+        """What the run that began then has kept, or else the last one that kept anything; and when it did last."""
+        with contextlib.suppress(OSError, StateError):
+            run = max(private_files.entries(self._folder), default="") if began is None else _named(began)
+            folder = os.path.join(self._folder, run)
+            return [piece for piece, _ in _sizes(folder)], os.stat(folder).st_mtime
+        return [], 0.0
+
+
+def forget_old() -> None:
+    """No log is kept any more of what ended two weeks ago."""
+    runs = os.path.join(state_folder(), "runs")
+    for project in private_files.entries(runs):
+        logs = os.path.join(runs, project, "logs")
+        with contextlib.suppress(OSError, StateError):
+            for run in private_files.entries(logs):
+                folder = os.path.join(logs, run)
+                if time.time() - os.lstat(folder).st_mtime > OLD:
+                    private_files.remove_tree(folder)
+
+
+def _named(began: float) -> str:
+    return f"{began:017.6f}"
+
+
+def _sizes(folder: str) -> Iterator[tuple[Piece, int]]:
+    for name in private_files.entries(folder):
+        path = os.path.join(folder, name)
+        service, _, container_id = name.rpartition("@")
+        yield Piece(unquote(service), container_id, path), os.lstat(path).st_size

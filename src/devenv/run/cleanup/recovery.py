@@ -1,0 +1,159 @@
+"""One try of a guardian to end what a dead run left, and when the next one is due."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from devenv.docker import process
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import DevenvError, StateError
+from devenv.events import Emit
+from devenv.run.cleanup import guardian_note
+from devenv.run.cleanup.teardown import finish
+from devenv.state.ledger import Ledger, Wish
+from devenv.state.run_dir import LOOKED_AT, Run
+from devenv.tasks import first
+
+LIMIT = 24 * 3600.0  # seconds in which it is tried
+SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
+SHARE = 0.1  # of the time that has passed, which the next pause takes
+LOCK_WAIT = 5.0  # for the first try: a command that only looks may have the lock
+LEFT_TRIES = 6  # of an engine that answers, and does not remove something
+
+
+class AgainError(DevenvError):
+    """Another try may succeed where one has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a guardian stands by for; `pid` is its own.
+
+    `since` and `died` say when it found the run dead, in seconds of the wall clock and of the monotonic clock.
+    """
+
+    folder: str
+    endpoint: Endpoint
+    pid: int
+    since: float
+    died: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The dead run, as its ledger names it, and how many tries have left something of it."""
+
+    pid: int
+    began: float
+    left: int = 0
+
+
+def pause(passed: float) -> float:
+    """Seconds until the next try, if so many have passed since the run was found dead."""
+    return min(max(passed * SHARE, SHORTEST), LONGEST)
+
+
+def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> str:
+    """Try once: empty if the guardian may go, else the seconds until the next try, a space, and the next `memory`.
+
+    `memory` is what the try before returned of it, empty for the first. Raises nothing: an error is a line for `say`.
+    """
+    run = Run(post.folder)
+    dead = Dead(**json.loads(memory)) if memory else _found(run)
+    note = guardian_note.begin(post.pid, dead.began if dead else 0.0, post.since)
+
+    def begun() -> None:
+        guardian_note.write(run, note)
+
+    if dead is not None and not memory:
+        begun()
+    try:
+        is_left = anyio.run(lambda: attempt(run, post.endpoint, dead, emit, begun, is_first=not memory))
+        reason = "something is left" if is_left else ""
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next try may go well, and a log has lines
+        is_left, reason = False, _line(error)
+    if dead is not None and reason:
+        dead = replace(dead, left=dead.left + 1 if is_left else 0)
+        passed = time.monotonic() - post.died
+        if passed < LIMIT and dead.left < LEFT_TRIES:
+            seconds = pause(passed)
+            guardian_note.write(run, replace(note, reason=reason, next_try=time.time() + seconds))
+            say(f"{time.strftime('%H:%M:%S')} {reason}; next try in {seconds:.0f} s")
+            return f"{seconds:.3f} {json.dumps({'pid': dead.pid, 'began': dead.began, 'left': dead.left})}"
+        reason = f"{reason}; given up after {passed:.0f} s: `devenv gc` or the next `devenv up` cleans up"
+    if reason:
+        say(f"{time.strftime('%H:%M:%S')} {reason}")
+    guardian_note.remove(run, post.pid)
+    return ""
+
+
+async def attempt(
+    run: Run, endpoint: Endpoint, dead: Dead | None, emit: Emit, begun: Callable[[], object], *, is_first: bool
+) -> bool:
+    """Whether something is left. Nothing is done if the ledger is no longer the dead run's; `begun` is called before.
+
+    The first try ends the children that the run left before all else. The project is locked only while something can
+    be done: a try to reach the engine must not keep anybody from a new `up`. Raises DevenvError.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if is_first:
+            if not _locked(run, stack, wait=LOCK_WAIT):
+                return False
+            await process.end_recorded(run.children)
+        if _ledger(run, dead) is None:
+            return False
+        engine = await stack.enter_async_context(Engine.connect(endpoint))
+        if not is_first and (not _locked(run, stack, wait=LOOKED_AT) or _ledger(run, dead) is None):
+            return False
+        begun()
+        return bool((await finish(engine, run, emit, Wish.SAVE, "the devenv process died")).survivors)
+
+
+def identity(run: Run) -> Dead | None:
+    """The run that the ledger names as up; None if there is none."""
+    ledger = run.read()
+    return Dead(ledger.pid, ledger.began) if ledger is not None and ledger.phase == "up" else None
+
+
+def _found(run: Run) -> Dead | None:
+    with contextlib.suppress(StateError):
+        return identity(run)
+    return None
+
+
+def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
+    """The ledger, if it is still the dead run's."""
+    ledger = run.read()
+    if dead is None or ledger is None or (ledger.pid, ledger.began) != (dead.pid, dead.began):
+        return None
+    return ledger if ledger.phase in ("up", "left") else None
+
+
+def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
+    """Whether the project is locked until the stack closes; False if a new run has it.
+
+    Raises AgainError while another command cleans up.
+    """
+    try:
+        stack.enter_context(run.lock(wait=wait, cleaning=True))
+    except StateError:
+        if run.is_cleaned():
+            raise AgainError("another command cleans up") from None
+        if run.is_held():
+            return False
+        raise
+    return True
+
+
+def _line(error: BaseException) -> str:
+    """An error in one line."""
+    found = first(error)
+    said = found.message if isinstance(found, DevenvError) else f"{type(found).__name__}: {found}"
+    return " ".join(said.split())

@@ -1,0 +1,71 @@
+"""What a run that has died, or could not remove everything, left behind: a sentence for the commands after it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import anyio
+
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint, resolve
+from devenv.errors import EngineError
+from devenv.events import Emit, Notice
+from devenv.model.containers import Scene
+from devenv.run.cleanup import guardian_note
+from devenv.state.identity import Verdict
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+
+PHASES = ("up", "left")  # of a ledger whose run no process holds
+COMMAND = "devenv down"
+PATIENCE = 3.0  # seconds for an engine that another command asks in passing
+
+
+async def remains(engine: Engine, ledger: Ledger, scene: Scene) -> str:
+    """Return the numbers of containers, networks and volumes that exist of a run, or an empty text.
+
+    The engine knows by then what is ours.
+    """
+    judged = ledger.judged(scene)
+    if any(one.verdict is Verdict.OTHER for one in judged):
+        judged = ledger.judged(scene, everything=await engine.volume_times())
+    counts = {
+        "container": len(ledger.containers(scene)),
+        "network": len(ledger.networks(scene)),
+        "volume": sum(one.verdict is not Verdict.OTHER for one in judged),
+    }
+    return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
+
+
+def left_behind(ledger: Ledger, what: str) -> str:
+    """Return the sentence about the run of a ledger that no process holds; empty if nothing of it exists."""
+    if not what or ledger.phase not in PHASES:
+        return ""
+    if ledger.phase == "left":
+        return f"an earlier run of {ledger.project} left {what} behind"
+    since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+    return f"the run of {ledger.project} that began at {since} has died and left {what} behind"
+
+
+async def tell(engine: Engine, ledger: Ledger, scene: Scene, emit: Emit) -> None:
+    """Emit a notice about what the earlier run of a project left behind, which the next run takes over."""
+    if said := left_behind(ledger, await remains(engine, ledger, scene)):
+        emit(Notice(f"{said}; this run takes it over", COMMAND))
+
+
+async def everywhere() -> list[str]:
+    """Return what all such runs left, in lines: as their guardians say, or else as engines do that answer soon."""
+    guarded = {run.path: line for run, line in guardian_note.at_work()}
+    said, command = [], ""
+    for run, ledger in Run.dead(PHASES):
+        if run.path in guarded:
+            continue
+        with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
+            async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
+                engine.is_ours = run.made.holds
+                if what := await remains(engine, ledger, await engine.scene(ledger.project)):
+                    said.append(f"{what} of {ledger.project}")
+                    is_reached = len(said) == 1 and ledger.endpoint == (await resolve()).host
+                    command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
+    return [*guarded.values(), *([f"left by an earlier run: {'; '.join(said)}; {command}"] if said else [])]

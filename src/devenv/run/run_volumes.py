@@ -1,0 +1,146 @@
+"""The volumes of a run: created and filled, noted as whole once their services are well, and kept in the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from devenv.errors import StateError
+from devenv.model.containers import Scene
+from devenv.run.active.phases import GOOD, Phase, Standing
+from devenv.run.desired import Stage
+from devenv.run.restore import InitialVolumes, NewVolume
+from devenv.state.identity import Content, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run, address
+from devenv.tasks import each
+from devenv.volumes.lineage import NOTHING, Live
+from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.transfer import Vault
+
+SETTLE_AFTER = 10.0
+PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
+
+
+@dataclass
+class RunVolumes:
+    """What a run has in its ledger; only here is that changed while it runs."""
+
+    run: Run
+    vault: Vault
+    ledger: Ledger
+    _is_written: bool = False
+    _well: dict[str, float] = field(default_factory=dict)  # service -> since when
+    _begun: set[str] = field(default_factory=set)  # lineages whose volumes were created and not started yet
+    _created_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def unsettled(self) -> list[VolumeRecord]:
+        """The volumes that may hold less than a whole state."""
+        return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
+
+    def initial(self, stage: Stage) -> InitialVolumes:
+        """What the stage's volumes begin with."""
+        at = address(self.vault.engine.endpoint)
+        volumes = ProjectVolumes(stage.project, self.vault, self.ledger.place, self.ledger.engine, at)
+        return InitialVolumes(stage, volumes, self.vault.emit)
+
+    def adopt(self, stage: Stage, scene: Scene) -> None:
+        """Volumes of a run of devenv 0.1 have a lineage from now on."""
+        self.ledger = self.initial(stage).volumes.adopt(self.ledger, scene)
+
+    async def begin(self, stage: Stage, *, fresh: bool, source: str) -> Stage:
+        """The stage with its new volumes, which hold what they begin with: nothing, or the saved set `source`.
+
+        Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
+        """
+        initial = self.initial(stage)
+        new = await initial.plan(self.ledger, fresh=fresh, asked=initial.volumes.asked(source) if source else {})
+        if new:
+            await self._create(new)
+        keeps = initial.volumes.keeps
+        self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
+        self._begun |= {one.lineage.id for one in new}
+        return stage.with_volumes(one.resource.name for one in new)
+
+    async def _create(self, new: Sequence[NewVolume]) -> None:
+        """Each of them created and filled; its record is on disk before, its identity right after."""
+        now = (await self.vault.engine.clock()).timestamp()
+        records = {
+            one.resource.name: VolumeRecord(
+                one.resource.name,
+                intended=now,
+                content=Content.RESTORING if one.snapshot else Content.UNSETTLED,
+                lineage=one.lineage.id,
+                source=one.parent,
+            )
+            for one in new
+        }
+        self._write(records.values())
+
+        async def create(one: NewVolume) -> VolumeRecord:
+            volume = await self.vault.create(one.resource.key, one.resource.name, one.wish)
+            self.vault.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
+            return replace(records[volume.name], driver=volume.driver, created=volume.created)
+
+        self._write(await each(create, new))
+        self._created_at = time.monotonic()
+        await each(self._restore, [one for one in new if one.snapshot])
+        whole = {one.resource.name for one in new if one.snapshot and one.snapshot.settled}
+        self._write(
+            replace(r, content=Content.SETTLED if r.name in whole else Content.UNSETTLED)
+            for r in self.ledger.volumes
+            if r.content is Content.RESTORING
+        )
+
+    async def _restore(self, one: NewVolume) -> None:
+        if one.snapshot is not None:
+            await anyio.to_thread.run_sync(self.vault.store.check, one.snapshot)
+            await self.vault.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
+
+    def note_started(self) -> None:
+        """What somebody asked a volume to begin with has been done once the volume was started."""
+        for lineage in self._begun:
+            with contextlib.suppress(OSError, StateError):  # a full disk: it is done once more, from what is saved
+                now = self.vault.lineages.get(lineage)
+                if now is not None and (now.asked is not None or now.torn != NOTHING):
+                    self.vault.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
+        self._begun = set()
+
+    def settle(self, stage: Stage, scene: Scene, standings: Iterable[Standing]) -> None:
+        """Note which volumes that began empty hold a whole state now: those whose services are well.
+
+        A database without a health check may still be making its first files: it has to run for a while.
+        """
+        now = time.monotonic()
+        well = {s.service: s.phase for s in standings if s.phase in GOOD}
+        self._well = {name: self._well.get(name, now) for name in well}
+        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in scene.of(n))}
+        sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
+        users = {v.name: stage.mounted.get(v.key, ()) for v in stage.project.volumes}
+        settled = [
+            replace(r, content=Content.SETTLED) for r in self.unsettled if sure.issuperset(users.get(r.name, ()))
+        ]
+        self.enter(self.ledger.with_records(settled))
+        if now - self._created_at >= PROVEN_AFTER:
+            held = {name for c in self.ledger.containers(scene) for name in c.volumes}
+            proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
+            self.enter(self.ledger.with_records(proven))
+
+    def enter(self, ledger: Ledger) -> None:
+        """The ledger in force, and on disk as far as the disk takes it: whoever ends the run looks at what exists."""
+        if ledger != self.ledger:
+            with contextlib.suppress(StateError):
+                self.run.write(ledger)
+            self.ledger = ledger
+
+    def _write(self, records: Iterable[VolumeRecord]) -> None:
+        """The records in the ledger, on disk. Raises StateError."""
+        changed = self.ledger.with_records(records)
+        if changed != self.ledger or not self._is_written:
+            self.run.write(changed)
+        self.ledger, self._is_written = changed, True

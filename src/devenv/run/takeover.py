@@ -1,0 +1,131 @@
+"""What earlier runs left of a project, before a new run begins: taken over, ended, or a reason to refuse."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+
+from devenv.docker.client import Engine
+from devenv.errors import StateError
+from devenv.events import Emit, Notice
+from devenv.model.containers import Container, Scene
+from devenv.run.cleanup import remains
+from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, MOVED, Teardown
+from devenv.state import identity
+from devenv.state.identity import Content, Place, Verdict
+from devenv.state.ledger import Judged, Ledger
+from devenv.state.run_dir import Run
+from devenv.volumes.transfer import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """The earlier run of a project on an engine, seen from the folder that runs it now."""
+
+    engine: Engine
+    run: Run
+    vault: Vault
+    place: Place
+    emit: Emit
+
+    async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, Scene]:
+        """The ledger to go on with, if any, and what exists then.
+
+        Raises StateError (exit 3) if the project is somebody else's, or another folder's, or a volume has content
+        that nobody may decide about but the user.
+        """
+        scene = await self._look()
+        if theirs := identity.others(scene, self.run.made.owner):
+            raise _taken(theirs[0], self.vault.project)
+        if await self.vault.mend(scene):
+            scene = await self._look()
+        if earlier is None:
+            return None, scene
+        if not self._is_here(earlier):
+            await self._end(earlier, scene)
+            return None, await self._look()
+        if fresh:
+            stopped = await Teardown(self.engine, self.run, earlier, self.emit, self.vault).run_down("--fresh")
+            if stopped.survivors:
+                raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
+            return None, await self._look()
+        await remains.tell(self.engine, earlier, scene, self.emit)
+        kept = await self._volumes(earlier, scene)
+        return kept, await self._look()
+
+    def _is_here(self, earlier: Ledger) -> bool:
+        """Whether the earlier run began in this folder, as it was called then."""
+        before = earlier.place
+        return before.path == self.place.path or before.is_renamed_to(
+            self.place, is_gone=not os.path.lexists(before.path)
+        )
+
+    async def _end(self, earlier: Ledger, scene: Scene) -> None:
+        """End the run of another folder, which has the same project name, as that folder would.
+
+        Raises StateError if it was left running on purpose, or if something of it is left.
+        """
+        running = [c for c in earlier.containers(scene) if c.running]
+        if earlier.phase in ("detached", "kept") and running:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
+            said = f"the project {earlier.project} is up from {earlier.directory} since {since}"
+            other = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
+            raise StateError(said, hint=other)
+        self.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
+        keeper = replace(self.vault, directory=earlier.directory)
+        sweeps = CUT_OFF_SWEEPS if earlier.phase == "up" else 1
+        down = Teardown(self.engine, self.run, earlier, self.emit, keeper, quiet_sweeps=sweeps)
+        stopped = await down.run_down("another folder")
+        if stopped.survivors:
+            raise StateError(
+                f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}",
+                hint=f"devenv down -p {earlier.project}, or: devenv up -p {earlier.project}-2",
+            )
+
+    async def _volumes(self, ledger: Ledger, scene: Scene) -> Ledger:
+        """The ledger without volumes that are gone, or are not those that were created; restores are undone."""
+        judged = ledger.judged(scene)
+        if any(one.verdict is Verdict.OTHER for one in judged):
+            everything = await self.engine.volume_times()
+            judged = ledger.judged(scene, everything=everything)
+            if any(one.verdict is Verdict.MOVED for one in judged):
+                self.emit(Notice(MOVED))
+                ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
+        there = {one.record.name: one for one in judged}
+        for record in ledger.volumes:
+            one = there.get(record.name)
+            if one is None:
+                ledger = ledger.without(record.name)
+            elif one.verdict is Verdict.OTHER:
+                said = f"the volume {record.name} is not the one that devenv created: somebody created it again"
+                self.emit(Notice(f"{said}; it stays as it is, and is not removed"))
+                ledger = ledger.without(record.name)
+            elif record.content is Content.RESTORING:
+                await self._undo(one)
+                ledger = ledger.without(record.name)
+            elif record.created != one.volume.created:  # never seen, or moved: from now on it is known by this time
+                is_held = one.verdict is Verdict.SAME
+                known = replace(record, created=one.volume.created, driver=one.volume.driver, is_proven=is_held)
+                ledger = ledger.with_records([known])
+        return ledger
+
+    async def _undo(self, one: Judged) -> None:
+        """Remove a volume whose restore was cut off, once what may have been written to it is saved."""
+        name = one.volume.name
+        if users := await self.engine.volume_users(name):
+            said = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
+            raise StateError(said, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)")
+        await self.vault.rescue(one.volume, (), one.record)
+        await self.engine.remove_volume(name)
+        self.vault.ended(one.record.lineage)
+
+    async def _look(self) -> Scene:
+        return await self.engine.scene(self.vault.project)
+
+
+def _taken(container: Container, project: str) -> StateError:
+    whose = container.owner or "a run of devenv that this machine has no record of"
+    since = container.created.partition(".")[0].replace("T", " ")
+    said = f"{project} is up on this engine for {whose}: its container {container.name} was created {since} UTC"
+    return StateError(said, hint=f"devenv up -p {project}-2")

@@ -1,0 +1,175 @@
+"""What was told on the way up, and when -> where the time went, and what of it the rest waited for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from devenv.events import Emit, Event, ImageState, Ready, Restored, ServiceState, Span, Step, Timings
+from devenv.images.layers.history import mark
+from devenv.model.project import Condition, Project
+
+Told = tuple[float, Event]  # seconds from the beginning
+
+NOT_YET = ("absent", "created")
+SERVICES = ("start", "healthy")  # the steps that all services share: told by service
+SLACK = 0.05  # seconds by which what follows may seem to begin before the end of what it follows
+# BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci`, `#12 0.3 a line of its output`, `#12 DONE 3.2s`.
+LINE = re.compile(
+    r"#(?P<number>\d+) (?:\[(?P<where>[^\]]+)\] (?P<step>(?P<what>\w*).*)|DONE (?P<took>[\d.]+)s|(?P<cached>CACHED))?"
+)
+FRACTION = re.compile(r"\d+/\d+")
+
+
+class Record:
+    """Hands events on, and remembers those of the way up with their times (of `clock`, in seconds)."""
+
+    def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._began = clock()
+        self._told: list[Told] | None = []
+
+    def emit(self, event: Event) -> None:
+        """Tell one event."""
+        if self._told is not None and isinstance(event, (Step, ImageState, ServiceState, Restored, Ready)):
+            if self._told and _is_more(event, self._told[-1][1]):
+                self._told.pop()
+            self._told.append((self._clock() - self._began, event))
+        self._emit(event)
+
+    def end(self, project: Project) -> tuple[Timings, tuple[tuple[str, float | None], ...]]:
+        """Where the time went, and what the builds did; from now on nothing is remembered."""
+        told, self._told = self._told or [], None
+        return timings(told, project), steps(told)
+
+
+def steps(told: Iterable[Told]) -> tuple[tuple[str, float | None], ...]:
+    """The mark of each instruction that was built, and the seconds that it took; None where it was cached."""
+    marks: dict[str, str] = {}
+    found: list[tuple[str, float | None]] = []
+    for _, event in told:
+        line = _line(event)
+        if line and line["where"]:
+            marks[line["number"]] = mark(line["step"])
+        elif line and line["number"] in marks and (line["took"] or line["cached"]):
+            found.append((marks.pop(line["number"]), float(line["took"]) if line["took"] else None))
+    return tuple(found)
+
+
+def _line(event: Event) -> re.Match[str] | None:
+    return LINE.match(event.detail) if isinstance(event, Step) and event.name == "build" else None
+
+
+def _is_more(event: Event, last: Event) -> bool:
+    """Whether both are but output of one step of a build: of those, the last one counts."""
+    one, other = _line(event), _line(last)
+    return bool(one and other and one[0] == other[0] and one[0] == f"#{one['number']} ")
+
+
+def timings(told: Sequence[Told], project: Project) -> Timings:
+    """The spans of a way up that has come to its end, in the order in which they began."""
+    spans: list[Span] = []
+    begins: dict[str, float] = {}
+    for at, event in told:
+        if isinstance(event, Step) and event.state == "begin":
+            begins[event.name] = at
+        if isinstance(event, Step) and event.state == "end" and event.name not in SERVICES:
+            parts = _critical(_PARTS[event.name](told) if event.name in _PARTS else [])
+            spans += [Span(event.name, begins.get(event.name, 0.0), at, critical=True), *parts]
+    if "start" in begins:
+        spans += _services(told, project, begins["start"])
+    rounded = [replace(span, start=round(span.start, 3), end=round(span.end, 3)) for span in spans]
+    seconds = round(told[-1][0], 3) if told else 0.0
+    return Timings(seconds, tuple(sorted(rounded, key=lambda span: (span.start, -span.end))))
+
+
+def _critical(spans: Sequence[Span]) -> list[Span]:
+    """The pieces of one step, of which we see only the times: what ended last, what ended last before that, ..."""
+    chain: list[Span] = []
+    left = list(spans)
+    while left:
+        chain.append(max(left, key=lambda span: span.end))
+        left = [span for span in left if span.end <= chain[-1].start + SLACK and span not in chain]
+    return [replace(span, critical=span in chain) for span in spans]
+
+
+def _stages(told: Iterable[Told]) -> list[Span]:
+    """By the stage of a service's Dockerfile: from the first word of it to the last."""
+    names: dict[str, str] = {}
+    found: dict[str, Span] = {}
+    for at, event in told:
+        line = _line(event)
+        if line is None:
+            continue
+        if line["where"]:
+            names[line["number"]] = _stage(line["where"], line["what"])
+        if name := names.get(line["number"]):
+            began = max(0.0, at - float(line["took"] or 0))  # a step that is slow to be told of began before
+            known = found.get(name, Span(name, began, at))
+            found[name] = replace(known, start=min(known.start, began), end=at)
+    return list(found.values())
+
+
+def _stage(where: str, what: str) -> str:
+    words = [word for word in where.split() if not FRACTION.fullmatch(word)]
+    is_stage = len(words) < len(where.split()) or "internal" in words
+    return " ".join(["build", *words, *([] if is_stage else [what])])
+
+
+def _pulls(told: Iterable[Told]) -> list[Span]:
+    found: dict[str, Span] = {}
+    for at, event in told:
+        if isinstance(event, ImageState) and event.state != "present":
+            known = found.get(event.reference, Span(f"images {event.reference}", at, at))
+            found[event.reference] = replace(known, end=at)
+    return list(found.values())
+
+
+def _restores(told: Iterable[Told]) -> list[Span]:
+    events = [(at, event) for at, event in told if isinstance(event, Restored)]
+    return [Span(f"restore {event.volume}", max(0.0, at - event.seconds), at) for at, event in events]
+
+
+_PARTS = {"images": _pulls, "build": _stages, "restore": _restores}
+
+
+def _services(told: Iterable[Told], project: Project, begin: float) -> list[Span]:
+    """Each service from when nothing held it up until it ran, and from then until it was well (or had ended).
+
+    What the last one waited for, and what that one waited for, is critical.
+    """
+    seen: dict[str, list[tuple[float, str]]] = {}
+    for at, event in told:
+        if isinstance(event, ServiceState) and event.state not in NOT_YET and at >= begin:
+            seen.setdefault(event.service, []).append((at, event.state))
+    begins = {name: states[0][0] for name, states in seen.items()}
+    ends = {name: states[-1][0] for name, states in seen.items()}
+    held: dict[str, tuple[float, str, Condition]] = {}
+    for service in project.services:
+        met = [
+            ((begins if d.condition is Condition.STARTED else ends)[d.service], d.service, d.condition)
+            for d in service.depends_on
+            if d.service in seen
+        ]
+        held |= {service.name: max(met)} if met else {}
+    critical = _waited_for(max(ends, key=ends.__getitem__, default=""), held)
+    spans: list[Span] = []
+    for name, states in seen.items():
+        free, after, _ = held.get(name, (begin, "", None))
+        spans.append(Span(f"start {name}", min(free, begins[name]), begins[name], f"start {name}" in critical, after))
+        if ends[name] > begins[name]:
+            what = f"{'run' if states[-1][1] == 'completed' else 'health'} {name}"
+            spans.append(Span(what, begins[name], ends[name], name in critical))
+    return spans
+
+
+def _waited_for(last: str, held: Mapping[str, tuple[float, str, Condition]]) -> set[str]:
+    """The names of the services whose end was waited for, and of the starts (`start web`)."""
+    found: set[str] = {last}
+    while last and f"start {last}" not in found:
+        found.add(f"start {last}")
+        _, last, condition = held.get(last, (0.0, "", Condition.STARTED))
+        found |= set() if condition is Condition.STARTED else {last}
+    return found

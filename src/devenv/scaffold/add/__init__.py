@@ -1,0 +1,1 @@
+"""`devenv add` and `devenv remove`: services and watch rules in Compose files."""

@@ -1,0 +1,327 @@
+"""`devenv add rules`: watch rules proposed from what a Dockerfile copies, from bind mounts, and from the language."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from devenv.compose.resolve import Loaded, Selection, load
+from devenv.errors import ConfigError, UsageError
+from devenv.images.dockerfile import WORD, Instruction, expand, instructions
+from devenv.model.project import Action, Service
+from devenv.scaffold.add import proposal as proposals
+from devenv.scaffold.add.main_file import MainFile, opened
+from devenv.scaffold.add.proposal import Proposal
+from devenv.scaffold.add.yaml_edit import flow
+from devenv.sync.rules.lint import faults
+from devenv.sync.rules.rules import is_bind_mounted, mount_over, relative_to
+
+MANIFESTS = re.compile(
+    r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile)\.lock|yarn\.lock|"
+    r"pnpm-lock\.yaml|bun\.lockb?|requirements[\w.-]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|Pipfile|Gemfile|"
+    r"composer\.json|go\.(mod|sum)|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|\.npmrc|Dockerfile[\w.-]*|[\w.-]+\.csproj"
+)
+COMPILED = re.compile(r"go\.mod|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|[\w.-]+\.csproj")
+INTERPRETED = re.compile(r"package\.json|requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|Gemfile")
+RELOADERS = re.compile(
+    r"--reload|(?<!\bnode )(?<!\bnode\", \")--watch|nodemon|vite|tsx watch|--debug|runserver|webpack|\bdev\b|\bair\b"
+)
+BECAUSE = {Action.REBUILD: "; the language is compiled", Action.SYNC_RESTART: "; no reloader is in its command"}
+SETTINGS = "/etc/"
+CACHE = "__pycache__"
+MADE = ("node_modules", CACHE, ".venv", "venv", "dist", "build", "target", ".next", ".pytest_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule and why it is proposed; the path is absolute."""
+
+    path: str
+    action: Action
+    why: str
+    target: str = ""
+    ignore: tuple[str, ...] = ()
+
+    def entry(self, folder: str) -> str:
+        """The rule as block YAML, its path relative to the project's folder."""
+        lines = [f"- path: {_scalar(shown(self.path, folder))}", f"action: {self.action}"]
+        lines += [f"target: {_scalar(self.target)}"] if self.target else []
+        lines += [f"ignore: {flow(list(self.ignore))}"] if self.ignore else []
+        return "\n  ".join(lines)
+
+
+def _scalar(text: str) -> str:
+    return text if re.fullmatch(r"[./]?[\w./-]+", text, re.ASCII) else json.dumps(text)
+
+
+@dataclass(slots=True)
+class Stage:
+    """One FROM, with where it copies what to, and from which other stages it takes files."""
+
+    name: str
+    base: str
+    folder: str = ""
+    copies: list[tuple[list[str], str, int]] = field(default_factory=list)
+    takes: list[str] = field(default_factory=list)
+    command: str = ""
+    scope: dict[str, str] = field(default_factory=dict)
+
+
+async def rules(selection: Selection, name: str | None, *, from_mounts: bool = False) -> Proposal:
+    """What adds watch rules to the service, or to all; checked and not written.
+
+    With `from_mounts`, bind mounts of folders become rules. Raises as `load`; UsageError for an unknown service.
+    """
+    loaded = await load(selection, faults=faults)
+    file = opened(selection)
+    if name is not None:
+        file.service(name)
+        if name not in {service.name for service in loaded.project.services}:
+            raise UsageError(f"the profile of `{name}` is not on", hint="Turn it on with --profile NAME.")
+    folder = loaded.project.directory
+    for service in loaded.project.services:
+        if service.name not in ((name,) if name else file.services):
+            continue
+        mounted = list(_from_mounts(service, folder)) if from_mounts else []
+        mounted = [rule for rule in mounted if _unmount(file, service.name, rule)]
+        built = (rule for rule in _from_build(service, loaded) if not _covered(service, rule, mounted))
+        found = [*mounted, *(_without(rule, mounted) for rule in built)]
+        if found:
+            file.own(service.name, "develop")
+            entries = "\n".join(rule.entry(folder) for rule in found)
+            file.draft.insert(["services", service.name, "develop", "watch"], entries)
+        file.notes += [f"{service.name}: {rule.action} {shown(rule.path, folder)}: {rule.why}" for rule in found]
+    if not file.notes:
+        nothing = "nothing to add: what is copied from this machine has rules already, or nothing is copied"
+        return Proposal(folder, (), (nothing,))
+    edit = file.edit()
+    await proposals.check(selection, edit, ())
+    return Proposal(folder, (edit,) if edit.after != edit.before else (), tuple(file.notes))
+
+
+def shown(path: str, folder: str) -> str:
+    """A path as Compose files have it."""
+    relative = relative_to(path, folder)
+    return path if relative is None else f"./{relative}" if relative else "."
+
+
+def stages(text: str, args: Mapping[str, str] | None = None) -> list[Stage]:
+    """The stages of a Dockerfile, in order; `args` are the build's."""
+    found: list[Stage] = []
+    first: dict[str, str] = {}  # what ARG says before there is a stage
+    for one in instructions(text):
+        words = one.rest.split()
+        if one.keyword == "FROM":
+            words = [word for word in words if not word.startswith("--")]
+            named = len(words) == 3 and words[1].lower() == "as"  # noqa: PLR2004 - IMAGE AS NAME
+            base = words[0].lower() if words else ""
+            before = next((stage for stage in reversed(found) if stage.name == base), None)
+            begins, command = (before.folder, before.command) if before else ("/", "")
+            name, scope = words[2].lower() if named else str(len(found)), dict(before.scope) if before else {}
+            found.append(Stage(name, base, begins, command=command, scope=scope))
+        elif one.keyword in ("ARG", "ENV"):
+            _declare(found[-1].scope if found else first, one, {**first, **(args or {})})
+        elif found and one.keyword == "WORKDIR":
+            found[-1].folder = posixpath.join(found[-1].folder, _value(one.rest, found[-1].scope))
+        elif found and one.keyword in ("CMD", "ENTRYPOINT"):
+            found[-1].command += f" {one.rest}"
+        elif found and one.keyword in ("COPY", "ADD"):
+            _copy(found[-1], one.rest, one.line)
+    return found
+
+
+def _declare(scope: dict[str, str], one: Instruction, args: Mapping[str, str]) -> None:
+    """The variables that the instruction sets are in the scope, each with the value that it has there."""
+    pairs = [word.partition("=") for word in WORD.findall(one.rest)]
+    if one.keyword == "ENV" and pairs and not pairs[0][1]:  # ENV NAME all the rest
+        pairs = [(pairs[0][0], "=", one.rest.partition(" ")[2].strip())]
+    for name, equals, value in pairs:
+        if one.keyword == "ARG" and name in args:
+            scope[name] = args[name]
+        elif equals:
+            scope[name] = _value(value, scope)
+
+
+def _value(text: str, scope: Mapping[str, str]) -> str:
+    """The text with its variables replaced and without quotes; with its `$` where one is not known here."""
+    is_known = all(name in scope for name in re.findall(r"\$\{?(\w+)", text))
+    return (expand(text, scope) if is_known else None) or text.strip("\"'")
+
+
+def _copy(stage: Stage, rest: str, line: int) -> None:
+    flags = [word for word in WORD.findall(rest) if word.startswith("--")]
+    if taken := [flag.partition("=")[2].lower() for flag in flags if flag.startswith("--from=")]:
+        stage.takes += taken
+        return
+    plain = re.sub(r"^(--\S+\s+)+", "", rest)
+    words = WORD.findall(plain)
+    with contextlib.suppress(ValueError):
+        words = [str(word) for word in json.loads(plain)]
+    words = [_value(word, stage.scope) for word in words]
+    target = posixpath.join(stage.folder, words[-1]) if words else ""
+    if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in (*words, target)):
+        into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
+        stage.copies.append((words[:-1], posixpath.normpath(target) + ("/" if into else ""), line))
+
+
+def chain(all_: Sequence[Stage], target: str | None) -> tuple[list[Stage], list[Stage]]:
+    """The stages that the target's lies on, itself last; and those that these take files from."""
+    named = {stage.name: stage for stage in all_} | {str(index): stage for index, stage in enumerate(all_)}
+    at = named.get(target.lower()) if target else all_[-1] if all_ else None
+    under: list[Stage] = []
+    while at is not None and at not in under:
+        under.insert(0, at)
+        at = named.get(at.base)
+    others: list[Stage] = []
+    for stage in under:
+        others += [named[name] for name in stage.takes if name in named and named[name] not in (*under, *others)]
+    return under, others
+
+
+def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
+    """Rules for what the build copies; an earlier one for a path comes first."""
+    build = service.build
+    if build is None or not os.path.isdir(build.context):
+        return
+    dockerfile = os.path.normpath(os.path.join(build.context, build.dockerfile))
+    text = build.dockerfile_inline
+    if text is None:
+        data = proposals.read(dockerfile)
+        text = (data or b"").decode(errors="replace")
+    under, others = chain(stages(text, dict(build.args)), build.target)
+    given = loaded.model["services"][service.name].get("command") or ""
+    command = f"{given} {under[-1].command if under else ''}"
+    seen: set[str] = set()
+    for stage in (*under, *others):
+        for sources, target, line in stage.copies:
+            for rule in _copied(build.context, sources, target, f"{build.dockerfile}:{line}", command):
+                if stage in others:
+                    why = f"built in another stage ({build.dockerfile}:{line})"
+                    rule = Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore)  # noqa: PLW2901 - the same, built
+                if rule.path not in seen and (rule.target == "" or not _in_mount(service, rule.target)):
+                    seen.add(rule.path)
+                    yield rule
+    if build.dockerfile_inline is None and seen and os.path.isfile(dockerfile) and dockerfile not in seen:
+        yield _rebuild(dockerfile)
+
+
+def _in_mount(service: Service, target: str) -> bool:
+    mount = mount_over(service, target)
+    return mount is not None and mount.type == "bind"
+
+
+def _copied(context: str, sources: Sequence[str], target: str, where: str, command: str) -> Iterator[Rule]:
+    for source in sources:
+        pattern = os.path.normpath(os.path.join(glob.escape(context), source.lstrip("/")))
+        for path in sorted(glob.glob(pattern)):
+            name = os.path.basename(path)
+            if os.path.isdir(path):
+                yield from _folder(path, target.rstrip("/") or "/", where, command)
+            elif MANIFESTS.fullmatch(name):
+                yield _rebuild(path)
+            else:
+                place = posixpath.join(target, name) if target.endswith("/") else target
+                action = _action(os.path.dirname(path), command, place)
+                yield Rule(path, action, f"copied by {where}{_because(action, place)}", place)
+
+
+def _folder(path: str, target: str, where: str, command: str) -> Iterator[Rule]:
+    names = sorted(os.listdir(path))
+    manifests = [name for name in names if MANIFESTS.fullmatch(name)]
+    action = _action(path, command, target)
+    made = (name for name in MADE if name in names or (name == CACHE and _is_python(path)))
+    private = (name for name in (".env",) if name in names)
+    ignore = (*map(_ignored, made), *private, *(manifests if action is not Action.REBUILD else ()))
+    yield Rule(
+        path,
+        action,
+        f"copied by {where}{_because(action, target)}",
+        "" if action is Action.REBUILD else target,
+        ignore,
+    )
+    if action is not Action.REBUILD:
+        for name in manifests:
+            yield _rebuild(os.path.join(path, name))
+
+
+def _ignored(name: str) -> str:
+    """The pattern for a folder that tools make; Python has one in each of its folders."""
+    return f"**/{name}/" if name == CACHE else f"{name}/"
+
+
+def _rebuild(path: str) -> Rule:
+    names = not MANIFESTS.fullmatch(name := os.path.basename(path)) or name.startswith("Dockerfile")
+    why = "the image is built by it" if names else "what it names is installed while the image is built"
+    return Rule(path, Action.REBUILD, why)
+
+
+def _is_python(path: str) -> bool:
+    for _, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if name not in MADE and not name.startswith(".")]
+        if any(name.endswith(".py") for name in files):
+            return True
+    return False
+
+
+def _because(action: Action, target: str) -> str:
+    if target.startswith(SETTINGS):
+        return "; settings are read at the start"
+    return BECAUSE.get(action, "")
+
+
+def _action(path: str, command: str, target: str) -> Action:
+    """What a change of sources takes: the language is told by the manifests beside or above them."""
+    if target.startswith(SETTINGS):
+        return Action.SYNC_RESTART
+    names = {name for folder in (path, os.path.dirname(path)) if os.path.isdir(folder) for name in os.listdir(folder)}
+    if any(COMPILED.fullmatch(name) for name in names):
+        return Action.REBUILD
+    interpreted = any(INTERPRETED.fullmatch(name) for name in names)
+    return Action.SYNC_RESTART if interpreted and not RELOADERS.search(command) else Action.SYNC
+
+
+def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
+    """Whether a rule of the service, or one that is proposed already, is for the path."""
+    covering = [*((one.path, one.action) for one in service.watch if not is_bind_mounted(service, one))]
+    covering += [(one.path, one.action) for one in mounted]
+    if rule.action is Action.REBUILD:
+        covering = [(path, action) for path, action in covering if action is Action.REBUILD or path == rule.path]
+    return any(relative_to(rule.path, os.path.normpath(path)) is not None for path, _ in covering)
+
+
+def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
+    """The rule without the folders that have one of their own."""
+    inside = (relative_to(one.path, rule.path) for one in mounted)
+    return replace(rule, ignore=(*rule.ignore, *(f"{path}/" for path in inside if path)))
+
+
+def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
+    for mount in service.volumes:
+        source = os.path.normpath(mount.source or "")
+        if mount.type == "bind" and relative_to(source, folder) is not None and os.path.isdir(source):
+            names = os.listdir(source)
+            ignore = tuple(_ignored(name) for name in MADE if name in names or (name == CACHE and _is_python(source)))
+            why = "was a bind mount; what the container writes there stays in it from now on"
+            yield Rule(source, Action.SYNC, why, mount.target, ignore)
+
+
+def _unmount(file: MainFile, name: str, rule: Rule) -> bool:
+    """Whether the bind mount is an entry of this file, which is then gone."""
+    entries = file.service(name).get("volumes")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        parts = str(entry).split(":")
+        target = entry.get("target") if isinstance(entry, dict) else parts[1] if len(parts) > 1 else ""
+        if str(target).rstrip("/") == rule.target.rstrip("/"):
+            try:
+                file.draft.cut(["services", name, "volumes", index])
+            except ConfigError as error:
+                file.notes.append(f"{name}: the mount of {rule.target} stays: {error.message}")
+                return False
+            return True
+    return False

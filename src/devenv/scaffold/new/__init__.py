@@ -1,0 +1,1 @@
+"""`devenv new`: projects from templates, which may be a stranger's."""

@@ -1,0 +1,144 @@
+"""How a run is asked to end: the first signal ends it gracefully, a second hurries, a third leaves at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
+
+import anyio
+from anyio.abc import TaskStatus
+
+from devenv.tasks import first
+
+LISTENED = (SIGINT, SIGTERM, SIGHUP)
+REPEATED = 0.5  # seconds within which a further signal is the same one, forwarded again by npm, an IDE or a shell
+
+
+class Reaction(StrEnum):
+    """What a signal makes a run do."""
+
+    NOTHING = "nothing"
+    END = "end"
+    SKIP = "skip"
+    HURRY = "hurry"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The signals that a run has received: the first one, when the last one that counted came, and how far they led.
+
+    `at` is in seconds of a monotonic clock.
+    """
+
+    first: Signals | None = None
+    at: float = 0.0
+    hurried: bool = False
+
+    def react(self, sign: Signals, at: float, *, skippable: bool = False) -> tuple[Received, Reaction]:
+        """The state after a signal that came `at` this time, and the reaction to it.
+
+        `skippable`: a step runs that a signal skips, and does nothing else.
+
+        SIGHUP means that the terminal has gone, not that a person is waiting: it only ever ends a run. The kernel and
+        an interactive shell send it once each. SIGINT and SIGTERM less than `REPEATED` seconds after the last signal
+        that counted are that signal again; once a run is in a hurry, each of them leaves.
+        """
+        if self.first is None:
+            skips = skippable and sign is not SIGHUP
+            return Received(sign, at), Reaction.SKIP if skips else Reaction.END
+        if sign is SIGHUP:
+            return self, Reaction.NOTHING
+        if self.hurried:
+            return self, Reaction.LEAVE
+        if at - self.at < REPEATED:
+            return self, Reaction.NOTHING
+        if skippable:
+            return replace(self, at=at), Reaction.SKIP
+        return replace(self, at=at, hurried=True), Reaction.HURRY
+
+
+class Ending:
+    """Receives the signals of a run: cancels the innermost `scope` at the first, and sets `hurry` at a later one.
+
+    `told` is called first of all, at each signal. `clock` is in seconds.
+    """
+
+    def __init__(
+        self, told: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._told = told
+        self._clock = clock
+        self._received = Received()
+        self.hurry = anyio.Event()
+        self._scope: anyio.CancelScope | None = None
+        self._skip: anyio.Event | None = None
+
+    @property
+    def signal(self) -> Signals | None:
+        """The signal that ended the run, or None."""
+        return self._received.first
+
+    @property
+    def exit_code(self) -> int:
+        """130, 143 or 129, as a shell expects; 0 if no signal came."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    def scope(self) -> anyio.CancelScope:
+        """A scope that the first signal cancels, also one that came before.
+
+        Only the latest scope is cancelled: it alone then swallows the cancellation, and what comes after it
+        (the way down) sees a run that was ended, not one that failed.
+        """
+        self._scope = anyio.CancelScope()
+        if self.signal is not None:
+            self._scope.cancel()
+        return self._scope
+
+    @contextlib.contextmanager
+    def skippable(self) -> Iterator[anyio.Event]:
+        """A step that may be skipped and the run still end gracefully: a signal inside sets the event, no more."""
+        self._skip = anyio.Event()
+        yield self._skip
+        self._skip = None
+
+    async def listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Receive signals until cancelled. `Reaction.LEAVE` ends this process; the guardian ends what is left."""
+        with anyio.open_signal_receiver(*LISTENED) as signals:
+            task_status.started()
+            async for sign in signals:
+                self.receive(sign)
+
+    def receive(self, sign: Signals) -> None:
+        """React to a signal that has come."""
+        self._told()
+        skip = None if self._skip is None or self._skip.is_set() else self._skip
+        self._received, reaction = self._received.react(sign, self._clock(), skippable=skip is not None)
+        match reaction:
+            case Reaction.END if self._scope is not None:
+                self._scope.cancel()
+            case Reaction.SKIP if skip is not None:
+                skip.set()
+            case Reaction.HURRY:
+                self.hurry.set()
+            case Reaction.LEAVE:
+                os._exit(128 + sign)
+
+
+async def endable(work: Callable[[], Awaitable[object]]) -> int:
+    """The exit code of work that a signal cancels: 0, or that of the signal. Raises what the work raises."""
+    ending = Ending()
+    try:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(ending.listen)
+            with ending.scope():
+                await work()
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return ending.exit_code

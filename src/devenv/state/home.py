@@ -1,0 +1,67 @@
+"""The folder that devenv keeps its state in, and for whom: the owner that labels name."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import re
+import secrets
+import socket
+
+from devenv import private_files
+from devenv.errors import StateError
+
+
+def state_folder() -> str:
+    """`$XDG_STATE_HOME/devenv-compose`, created private to the user if it is missing.
+
+    Raises StateError if it cannot be created, belongs to another user or can be written by others.
+    """
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the specification: a relative path is to be ignored
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
+    path = os.path.join(base, "devenv-compose")
+    try:
+        return private_files.private_folder(path)
+    except OSError as error:
+        hint = "export XDG_STATE_HOME=/a/writable/folder"
+        raise StateError(f"cannot use {path}: {error.strerror}", hint=hint) from error
+
+
+def owner() -> str:
+    """Whose this state folder is, as labels name it: a text that is created once and never changes.
+
+    It is part of what Compose compares, so a text computed again (another host name) would recreate containers.
+    Raises StateError.
+    """
+    path = os.path.join(state_folder(), "owner")
+    try:
+        return _read(path) or _created(path)
+    except OSError as error:
+        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
+        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+
+
+def _created(path: str) -> str:
+    """The owner on disk, created if no other process has created it meanwhile."""
+    lock = private_files.open_lock(f"{path}.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _read(path):
+            private_files.replace(path, f"{_user()}@{socket.gethostname()}-{secrets.token_hex(6)}")
+        return _read(path)
+    finally:
+        os.close(lock)
+
+
+def _read(path: str) -> str:
+    return (private_files.read(path) or "").strip()
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = ""
+    return re.sub(r"[^A-Za-z0-9._-]", "", name) or str(os.getuid())

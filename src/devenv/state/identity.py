@@ -1,0 +1,196 @@
+"""What a thing is, whatever it is called: engines, folders, volumes, and the containers and networks that we created.
+
+Names, paths, labels and clocks are no proof of identity: other things get the same name, one folder has several
+paths, images copy labels, and clocks are set back. Pure.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from devenv.model.containers import Container, Network, Scene, Volume
+
+INTENDED_WITHIN = 60.0  # seconds from the intention to create a volume until the engine has created it
+_REPLACING = re.compile(r"\A[0-9a-f]{12}_")  # Compose names a new container so until the old one is removed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A project's folder: its real path, and its device and inode, which stay when it is renamed (0: unknown)."""
+
+    path: str
+    device: int = 0
+    inode: int = 0
+
+    def is_renamed_to(self, other: Place, *, is_gone: bool) -> bool:
+        """Whether `other` is this folder under a new path; `is_gone`: nothing is at the old path any more."""
+        known = self.inode and (self.device, self.inode) == (other.device, other.inode)
+        return bool(known) and self.path != other.path and is_gone
+
+
+def engine_key(answers: Sequence[tuple[str, str]], address: str) -> str:
+    """What identifies an engine: the id and the data folder that it gives in each of two answers to `GET /info`.
+
+    An engine whose answers differ (Podman makes an id for each) is identified by its address.
+    """
+    first, *others = answers
+    stable = first[0] and all(other == first for other in others)
+    return f"{first[0]} {first[1]}" if stable else f"at {address}"
+
+
+# --- containers and networks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a Compose call of ours may create: open from before the call until its outcome is on disk.
+
+    `before` has the ids of the project's containers and networks that existed when it began. `services` maps each
+    service to its `container_name`, empty if Compose names the containers itself; `networks` are real names.
+    """
+
+    project: str
+    owner: str
+    before: frozenset[str] = frozenset()
+    services: Mapping[str, str] | None = None
+    networks: frozenset[str] = frozenset()
+
+    def may_have_created(self, thing: Container | Network) -> bool:
+        """Whether the thing is new, labelled by the call itself, and has a name that the call gives."""
+        if thing.id in self.before or thing.owner != self.owner:
+            return False
+        if isinstance(thing, Network):
+            return thing.name in self.networks
+        fixed = (self.services or {}).get(thing.service)
+        if fixed is None or thing.inherits or thing.project != self.project:
+            return False
+        return not final_names(thing.name).isdisjoint({fixed} if fixed else _numbered(self.project, thing))
+
+
+def final_names(name: str) -> frozenset[str]:
+    """The names that a container may have once Compose has removed the one that it replaces.
+
+    What looks like an id may belong to the name: `container_name` and the project's name are the user's.
+    """
+    return frozenset({name, _REPLACING.sub("", name)})
+
+
+def _numbered(project: str, container: Container) -> set[str]:
+    """The names that Compose gives, `_` in compatibility mode."""
+    return {
+        sign.join((project, container.service, container.number)) for sign in "-_" if container.number.isdecimal()
+    }
+
+
+def created(window: Window, scene: Scene, reported: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The ids of what the call has created, of what it reported (kind, name)."""
+    names = set(reported)
+    found = [
+        c.id
+        for c in scene.containers
+        if any(("container", name) in names for name in final_names(c.name)) and window.may_have_created(c)
+    ]
+    found += [n.id for n in scene.networks if ("network", n.name) in names and window.may_have_created(n)]
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """What a run of devenv 0.1 counts as its own: what has its label, but for what was there `before` (ids)."""
+
+    before: frozenset[str] = frozenset()
+
+    def may_have_created(self, thing: Container | Network) -> bool:
+        """Whether the thing counts; a container whose labels come from a copied image does not."""
+        return thing.is_old and thing.id not in self.before and not (isinstance(thing, Container) and thing.inherits)
+
+
+def others(scene: Scene, owner: str) -> tuple[Container, ...]:
+    """Containers of another owner's run of the project, or of devenv 0.1 without a record here, the oldest first."""
+    found = (c for c in scene.containers if not c.ours and not c.inherits and not c.holds and c.number)
+    theirs = (c for c in found if c.is_old or (c.owner and c.owner != owner))
+    return tuple(sorted(theirs, key=lambda c: moment(c.created) or 0.0))
+
+
+# --- volumes ----------------------------------------------------------------------------------------------------
+
+
+class Content(StrEnum):
+    """What is known of a volume's content: only what is RESTORING or UNSETTLED may be less than a whole state."""
+
+    RESTORING = "restoring"
+    UNSETTLED = "unsettled"  # it began empty, and its services have not been well yet
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRecord:
+    """A volume that a run created. `intended` is the engine's time before the create, `created` what came of it.
+
+    `is_proven`: a container of ours used the volume after the second in which it was created, so that no other
+    volume can have this name and this time. `lineage` says whose saved states its content continues, `source` (id and
+    volume of a snapshot) what is being restored.
+    """
+
+    name: str
+    driver: str = ""
+    created: str | None = None
+    intended: float = 0.0
+    is_proven: bool = False
+    content: Content = Content.SETTLED
+    is_kept: bool = False
+    lineage: str = ""
+    source: tuple[str, str] = ("", "")
+
+
+class Verdict(StrEnum):
+    """Whether a volume of the recorded name is the recorded one."""
+
+    SAME = "same"
+    LIKELY = "likely"  # equal times prove nothing within a second
+    MOVED = "moved"  # all volumes of the engine have new times: its data folder was copied
+    OTHER = "other"
+
+
+def verdict(record: VolumeRecord, volume: Volume, *, is_held: bool, is_moved: bool) -> Verdict:
+    """Whether `volume`, which has the record's name, is the volume that was recorded.
+
+    `is_held`: a container that is ours by its id mounts it, so that it cannot have been removed since. `CreatedAt` of
+    a local volume is the change time of its folder in whole seconds: equal ones prove nothing by themselves.
+    """
+    if is_held:
+        return Verdict.SAME
+    if record.driver and volume.driver and record.driver != volume.driver:
+        return Verdict.OTHER
+    now = moment(volume.created)
+    if record.created is None:
+        is_late = bool(record.intended) and not (
+            now is not None and record.intended - 2 <= now <= record.intended + INTENDED_WITHIN
+        )
+        return Verdict.OTHER if is_late else Verdict.LIKELY
+    if now == moment(record.created):
+        return Verdict.SAME if record.is_proven else Verdict.LIKELY
+    return Verdict.MOVED if is_moved else Verdict.OTHER
+
+
+def is_moved(known: Mapping[str, str], volumes: Mapping[str, str]) -> bool:
+    """Whether all volumes that were known and still exist have new times; maps are from name to `CreatedAt`.
+
+    One volume alone proves nothing: it may have been removed and created again.
+    """
+    pairs = [(moment(at), moment(volumes[name])) for name, at in known.items() if name in volumes and at]
+    return len(pairs) > 1 and all(before != now for before, now in pairs)
+
+
+def moment(text: str) -> float | None:
+    """An engine's time as seconds since 1970; None if there is none. Raises nothing."""
+    cut = re.sub(r"(\.\d{6})\d+", r"\1", text)
+    try:
+        found = dt.datetime.fromisoformat(cut)
+    except ValueError:
+        return None
+    return found.timestamp() if found.tzinfo else found.replace(tzinfo=dt.UTC).timestamp()

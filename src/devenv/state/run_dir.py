@@ -1,0 +1,271 @@
+"""The folder of one project on one engine: its lock, its ledger, and what else a run leaves for the next command."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from devenv import private_files
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import StateError
+from devenv.state.created import Made
+from devenv.state.home import owner, state_folder
+from devenv.state.ledger import Ledger, Wish, decode, encode
+
+CLEANING = " cleaning"
+LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
+LAST = 1
+
+
+class Run:
+    """One project on one engine, whatever the engine's address is."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.made = Made(os.path.join(path, "made"), owner())
+
+    @classmethod
+    def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
+        """The run of the project on the engine with that key (see `identity.engine_key`); its folder exists then.
+
+        The folder of devenv 0.1, which went by the address, is taken over. Raises StateError if it cannot be
+        created, or while devenv 0.1 runs.
+        """
+        runs, path = _runs(), _path(engine, project)
+        with written(path):
+            old = _old(endpoint, project)
+            if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
+                if cls(old).is_held():
+                    raise cls(old).up_error()
+                _move(old, path)
+            private_files.private_folder(runs, os.path.basename(path))
+            run = cls(path)
+            about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
+            if private_files.read(run.about) != about:
+                private_files.replace(run.about, about)
+        run.made.find_old()
+        return run
+
+    @classmethod
+    def known(cls, endpoint: Endpoint, project: str) -> Run:
+        """The run of the project at that address, without asking the engine; its folder may not exist."""
+        for run in cls.folders(project):
+            with contextlib.suppress(StateError, OSError, ValueError):
+                if json.loads(private_files.read(run.about) or "{}").get("address") == address(endpoint):
+                    return run
+        return cls(_path(endpoint.host, project))
+
+    @classmethod
+    def folders(cls, project: str = "") -> Iterator[Run]:
+        """The folders of all runs of this user, or of those of one project, on every engine."""
+        for name in sorted(os.listdir(_runs())) if os.path.isdir(_runs()) else ():
+            if not project or name.rpartition("-")[0] == project:
+                run = cls(os.path.join(_runs(), name))
+                run.made.find_old()
+                yield run
+
+    @classmethod
+    def every(cls) -> Iterator[tuple[Run, Ledger]]:
+        """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
+        for run in cls.folders():
+            with contextlib.suppress(StateError):
+                if (ledger := run.read()) is not None:
+                    yield run, ledger
+
+    @classmethod
+    def dead(cls, phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
+        """Those in these phases that no process holds."""
+        return ((run, ledger) for run, ledger in cls.every() if ledger.phase in phases and not run.is_held())
+
+    @property
+    def children(self) -> str:
+        """The file that names our child processes, so that a guardian can end them first."""
+        return os.path.join(self.path, "children")
+
+    @property
+    def log(self) -> str:
+        """Where the guardian says what it did."""
+        return os.path.join(self.path, "guardian.log")
+
+    @property
+    def puts(self) -> str:
+        """Where the journals of what was put into containers are."""
+        return os.path.join(self.path, "puts")
+
+    def remember(self, last: Mapping[str, Any]) -> None:
+        """What the way up that has just ended was like, in place of the previous one; as far as the disk takes it."""
+        with contextlib.suppress(OSError):
+            private_files.replace(self._last, json.dumps({"v": LAST, **last}))
+
+    def last(self) -> dict[str, Any]:
+        """What `remember` was told last, or nothing."""
+        with contextlib.suppress(OSError, ValueError, StateError):
+            found = json.loads(private_files.read(self._last) or "{}")
+            return found if isinstance(found, dict) and found.get("v") == LAST else {}
+        return {}
+
+    def ask(self, wish: Wish) -> None:
+        """The run that holds the project finds this when it is asked to end. Raises StateError."""
+        with written(self._wish):
+            private_files.replace(self._wish, wish.value)
+
+    def asked(self) -> Wish | None:
+        """What somebody asked of the run that is about to end, once."""
+        try:
+            wish = Wish(private_files.read(self._wish) or "")
+        except (OSError, ValueError, StateError):
+            return None
+        os.unlink(self._wish)
+        return wish
+
+    def is_held(self) -> bool:
+        """Whether a process holds the project now."""
+        return self._holds_text() is not None
+
+    def is_cleaned(self) -> bool:
+        """Whether somebody holds the project now, and only to clean up after an earlier run."""
+        return (self._holds_text() or "").endswith(CLEANING)
+
+    def holder(self) -> int | None:
+        """The pid that wrote itself into the lock; it holds it only as long as `lock` fails."""
+        with contextlib.suppress(OSError, ValueError, StateError):
+            return int((private_files.read(self._lock) or "").removesuffix(CLEANING))
+        return None
+
+    def _holds_text(self) -> str | None:
+        """What is in the lock if somebody holds it."""
+        with contextlib.suppress(FileNotFoundError), private_files.open_read(self._lock) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().decode()
+        return None
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
+        """The project held for this process; the kernel lets go when the process ends.
+
+        `cleaning` tells others that it is held only to clean up, so that waiting is worth it. Raises StateError
+        (exit 3) with the pid of the run that holds it after `wait` seconds.
+        """
+        descriptor = private_files.open_lock(self._lock)
+        deadline = time.monotonic() + wait
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise self.up_error() from None
+                    time.sleep(0.05)
+            with written(self._lock) if not cleaning else contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
+            yield
+        finally:
+            os.close(descriptor)
+
+    def up_error(self) -> StateError:
+        """The error that says who holds the project."""
+        since = time.strftime("%H:%M:%S", time.localtime(os.stat(self._lock).st_mtime))
+        return StateError(
+            f"this project is already up: devenv runs as pid {self.holder()} since {since}",
+            hint="devenv logs   (shows it; `devenv down` ends it and cleans up)",
+        )
+
+    def read(self) -> Ledger | None:
+        """The ledger, or None if there is none. Raises StateError if it cannot be understood."""
+        try:
+            content = private_files.read(self.ledger)
+            return None if content is None else decode(json.loads(content))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StateError(
+                f"{self.ledger} cannot be read", hint="docker compose down   (then remove that file)"
+            ) from error
+
+    def write(self, ledger: Ledger) -> None:
+        """The ledger safely on disk before this returns. Raises StateError if it cannot be."""
+        with written(self.ledger):
+            self.made.keep_old()
+            private_files.replace(self.ledger, json.dumps(encode(ledger)))
+
+    def clear(self) -> None:
+        """No ledger any more: nothing of this run is left."""
+        for path in (self.ledger, self.children, self._wish):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        self.made.clear()
+
+    @property
+    def _lock(self) -> str:
+        return os.path.join(self.path, "lock")
+
+    @property
+    def about(self) -> str:
+        """Which project on which engine it is, in words that nobody has to ask an engine for."""
+        return os.path.join(self.path, "about.json")
+
+    @property
+    def _last(self) -> str:
+        return os.path.join(self.path, "last.json")
+
+    @property
+    def _wish(self) -> str:
+        return os.path.join(self.path, "wish")
+
+    @property
+    def ledger(self) -> str:
+        """The file that the ledger is in."""
+        return os.path.join(self.path, "ledger.json")
+
+
+def address(endpoint: Endpoint) -> str:
+    """The engine's address, the same for all names of one local socket."""
+    return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
+
+
+def _old(endpoint: Endpoint, project: str) -> str:
+    """The folder of devenv 0.1, which went by the text of the address: one socket has several."""
+    for run in Run.folders(project):
+        with contextlib.suppress(StateError):
+            ledger = run.read()
+            if ledger is not None and not ledger.engine and address(Endpoint(ledger.endpoint)) == address(endpoint):
+                return run.path
+    return _path(endpoint.host, project)
+
+
+def _move(old: str, path: str) -> None:
+    """What devenv 0.1 left in the folder moved to the other one, which keeps what it has."""
+    if not os.path.exists(path):
+        os.rename(old, path)
+        return
+    for name in os.listdir(old):
+        if not os.path.lexists(os.path.join(path, name)):
+            os.rename(os.path.join(old, name), os.path.join(path, name))
+    private_files.remove_tree(old)
+
+
+def _runs() -> str:
+    return os.path.join(state_folder(), "runs")
+
+
+def _path(engine: str, project: str) -> str:
+    key = hashlib.sha256(f"{engine}\0{project}".encode()).hexdigest()[:12]
+    return os.path.join(_runs(), f"{project}-{key}")
+
+
+@contextlib.contextmanager
+def written(path: str) -> Iterator[None]:
+    """Raises StateError if the path cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
+        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error

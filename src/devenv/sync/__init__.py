@@ -1,0 +1,1 @@
+"""Containers kept equal to the source tree: from a saved file to the container."""

@@ -1,0 +1,189 @@
+"""As whom files go into a container, by which shell, and which ways there lead through links."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from devenv.docker.client import Engine
+from devenv.errors import EngineError
+from devenv.model.containers import Container
+from devenv.sync.container import archive, perl_helper, shell_commands
+from devenv.sync.container.shell import ROOT, Shell
+from devenv.sync.container.staging import parents
+from devenv.sync.rules.rules import relative_to
+
+DENIED = re.compile("(?i)permission denied|not permitted")
+
+
+class Access:
+    """The way into one container: a shell of the service's user, or root's if that user cannot put the files.
+
+    `owner` is the user by number, `tops` are the targets of the rules, as they are written.
+    """
+
+    def __init__(
+        self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, tops: Sequence[str]
+    ) -> None:
+        self._engine = engine
+        self._mark = mark
+        self._tops = tops
+        self._user = container.user if owner[0] else ROOT
+        self._shell: Shell | None = None
+        self._is_tried = False
+        self.is_closed = False
+        self._places: dict[str, str] = {}  # targets that links lead to, which only root can have put there
+
+    async def close(self) -> None:
+        """The shell closed, for good."""
+        self.is_closed = True
+        if self._shell is not None:
+            await self._shell.close()
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the shell is root's."""
+        return self._user == ROOT
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the shell has ended: it may have done more than it could tell."""
+        return self._shell is not None and self._shell.broken
+
+    async def open(self, container: Container) -> Shell | None:
+        """The open shell, or None if there can be none. Raises EngineError if that cannot be told now."""
+        if not container.running:
+            return None
+        if self._shell is not None and self._shell.broken:
+            await self._shell.close()
+            self._shell, self._is_tried = None, False
+        if not self._is_tried and not self.is_closed:
+            self._shell = await self._opened(container.id)
+            if self._shell is None and not self.is_root:
+                self._user = ROOT
+                self._shell = await self._opened(container.id)
+            self._is_tried = True
+        if self.is_closed:
+            await self.close()
+            raise EngineError("")  # nothing to tell: another target serves the container by now
+        return self._shell
+
+    async def _opened(self, container_id: str) -> Shell | None:
+        return await Shell.open(self._engine, container_id, self._mark, user=self._user, check=self._settle)
+
+    async def _settle(self, shell: Shell) -> bool:
+        """Where the targets really are; whether the shell's user can put files there."""
+        tops = list(self._tops)
+        found = await shell.run([shell_commands.where(top) for top in tops]) if tops else {}
+        places = {tops[index]: shell_commands.place(text) for index, text in found.items()}
+        self._places = {top: place for top, place in places.items() if place}
+        if self.is_root:
+            return True
+        return not await shell.run([shell_commands.is_writable(self.real(top)) for top in tops or ["/"]])
+
+    async def become_root(self, reasons: Iterable[str]) -> bool:
+        """Root's shell from now on if that is what the reasons ask for; whether it is another one than before."""
+        if self._shell is None or self.is_root or not any(map(DENIED.search, reasons)):
+            return False
+        await self._shell.close()
+        self._user, self._shell, self._is_tried = ROOT, None, False
+        return True
+
+    async def run_as_root(self, container_id: str, orders: Sequence[bytes]) -> dict[int, str]:
+        """As `run`, by a shell of root's that is closed again; all of them failed if there is none."""
+        shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_hand=False)
+        if shell is None:
+            return dict.fromkeys(range(len(orders)), "")
+        try:
+            return await run(shell, orders)
+        finally:
+            await shell.close()
+
+    def real(self, path: str) -> str:
+        """Where a container path below a rule's target really is."""
+        return _moved(path, self._places.items())
+
+    def given(self, path: str) -> str:
+        """The path below a rule's target for where it really is."""
+        return _moved(path, ((place, top) for top, place in self._places.items()))
+
+    async def roots(self, shell: Shell, folders: Iterable[str]) -> set[str]:
+        """Those of the folders that nobody but root can exchange for links: the engine may put files there."""
+        wanted = sorted(set(folders))
+        if not wanted or not self.is_root:
+            return set()
+        if shell.has_hand:
+            failed: Collection[int] = await do(shell, [perl_helper.is_roots(folder) for folder in wanted])
+        else:
+            failed = await run(shell, [shell_commands.is_roots(folder) for folder in wanted])
+        return {folder for index, folder in enumerate(wanted) if index not in failed}
+
+    async def look(self, container_id: str, targets: Iterable[str], known: Collection[str]) -> dict[str, bool | None]:
+        """Folders above the targets, without a shell: whether each is a link, or None if nothing is there.
+
+        `known` are folders for sure. What root alone can have made, above and at the targets of the rules, is not
+        looked at if the service is root's.
+        """
+        seen: dict[str, bool | None] = {}
+        for folder in sorted({above for target in targets for above in parents(target)}.difference(known)):
+            outer = seen.get(posixpath.dirname(folder), False)
+            if outer is None or outer:
+                seen[folder] = outer
+            elif not self.is_root or not self._tops or any(relative_to(folder, top) for top in self._tops):
+                seen[folder] = await self._engine.is_link(container_id, folder)
+            elif not await self._engine.exists(container_id, folder):
+                seen[folder] = None
+        return seen
+
+
+async def do(shell: Shell, deeds: Sequence[bytes]) -> list[int]:
+    """As `Shell.do`. Raises EngineError if the shell has ended."""
+    with _ended():
+        return await shell.do(deeds) if deeds else []
+
+
+async def run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
+    """As `Shell.run`. Raises EngineError if the shell has ended."""
+    with _ended():
+        return await shell.run(orders) if orders else {}
+
+
+@contextlib.contextmanager
+def _ended() -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, TimeoutError) as error:
+        raise EngineError("the shell in the container has ended") from error
+
+
+def _moved(path: str, ways: Iterable[tuple[str, str]]) -> str:
+    for source, target in sorted(ways, key=lambda way: -len(way[0])):
+        inside = relative_to(path, source)
+        if inside is not None:
+            return f"{target.rstrip('/')}/{inside}" if inside else target
+    return path
+
+
+async def owner(engine: Engine, container: Container) -> tuple[int, int]:
+    """The uid and gid of the container's user, names looked up in the image's own passwd and group files."""
+    user, _, group = container.user.partition(":")
+    if user in ("", "0", "root") and group in ("", "0", "root"):
+        return 0, 0
+    uid, gid = user, group
+    if not user.isdigit() or not group:
+        passwd = await _table(engine, container, "/etc/passwd")
+        row = next((r for r in passwd if user in (r[0], r[2])), None)
+        uid = row[2] if row else user
+        gid = group or (row[3] if row else "0")
+    if not gid.isdigit():
+        rows = await _table(engine, container, "/etc/group")
+        gid = next((r[2] for r in rows if r[0] == gid), "0")
+    return (int(uid) if uid.isdigit() else 0), int(gid)
+
+
+async def _table(engine: Engine, container: Container, path: str) -> list[list[str]]:
+    tar = await engine.get(container.id, path)
+    text = archive.first_file(tar).decode(errors="replace") if tar else ""
+    return [row for row in (line.split(":") for line in text.splitlines()) if len(row) > 3]  # noqa: PLR2004

@@ -1,0 +1,94 @@
+"""What devenv put into a container, on disk before it is put: nothing else may ever be deleted there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from devenv import private_files
+from devenv.errors import StateError
+
+PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no clean path has two slashes, so what is torn is no record
+COMPACT_FROM = 1 << 20  # bytes
+COMPACT_WHEN = 4  # times as many records as there are paths
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Container paths that are in place (folders end in `/`), and those that were only put beside it."""
+
+    placed: frozenset[str] = frozenset()
+    staged: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Puts:
+    """One container's journal: the path's bytes, a sign and a zero byte a record; a torn last one says nothing.
+
+    Another devenv process may append at the same time. `path` None keeps nothing.
+    """
+
+    path: str | None = None
+    _begun: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, folder: str | None, container_id: str) -> Puts:
+        """The journal of a container in the folder of its run. Raises StateError if that folder cannot be used."""
+        if folder is None:
+            return cls()
+        return cls(os.path.join(private_files.private_folder(folder), container_id))
+
+    def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
+        """Appended before this returns. What the disk refuses is not noted, and so never deleted later."""
+        signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
+        data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
+        if not data or self.path is None:
+            return
+        with contextlib.suppress(OSError, StateError):
+            private_files.append(self.path, data if self._begun else b"\0" + data)  # ends what a crash has torn
+            self._begun = True
+
+    def read(self) -> Record:
+        """All that the journal says; made shorter on the way where much of it is history."""
+        data = b""
+        if self.path is not None:
+            with contextlib.suppress(OSError, StateError):
+                data = private_files.read_bytes(self.path) or b""
+        records = data.split(b"\0")[:-1]
+        placed: dict[bytes, None] = {}
+        staged: dict[bytes, None] = {}
+        for record in records:
+            path, sign = record[:-3], record[-3:]
+            if sign == PLACED:
+                placed[path] = None
+            elif sign == STAGED:
+                staged[path] = None
+            elif sign == GONE:
+                placed.pop(path, None)
+                staged.pop(path, None)
+        if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(placed):
+            self._compact(placed, staged)
+        return Record(frozenset(map(os.fsdecode, placed)), frozenset(map(os.fsdecode, staged)))
+
+    def _compact(self, placed: Iterable[bytes], staged: Iterable[bytes]) -> None:
+        content = b"".join(
+            path + sign + b"\0" for sign, paths in ((PLACED, placed), (STAGED, staged)) for path in paths
+        )
+        with contextlib.suppress(OSError, StateError):
+            private_files.replace(str(self.path), content, durable=False)
+
+    def forget(self) -> None:
+        """The container is gone."""
+        if self.path is not None:
+            with contextlib.suppress(OSError, StateError):
+                private_files.remove(self.path)
+
+
+def forget_others(folder: str, container_ids: Collection[str]) -> None:
+    """No journal of containers that are not there any more."""
+    with contextlib.suppress(OSError, StateError):
+        for name in private_files.entries(folder):
+            if name not in container_ids:
+                Puts(os.path.join(folder, name)).forget()

@@ -1,0 +1,207 @@
+"""What the image's own perl does in a container by itself: a file put, renamed or removed without a process.
+
+A file goes to an open perl with its content by the connection that is there: the whole way of a save then takes less
+than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image
+made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
+
+It follows no link. What is made, renamed or removed has a single name in the working folder, and that is the folder
+that was meant: the kernel says that its path is this one, or each folder from the root down was opened by its single
+name with O_NOFOLLOW.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from devenv.sync.container import tar
+from devenv.sync.container.tar import NANO, Entry
+
+MOST_FILES = 200  # at once: the next ones are read while these are put
+MOST_BYTES = (
+    1 << 20
+)  # a larger file goes by the archive request, which needs no memory in the container, or in pieces
+
+# What comes is a line of kind and length, then so many bytes: nothing is begun before all of it is there, since a
+# connection may be cut anywhere. s: orders for the shell. d: deeds, answered by the numbers of those that failed.
+# A deed is a line, and after a p or w its content. p: put beside, then rename. b, w, f: the same in pieces. l: a link
+# put beside, then rename. m: rename. d: a folder with its owner. r: a file, or an empty folder. e: a folder, where it
+# is empty. t: only root can change where the folder is. utimensat(2) keeps nanoseconds.
+# What has no handle to be given an owner by is made as that user: a name may be exchanged between two calls.
+PROGRAM = rb"""
+BEGIN { @INC = grep(m{^/}, @INC) } use Fcntl;
+$| = 1; my ($m, $time, $sh, $mark) = @ARGV; my ($here, $safe, $big);
+$SIG{CHLD} = sub { exit 1 };
+open(S, "|-", $sh, "-s", $mark) || exit 1; select((select(S), $| = 1)[0]);
+binmode STDIN; binmode STDOUT; binmode S;
+$time = 0 if length(pack "p", undef) != 8;
+my $dir = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+sub to {
+  my ($d, $all) = @_; return 1 if defined $here && $here eq $d && (!$all || defined $safe);
+  undef $here; undef $safe;
+  if (!$all && chdir($d) && (readlink("/proc/self/cwd") || "") eq $d) { $here = $d; return 1 }
+  $safe = 1; chdir("/") || return;
+  for my $c (".", split(m{/}, $d)) {
+    next if $c eq ""; my $f; sysopen($f, $c, $dir) && chdir($f) || return;
+    my @s = stat $f; $safe &&= !$s[4] && !($s[2] & 022);
+  }
+  $here = $d; 1;
+}
+sub at {
+  my ($d, $n) = pack("H*", $_[0]) =~ m{^(.*)/([^/]+)\z}s; scalar(defined $n && to($d, $_[1]) ? $n : undef);
+}
+sub base { pack("H*", $_[0]) =~ m{([^/]+)\z}s; $1 }
+sub is_empty { my $d; undef $here; chdir($_[0]) && opendir($d, ".") && 2 == (my @in = readdir($d)) }
+sub open_new { sysopen($_[0], $_[1], O_WRONLY | O_CREAT | O_EXCL, 0600) }
+sub mine {
+  my ($u, $g, $do) = @_; return if $> || !$u;
+  local $) = "$g $g"; local $> = $u; $> == $u && $) == $g && $do->();
+}
+sub finish {
+  my ($f, $ok, $p, $to, $mode, $u, $g, $s, $ns) = @_;
+  $ok &&= chown($u, $g, $f) && chmod($mode, $f)
+    && ($time ? !syscall($time, fileno($f), 0, pack("q4", $s, $ns, $s, $ns), 0) : utime($s, $s, $f));
+  close($f) && $ok && rename($p, $to) || !unlink($p) && 0;
+}
+sub gone {
+  my $p = shift;
+  defined $p || return $! == 2 || ($! == 20 && !linked());
+  unlink($p) || (-d $p && ! -l $p ? rmdir($p) || 1 : ! -l $p && ($! == 2 || $! == 20));
+}
+my $last;
+sub linked { my $p = $last; while ($p =~ s{/[^/]+\z}{}s) { return 1 if -l $p } 0 }
+my %do = (
+  p => sub {
+    my ($c, $p, $to, @a) = @_; my ($n, $f) = at($p); defined $n && open_new($f, $n) || return;
+    finish($f, $$c eq "" || syswrite($f, $$c) == length $$c, $n, base($to), @a);
+  },
+  b => sub { close $big if $big; undef $big; my $n = at($_[1]); defined $n && open_new($big, $n) },
+  w => sub { my $c = $_[0]; $big && (syswrite($big, $$c) == length $$c || (undef $big)) },
+  f => sub {
+    my (undef, $p, $to, @a) = @_; my $f = $big; undef $big; my $n = at($p); defined $n || return;
+    $f ? finish($f, 1, $n, base($to), @a) : !unlink($n) && 0;
+  },
+  l => sub {
+    my (undef, $p, $to, $u, $g, $text) = @_; my ($n, $t) = (at($p, 1), base($to)); $text = pack("H*", $text);
+    defined $n || return;
+    my $ok = mine($u, $g, sub { symlink($text, $n) }) || symlink($text, $n)
+      && (!$safe || !($u || $g) || $> || eval { require POSIX; POSIX::lchown($u, $g, $n) });
+    $ok && rename($n, $t) || !unlink($n) && 0;
+  },
+  m => sub { my $n = at($_[1]); defined $n && rename($n, base($_[2])) },
+  d => sub {
+    my (undef, $p, $u, $g) = @_; my ($n, $f) = at($p, 1); defined $n || return;
+    return 1 if -d $n && ! -l $n || mine($u, $g, sub { mkdir $n });
+    mkdir($n) && sysopen($f, $n, $dir) || return;
+    $safe ? chown($u, $g, $f) || !rmdir($n) && 0 : is_empty($f) && chown($u, $g, $f);
+  },
+  r => sub { $last = pack("H*", $_[1]); gone(at($_[1])) },
+  e => sub { $last = pack("H*", $_[1]); my $n = at($_[1]); defined $n ? rmdir($n) || 1 : gone() },
+  t => sub { undef $here; to(pack("H*", $_[1]), 1) && $safe },
+);
+print "\n$m end\n";
+while (<STDIN>) {
+  my ($kind, $n) = /^(\w) (\d+)\n\z/ or last; my ($b, $at, $i, @bad) = ("", 0, 0);
+  !$n || read(STDIN, $b, $n) == $n or last;
+  if ($kind eq "s") { print S $b; next }
+  undef $here;
+  while ($at < $n) {
+    my $end = index($b, "\n", $at); my ($do, @a) = split(" ", substr($b, $at, $end - $at)); $at = $end + 1;
+    my $c = $do =~ /[pw]/ ? substr($b, $at, pop @a) : ""; $at += length $c;
+    $do{$do}->(\$c, @a) || push(@bad, $i); $i++;
+  }
+  print join("", map("\n$m $_\n", @bad), "\n$m end\n");
+}
+"""
+
+# Starts it in the place of the shell, or says at once that there is none. Mark, then the answers that are waited for.
+START = b"""unset PERL_UNICODE PERL5OPT PERLIO PERL5LIB PERL5DB PERL_USE_UNSAFE_INC
+if [ "$(perl -e 'print 42' 2>/dev/null)" = 42 ]; then
+case $(uname -m 2>/dev/null) in x86_64) t=280;; aarch64) t=88;; *) t=0;; esac
+exec perl -e '%(program)s' %(mark)s $t %(shell)s '%(session)s'
+else printf '\\n%%s 0\\n\\n%%s end\\n' %(mark)s %(mark)s; fi
+"""
+
+
+def start(mark: str, shell: str, session: str) -> bytes:
+    """What a POSIX shell is told: it is perl from then on, or the order 0 has failed.
+
+    `shell` is the path of the one that perl hands orders to, `session` the mark of both processes.
+    """
+    names = {b"mark": mark, b"shell": shell, b"session": session}
+    return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
+
+
+def deeds(them: Iterable[bytes]) -> bytes:
+    """Deeds as they are sent."""
+    return _framed(b"d", b"".join(them))
+
+
+def orders(text: bytes) -> bytes:
+    """Orders for the shell behind it as they are sent."""
+    return _framed(b"s", text)
+
+
+def _framed(kind: bytes, content: bytes) -> bytes:
+    return b"%s %d\n%s" % (kind, len(content), content)
+
+
+def put(entry: Entry, place: str, target: str) -> list[bytes]:
+    """The file or link put at `place`, then renamed to `target` in the same folder; a large file in pieces."""
+    names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
+    if entry.kind == tar.LINK:
+        return [b"l %s %s %d %d %s\n" % (*names, *owner, entry.link.hex().encode())]
+    size = len(entry.content)
+    if size <= MOST_BYTES:
+        return [b"p %s %d\n" % (_what(entry, place, target), size) + entry.content]
+    pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
+    return [begin(place), *map(more, pieces), finish(entry, place, target)]
+
+
+def begin(place: str) -> bytes:
+    """An empty file at `place`, which `more` goes into until `finish`."""
+    return b"b %s\n" % _hex(place)
+
+
+def more(piece: bytes) -> bytes:
+    """The next piece of its content."""
+    return b"w %d\n%s" % (len(piece), piece)
+
+
+def finish(entry: Entry, place: str, target: str) -> bytes:
+    """It gets mode, owner and time of the entry, and takes the place of `target` in the same folder."""
+    return b"f %s\n" % _what(entry, place, target)
+
+
+def _what(entry: Entry, place: str, target: str) -> bytes:
+    owner, time = (entry.uid, entry.gid), divmod(entry.mtime_ns, NANO)
+    return b"%s %s %d %d %d %d %d" % (_hex(place), _hex(target), entry.mode, *owner, *time)
+
+
+def rename(place: str, target: str) -> bytes:
+    """What is at `place` takes the place of `target`, which is in the same folder."""
+    return b"m %s %s\n" % (_hex(place), _hex(target))
+
+
+def folder(path: str, uid: int, gid: int) -> bytes:
+    """A folder of this owner, where there is none."""
+    return b"d %s %d %d\n" % (_hex(path), uid, gid)
+
+
+def remove(path: str) -> bytes:
+    """No file and no empty folder is at the path; a folder that holds something stays."""
+    return b"r %s\n" % _hex(path)
+
+
+def remove_empty(path: str) -> bytes:
+    """No empty folder is at the path."""
+    return b"e %s\n" % _hex(path)
+
+
+def is_roots(path: str) -> bytes:
+    """Fails if anybody but root can change the folder, or one above it, or if one is a link."""
+    return b"t %s\n" % _hex(path)
+
+
+def _hex(path: str) -> bytes:
+    return os.fsencode(path).hex().encode()

@@ -1,0 +1,1 @@
+"""The source tree: watched, scanned and compared."""

@@ -1,0 +1,291 @@
+"""What lies on the host now: lstat and walk, never through a link, never into what every rule ignores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from devenv.errors import ConfigError
+from devenv.model.project import Build, Project
+from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
+
+Prune = Callable[[str], bool]
+Enter = Callable[[str], object]
+
+MODES = tuple(range(0o1000))  # one number for all files of a mode
+SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
+KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
+FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
+FEW = 8  # folders that are compared with each path at once
+GLANCE = 64  # paths between two looks at the clock
+
+
+def state(path: str) -> FileState | None:
+    """The path's own state, links not followed; None where there is nothing (or nothing that we may see)."""
+    with contextlib.suppress(OSError):
+        return _seen(path)
+    return None
+
+
+def _enter_nothing(_folder: str) -> None:
+    """Nobody wants to know which folders are listed."""
+
+
+def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> dict[str, FileState]:
+    """Everything at and below the roots. `enter` is called with each folder before it is listed.
+
+    Blocking: call it in a worker thread.
+    """
+    found: dict[str, FileState] = {}
+    for root in roots:
+        _walk(root, prune, enter, found)
+    return found
+
+
+def look(
+    paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = _enter_nothing
+) -> dict[str, FileState | None]:
+    """Fresh states of the touched paths; a folder is walked, and what was known below it and is gone is None.
+
+    Paths in ignored folders are left out, and so is what cannot be looked at just now (no right, no descriptor
+    left, a network gone): not seen is not gone. Blocking, for folders: call it in a worker thread.
+    """
+    fresh: dict[str, FileState | None] = {}
+    unseen: set[str] = set()
+    folders: set[str] = set()
+    verdicts: dict[str, bool] = {}
+    links: dict[str, bool] = {}
+    for path in sorted(paths):
+        if path in fresh or _hidden(path, prune, verdicts):
+            continue
+        try:
+            now = None if _behind_link(path, known, links) else _seen(path)
+        except OSError:
+            continue
+        before = known.get(path)
+        fresh[path] = now
+        if now is not None and now.kind is Kind.DIR:
+            unseen |= _walk(path, prune, enter, fresh)
+        if before is not None and before.kind is Kind.DIR:
+            folders.add(path)
+    if folders:
+        is_known, is_unseen = _in(folders), _in(unseen)
+        lost = [p for p in known if p not in fresh and is_known(p)]
+        fresh.update((p, None) for p in lost if not is_unseen(p))
+    return fresh
+
+
+def differing(
+    paths: list[str], known: Mapping[str, FileState], prune: Prune, listed: dict[str, int], seconds: float
+) -> set[str]:
+    """Which of the paths are not as known, and what is new in those that are folders, found in so much CPU time.
+
+    Takes from the end of `paths` what it has looked at. `listed` remembers from call to call when a folder last
+    changed; one that did not is not listed again. Blocking: call it in a worker thread.
+    """
+    found: set[str] = set()
+    end = time.thread_time() + seconds
+    while paths:
+        for _ in range(min(GLANCE, len(paths))):
+            path = paths.pop()
+            before = known.get(path)
+            try:
+                now = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                if before is not None:
+                    found.add(path)
+                continue
+            except OSError:
+                continue
+            if before is None or not _is_as(before, path, now):
+                found.add(path)
+            elif before.kind is Kind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
+                found.update(_new_in(path, known))
+                if now.st_mtime_ns < time.time_ns() - FRESH_NS:
+                    listed[path] = now.st_mtime_ns
+        if time.thread_time() >= end:
+            break
+    return found
+
+
+def silent(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
+    """The kind of a file system at or below a root which tells of no changes that are made elsewhere.
+
+    On Linux: folders of another machine or of the host of a virtual one. None where there is none, or no such list.
+    """
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split(" - ") for line in file]
+    except OSError:
+        return None
+    kinds = {_unescaped(left.split()[4]): right.split()[0] for left, right in lines}
+    for root in map(os.path.realpath, roots):
+        own = max((m for m in kinds if below(root, [m])), key=len, default="/")
+        for mount in (own, *(m for m in kinds if below(m, [root]))):
+            if SILENT.fullmatch(kinds.get(mount, "")):
+                return kinds[mount]
+    return None
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether the path is one of the roots or lies in one."""
+    return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
+
+
+def git_lock(folder: str) -> str | None:
+    """The file that is there as long as git changes the work tree that the folder is in; None outside of one."""
+    while folder != os.path.dirname(folder):
+        path = os.path.join(folder, ".git")
+        if os.path.isdir(path):
+            return os.path.join(path, "index.lock")
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+            elsewhere = file.readline().removeprefix("gitdir:").strip()
+            return os.path.join(folder, elsewhere, "index.lock")
+        folder = os.path.dirname(folder)
+    return None
+
+
+def dockerignores(project: Project) -> dict[str, tuple[str, ...]]:
+    """For each built service the lines of the `.dockerignore` that its build reads. Blocking.
+
+    `<Dockerfile>.dockerignore` wins over `.dockerignore`, both beside the context (Dockerfile reference).
+    """
+    return {s.name: tuple(filter(None, dockerignore(s.build)[1])) for s in project.services if s.build is not None}
+
+
+def dockerignore(build: Build) -> tuple[str | None, tuple[str, ...]]:
+    """The `.dockerignore` that a build reads, if there is one, and its lines. Blocking.
+
+    Raises ConfigError with file and line for what is no pattern.
+    """
+    dockerfile = os.path.join(build.context, build.dockerfile)
+    for path in (f"{dockerfile}.dockerignore", os.path.join(build.context, ".dockerignore")):
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = dockerignore_lines(file.read())
+        except OSError:
+            continue
+        for number, line in enumerate(lines, 1):
+            try:
+                Patterns.parse([line])
+            except ValueError as error:
+                raise ConfigError(str(error), hint=BACKSLASH, file=path, line=number) from None
+        return path, lines
+    return None, ()
+
+
+def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
+    """Whether a folder above the path is ignored."""
+    folder = os.path.dirname(path)
+    if folder not in verdicts:
+        at_top = folder == os.path.dirname(folder)
+        verdicts[folder] = not at_top and (prune(folder) or _hidden(folder, prune, verdicts))
+    return verdicts[folder]
+
+
+def _behind_link(path: str, known: Mapping[str, FileState], verdicts: dict[str, bool]) -> bool:
+    """Whether a folder that we knew above the path is a link by now: what is seen through it is something else."""
+    folder = os.path.dirname(path)
+    if folder not in verdicts:
+        at_top = folder == os.path.dirname(folder)
+        is_link = folder in known and os.path.islink(folder)
+        verdicts[folder] = is_link or (not at_top and _behind_link(folder, known, verdicts))
+    return verdicts[folder]
+
+
+def _seen(path: str) -> FileState | None:
+    """As `state`, but OSError where something may be there that cannot be looked at."""
+    try:
+        return _state(path, os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[str]:
+    """Everything at and below the root goes into `found`; what is there and cannot be looked at is returned."""
+    unseen: set[str] = set()
+    now = state(root)
+    if now is None:
+        return unseen
+    found[root] = now
+    folders = [root] if now.kind is Kind.DIR and not prune(root) else []
+    while folders:
+        folder = folders.pop()
+        enter(folder)
+        try:
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            unseen.add(folder)
+            continue
+        for entry in entries:
+            path = entry.path
+            try:
+                found[path] = now = _state(path, entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                unseen.add(path)
+                continue
+            if now.kind is Kind.DIR and not prune(path):
+                folders.append(path)
+    return unseen
+
+
+def _in(folders: set[str]) -> Callable[[str], bool]:
+    """Whether a path is one of the folders or lies in one: the same few steps, however many folders there are."""
+    verdicts: dict[str, bool] = {}
+    if len(folders) <= FEW:
+        prefixes = tuple(f"{folder}/" for folder in folders)
+        return lambda path: path in folders or path.startswith(prefixes)
+
+    def inside(path: str) -> bool:
+        above = path[: path.rfind("/")]
+        if above not in verdicts:
+            verdicts[above] = bool(above) and inside(above)
+        return path in folders or verdicts[above]
+
+    return inside
+
+
+def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
+    same = now.st_ctime_ns == before.ctime_ns and now.st_mtime_ns == before.mtime_ns
+    if same and now.st_ino == before.inode and now.st_size == before.size:
+        return True
+    return _state(path, now).is_same(before)
+
+
+def _new_in(folder: str, known: Mapping[str, FileState]) -> set[str]:
+    try:
+        with os.scandir(folder) as listing:
+            return {entry.path for entry in listing if entry.path not in known}
+    except OSError:
+        return set()
+
+
+def _unescaped(text: str) -> str:
+    """A path as /proc/self/mountinfo writes it: blanks and backslashes in octal."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
+
+
+def _state(path: str, found: os.stat_result) -> FileState:
+    mode = found.st_mode
+    kind = KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
+    changed, saved = found.st_ctime_ns, found.st_mtime_ns
+    return FileState(
+        kind,
+        MODES[mode & 0o777],
+        found.st_size,
+        changed if saved == changed else saved,  # one number for two: a tree of 50,000 files has many
+        changed,
+        found.st_ino,
+        os.readlink(path) if kind is Kind.LINK else None,
+    )

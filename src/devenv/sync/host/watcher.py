@@ -1,0 +1,242 @@
+"""What may have changed on the host, as sets of paths. They are hints only: stat decides what happened.
+
+They come from inotify on Linux and from watchfiles elsewhere. What tells of no event (a mapped file, a folder that
+the kernel gave no watch for, a change made on another machine) is found by looking at everything in turn: slowly
+at all times, every second where events are not to be had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import StrEnum
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from devenv.errors import UsageError
+from devenv.sync.host import inotify, scan
+from devenv.sync.host.inotify import Inotify, Rest
+from devenv.sync.host.manifest import FileState
+from devenv.sync.host.scan import Prune, below
+from devenv.tasks import first
+
+STEP_MS = 5
+DEBOUNCE_MS = 100
+RETRY_SECONDS = 1.0
+SLICE = 0.003  # seconds of CPU at a time, so that no save waits for a look at everything
+SLOW = (10.0, 1 / 600)  # all is looked at once in so many seconds, and for no more than this share of a core
+FAST = (1.0, 1 / 25)
+MORE_WATCHES = "sudo sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024"
+LONGER_QUEUE = "if it happens often: sudo sysctl fs.inotify.max_queued_events=131072"
+LOCAL = "a project on a disk of this system is watched without delay"
+
+Say = Callable[[str, str], None]
+Tell = Callable[[Collection[str]], None]
+
+
+class Watcher(StrEnum):
+    """Where events come from: AUTO is the best that the system has."""
+
+    AUTO = "auto"
+    INOTIFY = "inotify"
+    WATCHFILES = "watchfiles"
+    POLL = "poll"
+
+
+class Source:
+    """Tells of paths at and below the roots. `known` is what was last seen there; its owner changes it in place.
+
+    `say` gets a message and a hint where events were lost or are not to be had.
+    """
+
+    def __init__(
+        self,
+        roots: Iterable[str],
+        prune: Prune,
+        say: Say,
+        known: Mapping[str, FileState],
+        watcher: str = Watcher.AUTO,
+    ) -> None:
+        self._roots = tuple(roots)
+        self._prune = prune
+        self._say = say
+        self._known = known
+        self._kind = watcher
+        self._watches: Inotify | None = None
+        self._lack: OSError | None = None
+        self._pace = FAST if watcher == Watcher.POLL else SLOW
+        if watcher == Watcher.INOTIFY and sys.platform != "linux":
+            raise UsageError("this system has no inotify", hint="devenv up --watcher auto")
+
+    async def watch(self, tell: Tell, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Paths that may have changed, until cancelled; started once nothing is missed any more.
+
+        A folder among them has to be walked. All roots are told at the beginning and whenever events were lost.
+        """
+        kind = self._kind
+        if kind == Watcher.AUTO:
+            kind = Watcher.INOTIFY if sys.platform == "linux" else Watcher.WATCHFILES
+            if elsewhere := await anyio.to_thread.run_sync(scan.silent, self._roots):
+                self._look_often(f"the sources are on {elsewhere}, which does not tell of all changes", LOCAL)
+        async with anyio.create_task_group() as tasks:
+            if kind == Watcher.INOTIFY:
+                await tasks.start(self._inotify, tell)
+            elif kind == Watcher.WATCHFILES:
+                await tasks.start(self._watchfiles, tell)
+            else:
+                tell(self._roots)
+            tasks.start_soon(self._look_at_all, tell)
+            task_status.started()
+
+    def enter(self, folder: str, mask: int = inotify.INSIDE) -> None:
+        """To be called from any thread before a folder is listed: from then on it is watched."""
+        try:
+            if self._watches is not None:
+                self._watches.add(folder, mask)
+        except OSError as error:
+            self._lack = error
+
+    # --- inotify ---------------------------------------------------------------------------------------------------
+
+    async def _inotify(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
+        """Events until cancelled. Where some were lost all begins anew: no watch is left on what moved meanwhile."""
+        while True:
+            try:
+                self._watches = Inotify()
+            except OSError as error:
+                self._lack = error
+                break
+            with contextlib.closing(self._watches):
+                self._watch_above(self._roots)
+                tell(self._roots)
+                task_status.started()
+                task_status = anyio.TASK_STATUS_IGNORED
+                await self._until_lost(self._watches, tell)
+            self._say("events lost, since so much changed at once: everything is looked at again", LONGER_QUEUE)
+        tell(self._roots)
+        task_status.started()
+
+    async def _until_lost(self, watches: Inotify, tell: Tell) -> None:
+        rest = Rest()
+        while True:
+            with anyio.move_on_after(rest.seconds()):
+                await anyio.wait_readable(watches.descriptor)
+            batch = watches.read()
+            if batch.lost:
+                return
+            found = rest.over(batch)
+            anew = [root for root in self._roots if below(root, found)]
+            self._watch_above(anew)
+            if wanted := {*anew, *(path for path in found if below(path, self._roots))}:
+                tell(wanted)
+
+    def _watch_above(self, roots: Iterable[str]) -> None:
+        """A watch on the folder that tells when the root comes or goes, also where it comes while we look."""
+        for root in roots:
+            watched, folder = "", nearest(root)
+            while folder != watched:
+                self.enter(folder, inotify.ABOVE)
+                watched, folder = folder, nearest(root)
+
+    # --- watchfiles ------------------------------------------------------------------------------------------------
+
+    async def _watchfiles(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
+        """Events until cancelled. All begins anew where a root comes, goes or is another folder, or it failed."""
+        while True:
+            before, ended = self._places(), anyio.Event()
+            folders = [root for root in self._roots if _identity(root)]
+            beside = sorted({nearest(root) for root in self._roots if root not in folders})
+
+            def told(paths: set[str], before: object = before, ended: anyio.Event = ended) -> None:
+                tell({path for path in paths if below(path, self._roots)})
+                if self._places() != before:
+                    ended.set()
+
+            async with anyio.create_task_group() as tasks:
+                if folders:
+                    tasks.start_soon(_pump, folders, told, ended, True)
+                if beside:
+                    tasks.start_soon(_pump, beside, told, ended, False)
+                await anyio.lowlevel.checkpoint()  # both begin, and a watcher stands when its task first waits
+                tell(self._roots)
+                task_status.started()
+                task_status = anyio.TASK_STATUS_IGNORED
+                try:
+                    await ended.wait()
+                finally:
+                    ended.set()  # also when cancelled: a watcher's thread looks at nothing else until its next event
+
+    def _places(self) -> list[object]:
+        return [(_identity(root), nearest(root)) for root in self._roots]
+
+    # --- looking at everything -------------------------------------------------------------------------------------
+
+    async def _look_at_all(self, tell: Tell) -> None:
+        """All that is known looked at in turn, a few milliseconds at a time, and folders that changed listed."""
+        listed: dict[str, int] = {}
+        while True:
+            end = time.monotonic() + self._at_pace()[0]
+            while time.monotonic() < end and (self._lack is None or self._pace is FAST):  # noqa: ASYNC110 - a thread's
+                await anyio.sleep(min(FAST[0], max(0.0, end - time.monotonic())))
+            todo = [*(root for root in self._roots if root not in self._known), *self._known]
+            while todo:
+                found = await anyio.to_thread.run_sync(scan.differing, todo, self._known, self._prune, listed, SLICE)
+                if found:
+                    tell(found)
+                await anyio.sleep(SLICE / self._at_pace()[1])
+
+    def _at_pace(self) -> tuple[float, float]:
+        if self._lack is not None:
+            self._look_often(f"inotify has no more watches ({self._lack.strerror})", MORE_WATCHES)
+        return self._pace
+
+    def _look_often(self, reason: str, hint: str) -> None:
+        if self._pace is SLOW:
+            self._pace = FAST
+            self._say(f"{reason}: saves are looked for every second", hint)
+
+
+def nearest(root: str) -> str:
+    """The folder whose events tell of a root that is a file, a link, or not there."""
+    folder = os.path.dirname(root)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio.Event, recursive: bool) -> None:
+    from watchfiles import awatch  # noqa: PLC0415 - on Linux it is memory for nothing
+
+    try:
+        async for batch in awatch(
+            *paths,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=ended,
+            recursive=recursive,
+            ignore_permission_denied=True,
+        ):
+            told({path for _, path in batch})
+    except Exception as error:
+        if not isinstance(first(error), (OSError, RuntimeError)):  # awatch wraps them in groups
+            raise
+        # A name that is not UTF-8, a folder that went away: the watcher is dead, its roots are not.
+        await anyio.sleep(RETRY_SECONDS)
+    ended.set()
+
+
+def _identity(root: str) -> tuple[int, int] | None:
+    """Which folder the root is; None where it is none. Files say nothing by theirs: editors replace them."""
+    try:
+        found = os.lstat(root)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None

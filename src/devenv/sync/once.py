@@ -1,0 +1,159 @@
+"""`devenv sync`: every container brought to the state of the tree once, whoever started it; read back if asked."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Selection
+from devenv.docker.client import Engine
+from devenv.errors import unknown
+from devenv.events import Compared, Emit, Notice, Problem, Synced
+from devenv.model.containers import Container
+from devenv.model.project import Project
+from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
+from devenv.state.runs import open_run
+from devenv.sync import planner, reconcile, verify
+from devenv.sync.container.journal import Puts
+from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.target import Target
+from devenv.sync.host import scan
+from devenv.sync.host.manifest import Changes, FileState, Kind
+from devenv.sync.report import Report
+from devenv.sync.rules import lint, rules
+from devenv.sync.rules.rules import BoundRule
+from devenv.tasks import each
+
+SHOWN_PATHS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line of `sync` says."""
+
+    selection: Selection
+    services: tuple[str, ...] = ()
+    verify: bool = False
+    dry_run: bool = False
+
+
+async def sync(options: Options, emit: Emit) -> int:
+    """0 when every container equals the tree, 1 where a path could not be brought over or differs when read back.
+
+    A running `devenv up` is not disturbed. What `devenv` did not put into a container is not deleted there, nor
+    anything of a rule whose path is not there.
+    """
+    loaded = await resolve.load(options.selection, faults=lint.faults)
+    project = loaded.project
+    known = [service.name for service in project.services]
+    for name in options.services:
+        if name not in known:
+            raise unknown("service", name, known)
+    ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
+    wanted = set(options.services or known)
+    bound = tuple(r for r in rules.bind(project, ignores) if r.copies and r.service in wanted)
+    async with Engine.connect() as engine:
+        run = await open_run(engine, project.name)
+        scene = await engine.scene(project.name)
+        containers = [c for c in scene.containers if any(r.service == c.service for r in bound)]
+        if not containers:
+            emit(Notice("no container of a service with sync rules is there", "devenv up"))
+            return 0
+        now = await anyio.to_thread.run_sync(verify.host, bound)
+        held = frozenset(root for root in rules.roots(bound) if _is_away(root, now))
+        for path in sorted(held):
+            shown = rules.relative_to(path, project.directory) or path
+            emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
+        is_whole = True
+        for service in dict.fromkeys(c.service for c in containers):
+            skipped = planner.skipped(now, [r for r in bound if r.service == service])
+            Report(emit, service, project.directory).problems(skipped)
+            is_whole = is_whole and not skipped
+        puts = run.puts
+        one = _Once(engine, project, bound, now, held, puts, options, emit)
+        are_equal = all(await each(one.go, containers))
+        return int(not (are_equal and (is_whole or options.dry_run)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Once:
+    engine: Engine
+    project: Project
+    bound: Sequence[BoundRule]
+    now: dict[str, FileState]
+    held: frozenset[str]
+    puts: str
+    options: Options
+    emit: Emit
+
+    async def go(self, container: Container) -> bool:
+        """Whether the container equals the tree by now."""
+        bound = [r for r in self.bound if r.service == container.service]
+        syncs = planner.initial(self.now, bound)
+        puts = Puts.of(self.puts, container.id)
+        record = await anyio.to_thread.run_sync(puts.read)
+        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
+        left = reconcile.leftovers(record.placed, there, self.now)
+        mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
+        target = await Target.reach(self.engine, container, mark, puts, tops)
+        try:
+            seen = await target.compare(syncs, bound, left)
+            deletes = self._deletes(seen.placed, there, left - seen.placed)
+            missing = seen.missing
+            if self.options.dry_run:
+                plan = Plan((ServicePlan(container.service, deletes=deletes, syncs=missing),))
+                for line in str(plan).splitlines():
+                    self.emit(Notice(line))
+                return True
+            puts.note(placed=reconcile.named(syncs) - record.placed, gone=left - seen.placed)
+            began = time.monotonic()
+            outcome = await target.deliver(deletes, missing)
+            self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
+            is_done = not outcome.failed and (container.running or not deletes)
+            is_equal = not self.options.verify or await self._equals(container, bound, record.placed)
+            return is_done and is_equal
+        finally:
+            await target.close()
+
+    def _deletes(
+        self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
+    ) -> tuple[Delete, ...]:
+        """What the container was given and still has, and the host has no more."""
+        stale = reconcile.stale(placed, bound, self.now, kept)
+        gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
+        plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
+        return tuple(delete for step in plan.services for delete in step.deletes)
+
+    def _tell(
+        self, container: Container, outcome: Outcome, deletes: Sequence[Delete], syncs: Sequence[Sync], ms: float
+    ) -> None:
+        for path, reason in outcome.failed.items():
+            self.emit(Problem(f"{path}: {reason}", None, container.service, path))
+        if deletes and not container.running:
+            hint = f"docker compose start {container.service}, then: devenv sync"
+            message = f"{container.name} does not run: {len(deletes)} paths that have gone stay in it"
+            self.emit(Problem(message, hint, container.service))
+        if outcome.files or outcome.deleted:
+            paths = [os.path.relpath(s.source, self.project.directory) for s in syncs] + [d.cause for d in deletes]
+            counts = (outcome.files, outcome.deleted, outcome.bytes, round(ms, 1))
+            self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
+
+    async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
+        """Whether a second look at both sides finds nothing; what it finds is told."""
+        now_placed = Puts.of(self.puts, container.id).read().placed
+        verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
+        for path, reason in verdict.seen.unread.items():
+            message = f"{path} in {container.name} could not be read: {reason}"
+            self.emit(Problem(message, f"docker exec {container.name} ls -ld {path}", container.service))
+        self.emit(Compared(container.service, container.name, verdict.files, verdict.different))
+        return not verdict.different
+
+
+def _is_away(root: str, now: Mapping[str, FileState]) -> bool:
+    """Whether the path of a rule may only not be mounted: it is not there, or a folder without anything in it."""
+    return root not in now or (now[root].kind is Kind.DIR and not any(p.startswith(f"{root}/") for p in now))

@@ -1,0 +1,237 @@
+"""Changes of the host's files and the rules that they fall under -> what is to be done to the containers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from devenv.model.project import Action
+from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
+from devenv.sync.host.manifest import Changes, FileState, Kind
+from devenv.sync.rules.rules import BoundRule, relative_to
+
+LOOP = "a link that leads to itself: not synced"
+NO_FILE = "neither a file, a folder nor a link: not synced"
+_RESTARTS = (Action.RESTART, Action.SYNC_RESTART)
+
+
+def plan(
+    changes: Changes,
+    rules: Sequence[BoundRule],
+    *,
+    directory: str,
+    running: Collection[str] | None = None,
+    states: Mapping[str, FileState] | None = None,
+) -> Plan:
+    """The work for every service, in the order of their first rules.
+
+    Causes are host paths, relative to the project's `directory`. `running` are the services that have a
+    container (None: all); the others are only rebuilt, since a new container is reconciled when it appears.
+    `states` is everything on the host after the changes: where two rules have a file for one place, it is the
+    last rule's, and comes back to the other when that one loses it. Without them only the changes are known.
+    Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
+    """
+    plans = []
+    for service in dict.fromkeys(rule.service for rule in rules):
+        hits = [_Hits.of(rule, changes) for rule in rules if rule.service == service]
+        if rebuild := _cause(hits, (Action.REBUILD,), directory):
+            plans.append(ServicePlan(service, rebuild=Rebuild(rebuild)))
+        elif running is None or service in running:
+            plans.append(_changed(service, hits, directory, _owners(hits, states)))
+    return Plan(tuple(found for found in plans if any(found.lines())))
+
+
+def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
+    """Everything that one service's rules put into a new container, from a full scan."""
+    everything = Changes(present=tuple(sorted(states.items())))
+    return _sorted(_syncs([_Hits.of(rule, everything) for rule in rules]))
+
+
+def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict[str, str]:
+    """Pipes, sockets, devices and links that lead to themselves which a rule would have copied, and what they are."""
+    others = [(path, state) for path, state in states.items() if state.kind is Kind.OTHER]
+    return {
+        path: NO_FILE if state.link is None else LOOP
+        for path, state in sorted(others)
+        if any(rule.copies and rule.matches(path) for rule in rules)
+    }
+
+
+def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
+    """Files named `.env` that a rule copies, to be told once: they hold secrets more often than others do."""
+    named = (path for path, state in changes.present if path.endswith("/.env") and state.kind is Kind.FILE)
+    return tuple(path for path in named if any(rule.copies and rule.matches(path) for rule in rules))
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Whose file or folder belongs at a container path where rules meet."""
+
+    index: int
+    sync: Sync
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """The changes that one rule is for; pipes, sockets, devices and loops are nobody's."""
+
+    rule: BoundRule
+    present: Mapping[str, Kind]
+    gone: Mapping[str, Kind]
+
+    @classmethod
+    def of(cls, rule: BoundRule, changes: Changes) -> _Hits:
+        present = {path: state.kind for path, state in changes.present if _concerns(rule, path, state)}
+        return cls(rule, present, dict(_gone(rule, changes, present)))
+
+    @property
+    def copied(self) -> Iterator[str]:
+        """Files, links, and the folders that would not come to be with what they hold."""
+        occupied = _folders_above(self.present)
+        return (path for path, kind in self.present.items() if kind is not Kind.DIR or path not in occupied)
+
+    @property
+    def triggers(self) -> Iterator[str]:
+        """The paths that start more than a copy."""
+        everything = (*self.present.items(), *self.gone.items())
+        return (path for path, kind in everything if kind is not Kind.DIR)
+
+
+def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
+    # The folder of the rule itself stays: what it is mapped to may be a mount, or a process's working folder.
+    is_top = state.kind is Kind.DIR and path == rule.rule.path
+    return state.kind is not Kind.OTHER and not is_top and rule.matches(path)
+
+
+def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Iterator[tuple[str, Kind]]:
+    matching = {path for path, state in changes.gone if _concerns(rule, path, state)}
+    emptied = _folders_above(matching)
+    top = rule.rule.path
+    for path, state in changes.gone:
+        # A folder that `include` does not name came with its files and goes with them.
+        goes_along = path in emptied and bool(relative_to(path, top))
+        gives_way = path == top and top in present
+        if path in matching or (state.kind is Kind.DIR and (goes_along or gives_way)):
+            yield path, state.kind
+
+
+def _folders_above(paths: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
+def _changed(service: str, hits: Sequence[_Hits], directory: str, owners: Mapping[str, _Owner]) -> ServicePlan:
+    syncs = _syncs(hits)
+    for target, owner in owners.items():
+        if _comes_back(owner, _losses(hits, target)):
+            syncs[target] = owner.sync, owner.kind
+        elif target in syncs and syncs[target][0].source != owner.sync.source:
+            del syncs[target]
+    restart = _cause(hits, _RESTARTS, directory)
+    return ServicePlan(
+        service=service,
+        deletes=_deletes(hits, syncs, directory, owners),
+        syncs=_sorted(syncs),
+        execs=tuple(_execs(hits, directory)),
+        restart=Restart(restart) if restart else None,
+    )
+
+
+def _owners(hits: Sequence[_Hits], states: Mapping[str, FileState] | None) -> dict[str, _Owner]:
+    """By target, for the changed paths of rules that meet others: whose it is by now, if anybody's."""
+    if states is None or not any(one.rule.overlaps for one in hits):
+        return {}
+    copying = [one.rule for one in reversed(hits) if one.rule.overlaps]
+    paths = ((one.rule, path) for one in hits if one.rule.overlaps for path in (*one.present, *one.gone))
+    targets = dict.fromkeys(rule.target_for(path) for rule, path in paths)
+    found = ((target, next(_offers(target, copying, states), None)) for target in targets)
+    return {target: owner for target, owner in found if owner}
+
+
+def _offers(target: str, rules: Iterable[BoundRule], states: Mapping[str, FileState]) -> Iterator[_Owner]:
+    for rule in rules:
+        for path in rule.sources_for(target):
+            state = states.get(path)
+            if state and _concerns(rule, path, state) and not rule.is_mounted(target):
+                yield _Owner(rule.index, Sync(path, target, state.kind is Kind.DIR, rule.rule.path), state.kind)
+
+
+def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, Kind]]:
+    for one in hits:
+        for path in one.rule.sources_for(target) if one.rule.overlaps else ():
+            if path in one.gone:
+                yield one.rule.index, one.gone[path]
+
+
+def _comes_back(owner: _Owner, losses: Iterable[tuple[int, Kind]]) -> bool:
+    """Whether a later rule lost what lay there; a folder stays where a folder was."""
+    return any(index > owner.index and not owner.kind is kind is Kind.DIR for index, kind in losses)
+
+
+def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
+    """By target: where two rules meet, the last one wins."""
+    return {
+        target: (Sync(path, target, one.present[path] is Kind.DIR, one.rule.rule.path), one.present[path])
+        for one in hits
+        if one.rule.copies
+        for path in one.copied
+        if not one.rule.is_mounted(target := one.rule.target_for(path))
+    }
+
+
+def _sorted(syncs: Mapping[str, tuple[Sync, Kind]]) -> tuple[Sync, ...]:
+    return tuple(syncs[target][0] for target in sorted(syncs))
+
+
+def _deletes(
+    hits: Iterable[_Hits], syncs: Mapping[str, tuple[Sync, Kind]], directory: str, owners: Mapping[str, _Owner]
+) -> tuple[Delete, ...]:
+    deletes: dict[str, Delete] = {}
+    for one in hits:
+        for path, kind in one.gone.items() if one.rule.copies else ():
+            target = one.rule.target_for(path)
+            kept = one.rule.is_mounted(target) or _is_replaced(path, kind, syncs.get(target))
+            if not kept and not _is_kept(one.rule, kind, owners.get(target)):
+                deletes[target] = Delete(target, _short(path, directory), directory=kind is Kind.DIR)
+    return tuple(sorted(deletes.values(), key=lambda delete: (-delete.target.count("/"), delete.target)))
+
+
+def _is_replaced(path: str, kind: Kind, sync: tuple[Sync, Kind] | None) -> bool:
+    """Whether a sync to the same target makes the delete needless: one from elsewhere, of a like thing."""
+    if sync is None:
+        return False
+    return sync[0].source != path and (sync[1] is Kind.DIR) is (kind is Kind.DIR)
+
+
+def _is_kept(rule: BoundRule, kind: Kind, owner: _Owner | None) -> bool:
+    """Whether what lies there is a later rule's, or a folder that an earlier one has, too."""
+    if owner is None or owner.index == rule.index:
+        return False
+    return owner.index > rule.index or owner.kind is kind is Kind.DIR
+
+
+def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:
+    for one in hits:
+        cause = _cause([one], (Action.SYNC_EXEC,), directory)
+        if cause and one.rule.rule.exec:
+            yield Exec(one.rule.rule.exec, cause)
+
+
+def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -> str:
+    """The first path that starts one of the actions, and how many more do; "" where none does."""
+    found = (one.triggers for one in hits if one.rule.rule.action in actions)
+    paths = list(dict.fromkeys(path for triggers in found for path in triggers))
+    if not paths:
+        return ""
+    first = _short(paths[0], directory)
+    return first if len(paths) == 1 else f"{first} (+{len(paths) - 1} more)"
+
+
+def _short(path: str, directory: str) -> str:
+    return relative_to(path, directory) or path

@@ -1,0 +1,105 @@
+"""What a container that may hold anything has to be asked for, and what it holds that is no more on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from devenv.model.sync_plan import Sync
+from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.rules.rules import BoundRule, relative_to
+
+FILE = FileState(Kind.FILE, -1, 0, 0, 0, 0)
+FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
+READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
+
+
+def tops(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozenset[str]:
+    """The container paths to read back for these targets: below each rule's own only what is wanted at its top.
+
+    So folders that exist only in the container (node_modules beside src) are not read. A rule's own target is named
+    with a `/` at its end if it is a folder: a link may lead to it.
+    """
+    wanted = {target.rstrip("/") for target in targets}
+    found: set[str] = set()
+    for rule in bound:
+        if not rule.copies:
+            continue
+        base = rule.top.rstrip("/")
+        below = [target for target in wanted if target.startswith(f"{base}/")]
+        first = {f"{base}/{t[len(base) + 1 :].split('/', 1)[0]}" for t in below}
+        found |= first if len(first) < READ_WHOLE_FROM else {f"{base}/"}
+        found |= wanted & {base}
+    return frozenset(top for top in found if not _is_covered(top, found))
+
+
+def _is_covered(top: str, tops: Collection[str]) -> bool:
+    return any(other.endswith("/") and top != other and top.startswith(other) for other in tops)
+
+
+def named(syncs: Iterable[Sync]) -> frozenset[str]:
+    """The targets as the journal of what was put names them, folders with a `/` at their end; those they bring along.
+
+    A file brings the folders that it is in, below its rule's own.
+    """
+    found: set[str] = set()
+    for sync in syncs:
+        found.add(f"{sync.target}/" if sync.folder else sync.target)
+        folder = sync.target
+        inside = relative_to(sync.source, sync.root) if sync.root else None
+        for _ in range((inside or "").count("/")):
+            folder = folder.rpartition("/")[0]
+            if f"{folder}/" in found:
+                break
+            found.add(f"{folder}/")
+    return frozenset(found)
+
+
+def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
+    """Those names of the journal for which the host has nothing of the kind any more.
+
+    What no rule is for any more stays: it is nobody's to delete.
+    """
+    return frozenset(name for name in placed if _stale_at(name, bound, now))
+
+
+def stale(
+    placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
+) -> dict[str, FileState]:
+    """By host path, what the container was once given and the host has no more; with a state of its kind.
+
+    With files go the folders that they were in, except for those in `kept`; a file that is a folder now goes, too.
+    """
+    found: dict[str, FileState] = {}
+    for name in placed:
+        if at := _stale_at(name, bound, now):
+            (root, path), target = at, name.rstrip("/")
+            found[path] = FOLDER if name.endswith("/") else FILE
+            while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
+                target = target.rpartition("/")[0]
+                if f"{target}/" not in kept:
+                    found[path] = FOLDER
+    return found
+
+
+def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> tuple[str, str] | None:
+    """The rule's root and the host path that this name came from, if the host has nothing of the kind there."""
+    kinds = (Kind.DIR,) if name.endswith("/") else (Kind.FILE, Kind.LINK)
+    sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(name.rstrip("/")))
+    hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
+    if not hosts or any(path in now and now[path].kind in kinds for _, path in hosts):
+        return None
+    return hosts[-1]
+
+
+def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
+    return path in now and now[path].kind is Kind.DIR
+
+
+def parted(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
+    """The syncs that can be done at once, and those at or below host paths that have to go first."""
+    at_once: list[Sync] = []
+    after: list[Sync] = []
+    for sync in syncs:
+        is_after = any(relative_to(sync.source, path) is not None for path in flipped)
+        (after if is_after else at_once).append(sync)
+    return at_once, after

@@ -1,0 +1,174 @@
+"""`devenv explain` and `devenv config`: what the watch rules say of a path, and what they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from devenv.compose.files import logical
+from devenv.compose.parse import undoubled
+from devenv.compose.resolve import Loaded, Selection, load
+from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.model.project import Action, Service
+from devenv.model.sync_plan import ServicePlan
+from devenv.sync import planner
+from devenv.sync.host import scan
+from devenv.sync.host.manifest import Changes, FileState, Kind
+from devenv.sync.rules.lint import faults
+from devenv.sync.rules.patterns import place_of
+from devenv.sync.rules.rules import BoundRule, bind, relative_to
+
+UNSEEN = FileState(Kind.FILE, 0o644, 0, 0, 0, 0)  # a file that may come
+
+
+async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained, ...]:
+    """What a save of each path, relative to the selection's folder, would do. Raises as `load` does."""
+    loaded = await load(selection, faults=faults)
+    here = logical(selection.directory)
+    explaining = _Explaining(loaded, here, bind(loaded.project, scan.dockerignores(loaded.project)))
+    return tuple(explaining.of(path) for path in paths)
+
+
+async def overview(selection: Selection) -> Shown:
+    """The project's rules as they are understood. Raises as `load` does."""
+    loaded = await load(selection, faults=faults)
+    project = loaded.project
+    bound = bind(project, scan.dockerignores(project))
+    return Shown(
+        project=project.name,
+        directory=project.directory,
+        files=tuple(_short(file, project.directory) for file in project.files),
+        services=tuple(_shown(service, loaded, bound) for service in project.services),
+        settings=dict(undoubled(loaded.model.get("x-devenv") or {})),
+        warnings=loaded.warnings,
+    )
+
+
+def _shown(service: Service, loaded: Loaded, bound: Sequence[BoundRule]) -> ShownService:
+    directory = loaded.project.directory
+    ignores = scan.dockerignore(service.build)[0] if service.build else None
+    rules = tuple(
+        ShownRule(
+            action=str(one.rule.action),
+            path=_short(one.rule.path, directory),
+            target=one.rule.target,
+            ignore=one.rule.ignore,
+            include=one.rule.include,
+            initial_sync=one.rule.initial_sync,
+            exec=one.rule.exec.command if one.rule.exec else (),
+            place=_place(loaded, one),
+            note="a bind mount has the files already" if one.skip_sync else "",
+        )
+        for one in bound
+        if one.service == service.name
+    )
+    return ShownService(service.name, _short(ignores, directory) if ignores else None, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Explaining:
+    """The rules of a project, to be asked about paths from the folder `here`."""
+
+    loaded: Loaded
+    here: str
+    rules: tuple[BoundRule, ...]
+
+    def of(self, asked: str) -> Explained:
+        path = os.path.normpath(os.path.join(self.here, asked))
+        state = scan.state(path)
+        named = {rule: name for rule in self.rules if (name := self._name(path, rule))}
+        plan = self._plan(named, state)
+        verdicts = tuple(self._verdict(rule, name, state, plan.get(rule.service)) for rule, name in named.items())
+        return Explained(asked, state.kind.value if state else "absent", verdicts)
+
+    def _name(self, path: str, rule: BoundRule) -> str | None:
+        """The path as events would name it to the rule, None where it is none of its; links are not followed."""
+        directory = self.loaded.project.directory
+        folder = os.path.realpath(os.path.dirname(path))
+        below = relative_to(folder, os.path.realpath(directory))
+        real = os.path.join(folder if below is None else os.path.join(directory, below), os.path.basename(path))
+        return next((name for name in (real, path) if relative_to(name, rule.rule.path) is not None), None)
+
+    def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
+        """What would be done for a file of these names, or in the folder that is there."""
+        seen = UNSEEN if state is None or state.kind is Kind.DIR else state
+        present = dict.fromkeys(named.values(), seen)
+        rivals = {
+            source: lying
+            for target in (rule.target_for(name) for rule, name in named.items() if rule.overlaps)
+            for other in self.rules
+            if other.overlaps
+            for source in other.sources_for(target)
+            if (lying := scan.state(source))
+        }
+        change = Changes(present=tuple(present.items()))
+        plan = planner.plan(change, self.rules, directory="/", states=rivals | present)
+        return {step.service: step for step in plan.services}
+
+    def _verdict(self, rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> Verdict:
+        named, pattern = rule.decision(path)
+        written, file = self._written(rule, named, pattern)
+        matches = rule.matches(path)
+        effects = tuple(_effects(rule, path, step)) if matches and step else ()
+        return Verdict(
+            service=rule.service,
+            index=rule.index,
+            action=str(rule.rule.action),
+            place=_place(self.loaded, rule),
+            matches=matches,
+            decided_by=named,
+            pattern=written,
+            file=file,
+            target=rule.target_for(path) if matches and rule.rule.action.syncs else None,
+            effects=effects,
+            reason=_reason(rule, path, state, step) if matches and not effects else "",
+        )
+
+    def _written(self, rule: BoundRule, named: str, pattern: str) -> tuple[str, str]:
+        """The pattern as it is written, and where."""
+        lists = {"ignore": rule.rule.ignore, "include": rule.rule.include}
+        if named in lists:
+            lines = lists[named]
+            return lines[place_of(pattern, lines)] if pattern else "", _place(self.loaded, rule)
+        build = self.loaded.project.service(rule.service).build
+        if named != ".dockerignore" or build is None:
+            return pattern, ""
+        file, lines = scan.dockerignore(build)
+        index = place_of(pattern, lines)
+        return lines[index], f"{_short(file or '', self.here)}:{index + 1}"
+
+
+def _effects(rule: BoundRule, path: str, step: ServicePlan) -> Iterator[str]:
+    action = rule.rule.action
+    if step.rebuild:
+        if action is Action.REBUILD:
+            yield "rebuild"
+        return
+    if rule.copies and any(sync.source == path and sync.target == rule.target_for(path) for sync in step.syncs):
+        yield "sync"
+    if action is Action.SYNC_EXEC:
+        yield "exec"
+    if action in (Action.RESTART, Action.SYNC_RESTART):
+        yield "restart"
+
+
+def _reason(rule: BoundRule, path: str, state: FileState | None, step: ServicePlan | None) -> str:
+    if state is not None and state.kind is Kind.OTHER:
+        return planner.NO_FILE
+    if step is not None and step.rebuild:
+        return "the rebuild brings it"
+    if rule.skip_sync or rule.is_mounted(rule.target_for(path)):
+        return "a bind mount has it already"
+    return "another rule's file is there"
+
+
+def _place(loaded: Loaded, rule: BoundRule) -> str:
+    file, line = loaded.places[rule.service, rule.index]
+    return f"{file}:{line}" if line else str(file)
+
+
+def _short(path: str, directory: str) -> str:
+    """Relative where it lies in the folder; `.` for the folder itself."""
+    relative = relative_to(path, directory)
+    return path if relative is None else relative or "."

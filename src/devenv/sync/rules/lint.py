@@ -1,0 +1,117 @@
+"""What cannot work in a project's watch rules, and what deserves a word."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+
+from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
+from devenv.sync.rules.patterns import BACKSLASH, Patterns
+from devenv.sync.rules.rules import container_path, is_bind_mounted, mount_over, relative_to
+
+SYSTEM = ("/proc", "/sys", "/dev")
+
+
+def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
+    """Every fault of every rule; `home` is the user's home folder, which nobody means to watch as a whole."""
+    return tuple(
+        RuleFault(service.name, index, *fault)
+        for service in project.services
+        for index, rule in enumerate(service.watch)
+        for fault in (
+            *_wrong(service, rule),
+            *_far_away(project, rule, home),
+            *_twice(service.watch[:index], rule),
+        )
+    )
+
+
+Fault = tuple[str, str] | tuple[str, str, str]
+
+
+def _wrong(service: Service, rule: WatchRule) -> Iterator[Fault]:
+    if rule.action.syncs:
+        yield from _target(service, rule, rule.target or "")
+    if rule.action is Action.SYNC_EXEC and not (rule.exec and rule.exec.command):
+        yield f"the `sync+exec` rule for {rule.path} has no command", "Add `exec:` with a `command:`."
+    if rule.action is Action.REBUILD and service.build is None:
+        yield (
+            f"service `{service.name}` has nothing to rebuild: it has no `build` section",
+            "Give the service a `build:` section, or use `action: restart`.",
+        )
+    for key, lines in (("ignore", rule.ignore), ("include", rule.include)):
+        try:
+            Patterns.parse(lines)
+        except ValueError as error:
+            yield f"`{key}`: {error}", BACKSLASH
+
+
+def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
+    if not target:
+        yield (
+            f"the `{rule.action}` rule for {rule.path} has no `target`",
+            "Add `target:` with the absolute path in the container.",
+        )
+    elif not target.startswith("/"):
+        yield f"the `target` {target} is not absolute", f"Write `target: /{target}`."
+    elif _is_below(target, SYSTEM):
+        yield f"the `target` {target} belongs to the system: no file can be put there", "Name a folder of the image."
+    elif (mount := mount_over(service, target)) and mount.type == "bind" and mount.source:
+        yield from _on_the_host(service, rule, mount.source)
+    else:
+        yield from _unwritable(service, target)
+
+
+def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fault]:
+    if not is_bind_mounted(service, rule):
+        message = (
+            f"the `target` {rule.target} lies in the bind mount of {source}: saves of {rule.path} would be written "
+            "into that folder of this machine"
+        )
+        yield message, "Name another `target`, or remove the mount.", "refused"
+    elif rule.action is Action.SYNC:
+        message = f"nothing is copied for {rule.path}: the `target` {rule.target} lies in the bind mount of {source}"
+        yield message, "", "warning"
+
+
+def _unwritable(service: Service, target: str) -> Iterator[Fault]:
+    mount = mount_over(service, target)
+    if mount and mount.type == "tmpfs":
+        yield (
+            f"the `target` {target} lies in the tmpfs {mount.target}, where the engine can put no file",
+            "Name another folder, or make it a volume.",
+        )
+    elif mount and mount.read_only:
+        yield f"the `target` {target} lies in {mount.target}, which is mounted read-only", "Mount it writable."
+    elif mount is None and service.read_only:
+        yield (
+            f"service `{service.name}` is `read_only`, and no volume is mounted over the `target` {target}",
+            "Mount a volume there, or remove `read_only: true`.",
+        )
+
+
+def _far_away(project: Project, rule: WatchRule, home: str) -> Iterator[Fault]:
+    path = posixpath.normpath(rule.path)
+    if relative_to(path, project.directory) is not None:
+        return
+    if relative_to(home, path) is not None:
+        yield f"the rule would watch all of {path}", "Name the folder of the project that it is for.", "refused"
+    else:
+        yield f"the rule watches {path}, which is outside the project", "", "warning"
+
+
+def _twice(earlier: Iterable[WatchRule], rule: WatchRule) -> Iterator[Fault]:
+    """Folders that are laid over each other; a target that ends in `/` may take any number of single files."""
+    target = rule.target or ""
+    if not rule.action.syncs or target.endswith("/"):
+        return
+    for other in earlier:
+        same = other.action.syncs and container_path(other.target or "") == container_path(target)
+        if same and not (other.target or "").endswith("/") and other.path != rule.path:
+            message = f"two rules have the target {target}: a file of {rule.path} replaces one of {other.path}"
+            yield message, "", "warning"
+            return
+
+
+def _is_below(target: str, folders: Iterable[str]) -> bool:
+    return any(relative_to(container_path(target), folder) is not None for folder in folders)

@@ -1,0 +1,240 @@
+"""The live view of `up`: a terminal around the pure state and screen."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from devenv import events as e
+from devenv.bounded_search import BoundedSearch
+from devenv.errors import DevenvError
+from devenv.model.live import Fact, Wish
+from devenv.tasks import first
+from devenv.ui.console import Console
+from devenv.ui.live import keys
+from devenv.ui.live.screen import screen
+from devenv.ui.live.state import State
+from devenv.ui.live.terminal import Terminal
+
+FRAME = 1 / 15  # seconds between two drawings, at least,
+REST = 4.0  # and so many times what one took
+A_LINE = 0.00005  # seconds that a filter may take for a line: of all that are kept, a second
+TICK = 10.0  # seconds after which ages may read differently
+BUSY_TICK = 1.0
+ASLEEP = 0.3  # seconds between two looks whether the terminal is ours again
+REPLAYED = 20  # lines of the log that stay to be read where a run failed
+DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
+
+
+class Helm(Protocol):
+    """Whoever carries out what is asked."""
+
+    def ask(self, wish: Wish) -> None:
+        """It is wanted."""
+
+    async def shell(self, container: str, /) -> None:
+        """Somebody has been in a shell on the terminal. Raises DevenvError where there is none."""
+
+
+class Live:
+    """Shows a run on the terminal until its way down begins; what is told from then on goes to the console."""
+
+    def __init__(self, console: Console) -> None:
+        self.state = State(verbose=console.verbose, search=functools.partial(BoundedSearch, a_line=A_LINE))
+        self.helm: Helm | None = None
+        self._console = console
+        self._terminal = Terminal(colour=console.colour)
+        self._stirred = anyio.Event()
+        self._is_over = False
+
+    async def run(self, work: Callable[[], Awaitable[int]]) -> int:
+        """What the work returns, or raises. The terminal is as before, whatever happened."""
+        code = 1
+        try:
+            for sign in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(sign, self._killed)  # until the run listens for them itself
+            self._terminal.enter()
+            async with anyio.create_task_group() as tasks:
+                for task in (self._obey, self._read, self._draw):
+                    tasks.start_soon(task)
+                code = await work()
+                tasks.cancel_scope.cancel()
+            self._detached()
+        except BaseExceptionGroup as group:
+            self.leave(failed=True)
+            raise first(group) from None
+        except BaseException:
+            self.leave(failed=True)
+            raise
+        finally:
+            self.leave()
+        return code
+
+    def _killed(self, sign: int, _frame: object) -> None:
+        """Ended by a signal before anything has begun: as if we had no say in it, but for the terminal."""
+        self.leave()
+        signal.signal(sign, signal.SIG_DFL)
+        signal.raise_signal(sign)
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def emit(self, event: e.Event) -> None:
+        """Tell one event."""
+        if isinstance(event, DOWN) or (isinstance(event, e.Step) and event.name == "before_down"):
+            self.leave(failed=isinstance(event, e.Stopping) and event.reason in ("error", "done"))
+        if self._is_over:
+            self._console.emit(event)
+        else:
+            self._safely(lambda: self.state.tell(event, time.monotonic()))
+
+    def learn(self, fact: Fact) -> None:
+        """Tell one fact."""
+        self._safely(lambda: self.state.learn(fact))
+
+    def settled(self, service: str, why: str) -> None:
+        """A wish was carried out, or was not, because of that."""
+        self._safely(lambda: self.state.settled(service, why))
+
+    def _safely(self, change: Callable[[], object]) -> None:
+        """A mistake of ours ends the view, and not the run: it goes on in plain lines."""
+        try:
+            change()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.leave()
+            self._console.emit(e.Problem(f"the view has failed ({type(error).__name__}: {error}); this is a bug"))
+        self._stirred.set()
+
+    def leave(self, *, failed: bool = False) -> None:
+        """The terminal is as it was, once and for all; where the run failed, with the last lines of its log."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._terminal.leave()
+        if failed:
+            for line in self.state.log.recent(REPLAYED):
+                if line.service:
+                    self._console.emit(e.Log(line.service, line.raw))
+                else:
+                    self._console.line(line.text)
+
+    def _detached(self) -> None:
+        """Says what runs on, where the view was there until the run had let go of it."""
+        if self.state.is_detaching and self.state.ready and not self._is_over:
+            self.leave()
+            self._console.emit(self.state.ready)
+            self._console.emit(e.Notice("left running", "devenv down"))
+
+    # --- drawing --------------------------------------------------------------------------------------------------
+
+    async def _draw(self) -> None:
+        while not self._is_over:
+            began = time.perf_counter()
+            self._safely(self._draw_once)
+            self._stirred = anyio.Event()
+            took = time.perf_counter() - began
+            await anyio.sleep(max(FRAME, REST * took))
+            if self._terminal.is_behind:  # a terminal that does not take what is drawn holds nothing else up
+                await anyio.wait_writable(self._terminal.descriptor)
+                continue
+            calm = self.state.step is None and self.state.progress.is_empty
+            with anyio.move_on_after(TICK if calm else BUSY_TICK):
+                await self._stirred.wait()
+
+    def _draw_once(self) -> None:
+        if self._terminal.is_entered:
+            size = self._terminal.size()
+            self._terminal.draw(screen(self.state, *size, time.monotonic()), size)
+
+    # --- keys and signals -----------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        rest = b""
+        while not self._is_over:
+            await anyio.wait_readable(0)
+            if not self._terminal.is_entered:  # what is typed is for the shell that has stopped us
+                await anyio.sleep(ASLEEP)
+                continue
+            try:
+                data = b"" if self._is_over else os.read(0, 4096)
+            except OSError:
+                data = b""
+            if not data:  # the terminal has gone, or is somebody else's
+                return
+            typed, rest = keys.parse(rest + data)
+            for key in typed:
+                if wish := self.state.press(key):
+                    await self._grant(wish)
+                    if wish.verb == "quit":  # a key that is held down is no second Ctrl-C
+                        return
+                    if wish.verb == "shell":  # what was typed behind it was for the shell
+                        break
+            self._stirred.set()
+
+    async def _grant(self, wish: Wish) -> None:
+        match wish.verb:
+            case "quit":
+                signal.raise_signal(signal.SIGINT)
+            case "shell":
+                await self._shell(wish.service)
+            case "open":
+                await self._open(wish.service)
+            case _:
+                assert self.helm is not None  # noqa: S101 - it came with the work
+                self.helm.ask(wish)
+
+    async def _shell(self, container: str) -> None:
+        assert self.helm is not None  # noqa: S101 - as above
+        self._terminal.leave()
+        try:
+            await self.helm.shell(container)
+        except DevenvError as error:
+            self.state.note = error.said
+        finally:
+            if not self._is_over:
+                self._terminal.enter()
+
+    async def _open(self, url: str) -> None:
+        import webbrowser  # noqa: PLC0415 - only for those who ask
+
+        graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
+        if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
+            self.state.note = f"no browser here: {url}"
+
+    async def _obey(self) -> None:
+        """Another size, and Ctrl-Z."""
+        with anyio.open_signal_receiver(signal.SIGWINCH, signal.SIGTSTP) as signals:
+            async for sign in signals:
+                if sign == signal.SIGTSTP:
+                    await self._suspend()
+                self._safely(self._draw_once)
+
+    async def _suspend(self) -> None:
+        """Stopped, with the terminal as it was, until somebody wants us back; unseen as long as in the background."""
+        had = self._terminal.is_entered
+        self._terminal.leave()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        while had and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell tells nobody
+            await anyio.sleep(ASLEEP)
+        if had and not self._is_over:
+            self._terminal.enter()
+
+
+def is_wanted() -> bool:
+    """Whether there is somebody to look: a terminal for input and output that can do it and is ours, and no CI."""
+    terminals = os.isatty(0) and os.isatty(1) and _is_in_front()
+    return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+
+
+def _is_in_front() -> bool:
+    """Whether the terminal lets us draw and read: a shell has not put us into its background."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it is not the one that we are controlled by: nobody stops us
+        return True

@@ -1,0 +1,170 @@
+"""What is below the table of the live view: the log, or a page in its place, and pulls and builds. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from devenv.ui import graph
+from devenv.ui.live import log
+from devenv.ui.live.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
+from devenv.ui.live.progress import Progress, Stair
+from devenv.ui.live.state import BAD, GOOD, State, Sync
+from devenv.ui.live.table import ago, counted, took
+from devenv.ui.text import MARKS, clean
+
+WIDEST_PREFIX = 20
+SERVICE_STYLES = 5
+HELP = (
+    "↑ ↓        choose a service              PgUp PgDn Home End  scroll",
+    "/          filter: text, /regex/, @service, level:error; all must hold",
+    "l          the log of this service alone, and back",
+    "e          the last error; again: the one before",
+    "space      pause the log, and go on     Esc  back",
+    "r b s      restart, rebuild, stop this service",
+    "x, Enter   a shell in it                o    open it in the browser",
+    "g          who waits for whom           y    the last syncs",
+    "d          detach: leave it running, as `up -d` does",
+    "q, Ctrl-C  end it all; Ctrl-Z suspends the view",
+)
+
+
+def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
+    """A title, and so many rows of the log or of what is in its place, the newest at the bottom."""
+    if state.page:
+        lines = list(_page(state, columns, now))
+        state.offset = max(0, min(state.offset, len(lines) - rows))
+        shown = lines[state.offset : state.offset + rows]
+        more = len(lines) - len(shown)
+        yield _title(state.page, f"{more} more: PgUp PgDn" if more else "", "Esc: back to the log", columns)
+        yield from shown
+        yield from [()] * (rows - len(shown))
+        return
+    chosen, typed = state.log.filter, state.log.filter.typed
+    title = f"log: {typed}" if typed else "log"
+    title += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
+    held = chosen.fault if state.typing is None else ""
+    if state.anchor is not None:
+        held = f"paused, {counted(state.log.below(state.anchor), 'line')} below: space or End goes on"
+    yield _title(title, held, "", columns)
+    names = list(state.services)
+    prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
+    styles = {name: f"service{index % SERVICE_STYLES}" for index, name in enumerate(state.services)}
+    found: list[Row] = []
+    for line in state.log.above(state.anchor):
+        if len(found) >= rows:
+            break
+        most = max(rows * 2 // 3, 1)
+        found += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.marked)))
+    found = found[:rows]
+    yield from reversed(found)
+    yield from [()] * (rows - len(found))
+
+
+def _title(title: str, middle: str, right: str, columns: int) -> Row:
+    said = [Span("── ", "dim"), Span(title, "bold"), Span(" ", "dim")]
+    said += [Span("── ", "dim"), Span(middle, "warn"), Span(" ", "dim")] if middle else []
+    end = [Span(f" {right} ", "dim"), Span("──", "dim")] if right else []
+    room = columns - sum(width(span.text) for span in (*said, *end))
+    return row((*said, Span("─" * max(room, 0), "dim"), *end), columns)
+
+
+def _line(
+    line: log.Line, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
+) -> Iterator[Row]:
+    """One line of the log, on as many rows as it needs; of one that needs too many, the beginning."""
+    ours = line.service == log.OURS
+    level = log.level(line)
+    style = {"error": "bad", "warn": "warn"}.get(level, "dim" if ours else "")
+    name = fit("devenv" if ours else clean(line.service), prefix)
+    begin = Span(f"{name} {'▶' if marked else '│'} ", "dim" if ours else styles.get(line.service, "dim"))
+    room = max(columns - prefix - 3, 1)
+    wrapped = list(islice(pieces(line.text, room), most + 1))
+    if len(wrapped) > most:
+        wrapped[most - 1 :] = [cut(f"{wrapped[most - 1]}{ELLIPSIS * room}", room)]
+    for index, piece in enumerate(wrapped):
+        yield (begin if not index else Span(f"{' ' * prefix} │ ", begin.style)), Span(piece, style)
+
+
+def _page(state: State, columns: int, now: float) -> Iterator[Row]:
+    match state.page:
+        case "graph" if state.graph is not None:
+            for line in graph.tree(state.graph):
+                yield _drawn(line, state)
+        case "syncs":
+            for sync in reversed(state.syncs):
+                yield _sync(sync, columns, now)
+            if not state.syncs:
+                yield (Span("nothing was synced yet", "dim"),)
+        case "help":
+            yield from ((Span(line),) for line in HELP)
+        case _:
+            yield (Span("the project is not read yet", "dim"),)
+
+
+def _drawn(line: str, state: State) -> Row:
+    """A line of the graph with the state of its service."""
+    found = re.match(r"([│├└─ ]*[├└]─ (?:\* )?)(\S+)(.*)", line)
+    service = state.services.get(found[2]) if found else None
+    if found is None or service is None:
+        return (Span(line, "dim"),)
+    style = "good" if service.word in GOOD else "bad" if service.word in BAD else "warn"
+    rest = re.sub(r"^ \((.+?)\)", r" (needed: \1)", found[3])
+    return Span(found[1], "dim"), Span(found[2], "bold"), Span(f" {service.word}", style), Span(rest, "dim")
+
+
+def _sync(sync: Sync, columns: int, now: float) -> Row:
+    event = sync.event
+    files = counted(event.files + event.deleted, "file")
+    cells = (
+        fit(ago(now - sync.at), 10),
+        fit(clean(event.service), 14),
+        fit(files, 9),
+        fit(took(event.ms), 7, right=True),
+    )
+    begin = "  ".join((*cells, ""))
+    paths = ", ".join(map(clean, event.paths))
+    more = event.files + event.deleted - len(event.paths)
+    said = f"{paths}{f' +{more}' if more > 0 else ''}{' (removed)' if not event.files else ''}"
+    return row((Span(begin, "dim"), Span(said)), columns)
+
+
+def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
+    """What is pulled and built now, and what of a build has failed."""
+    progress = state.progress
+    for reference, pull in progress.pulls.items():
+        bar = f"{'■' * min(pull.done, 30)}{'□' * min(pull.layers - pull.done, 30)} " if pull.layers else ""
+        yield (
+            Span(f"{MARKS['starting']} ", "warn"),
+            Span(f"{pull.state} {clean(reference)} "),
+            Span(f"{bar}{pull.detail}", "dim"),
+        )
+    if progress.failed:
+        yield Span(f"{MARKS['exited']} ", "bad"), Span(f"build failed: {built(progress)}")
+    for step in progress.steps.values():
+        if step.state in ("running", "failed"):
+            yield from _stair(step, columns, now)
+
+
+def built(progress: Progress) -> str:
+    """What is done of a build; the other steps stand above."""
+    ended = [step for step in progress.steps.values() if step.state in ("done", "cached")]
+    cached = sum(step.state == "cached" for step in ended)
+    return f"{counted(len(ended), 'step')} done{f', {cached} of them cached' if cached else ''}"
+
+
+def _stair(step: Stair, columns: int, now: float) -> Iterator[Row]:
+    failed = step.state == "failed"
+    yield (
+        Span(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),
+        Span(cut(f"[{step.where}] {step.what}", max(columns - 12, 1))),
+        Span("" if failed else _since(step.began, now), "dim"),
+    )
+    for line in [*step.lines][0 if failed else -1 :]:
+        yield (Span(f"      {line}", "" if failed else "dim"),)
+
+
+def _since(began: float, now: float) -> str:
+    seconds = int(now - began)
+    return f" {seconds} s" if seconds else ""

@@ -1,0 +1,96 @@
+"""Pulls and builds while they go on: each layer and step, collapsed when done, open where it failed. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from devenv.events import ImageState
+from devenv.ui.text import clean
+
+LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
+STEP = re.compile(r"#(?P<number>\d+) \[(?P<where>[^\]]+)\] (?P<what>.+)")
+OUTPUT = re.compile(r"#(?P<number>\d+) [\d.]+ (?P<text>.*)")
+END = re.compile(
+    r"#(?P<number>\d+) (?:(?P<done>DONE)(?: (?P<took>[\d.]+)s)?|(?P<cached>CACHED)|(?P<failed>ERROR)\b.*)"
+)
+LAST_LINES = 15
+MOST_STEPS = 500
+
+
+@dataclass(slots=True)
+class Pull:
+    """One image on its way: layers that are done, of so many; what is said of it."""
+
+    state: str
+    detail: str
+    done: int = 0
+    layers: int = 0
+
+
+@dataclass(slots=True)
+class Stair:
+    """One step of a build, in the words of its Dockerfile."""
+
+    where: str
+    what: str
+    began: float
+    state: str = "running"  # or done, cached, failed
+    seconds: float | None = None
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is on its way now. A build that failed stays until the next one begins."""
+
+    pulls: dict[str, Pull] = field(default_factory=dict)
+    steps: dict[str, Stair] = field(default_factory=dict)
+    failed: bool = False
+
+    def image(self, event: ImageState) -> None:
+        """An image is on its way, or is there."""
+        if event.state not in ("pulling", "making", "pushing"):
+            self.pulls.pop(event.reference, None)
+            return
+        detail = clean(event.detail).strip()
+        found = LAYERS.match(detail)
+        done, layers = (int(found[1]), int(found[2])) if found else (0, 0)
+        self.pulls[event.reference] = Pull(event.state, detail, done, layers)
+
+    def line(self, line: str, at: float) -> None:
+        """One line of a build's progress."""
+        text = clean(line).strip()
+        if (found := STEP.match(text)) and "internal" not in found["where"].split():
+            if found["number"] not in self.steps:
+                if self.failed:
+                    self.clear()
+                self.steps[found["number"]] = Stair(found["where"], found["what"], at)
+                while len(self.steps) > MOST_STEPS:
+                    del self.steps[next(iter(self.steps))]
+        elif (found := END.match(text)) and (step := self.steps.get(found["number"])):
+            step.state = "done" if found["done"] else "cached" if found["cached"] else "failed"
+            step.seconds = float(found["took"]) if found["took"] else None
+            self.failed = self.failed or step.state == "failed"
+        elif (found := OUTPUT.match(text)) and (step := self.steps.get(found["number"])):
+            step.lines.append(found["text"])
+
+    def over(self, *, images: bool = False) -> None:
+        """The build has ended: nothing is left of it, unless it failed. With `images`, no image is on its way either.
+
+        One that could not be pulled, and was had otherwise, is not told of again.
+        """
+        if images:
+            self.pulls.clear()
+        if not self.failed:
+            self.clear()
+
+    def clear(self) -> None:
+        """Nothing is left of any build."""
+        self.steps, self.failed = {}, False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.pulls or self.steps)

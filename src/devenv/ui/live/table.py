@@ -1,0 +1,164 @@
+"""The services of the live view as a table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from devenv.ui.live.cells import Row, Span, fit, row, width
+from devenv.ui.live.state import BAD, GOOD, Service, State
+from devenv.ui.text import LONG_MS, MARKS, clean
+
+SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
+BLOCK = 104  # columns that a table has to have before there are two of them
+WIDEST_NAME = 24
+STOPPED = "■"
+HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
+
+
+def services_table(state: State, columns: int, most: int, now: float) -> Iterator[Row]:
+    """A heading and the services; in several blocks beside each other where there are many and the screen is wide."""
+    services = list(state.services.values())
+    if not services:
+        return
+    blocks, tall = _blocks(len(services), columns, most)
+    seen = tall * blocks
+    first = max(min(state.selected, len(services) - 1) - seen + 1, 0)
+    cells = (columns - 2 * (blocks - 1)) // blocks
+    shape = _shape(services, cells, now)
+    shown = services[first : first + seen]
+    head = _cells(HEADS, shape, "dim")
+    gap = Span(" " * (cells + 2 - sum(width(span.text) for span in head)))
+    yield tuple([span for _ in range(blocks) for span in (*head, gap)][:-1])
+    chosen = state.chosen
+    for index in range(tall):
+        spans: list[Span] = []
+        for block in range(blocks):
+            place = block * tall + index
+            if place < len(shown):
+                service = shown[place]
+                one = row(_service(service, shape, now, state, chosen=service is chosen), cells)
+                spans += one
+                if block < blocks - 1:
+                    spans.append(Span(" " * (cells + 2 - sum(width(span.text) for span in one))))
+        yield tuple(spans)
+
+
+def _blocks(count: int, columns: int, most: int) -> tuple[int, int]:
+    """How many blocks the table of so many services has, and the services in each that fit."""
+    blocks = max(min(columns // BLOCK, -(-count // (most - 1))), 1)
+    return blocks, min(-(-count // blocks), most - 1)
+
+
+def hidden(state: State, columns: int, rows: int) -> int:
+    """How many services are not in view on a screen of so many rows."""
+    blocks, tall = _blocks(len(state.services), columns, most(rows))
+    return max(len(state.services) - blocks * tall, 0)
+
+
+def most(rows: int) -> int:
+    """The rows that a table may take."""
+    return max(rows * 2 // 5, 3)
+
+
+def _shape(services: Sequence[Service], cells: int, now: float) -> tuple[int, ...]:
+    """The width of each column: what its cells need, and where all is too much, less of what matters least."""
+    texts = [_texts(service, now) for service in services]
+    need = [max(width(head), *(width(one[i]) for one in texts)) for i, head in enumerate(HEADS)]
+    need[0] = 3
+    need[1] = min(need[1], WIDEST_NAME)
+    least = (3, 8, 9, 0, 4, 4, 2, 9)
+    gaps = 2 * (len(need) - 2)
+    for column in (7, 3, 2, 1):
+        over = sum(need) + gaps - cells
+        need[column] = min(need[column], max(need[column] - max(over, 0), least[column]))
+    for column in (3, 6, 5, 4, 7):
+        if sum(need) + 2 * (sum(1 for n in need if n) - 2) > cells:
+            need[column] = 0
+    return tuple(need)
+
+
+def _texts(service: Service, now: float) -> tuple[str, ...]:
+    vitals = service.vitals
+    address = ", ".join(dict.fromkeys(map(shortened, vitals.urls)))
+    cpu = "" if vitals.cpu is None else f"{vitals.cpu:.0f} %"
+    memory = "" if vitals.memory is None else _bytes(vitals.memory)
+    restarts = str(vitals.restarts) if vitals.restarts else ""
+    return ("", clean(service.name), _word(service), address, cpu, memory, restarts, _synced(service, now))
+
+
+def _word(service: Service) -> str:
+    exited = f" {service.detail.removeprefix('exit ')}" if service.word == "exited" else ""
+    return f"{service.word}{exited.partition(',')[0]}"
+
+
+def _synced(service: Service, now: float) -> str:
+    """Files, how long they took, how long ago that is, how many more wait."""
+    pending = service.vitals.pending
+    waits = f"{pending} pending" if pending else ""
+    if service.sync is None:
+        return waits
+    event, at = service.sync
+    done = f"{counted(event.files + event.deleted, 'file')} {took(event.ms)} {ago(now - at)}"
+    return f"{waits}; {done}" if waits else done
+
+
+def took(ms: float) -> str:
+    """Milliseconds, or seconds where they are many."""
+    return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
+
+
+def ago(seconds: float) -> str:
+    """How long ago, in steps that seldom change."""
+    for unit, size, step in (("s", 1, 10), ("min", 60, 1), ("h", 3600, 1)):
+        count = int(seconds // size // step * step)
+        if count < 60 or unit == "h":  # noqa: PLR2004 - seconds, minutes
+            return f"{count} {unit} ago" if count else "just now"
+    raise AssertionError  # pragma: no cover - hours have no end
+
+
+def _bytes(size: int) -> str:
+    mega = size / 2**20
+    return f"{mega:.0f} M" if mega < 1000 else f"{mega / 1024:.1f} G"  # noqa: PLR2004 - four digits are many
+
+
+def _service(service: Service, shape: Sequence[int], now: float, state: State, *, chosen: bool) -> list[Span]:
+    word = service.word
+    style = (
+        "good"
+        if word in GOOD
+        else "bad"
+        if word in BAD
+        else "dim"
+        if word in ("absent", "created", "stopped")
+        else "warn"
+    )
+    mark = STOPPED if word == "stopped" else MARKS.get(word, MARKS["starting"] if style == "warn" else "○")
+    cells = list(_cells((f"{'›' if chosen else ' '}{mark}", *_texts(service, now)[1:]), shape, ""))
+    cells[0] = cells[0]._replace(style=style)
+    cells[1] = cells[1]._replace(style="chosen" if chosen else "bold")
+    cells[2] = cells[2]._replace(style=style)
+    url = next(iter(service.vitals.urls), "")
+    if state.ready and url in state.ready.urls and SAFE_URL.match(url):
+        cells[3] = cells[3]._replace(style="link", link=url)
+    return cells
+
+
+def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Span]:
+    """A span a column, the numbers on the right; links and styles cover no padding."""
+    found = []
+    for index, (text, cells) in enumerate(zip(texts, shape, strict=True)):
+        gap = "" if index in (0, len(shape)) or not cells else "  " if index > 1 else ""
+        fitted = fit(text, cells, right=index in (4, 5, 6)) if cells else ""
+        found.append(Span(f"{gap}{fitted}", style))
+    return found
+
+
+def shortened(url: str) -> str:
+    """An address as it is shown."""
+    return clean(url).removeprefix("http://").rstrip("/")
+
+
+def counted(number: int, kind: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {kind}{'' if number == 1 else 's'}"

@@ -1,0 +1,153 @@
+"""A terminal as a screen of rows: entered, drawn on where something differs, and left as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import termios
+from collections.abc import Sequence
+from typing import Any
+
+from devenv.ui.live.cells import Row, Span
+from devenv.ui.text import clean
+
+# The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
+LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+TOGETHER, DONE = "\x1b[?2026h", "\x1b[?2026l"  # what is between is shown at once, by terminals that know it
+# Colours of the terminal's own palette, which its owner chose for a light or a dark one; never white or black.
+PLAIN = {"bold": "1", "dim": "2", "link": "4", "chosen": "1;7"}
+COLOURS = {
+    "good": "32", "bad": "31", "warn": "33",
+    "service0": "36", "service1": "35", "service2": "34", "service3": "32", "service4": "33",
+}  # fmt: skip
+IN_ASCII = str.maketrans("●◐○✓✗■□›│─├└…↻▶▏↑↓→", "*~.vx#.>|-|`~@>_^v>")
+WITHOUT_LINKS = ("linux", "vt", "screen", "ansi")
+
+
+class Terminal:
+    """Standard input and output, which are a terminal. Writing to one that is gone does nothing."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._looks = PLAIN | (COLOURS if colour else {})
+        self._links = not os.environ.get("TERM", "").startswith(WITHOUT_LINKS)
+        self._in_ascii = _lacks_shapes()
+        self._saved: list[Any] | None = None
+        self._rows: list[Row] = []
+        self._size: tuple[int, int] | None = None
+        self._unsent = b""
+        self.descriptor = 1
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not taken yet what was drawn; `descriptor` can be written to when it goes on."""
+        return bool(self._unsent)
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether we have it."""
+        return self._saved is not None
+
+    def size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        try:
+            columns, rows = os.get_terminal_size(1)
+        except OSError:
+            return shutil.get_terminal_size()
+        return (columns, rows) if columns and rows else (80, 24)
+
+    def enter(self) -> None:
+        """Keys come one by one and unseen; those that send signals, but for QUIT, still do."""
+        with contextlib.suppress(termios.error, OSError):
+            mode = termios.tcgetattr(0)
+            self._saved = [*mode[:6], list(mode[6])]
+            mode[0] &= ~termios.IXON
+            mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+            mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+            mode[6][termios.VQUIT] = b"\0"
+            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+        self._size = None  # what is on the screen is not known
+        if self.descriptor == 1:
+            self.descriptor = _unhurried()
+        self._write(ENTER)
+
+    def leave(self) -> None:
+        """As it was before."""
+        if self._saved is None:
+            return
+        saved, self._saved = self._saved, None
+        rest, self._unsent = self._unsent + self._encoded(LEAVE), b""
+        with contextlib.suppress(OSError):
+            while rest:
+                rest = rest[os.write(1, rest) :]
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+    def draw(self, rows: Sequence[Row], size: tuple[int, int]) -> None:
+        """These rows, of which only those are written that differ from the last ones; all where the size differs.
+
+        Nothing while the terminal is behind.
+        """
+        self.catch_up()
+        if self.is_behind:
+            return
+        before, clear = self._rows, "" if size == self._size else "\x1b[2J"
+        self._size = size
+        changed = [  # cleared first: behind a row that fills the screen the cursor is still on the last cell
+            f"\x1b[{place};1H\x1b[K{''.join(map(self._painted, row))}\x1b[0m"
+            for place, row in enumerate(rows, 1)
+            if (row if clear else row != before[place - 1])
+        ]
+        self._rows = list(rows)
+        if clear or changed:
+            self._write(f"{TOGETHER}{clear}{''.join(changed)}{DONE}")
+
+    def _write(self, text: str) -> None:
+        self._unsent += self._encoded(text)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """As much of what was drawn as the terminal takes now; none where it has gone."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self.descriptor, self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = b""
+
+    def _painted(self, span: Span) -> str:
+        """The span's text, with its look; a link covers the text and none of the padding."""
+        text = span.text if span.text.isprintable() else clean(span.text)  # whatever came here by whatever way
+        if span.link and self._links and span.link.isprintable():
+            bare = text.strip()
+            text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)
+        look = self._looks.get(span.style)
+        if look is None or not text.strip():
+            return text
+        begin = len(text) - len(text.lstrip())
+        end = len(text.rstrip())
+        return f"{text[:begin]}\x1b[{look}m{text[begin:end]}\x1b[0m{text[end:]}"
+
+    def _encoded(self, text: str) -> bytes:
+        """As bytes; the shapes are others where the terminal cannot show ours."""
+        return (text.translate(IN_ASCII) if self._in_ascii else text).encode(sys.stdout.encoding, errors="replace")
+
+
+def _unhurried() -> int:
+    """Standard output's terminal opened once more, so that no write to it waits; itself where that cannot be had."""
+    try:
+        return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return 1
+
+
+def _lacks_shapes() -> bool:
+    """Whether our shapes are not among the characters that standard output, or the font of the console, has."""
+    try:
+        "●✗│".encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return True
+    return os.environ.get("TERM") == "linux"

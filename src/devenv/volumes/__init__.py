@@ -1,0 +1,1 @@
+"""Snapshots of volumes: saved, verified, restored, exported, and the lineages that they belong to."""

@@ -1,0 +1,188 @@
+"""Lineages of saved volumes: which state continues which, and what a volume begins with. Pure.
+
+A lineage belongs to one volume of one folder's project on one engine. A volume with a fixed `name:` has one lineage
+on its engine, whoever uses it. The next `up` restores the head of its own lineage: no state wins by being newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from devenv.compose.identity import folder_project
+from devenv.model.containers import Volume
+from devenv.model.snapshot import Snapshot
+from devenv.state.identity import Place, moment
+
+Reference = tuple[str, str]  # (id, volume) of a snapshot
+NOTHING: Reference = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The volume that a project wants: whose it is, its key and its real name. `is_fixed`: the file names it."""
+
+    engine: str
+    address: str
+    place: Place
+    project: str
+    key: str
+    name: str
+    is_fixed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The volume that holds the newest content of a lineage, which was `created` then and continues `parent`."""
+
+    name: str
+    created: str
+    since: float
+    parent: Reference = NOTHING
+
+    def is_volume(self, volume: Volume) -> bool:
+        """Whether it is that volume."""
+        return volume.name == self.name and moment(volume.created) == moment(self.created)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What is known of one lineage; `place` has no path if the volume's name is fixed.
+
+    `head` is the last saved whole state. `asked`: the next start begins with that snapshot, or with NOTHING.
+    `torn`: what was found in the volume whose restore was cut off, and is no part of what was being restored; until
+    somebody asks for a state after that, none is taken.
+    """
+
+    id: str
+    engine: str
+    place: Place
+    project: str
+    key: str
+    name: str
+    head: Reference = NOTHING
+    saved: float = 0.0
+    asked: Reference | None = None
+    torn: Reference = NOTHING
+    live: Live | None = None
+
+    @property
+    def source(self) -> Reference:
+        """What the next volume was to begin with when a restore was cut off."""
+        return self.head if self.asked is None or self.asked == NOTHING else self.asked
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it goes by the volume's name alone."""
+        return not self.place.path
+
+    def is_for(self, wanted: Wanted) -> bool:
+        """Whether it is the lineage of that volume."""
+        if self.engine != wanted.engine or self.is_fixed != wanted.is_fixed:
+            return False
+        if self.is_fixed:
+            return self.name == wanted.name
+        mine = (self.place.path, self.project, self.key)
+        return mine == (wanted.place.path, wanted.project, wanted.key)
+
+    def is_renamed_to(self, wanted: Wanted, *, is_gone: bool) -> bool:
+        """Whether its folder has another path now; a project that goes by its folder's name has another name, too."""
+        if self.is_fixed or wanted.is_fixed or (self.engine, self.key) != (wanted.engine, wanted.key):
+            return False
+        names = folder_project(self.place.path), folder_project(wanted.place.path)
+        is_same = self.project == wanted.project or names == (self.project, wanted.project)
+        return is_same and self.place.is_renamed_to(wanted.place, is_gone=is_gone)
+
+    def is_other_of(self, wanted: Wanted) -> bool:
+        """Whether its data may be meant by somebody who wants that volume."""
+        same = self.name == wanted.name or (self.key, self.project) == (wanted.key, wanted.project)
+        renamed = (self.key, self.place.path) == (wanted.key, wanted.place.path)
+        return (same or renamed) and self.head != NOTHING and not self.is_for(wanted)
+
+
+def find(lineages: Iterable[Lineage], wanted: Wanted, *, gone: frozenset[str]) -> Lineage | None:
+    """The lineage of the volume. `gone` has the paths of lineages at which there is no folder any more."""
+    everything = tuple(lineages)
+    own = next((one for one in everything if one.is_for(wanted)), None)
+    renamed = (one for one in everything if one.is_renamed_to(wanted, is_gone=one.place.path in gone))
+    return own or next(renamed, None)
+
+
+def head_of_old(snapshots: Iterable[Snapshot], wanted: Wanted, *, real: dict[str, str]) -> Snapshot | None:
+    """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
+
+    What was saved by hand or imported is none: where it is from, nobody knows.
+    `real` has the real paths of folders and addresses.
+    """
+    found = [
+        s
+        for s in snapshots
+        if not s.lineage
+        and s.settled
+        and s.automatic
+        and (real.get(s.endpoint), s.project, s.volume) == (wanted.address, wanted.project, wanted.key)
+        and real.get(s.directory) == wanted.place.path
+    ]
+    return max(found, key=lambda s: s.created, default=None)
+
+
+class Start(StrEnum):
+    """Why a new volume begins as it does."""
+
+    EMPTY = "empty"
+    DROPPED = "dropped"  # `down --volumes` asked for an empty one
+    ASKED = "asked"
+    HEAD = "head"
+    LOST = "lost"  # the head, or what was asked for, cannot be read
+    TORN = "torn"
+    UNFIT = "unfit"  # another database wrote the head
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a new volume begins with."""
+
+    start: Start
+    snapshot: Snapshot | None = None
+    reference: Reference = NOTHING
+
+
+def beginning(
+    lineage: Lineage | None, snapshots: Sequence[Snapshot], fits: frozenset[str] | None = None
+) -> Beginning:
+    """What the lineage says; nothing older than its head is taken.
+
+    `fits`: ids of the snapshots that the volume's service can read, if not all.
+    """
+    if lineage is None:
+        return Beginning(Start.EMPTY)
+    if lineage.torn != NOTHING:
+        return Beginning(Start.TORN, by_reference(snapshots, lineage.torn), lineage.torn)
+    if lineage.asked is not None:
+        chosen = by_reference(snapshots, lineage.asked)
+        dropped = Start.DROPPED if lineage.asked == NOTHING else Start.LOST
+        return Beginning(Start.ASKED if chosen else dropped, chosen, lineage.asked)
+    if lineage.head == NOTHING:
+        return Beginning(Start.EMPTY)
+    head = by_reference(snapshots, lineage.head)
+    if head is not None and fits is not None and head.id not in fits:
+        earlier = [s for s in snapshots if s.lineage == lineage.id and s.settled and s.id in fits]
+        return Beginning(Start.UNFIT, max(earlier, key=lambda s: s.created, default=None), lineage.head)
+    return Beginning(Start.HEAD if head else Start.LOST, head, lineage.head)
+
+
+def by_reference(snapshots: Iterable[Snapshot], reference: Reference) -> Snapshot | None:
+    """The snapshot of that id and volume."""
+    return next((s for s in snapshots if (s.id, s.volume) == reference), None)
+
+
+def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
+    """The lineage once the snapshot, a whole state that continues it, is on disk."""
+    return replace(lineage, head=(snapshot.id, snapshot.volume), saved=snapshot.created, torn=NOTHING)
+
+
+def of_volume(lineages: Iterable[Lineage], engine: str, volume: Volume) -> Lineage | None:
+    """The lineage whose newest content the volume has, if a run of devenv created it."""
+    found = (one for one in lineages if one.engine == engine and one.live is not None)
+    return next((one for one in found if one.live is not None and one.live.is_volume(volume)), None)

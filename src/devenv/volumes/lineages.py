@@ -1,0 +1,141 @@
+"""The lineages on disk: a file each, replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from devenv import private_files
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import StateError
+from devenv.model.snapshot import Snapshot
+from devenv.state.home import state_folder
+from devenv.state.identity import Place
+from devenv.state.run_dir import address
+from devenv.volumes.lineage import NOTHING, Lineage, Live, Reference, Wanted, find, head_of_old
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lineages:
+    """All lineages of this user, in one folder that is private to them."""
+
+    path: str
+
+    @classmethod
+    def at_home(cls) -> Lineages:
+        """Those in the state folder. Raises StateError if that cannot be used."""
+        return cls(private_files.private_folder(os.path.join(state_folder(), "lineages")))
+
+    def all(self) -> tuple[Lineage, ...]:
+        """Every lineage. Raises StateError for a file that cannot be read: a head must not be passed over."""
+        return tuple(self._read(name) for name in sorted(os.listdir(self.path)) if name.endswith(".json"))
+
+    def get(self, lineage_id: str) -> Lineage | None:
+        """The lineage with that id."""
+        try:
+            return self._read(f"{lineage_id}.json")
+        except FileNotFoundError:
+            return None
+
+    def find(self, wanted: Wanted, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
+        """The volume's lineage: known, of a folder that was renamed, or of what devenv 0.1 saved."""
+        everything = self.all()
+        gone = frozenset(one.place.path for one in everything if not os.path.lexists(one.place.path))
+        if found := find(everything, wanted, gone=gone):
+            return found
+        real = {s.directory: os.path.realpath(s.directory) for s in snapshots if not s.lineage}
+        real |= {s.endpoint: address(Endpoint(s.endpoint)) for s in snapshots if not s.lineage}
+        head = head_of_old(snapshots, wanted, real=real)
+        return None if head is None else replace(fresh(wanted), head=(head.id, head.volume), saved=head.created)
+
+    def needed(self) -> frozenset[tuple[str, str]]:
+        """The snapshots that a next `up` may begin with, by id and volume; not those of folders that are gone."""
+        lines = [one for one in self.all() if one.is_fixed or os.path.isdir(one.place.path)]
+        return frozenset(ref for one in lines for ref in (one.head, one.torn, one.asked or NOTHING)) - {NOTHING}
+
+    def write(self, lineage: Lineage) -> None:
+        """The lineage on disk. Raises StateError, OSError."""
+        private_files.replace(self._path(lineage.id), json.dumps({"v": VERSION, **asdict(lineage)}))
+
+    def change(self, lineage_id: str, change: Callable[[Lineage], Lineage]) -> None:
+        """The lineage changed, if it exists; one change at a time. Raises StateError, OSError."""
+        with self.lock():
+            if (now := self.get(lineage_id)) is not None:
+                self.write(change(now))
+
+    def put(self, lineage: Lineage, change: Callable[[Lineage], Lineage]) -> None:
+        """As `change`, but the lineage is created as given if it does not exist. Raises StateError, OSError."""
+        with self.lock():
+            self.write(change(self.get(lineage.id) or lineage))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held for as long as files are changed, which takes no time."""
+        descriptor = private_files.open_lock(os.path.join(self.path, "lock"))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str) -> Lineage:
+        path = os.path.join(self.path, name)
+        try:
+            content = private_files.read(path)
+            if content is None:
+                raise FileNotFoundError(path)
+            return _decode(json.loads(content), name.removesuffix(".json"))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            hint = f"devenv snapshot list   (then: rm {path}, and devenv snapshot restore ID)"
+            raise StateError(f"{path} is damaged: it says which saved state is the last one", hint=hint) from error
+
+    def _path(self, lineage_id: str) -> str:
+        return os.path.join(self.path, f"{lineage_id}.json")
+
+
+def fresh(wanted: Wanted) -> Lineage:
+    """A lineage that begins now."""
+    place = Place("") if wanted.is_fixed else wanted.place
+    return Lineage(secrets.token_hex(8), wanted.engine, place, wanted.project, wanted.key, wanted.name)
+
+
+def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
+    """The lineage of that id, as `write` has encoded it. Raises ValueError, TypeError, KeyError for anything else."""
+    if data.pop("v") != VERSION:
+        raise ValueError("another version")
+    asked, live = data.pop("asked"), data.pop("live")
+    found = Lineage(
+        place=Place(**data.pop("place")),
+        head=_reference(data.pop("head")),
+        torn=_reference(data.pop("torn")),
+        asked=None if asked is None else _reference(asked),
+        live=None if live is None else Live(**{**live, "parent": _reference(live["parent"])}),
+        **data,
+    )
+    texts = [found.id, found.engine, found.project, found.key, found.name, found.place.path]
+    numbers = [found.saved, found.place.device, found.place.inode]
+    if found.live is not None:
+        texts += [found.live.name, found.live.created]
+        numbers += [found.live.since]
+    if (
+        found.id != lineage_id
+        or not all(isinstance(text, str) for text in texts)
+        or not all(map(math.isfinite, numbers))
+    ):
+        raise ValueError("a field of another kind")
+    return found
+
+
+def _reference(value: Any) -> Reference:
+    if not isinstance(value, list) or [type(part) for part in value] != [str, str]:
+        raise ValueError("no reference to a snapshot")
+    return value[0], value[1]

@@ -1,0 +1,189 @@
+"""Where snapshots lie: an archive and a note beside it, which is written last and makes it count."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from urllib.parse import quote, unquote
+
+from devenv import private_files
+from devenv.errors import StateError
+from devenv.model.snapshot import Snapshot, expendable
+from devenv.state.home import state_folder
+from devenv.state.verified_archive import CHUNK, Draft
+from devenv.volumes import exported
+from devenv.volumes.notes import LARGEST, decode
+
+PART = ".part"
+LATER = 24 * 3600.0  # seconds; a clock that was set back by more is not made up for
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All snapshots of this user, in one folder that is private to them."""
+
+    path: str
+
+    @classmethod
+    def at_home(cls) -> Store:
+        """The store in the state folder. Raises StateError where that cannot be used."""
+        return cls(private_files.private_folder(state_folder(), "snapshots"))
+
+    def all(self) -> tuple[Snapshot, ...]:
+        """Every snapshot that counts, the oldest first; what cannot be understood does not."""
+        found = list[Snapshot]()
+        for folder in _entries(self.path):
+            for name in _entries(os.path.join(self.path, folder)):
+                if name.endswith(".json"):
+                    with contextlib.suppress(OSError, ValueError, StateError):
+                        snapshot = _read(note := os.path.join(self.path, folder, name))
+                        found += [snapshot] if self._beside(snapshot.id, snapshot.volume, ".json") == note else []
+        return tuple(sorted(found, key=lambda s: (s.created, s.volume)))
+
+    def damaged(self) -> tuple[tuple[str, str], ...]:
+        """(id, volume) of each archive without a note that can be read: kept, but no snapshot."""
+        known = {self.archive(snapshot) for snapshot in self.all()}
+        return tuple(
+            (folder, unquote(name.removesuffix(".tar.gz")))
+            for folder in _entries(self.path)
+            for name in _entries(os.path.join(self.path, folder))
+            if name.endswith(".tar.gz") and os.path.join(self.path, folder, name) not in known
+        )
+
+    def archive(self, snapshot: Snapshot) -> str:
+        """The path of its archive."""
+        return self._beside(snapshot.id, snapshot.volume, ".tar.gz")
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Raises StateError where the archive is not the one that was stored."""
+        digest = hashlib.sha256()
+        try:
+            with private_files.open_read(self.archive(snapshot)) as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            said = f"the snapshot {snapshot.id} of {snapshot.volume} cannot be read: {error.strerror}"
+            raise StateError(said, hint=self._instead(snapshot)) from error
+        if digest.hexdigest() != snapshot.digest:
+            said = f"the snapshot {snapshot.id} of {snapshot.volume} is damaged on disk"
+            raise StateError(said, hint=self._instead(snapshot))
+
+    def _instead(self, snapshot: Snapshot) -> str:
+        earlier = [s for s in self.all() if s.line == snapshot.line and s.created < snapshot.created]
+        older = [f"devenv up --from {s.id}   (an older state), or: " for s in earlier[-1:]]
+        return f"{''.join(older)}devenv up --fresh   (begins empty)"
+
+    def now(self) -> float:
+        """The time, but later than every snapshot: a clock that was set back makes the last one no older."""
+        now = time.time()
+        return max((now, *(one.created + 0.001 for one in self.all() if one.created < now + LATER)))
+
+    def new_id(self) -> str:
+        """An id that no set has, nor gets by another process: the time, and if need be a number. Raises OSError."""
+        stem = time.strftime("%Y%m%d-%H%M%S")
+        for number in itertools.count(1):
+            name = f"{stem}-{number}" if number > 1 else stem
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(self.path, name), 0o700)
+                return name
+        raise AssertionError("numbers do not end")
+
+    @contextlib.contextmanager
+    def draft(self, set_id: str, volume: str, *, limit: int) -> Iterator[tuple[Draft, str]]:
+        """An archive to write and its path; gone afterwards, unless `commit` has taken it."""
+        private_files.private_folder(self.path, set_id)
+        path = self._beside(set_id, volume, PART)
+        try:
+            with open(private_files.create(path), "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `tidy` knows by it that somebody is at it
+                draft = Draft(file, limit)
+                try:
+                    yield draft, path
+                finally:
+                    draft.is_given_up = True
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(self.path, set_id))
+
+    def commit(self, snapshot: Snapshot, path: str) -> None:
+        """The archive at `path`, which is on disk and verified, counts from now on. Raises OSError."""
+        os.replace(path, self.archive(snapshot))
+        note = self._beside(snapshot.id, snapshot.volume, ".json")
+        private_files.replace(note, json.dumps(asdict(snapshot)))
+        _sync_folder(self.path)
+
+    def remove(self, snapshot: Snapshot) -> None:
+        """The snapshot gone: its note first, so that no half of it counts."""
+        for end in (".json", ".tar.gz"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._beside(snapshot.id, snapshot.volume, end))
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(self.path, snapshot.id))
+
+    def make_room(self, total: int, needed: Collection[tuple[str, str]]) -> tuple[Snapshot, ...]:
+        """The automatic ones that had to go for the others to fit, oldest first; never those that are `needed`."""
+        everything = self.all()
+        there = {s.directory for s in everything if os.path.isdir(s.directory)}
+        gone = expendable(everything, total=total, there=there, needed=needed)
+        for one in gone:
+            self.remove(one)
+        return gone
+
+    def tidy(self) -> None:
+        """What interrupted work left, and nobody can be at any more, is gone."""
+        exported.tidy(self.path)
+        for folder in _entries(self.path):
+            if folder.startswith(exported.SCRATCH):
+                continue
+            inside = os.path.join(self.path, folder)
+            for name in _entries(inside):
+                if name.endswith((PART, ".new")):
+                    with contextlib.suppress(OSError):
+                        if _is_abandoned(os.path.join(inside, name)):
+                            os.unlink(os.path.join(inside, name))
+            with contextlib.suppress(OSError):
+                os.rmdir(inside)
+
+    def _beside(self, set_id: str, volume: str, end: str) -> str:
+        return os.path.join(self.path, set_id, f"{quote(volume, safe='')}{end}")
+
+
+def _is_abandoned(path: str) -> bool:
+    """Whether nobody works on it any more; a note that is being written has no lock, and takes no time."""
+    if not path.endswith(PART):
+        return time.time() - os.lstat(path).st_mtime > LATER
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _read(path: str) -> Snapshot:
+    with private_files.open_read(path) as file:
+        return decode(file.read(LARGEST + 1))
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return private_files.entries(path)
+    except (OSError, StateError):
+        return []
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,302 @@
+"""A volume -> a verified archive, and back, through a container that mounts it and is never started.
+
+The engine's archive requests mount the volumes of created containers. What they do not carry: extended attributes
+other than file capabilities, holes in sparse files (they come back as zeros), times below a second, sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from devenv import private_files
+from devenv.compose.user_config import UserSettings, user_settings
+from devenv.docker.client import CallError, Engine
+from devenv.errors import ConfigError, DevenvError, EngineError, StateError
+from devenv.events import Emit, Notice, Problem, Restored, Saved, Step
+from devenv.model.containers import (
+    HOLDS_LABEL,
+    ONE_OFF_LABEL,
+    OWNER_LABEL,
+    PROJECT_LABEL,
+    VOLUME_LABEL,
+    Container,
+    Scene,
+    Volume,
+)
+from devenv.model.snapshot import Snapshot, shown
+from devenv.state.identity import VolumeRecord
+from devenv.state.run_dir import Run
+from devenv.volumes import parts
+from devenv.volumes.lineage import NOTHING, Lineage, Live, advanced, by_reference
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
+
+TARGET = "/.devenv-volume"
+TOLD_EVERY = 0.2
+
+
+@dataclass
+class Vault:
+    """The volumes of one project on one engine, saved and restored. What is saved together has one id.
+
+    `directory` is the project's folder, for whom states are saved. `limit` is what a single volume may hold, `total`
+    what the whole store may (bytes).
+    """
+
+    engine: Engine
+    emit: Emit
+    run: Run
+    project: str
+    directory: str
+    store: Store
+    lineages: Lineages
+    limit: int
+    total: int
+    _id: str = field(default="", init=False)
+    _keys: set[str] = field(default_factory=set, init=False)
+
+    async def save(
+        self,
+        volume: Volume,
+        users: Iterable[Container],
+        *,
+        settled: bool,
+        lineage: str = "",
+        automatic: bool = True,
+        title: str = "",
+    ) -> Snapshot:
+        """The snapshot, on disk and verified, and, if it is `settled`, the head of its lineage from then on.
+
+        `users` are the containers that use the volume, or used it. Raises DevenvError or OSError, with nothing
+        stored, if that is not possible.
+        """
+        line = self.lineages.get(lineage) if lineage else None
+        began, users = time.monotonic(), tuple(users)
+        key = volume.key or volume.name
+        if key in self._keys or not self._id:  # a renamed volume has the key of the one before
+            self._id, self._keys = self.store.new_id(), set()
+        self._keys.add(key)
+        set_id = self._id
+        with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
+            async with self._holder(volume.name, [c.image for c in users]) as holder:
+                await self.engine.save(holder, TARGET, _Told(draft, key, self.emit), total=None)
+            digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
+            snapshot = Snapshot(
+                id=set_id,
+                volume=key,
+                name=volume.name,
+                project=self.project,
+                directory=self.directory,
+                endpoint=self.engine.endpoint.host,
+                created=self.store.now(),
+                size=draft.size,
+                stored=draft.stored,
+                digest=digest,
+                automatic=automatic,
+                settled=settled,
+                database=next((c.database for c in users if c.database), ""),
+                title=title,
+                lineage=line.id if line else "",
+                parent=line.live.parent[0] if line and line.live else "",
+            )
+            self.store.commit(snapshot, path)
+        if line and settled:
+            self.lineages.change(line.id, lambda now: _continued(advanced(now, snapshot), snapshot))
+        seconds = round(time.monotonic() - began, 2)
+        self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        self._make_room()
+        return snapshot
+
+    def _make_room(self) -> None:
+        """Give up what no lineage needs; nothing, as long as a damaged one does not say what it needs."""
+        self.store.tidy()
+        try:
+            needed = self.lineages.needed()
+        except StateError as error:  # of whichever project: what was saved just now is saved
+            self.emit(Problem(error.message, error.hint or ""))
+            return
+        for gone in self.store.make_room(self.total, needed):
+            self.emit(
+                Notice(f"gave up the snapshot {gone.id} of {gone.project}/{gone.volume} ({shown(gone.stored)})")
+            )
+
+    async def create(self, key: str, name: str, wish: Mapping[str, Any]) -> Volume:
+        """The new volume of that name and key, created as Compose creates it from `wish`.
+
+        Raises EngineError, and StateError if there is one of that name: the engine would hand that out as new.
+        """
+        if await self.engine.volume(name) is not None:
+            raise StateError(f"the volume {name} was created by somebody else just now", hint="devenv up")
+        try:
+            return await self.engine.create_volume(self._volume(key, name, wish))
+        except CallError as error:
+            raise EngineError(f"could not create the volume `{key}`: {error.reason}") from error
+
+    async def restore(self, snapshot: Snapshot, key: str, name: str, images: Iterable[str]) -> None:
+        """What the snapshot holds, put into the volume, which is new.
+
+        Raises DevenvError; the volume then holds no more than a part.
+        """
+        began = time.monotonic()
+        self.emit(Step("restore", "detail", f"restoring {key} ({shown(snapshot.size)})"))
+        try:
+            async with self._holder(name, images) as holder:
+                with _mapped(self.store.archive(snapshot)) as archive:
+                    await self.engine.put(holder, archive)
+        except CallError as error:
+            raise EngineError(
+                f"the snapshot {snapshot.id} of {snapshot.volume} could not be restored: {error.reason}",
+                hint="docker system df   (disk full?), or: devenv up --fresh   (starts empty, the snapshot stays)",
+            ) from error
+        seconds = round(time.monotonic() - began, 2)
+        self.emit(Restored(key, snapshot.id, round(time.time() - snapshot.created, 1), snapshot.size, seconds))
+
+    async def rescue(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
+        """Save a volume whose restore was cut off; None if all of its content is part of what was being restored.
+
+        Other content is kept beside the head, and the next `up` asks which state it is to begin with.
+        Raises DevenvError or OSError, with nothing stored.
+        """
+        found = await self.save(volume, users, settled=False, lineage=record.lineage)
+        line = self.lineages.get(record.lineage) if record.lineage else None
+        source = by_reference(self.store.all(), record.source)
+        is_part = await anyio.to_thread.run_sync(self._is_part, found, source)
+        if is_part:
+            self.store.remove(found)
+            return None
+        if line is not None:
+            self.lineages.change(line.id, lambda now: replace(now, torn=(found.id, found.volume)))
+        self.emit(
+            Problem(f"{found.volume}: its restore was cut off, and other data is in it: saved as {found.id}", "")
+        )
+        return found
+
+    def _is_part(self, found: Snapshot, whole: Snapshot | None) -> bool:
+        """Whether the state that was found is on disk already, or is none. Damaged archives prove nothing."""
+        with contextlib.suppress(StateError, *parts.UNREADABLE):
+            if parts.is_empty(self.store.archive(found)):
+                return True
+            if whole is not None:
+                self.store.check(whole)
+                return parts.is_part(self.store.archive(found), self.store.archive(whole))
+        return False
+
+    def begins(self, lineage: Lineage, live: Live | None) -> None:
+        """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
+        self.lineages.put(
+            lineage,
+            lambda now: replace(now, place=lineage.place, project=lineage.project, name=lineage.name, live=live),
+        )
+
+    def ended(self, lineage: str, *, dropped: bool = False) -> None:
+        """Note that the volume of the lineage is removed; `dropped`: so that the next one begins empty."""
+        if lineage and dropped:
+            self.lineages.change(lineage, lambda now: replace(now, live=None, asked=NOTHING, torn=NOTHING))
+        elif lineage:
+            self.lineages.change(lineage, lambda now: replace(now, live=None))
+
+    async def mend(self, scene: Scene) -> bool:
+        """Remove the holders that died work left; whether there were any.
+
+        What it had paused to read a volume goes on.
+        """
+        holders = [c for c in scene.containers if c.holds and c.ours]
+        held = {holder.holds for holder in holders}
+        for container in scene.containers:
+            if container.state == "paused" and held & {*container.volumes}:
+                await self.engine.pause(container.id, on=False)
+        for holder in holders:
+            await self.engine.remove_container(holder.id)
+        return bool(holders)
+
+    def _volume(self, key: str, name: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+        labels = {**(wish.get("labels") or {}), PROJECT_LABEL: self.project, VOLUME_LABEL: key}
+        return {
+            "Name": name,
+            "Driver": wish.get("driver", ""),
+            "DriverOpts": wish.get("driver_opts") or {},
+            "Labels": labels,
+        }
+
+    @contextlib.asynccontextmanager
+    async def _holder(self, volume: str, images: Iterable[str]) -> AsyncIterator[str]:
+        """A container that mounts the volume: of the first image that lends itself, whichever it is."""
+        mount = {"Type": "volume", "Source": volume, "Target": TARGET, "VolumeOptions": {"NoCopy": True}}
+        wish = {
+            "Entrypoint": [],
+            "Cmd": ["-"],
+            "Labels": {
+                PROJECT_LABEL: self.project,
+                OWNER_LABEL: self.run.made.owner,
+                HOLDS_LABEL: volume,
+                ONE_OFF_LABEL: "True",
+            },
+            "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
+        }
+        with anyio.CancelScope(shield=True):  # given up halfway, it would be there and nobody would know its id
+            holder = await self._created(wish, images)
+        try:
+            yield holder
+        finally:
+            with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
+                await self.engine.remove_container(holder)
+
+    async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> str:
+        why: DevenvError = DevenvError("there is no image on the engine to make a container of")
+        self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
+        for image in dict.fromkeys((*images, *await self.engine.images())):
+            try:
+                holder = await self.engine.create_container({**wish, "Image": image}, name)
+            except CallError as error:
+                why = error
+            else:
+                self.run.made.add(holder)
+                return holder
+        raise why
+
+
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[mmap.mmap]:
+    with private_files.open_read(path) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+        yield content
+
+
+def _continued(lineage: Lineage, snapshot: Snapshot) -> Lineage:
+    """The lineage whose volume, which stays, continues the snapshot now."""
+    live = lineage.live and replace(lineage.live, parent=(snapshot.id, snapshot.volume))
+    return replace(lineage, live=live)
+
+
+def vault(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> Vault:
+    """The vault of a project, with the limits that the user has set; settings that are wrong hold nothing up."""
+    chosen = UserSettings()
+    try:
+        chosen = user_settings()
+    except ConfigError as error:
+        emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
+    limits = chosen.snapshot_limit, chosen.snapshots_total
+    return Vault(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
+
+
+class _Told:
+    """Hands on what is written, and tells now and then how much it was."""
+
+    def __init__(self, file: Any, key: str, emit: Emit) -> None:
+        self._file = file
+        self._key = key
+        self._emit = emit
+        self._next = time.monotonic() + TOLD_EVERY
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TOLD_EVERY
+            self._emit(Step("save", "detail", f"saving {self._key} ({shown(self._file.size)})"))

@@ -1,1 +1,0 @@
-"""The corridor from a saved file to the container."""

@@ -1,0 +1,202 @@
+"""The dangers of a project's files, with file and line; files of values that the resolved model does not show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devenv.compose.files import Source, read
+from devenv.compose.parse import parse
+from devenv.compose.safety.findings import env_files, found
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder for the files."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return folder
+
+
+def sources(project: Path, **files: str) -> tuple[Source, ...]:
+    """The files written, and `compose.yml` read; an underscore stands for a dot."""
+    for name, text in files.items():
+        (project / name.replace("_", ".")).write_text(text)
+    return read([str(project / "compose.yml")], base=str(project))
+
+
+def seen(read_: tuple[Source, ...]) -> list[tuple[str, str, str]]:
+    """Service, path and place of each file of values."""
+    return [(use.service, use.source, use.where) for use in env_files(read_)]
+
+
+def test_env_files(project: Path, home: Path) -> None:
+    """In each form that Compose takes; each has its line."""
+    text = """\
+services:
+  a: {env_file: ../x.env}
+  b:
+    env_file:
+      - ~/.aws/credentials
+      - path: /etc/y
+        required: false
+  c: {image: a}
+"""
+    assert seen(sources(project, compose_yml=text)) == [
+        ("a", str(project.parent / "x.env"), "compose.yml:2"),
+        ("b", f"{home}/.aws/credentials", "compose.yml:5"),
+        ("b", "/etc/y", "compose.yml:6"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("$KEYS/x", "/k/x"),
+        ("${KEYS}/x", "/k/x"),
+        ("${KEYS:-/no}/x", "/k/x"),
+        ("${NONE:-/d}/x", "/d/x"),
+        ("${NONE-${KEYS}}/x", "/k/x"),
+        ("${KEYS:+/alt}/x", "/alt/x"),
+        ("/${NONE}x", "/x"),
+        ("/$$KEYS", "/$KEYS"),
+        ("${DOTENV}/x", "/e/x"),
+        ("${KEYS?must}/x", "/k/x"),
+        ("${HOME}/.ssh/id", "HOME/.ssh/id"),
+    ],
+)
+def test_env_files_with_parameters(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch, written: str, path: str
+) -> None:
+    """The values of the environment and of .env are put in, as Compose does."""
+    monkeypatch.setenv("KEYS", "/k")
+    monkeypatch.delenv("NONE", raising=False)
+    (project / ".env").write_text("DOTENV=/e\n")
+    read_ = sources(project, compose_yml=f"services: {{a: {{env_file: '{written}'}}}}\n")
+    assert [use.source for use in env_files(read_)] == [path.replace("HOME", str(home))]
+
+
+def test_env_files_of_what_is_extended_and_included(project: Path) -> None:
+    """By the service that gets them; the values of an `include` count for all."""
+    text = """\
+include:
+  - {path: inc.yml, env_file: [/i/env]}
+services:
+  a: {extends: {file: base.yml, service: b}}
+  c: {extends: a}
+  d: {extends: {service: d}}
+"""
+    base = "services:\n  b: {env_file: /b, extends: {service: z}}\n  z: {env_file: /z}\n"
+    read_ = sources(project, compose_yml=text, base_yml=base, inc_yml="services: {i: {env_file: ./i.env}}\n")
+    assert sorted(seen(read_)) == [
+        ("", "/i/env", "compose.yml:2"),
+        ("a", "/b", "base.yml:2"),
+        ("a", "/z", "base.yml:3"),
+        ("c", "/b", "base.yml:2"),
+        ("c", "/z", "base.yml:3"),
+        ("i", str(project / "i.env"), "inc.yml:1"),
+    ]
+
+
+def test_env_files_of_files_with_a_parameter_in_their_name(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose alone has read them so far; they are read here too, at any depth, from the folder that is named."""
+    monkeypatch.setenv("PART", "inc")
+    text = """\
+include:
+  - ${PART}.yml
+  - {path: "$PART.yml", project_directory: /elsewhere}
+services:
+  a: {extends: {file: "${PART}2.yml", service: b}}
+"""
+    files = {
+        "inc_yml": "include: ['${NONE:-deep}.yml']\nservices: {i: {env_file: i.env}}\n",
+        "deep_yml": "services: {d: {env_file: /d}}\n",
+        "inc2_yml": "services: {b: {env_file: /b}}\n",
+    }
+    uses = seen(sources(project, compose_yml=text, **files))
+    assert ("i", f"{project}/i.env", "inc.yml:2") in uses
+    assert ("i", "/elsewhere/i.env", "inc.yml:2") in uses
+    assert ("d", "/d", "deep.yml:1") in uses
+    assert ("a", "/b", "inc2.yml:1") in uses
+
+
+def test_files_that_include_each_other(project: Path) -> None:
+    """Each is done once, however often it is named."""
+    files = {f"f{n}_yml": f"include: ['${{NONE:-f{n + 1}}}.yml', '${{NONE:-f{n + 1}}}.yml']\n" for n in range(19)}
+    files["f19_yml"] = "include: ['${NONE:-f0}.yml']\nservices: {a: {env_file: /a}}\n"
+    assert seen(sources(project, compose_yml="include: ['${NONE:-f0}.yml']\n", **files)) == [("a", "/a", "f19.yml:2")]
+
+
+def test_files_that_compose_alone_can_read(project: Path) -> None:
+    """Those from elsewhere: that they are not known is said, without what stands before an `@`."""
+    text = """\
+include:
+  - https://me:token@example.org/x.git
+services:
+  a: {extends: {file: "oci://example.org/x", service: b}}
+"""
+    unknown = "what its `env_file`s name is unknown"
+    assert [(use.service, use.always, use.where) for use in env_files(sources(project, compose_yml=text))] == [
+        (
+            "a",
+            f"extends a service of oci://example.org/x, and devenv cannot read it: {unknown}",
+            "compose.yml:4",
+        ),
+        ("", f"https://***@example.org/x.git is included, and devenv cannot read it: {unknown}", "compose.yml:2"),
+    ]
+
+
+def test_dangers_with_their_lines(project: Path, home: Path) -> None:
+    """Of lists, of rules, of what only the files name, of secrets; a link in the project is followed."""
+    (project / "link").symlink_to("/")
+    text = f"""\
+services:
+  a:
+    image: x
+    cap_add:
+      - SYS_ADMIN
+    security_opt:
+      - no-new-privileges:true
+      - seccomp:unconfined
+    volumes:
+      - ./link/etc:/x
+    env_file: {home}/.netrc
+    secrets:
+      - k
+    develop:
+      watch:
+        - {{path: ., action: sync+exec, target: /y, exec: {{command: [id], privileged: true}}}}
+        - {{path: {home}/.ssh, action: sync, target: /z}}
+secrets:
+  k:
+    file: /etc/shadow
+"""
+    read_ = sources(project, compose_yml=text)
+    model: dict[str, Any] = {"name": "app", **yaml.safe_load(text)}
+    del model["services"]["a"]["env_file"]
+    model["services"]["a"]["volumes"] = [{"type": "bind", "source": f"{project}/link/etc", "target": "/x"}]
+    model["services"]["a"]["develop"]["watch"][0]["path"] = str(project)
+    dangers = found(model, parse(model, directory=str(project), files=()), read_)
+    assert sorted((int(one.where.partition(":")[2]), one.message.split(":")[0]) for one in dangers) == [
+        (5, "a has the capability SYS_ADMIN, which is nearly all of them"),
+        (8, "a may make every system call (`seccomp"),
+        (10, f"a mounts {project}/link/etc, a link to /etc"),
+        (11, f"a gets the values in {home}/.netrc"),
+        (16, "a runs `id` as privileged"),
+        (17, f"a syncs {home}/.ssh"),
+        (20, "a gets the secret `k` from /etc/shadow"),
+    ]

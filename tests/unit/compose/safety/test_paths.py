@@ -1,0 +1,219 @@
+"""Why a path of the host is worth a word, from facts alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devenv.compose.safety.paths import AGENT, SECRETS, Host, HostPath, reach
+
+HOST = Host(homes=("/home/me", "/data/home/me"), projects=("/var/lib/projects/app", "/opt/app"))
+
+
+def why(path: str, host: Host = HOST, *, writes: bool = True) -> str | None:
+    """Why a service should not get the path."""
+    said = reach(path, host, writes=writes)
+    return said.partition(": ")[2] if said else None
+
+
+DOCKER = "it controls Docker, which can do on this machine whatever root can"
+KEYS = "it contains your keys or passwords"
+HOME = "it contains your whole home folder, including ~/.ssh"
+FILES = "it contains all files of this machine"
+CONFIGURATION = "it contains the configuration of this machine, including its passwords"
+KERNEL = "it shows the kernel's state, and changes it"
+ENGINE_DATA = "it contains the data of the engine, including other containers'"
+PROGRAMS = "it contains the programs of this machine"
+OTHERS = "it contains another user's files"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/", FILES),
+        ("//", FILES),
+        ("/etc/..", FILES),
+        ("/var/run/docker.sock", DOCKER),
+        ("/run/user/1000/docker.sock", DOCKER),
+        ("/anywhere/podman.sock", DOCKER.replace("Docker", "Podman")),
+        ("/run", DOCKER),
+        ("/var/run/", DOCKER),
+        ("/run/containerd", DOCKER.replace("Docker", "containerd")),
+        ("/run/crio/crio.sock", DOCKER.replace("Docker", "CRI-O")),
+        ("/home", HOME),
+        ("/home/me/", HOME),
+        ("/data", HOME),
+        ("/home/me/.ssh", KEYS),
+        ("/home/me/.ssh/id_ed25519", KEYS),
+        ("/home/me/x/../.aws", KEYS),
+        ("/data/home/me/.aws", KEYS),
+        ("/home/me/.config", KEYS),
+        ("/home/me/.kube/config", KEYS),
+        ("/etc", CONFIGURATION),
+        ("//etc", CONFIGURATION),
+        ("/./etc//shadow", CONFIGURATION),
+        ("/etc/passwd", CONFIGURATION),
+        ("/boot", "it contains the kernel that this machine starts"),
+        ("/proc", KERNEL),
+        ("/proc/sys/kernel", KERNEL),
+        ("/sys", KERNEL),
+        ("/sys/fs/cgroup", KERNEL),
+        ("/dev", "it contains the devices of this machine"),
+        ("/dev/shm", "it contains the devices of this machine"),
+        ("/run/dbus/system_bus_socket", "it belongs to the services that run on this machine"),
+        ("/var", "it contains /var/lib/docker"),
+        ("/var/lib", "it contains /var/lib/docker"),
+        ("/var/lib/docker", ENGINE_DATA),
+        ("/var/lib/docker/volumes/x/_data", ENGINE_DATA),
+        ("/var/lib/containerd", ENGINE_DATA),
+        ("/var/lib/mysql", "it contains the data of this machine's services"),
+        ("/var/log/syslog", "it contains the logs of this machine"),
+        ("/var/spool/cron", "it contains the jobs and the mail of this machine"),
+        ("/usr", PROGRAMS),
+        ("/usr/local/bin", PROGRAMS),
+        ("/lib/systemd/system", PROGRAMS),
+        ("/home/meg", OTHERS),
+        ("/home/meg/x", OTHERS),
+        ("/root", OTHERS),
+        ("/Users/meg", OTHERS),
+    ],
+)
+def test_paths(path: str, said: str) -> None:
+    """What gives power over the machine, keys, a folder above them, the system's, and other people's."""
+    assert why(path) == said
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_keys(name: str) -> None:
+    """Each place of keys in the home folder, to read too; a name that only begins the same is none."""
+    assert why(f"/home/me/{name}", writes=False) == KEYS
+    assert why(f"/home/me/{name}x") is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tmp",
+        "/tmp/x",
+        "/var/tmp",
+        "/srv/data",
+        "/mnt/disk/data",
+        "/opt/data",
+        "/home/me/project",
+        "/home/me/.cache",
+        "/home/me/.sshd",
+        "/home/me/docker.sock.d",
+        "/etc/localtime",
+        "/etc/timezone",
+        "/dev/null",
+        "/var/lib/projects/app/src",
+        "/var/lib/projects/app",
+        "/var/www/site",
+    ],
+)
+def test_what_is_harmless(path: str) -> None:
+    """The project's own, the user's own, what is meant to be shared."""
+    assert why(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "to_read"),
+    [
+        ("/etc/ssl/certs", None),
+        ("/etc/ssl/certs/x.pem", None),
+        ("/etc/passwd", None),
+        ("/etc/hosts", None),
+        ("/usr/share/zoneinfo", None),
+        ("/lib/modules", None),
+        ("/sys/fs/cgroup", None),
+        ("/etc/ssl/private", CONFIGURATION),
+        ("/etc/shadow", CONFIGURATION),
+        ("/etc/ssl/certs/../private", CONFIGURATION),
+        ("/usr", PROGRAMS),
+    ],
+)
+def test_what_is_harmless_to_read(path: str, to_read: str | None) -> None:
+    """What everybody may read anyway; to be written to, it counts."""
+    assert why(path, writes=False) == to_read
+    assert why(path) is not None
+
+
+def at(path: str, facts: HostPath, host: Host = HOST) -> Host:
+    """A host with these facts of a path."""
+    return replace(host, paths={path: facts})
+
+
+def test_a_link() -> None:
+    """It counts as what it leads to, whatever it is called; out of the project too."""
+    for real, said in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
+        path = "/opt/app/link"
+        assert (
+            reach(path, at(path, HostPath(real, is_socket=False)), writes=True) == f"{path}, a link to {real}: {said}"
+        )
+    assert why("/opt/app/link", at("/opt/app/link", HostPath("/srv/data", is_socket=False))) is None
+    zone = HostPath("/usr/share/zoneinfo/UTC", is_socket=False)
+    assert why("/etc/localtime", at("/etc/localtime", zone)) is None
+    assert why("/var/lib/projects/app/x", at("/var/lib/projects/app/x", HostPath("/opt/app/x"))) is None
+
+
+def test_a_socket_is_known_by_what_listens() -> None:
+    """Under any name, in the project too; a file that only has the name of one is none."""
+    socket = HostPath("/opt/app/d.sock", is_socket=True, daemon="Docker")
+    assert why("/opt/app/d.sock", at("/opt/app/d.sock", socket)) == DOCKER
+    assert (
+        why("/opt/app/docker.sock", at("/opt/app/docker.sock", HostPath("/opt/app/docker.sock", is_socket=False)))
+        is None
+    )
+    silent = HostPath("/opt/app/docker.sock", is_socket=True)
+    assert why("/opt/app/docker.sock", at("/opt/app/docker.sock", silent)) == DOCKER
+    other = HostPath("/opt/app/mysql.sock", is_socket=True)
+    assert why("/opt/app/mysql.sock", at("/opt/app/mysql.sock", other)) is None
+
+
+def test_a_folder_with_the_socket_of_an_engine() -> None:
+    """Also if it is in /tmp; an agent counts by its own folder, since /tmp is mounted for many reasons."""
+    host = replace(HOST, sockets={"/tmp/e/d.sock": "Docker", "/tmp/ssh-1/agent.2": AGENT})
+    assert why("/tmp/e", host) == why("/tmp", host) == DOCKER
+    host = replace(HOST, sockets={"/tmp/ssh-1/agent.2": AGENT})
+    assert why("/tmp", host) is None
+    agent = "it can use the keys in your SSH agent"
+    assert why("/tmp/ssh-1", host) == why("/tmp/ssh-1/agent.2", host) == agent
+    assert why("/x", at("/x", HostPath("/x", is_socket=True, daemon=AGENT))) == agent
+
+
+def test_further_keys() -> None:
+    """Those that the environment names."""
+    host = replace(HOST, keys=("/srv/secret/kube",))
+    assert why("/srv/secret/kube", host) == why("/srv/secret", host) == KEYS
+    assert why("/srv/secretive", host) is None
+
+
+def test_the_home_folder_of_somebody_else() -> None:
+    """By its owner, wherever it is; not in the project."""
+    facts = HostPath("/data/home/eve/x", is_socket=False, user="eve")
+    assert why("/data/home/eve/x", at("/data/home/eve/x", facts)) == "it is in the home folder of eve"
+    mine = at("/opt/app/x", HostPath("/opt/app/x", is_socket=False, user="eve"))
+    assert why("/opt/app/x", mine) is None
+
+
+@pytest.mark.parametrize("project", ["/", "/etc", "/var", "/home"])
+def test_a_project_that_is_a_folder_of_the_system(project: str) -> None:
+    """It is no excuse for what is in it."""
+    host = Host(homes=("/home/me",), projects=(project,))
+    assert why("/etc/shadow", host) == CONFIGURATION
+    assert why("/home/meg/x", host) == OTHERS
+
+
+@pytest.mark.parametrize("project", ["/etc/app", "/root/app", "/usr/src/app", "/home/meg/app", "/dev/shm/app"])
+def test_a_project_below_a_folder_of_the_system(project: str) -> None:
+    """Its own files are its own."""
+    assert why(f"{project}/src", Host(homes=("/home/me",), projects=(project,))) is None
+
+
+def test_a_user_whose_home_folder_is_of_the_system() -> None:
+    """Root's own home is no other user's; a home of `/` hides nothing."""
+    assert why("/root/x", Host(homes=("/root",))) is None
+    assert why("/var/lib/jenkins/x", Host(homes=("/var/lib/jenkins",))) is None
+    assert why("/var/lib/jenkins/.ssh", Host(homes=("/var/lib/jenkins",))) == KEYS
+    assert why("/etc/shadow", Host(homes=("/",))) == CONFIGURATION

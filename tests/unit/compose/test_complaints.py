@@ -1,0 +1,251 @@
+# ruff: noqa: E501 - what Compose says is quoted whole
+"""What Compose 2.26.1 and 2.40.3 really said, and what we make of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.compose import yaml
+from devenv.compose.complaints import INSTALLED, NEWER, explain, warnings
+from devenv.compose.files import Source
+
+FILE = """\
+name: x
+services:
+  web:
+    image: a
+    build: {contxt: .}
+    ports:
+      - "80:80"
+      - "abc:80"
+    networks: [inner]
+    env_file: missing.env
+    environment:
+      KEY: hunter2
+    depends_on: [db, tools]
+    develop:
+      watch:
+        - {path: ./a, action: sync, target: /a}
+        - {path: "", action: sync}
+    healthcheck: {test: [sh]}
+  my.db:
+    image: b:${TAG}
+    mem_limit: abc
+    container_name: one
+    scale: 2
+  tools:
+    image: c
+    profiles: [extra]
+    extends: {file: base.yml, service: gone}
+include:
+  - sub/more.yml
+"""
+
+
+def sources(text: str = FILE) -> list[Source]:
+    """One file at /p, as if it had been read."""
+    return [Source("/p/compose.yml", "compose.yml", "/p", text, yaml.check(text.encode(), file="compose.yml"))]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            "validating -: services.web.build Additional property contxt is not allowed",
+            "compose.yml:5: unknown key `contxt` in services.web.build | Did you mean `context`?",
+        ),
+        (
+            "validating -: services.web Additional property provider is not allowed",
+            f"compose.yml:3: {INSTALLED} does not know the key `provider` in services.web | {NEWER}",
+        ),
+        (
+            "validating -: services.web additional properties 'use_api_socket' not allowed",
+            f"compose.yml:3: {INSTALLED} does not know the key `use_api_socket` in services.web | {NEWER}",
+        ),
+        (
+            "validating -: services.web.build additional properties 'contxt' not allowed",
+            "compose.yml:5: unknown key `contxt` in services.web.build | Did you mean `context`?",
+        ),
+        (
+            "validating -: (root) Additional property netwroks is not allowed",
+            "compose.yml: unknown key `netwroks` at the top level | Did you mean `networks`?",
+        ),
+        (
+            "validating -:  additional properties 'qqq' not allowed",
+            "compose.yml: unknown key `qqq` at the top level | None",
+        ),
+        (
+            "validating /p/compose.yml: services additional properties 'a b' not allowed",
+            (
+                "compose.yml:2: `a b` is not a name for a service | "
+                "A service's name is made of letters, digits, `.`, `_` and `-`."
+            ),
+        ),
+        (
+            "validating -: services.web.ports must be a array",
+            "compose.yml:6: services.web.ports must be a list | None",
+        ),
+        (
+            "validating -: services.web.ports must be a list or a mapping",
+            "compose.yml:6: services.web.ports must be a list or a mapping | None",
+        ),
+        (
+            "validating -: services.web.develop.watch.0.action value must be one of 'rebuild', 'sync'",
+            "compose.yml:16: services.web.develop.watch[0].action: `sync` is not one of rebuild, sync | None",
+        ),
+        (
+            "validating -: services.web.develop.watch.1 action is required",
+            "compose.yml:17: services.web.develop.watch[1]: the key `action` is missing | None",
+        ),
+        (
+            "services.web.develop.watch: target is required for non-rebuild actions: invalid compose project",
+            "compose.yml:17: a rule that syncs needs a `target`, the path in the container | None",
+        ),
+        (
+            "services.web.develop.watch.[].path: value can't be blank",
+            "compose.yml:17: a watch rule needs a `path` | None",
+        ),
+        (
+            'service "web" refers to undefined network inner: invalid compose project',
+            (
+                "compose.yml:9: `web` uses the network `inner`, which is not defined | "
+                "Define it at the top level, under `networks:`."
+            ),
+        ),
+        (
+            'service "web" depends on undefined service "db": invalid compose project',
+            "compose.yml:13: `web` needs the service `db`, which does not exist | Services here: my.db, tools, web.",
+        ),
+        (
+            'service "web" depends on undefined service tools: invalid compose project',
+            "compose.yml:13: `web` needs the service `tools`, whose profile is not on | Add --profile extra.",
+        ),
+        (
+            "dependency cycle detected: web -> tools -> web",
+            "compose.yml:13: services wait for each other in a circle: web -> tools -> web | None",
+        ),
+        (
+            "env file /p/missing.env not found: stat /p/missing.env: no such file or directory",
+            (
+                "compose.yml:10: the env_file missing.env does not exist | "
+                "Create it, or write `env_file: [{path: ..., required: false}]` (Compose 2.24 and later)."
+            ),
+        ),
+        ("line 2: key cannot contain a space", "missing.env:2: key cannot contain a space | None"),
+        (
+            "failed to read /p/.env: line 3: unterminated quoted value 'hunter2",
+            ".env:3: a quote is not closed | None",
+        ),
+        (
+            'failed to read /p/.env: line 1: unexpected character "%" in variable name near "%=hunter2"',
+            '.env:1: unexpected character "%" in variable name | None',
+        ),
+        (
+            'failed to read /p/.env: Invalid template: "${hunter2"',
+            "compose.yml: failed to read /p/.env: Invalid template: … | None",
+        ),
+        (
+            "error while interpolating services.my.db.image: required variable TAG is missing a value: see README",
+            (
+                "compose.yml:20: the variable TAG has no value: see README | "
+                "Set TAG in your shell or in the file .env beside the compose file."
+            ),
+        ),
+        (
+            "failed to read /p/.env: required variable B is missing a value",
+            ".env: the variable B has no value | Set B in your shell or in the file .env beside the compose file.",
+        ),
+        (
+            "invalid interpolation format for services.web.environment.KEY.\nYou may need to escape any $ with another $.\nhunter2${",
+            (
+                "compose.yml:12: services.web.environment.KEY: a `$` that begins no variable | "
+                "A variable is written ${NAME}; a plain dollar sign is written $$."
+            ),
+        ),
+        (
+            "error while interpolating services.web.healthcheck.test: failed to cast to expected type: invalid boolean: hunter2",
+            "compose.yml:18: services.web.healthcheck.test has the wrong type | None",
+        ),
+        (
+            "Invalid hostPort: abc",
+            (
+                "compose.yml:8: `abc:80` is not a port mapping | "
+                'Write "HOST:CONTAINER", for example "8080:80"; ports are 1 to 65535, protocols tcp and udp.'
+            ),
+        ),
+        (
+            "service ports services.web.ports.[1] is missing a target port",
+            "compose.yml:8: services.web.ports[1] names no container port | None",
+        ),
+        (
+            "decoding failed due to the following error(s):\n\n'services[my.db].mem_limit' invalid size: 'abc'",
+            "compose.yml:21: services.my.db.mem_limit: invalid size: 'abc' | None",
+        ),
+        (
+            "decoding failed due to the following error(s):\n\nerror decoding 'services[my.db].mem_limit': invalid size: 'abc'",
+            "compose.yml:21: services.my.db.mem_limit: invalid size: 'abc' | None",
+        ),
+        (
+            'cannot extend service "tools" in -: service "gone" not found in base.yml',
+            "compose.yml:27: `tools` extends the service `gone`, which does not exist in base.yml | None",
+        ),
+        (
+            "open /p/sub/more.yml: no such file or directory",
+            "compose.yml:29: the file sub/more.yml does not exist | None",
+        ),
+        (
+            'service "web" has neither an image nor a build context specified: invalid compose project',
+            "compose.yml:3: `web` has neither `image` nor `build` | None",
+        ),
+        (
+            "services.scale: can't set container_name and my.db as container name must be unique: invalid compose project",
+            "compose.yml:22: `my.db` has a `container_name`, so it cannot have several containers | None",
+        ),
+        (
+            'healthcheck.test must start either by "CMD", "CMD-SHELL" or "NONE"',
+            "compose.yml:18: healthcheck.test must begin with CMD, CMD-SHELL or NONE, or be one line of text | None",
+        ),
+        (
+            'invalid project name "Foo": must consist only of lowercase alphanumeric characters',
+            (
+                "None: `Foo` is not a name for a project | "
+                "It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`."
+            ),
+        ),
+        ("Non-string key in services: 1", "compose.yml:2: the key `1` must be text | Put it in quotes."),
+        (
+            "services.web.environment.[0]: unexpected type 'hunter2'",
+            "compose.yml:11: services.web.environment.[0]: unexpected type … | None",
+        ),
+        (
+            "service web declares mutually exclusive `network_mode` and `networks`: invalid compose project",
+            "compose.yml:3: service web declares mutually exclusive `network_mode` and `networks` | None",
+        ),
+        (
+            'time="2026-01-01T00:00:00Z" level=warning msg="x"\n\x1b[31mservices must be a mapping\x1b[0m\n',
+            "compose.yml:2: `services` must be a mapping of names to services | None",
+        ),
+        ("", "compose.yml: Compose refuses the project and gives no reason | None"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_a_complaint_becomes_a_place_and_plain_words(said: str, meant: str) -> None:
+    """File and line, what is wrong in our words, a hint where one helps, and never a value."""
+    error = explain(said, sources())
+    assert f"{error.where}: {error} | {error.hint}" == meant
+    assert "hunter2" not in f"{error} {error.hint}"
+
+
+def test_warnings_are_told_once_with_their_place() -> None:
+    """A variable that is not set, a key without meaning; what we know nothing about stays as it is."""
+    unset = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"TAG\" variable is not set. Defaulting to a blank string."'
+    others = """
+        time="2026-01-01T00:00:00Z" level=warning msg="-: the attribute `version` is obsolete, it will be ignored"
+        time="2026-01-01T00:00:00Z" level=debug msg="no"
+        time="2026-01-01T00:00:00Z" level=warning msg="something else"
+    """
+    assert warnings(f"{unset}\n{unset}\n{others}", sources()) == (
+        "the variable TAG is not set, so it counts as empty (compose.yml:20)",
+        "the key `version` has no meaning any more",
+        "something else",
+    )

@@ -1,0 +1,262 @@
+"""Finding and reading the files of a project, as Compose finds them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devenv.compose.files import (
+    entry_place,
+    everything,
+    find,
+    logical,
+    place,
+    port_place,
+    profiles_on,
+    read,
+    rule_place,
+    service_names,
+)
+from devenv.errors import ConfigError, UsageError
+
+PLAIN = "services:\n  web: {image: a}\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "PWD"):
+        monkeypatch.delenv(key, raising=False)
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Files below `folder`, `__` for a slash and `_` for a dot in their names."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def found(folder: Path, *files: str) -> list[str]:
+    """What is found from `folder`, relative to it."""
+    return [os.path.relpath(path, folder) for path in find(str(folder), files)]
+
+
+def test_the_names_that_compose_looks_for(tmp_path: Path) -> None:
+    """compose.yaml before compose.yml before the old names, each with an override beside it."""
+    write(tmp_path, **{"docker-compose_yaml": PLAIN})
+    assert found(tmp_path) == ["docker-compose.yaml"]
+    write(tmp_path, **{"docker-compose_yml": PLAIN})
+    assert found(tmp_path) == ["docker-compose.yml"]
+    write(tmp_path, compose_yml=PLAIN, **{"docker-compose_override_yml": PLAIN})
+    assert found(tmp_path) == ["compose.yml", "docker-compose.override.yml"]
+    write(tmp_path, compose_yaml=PLAIN, compose_override_yaml=PLAIN)
+    assert found(tmp_path) == ["compose.yaml", "compose.override.yaml"]
+
+
+def test_the_search_goes_upward(tmp_path: Path) -> None:
+    """From a folder of the project, the project is found."""
+    write(tmp_path, compose_yml=PLAIN)
+    (tmp_path / "a/b").mkdir(parents=True)
+    assert found(tmp_path / "a/b") == ["../../compose.yml"]
+
+
+def test_what_is_named_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-f before COMPOSE_FILE in the shell, before COMPOSE_FILE in .env."""
+    write(tmp_path, compose_yml=PLAIN, _env="# COMPOSE_FILE=no\nexport COMPOSE_FILE='x.yml:sub/y.yml' # why\n")
+    assert found(tmp_path) == ["x.yml", "sub/y.yml"]
+    monkeypatch.setenv("COMPOSE_FILE", "p.yml,q.yml")
+    monkeypatch.setenv("COMPOSE_PATH_SEPARATOR", ",")
+    assert found(tmp_path) == ["p.yml", "q.yml"]
+    assert found(tmp_path, "z.yml", "/abs.yml")[0] == "z.yml"
+
+
+def test_nothing_found(tmp_path: Path) -> None:
+    """The names that were looked for are said, and whose a devenv.nix is."""
+    with pytest.raises(ConfigError, match="no compose file in") as caught:
+        find(str(tmp_path))
+    assert "compose.yaml, compose.yml, docker-compose.yml, docker-compose.yaml" in str(caught.value.hint)
+    write(tmp_path, devenv_nix="{}")
+    with pytest.raises(ConfigError) as caught:
+        find(str(tmp_path))
+    assert "belongs to another tool" in str(caught.value.hint)
+
+
+def test_standard_input_is_no_project(tmp_path: Path) -> None:
+    """`-f -` is refused: verbs have no way to ask for it again."""
+    with pytest.raises(UsageError):
+        find(str(tmp_path), ("-",))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "compose.yml:1: the file is empty"),
+        ("# nothing\n", "compose.yml:1: the file is empty"),
+        ("- a\n", "compose.yml:1: the file must be a mapping with the key `services`"),
+        ("abc", "compose.yml:1: the file must be a mapping with the key `services`"),
+    ],
+)
+def test_a_file_that_is_no_project(tmp_path: Path, text: str, complaint: str) -> None:
+    """An empty file or another kind of YAML is refused before Compose sees it."""
+    write(tmp_path, compose_yml=text)
+    with pytest.raises(ConfigError) as caught:
+        read(find(str(tmp_path)), base=str(tmp_path))
+    assert f"{caught.value.where}: {caught.value}" == complaint
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A folder, a missing file, an endless device, a pipe that nobody fills: one error each, at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, complaint in [
+        (str(tmp_path), "is a folder"),
+        (str(tmp_path / "gone.yml"), "cannot be read: No such file or directory"),
+        ("/dev/zero", "is not a regular file"),
+        (str(tmp_path / "pipe"), "is not a regular file"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            read((path,), base="/nowhere")
+        assert (caught.value.file, str(caught.value)) == (path, complaint)
+
+
+def test_included_files_are_read_too(tmp_path: Path) -> None:
+    """Each with the folder that its paths start from; remote, interpolated and circular ones are left to Compose."""
+    write(
+        tmp_path,
+        compose_yml="include:\n  - one/a.yml\n  - {path: [two/b.yml], project_directory: q}\n"
+        "  - ${X}/c.yml\n  - oci://x/y\n  - gone.yml\nservices: {web: {image: a}}\n",
+        one__a_yml="include: [../compose.yml, d.yml]\nservices: {x: {image: a}}\n",
+        one__d_yml="services: {y: {image: a}}\n",
+        two__b_yml="services: {z: {image: a}}\n",
+    )
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert [(source.shown, os.path.relpath(source.folder, tmp_path)) for source in everything(sources)] == [
+        ("one/d.yml", "one"),
+        ("one/a.yml", "one"),
+        ("two/b.yml", "q"),
+        ("compose.yml", "."),
+    ]
+
+
+def test_a_fault_in_an_included_file_names_it(tmp_path: Path) -> None:
+    """The file that is wrong, not the one that names it."""
+    write(tmp_path, compose_yml="include: [sub/a.yml]\n" + PLAIN, sub__a_yml="services:\n  a: 1\n  a: 2\n")
+    with pytest.raises(ConfigError, match='duplicate key "a"') as caught:
+        read(find(str(tmp_path)), base=str(tmp_path))
+    assert caught.value.where == "sub/a.yml:3"
+
+
+def test_places(tmp_path: Path) -> None:
+    """The deepest part that is written in any file; where two write it, the one that counts."""
+    write(
+        tmp_path,
+        compose_yml="services:\n  web:\n    image: a\n    ports: [x]\n",
+        compose_override_yml="services:\n  web:\n    image: b\n",
+    )
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert place(sources, ("services", "web", "image")) == ("compose.override.yml", 3)
+    assert place(sources, ("services", "web", "ports", 0)) == ("compose.yml", 4)
+    assert place(sources, ("nowhere",)) == ("compose.yml", None)
+
+
+def test_places_of_watch_rules(tmp_path: Path) -> None:
+    """Lists of all files are one list, in order; what comes by `extends` stands before them."""
+    rules = "services:\n  web:\n    extends: {{service: b}}\n    develop:\n      watch:\n{}"
+    write(
+        tmp_path,
+        compose_yml=rules.format("        - {path: a}\n        - {path: b}\n"),
+        compose_override_yml=rules.format("        - {path: c}\n"),
+    )
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert [rule_place(sources, "web", index, 4) for index in range(4)] == [
+        ("compose.override.yml", 3),
+        ("compose.yml", 6),
+        ("compose.yml", 7),
+        ("compose.override.yml", 6),
+    ]
+
+
+def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose derives bind mounts and the project's name from $PWD; so must we, and only where it is true."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "real")
+    monkeypatch.setenv("PWD", str(tmp_path / "link"))
+    assert logical(os.getcwd()) == str(tmp_path / "link")
+    assert logical(str(tmp_path)) == str(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert logical(os.getcwd()) == str(tmp_path / "real")
+
+
+def test_the_place_of_an_entry(tmp_path: Path) -> None:
+    """An entry of a list is found by what it holds, wherever Compose has put it, in the last file that has it."""
+    write(
+        tmp_path,
+        compose_yml="services:\n  web:\n    volumes:\n      - a:/a\n      - /:/host:ro\n      - type: bind\n"
+        "        source: /\n        target: /h2\n    cap_add: [X]\n",
+        more_yml="services: {web: {cap_add: [ALL]}}\n",
+    )
+    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
+    volumes = ("services", "web", "volumes")
+    assert entry_place(sources, volumes, "/host") == ("compose.yml", 5)
+    assert entry_place(sources, volumes, "/h2") == ("compose.yml", 6)
+    assert entry_place(sources, volumes, "/not") == ("compose.yml", 3)
+    assert entry_place(sources, ("services", "web", "cap_add"), "ALL") == ("more.yml", 1)
+    assert entry_place(sources, ("services", "web", "privileged"), "") == ("more.yml", 1)
+
+
+def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where none of them is on, and not those of what it depends on; COMPOSE_PROFILES goes on to count."""
+    monkeypatch.delenv("COMPOSE_PROFILES", raising=False)
+    write(
+        tmp_path,
+        compose_yml="services:\n  web: {}\n  tool: {profiles: [a, b], depends_on: [x]}\n  x: {profiles: [c]}\n",
+        more_yml="services: {tool: {}, other: {profiles: [d]}}\n",
+    )
+    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
+    assert service_names(sources) == {"web", "tool", "x", "other"}
+    assert profiles_on(sources, (), ()) == ()
+    assert profiles_on(sources, ("web", "none"), ("z",)) == ("z",)
+    assert profiles_on(sources, ("tool",), ()) == ("a", "b")
+    assert profiles_on(sources, ("tool", "other", "x"), ("z",)) == ("z", "a", "b", "d", "c")
+    assert profiles_on(sources, ("tool",), ("b",)) == ("b",)
+    assert profiles_on(sources, ("tool",), ("*",)) == ("*",)
+    write(tmp_path, _env="COMPOSE_PROFILES=e, f\n")
+    assert profiles_on(sources, (), ()) == ()
+    assert profiles_on(sources, ("tool",), ()) == ("e", "f", "a", "b")
+    monkeypatch.setenv("COMPOSE_PROFILES", "b")
+    assert profiles_on(sources, ("tool",), ()) == ()
+
+
+PORTS = """\
+services:
+  web:
+    image: a
+    ports:
+      - "80"
+      - ${PORT:-8080}:81
+      - {target: 82, published: "8080"}
+      - 18080:821
+  odd: {image: a, ports: 8080:80}
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "published", "target", "line"),
+    [("web", 8080, 81, 6), ("web", 8080, 82, 7), ("web", 9999, 80, 5), ("web", 9999, 99, 4), ("odd", 8080, 80, 9)],
+)
+def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, target: int, line: int) -> None:
+    """The entry that says both numbers, or one of them; else the list."""
+    write(tmp_path, compose_yml=PORTS)
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert port_place(sources, service, published, target) == ("compose.yml", line)
+
+
+def test_the_place_of_a_port_that_is_written_twice(tmp_path: Path) -> None:
+    """The later one counts, as for Compose."""
+    again = "services: {web: {ports: ['8080:81']}}\n"
+    write(tmp_path, compose_yml=PORTS, compose_override_yml=again)
+    sources = read(find(str(tmp_path)), base=str(tmp_path))
+    assert port_place(sources, "web", 8080, 81) == ("compose.override.yml", 1)

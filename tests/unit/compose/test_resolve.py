@@ -1,0 +1,83 @@
+"""Which questions are asked of Compose when a project is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Selection
+from devenv.docker import process
+from devenv.docker.process import Completed
+from devenv.errors import ConfigError, EngineError, UsageError
+
+pytestmark = pytest.mark.anyio
+
+MODEL = b"name: p\nservices: {web: {image: x}}\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "returncode", "asked"),
+    [("ignore", 0, ["config"]), ("include", 0, ["version", "config"]), ("ignore", 1, ["config", "version"])],
+)
+async def test_the_version_is_asked_for_where_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, returncode: int, asked: list[str]
+) -> None:
+    """A child less where no key of a newer Compose is used and nothing is wrong."""
+    rule = f"{{path: ., action: sync, target: /a, {key}: x}}"
+    text = f"services: {{web: {{image: x, develop: {{watch: [{rule}]}}}}}}\n"
+    (tmp_path / "compose.yml").write_text(text, encoding="utf-8")
+    heard: list[str] = []
+
+    async def run(argv: list[str], **_: Any) -> Completed:
+        heard.append("version" if "version" in argv else "config")
+        return Completed(0, b"2.26.1", b"") if "version" in argv else Completed(returncode, MODEL, b"it is wrong")
+
+    monkeypatch.setattr(process, "run", run)
+    if returncode:
+        with pytest.raises(ConfigError):
+            await resolve.load(Selection(str(tmp_path)))
+    else:
+        await resolve.load(Selection(str(tmp_path)))
+    assert heard == asked
+
+
+NAMED = """\
+include: [more.yml{remote}]
+services:
+  web: {{image: a, profiles: [debug]}}
+  base: {{image: a, extends: {{file: other.yml, service: base}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("remote", "wish", "said"),
+    [
+        ("", {"services": ("wbe",)}, "there is no service `wbe` | Did you mean `web`?"),
+        ("", {"services": ("web", "more", "xyz")}, "there is no service `xyz` | Known here: base, more, web."),
+        ("", {"profiles": ("dbug",)}, "there is no profile `dbug` | Did you mean `debug`?"),
+        ("", {"profiles": ("*", "debug", "tool")}, "there is no profile `tool` | Did you mean `tools`?"),
+        ("", {"profiles": ("bass",)}, "there is no profile `bass` | Did you mean `base`?"),
+        ("", {"services": ("web",), "profiles": ("base", "tools")}, None),
+        (", oci://far.test/away", {"services": ("wbe",), "profiles": ("dbug",)}, None),
+        (", $THERE", {"services": ("wbe",)}, None),
+    ],
+)
+async def test_a_name_that_no_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, wish: dict[str, tuple[str, ...]], said: str | None
+) -> None:
+    """It is said with the nearest one before Compose is asked, unless there is a file that only Compose reads."""
+    (tmp_path / "compose.yml").write_text(NAMED.format(remote=remote))
+    (tmp_path / "more.yml").write_text("services: {more: {image: a, profiles: tools}}\n")
+    (tmp_path / "other.yml").write_text("services: {base: {image: a, profiles: [base]}}\n")
+
+    async def run(*_: object, **__: object) -> NoReturn:
+        raise EngineError("Compose was asked")
+
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(UsageError if said else EngineError) as caught:
+        await resolve.load(Selection(str(tmp_path), **wish))  # type: ignore[arg-type] # the keys above
+    if said:
+        assert f"{caught.value.message} | {caught.value.hint}" == said

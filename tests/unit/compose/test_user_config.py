@@ -1,0 +1,85 @@
+"""The user's own file: read, and its mistakes named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devenv.compose.user_config import UserSettings, user_settings
+from devenv.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's file would be."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "devenv-compose/config.toml"
+    path.parent.mkdir()
+    return path
+
+
+def test_no_file_means_defaults(file: Path) -> None:
+    """Nobody has to have one, and without it nothing is consented to."""
+    assert not file.exists()
+    assert user_settings() == UserSettings(stand_ins=False)
+
+
+def test_consent_is_read(file: Path) -> None:
+    """Stand-ins can be allowed once for all projects."""
+    file.write_text("# mine\nstand_ins = true\n")
+    assert user_settings() == UserSettings(stand_ins=True)
+
+
+def test_dangers_can_be_refused(file: Path) -> None:
+    """They are shown where nothing else is said."""
+    assert user_settings().dangerous == "show"
+    file.write_text('dangerous = "refuse"\n')
+    assert user_settings() == UserSettings(dangerous="refuse")
+
+
+def test_mirrors_are_read(file: Path) -> None:
+    """In their order; a table, so that more about registries has a place."""
+    file.write_text('host_settings = true\n[registry]\nmirrors = ["a.example", "b.example/hub"]\n')
+    assert user_settings() == UserSettings(host_settings=True, mirrors=("a.example", "b.example/hub"))
+
+
+def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative XDG_CONFIG_HOME is none (XDG Base Directory Specification)."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".config/devenv-compose").mkdir(parents=True)
+    (tmp_path / ".config/devenv-compose/config.toml").write_text("stand_ins = true")
+    assert user_settings().stand_ins
+
+
+KNOWN = "Known here: stand_ins, host_settings, dangerous, snapshot_limit, snapshots_total."
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line", "hint"),
+    [
+        ("a = 1\nstand_ins = maybe\n", "not TOML: Invalid value", 2, None),
+        ("stand_in = true\n", "unknown key `stand_in`", None, "Did you mean `stand_ins`?"),
+        ("dangerous = true\n", "`dangerous` is show or refuse", None, 'dangerous = "refuse"'),
+        ("registry = 1\n", "`registry` is a table", None, '[registry]\nmirrors = ["mirror.example"]'),
+        ("[registry]\nmirror = []\n", "unknown key `mirror` in [registry]", None, "Did you mean `mirrors`?"),
+        ("[registry]\nmirrors = 'a'\n", "`mirrors` is a list of names", None, 'mirrors = ["mirror.example"]'),
+        ("mirrors = ['a']\n", "unknown key `mirrors`", None, KNOWN),
+        ("stand_ins = 'yes'\n", "`stand_ins` is true or false", None, None),
+    ],
+)
+def test_mistakes(file: Path, text: str, message: str, line: int | None, hint: str | None) -> None:
+    """What is wrong, where, and what was meant."""
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        user_settings()
+    assert (caught.value.message, caught.value.line, caught.value.hint) == (message, line, hint)
+    assert caught.value.file == str(file)
+
+
+def test_a_folder_in_its_place(file: Path) -> None:
+    """Unreadable is an error of its own, not a traceback."""
+    file.mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        user_settings()

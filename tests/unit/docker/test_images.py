@@ -1,0 +1,179 @@
+"""What the engine says of images on their way, read from its own lines."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from devenv.docker import images
+from devenv.docker.client import CallError, Engine
+from devenv.docker.http import Client
+from devenv.docker.images import Progress, parted
+
+DIGEST = f"sha256:{'a' * 64}"
+PULL = [
+    {"status": "Pulling from library/x", "id": "1"},
+    {"status": "Pulling fs layer", "progressDetail": {}, "id": "aa"},
+    {"status": "Already exists", "progressDetail": {}, "id": "bb"},
+    {"status": "Downloading", "progressDetail": {"current": 10, "total": 40}, "id": "aa"},
+    {"status": "Verifying Checksum", "progressDetail": {}, "id": "aa"},
+    {"status": "Download complete", "progressDetail": {}, "id": "aa"},
+    {"status": "Extracting", "progressDetail": {"current": 5, "total": 40}, "id": "aa"},
+    {"status": "Pull complete", "progressDetail": {}, "id": "aa"},
+    {"status": f"Digest: {DIGEST}"},
+    {"status": "Status: Downloaded newer image for x:1"},
+]
+
+
+class Table:
+    """An engine that answers with these lines, in pieces of so many bytes, and notes what it was asked."""
+
+    def __init__(self, *lines: object, piece: int = 7, pause: float = 0.0, then_silent: bool = False) -> None:
+        self.text = b"".join(json.dumps(line).encode() + b"\r\n" for line in lines)
+        self.piece = piece
+        self.pause = pause
+        self.then_silent = then_silent
+        self.path = ""
+        self.query: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
+
+    async def stream(
+        self, _: str, path: str, __: str, take: Callable[[bytes], object], *, query: Any, **options: Any
+    ) -> None:
+        """The lines, as they come."""
+        self.path, self.query, self.headers = path, dict(query), options.get("headers") or {}
+        for start in range(0, len(self.text), self.piece):
+            take(self.text[start : start + self.piece])
+            await anyio.sleep(self.pause)
+        if self.then_silent:
+            await anyio.sleep_forever()
+
+
+def test_layers_and_bytes_of_a_pull() -> None:
+    """Every line is a sign of life; unpacking a layer does not make it come twice."""
+    seen: list[Progress] = []
+    table = Table(*PULL)
+    run(table, images.pull, "r.test:5000/x", platform="linux/arm64", auth="secret", on_progress=seen.append)
+    assert seen[:4] == [Progress(), Progress(0, 1), Progress(1, 2), Progress(1, 2, 10, 40)]
+    assert seen[4:6] == [Progress(1, 2, 10, 40), Progress(1, 2, 40, 40)]
+    assert seen[-1] == Progress(2, 2, 40, 40)
+    assert table.query == {"fromImage": "r.test:5000/x", "tag": "latest", "platform": "linux/arm64"}
+    assert table.headers == {"X-Registry-Auth": "secret"}
+
+
+@pytest.mark.parametrize("error", [{"errorDetail": {"message": "why"}, "error": "why"}, {"error": "why"}])
+def test_an_error_in_the_stream_is_one(error: dict[str, Any]) -> None:
+    """The engine says 200 before it knows that it cannot; its own words are the reason."""
+    with pytest.raises(CallError) as raised:
+        run(Table(PULL[0], error), images.pull, "x")
+    assert (raised.value.reason, raised.value.message) == ("why", "pulling x: why")
+
+
+def test_a_transfer_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time counts from the last word."""
+    monkeypatch.setattr(images, "STALLED", 0.1)
+    run(Table(*PULL, piece=100, pause=0.03), images.pull, "x")
+    with pytest.raises(CallError, match="nothing came for 0 seconds"):
+        run(Table(*PULL[:3], then_silent=True), images.pull, "x")
+
+
+def test_a_push_ends_with_the_digest() -> None:
+    """It is what the registry calls the image now; an engine that names none has not pushed."""
+    lines = (
+        {"status": "The push refers to repository [r.test/x]"},
+        {"status": "Pushing", "progressDetail": {"current": 3, "total": 9}, "id": "aa"},
+        {"status": "Pushed", "progressDetail": {}, "id": "aa"},
+        {"status": f"1: digest: {DIGEST} size: 9"},
+        {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 9}},  # not from all engines
+    )
+    table, seen = Table(*lines), list[Progress]()
+    assert run(table, images.push, "r.test/x:1", on_progress=seen.append) == DIGEST
+    assert (table.path, table.query, seen[-1]) == ("images/r.test/x/push", {"tag": "1"}, Progress(1, 1, 9, 9))
+    assert json.loads(base64.b64decode(table.headers["X-Registry-Auth"])) == {}
+    with pytest.raises(CallError, match="no digest"):
+        run(Table(*lines[:3]), images.push, "r.test/x:1")
+
+
+def test_names_of_what_was_loaded() -> None:
+    """A tagged image by its name, one without by its id."""
+    lines = ({"stream": "Loaded image: a:1\n"}, {"stream": f"Loaded image ID: {DIGEST}\n"}, {"stream": "x\n"})
+    assert run(Table(*lines), images.load, archive(b"tar")) == ("a:1", DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [
+        ("node", ("node", "latest")),
+        ("localhost:5000/node", ("localhost:5000/node", "latest")),
+        ("localhost:5000/node:22", ("localhost:5000/node", "22")),
+        (f"node@{DIGEST}", ("node", DIGEST)),
+        (f"localhost:5000/node:22@{DIGEST}", ("localhost:5000/node", DIGEST)),
+    ],
+)
+def test_name_and_version(reference: str, parts: tuple[str, str]) -> None:
+    """A digest counts before a tag; without either, it is `latest`."""
+    assert parted(reference) == parts
+
+
+class Line:
+    """A connection that takes `limit` bytes and then answers."""
+
+    def __init__(self, answer: bytes, limit: int = 1 << 30) -> None:
+        self.sent = b""
+        self._answer = answer
+        self._limit = limit
+
+    async def send(self, data: bytes) -> None:
+        """The bytes, or an error where there were too many."""
+        self.sent += data
+        if len(self.sent) > self._limit:
+            raise anyio.BrokenResourceError
+
+    async def receive(self, _: int) -> bytes:
+        """The whole answer."""
+        answer, self._answer = self._answer, b""
+        return answer
+
+    async def aclose(self) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 200])
+def test_a_body_goes_out_as_it_comes(limit: int) -> None:
+    """An archive of any size is never whole in memory; a refusal before its end is read all the same."""
+    line = Line(b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno", limit)
+
+    async def main() -> tuple[int, bytes]:
+        async def dial() -> Line:
+            return line
+
+        client = Client(dial)
+        body = archive(b"one", b"two" * 50, b"three")
+        async with client.request("POST", "/load", body=body, idle=5, headers={"X-A": "b"}) as answer:
+            return answer.status, await answer.read()
+
+    assert anyio.run(main) == (400, b"no")
+    head, _, sent = line.sent.partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert b"Content-Length" not in head
+    assert b"X-A: b" in head
+    assert sent.startswith(b"3\r\none\r\n96\r\ntwotwo")
+    assert sent.endswith(b"0\r\n\r\n") == (limit > 200)
+
+
+async def archive(*chunks: bytes) -> AsyncIterator[bytes]:
+    """The chunks, one by one."""
+    for chunk in chunks:
+        yield chunk
+
+
+def run(table: Table, verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def main() -> Any:
+        return await verb(cast("Engine", table), *args, **options)
+
+    return anyio.run(main)

@@ -1,0 +1,117 @@
+"""An engine at a local socket, asked without an event loop."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.docker import inspect, quick
+
+SHOWN = {
+    "Id": "1",
+    "Name": "/p-web-1",
+    "Config": {"Labels": {"com.docker.compose.service": "web", "com.docker.compose.project": "p"}},
+    "State": {"Status": "running", "StartedAt": "2026-11-29T11:00:00Z"},
+    "RestartCount": 2,
+}
+ONE_OFF = {"com.docker.compose.oneoff": "True"}
+DATE = "Date: Sun, 29 Nov 2026 12:00:00 GMT\r\n"
+Answer = Callable[[str], bytes]
+
+
+def said(value: Any, status: str = "200 OK", date: str = DATE) -> bytes:
+    """An answer as the engine gives it to HTTP/1.0."""
+    return f"HTTP/1.0 {status}\r\n{date}Content-Type: application/json\r\n\r\n{json.dumps(value)}".encode()
+
+
+def engine(target: str) -> bytes:
+    """One container of a service, and one that somebody ran beside it."""
+    return said([{"Id": "1", "Labels": {}}, {"Id": "2", "Labels": ONE_OFF}] if "containers/json" in target else SHOWN)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
+    """An engine that answers so, and what it was asked."""
+    path, asked = str(tmp_path / "e.sock"), list[str]()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def start(answer: Answer) -> list[str]:
+            def run() -> None:
+                while True:
+                    try:
+                        client, _ = server.accept()
+                    except OSError:
+                        return
+                    with closing(client):
+                        asked.append(client.recv(1 << 16).split(b" ")[1].decode())
+                        client.sendall(answer(asked[-1]))
+
+            threading.Thread(target=run, daemon=True).start()
+            return asked
+
+        yield start
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_containers_and_the_time_are_read(serve: Callable[[Answer], list[str]]) -> None:
+    """Each service's, by the project's label; of one-off containers nothing is asked."""
+    asked = serve(engine)
+    found = quick.containers("p")
+    assert found is not None
+    (container,), now = found
+    assert (container.service, container.state, container.restarts, container.ours) == ("web", "running", 2, False)
+    assert now == dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
+    assert [one.partition("?")[0] for one in asked] == ["/containers/json", "/containers/1/json"]
+    assert "com.docker.compose.project%3Dp" in asked[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: b"",
+        lambda _: b"nonsense",
+        lambda _: said([], status="500 Internal Server Error"),
+        lambda _: said([], date=""),
+        lambda _: said([], date="Date: today\r\n"),
+        lambda _: said({"message": "no list"}),
+        lambda _: said([])[:-1] + b"{",
+        lambda target: engine(target) if "containers/json" in target else said({}, status="404 Not Found"),
+        lambda target: engine(target) if "containers/json" in target else said({"Id": "1"}),
+    ],
+)
+def test_what_is_unusual_is_left_to_others(serve: Callable[[Answer], list[str]], answer: Answer) -> None:
+    """They know what to say of it."""
+    assert serve(answer) == []
+    assert quick.containers("p") is None
+
+
+def test_an_engine_elsewhere_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its address, by a context, and where nobody listens."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for host in ("tcp://127.0.0.1:1", "ssh://x", "1.2.3.4", f"unix://{tmp_path}/none.sock"):
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert quick.containers("p") is None
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    assert quick.containers("p") is None
+
+
+def test_every_month_is_known() -> None:
+    """As HTTP writes it; anything else is none."""
+    for month in range(1, 13):
+        moment = dt.datetime(2026, month, 3, 4, 5, 6, tzinfo=dt.UTC)
+        assert inspect.time(f"{moment:%a, %d %b %Y %H:%M:%S} GMT") == moment
+    for date in ("", "Sun, 03 Foo 2026 00:00:00 GMT", "2026-11-29"):
+        with pytest.raises(ValueError):
+            inspect.time(date)

@@ -1,0 +1,213 @@
+"""Facts -> findings: each kind in a case of its own, its text as in findings.txt; and what is fine is no finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.doctor import catalog
+from devenv.doctor.diagnose import KINDS, Facts, Registry, Route, diagnose
+from devenv.errors import ConfigError
+from devenv.host.ports import Taken, Wanted
+from devenv.images.pull_errors import Failure
+from devenv.model.finding import Disk, Finding
+
+GOLDEN = Path(__file__).parent / "findings.txt"
+ROOT = Path(__file__).parents[3]
+HOST = "unix:///var/run/docker.sock"
+TOOLS = Facts(compose="2.40.3", buildx="0.29.1")
+GONE = Failure("no answer in time", impossible=True)
+FINE = Route("", "", "auth.docker.io")
+PROXY = "http://ann:s3cret@proxy.example:3128"
+CONFIG = "/home/ann/.docker/config.json"
+GB = 10**9
+
+
+def engine(state: str) -> Facts:
+    """One that does not answer."""
+    return Facts(host=HOST, state=state, start="sudo systemctl start docker")
+
+
+def error(code: str, message: str, hint: str, file: str | None = None, line: int | None = None) -> Facts:
+    """What is told by an error of ours."""
+    return Facts(told=((code, ConfigError(message, hint=hint, file=file, line=line)),))
+
+
+def hub(failure: Failure | None, route: Route, *missing: str, recipe: bool = False, **more: Any) -> Facts:
+    """What became of node:22."""
+    one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipe)
+    return Facts(registries=(one,), **more)
+
+
+def disk(free: int, inodes: float = 0.5) -> Facts:
+    """The engine's disk with so much room."""
+    return Facts(
+        disks=(Disk("the engine's disk", "/var/lib/docker", free, inodes, "images do not fit", "docker system df"),)
+    )
+
+
+ALONE = Route("no answer in time", "no answer in time", "auth.docker.io")
+DENIED = Failure("access is denied", hint="docker login")
+CASES: dict[str, Facts] = {
+    "no docker": Facts(docker=False),
+    "no Compose, no Buildx": Facts(compose=None, buildx=None, built=("web", "api")),
+    "newer keys": replace(TOOLS, compose="2.26.1-4", keys={"include": "2.34.0", "initial_sync": "2.39.4"}),
+    "Buildx for a newer Compose": replace(TOOLS, buildx="0.13.1+ds1"),
+    "Buildx from before 0.12": Facts(compose="2.20.0", buildx="0.11.2"),
+    "another devenv": replace(TOOLS, other="/nix/bin/devenv"),
+    "DOCKER_HOST": error(
+        "engine-address", "cannot reach the engine at http://***@x: it is no address", "unset DOCKER_HOST"
+    ),
+    "nothing there": engine("engine-missing"),
+    "nobody answers": engine("engine-stopped"),
+    "forbidden": engine("engine-forbidden"),
+    "silent": engine("engine-silent"),
+    "remote": Facts(
+        host="ssh://ann@far.example", context="far", state="engine-unreachable", start="docker context ls"
+    ),
+    "old": error("engine-unusable", "the engine is too old: it speaks API 1.40", "upgrade Docker to 20.10 or newer"),
+    "elsewhere": replace(engine("engine-missing"), elsewhere=(("Colima", "unix:///c.sock"),)),
+    **{kind: Facts(kind=kind) for kind in KINDS},
+    "rootless ports": Facts(kind="rootless", ports=(80, 443, 8080), lowest_port=1024),
+    "no registry": hub(GONE, ALONE, "node:22", "mysql:9"),
+    "no registry, nothing missing": hub(GONE, ALONE),
+    "no registry, recipes": hub(GONE, ALONE, "node:22", recipe=True),
+    "no registry, recipes and consent": hub(GONE, ALONE, "node:22", recipe=True, consent=True),
+    "no registry, and a mirror": hub(
+        GONE, ALONE, "node:22", mirrors=(("a.example", "yours", DENIED), ("b.example", "yours", None))
+    ),
+    "the engine alone": hub(GONE, FINE, "node:22"),
+    "the engine alone, without the proxy": hub(
+        GONE, FINE, "node:22", environment={"HTTPS_PROXY": PROXY}, exceptions="localhost,127.0.0.1"
+    ),
+    "the client alone": hub(None, ALONE),
+    "the client alone, without the proxy": hub(None, ALONE, engine_proxies={"HTTPS_PROXY": PROXY}),
+    "refused": hub(DENIED, FINE, "node:22"),
+    "refused, not needed": hub(DENIED, FINE),
+    "few pulls": hub(None, replace(FINE, left=4, limit=100)),
+    "intercepted": hub(None, replace(FINE, issuer="Example Corp")),
+    "dead mirror": Facts(mirrors=(("mirror.example", "the engine's", GONE),)),
+    "no helper": Facts(config=CONFIG, helpers=("docker-credential-desktop",)),
+    "a failed helper": error("helper-failed", "`docker-credential-x` failed for docker.io", "docker login"),
+    "broken settings": error("docker-config", "is not JSON", "docker login writes it anew", CONFIG),
+    "no proxy's address": error("proxy-invalid", "HTTP_PROXY is no proxy's address: x", "HTTP_PROXY=http://x:3128"),
+    "a dead proxy": Facts(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,)),
+    "Desktop's proxy": Facts(internal=(("HTTP_PROXY", "http.docker.internal"),)),
+    "loopback by proxy": Facts(environment={"HTTP_PROXY": PROXY}, exceptions=".example, 10.0.0.0/8"),
+    "loopback by proxy, inside": Facts(config=CONFIG, inside={"httpProxy": PROXY, "noProxy": "example.com"}),
+    "a proxy on 127.0.0.1, inside": Facts(
+        config=CONFIG, inside={"httpsProxy": "http://127.0.0.1:3128", "noProxy": "localhost,127.0.0.1"}
+    ),
+    "a builder of its own": Facts(builder="box", driver="docker-container", engine_proxies={"HTTPS_PROXY": PROXY}),
+    "a builder of its own, that has the proxy": Facts(builder="box", driver="remote", proxied=True),
+    "a builder that is gone": Facts(builder="box", gone=True, selection="/home/ann/.docker/buildx/current"),
+    "a builder that is gone, by variable": Facts(builder="box", gone=True),
+    "full": disk(10**8),
+    "no inodes": disk(5 * GB, 0.0),
+    "nearly full": disk(GB),
+    "few inodes": disk(5 * GB, 0.01),
+    "ports": Facts(
+        taken=(
+            Taken(Wanted("web", ("127.0.0.1", "::1"), 80, 8080), "pid 7 (nginx)", 8081),
+            Taken(Wanted("db", ("",), 3306, 3306), None, 3307),
+        )
+    ),
+    "inotify": Facts(watches=8192, instances=16, folders=12345),
+    "no events": Facts(silent="9p"),
+    "small packets": Facts(here=True, interface="tun0", mtu=1400, networks={"default": 1500, "small": 1400}),
+    "name servers": Facts(here=True, servers=("127.0.0.53", "::1")),
+    "no names inside": Facts(unresolved="registry.example"),
+    "memory": Facts(capacity=4 * GB, memory=6 * GB),
+    "memory of Docker Desktop": Facts(capacity=4 * GB, kind="desktop", memory=6 * GB),
+    "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
+    "another processor": Facts(
+        platform="linux/amd64", foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True))
+    ),
+    "line ends": Facts(crlf=("web/entrypoint.sh", "web/start.sh")),
+    "late": Facts(unchecked=("registries", "tools")),
+}
+WELL = hub(
+    None,
+    replace(FINE, left=80, limit=100),
+    compose="2.40.3",
+    buildx="0.29.1",
+    host=HOST,
+    version="28.5.2",
+    platform="linux/amd64",
+    capacity=8 * GB,
+    here=True,
+    engine_proxies={"HTTPS_PROXY": PROXY},
+    environment={"HTTPS_PROXY": PROXY},
+    exceptions="localhost,127.0.0.1",
+    config=CONFIG,
+    inside={"httpProxy": PROXY, "noProxy": "*"},
+    builder="default",
+    driver="docker",
+    disks=disk(50 * GB).disks,
+    watches=524288,
+    instances=1024,
+    interface="eth0",
+    mtu=1500,
+    servers=("10.0.0.2", "127.0.0.53"),
+    lowest_port=1024,
+    keys={"include": "2.34.0"},
+    built=("web",),
+    memory=4 * GB,
+    ports=(80,),
+    networks={"default": 1500},
+    folders=300,
+)
+
+
+def told(findings: tuple[Finding, ...]) -> str:
+    """The findings as the golden file has them."""
+    return "".join(f"  {one.severity} {one.code}: {one.message}\n    hint: {one.hint}\n" for one in findings)
+
+
+def golden() -> str:
+    """What the golden file is to hold."""
+    return "".join(f"{name}\n{told(diagnose(facts))}" for name, facts in CASES.items())
+
+
+def test_every_text_is_as_it_was() -> None:
+    """A text changes only together with findings.txt: `python tests/unit/doctor/test_diagnose.py` writes it."""
+    assert golden() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_every_kind_is_found_by_some_facts() -> None:
+    """No row of the table is dead, and none is missing."""
+    assert {one.code for facts in CASES.values() for one in diagnose(facts)} == set(catalog.KINDS)
+
+
+def test_what_is_fine_is_no_finding() -> None:
+    """Nothing is said of a machine that has all it needs, nor of what was not looked at."""
+    assert diagnose(WELL) == ()
+    assert diagnose(Facts()) == ()
+
+
+def test_errors_come_first() -> None:
+    """Then warnings, then what is only worth knowing; the same is said once."""
+    facts = replace(WELL, silent="nfs", crlf=("a.sh",), told=(("project-wrong", ConfigError("wrong")),))
+    assert [one.code for one in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_finding_shows_a_secret(name: str) -> None:
+    """Neither the message nor the hint holds what stands before the `@` of an address."""
+    assert "s3cret" not in told(diagnose(CASES[name]))
+
+
+def test_the_page_is_made_of_the_table() -> None:
+    """docs/troubleshooting.md is what `scripts/write-pages` writes, with an anchor for every code."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    assert page == catalog.page()
+    for code in catalog.KINDS:
+        assert f'<a id="{code}"></a>' in page
+    assert catalog.finding("memory", asked="1", there="2", hint="x").anchor == "docs/troubleshooting.md#memory"
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(golden(), encoding="utf-8")

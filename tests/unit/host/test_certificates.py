@@ -1,0 +1,209 @@
+"""Which of a host's certificates are its company's, and what a registry presents, with and without a proxy."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.docker import process
+from devenv.errors import EngineError
+from devenv.host import certificates as authorities
+from devenv.host.certificates import Trust, anchor, certificates, companys, find, pem
+from support.lab import Authority
+
+PUBLIC, COMPANY, OLD = b"public", b"company", b"old"
+BROKEN = "proxy refuses"
+
+
+@pytest.mark.parametrize(
+    ("trust", "presented", "found"),
+    [
+        (({PUBLIC}, {COMPANY}, {PUBLIC, COMPANY}), None, {COMPANY}),
+        (({PUBLIC}, {PUBLIC}, {PUBLIC}), None, set()),
+        (({PUBLIC}, (), {PUBLIC, COMPANY, OLD}), {COMPANY}, {COMPANY}),
+        (({PUBLIC}, (), {PUBLIC, COMPANY, OLD}), {PUBLIC}, set()),
+        (({PUBLIC}, (), {PUBLIC, COMPANY}), None, {COMPANY}),
+        (((), {COMPANY}, {PUBLIC}), None, {COMPANY}),
+    ],
+    ids=["added", "added and public", "presented", "only public ones presented", "offline", "no list of public ones"],
+)  # fmt: skip
+def test_what_is_no_public_authority_is_the_companys(
+    trust: tuple[Iterable[bytes], ...], presented: set[bytes] | None, found: set[bytes]
+) -> None:
+    """What somebody added counts at once; what is in the bundle for no known reason, if registries present it."""
+    assert companys(Trust(*map(frozenset, trust)), frozenset(presented) if presented is not None else None) == found
+
+
+class Company(Authority):
+    """A CA of the test's own, a server whose certificate it signed, and a proxy that may stand before that."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.text, self.other = (one.certificate.read_text() for one in (self, Authority(folder / "other")))
+        self.der = ssl.PEM_cert_to_DER_cert(self.text)
+        self.heads: list[bytes] = []
+
+    def trusting(self) -> ssl.SSLContext:
+        """For clients: it trusts this CA, too."""
+        context = ssl.create_default_context(cadata=self.text)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+    def serve(self, sock: socket.socket) -> None:
+        """A handshake, and the end of it."""
+        with suppress(OSError), self.speaks_for("registry.test").wrap_socket(sock, server_side=True) as tls:
+            tls.recv(1)
+
+    def proxy(self, sock: socket.socket) -> None:
+        """A CONNECT to the registry, which is then served; refused for others."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(4096)
+        self.heads.append(head)
+        if b"CONNECT registry.test:443" not in head:
+            sock.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+            sock.close()
+            return
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.serve(sock)
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """Made once: keys take their time."""
+    return Company(tmp_path_factory.mktemp("authority"))
+
+
+Listen = Callable[[Callable[[socket.socket], None]], int]
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """A server on a port that is told, its handler in a thread."""
+    with ExitStack() as stack:
+
+        def start(handle: Callable[[socket.socket], None]) -> int:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def accept() -> None:
+                with suppress(OSError):
+                    while True:
+                        handle(server.accept()[0])
+
+            thread = threading.Thread(target=accept)
+            stack.callback(thread.join, 5)
+            stack.callback(server.shutdown, socket.SHUT_RDWR)
+            thread.start()
+            return int(server.getsockname()[1])
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_anchor_is_the_root_of_what_a_registry_presents(
+    company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that is not trusted, or that is another host's, gives nothing."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listen(company.serve)))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert anchor("other.test", company.trusting()) is None
+    assert anchor("registry.test", ssl.create_default_context()) is None
+
+
+def test_a_registry_is_asked_by_the_hosts_proxy(
+    company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the login that the proxy's address holds, decoded."""
+    monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{listen(company.proxy)}")
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss") in company.heads[-1]
+    assert anchor("other.test", company.trusting()) is None
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
+    assert anchor("registry.test", company.trusting()) == company.der
+    assert b"Proxy-Authorization" not in company.heads[-1]
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:nonsense")
+    assert anchor("registry.test", company.trusting()) is None
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host whose lists lie in a folder of the test's, and that no variable tells of a file."""
+    for name in (*authorities.VARIABLES, "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, pattern in (("PUBLIC", "public/**/*"), ("ADDED", "added/*"), ("BUNDLES", "certs/bundle.pem")):
+        monkeypatch.setattr(authorities, name, (str(tmp_path / pattern),))
+        (tmp_path / pattern).parent.mkdir(parents=True) if "**" not in pattern else (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "a.crt").write_text(pem(PUBLIC))
+    (tmp_path / "certs" / "bundle.pem").write_text(f"# A comment\n{pem(PUBLIC)}{pem(COMPANY)}")
+    return tmp_path
+
+
+def test_a_certificate_that_was_added_is_found_without_a_registry(host: Path) -> None:
+    """It lies in the folder for such; no site is asked."""
+    (host / "added" / "company.crt").write_text(pem(COMPANY))
+    assert anyio.run(find, ["registry.test"]) == (frozenset({COMPANY}), frozenset({PUBLIC}))
+
+
+def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that names the system's bundle, or the folder that it lies in, adds nothing to what is known."""
+    (host / "own.pem").write_text(pem(b"own"))
+    (host / "folder").mkdir()
+    (host / "folder" / "x.pem").write_text(pem(b"folder"))
+    monkeypatch.setenv("PIP_CERT", str(host / "own.pem"))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(host / "gone.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(host / "certs" / "bundle.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", f"{host / 'folder'}:{host / 'certs'}")
+    (host / "named.pem").write_text(pem(b"named"))
+    (host / "certs" / "bundle.pem").write_text(pem(PUBLIC))
+    assert anyio.run(find, [], [str(host / "named.pem")])[0] == {b"own", b"folder", b"named"}
+
+
+def test_of_a_doubtful_bundle_registries_decide(
+    host: Path, company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they present is the company's; the other stranger in the bundle is not. Offline, both are."""
+    (host / "certs" / "bundle.pem").write_text(f"{company.text}{company.other}")
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
+    assert anyio.run(find, ["registry.test", "other.test"])[0] == {company.der}
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert anyio.run(find, ["registry.test"])[0] == certificates(f"{company.text}{company.other}")
+
+
+def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for reading the files nor for asking registries."""
+    cut = "-----BEGIN CERTIFICATE-----\nQUJDR\n-----END CERTIFICATE-----\n"
+    (host / "certs" / "bundle.pem").write_text(f"{cut}{pem(b'no certificate')}")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert anyio.run(find, ["registry.test"])[0] == {b"no certificate"}
+
+
+def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company: Company) -> None:
+    """As `security find-certificate -a -p` prints them: the machine's own keychain has what the public one lacks."""
+
+    async def run(argv: list[str]) -> process.Completed:
+        if BROKEN in argv:
+            raise EngineError("`security` is not installed")
+        both = [pem(PUBLIC)] if argv[-1] == authorities.PUBLIC_KEYCHAIN else [company.text, pem(PUBLIC)]
+        return process.Completed(0, "".join(both).encode(), b"")
+
+    monkeypatch.setattr(process, "run", run)
+    trust = anyio.run(authorities._keychains)
+    assert companys(trust, None) == {company.der}
+    monkeypatch.setattr(authorities, "ADDED_KEYCHAIN", BROKEN)
+    assert anyio.run(authorities._keychains) == Trust()

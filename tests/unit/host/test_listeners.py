@@ -1,0 +1,107 @@
+"""Who listens where, asked of real sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from devenv.host import listeners
+
+
+@pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::1"])
+def listening(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """An address and port on which this process listens."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.socket(family) as server:
+        try:
+            server.bind((request.param, 0))
+        except OSError:
+            pytest.skip(f"{request.param} cannot be bound here")
+        server.listen()
+        yield request.param, server.getsockname()[1]
+
+
+def test_a_listener_is_seen(listening: tuple[str, int]) -> None:
+    """On its own address, and where all addresses are wanted."""
+    ip, port = listening
+    assert listeners.listener(ip, port)
+    assert listeners.listener("127.0.0.1", port) is (ip != "::1")
+    assert listeners.listener("::1", port) is (ip == "::1")
+    assert listeners.listener("", port)
+
+
+def test_an_address_of_another_machine_is_not_taken() -> None:
+    """Nobody here listens there."""
+    assert not listeners.listener("192.0.2.1", 80)
+
+
+def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
+    """It is another one, and nobody listens there."""
+    ip, port = listening
+    free = listeners.free_port((ip,), port)
+    assert free > port
+    assert not listeners.listener(ip, free)
+    assert listeners.free_port(("192.0.2.1", ip), port) == free
+    assert listeners.free_port((ip,), port, (free,)) > free
+
+
+def test_who_reaches_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPv6 only where the engine runs on this kernel and the system has it; never under WSL2."""
+    here = os.uname()
+    with socket.socket(socket.AF_INET6) as probe:
+        has_ipv6 = probe.connect_ex(("::1", 1)) != errno.EADDRNOTAVAIL
+    assert listeners.loopbacks(here.release) == (("127.0.0.1", "::1") if has_ipv6 else ("127.0.0.1",))
+    assert listeners.loopbacks("6.6.6-linuxkit") == ("127.0.0.1",)
+    windows = "5.15.90.1-microsoft-standard-WSL2"
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*here[:2], windows, *here[3:])))
+    assert listeners.loopbacks(windows) == ("127.0.0.1",)
+
+
+def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is published there, and nothing is taken."""
+
+    def refuse(family: int, *_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert listeners.loopbacks(os.uname().release) == ("127.0.0.1",)
+    assert not listeners.listener("::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("ip", "found"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")]
+)
+def test_where_a_published_port_is_found(ip: str, found: str) -> None:
+    """On an address of its own, or on the loopback one of the family."""
+    assert listeners.reached(ip) == found
+
+
+def test_a_privileged_port_has_its_place_above() -> None:
+    """80 becomes something like 8080, which everybody may bind."""
+    assert 8080 <= listeners.free_port(("127.0.0.1",), 80) < 9080
+
+
+def test_a_closed_port_is_free_at_once() -> None:
+    """A connection that lingers after its server (one that reuses addresses, as all do) does not take the port."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            server.accept()[0].close()
+    assert not listeners.listener("127.0.0.1", port)
+
+
+@pytest.mark.anyio
+async def test_the_owner_is_named(listening: tuple[str, int]) -> None:
+    """By pid and program, on IPv4 and IPv6; nobody is None."""
+    _, port = listening
+    owner = await listeners.owner(port)
+    assert owner is not None
+    assert owner.startswith(f"pid {os.getpid()} (")
+    assert await listeners.owner(listeners.free_port(("127.0.0.1",), port)) is None

@@ -1,0 +1,122 @@
+"""What the host's package managers are told, and what of it an image may get."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.host.package_managers import LOGIN, Settings, apt, go, npm, pip, settings, unfit
+
+DEBIAN = 'PRETTY_NAME="Debian"\nID=debian\nVERSION_CODENAME=trixie\n'
+UBUNTU = "ID=ubuntu\nVERSION_CODENAME=noble\n"
+
+
+def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
+    """Comments and lists are no settings; quotes go, and variables are filled in where they are set."""
+    user = (
+        '; a comment\nregistry = "https://npm.${SITE}.test/"\n@team:registry=https://team.test\nomit[]=dev\nloose\n'
+    )
+    found = npm([user, "registry=https://other.test/\ncafile=/ca.pem\n# x=y\nkey=${UNSET}"], {"SITE": "corp"})
+    assert found == {
+        "registry": "https://npm.corp.test/",
+        "@team:registry": "https://team.test",
+        "cafile": "/ca.pem",
+        "key": "${UNSET}",
+    }
+    assert npm([user], {"npm_config_registry": "https://env.test", "NPM_CONFIG_CAFILE": ""})["registry"] == (
+        "https://env.test"
+    )
+
+
+def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None:
+    """What is for `pip install` alone wins over what is for all; a file that is none is passed over."""
+    file = "[global]\nindex-url = https://a.test/simple\nextra-index-url =\n  https://b.test\n  https://c.test\n"
+    found = pip(["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"})
+    assert found == {
+        "cert": "/ca.pem",
+        "index-url": "https://i.test",
+        "extra-index-url": "https://b.test https://c.test",
+    }
+
+
+def test_go_reads_its_file_and_the_variables_before_it() -> None:
+    """Only what says where modules come from."""
+    found = go("GOPROXY=https://file.test\nGOFLAGS=-v\nGOSUMDB=off\nword\n", {"GOPROXY": "https://env.test,direct"})
+    assert found == {"GOPROXY": "https://env.test,direct", "GOSUMDB": "off"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "release", "found"),
+    [
+        (
+            (
+                "# URIs: http://no.test\nURIs: http://m.test/debian/\nSuites: trixie trixie-updates\n"
+                "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n"
+                "Types: deb\nURIs: https://s.test/sec\nSuites: trixie-security\nComponents: main contrib\n"
+            ),
+            DEBIAN,
+            {"debian": "http://m.test/debian", "debian-security": "https://s.test/sec"},
+        ),
+        (
+            (
+                "deb [arch=amd64] http://m.test/ubuntu noble main universe\n"
+                "deb http://m.test/ubuntu noble-security main\ndeb-src http://src.test noble main\n"
+            ),
+            UBUNTU,
+            {"ubuntu": "http://m.test/ubuntu", "ubuntu-security": "http://m.test/ubuntu"},
+        ),
+        ("deb [signed-by=/etc/keyrings/other.gpg] https://other.test trixie main\n", DEBIAN, {}),
+        ("deb https://docker.test/linux/debian trixie stable\ndeb https://node.test nodistro main\n", DEBIAN, {}),
+        ("deb file:/srv/mirror trixie main\n", DEBIAN, {}),
+        (f"deb http://a.{'debian'}.org/debian trixie main\n", DEBIAN, {}),
+        ("deb http://m.test/fedora 42 main\n", "ID=fedora\nVERSION_CODENAME=42\n", {}),
+        ("", "", {}),
+    ],
+)
+def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: str, found: dict[str, str]) -> None:
+    """Both formats are read; archives of others, told by key, suite or component, are none of it."""
+    assert apt([sources], release) == found
+
+
+def test_what_is_given() -> None:
+    """What says where packages come from; what a package manager is told besides is its own business."""
+    found = settings(
+        npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/", "fund": "false"},
+        pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test", "timeout": "5"},
+        go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},
+        apt={"debian-security": "http://m.test/debian-security"},
+    )
+    assert found == Settings(
+        npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/"},
+        pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test"},
+        go={"GOPROXY": "https://go.test,direct", "GOSUMDB": "off"},
+        apt={"debian-security": "http://m.test/debian-security"},
+    )
+    assert found.kinds == ("npm", "pip", "apt", "go")
+
+
+def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
+    """Neither an address with a login nor one of the loopback is given; npm's login is told where its registry is."""
+    found = settings(
+        npm={"registry": "https://npm.test/", "//npm.test/:_authToken": "canary"},
+        pip={
+            "index-url": "https://me:canary@pip.test/simple",
+            "extra-index-url": "https://a.test http://127.0.0.1:1",
+        },
+        go={"GOPROXY": "http://[bad"},
+        apt={},
+    )
+    assert found.npm == {"registry": "https://npm.test/"}
+    assert (found.pip, found.go) == ({}, {})
+    assert found.left_out == (
+        f"pip's index-url: {LOGIN}",
+        "pip's extra-index-url: it is this machine's own, which a container does not reach",
+        "Go's GOPROXY: it is no address",
+        f"npm's login: {LOGIN}",
+    )
+    assert "canary" not in repr(found)
+
+
+def test_a_local_folder_is_no_place_for_a_container() -> None:
+    """A `file:` address means another folder there."""
+    assert unfit("file:///opt/wheels") == "it is this machine's own, which a container does not reach"
+    assert unfit("https://a.test") is None

@@ -1,0 +1,176 @@
+"""Which proxies what we start is told of, and how containers reach them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import ConfigError
+from devenv.events import Event, Notice
+from devenv.host import proxies
+from devenv.host.proxies import child_environment, chosen, seen_inside, step_arguments
+
+HERE = "localhost,127.0.0.1,::1"
+PROXY = "http://proxy.test:3128"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No proxy of this machine gets in."""
+    for name in (*proxies.VARIABLES, "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("environment", "system", "expected"),
+    [
+        ({}, {}, {}),
+        ({"NO_PROXY": "a"}, {"no": "b"}, {}),
+        ({"http_proxy": PROXY}, {}, {"HTTP_PROXY": PROXY, "NO_PROXY": HERE}),
+        ({"HTTPS_PROXY": PROXY}, {"http": "http://other:1"}, {"HTTPS_PROXY": PROXY, "NO_PROXY": HERE}),
+        (
+            {"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8, .corp,localhost"},
+            {},
+            {"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8,.corp,localhost,127.0.0.1,::1"},
+        ),
+        (
+            {},
+            {"http": PROXY, "https": "socks5://s.test:1080", "no": "x"},
+            {"HTTP_PROXY": PROXY, "HTTPS_PROXY": "socks5://s.test:1080", "NO_PROXY": f"x,{HERE}"},
+        ),
+        ({"HTTP_PROXY": "http://http.docker.internal:3128"}, {}, {}),
+        ({"HTTP_PROXY": "http://u:p%40ss@h:1"}, {}, {"HTTP_PROXY": "http://u:p%40ss@h:1", "NO_PROXY": HERE}),
+    ],
+)
+def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str], expected: dict[str, str]) -> None:
+    """The environment in either spelling, else the system; this machine is always an exception."""
+    assert chosen(environment, system) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"HTTP_PROXY": "http://user:p%40ss@h:99999"}, "HTTP_PROXY is no proxy's address: http://***@h:99999"),
+        ({"HTTPS_PROXY": "user:p%40ss@h:1"}, "HTTPS_PROXY is no proxy's address: http://***@h:1"),
+        ({"HTTP_PROXY": "h:3128"}, "no proxy's address: h:3128"),
+        ({"HTTP_PROXY": "http://h:0"}, "no proxy's address: http://h:0"),
+        ({"HTTP_PROXY": "http://h:port"}, "no proxy's address"),
+        ({"HTTP_PROXY": "http://"}, "no proxy's address"),
+        ({"HTTP_PROXY": "file:///etc/passwd"}, "no proxy's address"),
+        ({"HTTP_PROXY": "http://a b:1"}, "no proxy's address"),
+        ({"HTTP_PROXY": "http://[::1:1"}, "no proxy's address"),
+        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY names a network that is none: 10.0.0.0/99"),
+    ],
+)
+def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:
+    """The error (5) names the variable, and shows no user and no password."""
+    with pytest.raises(ConfigError) as raised:
+        chosen(environment, {})
+    assert said in raised.value.message
+    assert "p%40ss" not in raised.value.message
+    assert raised.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("proxy", "inside"),
+    [
+        ("http://127.0.0.1:7890", "http://172.17.0.1:7890"),
+        ("http://u:p@localhost:7890/", "http://u:p@172.17.0.1:7890/"),
+        ("http://[::1]", "http://172.17.0.1"),
+        (PROXY, PROXY),
+    ],
+)
+def test_this_machine_has_another_address_inside(proxy: str, inside: str) -> None:
+    """A loopback proxy is reached by the gateway, the others as they are; exceptions stay."""
+    found = seen_inside({"HTTP_PROXY": proxy, "NO_PROXY": HERE}, "172.17.0.1")
+    assert found == {"HTTP_PROXY": inside, "NO_PROXY": HERE}
+
+
+def test_children_get_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curl reads one, others the other."""
+    monkeypatch.setenv("https_proxy", PROXY)
+    assert child_environment() == {
+        "HTTPS_PROXY": PROXY,
+        "NO_PROXY": HERE,
+        "https_proxy": PROXY,
+        "no_proxy": HERE,
+    }
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
+def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """A proxy that listens on one address alone is told, without its password; one that listens on all is used."""
+    with contextlib.closing(socket.create_server((host, 0))) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("HTTP_PROXY", f"http://u:c4n4ry@localhost:{port}")
+        found, events = arguments(bridge="127.0.0.2")
+    if host == "127.0.0.2":
+        assert (found["Http_Proxy"], events) == (f"http://u:c4n4ry@127.0.0.2:{port}", [])
+    else:
+        assert found == {}
+        assert [event.message for event in events if isinstance(event, Notice)] == [
+            f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds do not reach it"
+        ]
+
+
+def test_a_proxy_elsewhere_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes into the build as it is, also to an engine on another machine."""
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    assert arguments(host="ssh://far")[0]["Http_Proxy"] == PROXY
+
+
+def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What listens on this machine is nothing to the other one."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    found, events = arguments(host="ssh://far")
+    assert (found, len(events)) == ({}, 1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "192.0.2.1"])
+def test_a_proxy_that_says_nothing_is_not_there(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Refused or swallowed: an address that nobody answers at is of no use to a build."""
+    monkeypatch.setattr(proxies, "PATIENCE", 0.2)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert arguments(bridge=address)[0] == {}
+
+
+def test_desktop_has_a_name_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It forwards to the loopback, and only from inside: so nothing is tried here."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert arguments(system="Docker Desktop")[0]["Http_Proxy"] == "http://host.docker.internal:1"
+
+
+def test_the_docker_clis_own_proxies_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compose gives builds those of config.json by itself."""
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://other:1"}}}')
+    assert arguments() == ({}, [])
+
+
+def arguments(
+    *, host: str = "unix:///x", system: str = "Linux", bridge: str = "172.17.0.1"
+) -> tuple[dict[str, str], list[Event]]:
+    """The arguments, and what was told, with an engine made of a table."""
+
+    class Table:
+        endpoint = Endpoint(host)
+
+        async def ask(self, path: str, _: str, read: Callable[[Any], Any]) -> Any:
+            answers: dict[str, Any] = {
+                "info": {"OperatingSystem": system},
+                "networks/bridge": {"IPAM": {"Config": [{"Gateway": "fd00::1"}, {"Gateway": bridge}]}},
+            }
+            return read(answers[path])
+
+    events: list[Event] = []
+    return anyio.run(step_arguments, cast("Engine", Table()), events.append), events

@@ -1,0 +1,135 @@
+"""Which files of an image change for the host's settings, and that its own lines stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.host.package_managers import Settings
+from devenv.images.host_settings.overlay import (
+    GO_ENV,
+    KEPT,
+    NPMRC,
+    PIP_CONF,
+    RELEASE,
+    TRUSTED,
+    UV_TOML,
+    links,
+    overlay,
+    with_certificates,
+)
+
+CA, PUBLIC = (
+    f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in ("Q09NUEFOWQ==", "UFVC")
+)
+RED_HAT = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+OURS = Settings(authorities=(CA,), public=(PUBLIC,))
+SOURCES = "/etc/apt/sources.list.d/debian.sources"
+
+
+def test_the_company_is_trusted_besides_the_public() -> None:
+    """The image's own bundle is kept whole, and the certificate lies where update-ca-certificates finds it."""
+    changes = overlay(OURS, {TRUSTED: PUBLIC.encode()})
+    assert changes[TRUSTED] == (PUBLIC + CA).encode()
+    assert [text for path, text in changes.items() if path.startswith(f"{KEPT}/devenv-")] == [CA.encode()]
+    assert changes[PIP_CONF] == f"[global]\ncert={TRUSTED}\n".encode()
+    assert all(changes[path] == f"cafile={TRUSTED}\n".encode() for path in NPMRC)
+
+
+def test_an_image_without_a_bundle_gets_one_with_the_public_authorities() -> None:
+    """Tools take that one file for all that is to be trusted."""
+    assert overlay(OURS, {})[TRUSTED] == (PUBLIC + CA).encode()
+
+
+def test_what_an_image_trusts_already_is_not_written_again() -> None:
+    """However the lines of the certificate are broken."""
+    known = CA.replace("Q09N", "Q09N\n").encode()
+    assert with_certificates(known, [CA]) == known
+    assert TRUSTED not in overlay(OURS, {TRUSTED: known})
+    assert with_certificates(b"no newline", [CA]) == b"no newline\n" + CA.encode()
+
+
+def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
+    """A link in place of Debian's bundle stays a link; without one, there is one more file."""
+    changes = overlay(OURS, {RED_HAT: PUBLIC.encode(), TRUSTED: None})
+    assert changes[RED_HAT] == (PUBLIC + CA).encode()
+    assert TRUSTED not in changes
+    assert any(path.startswith("/etc/pki/ca-trust/source/anchors/devenv-") for path in changes)
+    assert overlay(OURS, {RED_HAT: PUBLIC.encode()})[TRUSTED] == (PUBLIC + CA).encode()
+
+
+def test_lines_of_the_image_win_over_ours() -> None:
+    """Its files are added to; what is no plain file is left alone."""
+    given = Settings(
+        npm={"registry": "https://npm.test/"}, pip={"index-url": "https://pip.test", "trusted-host": "x"}
+    )
+    image = {
+        NPMRC[0]: b"registry=https://own.test/\n",
+        NPMRC[1]: b"fund=false",
+        NPMRC[2]: None,
+        UV_TOML: None,
+        PIP_CONF: b"# ours\n[global]\nindex_url = https://own.test\n[list]\nformat=columns\n",
+    }
+    assert overlay(given, image) == {
+        NPMRC[1]: b"fund=false\nregistry=https://npm.test/\n",
+        PIP_CONF: b"# ours\n[global]\ntrusted-host=x\nindex_url = https://own.test\n[list]\nformat=columns\n",
+    }
+
+
+def test_uv_is_told_apart_from_pip() -> None:
+    """It reads a file of its own; one that is there is left alone."""
+    given = Settings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
+    assert overlay(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
+    assert overlay(OURS, {})[UV_TOML] == b"native-tls = true\n"
+    assert UV_TOML not in overlay(given, {UV_TOML: b"offline = true\n"})
+
+
+def test_gos_own_file_is_written_where_go_is() -> None:
+    """Its defaults are lines of a file, so ours take their place."""
+    given = Settings(go={"GOPROXY": "https://go.test"})
+    assert overlay(given, {}) == {}
+    assert overlay(given, {GO_ENV: b"GOPROXY=https://goproxy.test,direct\nGOTOOLCHAIN=auto"}) == {
+        GO_ENV: b"GOTOOLCHAIN=auto\nGOPROXY=https://go.test\n"
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "old", "new"),
+    [
+        (
+            b"ID=debian\n",
+            b"URIs: http://a.test/debian\nSuites: x x-updates",
+            b"URIs: http://m.test/deb/\nSuites: x x-updates",
+        ),
+        (
+            b"ID=debian\n",
+            b"Suites: x-security\nURIs: http://a.test/s\n",
+            b"Suites: x-security\nURIs: http://m.test/sec/\n",
+        ),
+        (
+            b"ID=debian\n",
+            b"Types: deb\nURIs: http://a.test\nSuites: x\n\nURIs: http://b.test\nSuites: x-security",
+            b"Types: deb\nURIs: http://m.test/deb/\nSuites: x\n\nURIs: http://m.test/sec/\nSuites: x-security",
+        ),
+        (b"ID=debian\n", b"deb [a=b] http://a.test/debian/ x main", b"deb [a=b] http://m.test/deb/ x main"),
+        (b"ID=debian\n", b"deb-src http://a.test/ x-security main", b"deb-src http://m.test/sec/ x-security main"),
+        (b'ID="ubuntu"\n', b"deb http://a.test/ubuntu/ y main\n# deb x", b"deb http://u.test/ y main\n# deb x"),
+        (b"ID=ubuntu\n", b"deb http://a.test/ubuntu/ y-security main", None),
+        (b"ID=debian\n", b"deb file:/srv/mirror x main\nURIs: http://a.test\n", None),
+        (b"ID=alpine\n", b"URIs: http://a.test/debian\nSuites: x\n", None),
+        (b"", b"URIs: http://a.test/debian\nSuites: x\n", None),
+    ],
+)
+def test_a_mirror_takes_the_place_of_the_archive_it_mirrors(release: bytes, old: bytes, new: bytes | None) -> None:
+    """In images of the host's distribution alone, and only for its own archives, told by their suites."""
+    given = Settings(
+        apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
+    )
+    changes = overlay(given, {RELEASE: release, SOURCES: old, "/etc/apt/sources.list.d": None})
+    assert changes == ({SOURCES: new} if new else {})
+
+
+def test_openssl_finds_the_bundle_by_a_link() -> None:
+    """Where OpenSSL's folder is and its link is not: Debian's older images lack it."""
+    assert links({"/usr/lib/ssl": None}) == {"/usr/lib/ssl/cert.pem": TRUSTED}
+    assert links({"/usr/lib/ssl": None, "/usr/lib/ssl/cert.pem": None}) == {}
+    assert links({}) == {}

@@ -1,0 +1,172 @@
+"""What layers hold, from tars as engines of all kinds make them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from devenv.docker.client import CallError
+from devenv.images.layers import contents
+from devenv.images.layers.advice import LOCK, Contents
+from devenv.model.layers import Anatomy
+
+pytestmark = pytest.mark.anyio
+IMAGE = Anatomy("it", "sha256:0", 0, ())
+Entry = bytes | str | None  # a file's content, a link's target, a folder
+
+
+def tarred(entries: Mapping[str, Entry]) -> bytes:
+    """A tar of these."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in entries.items():
+            entry = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                entry.size = len(content)
+            else:
+                hard = content is not None and content.startswith("=")
+                entry.type = tarfile.DIRTYPE if content is None else tarfile.LNKTYPE if hard else tarfile.SYMTYPE
+                entry.linkname = (content or "").removeprefix("=")
+            tar.addfile(entry, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return buffer.getvalue()
+
+
+LOWER = tarred(
+    {"etc": None, "etc/passwd": b"12345", "./bin/sh": "dash", "big/x": b"x" * 5000, "one": b"1234", "two": "=./one"}
+)
+UPPER = tarred(
+    {
+        "etc/.wh.passwd": b"",
+        "big/.wh..wh..opq": b"",
+        "app/package.json": b"{}",
+        "app/node_modules/.package-lock.json": b'{"packages": {}}',
+        "app/node_modules/a/package.json": b"{}",
+        "app/node_modules/a/node_modules/.package-lock.json": b"{}",
+    }
+)
+FOUND = [
+    Contents({"etc/passwd": 5, "bin/sh": 0, "big/x": 5000, "one": 0, "two": 0}),
+    Contents(
+        {
+            "app/package.json": 2,
+            "app/node_modules/.package-lock.json": 16,
+            "app/node_modules/a/package.json": 2,
+            "app/node_modules/a/node_modules/.package-lock.json": 2,
+        },
+        frozenset({"etc/passwd"}),
+        frozenset({"big"}),
+        {"app/node_modules/.package-lock.json": b'{"packages": {}}'},
+    ),
+]
+
+
+def saved(*layers: str, **files: Entry) -> bytes:
+    """What an engine gives: blobs, and a manifest that names the layers."""
+    manifest = json.dumps([{"Config": "config.json", "Layers": layers}]).encode()
+    return tarred({"blobs": None, "config.json": b'{"x": 1}', **files, "manifest.json": manifest})
+
+
+@pytest.fixture
+def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
+    """Makes the engine give these bytes, in pieces; what was told of that is in the list afterwards."""
+
+    def prepare(archive: bytes) -> list[int]:
+        async def export(_engine: Any, references: list[str], take: Callable[[bytes], object]) -> None:
+            assert references == [IMAGE.id]
+            for start in range(0, len(archive), 100_000):
+                take(archive[start : start + 100_000])
+
+        monkeypatch.setattr("devenv.docker.images.export", export)
+        return []
+
+    return prepare
+
+
+async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[Contents] | None:
+    """What is understood of it; all of it was taken."""
+    came = exporting(archive)
+    found = await contents.contents(None, IMAGE, came.append)  # type: ignore[arg-type] # the fixture needs no engine
+    assert came[-1] == len(archive)
+    assert came == sorted(came)
+    return found
+
+
+@pytest.mark.parametrize("pack", [lambda tar: tar, gzip.compress], ids=["plain", "gzip"])
+async def test_layers_in_the_order_of_the_manifest(
+    pack: Callable[[bytes], bytes], exporting: Callable[[bytes], list[int]]
+) -> None:
+    """Not in that of the tar; files, what is removed, what is emptied, and what is to be read of them."""
+    assert await read(saved("b/z", "b/a", **{"b/a": pack(UPPER), "b/z": pack(LOWER)}), exporting) == FOUND
+
+
+async def test_layers_that_are_links_or_empty(exporting: Callable[[bytes], list[int]]) -> None:
+    """Some engines store a layer once and link to it; one without files is but the end of a tar."""
+    names = ("1/layer.tar", "2/layer.tar", "0/layer.tar")
+    files: dict[str, Entry] = {names[0]: UPPER, names[1]: "../1/layer.tar", names[2]: bytes(1024)}
+    archive = saved(*names, **files)
+    assert await read(archive, exporting) == [FOUND[1], FOUND[1], Contents({})]
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"",
+        b"no tar at all" * 100,
+        saved("a", a=LOWER)[:6000],
+        saved("b", a=LOWER),
+        saved("a", a=b"\x28\xb5\x2f\xfd" + bytes(2000)),
+        saved("a", a=b"\x1f\x8b" + b"x" * 2000),
+        tarred({"a": LOWER}),
+        tarred({"a": LOWER, "manifest.json": b"[]"}),
+        tarred({"a": LOWER, "manifest.json": b"[1]"}),
+    ],
+    ids=["empty", "garbage", "cut", "absent", "zstd", "no gzip", "no manifest", "no image", "odd"],
+)
+async def test_what_cannot_be_understood_is_nothing(archive: bytes, exporting: Callable[[bytes], list[int]]) -> None:
+    """Never an error: the picture of the layers is there without it."""
+    if archive:
+        assert await read(archive, exporting) is None
+    else:
+        exporting(archive)
+        assert await contents.contents(None, IMAGE, lambda _: None) is None  # type: ignore[arg-type] # as above
+
+
+async def test_what_the_engine_refuses_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a part of the layers has come by then."""
+
+    async def export(_engine: Any, _references: list[str], take: Callable[[bytes], object]) -> None:
+        take(saved("a", a=LOWER)[:3000])
+        raise CallError(500, "no space left", "exporting images")
+
+    monkeypatch.setattr("devenv.docker.images.export", export)
+    with pytest.raises(CallError, match="no space left"):
+        await contents.contents(None, IMAGE, lambda _: None)  # type: ignore[arg-type] # as above
+
+
+async def test_too_many_files_are_not_looked_at(
+    exporting: Callable[[bytes], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would take too much memory."""
+    archive = saved("a", "b", a=LOWER, b=UPPER)
+    monkeypatch.setattr(contents, "MOST", 9)
+    assert await read(archive, exporting) == FOUND
+    for most in (6, 2):
+        monkeypatch.setattr(contents, "MOST", most)
+        assert await read(archive, exporting) is None
+
+
+async def test_a_large_text_is_not_read(
+    exporting: Callable[[bytes], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is none that npm wrote."""
+    monkeypatch.setattr(contents, "TEXT", 200)
+    layer = tarred({LOCK: b"x" * 201, f"a/{LOCK}": b"x" * 200})
+    found = await read(saved("a", a=layer), exporting)
+    assert found
+    assert list(found[0].texts) == [f"a/{LOCK}"]

@@ -1,0 +1,232 @@
+"""What is made, in which order, and what happens when something cannot be had."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.docker import cli, process
+from devenv.docker.cli import LocalImage
+from devenv.docker.process import Completed
+from devenv.errors import EngineError
+from devenv.events import Event, ImageState, Notice
+from devenv.images.standins import build as standins
+from devenv.images.standins import debian
+from devenv.images.standins.recipes import Root, find
+
+NODE = "stand-in.devenv/node:22"
+BASE = "stand-in.devenv/debian:trixie-slim"
+
+
+@dataclass
+class Workbench:
+    """An engine, apt and npm that do what is asked, except for suites in `broken` and packages in `unknown`."""
+
+    here: dict[str, LocalImage] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    built: dict[str, dict[str, str]] = field(default_factory=dict)
+    on: dict[str, str] = field(default_factory=dict)
+    args: dict[str, dict[str, str]] = field(default_factory=dict)
+    contexts: dict[str, set[str]] = field(default_factory=dict)
+    suites: list[str] = field(default_factory=list)
+    stocked: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
+        """Those of the images that are here."""
+        return tuple(self.here[reference] for reference in references if reference in self.here)
+
+    async def root(self, root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
+        """A root whose packages all have version 1."""
+        assert Path(folder, "host-ca.crt").read_bytes() == b"the host's"
+        self.suites.append(root.suite)
+        say(f"making {image}")
+        await self.missing(root.suite)
+        return dict.fromkeys(root.packages, root.version or "1")
+
+    async def read(self, image: str, *paths: str) -> list[str]:
+        """The texts of dpkg's status and apt's sources."""
+        assert paths == ("/var/lib/dpkg/status", "/etc/apt/sources.list")
+        return [f"status of {image}", "sources"]
+
+    async def stock(self, suite: str, status: str, sources: str, shelf: str) -> None:
+        """Note the suite whose lists were fetched."""
+        assert (status, sources) == (f"status of stand-in.devenv/debian:{suite}-slim", "sources")
+        self.stocked.append(shelf)
+
+    async def fetch(self, root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
+        """One file of a package in the context, all versions being 1."""
+        assert status == f"status of stand-in.devenv/{root.base}"
+        assert shelf in self.stocked
+        await self.missing(root.suite)
+        Path(target, "package.deb").write_bytes(b"")
+        return dict.fromkeys(root.packages, root.version or "1")
+
+    async def missing(self, suite: str) -> None:
+        """Nothing, after a moment; but EngineError for a suite that cannot be had."""
+        await anyio.sleep(0.01)
+        if suite in self.broken:
+            raise EngineError(self.broken[suite])
+
+    async def npm(self, argv: Sequence[str], *, cwd: str) -> Completed:
+        """An ended `npm pack --json`."""
+        name, _, version = argv[-1].partition("@")
+        if name in self.unknown:
+            return Completed(1, b"", self.unknown[name].encode())
+        Path(cwd, f"{name}-{version}.0.1.tgz").write_bytes(b"")
+        answer = [{"filename": f"{name}-{version}.0.1.tgz", "version": f"{version}.0.1"}]
+        return Completed(0, json.dumps(answer).encode(), b"")
+
+    async def build(self, context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """A build that always succeeds."""
+        self.contexts[image] = {path.name for path in Path(context).iterdir()}
+        self.on[image] = args["ROOT"]
+        self.args[image] = dict(args)
+        self.built[image] = dict(labels)
+
+    async def drop(self, *images: str) -> None:
+        """Note what was dropped."""
+        self.dropped.extend(images)
+
+    def make(self, *references: str) -> dict[str, str]:
+        """What `make` hands back."""
+
+        async def main() -> dict[str, str]:
+            return await standins.make(references, self.events.append)
+
+        return anyio.run(main)
+
+    def notices(self) -> list[str]:
+        """The lines that deserve to be read."""
+        return [event.message for event in self.events if isinstance(event, Notice)]
+
+    def age(self, reference: str, *more_names: str) -> None:
+        """Have an out-of-date stand-in here."""
+        recipe = find(reference)
+        assert recipe is not None
+        names = (recipe.image, *more_names)
+        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE: "other"})
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    made = Workbench()
+    monkeypatch.setattr(standins, "host_authorities", lambda: b"the host's")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/tool")
+    monkeypatch.setattr(debian, "make", made.root)
+    monkeypatch.setattr(debian, "stock", made.stock)
+    monkeypatch.setattr(debian, "fetch", made.fetch)
+    monkeypatch.setattr(debian, "keyring", lambda: "/keys")
+    monkeypatch.setattr(process, "run", made.npm)
+    for name in ("local_images", "build", "drop", "read"):
+        monkeypatch.setattr(cli, name, getattr(made, name))
+    return made
+
+
+def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
+    """Two images on one base: the base is made once, both are built on it, with what npm gave."""
+    assert bench.make("node:22", "node:20") == {"node:22": NODE, "node:20": "stand-in.devenv/node:20"}
+    assert next(iter(bench.built)) == BASE
+    assert bench.suites == ["trixie"]
+    assert bench.on[NODE] == BASE
+    assert {"node-linux.tgz", "npm.tgz", "Dockerfile", "common", "packages"} <= bench.contexts[NODE]
+    assert bench.built[NODE][standins.FOR] == "node:22"
+    assert bench.built[NODE][standins.INSIDE] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
+
+
+def test_one_suite_is_stocked_once(bench: Workbench) -> None:
+    """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
+    bench.make("redis:8", "postgres:17", "postgres:15")
+    assert sorted(bench.suites) == ["bookworm", "trixie"]
+    assert sorted(Path(shelf).name for shelf in bench.stocked) == ["bookworm", "trixie"]
+    found = bench.args["stand-in.devenv/postgres:15"]
+    assert (found["ROOT"], found["VERSION"], found["MAJOR"]) == ("stand-in.devenv/debian:bookworm-slim", "15", "15")
+    labels = bench.built["stand-in.devenv/redis:8"]
+    assert labels[standins.INSIDE] == "Redis 8 of Debian trixie"
+    assert "the modules" in labels[standins.LACKS]
+
+
+def test_the_intermediate_root_goes(bench: Workbench) -> None:
+    """The name of the bare root is given up, whether the image was built or not; a shared base stays."""
+    bench.make("caddy:2")
+    assert bench.dropped == [f"{BASE}-root"]
+    bench.broken = {"bookworm": "no such suite"}
+    with pytest.raises(EngineError):
+        bench.make("debian:bookworm-slim")
+    assert bench.dropped[1:] == ["stand-in.devenv/debian:bookworm-slim-root"]
+
+
+def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
+    """The recipe's digest on the image decides."""
+    bench.make("caddy:2")
+    digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE]
+    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE: digest})
+    bench.here = {"stand-in.devenv/caddy:2": image}
+    bench.built.clear()
+    bench.events.clear()
+    assert bench.make("caddy:2") == {"caddy:2": "stand-in.devenv/caddy:2"}
+    assert (bench.built, bench.events) == ({}, [])
+
+
+def test_what_is_out_of_date_is_made_anew(bench: Workbench) -> None:
+    """The older image goes, unless it has a name that somebody else gave it."""
+    bench.age("caddy:2")
+    bench.age("mysql:9", "mine:1")
+    bench.make("caddy:2", "mysql:9")
+    assert "old caddy:2" in bench.dropped
+    assert "old mysql:9" not in bench.dropped
+
+
+def test_an_older_one_does_where_no_new_one_can_be_had(bench: Workbench) -> None:
+    """Offline, yesterday's stand-in is used, and one line says so."""
+    bench.age("caddy:2")
+    bench.broken = {"trixie": "cannot reach the archive"}
+    assert bench.make("caddy:2") == {"caddy:2": "stand-in.devenv/caddy:2"}
+    assert bench.notices() == ["the stand-in for caddy:2 is an older one: cannot reach the archive"]
+    assert "old caddy:2" not in bench.dropped
+
+
+def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None:
+    """Without unstable's MySQL, the image is stable's MariaDB and is labelled so."""
+    bench.broken = {"sid": "mysql-server-core : Depends: libx but it is not installable"}
+    bench.make("mysql:9")
+    inside = bench.built["stand-in.devenv/mysql:9"][standins.INSIDE]
+    assert inside == "MariaDB 1 of Debian trixie, in place of MySQL"
+    assert ImageState("mysql:9", "made", inside) in bench.events
+
+
+def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None:
+    """When every root fails, the first one's reason is told."""
+    bench.broken = {"sid": "first reason", "trixie": "second reason"}
+    with pytest.raises(EngineError, match=r"the stand-in for mysql:9 could not be made: .*first reason"):
+        bench.make("mysql:9")
+
+
+def test_npm_is_quoted_without_its_noise(bench: Workbench) -> None:
+    """The line in which npm says what is wrong, not its codes."""
+    bench.unknown = {"npm": "npm error code ETARGET\nnpm error notarget No matching version found\n"}
+    with pytest.raises(EngineError, match=r"npm has no npm@10: notarget No matching version found"):
+        bench.make("node:22")
+
+
+def test_missing_tools_are_told_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them in one command."""
+    monkeypatch.setattr(shutil, "which", {"apt-get": "/usr/bin/apt-get"}.get)
+    with pytest.raises(EngineError) as raised:
+        bench.make("node:22")
+    assert raised.value.hint == "apt-get install -y --no-install-recommends mmdebstrap npm"
+    assert bench.events == []
+
+
+def test_there_is_no_stand_in_for_everything(bench: Workbench) -> None:
+    """A reference without a recipe is refused by name."""
+    with pytest.raises(EngineError, match="there is no stand-in for mongo:8"):
+        bench.make("mongo:8")

@@ -1,0 +1,136 @@
+"""Which references a stand-in can be made for, and what it would be made of."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devenv.errors import EngineError
+from devenv.images.standins.recipes import entries, find
+from devenv.model.image_ref import canonical
+from support.stand_in_table import PAGE, table
+
+STAND_INS = """
+    node:18 node:20 node:20-slim node:20.9.0 node:22 node:22-slim node:22-bookworm node:22-bookworm-slim
+    node:22.11 node:22-trixie-slim node:23 node:24 node:24.1.0-slim python:3.13 python:3.13-slim python:3.11
+    python:3.11-slim-bookworm python:3.14 python:3 python mysql mysql:9 mysql:lts mariadb:11 mariadb:11.8
+    mariadb:lts mariadb:10.11 postgres:17 postgres:17-trixie postgres:15-bookworm postgres:18 postgres redis
+    redis:8 redis:8.0 redis:7 redis:7-bookworm valkey/valkey:8 memcached memcached:1.6 nginx nginx:1 nginx:1.26
+    caddy caddy:2 rabbitmq rabbitmq:4 rabbitmq:4-management rabbitmq:3-management phpmyadmin
+    phpmyadmin/phpmyadmin:5 adminer adminer:4 adminer:5-standalone debian debian:trixie-slim debian:12
+    debian:bookworm-slim golang golang:1 golang:1.24 golang:1.24-trixie golang:1.19-bookworm
+"""
+NO_STAND_INS = """
+    node node:lts node:latest node:22-alpine node:2 node:220 node:25 node:20.9-bullseye node:18.12
+    someone/node:22 ghcr.io/library/node:22 python:3.12 python:3.10 python:3.13.1 python:3.13-alpine python:2
+    mysql:8 mysql:5.7 mariadb:12 mariadb mariadb:11.4 postgres:16 postgres:17-alpine postgres:17.2
+    pgvector/pgvector:pg17 redis:7.4 redis:6 redis:8-alpine valkey:8 valkey/valkey:7 redis/redis-stack:latest
+    nginx:alpine nginx:1.29 nginx:1-perl caddy:1 caddy:2-builder memcached:1.5 rabbitmq:4.1
+    rabbitmq:3.13-management rabbitmq:4-alpine phpmyadmin:4 adminer:6 adminer:fastcgi debian:bullseye
+    ubuntu:24.04 mongo:8 golang:1.23 golang:1.24.4 golang:1.24-alpine golang:1.24-bookworm
+"""
+
+
+@pytest.mark.parametrize("reference", STAND_INS.split())
+def test_there_is_a_stand_in(reference: str) -> None:
+    """The recipe is found however the reference is written, and its image never has the public name."""
+    found = find(reference)
+    assert found is not None
+    name, _, tag = reference.partition(":")
+    assert found.image == f"stand-in.devenv/{name.rpartition('/')[2]}:{tag or 'latest'}"
+    assert find(canonical(reference)) == found
+
+
+@pytest.mark.parametrize("reference", [*NO_STAND_INS.split(), "node:22@sha256:" + "a" * 64])
+def test_nothing_honest_can_be_made(reference: str) -> None:
+    """Another version, another distribution, another owner or a digest has no stand-in."""
+    assert find(reference) is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "suite"),
+    [("node:22", "trixie"), ("node:22-bookworm", "bookworm"), ("python:3.11", "bookworm"), ("postgres:18", "sid")],
+)
+def test_a_root_is_of_the_suite_that_has_the_version(reference: str, suite: str) -> None:
+    """The suite decides about the base, which every image of that suite shares."""
+    recipe = find(reference)
+    assert recipe is not None
+    assert recipe.base == f"debian:{suite}-slim"
+
+
+def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
+    """Debian's other names are built on that one."""
+    bases = {name: recipe.base for name in ("trixie-slim", "13", "latest") if (recipe := find(f"debian:{name}"))}
+    assert bases == {"trixie-slim": None, "13": "debian:trixie-slim", "latest": "debian:trixie-slim"}
+
+
+def test_what_is_inside_is_told_before_it_is_made() -> None:
+    """Without the versions, which only the packages tell."""
+    told = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
+    expected = {"node:22": "Node.js and npm on Debian trixie", "mysql": "MySQL of Debian sid"}
+    assert told == {**expected, "debian:12": "Debian (bookworm)"}
+
+
+def test_slim_leaves_out_the_compilers() -> None:
+    """As with the official images."""
+    full, slim = find("python:3.13"), find("python:3.13-slim")
+    assert full
+    assert slim
+    assert set(full.roots[0].packages) - set(slim.roots[0].packages) >= {"g++", "git", "make"}
+
+
+def test_versions_follow_the_tag() -> None:
+    """Node.js has the version of the tag, npm the one that belongs to it."""
+    for tag, expected in {"22": ["22", "10"], "20.9": ["20.9", "10"], "24-slim": ["24", "11"]}.items():
+        recipe = find(f"node:{tag}")
+        assert recipe is not None
+        assert [package.version for package in recipe.npm] == expected
+
+
+def test_mysql_falls_back_on_what_says_so() -> None:
+    """Unstable's MySQL comes first; what replaces it is called by its own name."""
+    recipe = find("mysql:9")
+    assert recipe is not None
+    assert [(root.suite, root.inside.partition(" ")[0]) for root in recipe.roots] == [
+        ("sid", "MySQL"),
+        ("trixie", "MariaDB"),
+    ]
+
+
+def test_a_suite_that_moved_on_is_found_out() -> None:
+    """A version counts only if it is what the tag says; one like 30 is not a 3."""
+    recipe = find("postgres:18")
+    assert recipe is not None
+    assert recipe.roots[0].checked({"postgresql-18": "18.6"}) == "18.6"
+    with pytest.raises(EngineError, match=r"Debian sid has postgresql-18 180\.1 today"):
+        recipe.roots[0].checked({"postgresql-18": "180.1"})
+
+
+def test_a_changed_recipe_is_another_one(tmp_path: Path) -> None:
+    """The digest follows every file of the recipe and what is added to it, and nothing else."""
+    recipe = find("caddy:2")
+    assert recipe is not None
+    folder = tmp_path / "copy"
+    shutil.copytree(recipe.folder, folder)
+    copy = replace(recipe, folder=str(folder))
+    assert copy.digest(b"ca") == recipe.digest(b"ca")
+    assert copy.digest(b"ca") != copy.digest(b"other ca")
+    with (folder / "Dockerfile").open("a") as file:
+        file.write("# changed\n")
+    assert copy.digest(b"ca") != recipe.digest(b"ca")
+
+
+def test_recipes_ask_no_registry() -> None:
+    """No recipe's Dockerfile names a frontend or a base that a registry would have to give."""
+    for dockerfile in {Path(folder, "Dockerfile") for folder, _ in entries()}:
+        text = dockerfile.read_text(encoding="utf-8")
+        assert "syntax=" not in text, dockerfile
+        assert [line for line in text.splitlines() if line.startswith("FROM")] == ["FROM ${ROOT}"], dockerfile
+
+
+def test_the_page_on_stand_ins_has_todays_table() -> None:
+    """What the documentation promises is what the recipes say: `python tests/support/stand_in_table.py` writes it."""
+    assert PAGE.read_text(encoding="utf-8").endswith(table())

@@ -1,0 +1,181 @@
+"""Names of images, and what a whole project needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.errors import ConfigError
+from devenv.images.needs import DockerfileText, bases, needs
+from devenv.model.project import Build, Project, Service
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def test_who_wants_an_image_pulled_decides() -> None:
+    """`never` holds where all say so."""
+    policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
+    services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
+    found = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
+    assert found == ["always", "missing", "never", None]
+
+
+def test_needs_of_a_project() -> None:
+    """Services and Dockerfiles together, each reference once with all its users, in the order of the services."""
+    project = a_project(
+        Service("client", build=Build("/p/client", target="dev")),
+        Service("backend", build=Build("/p/backend", args=(("NODE", "20"),))),
+        Service("db", image="mysql:9", platform="linux/amd64"),
+        Service("spare", image="mysql:9", pull_policy="always"),
+        Service("cache", image="redis:7", pull_policy="never"),
+    )
+    dockerfiles = {
+        "client": DockerfileText("client/Dockerfile", "FROM node:22 AS dev\nFROM caddy:2\n"),
+        "backend": DockerfileText("backend/Dockerfile", "ARG NODE=22\nFROM node:${NODE}\nCOPY --from=mysql:9 a b\n"),
+    }
+    assert shown(project, dockerfiles) == [
+        "base node:22 <- client/Dockerfile:1",
+        "base node:20 <- backend/Dockerfile:2",
+        "base mysql:9 <- backend/Dockerfile:3 COPY --from, service db, service spare always",
+        "service redis:7 <- service cache never",
+    ]
+
+
+def test_what_the_project_builds_itself_is_not_needed() -> None:
+    """An image that one service builds may be used by others, by its given or its default name."""
+    project = a_project(
+        Service("app", image="example/app", build=Build("/p")),
+        Service("worker", image="docker.io/example/app:latest"),
+        Service("tool", build=Build("/p")),
+        Service("tool-user", image="todo-tool"),
+    )
+    dockerfile = DockerfileText("Dockerfile", "FROM todo-tool\n")
+    assert shown(project, {"app": dockerfile}) == []
+
+
+def test_contexts() -> None:
+    """A context replaces the base of its name, however it is written; an image behind a context is needed itself."""
+    contexts = (("docker.io/library/node:22", "docker-image://mirror.test/node:22"), ("shared", "../shared"))
+    project = a_project(Service("app", build=Build("/p", additional_contexts=contexts)))
+    dockerfile = DockerfileText("Dockerfile", "FROM node:22\nCOPY --from=shared a b\n")
+    assert shown(project, {"app": dockerfile}) == ["context mirror.test/node:22 <- service app"]
+
+
+def test_platforms() -> None:
+    """A base is for the platform of its FROM, of the build, or of the service; the engine's own is not said."""
+    project = a_project(Service("app", platform="linux/arm64", build=Build("/p", platforms=("linux/amd64",))))
+    dockerfile = DockerfileText("Dockerfile", "FROM --platform=linux/s390x a\nCOPY --from=b x y\n")
+    assert shown(project, {"app": dockerfile}) == [
+        "base a <- Dockerfile:1 [linux/s390x]",
+        "base b <- Dockerfile:2 COPY --from",
+    ]
+
+
+def test_a_frontend_is_never_softened() -> None:
+    """A reference that is a frontend for one and a base for another stays one for which nothing can stand in."""
+    project = a_project(Service("a", build=Build("/a")), Service("b", build=Build("/b")))
+    dockerfiles = {
+        "a": DockerfileText("a/Dockerfile", "# syntax=x:1\nFROM scratch\n"),
+        "b": DockerfileText("b/Dockerfile", "FROM x:1\n"),
+    }
+    assert shown(project, dockerfiles) == ["frontend x:1 <- a/Dockerfile:1 # syntax=, b/Dockerfile:1"]
+
+
+def test_bases() -> None:
+    """Per built service, what its Dockerfile takes from, as written and without frontends."""
+    project = a_project(Service("app", build=Build("/p")), Service("db", image="mysql:9"))
+    dockerfile = DockerfileText(
+        "Dockerfile", "# syntax=x:1\nFROM library/node:22 AS a\nFROM a\nCOPY --from=caddy:2 b c\n"
+    )
+    assert bases(project, {"app": dockerfile}, "linux/amd64") == {"app": ("library/node:22", "caddy:2")}
+
+
+def test_one_reference_for_two_platforms_is_two_needs() -> None:
+    """The engine's own platform and no platform are the same."""
+    project = a_project(
+        Service("own", image="a:1"),
+        Service("said", image="a:1", platform="linux/amd64"),
+        Service("other", image="a:1", platform="linux/arm64"),
+    )
+    assert shown(project, {}) == [
+        "service a:1 <- service own, service said",
+        "service a:1 <- service other [linux/arm64]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "name", "hint"),
+    [
+        ("FROM -v\n", 1, "-v", "NAME:TAG"),
+        ("FROM --privileged\n", 1, "", "NAME:TAG"),
+        ("FROM alpine;id\n", 1, "alpine;id", "NAME:TAG"),
+        ("FROM ALPINE:1\n", 1, "ALPINE:1", "lower case"),
+        ("FROM a:b:c\n", 1, "a:b:c", "NAME:TAG"),
+        ("FROM x@sha256:123\n", 1, "x@sha256:123", "NAME:TAG"),
+        ("FROM localhost:99999/x\n", 1, "localhost:99999/x", "NAME:TAG"),
+        (f"FROM a:{'x' * 300}\n", 1, "a:xxx", "NAME:TAG"),
+        ("FROM ../x\n", 1, "../x", "NAME:TAG"),
+        ("FROM docker.io/\n", 1, "docker.io/", "NAME:TAG"),
+        ("FROM a\n\nCOPY --from=../x b c\n", 3, "../x", "NAME:TAG"),
+        ("FROM a\nRUN --mount=from=A:1,target=/x y\n", 2, "A:1", "lower case"),
+        ("# syntax=-v\nFROM a\n", 1, "-v", "NAME:TAG"),
+        ("FROM a:$\n", 1, "a:$", "Give its variables a value"),
+        ("FROM ${V}\n", 1, "${V}", "Give its variables a value"),
+        ("FROM a\nCOPY --from=$V b c\n", 2, "$V", "write `FROM $V AS name`"),
+    ],
+)
+def test_what_cannot_name_an_image(text: str, line: int, name: str, hint: str) -> None:
+    """It is refused with file and line, and reaches no command line."""
+    project = a_project(Service("app", build=Build("/p")))
+    with pytest.raises(ConfigError, match="is not a valid image reference") as raised:
+        shown(project, {"app": DockerfileText("app/Dockerfile", text)})
+    assert raised.value.where == f"app/Dockerfile:{line}"
+    assert raised.value.message.startswith(f"`{name}")
+    assert hint in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localhost:5000/x",
+        "UPPER.example/x",
+        f"a:{'x' * 128}",
+        f"a@{DIGEST}",
+        f"a:1@{DIGEST}",
+        "[::1]:5000/x",
+        "a__b/c-d",
+    ],
+)
+def test_odd_names_of_images(name: str) -> None:
+    """What looks odd and is allowed passes."""
+    project = a_project(Service("app", build=Build("/p")))
+    assert shown(project, {"app": DockerfileText("Dockerfile", f"FROM {name}\n")}) == [f"base {name} <- Dockerfile:1"]
+
+
+def test_a_context_that_cannot_name_an_image() -> None:
+    """It has no line of a Dockerfile, so the service is named."""
+    project = a_project(Service("app", build=Build("/p", additional_contexts=(("a", "docker-image://../x"),))))
+    with pytest.raises(ConfigError, match=r"the context `a` of service app: `../x` is not a valid"):
+        shown(project, {})
+
+
+def test_other_languages_have_other_names() -> None:
+    """Where another frontend reads the file, what cannot be an image may be something else."""
+    project = a_project(Service("app", build=Build("/p")))
+    dockerfile = DockerfileText("Dockerfile", "# syntax=x.test/dockerfile-x\nFROM ./base.dockerfile\nFROM a:1\n")
+    assert shown(project, {"app": dockerfile}) == [
+        "frontend x.test/dockerfile-x <- Dockerfile:1 # syntax=",
+        "base a:1 <- Dockerfile:3",
+    ]
+
+
+def a_project(*services: Service) -> Project:
+    return Project("todo", "/p", ("/p/compose.yml",), services)
+
+
+def shown(project: Project, dockerfiles: dict[str, DockerfileText]) -> list[str]:
+    return [
+        f"{need.kind} {need.reference} <- {', '.join(need.users)}"
+        + (f" [{need.platform}]" if need.platform else "")
+        + (f" {need.policy}" if need.policy else "")
+        for need in needs(project, dockerfiles, "linux/amd64")
+    ]

@@ -1,0 +1,359 @@
+"""What the words of a failed pull mean, and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devenv.images.needs import Need
+from devenv.images.pull_errors import Decision, Failure, decide, explain, known_failure, read_failure
+
+DAEMON = "Error response from daemon: "
+HUB = f'{DAEMON}Get "https://registry.test/v2/": '
+SILENT = Failure("connection refused", impossible=True)
+DENIED = Failure("access is denied")
+NODE_SILENT = "  node:22 (backend/Dockerfile:1): docker.io does not answer: connection refused"
+REDIS_SILENT = "  redis:7 (service cache, service queue): docker.io does not answer: connection refused"
+ELSEWHERE = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
+HEAD = "unexpected status from HEAD request to https://r.test/v2/x: "
+SOLVE = "failed to solve: node:20: failed to resolve source metadata for docker.io/library/node:20: "
+AUTHORIZE = "failed to authorize: failed to fetch oauth token: "
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (f"{HUB}dial tcp: lookup registry.test on 10.0.0.53:53: no such host", "its name is not found (DNS)"),
+        (f"{HUB}dial tcp: lookup registry.test on [::1]:53: server misbehaving", "its name is not found (DNS)"),
+        (f"{HUB}dial tcp: lookup registry.test: Temporary failure in name resolution", "its name is not found (DNS)"),
+        (f"{HUB}dial tcp 192.0.2.1:443: i/o timeout", "no answer in time"),
+        (f"{HUB}net/http: TLS handshake timeout", "no answer in time"),
+        (f"{HUB}context deadline exceeded", "no answer in time"),
+        (
+            f"{HUB}net/http: request canceled while waiting for connection (Client.Timeout exceeded)",
+            "no answer in time",
+        ),
+        (f"{HUB}dial tcp 127.0.0.1:443: connect: connection refused", "connection refused"),
+        (f"{HUB}dial tcp 192.0.2.1:443: connect: no route to host", "no route to it"),
+        (f"{HUB}dial tcp 192.0.2.1:443: connect: network is unreachable", "no route to it"),
+        (f"{HUB}read tcp 10.0.0.2:4->192.0.2.1:443: read: connection reset by peer", "the connection broke"),
+        (f"{HUB}EOF", "the connection broke"),
+        (f"{HUB}remote error: tls: internal error", "the connection broke"),
+        (
+            f"{HUB}tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "its certificate is not trusted",
+        ),
+        (f"{HUB}http: server gave HTTP response to HTTPS client", "it does not speak HTTPS"),
+        (
+            f"{HUB}proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused",
+            "the proxy does not let it through",
+        ),
+        (f"{DAEMON}received unexpected HTTP status: 503 Service Unavailable", "it is out of service"),
+        (
+            f'{DAEMON}Head "https://r.test/": unauthorized: Get "https://a.test/": lookup a.test: no such host',
+            "its name is not found (DNS)",
+        ),
+    ],
+)
+def test_no_registry_answers(text: str, cause: str) -> None:
+    """Whatever keeps the engine from a registry's answer makes the pull impossible."""
+    failure = read_failure(text + "\n")
+    assert (failure.cause, failure.impossible) == (cause, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            f"{DAEMON}manifest for node:99 not found: manifest unknown: manifest unknown",
+            "there is no such image or tag",
+        ),
+        ("no such manifest: docker.io/library/node:99", "there is no such image or tag"),
+        (
+            f"{DAEMON}pull access denied for x/y, repository does not exist or may require 'docker login': denied: x",
+            "access is denied",
+        ),
+        (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": unauthorized', "access is denied"),
+        (f'{DAEMON}Head "https://registry.test/v2/x/manifests/1": no basic auth credentials', "access is denied"),
+        (
+            f"{DAEMON}toomanyrequests: You have reached your pull rate limit.",
+            "the registry's limit of pulls is reached",
+        ),
+        (
+            f"{DAEMON}no matching manifest for linux/arm64/v8 in the manifest list entries",
+            "there is no such image for this processor",
+        ),
+        ("write /var/lib/docker/tmp/x: no space left on device", "the engine's disk is full"),
+        ("invalid reference format: repository name must be lowercase", "that is not an image's name"),
+        (f"{DAEMON}something that nobody foresaw\n", "something that nobody foresaw"),
+        ("", "no reason given"),
+    ],
+)
+def test_a_registry_answers_no(text: str, cause: str) -> None:
+    """A registry's own refusal is an error, never a reason for a stand-in."""
+    failure = read_failure(text)
+    assert (failure.cause, failure.impossible) == (cause, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "hint"),
+    [
+        (
+            (
+                f'failed to solve: DeadlineExceeded: {SOLVE}{AUTHORIZE}Post "https://auth.docker.io/token": '
+                "dial tcp 192.0.2.1:443: i/o timeout"
+            ),
+            "no answer in time",
+            "BUILDX_BUILDER=default devenv up",
+        ),
+        (
+            (
+                f'{SOLVE}failed to authorize: failed to fetch anonymous token: Get "https://auth.docker.io/token?scope='
+                'repository%3Alibrary%2Fnode%3Apull&service=registry.docker.io": read tcp 10.0.0.2:4->192.0.2.1:443: '
+                "read: connection reset by peer"
+            ),
+            "the connection broke",
+            "BUILDX_BUILDER=default devenv up",
+        ),
+        (
+            (
+                f'{SOLVE}failed to do request: Head "https://registry-1.docker.io/v2/library/node/manifests/20": '
+                "dial tcp: lookup registry-1.docker.io on 10.0.0.53:53: no such host"
+            ),
+            "its name is not found (DNS)",
+            None,
+        ),
+        ("failed to solve: DeadlineExceeded: context deadline exceeded", "no answer in time", None),
+        ("pulling node:22: nothing came for 60 seconds", "no answer in time", None),
+        (
+            f"{SOLVE}docker.io/library/node:20: not found",
+            "there is no such image or tag",
+            "devenv images shows where the name is written",
+        ),
+        (
+            (
+                f"{SOLVE}pull access denied, repository does not exist or may require authorization: server message: "
+                "insufficient_scope: authorization failed"
+            ),
+            "access is denied",
+            "docker login",
+        ),
+        (
+            (
+                f"{SOLVE}{AUTHORIZE}unexpected status from POST request to https://auth.docker.io/token: "
+                "401 Unauthorized: unauthorized: incorrect username or password"
+            ),
+            "the registry does not know the user and password that docker keeps",
+            "docker login",
+        ),
+        (
+            f"{SOLVE}{HEAD}429 Too Many Requests",
+            "the registry's limit of pulls is reached",
+            "docker login r.test",
+        ),
+        (
+            f"{SOLVE}{HEAD}503 Service Unavailable",
+            "it is out of service",
+            None,
+        ),
+        (
+            (
+                'failed to solve: error getting credentials - err: exec: "docker-credential-desktop": executable '
+                "file not found in $PATH, out: ``"
+            ),
+            "the docker CLI's credential helper cannot be used",
+            "take `credsStore` out of ~/.docker/config.json and log in again: docker login",
+        ),
+        (
+            f"{SOLVE}no match for platform in manifest: not found",
+            "there is no such image for this processor",
+            "choose one that there is: `platform: linux/amd64` at the service",
+        ),
+        (
+            f"manifest verification failed for digest sha256:{'1' * 64}",
+            "what came is not what its digest says, and was thrown away",
+            "correct the digest, or ask who runs the registry",
+        ),
+        (
+            f'failed commit on ref "manifest-sha256:{"1" * 64}": unexpected commit digest sha256:{"2" * 64}',
+            "what came is not what its digest says, and was thrown away",
+            "correct the digest, or ask who runs the registry",
+        ),
+        (
+            f"filesystem layer verification failed for digest sha256:{'1' * 64}",
+            "what came is not what its digest says, and was thrown away",
+            "correct the digest, or ask who runs the registry",
+        ),
+        (
+            "error parsing HTTP 403 response body: invalid character '<' looking for beginning of value",
+            "something on the way blocks it (403)",
+            None,
+        ),
+        (
+            'Get "https://r.test/v2/": proxyconnect tcp: dial tcp: lookup http.docker.internal: no such host',
+            "Docker Desktop's own proxy does not let it through",
+            "Docker Desktop: Settings, Resources, Proxies",
+        ),
+        (
+            'Get "https://r.test:5000/v2/": tls: failed to verify certificate: x509: signed by unknown authority',
+            "its certificate is not trusted",
+            "put the authority's certificate where the engine looks for it: /etc/docker/certs.d/r.test:5000/ca.crt",
+        ),
+        (
+            'Get "https://r.test:5000/v2/": http: server gave HTTP response to HTTPS client',
+            "it does not speak HTTPS",
+            'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["r.test:5000"]',
+        ),
+        (
+            'Head "https://r.test:5000/v2/x/manifests/1": tls: first record does not look like a TLS handshake',
+            "it does not speak HTTPS",
+            'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["r.test:5000"]',
+        ),
+        (
+            "missing or empty Content-Type header",
+            "what answers there is no registry",
+            "the network may want you to sign in first; what is there: curl -i https://docker.io",
+        ),
+        ("denied: requested access to the resource is denied", "access is denied", "docker login"),
+        ("unauthorized: authentication required", "access is denied", "docker login"),
+        ("unauthorized: access token has insufficient scopes", "access is denied", "docker login"),
+        ("no basic auth credentials", "access is denied", "docker login"),
+        ("An image does not exist locally with the tag: r.test/x", "there is no such image here", "devenv build"),
+        (
+            "received unexpected HTTP status: 413 Request Entity Too Large",
+            "a layer is larger than the registry takes",
+            "ask who runs the registry for a higher limit, or make the layer smaller: devenv layers",
+        ),
+        (
+            "failed to register layer: write /usr/bin/x: no space left on device",
+            "the engine's disk is full",
+            "docker system df",
+        ),
+    ],
+)
+def test_texts_of_pulls_builds_and_pushes(text: str, cause: str, hint: str | None) -> None:
+    """Each text that we have met means one cause and one command, whoever says it."""
+    failure = known_failure(text)
+    assert failure is not None
+    assert (failure.cause, failure.hint) == (cause, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_passing"),
+    [
+        ("toomanyrequests: You have reached your pull rate limit.", True),
+        ("received unexpected HTTP status: 502 Bad Gateway", True),
+        ("read: connection reset by peer", True),
+        ("unexpected EOF", True),
+        ("unauthorized", False),
+        ("manifest unknown", False),
+        ("dial tcp: lookup registry.test: no such host", False),
+        ("i/o timeout", False),
+    ],
+)
+def test_what_is_worth_another_try(text: str, is_passing: bool) -> None:
+    """A busy or a broken registry may answer in a moment; a refusal, an unknown name and a silent one do not."""
+    assert read_failure(text).passing == is_passing
+
+
+def test_names_are_no_words() -> None:
+    """An image may be called like a failure, and is nevertheless only not there."""
+    for name in ("cert/x509:1", "timeout:1", "r.test/eof/denied:1"):
+        text = f'Head "https://r.test/v2/{name}": manifest for {name} not found: manifest unknown'
+        assert read_failure(text, name).cause == "there is no such image or tag"
+    for name in ("x:1", "no:1", "e"):
+        assert read_failure("lookup r.test: no such host", name).cause == "its name is not found (DNS)"
+        assert read_failure("tls: x509: unknown authority", name).cause == "its certificate is not trusted"
+
+
+def test_what_nobody_foresaw() -> None:
+    """A failure of a build that has nothing to do with images is left to others."""
+    assert known_failure("process /bin/sh -c make did not complete successfully: exit code: 2") is None
+    assert read_failure("gremlins", "x:1") == Failure("gremlins", hint="docker pull x:1")
+
+
+@pytest.mark.parametrize(
+    ("failure", "here", "recipe", "consent", "expected"),
+    [
+        (SILENT, False, True, True, Decision(stand_ins=("node:22",))),
+        (SILENT, False, True, False, Decision(failed={"node:22": SILENT})),
+        (SILENT, False, False, True, Decision(failed={"node:22": SILENT})),
+        (SILENT, True, True, True, Decision(stale=("node:22",))),
+        (SILENT, True, False, False, Decision(stale=("node:22",))),
+        (DENIED, False, True, True, Decision(failed={"node:22": DENIED})),
+        (DENIED, True, True, True, Decision(failed={"node:22": DENIED})),
+    ],
+)
+def test_decide(failure: Failure, here: bool, recipe: bool, consent: bool, expected: Decision) -> None:
+    """A stand-in only where no registry answers, nothing is here, a recipe exists and the user agreed."""
+    names = {"node:22"}
+    decision = decide(
+        {"node:22": failure}, here=names if here else (), recipes=names if recipe else (), consent=consent
+    )
+    assert decision == expected
+
+
+@pytest.mark.parametrize(
+    ("failed", "consent", "message", "hint"),
+    [
+        (
+            {"node:22": SILENT},
+            False,
+            f"an image cannot be had:\n{NODE_SILENT}",
+            "devenv up --stand-ins",
+        ),
+        (
+            {"node:22": SILENT, "redis:7": SILENT},
+            False,
+            f"2 images cannot be had:\n{NODE_SILENT}\n{REDIS_SILENT}",
+            f"there is no stand-in for redis:7: {ELSEWHERE}",
+        ),
+        (
+            {"redis:7": SILENT},
+            True,
+            f"an image cannot be had:\n{REDIS_SILENT}",
+            f"there is no stand-in for redis:7: {ELSEWHERE}",
+        ),
+        (
+            {"ghcr.io/a/b:1": read_failure("denied", "ghcr.io/a/b:1")},
+            True,
+            "an image cannot be had:\n  ghcr.io/a/b:1 (service private): access is denied",
+            "docker login ghcr.io",
+        ),
+        (
+            {"redis:7": read_failure("denied", "redis:7")},
+            True,
+            "an image cannot be had:\n  redis:7 (service cache, service queue): access is denied",
+            "docker login",
+        ),
+        ({"node:22": SILENT}, True, f"an image cannot be had:\n{NODE_SILENT}", None),
+        (
+            {"node:22": replace(SILENT, hint="docker info")},
+            False,
+            f"an image cannot be had:\n{NODE_SILENT}",
+            "docker info; or devenv up --stand-ins",
+        ),
+        (
+            {"redis:7": replace(SILENT, hint="docker info")},
+            False,
+            f"an image cannot be had:\n{REDIS_SILENT}",
+            "docker info",
+        ),
+        (
+            {"node:22": Failure("there is no such image or tag")},
+            True,
+            "an image cannot be had:\n  node:22 (backend/Dockerfile:1): there is no such image or tag",
+            None,
+        ),
+    ],
+)
+def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: str | None) -> None:
+    """The error names every image, who needs it and why it is missing, and what to type next."""
+    needs = [
+        Need("node:22", ("backend/Dockerfile:1",), kind="base"),
+        Need("redis:7", ("service cache", "service queue")),
+        Need("ghcr.io/a/b:1", ("service private",)),
+    ]
+    error = explain(failed, needs, recipes={"node:22"}, consent=consent)
+    assert (error.message, error.hint, error.exit_code) == (message, hint, 4)

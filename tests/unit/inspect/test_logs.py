@@ -1,0 +1,211 @@
+"""Lines of logs: which are wanted, since when, and in which order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncGenerator, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from devenv.compose.selection import Selection
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError, UsageError
+from devenv.inspect.logs import Listener, Told, Wish, _after, _follow, _last, _text, logs, merged, since
+from devenv.model.containers import Container
+from devenv.model.logline import Line, line, matcher
+from devenv.state.run_dir import Run
+
+if TYPE_CHECKING:
+    from devenv.docker.client import Engine
+
+NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("timed", "at", "text"),
+    [
+        ("2026-11-29T09:40:05.123456789Z a b", "2026-11-29T09:40:05.123456789Z", "a b"),
+        ("2026-11-29T09:40:05.5Z ", "2026-11-29T09:40:05.500000000Z", ""),
+        ("2026-11-29T09:40:05Z  x", "2026-11-29T09:40:05.000000000Z", " x"),
+        ("2026-11-29 no time", "", "2026-11-29 no time"),
+        ("", "", ""),
+    ],
+)
+def test_a_line_has_its_time(timed: str, at: str, text: str) -> None:
+    """With as many digits as all others; a text without one is a line as well."""
+    assert line("web", "stdout", timed) == Line(at, "web", "stdout", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "wanted"),
+    [
+        (None, "anything", True),
+        ("", "anything", True),
+        ("get /API", "x GET /api y", True),
+        ("get .api", "GET /api", False),
+        ("/GET .*(5\\d\\d)$/", "GET / 503", True),
+        ("/GET .*(5\\d\\d)$/", "get / 503", False),
+        ("/get .*(5\\d\\d)$/i", "GET / 503", True),
+        ("/", "a/b", True),
+        ("//", "a/b", False),
+        ("STRASSE", "straße", True),
+    ],
+)
+def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
+    """A text is found in any case, an expression as it is written."""
+    assert matcher(pattern)(text) is wanted
+
+
+def test_a_broken_expression_is_named() -> None:
+    """With what is wrong in it, and how to look for the same text."""
+    with pytest.raises(UsageError, match=r"no regular expression: .*missing") as raised:
+        matcher("/a(b/")
+    assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90s", "2026-11-29 11:58:30"),
+        ("10m", "2026-11-29 11:50:00"),
+        ("1h30m", "2026-11-29 10:30:00"),
+        ("2d", "2026-11-27 12:00:00"),
+        ("1.5h", "2026-11-29 10:30:00"),
+        ("1m0.5s300ms", "2026-11-29 11:58:59.200000"),
+        ("1767182400", "2025-12-31 12:00:00"),
+        ("1767182400.250000000", "2025-12-31 12:00:00.250000"),
+        ("2026-01-31", f"{dt.datetime(2026, 1, 31).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"),
+        ("2026-01-31T12:00Z", "2026-01-31 12:00:00"),
+        ("2026-01-31T12:00:00.5+02:00", "2026-01-31 10:00:00.500000"),
+    ],
+)
+def test_since(text: str, moment: str) -> None:
+    """So long before now, or at that time."""
+    assert str(since(text, NOW)) == f"{moment}+00:00"
+
+
+def test_since_without_a_zone_is_local() -> None:
+    """As the clock on the wall."""
+    assert since("2026-01-31T12:00", NOW) == dt.datetime(2026, 1, 31, 12).astimezone()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
+def test_what_is_no_time_is_named(text: str) -> None:
+    """With what would be one."""
+    with pytest.raises(UsageError, match="is no time") as raised:
+        since(text, NOW)
+    assert "--since 10m" in (raised.value.hint or "")
+
+
+def test_what_follows_a_line_begins_after_it() -> None:
+    """A nanosecond later, in the engine's own form; and a moment is written as lines write it."""
+    assert _after("1970-01-01T00:01:00.000000009Z") == "60.000000010"
+    assert _after("1970-01-01T00:01:00.999999999Z") == "61.000000000"
+    assert _text(NOW) == "2026-11-29T12:00:00.000000000Z"
+
+
+async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
+    """Lines at these times, each saying its own."""
+    for at in times:
+        yield Line(at, service, "stdout", at)
+
+
+@pytest.mark.anyio
+async def test_streams_are_merged_by_time() -> None:
+    """What has the same time stays in the order of the streams; one that is empty or ends early stops nobody."""
+    streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
+    found = [f"{one.service}{one.text}" async for one in merged(streams)]
+    assert found == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
+    assert [one async for one in merged([])] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("count", "left"), [(None, "123"), (2, "23"), (0, ""), (9, "123")])
+async def test_the_last_of_a_stream(count: int | None, left: str) -> None:
+    """So many of them, or all."""
+    assert "".join([one.text async for one in _last(stream("a", "1", "2", "3"), count)]) == left
+
+
+class Heard(Listener):
+    """Remembers all."""
+
+    def __init__(self) -> None:
+        self.services: list[Collection[str]] = []
+        self.lines: list[Line] = []
+        self.told: list[str] = []
+        super().__init__(self.services.append, self.lines.append, self.told.append)
+
+
+@pytest.mark.anyio
+async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merged, filtered and by service as ever; but nobody can follow it, and where nothing is kept it is an error."""
+    endpoint = f"unix://{tmp_path}/nowhere.sock"
+    for name, value in (("DOCKER_HOST", endpoint), ("XDG_STATE_HOME", str(tmp_path / "state"))):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}}\n")
+
+    async def heard(*services: str, **more: Any) -> Heard:
+        found = Heard()
+        await logs(Wish(Selection(str(tmp_path), project_name="p"), services, **more), found)
+        return found
+
+    with pytest.raises(EngineError, match="cannot reach"):
+        await heard()
+    folder = Path(Run.open("an engine", Endpoint(endpoint), "p").path, "logs/1")
+    folder.mkdir(parents=True)
+    (folder / "web@1").write_text("stdout 2026-11-29T09:00:01Z one\nstderr 2026-11-29T09:00:03Z three\n")
+    (folder / "old@2").write_text("stdout 2026-11-29T09:00:02Z two\n")
+    with pytest.raises(EngineError, match="cannot reach"):
+        await heard(follow=True)
+    found = await heard()
+    assert [(one.service, one.text) for one in found.lines] == [("web", "one"), ("old", "two"), ("web", "three")]
+    assert found.services == [{"web", "old"}]
+    assert "cannot reach" in found.told[0]
+    assert found.told[1].startswith("the last run, which ended ")
+    assert [one.text for one in (await heard(since="2026-11-29T09:00:02Z")).lines] == ["two", "three"]
+    assert [one.text for one in (await heard("web", tail=1)).lines] == ["three"]
+    assert [one.text for one in (await heard(tail=1, wanted=lambda text: text != "three")).lines] == ["one", "two"]
+    with pytest.raises(UsageError, match="there is no service `webb`"):
+        await heard("webb")
+
+
+class Mute:
+    """An engine with one container, whose log nobody can read."""
+
+    async def containers(self, _: str) -> list[Container]:
+        """It runs on."""
+        return [Container("1", "shop-web-1", "web", "running", ours=True)]
+
+    async def events(self, _: str) -> AsyncGenerator[dict[str, str], None]:
+        """Nothing happens."""
+        yield {}
+        await anyio.sleep_forever()
+
+    async def logs(self, *_: object, **__: object) -> AsyncGenerator[tuple[str, str], None]:
+        """It ends at once."""
+        nothing: list[tuple[str, str]] = []
+        for one in nothing:
+            yield one
+
+
+@pytest.mark.anyio
+async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logging driver that keeps nothing costs next to nothing."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 6:
+            limit.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
+    wish = Wish(Selection("/shop"), follow=True)
+    with anyio.CancelScope() as limit:
+        await _follow(cast("Engine", Mute()), "shop", Told(wish, NOW), Heard())
+    assert pauses == [0.5, 1, 2, 4, 8, 8]

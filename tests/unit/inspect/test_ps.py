@@ -1,0 +1,142 @@
+"""When `devenv ps --watch` looks again."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.compose.resolve import Selection
+from devenv.docker import quick
+from devenv.docker.client import Engine
+from devenv.errors import EngineError, UsageError
+from devenv.inspect import ps_watch
+from devenv.inspect.ps import age, ps
+from devenv.inspect.ps_watch import watching
+from devenv.model.containers import Container
+from devenv.model.standing import Stands
+from devenv.tasks import first
+from support.engine import Fault, MemoryEngine, MemoryHost
+from support.memory.played import placed
+
+pytestmark = pytest.mark.anyio
+
+NOW = dt.datetime(2026, 11, 29, 12, 0, 0, tzinfo=dt.UTC)
+WEB = Container("1", "p-web-1", "web", "running", ours=True, started_at="2026-11-29T11:59:30.123Z")
+
+
+@pytest.fixture
+def host() -> MemoryHost:
+    """A container of `web` that has run for half a minute."""
+    made = MemoryHost(now=int(NOW.timestamp() * 1e9))
+    placed(made, "web", started=int((NOW.timestamp() - 30) * 1e9))
+    return made
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> Any:
+    """What is shown of a project of `web`, `db` and, by its profile, `tool`, while these actions happen."""
+    (tmp_path / "compose.yml").write_text("services: {web: {}, db: {}, tool: {profiles: [x]}}\n")
+    monkeypatch.setattr(ps_watch, "TOGETHER", 0.0)
+
+    async def run(
+        *services: str,
+        actions: Sequence[str] = (),
+        watch: bool = False,
+        seconds: float = 0.2,
+        looks: int = 1000,
+        found: list[Stands] | None = None,
+    ) -> list[Stands]:
+        engine = MemoryEngine(host)
+        engine.faults.on("GET containers/json", Fault.REFUSED, after=looks)
+        monkeypatch.setattr(Engine, "connect", lambda: contextlib.nullcontext(engine))
+        found = [] if found is None else found
+        selection = Selection(str(tmp_path), project_name="p")
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: watching(selection, services, found.append, watch=watch))
+                for action in actions:
+                    await anyio.sleep(seconds)
+                    host.tell_of(host.container("id-web-1"), action)
+                await anyio.sleep(seconds)
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first(group) from None
+        return found
+
+    return run
+
+
+async def test_it_is_shown_once(shown: Any) -> None:
+    """Services that are on, and those that are named; ages are by the engine's clock."""
+    (found,) = await shown()
+    assert [(one.service, one.state, one.age) for one in found.services] == [
+        ("web", "running", 30),
+        ("db", "absent", None),
+    ]
+    (found,) = await shown("tool", "web")
+    assert [one.service for one in found.services] == ["web", "tool"]
+    with pytest.raises(UsageError, match="there is no service `wbe`"):
+        await shown("wbe")
+
+
+async def test_it_is_looked_at_again_when_something_happens(shown: Any) -> None:
+    """At the start of the stream, and at what changes a state; what a health check runs is nothing."""
+    actions = ["die", "exec_create: /check", "exec_die", "health_status: healthy", "top"]
+    assert len(await shown(actions=actions, watch=True)) == 4
+
+
+async def test_nothing_happens_while_nothing_changes(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But after a while ages are others."""
+    assert len(await shown(watch=True, seconds=0.5)) == 2, "once at first, and once the stream begins"
+    monkeypatch.setattr(ps_watch, "LOOK_AGAIN", 0.05)
+    assert len(await shown(watch=True, seconds=0.5)) > 3
+
+
+async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then, what was there has been shown."""
+    monkeypatch.setattr(ps_watch, "LOOK_AGAIN", 0.05)
+    found: list[Stands] = []
+    with pytest.raises(EngineError, match="cannot reach the Docker engine"):
+        await shown(watch=True, seconds=20, looks=3, found=found)
+    assert len(found) == 3
+
+
+async def test_what_can_be_asked_at_once_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an event loop; where that or the name takes more, nothing is shown yet."""
+    (tmp_path / "compose.yml").write_text("services: {web: {}}\n")
+    found: list[Stands] = []
+    asked: list[str] = []
+
+    def containers(project: str) -> Any:
+        asked.append(project)
+        return ((WEB,), NOW) if project == "p" else None
+
+    monkeypatch.setattr(quick, "containers", containers)
+    assert ps(Selection(str(tmp_path), project_name="p"), (), found.append)
+    assert [one.container for one in found[0].services] == ["p-web-1"]
+    assert not ps(Selection(str(tmp_path), project_name="q"), (), found.append)
+    (tmp_path / "compose.yml").write_text("name: ${NAME}\nservices: {web: {}}\n")
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    assert not ps(Selection(str(tmp_path)), (), found.append)
+    assert (asked, len(found)) == (["p", "q"], 1)
+
+
+@pytest.mark.parametrize(
+    ("at", "seconds"),
+    [
+        ("2026-11-29T11:59:00.5Z", 60),
+        ("2026-11-29T11:59:00Z", 60),
+        ("2026-11-29T12:00:09Z", 0),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+    ],
+)
+def test_age(at: str, seconds: float | None) -> None:
+    """What never was has none, and nothing comes from the future."""
+    assert age(at, NOW) == seconds

@@ -1,0 +1,267 @@
+"""What `devenv` alone says, in every state that a project may be in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.__main__ import main
+from devenv.cli import main as app
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.inspect import status
+from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.status import STATES, Here
+from devenv.state.identity import Place, VolumeRecord, engine_key
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+from support.schemas import answered
+
+ENGINE = "unix:///here"
+IDENTITY = ("id", "/var/lib/docker")
+KEY = engine_key([IDENTITY], ENGINE)
+SERVICES = "services: {web: {image: a}, db: {image: b}}\n"
+
+
+class Machine:
+    """An engine that has one running container, or that does not answer in time or at all."""
+
+    endpoint = Endpoint(ENGINE)
+    scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+    trouble: EngineError | None = None
+    pause = 0.0
+    is_ours: Callable[[Container | Network], bool]
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls) -> AsyncIterator[Machine]:
+        """It, or its trouble."""
+        await anyio.sleep(cls.pause)
+        if cls.trouble:
+            raise cls.trouble
+        yield cls()
+
+    async def identity(self) -> tuple[str, str]:
+        """The same each time."""
+        return IDENTITY
+
+    async def scene(self, project: str) -> Scene:
+        """What there is of a project."""
+        assert project in ("shop", "mine", "theirs")
+        return self.scene_of
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a project that we are in, and a machine."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PWD", str(folder))
+    for name in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_ENV_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)
+    (folder / "compose.yml").write_text(SERVICES)
+    monkeypatch.setattr(status, "Engine", Machine)
+    yield folder
+    Machine.trouble, Machine.pause = None, 0.0
+    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+
+
+def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
+    """What is said in JSON, and the lines for people; both name the same commands."""
+    assert app.run([*arguments, "--output", "json"]) == 0
+    found = answered("devenv", capfd.readouterr().out)
+    assert app.run([*arguments]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    commands = [one["command"] for one in found.pop("commands")]
+    assert [line for line in lines if line.startswith("  devenv")] == [
+        line for line in lines if line.strip().startswith(tuple(commands))
+    ]
+    assert len(commands) == sum(line.startswith("  devenv") for line in lines)
+    found.pop("v")
+    found = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    return Here(**found), lines
+
+
+def begun(folder: Path, phase: str = "up", *, ready: bool = True, name: str = "shop") -> Run:
+    """A run that began there."""
+    ledger = Ledger(name, Place(str(folder)), KEY, ENGINE, None, 1000.0, 1, phase)
+    run = Run.open(KEY, Endpoint(ENGINE), name)
+    run.write(ledger)
+    run.remember({"urls": ["http://localhost:8080/"], "began": 1000.0 if ready else 900.0})
+    return run
+
+
+def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """One can be made; the engine is not asked."""
+    (shop / "compose.yml").unlink()
+    Machine.trouble = EngineError("nobody may ask")
+    found, lines = said(capfd)
+    assert (found.state, lines[0]) == ("none", f"no compose file in {shop}")
+    assert lines[1].startswith("  devenv new ")
+
+
+def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """It is said where it is broken."""
+    (shop / "compose.yml").write_text("services: [")
+    found, lines = said(capfd)
+    assert found.state == "broken"
+    assert lines[0].startswith("compose.yml:")
+    assert lines[1].startswith("  devenv config --validate")
+
+
+@pytest.mark.parametrize("phase", [None, "left", "up"])
+def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path, phase: str | None) -> None:
+    """Its services are named, and how to bring it up; also after a run of which nothing exists any more."""
+    if phase:
+        begun(shop, phase)
+        Machine.scene_of = Scene()
+    found, lines = said(capfd)
+    assert (found.state, found.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
+    assert lines[-1].startswith("  devenv --help")
+    assert "devenv up" in lines[-4]
+
+
+@pytest.mark.parametrize(
+    ("ready", "state", "first"), [(True, "up", "devenv logs -f"), (False, "starting", "devenv ps")]
+)
+def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str) -> None:
+    """That it is up, and where, once it has been ready; what an earlier run said does not count."""
+    run = begun(shop, ready=ready)
+    with run.lock():
+        found, lines = said(capfd)
+    assert (found.state, found.running) == (state, 1)
+    assert found.urls == (("http://localhost:8080/",) if ready else ())
+    assert ("  http://localhost:8080/" in lines) is ready
+    assert first in lines[2 if ready else 1]
+    with run.lock(cleaning=True):
+        assert said(capfd)[0].state == "ending"
+
+
+def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """It is up without a process of ours, until its containers stop."""
+    begun(shop, "detached")
+    assert said(capfd)[0].state == "up"
+    begun(shop, "kept")
+    Machine.scene_of = Scene(tuple(replace(one, state="exited") for one in Machine.scene_of.containers))
+    found, lines = said(capfd)
+    assert (found.state, found.running) == ("stopped", 0)
+    assert "devenv up" in lines[2]
+
+
+def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
+    """Here, one line says what it left, and `down` comes first; of another project, `gc` is one more thing to do."""
+    begun(shop)
+    found, lines = said(capfd)
+    assert (found.state, found.others) == ("dead", ())
+    began = time.strftime("%H:%M:%S", time.localtime(1000.0))
+    assert lines[0] == f"the run of shop that began at {began} has died and left 1 container behind (devenv down)"
+    assert lines[2].startswith("  devenv down ")
+    assert not any("devenv gc" in line for line in lines)
+    Run.open(KEY, Endpoint(ENGINE), "shop").clear()
+    begun(tmp_path, name="other")
+    found, lines = said(capfd)
+    assert (found.state, found.others) == ("down", ("other",))
+    assert any("devenv gc" in line and "other" in line for line in lines)
+
+
+def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
+    """It has ended, and its volume is still there: here and elsewhere that is said, with the command."""
+    Machine.scene_of = Scene((), (), (Volume("shop_data", "shop", "data"),))
+    run = begun(shop, "left")
+    ledger = run.read()
+    assert ledger is not None
+    run.write(replace(ledger, volumes=(VolumeRecord("shop_data"),)))
+    begun(tmp_path, "left", name="other")
+    found, lines = said(capfd)
+    assert (found.state, found.running, found.others) == ("left", 0, ("other",))
+    assert lines[0] == "an earlier run of shop left 1 volume behind (devenv down)"
+    assert lines[1].startswith("  devenv down ")
+    assert any("devenv gc" in line and "other" in line for line in lines)
+
+
+def test_an_engine_that_does_not_answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor knows more; nobody waits for long."""
+    Machine.trouble = EngineError("no engine answers at x")
+    found, lines = said(capfd)
+    assert (found.state, lines[0]) == ("unreachable", "no engine answers at x")
+    assert lines[1].startswith("  devenv doctor")
+    monkeypatch.setattr(status, "LIMIT", 0.05)
+    Machine.trouble, Machine.pause = None, 60.0
+    assert said(capfd)[0].state == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        (["-p", "mine"], SERVICES, "mine"),
+        ([], f"name: theirs\n{SERVICES}", "theirs"),
+        ([], SERVICES, "shop"),
+    ],
+)
+def test_names(capfd: pytest.CaptureFixture[str], shop: Path, arguments: list[str], text: str, expected: str) -> None:
+    """The command line's, the file's, the folder's."""
+    (shop / "compose.yml").write_text(text)
+    found, _ = said(capfd, *arguments)
+    assert found.project == expected
+
+
+@pytest.mark.parametrize(("address", "state"), [(ENGINE, "up"), ("unix:///elsewhere", "down")])
+def test_a_run_of_devenv_0_1(capfd: pytest.CaptureFixture[str], shop: Path, address: str, state: str) -> None:
+    """It is known by the engine's address alone."""
+    lists = ("before_containers", "before_networks", "before_volumes", "creates", "keeps", "restoring", "unsettled")
+    old = {"v": 1, "project": "shop", "directory": str(shop), "endpoint": address, "context": None, "began": 1000.0,
+           "pid": 1, "phase": "detached", **dict.fromkeys((*lists, "anonymous"), ())}  # fmt: skip
+    Path(Run.open("another engine", Endpoint(address), "shop").path, "ledger.json").write_text(json.dumps(old))
+    found, _ = said(capfd)
+    assert (found.state, found.running) == (state, 1 if state == "up" else 0)
+
+
+def test_containers_of_plain_compose_are_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+    """What runs is not denied, though it is nobody's run."""
+    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=False),))
+    found, lines = said(capfd)
+    assert (found.state, found.running) == ("down", 0)
+    assert lines[0] == "shop is not up; 1 container of it, not devenv's, runs (devenv ps)"
+
+
+def test_a_long_name_is_whole(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
+    """As Compose has it: only a worktree's mark makes a name shorter."""
+    Machine.trouble = EngineError("no engine")
+    folder = shop / ("x" * 60)
+    folder.mkdir()
+    (folder / "compose.yml").write_text(SERVICES)
+    assert said(capfd, "--file", str(folder / "compose.yml"))[0].project == "x" * 60
+
+
+def test_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """One line."""
+    assert app.run(["-q"]) == 0
+    assert capfd.readouterr().out == "shop is not up: db, web\n"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_has_a_way_on(state: str) -> None:
+    """At least the list of all commands."""
+    commands = Here(state, "").commands
+    assert commands[-1].command == "devenv --help"
+    assert json.dumps([one.command for one in commands])
+
+
+def test_without_an_argument(capfd: pytest.CaptureFixture[str], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way says the same, and leaves errors to the long one."""
+    assert main([]) == 0
+    short = capfd.readouterr().out
+    assert app.run([]) == 0
+    assert capfd.readouterr().out == short
+    monkeypatch.setenv("XDG_STATE_HOME", str(shop / "compose.yml"))
+    assert main([]) == 3
+    assert capfd.readouterr().err.startswith("error: cannot use ")

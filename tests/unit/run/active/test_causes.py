@@ -1,0 +1,621 @@
+"""The table of causes: what engines, shells, languages and databases said, and what people are told of it."""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Any
+
+import pytest
+
+from devenv.model.project import Mount
+
+# ruff: noqa: E501 - what was said is quoted as it was
+from devenv.run.active.causes import TABLE, Cause, Facts, Row, _words, explain, owners
+
+MODEL = {
+    "networks": {"front": {"name": "shared", "external": True}, "none": None},
+    "volumes": {"data": {"name": "shared", "external": True}},
+    "secrets": {
+        "key": {"file": "/p/key.txt"},
+        "token": {"environment": "TOKEN"},
+        "far": {"name": "far", "external": True},
+    },
+    "services": {"web": {}, "db": {}},
+    "configs": {"site": {"file": "/p/site.conf"}},
+}
+MOUNTS = (Mount("volume", "/data", "data"), Mount("bind", "/data/cache", "/p/cache"), Mount("volume", "/anonymous"))
+
+
+def refused(words: str) -> Facts:
+    """What the engine or Compose said when the service was to be created or started."""
+    return facts(0, refusal=words)
+
+
+def ended(code: int, *lines: str, **more: Any) -> Facts:
+    """The service ended, and this is the end of its log."""
+    return facts(code, lines=lines, **more)
+
+
+def sick(check: str, *lines: str) -> Facts:
+    """The health check fails and printed this."""
+    return facts(0, check=check, lines=lines)
+
+
+def facts(code: int, **more: Any) -> Facts:
+    """The service `web`, of a project that has `db` too."""
+    known = {"platform": "linux/amd64", "engine_platform": "linux/amd64", "mounts": MOUNTS, "user": "node"}
+    return Facts("web", code, services=("db", "web"), owners=owners(MODEL), **(known | more))
+
+
+OLD = "its volume holds data of another version of the database"
+
+CASES: tuple[tuple[str, Facts, str], ...] = (
+    # the health check
+    (
+        "check without its program",
+        sick(
+            'OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": executable file not found in $PATH: unknown'
+        ),
+        "it calls `curl`, which its image does not have",
+    ),
+    (
+        "check by a shell",
+        sick("/bin/sh: 1: wget: not found"),
+        "it calls `wget`, which its image does not have",
+    ),
+    ("check too slow", sick("Health check exceeded timeout (1s)"), "it takes longer than 1s"),
+    (
+        "check refused",
+        sick("curl: (7) Failed to connect to localhost port 80 after 0 ms: Couldn't connect to server"),
+        "nothing answers where it asks",
+    ),
+    (
+        "check refused, and the log says why",
+        sick("Connection refused", "Error: Cannot find module 'express'"),
+        "the module `express` is not in the container",
+    ),
+    (
+        "check of nobody",
+        sick("\r  0  0curl: (6) Could not resolve host: x"),
+        "it does not find the host `x`",
+    ),
+    (
+        "check with a bad answer",
+        sick("curl: (22) The requested URL returned error: 404"),
+        "it gets the answer 404",
+    ),
+    # refusals
+    (
+        "platform",
+        refused(
+            "image with reference x was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)"
+        ),
+        "its image is for linux/arm64, and linux/amd64 is asked for",
+    ),
+    (
+        "network",
+        refused("network shared declared as external, but could not be found"),
+        "the external network `shared` does not exist",
+    ),
+    ("volume", refused('external volume "shared" not found'), "the external volume `shared` does not exist"),
+    (
+        "secret",
+        refused('invalid mount config for type "bind": bind source path does not exist: /p/key.txt'),
+        "the secret `key` is the file /p/key.txt, which does not exist",
+    ),
+    (
+        "config",
+        refused('invalid mount config for type "bind": bind source path does not exist: /p/site.conf'),
+        "the config `site` is the file /p/site.conf, which does not exist",
+    ),
+    (
+        "secret of a variable",
+        refused('environment variable "TOKEN" required by secret "token" is not set'),
+        "the secret `token` is the variable TOKEN, which is not set",
+    ),
+    (
+        "external secret",
+        refused("unsupported external secret far"),
+        "the secret `far` is external, which only Swarm knows",
+    ),
+    (
+        "volume of one letter",
+        refused("invalid mount config for type \"volume\": invalid mount path: 'v:/x' mount path must be absolute"),
+        "Compose takes `v:/x` for a path of Windows: the volume's name has one letter",
+    ),
+    (
+        "bind",
+        refused('invalid mount config for type "bind": bind source path does not exist: /p/src'),
+        "/p/src, which it mounts, does not exist",
+    ),
+    (
+        "file on folder",
+        refused(
+            'error mounting "/p/conf" to rootfs at "/etc/passwd": mount src=/p/conf, dst=/etc/passwd, dstFd=/proc/thread-self/fd/8, flags=0x5000: not a directory'
+        ),
+        "/p/conf does not fit on /etc/passwd: one is a file, the other a folder",
+    ),
+    (
+        "mountpoint on a read-only mount",
+        refused('error mounting "/p/b" to rootfs at "/app/b": mkdir /app/b: read-only file system'),
+        "there is no /app/b in its image to mount on, and none can be made: what it lies in is read-only",
+    ),
+    (
+        "user",
+        refused("unable to find user nobody2: no matching entries in passwd file"),
+        "its image knows no user `nobody2`",
+    ),
+    (
+        "group",
+        refused("unable to find group staff2: no matching entries in group file"),
+        "its image knows no group `staff2`",
+    ),
+    (
+        "working folder",
+        refused('chdir to cwd ("/root/x") set in config.json failed: permission denied'),
+        "its working folder /root/x cannot be entered",
+    ),
+    (
+        "container name",
+        refused('Conflict. The container name "/mine" is already in use by container "…"'),
+        "another container is called `mine`",
+    ),
+    ("image", refused("No such image: nothing:1"), "its image nothing:1 is not there"),
+    (
+        "image denied",
+        refused("pull access denied for nothing, repository does not exist"),
+        "its image nothing is not there",
+    ),
+    (
+        "address pools",
+        refused("could not find an available, non-overlapping IPv4 address pool among the defaults"),
+        "the engine has no room for another network",
+    ),
+    (
+        "subnet",
+        refused("failed to create network x: Pool overlaps with other one on this address space"),
+        "a network of the file wants addresses that another network has",
+    ),
+    (
+        "gpu",
+        refused('could not select device driver "nvidia" with capabilities: [[gpu]]'),
+        "the engine's machine has no device `nvidia`",
+    ),
+    (
+        "device",
+        refused('error gathering device information while adding custom device "/dev/x": no such file or directory'),
+        "the engine's machine has no device `/dev/x`",
+    ),
+    (
+        "no health check",
+        refused("dependency failed to start: `db` has no healthcheck configured"),
+        "others wait for `db` to be healthy, and it has no health check",
+    ),
+    (
+        "ended before it was healthy",
+        refused("dependency failed to start: `db` exited (0)"),
+        "others wait for `db` to be healthy, and it has ended",
+    ),
+    (
+        "shared network",
+        refused("cannot join network of a non running container: …"),
+        "the container whose network it shares does not run",
+    ),
+    (
+        "memory limit",
+        refused("Minimum memory limit allowed is 6MB"),
+        "its memory limit is below 6MB, the least that the engine takes",
+    ),
+    (
+        "registry",
+        refused('Get "https://registry.test/v2/": dial tcp: lookup registry.test on 1.1.1.1:53: no such host'),
+        "the registry registry.test does not answer",
+    ),
+    (
+        "working folder of a file",
+        refused("Cannot mkdir: /etc/passwd is not a directory"),
+        "its working folder /etc/passwd cannot be entered",
+    ),
+    (
+        "shared network that went away",
+        refused("unable to create new parent process: namespace path: lstat /proc/17/ns/net: no such file"),
+        "the container whose network it shares does not run",
+    ),
+    # its program
+    (
+        "interpreter in a shell",
+        ended(127, "sh: 1: exec: /x: not found"),
+        "`/x` is not there, or its first line names an interpreter that is not: it may end with CRLF",
+    ),
+    ("a folder, by runc", refused('exec: "/app": is a directory'), "`/app` is not executable"),
+    (
+        "other platform",
+        ended(255, "exec /usr/local/bin/docker-entrypoint.sh: exec format error", platform="linux/arm64"),
+        "its image is for linux/arm64, and the engine runs linux/amd64",
+    ),
+    (
+        "exec format",
+        ended(255, "exec /run.sh: exec format error"),
+        "`/run.sh` is neither a program for this machine nor a script that names its interpreter",
+    ),
+    (
+        "exec format by a shell",
+        ended(126, "bash: line 1: ./tool: cannot execute binary file: Exec format error"),
+        "`./tool` is neither a program for this machine nor a script that names its interpreter",
+    ),
+    (
+        "CRLF by env",
+        ended(127, "/usr/bin/env: 'bash\\r': No such file or directory"),
+        "a script has the line ends of Windows (CRLF)",
+    ),
+    (
+        "CRLF by the kernel",
+        ended(126, "bash: ./x.sh: /bin/sh^M: bad interpreter: No such file or directory"),
+        "a script has the line ends of Windows (CRLF)",
+    ),
+    ("CRLF in a line", ended(127, "/run.sh: 2: \r: not found"), "a script has the line ends of Windows (CRLF)"),
+    (
+        "CRLF in a line of bash",
+        ended(127, "/run.sh: line 2: $'\\r': command not found"),
+        "a script has the line ends of Windows (CRLF)",
+    ),
+    ("CRLF after set", ended(2, "/run.sh: 2: set: Illegal option -"), "a script has the line ends of Windows (CRLF)"),
+    (
+        "interpreter",
+        ended(255, "exec /run.sh: no such file or directory"),
+        "the interpreter that the first line of `/run.sh` names is not there; most often that line ends with CRLF",
+    ),
+    ("not executable", refused('exec: "/app/run.sh": permission denied'), "`/app/run.sh` is not executable"),
+    ("a folder", refused('exec: "/app": is a directory: permission denied'), "`/app` is not executable"),
+    (
+        "not executable in a shell",
+        ended(126, "sh: 1: /data/run.sh: Permission denied"),
+        "`/data/run.sh` is not executable",
+    ),
+    (
+        "no program",
+        refused('exec: "nodemon": executable file not found in $PATH'),
+        "its image has no program `nodemon`",
+    ),
+    (
+        "no such path",
+        refused('exec: "/nope": stat /nope: no such file or directory'),
+        "its image has no program `/nope`",
+    ),
+    ("no program in a shell", ended(127, "sh: 1: vite: not found"), "its image has no program `vite`"),
+    (
+        "no program in bash",
+        ended(127, "/entry.sh: line 3: \x1b[31mfoo\x1b[0m: command not found"),
+        "its image has no program `foo`",
+    ),
+    (
+        "no program for env",
+        ended(127, "env: 'python': No such file or directory"),
+        "its image has no program `python`",
+    ),
+    # what it runs out of
+    ("out of memory", ended(137, out_of_memory=True), "it ran out of memory, and was killed"),
+    (
+        "killed within a limit",
+        ended(137, limited=True),
+        "it was killed (SIGKILL); most likely it ran out of memory, as it has a limit",
+    ),
+    (
+        "heap",
+        ended(134, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
+        "its program ran out of memory",
+    ),
+    (
+        "php memory",
+        ended(255, "PHP Fatal error:  Allowed memory size of 134217728 bytes exhausted"),
+        "its program ran out of memory",
+    ),
+    (
+        "watches",
+        ended(1, "Error: ENOSPC: System limit for number of file watchers reached, watch '/app'"),
+        "the engine's machine has no inotify watches left",
+    ),
+    (
+        "watches of .NET",
+        ended(134, "The configured user limit (128) on the number of inotify instances has been reached, or"),
+        "the engine's machine has no inotify watches left",
+    ),
+    (
+        "watches of Python",
+        ended(1, "OSError: [Errno 24] inotify instance limit reached"),
+        "the engine's machine has no inotify watches left",
+    ),
+    ("disk", ended(1, "cp: error writing '/data/x': No space left on device"), "no room is left on its disk"),
+    # databases
+    (
+        "postgres",
+        ended(
+            1,
+            "FATAL:  database files are incompatible with server",
+            "DETAIL:  The data directory was initialized by PostgreSQL version 16, which is not compatible with this version 17.2 (Debian 17.2-1).",
+        ),
+        "its volume holds data of version 16, which version 17.2 does not read",
+    ),
+    (
+        "postgres 18",
+        ended(1, "Counter to that, there appears to be PostgreSQL data in:", "  /var/lib/postgresql/data"),
+        OLD,
+    ),
+    (
+        "mysql",
+        ended(
+            1,
+            "[ERROR] [MY-014060] [Server] Invalid MySQL server upgrade: Cannot upgrade from 50744 to 90001. Upgrade to next major version is only allowed from the last LTS release",
+        ),
+        "its volume holds data of version 5.7.44, which version 9.0.1 does not read",
+    ),
+    (
+        "mysql back",
+        ended(
+            1,
+            "[ERROR] [MY-013171] [InnoDB] Cannot boot server version 80036 on data directory built by version 90001. Downgrade is not supported",
+        ),
+        "its volume holds data of version 9.0.1, which version 8.0.36 does not read",
+    ),
+    (
+        "mariadb",
+        ended(1, "[ERROR] InnoDB: Unsupported redo log format. The redo log was created with MySQL 8.0.36."),
+        OLD,
+    ),
+    ("mongo", ended(62, '"msg":"Invalid featureCompatibilityVersion document"'), OLD),
+    (
+        "database without a password",
+        ended(
+            1,
+            "[ERROR] [Entrypoint]: Database is uninitialized and password option is not specified",
+            "    You need to specify one of the following as an environment variable:",
+            "    - MYSQL_ROOT_PASSWORD",
+        ),
+        "a new database needs a password",
+    ),
+    (
+        "postgres without a password",
+        ended(
+            1,
+            "Error: Database is uninitialized and superuser password is not specified.",
+            "       You must specify POSTGRES_PASSWORD to a non-empty value for the",
+        ),
+        "a new database needs a password",
+    ),
+    (
+        "stand-in without a password",
+        ended(
+            1,
+            "set MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD: the data folder is empty",
+        ),
+        "a new database needs a password",
+    ),
+    (
+        "password",
+        ended(1, 'FATAL:  password authentication failed for user "app"'),
+        "the database refuses the user or the password",
+    ),
+    (
+        "password of mysql",
+        ended(1, "Error: Access denied for user 'app'@'172.18.0.3' (using password: YES)"),
+        "the database refuses the user or the password",
+    ),
+    (
+        "half a database",
+        ended(
+            1, "[ERROR] [MY-010457] [Server] --initialize specified but the data directory has files in it. Aborting."
+        ),
+        "its volume holds files, but no whole database: a first start may have been cut off",
+    ),
+    # what is not there
+    (
+        "other system",
+        ended(1, "Error: /app/node_modules/x/y.node: invalid ELF header"),
+        "a library of its modules was built for another system",
+    ),
+    (
+        "shared library",
+        ended(
+            127,
+            "x: error while loading shared libraries: libfoo.so.1: cannot open shared object file: No such file or directory",
+        ),
+        "a library of its modules was built for another system",
+    ),
+    ("own file", ended(1, "Error: Cannot find module '/app/server.js'"), "/app/server.js is not in the container"),
+    (
+        "own file of python",
+        ended(2, "python: can't open file '/app/main.py': [Errno 2] No such file or directory"),
+        "/app/main.py is not in the container",
+    ),
+    ("module", ended(1, "Error: Cannot find module 'express'"), "the module `express` is not in the container"),
+    (
+        "package",
+        ended(1, "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@a/b' imported from /app/x.js"),
+        "the module `@a/b` is not in the container",
+    ),
+    (
+        "python module",
+        ended(1, "ModuleNotFoundError: No module named 'flask'"),
+        "the module `flask` is not in the container",
+    ),
+    (
+        "working folder of npm",
+        ended(
+            254,
+            "npm error enoent Could not read package.json: Error: ENOENT: no such file or directory, open '/package.json'",
+        ),
+        "/package.json is not in the container",
+    ),
+    (
+        "file of python",
+        ended(1, "FileNotFoundError: [Errno 2] No such file or directory: 'settings.toml'"),
+        "settings.toml is not in the container",
+    ),
+    ("variable", ended(1, "/entry.sh: line 3: API_KEY: unbound variable"), "the variable API_KEY is not set"),
+    ("variable of dash", ended(2, "/entry.sh: 3: API_KEY: parameter not set"), "the variable API_KEY is not set"),
+    ("variable of python", ended(1, "KeyError: 'API_KEY'"), "the variable API_KEY is not set"),
+    (
+        "variable in words",
+        ended(1, "Error: Missing required environment variable: API_KEY"),
+        "the variable API_KEY is not set",
+    ),
+    ("variable in other words", ended(1, "fatal: API_KEY is not set"), "the variable API_KEY is not set"),
+    ("variable in still others", ended(1, "API_KEY must be set"), "the variable API_KEY is not set"),
+    (
+        "perl module",
+        ended(2, "Can't locate Nope.pm in @INC (you may need to install the Nope module)"),
+        "the module `Nope.pm` is not in the container",
+    ),
+    # what it may not do
+    (
+        "volume",
+        ended(1, "mkdir: cannot create directory '/data/x': Permission denied"),
+        "its user (node) may not write to /data/x, in the mount on /data (data)",
+    ),
+    (
+        "bind in a volume",
+        ended(1, "Error: EACCES: permission denied, open '/data/cache/x'"),
+        "its user (node) may not write to /data/cache/x, in the mount on /data/cache (/p/cache)",
+    ),
+    (
+        "volume without a name",
+        ended(1, "PermissionError: [Errno 13] Permission denied: '/anonymous'", user=""),
+        "its user (root) may not write to /anonymous, in the mount on /anonymous (a volume without a name)",
+    ),
+    (
+        "image's own file",
+        ended(1, "/entry.sh: line 2: /etc/x: Permission denied"),
+        "its user (node) may not use /etc/x",
+    ),
+    ("read-only", ended(1, "touch: cannot touch '/app/x': Read-only file system"), "/app/x is read-only"),
+    ("read-only in node", ended(1, "Error: EROFS: read-only file system, open '/app/x'"), "/app/x is read-only"),
+    # the network
+    (
+        "address in node",
+        ended(1, "Error: listen EADDRINUSE: address already in use :::3000"),
+        "something in its container has port 3000 already",
+    ),
+    (
+        "address in nginx",
+        ended(1, "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)"),
+        "something in its container has port 80 already",
+    ),
+    ("service not found", ended(1, "Error: getaddrinfo ENOTFOUND db"), "it does not find the service `db`"),
+    (
+        "service not found by postgres",
+        ended(1, 'could not translate host name "db" to address: Name or service not known'),
+        "it does not find the service `db`",
+    ),
+    (
+        "host not found",
+        ended(1, "dial tcp: lookup redis on 127.0.0.11:53: no such host"),
+        "it does not find the host `redis`",
+    ),
+    (
+        "localhost",
+        ended(1, "Error: connect ECONNREFUSED 127.0.0.1:5432"),
+        "nothing in its own container answers on 127.0.0.1",
+    ),
+    (
+        "refused",
+        ended(1, "Error: connect ECONNREFUSED 172.18.0.2:3306"),
+        "172.18.0.2 refuses its connection: nothing listens there yet",
+    ),
+    (
+        "refused by mysql",
+        ended(1, "ERROR 2003 (HY000): Can't connect to MySQL server on 'db:3306' (111)"),
+        "db refuses its connection: nothing listens there yet",
+    ),
+    # only the code
+    ("killed", ended(137), "it was killed (SIGKILL)"),
+    ("crashed", ended(139), "its program crashed (SIGSEGV)"),
+    ("127", ended(127), "a program that it calls is not in its image"),
+    ("126", ended(126), "a program that it calls is not executable"),
+)
+
+
+@pytest.mark.parametrize(("found", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_cause(found: Facts, what: str) -> None:
+    """What was said has one meaning, and something to do about it."""
+    cause = explain(found)
+    assert cause is not None
+    assert cause.what == what
+    assert cause.hint
+    assert "{" not in re.sub(r"`environment: \{\w+: \.\.\.\}`|`depends_on: \{NAME.*?\}\}`", "", cause.hint)
+
+
+def test_every_row_decides_a_case() -> None:
+    """No row of the table is without a case, and none stands behind one that always takes its place."""
+    deciding = {next(row for row in TABLE if row.explain(found)) for _, found, _ in CASES}
+    assert [row.what for row in TABLE if row not in deciding] == []
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.what for row in TABLE])
+def test_no_text_lacks_a_word(row: Row) -> None:
+    """Whichever pattern of a row fits, it knows every word of the texts."""
+    known = {*_words(Facts("web"), {}), *(("one", "key") if row.sections else ())}
+    wanted = {name for text in (row.what, row.hint) for _, name, _, _ in string.Formatter().parse(text) if name}
+    for pattern in row.said:
+        assert wanted <= known | set(re.compile(pattern).groupindex), pattern
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ended(3, "listening on port 3000", "GET / 200"),
+        ended(1),
+        sick("false"),
+        refused("no memory"),
+        refused("network elsewhere declared as external, but could not be found"),
+        ended(1, "sh: 1: vite: not found"),
+    ],
+)
+def test_what_the_table_does_not_know(found: Facts) -> None:
+    """It says nothing rather than something wrong."""
+    assert explain(found) is None
+
+
+def test_where_the_file_is_to_blame() -> None:
+    """The thing that is missing on the engine, or the keys of the service; dots in a name are part of it."""
+    network = explain(refused("network shared declared as external, but could not be found"))
+    secret = explain(refused('environment variable "TOKEN" required by secret "token" is not set'))
+    limit = explain(Facts("a.b", 137, out_of_memory=True))
+    assert network == Cause(
+        "the external network `shared` does not exist",
+        "docker network create shared",
+        (("networks", "front"),),
+        outside=True,
+    )
+    assert secret is not None
+    assert (secret.paths, secret.outside) == ((("secrets", "token"),), False)
+    assert limit is not None
+    assert limit.paths == (
+        ("services", "a.b", "mem_limit"),
+        ("services", "a.b", "deploy", "resources", "limits", "memory"),
+    )
+
+
+def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
+    """What is to be typed can be typed as it stands."""
+    denied = explain(ended(1, "mkdir: cannot create directory '/data/x': Permission denied"))
+    assert denied is not None
+    assert (
+        denied.hint
+        == "Correct `user` of web; a volume that begins empty takes the owner that /data has in the image."
+    )
+
+
+def test_the_line_that_says_it() -> None:
+    """So that it can be shown where it is not among the last ones."""
+    found = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
+    assert found is not None
+    assert found.line == 1
+    assert [found.line for found in map(explain, (ended(137), refused("No such image: x"))) if found] == [-1, -1]
+
+
+def test_only_some_services_are_named() -> None:
+    """A large project does not fill the screen."""
+    found = explain(Facts("a", 1, lines=("getaddrinfo ENOTFOUND x",), services=tuple("abcdefghij")))
+    assert found is not None
+    assert "a, b, c, d, e, f, g, h, ...;" in found.hint

@@ -1,0 +1,69 @@
+"""Which services a changed model touches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from devenv.run.active.model_diff import Difference, between, fixed
+
+WEB: dict[str, Any] = {"image": "web:1", "environment": {"A": "1"}, "depends_on": {"db": {}}}
+DB: dict[str, Any] = {"image": "db:1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"web": WEB, "db": DB}, {"db": DB, "web": dict(WEB)}, Difference()),
+        ({"web": WEB}, {"web": {**WEB, "environment": {"A": "2"}}}, Difference(("web",))),
+        ({"web": WEB}, {"web": {**WEB, "depends_on": {}}}, Difference()),
+        ({"web": WEB}, {"web": {**WEB, "scale": 2}}, Difference(("web",))),
+        ({"web": WEB}, {"web": {**WEB, "image": "web:2"}}, Difference(("web",), ("web",))),
+        ({"web": WEB}, {"web": {**WEB, "build": {"context": "."}}}, Difference(("web",), ("web",))),
+        ({"web": WEB}, {"web": WEB, "db": DB}, Difference(("db",), ("db",))),
+        ({"web": WEB, "db": DB}, {"web": WEB}, Difference((), (), ("db",))),
+        ({"web": WEB}, {"db": DB}, Difference(("db",), ("db",), ("web",))),
+    ],
+)
+def test_only_what_differs_is_touched(before: dict[str, Any], after: dict[str, Any], expected: Difference) -> None:
+    """Changed and new services are touched, an image is looked for where it may be another, the gone are named."""
+    assert between(before, after) == expected
+    assert bool(expected) is (expected != Difference())
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [{"network_mode": "service:db"}, {"pid": "service:db"}, {"ipc": "service:db"}, {"volumes_from": ["db:ro"]}],
+    ids=lambda shared: next(iter(shared)),
+)
+def test_who_shares_with_a_touched_one_is_touched(shared: dict[str, Any]) -> None:
+    """A new container takes along those that live in its namespace, and those that live in theirs; nobody else."""
+    services = {"db": DB, "side": {"image": "side:1", **shared}, "web": WEB}
+    deeper = {**services, "third": {"image": "third:1", "network_mode": "service:side"}}
+
+    assert between(services, {**services, "db": {**DB, "user": "1"}}).touched == ("db", "side")
+    assert between(deeper, {**deeper, "db": {**DB, "user": "1"}}).touched == ("db", "side", "third")
+    assert between(services, {**services, "web": {**WEB, "user": "1"}}).touched == ("web",)
+
+
+MODEL: dict[str, Any] = {"name": "p", "networks": {"n": {"name": "p_n"}}, "volumes": {"v": {"name": "p_v"}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({}, None),
+        ({"services": {"web": WEB}}, None),
+        ({"volumes": {"v": {"name": "p_v"}, "w": {"name": "p_w"}}}, None),
+        ({"volumes": None}, None),
+        ({"name": "q"}, ("name",)),
+        ({"networks": {"n": {"name": "p_n", "internal": True}}}, ("networks", "n")),
+        ({"volumes": {"v": {"name": "p_v", "driver": "x"}}}, ("volumes", "v")),
+    ],
+)
+def test_what_takes_a_new_run(change: dict[str, Any], path: tuple[str, ...] | None) -> None:
+    """Another name, and a network or volume that is there and defined otherwise; new and gone ones do not."""
+    found = fixed(MODEL, MODEL | change)
+
+    assert (found[0] if found else None) == path

@@ -1,0 +1,211 @@
+"""Who waits for whom, and in which order things end."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.model.containers import Container, Scene
+from devenv.model.project import Condition, Dependency, Project, Service
+from devenv.run.active.phases import (
+    Phase,
+    Standing,
+    awaited,
+    closure,
+    followers,
+    held_up,
+    phase,
+    reminder,
+    standings,
+    stop_after,
+)
+
+
+def container(name: str, state: str = "running", **more: object) -> Container:
+    """A container of the service that it is named after."""
+    return Container(id=f"id-{name}", name=name, service=name.partition("-")[0], state=state, ours=True, **more)  # type: ignore[arg-type]
+
+
+def project(*services: Service) -> Project:
+    """A project with these services and nothing else."""
+    return Project("p", "/p", (), services)
+
+
+DB = Service("db", has_healthcheck=True)
+SEED = Service("seed", depends_on=(Dependency("db", Condition.HEALTHY),))
+API = Service("api", depends_on=(Dependency("db", Condition.HEALTHY), Dependency("seed", Condition.COMPLETED)))
+WEB = Service("web", depends_on=(Dependency("api"), Dependency("absent", required=False)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ((), "api db seed web"),
+        (("db",), "db"),
+        (("api",), "api db seed"),
+        (("web",), "api db seed web"),
+        (("seed", "db"), "db seed"),
+    ],
+)
+def test_closure(wanted: tuple[str, ...], expected: str) -> None:
+    """What is asked for comes with all that it depends on, without optional services that do not exist."""
+    assert closure(project(DB, SEED, API, WEB), wanted) == set(expected.split())
+
+
+def test_closure_of_the_unknown() -> None:
+    """A service that is not in the project is named by the error."""
+    with pytest.raises(KeyError, match="nope"):
+        closure(project(DB), ("nope",))
+
+
+def test_closure_ends_on_a_cycle() -> None:
+    """Services that depend on each other do not keep it busy for ever."""
+    both = Service("a", depends_on=(Dependency("b"),)), Service("b", depends_on=(Dependency("a"),))
+    assert closure(project(*both), ("a",)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "one_shot", "expected"),
+    [
+        ("created", {}, False, Phase.CREATED),
+        ("running", {}, False, Phase.STARTED),
+        ("running", {}, True, Phase.STARTING),
+        ("running", {"health": "starting"}, False, Phase.STARTING),
+        ("running", {"health": "healthy"}, False, Phase.HEALTHY),
+        ("running", {"health": "unhealthy"}, False, Phase.UNHEALTHY),
+        ("paused", {"health": "healthy"}, False, Phase.HEALTHY),
+        ("paused", {}, False, Phase.STARTED),
+        ("exited", {}, False, Phase.COMPLETED),
+        ("exited", {}, True, Phase.COMPLETED),
+        ("exited", {"exit_code": 3}, True, Phase.EXITED),
+        ("dead", {"exit_code": 137}, False, Phase.EXITED),
+        ("restarting", {"exit_code": 1}, False, Phase.EXITED),
+        ("restarting", {}, False, Phase.STARTING),
+    ],
+)
+def test_phase_of_one(state: str, more: dict[str, object], one_shot: bool, expected: Phase) -> None:
+    """Each state of a container has one meaning."""
+    only = container("x", state, **more)
+    assert phase([only], one_shot=one_shot) == (expected, only)
+
+
+def test_phase_of_replicas_is_that_of_the_one_behind() -> None:
+    """A failed replica shows before a healthy one, wherever it stands in the list."""
+    good, new, bad = container("x-1"), container("x-2", "created"), container("x-3", "exited", exit_code=1)
+    assert phase([good, new], one_shot=False) == (Phase.CREATED, new)
+    assert phase([new, good], one_shot=False) == (Phase.CREATED, new)
+    assert phase([good, bad, new], one_shot=False) == (Phase.EXITED, bad)
+    assert phase([], one_shot=False) == (Phase.ABSENT, None)
+
+
+def told(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
+    """Service -> phase and detail."""
+    found = standings(project(DB, SEED, API, WEB), frozenset(names.split()), Scene(containers))
+    return {one.service: (one.phase.value, one.detail) for one in found}
+
+
+def test_standings_say_what_a_service_waits_for() -> None:
+    """A created service names the unmet conditions, one that runs to its end says so."""
+    assert told(
+        "db seed api web",
+        container("db", health="starting"),
+        container("seed", "created"),
+        container("api", "created"),
+        container("web", "created"),
+    ) == {
+        "db": ("starting", "waits for its health check"),
+        "seed": ("created", "waits for db to be healthy"),
+        "api": ("created", "waits for db to be healthy and seed to complete"),
+        "web": ("created", "waits for api to start"),
+    }
+    assert told("db seed api", container("db", health="healthy"), container("seed"), container("api", "created")) == {
+        "db": ("healthy", ""),
+        "seed": ("starting", "is running to its end"),
+        "api": ("created", "waits for seed to complete"),
+    }
+
+
+def test_standings_say_how_a_service_failed() -> None:
+    """An exit code, or the health check."""
+    found = told("db seed", container("db", health="unhealthy"), container("seed", "exited", exit_code=3))
+    assert found == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
+
+
+def test_standings_say_that_the_engine_starts_it_again() -> None:
+    """A restart policy is at work."""
+    assert told("db", container("db", "restarting", exit_code=3)) == {"db": ("exited", "exit code 3, started again")}
+
+
+def test_who_holds_up_whom() -> None:
+    """Those that do not run yet, by every service that they wait for."""
+    found = [
+        Standing("db", Phase.STARTING),
+        Standing("seed", Phase.ABSENT),
+        Standing("api", Phase.CREATED),
+        Standing("web", Phase.STARTED),
+    ]
+    assert held_up(project(DB, SEED, API, WEB), found) == {"db": ("seed", "api"), "seed": ("api",)}
+
+
+def test_followers() -> None:
+    """Those with `restart: true`, and theirs in turn; none of those that changed, and a circle ends."""
+    one = Service("one", depends_on=(Dependency("db", restart=True), Dependency("two", restart=True)))
+    two = Service("two", depends_on=(Dependency("one", Condition.HEALTHY, restart=True),))
+    still = Service("still", depends_on=(Dependency("db"), Dependency("two")))
+    assert followers(project(DB, still, two, one), ("db",)) == ("one", "two")
+    assert followers(project(DB, still, two, one), ("one", "db")) == ("two",)
+
+
+def test_reminders() -> None:
+    """After 5, 15 and 60 seconds, then once a minute."""
+    assert [reminder(told) for told in range(5)] == [5, 15, 60, 120, 180]
+
+
+def test_standings_leave_out_services_that_were_not_asked_for() -> None:
+    """Only named services stand, and none waits for one that is not among them."""
+    assert standings(project(DB, SEED, API, WEB), frozenset({"web"}), Scene((container("web", "created"),))) == (
+        Standing("web", Phase.CREATED, ""),
+    )
+
+
+def test_a_service_of_no_replicas_is_not_waited_for() -> None:
+    """`replicas: 0` has no standing while nothing of it is there, and one when somebody scaled it up."""
+    off = Service("off", scale=0)
+    names = frozenset({"db", "off"})
+    up = container("db", health="healthy")
+    assert standings(project(DB, off), names, Scene((up,))) == (Standing("db", Phase.HEALTHY),)
+    scaled = standings(project(DB, off), names, Scene((up, container("off"))))
+    assert scaled == (Standing("db", Phase.HEALTHY), Standing("off", Phase.STARTED))
+
+
+def after(*containers: Container) -> dict[str, str]:
+    """Whom each of them waits for."""
+    names = {c.id: c.name for c in containers}
+    return {names[one]: " ".join(sorted(names[o] for o in others)) for one, others in stop_after(containers).items()}
+
+
+def test_dependents_stop_first() -> None:
+    """Each waits for all replicas of who needs it, and for nobody else."""
+    db, api = container("db"), container("api-1", depends_on=("db",))
+    second, web = container("api-2", depends_on=("db",)), container("web", depends_on=("api",))
+    found = after(db, api, second, web, container("alone"))
+    assert found == {"web": "", "alone": "", "api-1": "web", "api-2": "web", "db": "api-1 api-2"}
+
+
+def test_a_cycle_waits_for_nobody() -> None:
+    """Containers that need each other, or themselves, still come to an end; labels that name nobody hold nobody."""
+    a, b = container("a", depends_on=("b", "needed")), container("b", depends_on=("a", "nobody"))
+    first = container("first", depends_on=("a", "first-not"))
+    assert after(a, b, first, container("needed")) == {"first": "", "a": "first", "b": "", "needed": ""}
+    assert after(container("self", depends_on=("self",))) == {"self": ""}
+    assert after() == {}
+
+
+def test_awaited_are_those_whose_end_would_fail_a_start() -> None:
+    """Who waits for health or completion, and has not begun, must not see the other end; a plain order is no wait."""
+    everything = project(DB, SEED, API, WEB)
+    began = (container("db"), container("seed", "created"), container("api", "created"), container("web"))
+
+    assert awaited(everything, Scene(began)) == {"db", "seed"}
+    assert awaited(everything, Scene(tuple(container(n) for n in ("db", "seed", "api", "web")))) == frozenset()
+    assert awaited(everything, Scene((container("db"), container("seed", "exited")))) == {"db", "seed"}
+    assert awaited(project(API, WEB), Scene((container("api"), container("web", "created")))) == frozenset()

@@ -1,0 +1,119 @@
+"""What an earlier run left behind, in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, cast
+
+import pytest
+
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.events import Event, Notice
+from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.run.cleanup import remains
+from devenv.run.cleanup.remains import everywhere, left_behind, tell
+from devenv.run.cleanup.remains import remains as count
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+
+pytestmark = pytest.mark.anyio
+
+ENGINE = "unix:///here"
+WEB, DB = Container("1", "p-web-1", "web", "running", ours=True), Container("2", "p-db-1", "db", "exited", ours=True)
+THEIRS = Container("3", "p-tool-1", "tool", "running", ours=False)
+NETWORK = Network("4", "p_default", ours=True)
+DATA = Volume("p_data", "p", "data", created="2026-11-30T12:00:00Z")
+BEGAN = time.strftime("%H:%M:%S", time.localtime(1000.0))
+
+
+def ledger(phase: str, project: str = "p", endpoint: str = ENGINE) -> Ledger:
+    volumes = (VolumeRecord("p_data", created="2026-11-30T12:00:00Z"),)
+    return Ledger(project, Place("/p"), "key", endpoint, None, 1000.0, 1, phase, volumes=volumes)
+
+
+class Machine:
+    """An engine on which the projects `p` and `q` have a volume; `times` are those of all its volumes."""
+
+    is_ours: Callable[[Container | Network], bool]
+    times: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, endpoint: Endpoint) -> AsyncIterator[Machine]:
+        """The engine, if it is asked at its address or at that of its twin; no engine answers at others."""
+        if endpoint.host not in (ENGINE, "tcp://twin"):
+            raise EngineError("no engine answers")
+        yield cls()
+
+    async def scene(self, project: str) -> Scene:
+        """What exists of a project."""
+        return Scene((), (), (replace(DATA, project=project),) if project in "pq" else ())
+
+    async def volume_times(self) -> dict[str, str]:
+        """When volumes were created."""
+        return self.times
+
+
+ASKED = cast("Engine", Machine())
+
+
+@pytest.mark.parametrize(
+    ("phase", "scene", "expected"),
+    [
+        ("left", Scene((), (), (DATA,)), "an earlier run of p left 1 volume behind"),
+        ("left", Scene((), (NETWORK,), (DATA,)), "an earlier run of p left 1 network, 1 volume behind"),
+        ("left", Scene(), ""),
+        ("left", Scene((THEIRS,), (), (Volume("p_other", "p", "other"),)), ""),
+        ("left", Scene((), (), (replace(DATA, created="2026-11-30T12:00:09Z"),)), ""),
+        ("up", Scene((WEB, DB, THEIRS)), f"the run of p that began at {BEGAN} has died and left 2 containers behind"),
+        ("up", Scene(), ""),
+        ("detached", Scene((WEB,)), ""),
+        ("kept", Scene((WEB,)), ""),
+    ],
+)
+async def test_the_sentence(phase: str, scene: Scene, expected: str) -> None:
+    """It counts what is ours and exists, and no volume of the same name that was created later.
+
+    A run that was left running on purpose left nothing behind. The next `up` says it in one notice, or in none.
+    """
+    told: list[Event] = []
+    assert left_behind(ledger(phase), await count(ASKED, ledger(phase), scene)) == expected
+    await tell(ASKED, ledger(phase), scene, told.append)
+    assert told == [Notice(f"{expected}; this run takes it over", "devenv down")] * bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([], ""),
+        ([("left", "p", ENGINE)], "left by an earlier run: 1 volume of p; devenv down -p p"),
+        ([("up", "p", ENGINE)], "left by an earlier run: 1 volume of p; devenv down -p p"),
+        ([("left", "p", "tcp://twin")], "left by an earlier run: 1 volume of p; devenv gc"),
+        (
+            [("left", "p", ENGINE), ("up", "q", ENGINE)],
+            "left by an earlier run: 1 volume of p; 1 volume of q; devenv gc",
+        ),
+        ([("left", "gone", ENGINE), ("left", "p", "tcp://off"), ("detached", "p", ENGINE)], ""),
+    ],
+)
+async def test_what_runs_left_everywhere(
+    runs: list[tuple[str, str, str]], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each project what exists of it; `down` removes it if there is but one, on the engine that `down` asks."""
+
+    async def resolve() -> Endpoint:
+        return Endpoint(ENGINE)
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(remains, "Engine", Machine)
+    monkeypatch.setattr(remains, "resolve", resolve)
+    for phase, project, endpoint in runs:
+        Run.open(endpoint, Endpoint(endpoint), project).write(ledger(phase, project, endpoint))
+    assert await everywhere() == ([expected] if expected else [])

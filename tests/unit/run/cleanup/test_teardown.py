@@ -1,0 +1,633 @@
+"""The way down against an engine that misbehaves in every way that a test can think of."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102 - the fakes speak the words of what they stand for
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from devenv.docker.client import CallError
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
+from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.snapshot import Snapshot
+from devenv.run.cleanup import teardown
+from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.cleanup.teardown import Teardown
+from devenv.state import ledger as ledgers
+from devenv.state.identity import Content, Place, VolumeRecord
+from devenv.state.ledger import Ledger, Wish
+from devenv.state.run_dir import Run
+from devenv.state.verified_archive import TooLargeError
+
+pytestmark = pytest.mark.anyio
+
+AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z"
+
+
+def container(name: str, state: str = "running", *, ours: bool = True, after: tuple[str, ...] = ()) -> Container:
+    """A container of the service that it is named after."""
+    return Container(id=f"id-{name}", name=name, service=name, state=state, ours=ours, depends_on=after)
+
+
+class FakeEngine:
+    """Holds a scene; `fails[verb, id]` lists what the next such calls raise, the last one for ever."""
+
+    def __init__(self, *things: Container | Network | Volume) -> None:
+        self.things = list(things)
+        self.calls: list[str] = []
+        self.logged: dict[str, list[str]] = {}  # id -> the calls before its log was read
+        self.fails: dict[tuple[str, str], list[Exception]] = defaultdict(list)
+        self.later: list[tuple[int, Container]] = []
+        self.looks = 0
+        self.times: Mapping[str, str] = {}
+        self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
+        self.stopping: anyio.Event | None = None
+
+    async def scene(self, project: str) -> Scene:
+        assert project == "p"
+        self.looks += 1
+        self.things += [found for look, found in self.later if look == self.looks]
+        return Scene(
+            tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Container)),
+            tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Network)),
+            tuple(t for t in self.things if isinstance(t, Volume)),
+        )
+
+    async def volume_times(self) -> dict[str, str]:
+        there = {t.name: t.created for t in self.things if isinstance(t, Volume)}
+        return {**there, **self.times}
+
+    async def logs(self, found: Container, **_: Any) -> AsyncIterator[tuple[str, str]]:
+        self.logged[found.id] = [call for call in self.calls if found.id in call]
+        yield "stdout", f"2026-11-29T09:40:05.1Z last words of {found.name}"
+
+    async def stop(self, found: Container) -> None:
+        await self._call("stop", found.id)
+        if self.stopping is not None:
+            self.stopping.set()
+            await anyio.sleep(60)
+
+    async def remove_container(self, container_id: str) -> None:
+        await self._call("remove", container_id)
+
+    async def network_users(self, network_id: str) -> tuple[str, ...]:
+        assert network_id == "id-net"
+        return ("a", "b")
+
+    async def remove_network(self, network_id: str) -> None:
+        await self._call("remove", network_id)
+
+    async def remove_volume(self, name: str) -> None:
+        await self._call("remove", name)
+
+    async def _call(self, verb: str, key: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.calls.append(f"{verb} {key}")
+        errors = self.fails[verb, key]
+        if errors:
+            raise errors.pop(0) if len(errors) > 1 else errors[0]
+        if verb == "remove":
+            self.things = [t for t in self.things if key not in (t.name, getattr(t, "id", None))]
+
+
+class FakeVault:
+    """Saves nothing, in 2 bytes each; `fails` says what the saves raise, the `slow` volume never ends."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self.saved: list[tuple[str, tuple[str, ...], bool]] = []
+        self.rescued: list[str] = []
+        self.endings: list[tuple[str, bool]] = []
+        self.fails: dict[str, Exception] = {}
+        self.slow = ""
+        self.begun = anyio.Event()
+
+    async def save(self, volume: Volume, users: Iterable[Container], *, settled: bool, lineage: str) -> Snapshot:
+        assert lineage == f"line of {volume.name}"
+        self.begun.set()
+        if volume.name == self.slow:
+            await anyio.sleep(60)
+        await self.engine._call("save", volume.name)
+        if volume.name in self.fails:
+            raise self.fails[volume.name]
+        self.saved.append((volume.name, tuple(c.name for c in users), settled))
+        return Snapshot("1", volume.key, volume.name, "p", "/p", "unix:///x", 1.0, 10, 2, "")
+
+    async def rescue(self, volume: Volume, _users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
+        await self.engine._call("rescue", volume.name)
+        if volume.name in self.fails:
+            raise self.fails[volume.name]
+        self.rescued.append(record.lineage)
+        return None
+
+    def ended(self, lineage: str, *, dropped: bool = False) -> None:
+        self.endings.append((lineage, dropped))
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run with a state folder of its own, and no long pauses."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(teardown, "SWEEP_PAUSE", 0.001)
+    return Run.open("an engine", Endpoint("unix:///x"), "p")
+
+
+def record(name: str, **more: Any) -> VolumeRecord:
+    """The record of a volume that the run created."""
+    return replace(VolumeRecord(name, "local", AT, lineage=f"line of {name}"), **more)
+
+
+def begun(*records: VolumeRecord, times: Mapping[str, str] | None = None) -> Ledger:
+    """The ledger of a run that created these volumes, and that found no others, or those of these `times`."""
+    ledger = ledgers.begin(
+        Scene(), times or {}, project="p", place=Place("/p"), engine="an engine", endpoint="unix:///x", context=None
+    )
+    return ledger.with_records(records)
+
+
+Down = Callable[..., Any]
+
+
+@pytest.fixture
+def down(run: Run) -> Down:
+    """Brings down what an engine holds, and hands back the last event and all of them."""
+
+    async def bring(engine: FakeEngine, **more: Any) -> tuple[Stopped, list[Event]]:
+        created = [one if isinstance(one, VolumeRecord) else record(one) for one in more.pop("creates", ())]
+        ledger = begun(*created, times=more.pop("times", None))
+        run.write(ledger)
+        events: list[Event] = []
+        vault, seen = more.pop("vault", None) or FakeVault(engine), more.pop("seen", None)
+        heard = more.pop("heard", events.append)
+        way = Teardown(engine, run, ledger, heard, vault, **more)  # type: ignore[arg-type]
+        with anyio.fail_after(20):
+            return await way.run_down("INT", seen), events
+
+    return bring
+
+
+DB, API = container("db"), container("api", after=("db",))
+NET = Network("id-net", "net", ours=True)
+DATA = Volume("p_data", "p", "data", driver="local", created=AT)
+MORE = replace(DATA, name="p_more", key="more")
+
+
+def refused(reason: str, status: int = 500) -> CallError:
+    """An answer of the engine that is no success."""
+    return CallError(status, reason, "removing")
+
+
+async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
+    """Dependents before what they need, then networks, then volumes; nothing is left on disk either."""
+    engine = FakeEngine(DB, API, NET, DATA)
+    stopped, events = await down(engine, creates=("p_data",))
+    assert engine.calls == [
+        "stop id-api", "stop id-db", "remove id-api", "remove id-db", "remove id-net", "save p_data", "remove p_data",
+    ]  # fmt: skip
+    assert stopped.survivors == ()
+    assert stopped.removed == {"container": 2, "network": 1, "volume": 1}
+    assert stopped.saved == {"data": 2}
+    assert events[0] == Stopping("INT", 2)
+    assert events[-1] is stopped
+    assert run.read() is None
+
+
+@pytest.mark.parametrize(("seen", "told", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
+async def test_the_first_word_waits_for_no_look(
+    down: Down, seen: tuple[Container, ...] | None, told: int, looks: int
+) -> None:
+    """What was seen a moment ago is told at once, where there was anything; what is ended is what is there."""
+    engine = FakeEngine(DB)
+    heard: list[tuple[int, Event]] = []
+    stopped, _ = await down(
+        engine, seen=None if seen is None else Scene(seen), heard=lambda event: heard.append((engine.looks, event))
+    )
+    assert heard[0] == (looks, Stopping("INT", told))
+    assert sum(isinstance(event, Stopping) for _, event in heard) == 1
+    assert stopped.removed == {"container": 1}
+
+
+async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
+    """The log is read when the process has ended and before the container goes; what never ran has none."""
+    engine = FakeEngine(DB, API, container("new", "created"))
+    await down(engine)
+    assert engine.logged == {"id-api": ["stop id-api"], "id-db": ["stop id-db"]}
+    pieces, _ = KeptLogs(run.path).pieces(None)
+    assert [line.text for piece in pieces for line in piece.lines()] == ["last words of api", "last words of db"]
+
+
+async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
+    """A container that takes its time to stop holds up what it needs, and nothing else."""
+    released = anyio.Event()
+
+    class Engine(FakeEngine):
+        async def stop(self, found: Container) -> None:
+            if found.name == "slow":
+                await released.wait()
+            await super().stop(found)
+
+    engine = Engine(DB, API, container("slow", after=("cache",)), container("cache"))
+
+    async def release() -> None:
+        while len(engine.calls) < 4:  # noqa: ASYNC110 - the world tells no event
+            await anyio.sleep(0.001)
+        released.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(release)
+        await down(engine)
+    assert engine.calls[:4] == ["stop id-api", "stop id-db", "remove id-api", "remove id-db"]
+    assert engine.calls[4] == "stop id-slow"
+    assert sorted(engine.calls[5:]) == ["remove id-cache", "remove id-slow", "stop id-cache"]
+
+
+async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
+    """Foreign containers, networks and volumes hear nothing; what says that it is ours, and is not, is told of."""
+    theirs = container("theirs", ours=False)
+    claims = replace(container("claims", ours=False), owner=run.made.owner)
+    other = replace(container("other", ours=False), owner="somebody else")
+    engine = FakeEngine(
+        theirs, claims, other, Network("id-n", "n", ours=False), Volume("v", "p"), Volume("w", "q", created=AT)
+    )
+    stopped, events = await down(engine, creates=("w",))
+    assert engine.calls == []
+    assert stopped.survivors == ()
+    assert [e for e in events if isinstance(e, Kept)] == [
+        Kept("container", "claims", "devenv did not create it, though its labels say so", "docker rm -f claims")
+    ]
+
+
+@pytest.mark.parametrize("state", ["created", "exited", "dead"])
+async def test_what_does_not_run_is_not_stopped(down: Down, state: str) -> None:
+    """No grace period is spent on a container without a process."""
+    engine = FakeEngine(container("x", state))
+    await down(engine)
+    assert engine.calls == ["remove id-x"]
+
+
+@pytest.mark.parametrize("error", [refused("did not receive an exit event"), EngineError("no answer within 60 s")])
+async def test_a_stop_that_fails_hinders_nothing(down: Down, error: Exception) -> None:
+    """The container is removed by force then, and the others as ever."""
+    engine = FakeEngine(DB, API, NET)
+    engine.fails["stop", "id-api"] = [error]
+    stopped, _ = await down(engine)
+    assert stopped.survivors == ()
+    assert engine.things == []
+
+
+async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> None:
+    """All else goes, the survivor is named with the reason and the command, the ledger stays for later."""
+    engine = FakeEngine(DB, API)
+    engine.fails["remove", "id-db"] = [refused("driver failed to remove root filesystem")]
+    stopped, events = await down(engine)
+    assert stopped.survivors == ("container db",)
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "container db is left: driver failed to remove root filesystem"
+    assert problem.hint == "docker rm -f -v db"
+    left = run.read()
+    assert left is not None
+    assert left.phase == "left"
+    assert engine.calls.count("remove id-db") <= 5
+
+
+async def test_a_removal_that_works_later_is_told_once(down: Down) -> None:
+    """A container that is being removed shows up for a while; it is not counted twice."""
+    engine = FakeEngine(DB)
+    real = engine.remove_container
+    tries = 0
+
+    async def slow(container_id: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries > 2:
+            await real(container_id)
+
+    engine.remove_container = slow  # type: ignore[method-assign]
+    stopped, events = await down(engine)
+    assert stopped.survivors == ()
+    assert [e for e in events if isinstance(e, Removed)] == [Removed("container", "db")]
+    assert stopped.removed == {"container": 1}
+
+
+async def test_a_network_in_use_is_tried_again(down: Down) -> None:
+    """The engine frees endpoints a moment after the container has gone."""
+    engine = FakeEngine(NET)
+    engine.fails["remove", "id-net"] = [refused("has active endpoints", 403), refused("has active endpoints", 403)]
+
+    async def free() -> None:
+        await anyio.sleep(0.15)
+        engine.fails.clear()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(free)
+        stopped, _ = await down(engine)
+    assert stopped.survivors == ()
+
+
+async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> None:
+    """No answer to one call is a survivor, not the end of the way down."""
+    engine = FakeEngine(NET, DATA)
+    engine.fails["remove", "id-net"] = [EngineError("the engine did not answer within 60 s")]
+    stopped, _ = await down(engine, creates=("p_data",))
+    assert stopped.survivors == ("network net",)
+    assert stopped.removed == {"volume": 1}
+
+
+async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> None:
+    """They are on disk before their container goes; one that somebody else uses too stays without a word."""
+    mine, shared = "a" * 64, "b" * 64
+    engine = FakeEngine(replace(DB, volumes=(mine, shared)), Volume(mine), Volume(shared))
+    engine.fails["remove", shared] = [refused("volume is in use", 409)]
+    noted: list[tuple[str, ...]] = []
+    real = engine.remove_container
+
+    async def looking(container_id: str) -> None:
+        ledger = run.read()
+        noted.append(ledger.anonymous if ledger else ())
+        await real(container_id)
+
+    engine.remove_container = looking  # type: ignore[method-assign]
+    stopped, _ = await down(engine)
+    assert noted == [(mine, shared)]
+    assert [thing.name for thing in engine.things] == [shared]
+    assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize("user", [container("a", ours=False), container("c", ours=False)])
+async def test_a_network_that_others_use(down: Down, run: Run, user: Container) -> None:
+    """It is left, with its users and with what sets it free; handed over, if plain Compose has the project now."""
+    engine = FakeEngine(NET, user)
+    engine.is_ours = run.made.holds
+    run.made.add(NET.id)
+    engine.fails["remove", "id-net"] = [refused("network has active endpoints", 403)]
+    stopped, events = await down(engine)
+    told = [e for e in events if isinstance(e, (Kept, Problem))]
+    if user.name == "a":
+        assert stopped.survivors == ()
+        assert told == [Kept("network", "net", "something that is not ours uses it", "docker network rm net")]
+    else:
+        assert stopped.survivors == ("network net",)
+        command = "docker network disconnect -f net a; docker network disconnect -f net b; docker network rm net"
+        assert told == [Problem("network net is left: a, b use it", command)]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"wish": Wish.KEEP}, "--keep-volumes"),
+        ({"creates": (record("p_data", is_kept=True),)}, "x-devenv.keep"),
+        ({"creates": (record("p_data", is_kept=True),), "wish": Wish.DROP}, "x-devenv.keep"),
+    ],
+)
+async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
+    """They are named with the command that removes them, and leave the ledger."""
+    engine = FakeEngine(DB, DATA)
+    stopped, events = await down(engine, **{"creates": ("p_data",), **more})
+    kept = [e for e in events if isinstance(e, Kept)]
+    assert kept == [Kept("volume", "p_data", reason, "docker volume rm p_data")]
+    assert stopped.survivors == ()
+    assert run.read() is None
+    assert engine.things == [DATA]
+
+
+async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -> None:
+    """The containers are gone by then; whether their services were ever well is in the ledger."""
+    user = replace(DB, volumes=("p_data",))
+    engine = FakeEngine(user, API, DATA, replace(DATA, name="p_new", key="new"))
+    vault = FakeVault(engine)
+    await down(engine, vault=vault, creates=("p_data", record("p_new", content=Content.UNSETTLED)))
+    assert sorted(vault.saved) == [("p_data", ("db",), True), ("p_new", (), False)]
+    assert sorted(vault.endings) == [("line of p_data", False), ("line of p_new", False)]
+
+
+@pytest.mark.parametrize(
+    ("users", "proven", "calls"),
+    [
+        ((), True, ["remove p_data"]),
+        ((replace(DB, state="exited", volumes=("p_data",)),), False, ["remove id-db", "remove p_data"]),
+        ((), False, ["save p_data", "remove p_data"]),
+    ],
+    ids=["proven", "used by ours", "perhaps another one"],
+)
+async def test_without_a_snapshot_if_none_is_wanted(
+    down: Down, users: tuple[Container, ...], proven: bool, calls: list[str]
+) -> None:
+    """`down --volumes`: gone, and the next `up` begins empty; unless it may be a volume of the same second."""
+    engine = FakeEngine(*users, DATA)
+    vault = FakeVault(engine)
+    created = record("p_data", is_proven=proven)
+    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=Wish.DROP)
+    assert engine.calls == calls
+    assert stopped.saved.keys() == ({"data"} if len(calls) == 2 and not users else set())
+    assert vault.endings == [("line of p_data", True)]
+
+
+async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
+    """A way to a folder of the host."""
+    engine = FakeEngine(replace(DATA, elsewhere=True))
+    stopped, _ = await down(engine, creates=("p_data",))
+    assert engine.calls == ["remove p_data"]
+    assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP])
+async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, wish: Wish) -> None:
+    """Somebody may have written to the volume since; it counts as no state of its own."""
+    engine = FakeEngine(DATA)
+    vault = FakeVault(engine)
+    created = record("p_data", content=Content.RESTORING)
+    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=wish)
+    assert engine.calls == ["rescue p_data", "remove p_data"]
+    assert (vault.rescued, stopped.saved, stopped.survivors) == (["line of p_data"], {}, ())
+
+
+async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> None:
+    """What it holds may be the only copy."""
+    engine = FakeEngine(DATA)
+    vault = FakeVault(engine)
+    vault.fails["p_data"] = OSError(28, "No space left on device")
+    created = record("p_data", content=Content.RESTORING)
+    stopped, _ = await down(engine, vault=vault, creates=(created,))
+    assert (stopped.survivors, engine.things, vault.endings) == (("volume p_data",), [DATA], [])
+    left = run.read()
+    assert left is not None
+    assert left.record("p_data") == created
+
+
+@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP, Wish.KEEP])
+@pytest.mark.parametrize(
+    "volume",
+    [replace(DATA, created=LATER), replace(DATA, driver="other"), replace(DATA, created="")],
+    ids=["created later", "another driver", "no time"],
+)
+async def test_a_volume_that_was_created_again_is_not_ours(down: Down, run: Run, volume: Volume, wish: Wish) -> None:
+    """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
+    engine = FakeEngine(volume)
+    vault = FakeVault(engine)
+    stopped, events = await down(engine, vault=vault, creates=("p_data",), times={"other": AT}, wish=wish)
+    assert engine.calls == []
+    assert [e for e in events if isinstance(e, Kept)] == [
+        Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one", "")
+    ]
+    assert (stopped.survivors, run.read(), vault.endings) == ((), None, [])
+
+
+async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
+    """`docker compose down -v` and `up`: as long as one other volume of the engine has its time, it was not moved."""
+    things = [replace(DATA, created=LATER), replace(MORE, created=LATER)]
+    engine = FakeEngine(*things)
+    engine.times = {"other": AT}
+    stopped, events = await down(engine, creates=("p_data", "p_more"), times={"other": AT})
+    assert (engine.calls, engine.things, stopped.survivors) == ([], things, ())
+    assert not [e for e in events if isinstance(e, Notice)]
+
+
+async def test_a_data_folder_that_was_moved(down: Down) -> None:
+    """All volumes of the engine have new times: it is said once, and names count; everything is saved first."""
+    engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
+    engine.times = {"other": LATER}
+    created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
+    stopped, events = await down(engine, creates=created, times={"other": AT}, wish=Wish.DROP)
+    assert sorted(engine.calls) == ["remove p_data", "remove p_more", "save p_data", "save p_more"]
+    assert stopped.survivors == ()
+    (told,) = [e for e in events if isinstance(e, Notice)]
+    assert "its data folder was moved" in told.message
+
+
+async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: Run) -> None:
+    """Nothing of the run is left that it could name; as long as something is, it stays."""
+    run.made.add("id-db")
+    engine = FakeEngine(DB)
+    engine.fails["remove", "id-db"] = [refused("driver failed")]
+    await down(engine)
+    assert run.made.holds(container("db", ours=False))
+    engine.fails.clear()
+    await down(engine)
+    assert not run.made.holds(container("db", ours=False))
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (TooLargeError("larger than 2.0 GB"), "no snapshot could be made of it: larger than 2.0 GB"),
+        (OSError(28, "No space left on device"), "no snapshot could be made of it: No space left on device"),
+        (refused("input/output error"), "input/output error"),
+    ],
+)
+async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
+    """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
+    engine = FakeEngine(DATA, MORE)
+    vault = FakeVault(engine)
+    vault.fails["p_data"] = error
+    stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert (problem.message, problem.hint) == (
+        f"volume p_data is left: {why}",
+        "devenv down   (saves and removes it)",
+    )
+    assert stopped.survivors == ("volume p_data",)
+    assert stopped.removed == {"volume": 1}
+    assert engine.things == [DATA]
+    left = run.read()
+    assert left is not None
+    assert (left.phase, left.creates) == ("left", ("p_data", "p_more"))
+
+
+async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
+    """Set while one is being saved: it stays where it is, and the next `up` goes on with it."""
+    engine, hurry = FakeEngine(DATA), anyio.Event()
+    vault = FakeVault(engine)
+    vault.slow = "p_data"
+
+    async def press() -> None:
+        await vault.begun.wait()
+        hurry.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(press)
+        stopped, events = await down(engine, vault=vault, creates=("p_data",), hurry=hurry)
+    assert stopped.survivors == ("volume p_data",)
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: no time for a snapshot; `devenv up` goes on with it"
+
+
+async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> None:
+    """A later `down` ends it, when the stranger has gone."""
+    engine = FakeEngine(DATA)
+    engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
+    stopped, events = await down(engine, creates=("p_data",))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: something that is not ours uses it"
+    assert stopped.survivors == ("volume p_data",)
+    left = run.read()
+    assert left is not None
+    assert left.creates == ("p_data",)
+
+
+async def test_a_volume_that_plain_compose_uses_is_its_own(down: Down, run: Run) -> None:
+    """It is the user's from then on; the other volumes go."""
+    engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, MORE)
+    engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
+    stopped, events = await down(engine, creates=("p_data", "p_more"))
+    assert [e.reason for e in events if isinstance(e, Kept)] == ["something that is not ours uses it"]
+    assert stopped.removed == {"volume": 1}
+    assert run.read() is None
+
+
+async def test_a_volume_that_the_engine_does_not_remove_is_a_survivor(down: Down) -> None:
+    """Saved, but still there."""
+    engine = FakeEngine(DATA)
+    engine.fails["remove", "p_data"] = [EngineError("no answer within 60 s")]
+    stopped, events = await down(engine, creates=("p_data",))
+    (problem,) = [e for e in events if isinstance(e, Problem)]
+    assert problem.message == "volume p_data is left: no answer within 60 s"
+    assert stopped.survivors == ("volume p_data",)
+
+
+async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:
+    """Set while a container takes its time, all are killed at once."""
+    engine = FakeEngine(DB, API)
+    engine.stopping = anyio.Event()
+    hurry = anyio.Event()
+
+    async def press() -> None:
+        assert engine.stopping is not None
+        await engine.stopping.wait()
+        hurry.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(press)
+        with anyio.fail_after(5):
+            stopped, _ = await down(engine, hurry=hurry)
+    assert engine.calls == ["stop id-api", "remove id-api", "remove id-db"]
+    assert stopped.survivors == ()
+
+
+async def test_a_create_that_lands_late_is_found(down: Down) -> None:
+    """The guardian looks several times: what a dying compose still made goes too."""
+    engine = FakeEngine(DB)
+    engine.later = [(4, container("late"))]
+    stopped, _ = await down(engine, quiet_sweeps=4)
+    assert "remove id-late" in engine.calls
+    assert stopped.survivors == ()
+
+
+@pytest.mark.parametrize(("phase", "is_found"), [("up", True), ("detached", False)])
+async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase: str, is_found: bool) -> None:
+    """A run that died may have asked for something that comes later; one that was left running has not."""
+    run.write(replace(begun(), phase=phase))
+    run.made.add(DB.id, "id-late")
+    engine = FakeEngine(DB)
+    engine.later = [(4, container("late"))]
+    with anyio.fail_after(20):
+        await teardown.finish(engine, run, lambda _: None, Wish.SAVE, "down")  # type: ignore[arg-type]
+    assert ("remove id-late" in engine.calls) is is_found

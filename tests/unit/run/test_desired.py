@@ -1,0 +1,250 @@
+"""What Compose is given of a project's state."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.compose.parse import parse
+from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.run_model import Found, PortChange
+from devenv.docker.client import Engine
+from devenv.docker.compose import Compose
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import ConfigError, EngineError, UsageError
+from devenv.host import listeners
+from devenv.model.containers import Container, Scene
+from devenv.run.desired import Stage, chosen, published, require_checks
+from devenv.run.options import Options
+
+MODEL: dict[str, Any] = {
+    "name": "p",
+    "services": {
+        "seed": {"image": "seed"},
+        "db": {"image": "db", "volumes": [{"type": "volume", "source": "data", "target": "/data"}]},
+        "web": {
+            "build": {"context": "/p"},
+            "depends_on": {"db": {}, "seed": {}},
+            "ports": [{"target": 80, "published": "8080"}],
+        },
+        "side": {"image": "side", "network_mode": "service:db"},
+        "theirs": {"image": "theirs"},
+    },
+    "volumes": {"data": {"name": "p_data"}, "old": {"name": "p_old"}, "far": {"name": "far", "external": True}},
+}
+
+
+def stage(**more: Any) -> Stage:
+    """All services chosen; somebody else runs `theirs`, and one volume was there before."""
+    loaded = Loaded(parse(MODEL, directory="/p", files=("/p/compose.yml",)), MODEL)
+    found = Found(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
+    return Stage(loaded, frozenset(MODEL["services"]), found, **more)
+
+
+def services(compose: Compose) -> dict[str, Any]:
+    """The services of the model that Compose gets."""
+    found: dict[str, Any] = json.loads(compose.model)["services"]
+    return found
+
+
+def test_what_is_ours() -> None:
+    """What somebody else runs is neither made nor built by us, and a volume that was there is not new."""
+    found = stage()
+
+    assert set(services(found.compose)) == set(MODEL["services"])
+    assert set(services(found.making)) == found.own == set(MODEL["services"]) - {"theirs"}
+    assert (found.built, found.new_volumes) == (("web",), ("p_data",))
+
+
+def test_a_start_leaves_what_has_ended() -> None:
+    """What runs can be waited for, what has ended is left out, and the owner of a shared namespace stays in."""
+    found = stage()
+
+    assert services(found.starting(["web"], ["db", "theirs"]))["web"]["depends_on"] == {"db": {}}
+    assert set(services(found.starting(["side"], []))) == {"side", "db"}
+
+
+@pytest.mark.parametrize("addresses", [(), ("127.0.0.1",), ("127.0.0.1", "::1")])
+def test_ports_are_those_that_will_be_published(addresses: tuple[str, ...]) -> None:
+    """The addresses that are looked at are those that Compose is told to publish on."""
+    found = stage(addresses=addresses)
+
+    assert [(wanted.ips, wanted.port) for wanted in found.wanted_ports(found.names)] == [(addresses or ("",), 8080)]
+    published = services(found.making)["web"]["ports"]
+    assert tuple(port["host_ip"] for port in published if "host_ip" in port) == addresses
+    assert found.is_narrowed is bool(addresses)
+
+
+class Machine(Engine):
+    """An engine that runs here and has a container on some ports."""
+
+    def __init__(self, host: str, taken: tuple[int, ...]) -> None:
+        self.endpoint = Endpoint(host)
+        self.kernel = os.uname().release
+        self.taken = taken
+
+    async def published(self) -> tuple[tuple[str, str, int], ...]:
+        """Whoever has them."""
+        return tuple(("container other", "127.0.0.1", port) for port in self.taken)
+
+
+async def decided(
+    model: dict[str, Any] | None = None,
+    *,
+    scene: Scene = Scene(),  # noqa: B008 - frozen
+    before: Stage | None = None,
+    host: str = "unix:///e",
+    taken: tuple[int, ...] = (),
+    **options: Any,
+) -> Stage:
+    """The stage of a model, or the one after `before`, with its ports decided."""
+    loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
+    given = Stage(loaded, frozenset((model or MODEL)["services"])) if before is None else before
+    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), scene)
+
+
+def numbers(found: Stage) -> dict[str, str]:
+    """Service and container port -> host port."""
+    return {f"{change.service} {change.target}": change.published for change in found.ports}
+
+
+@pytest.mark.anyio
+async def test_ports_are_for_this_machine_alone_unless_somebody_says_otherwise() -> None:
+    """`--lan`, `as-written` and an engine elsewhere leave them as they are written."""
+    assert (await decided()).addresses == listeners.loopbacks(os.uname().release)
+    assert (await decided(lan=True)).addresses == ()
+    assert (await decided(host="ssh://far")).addresses == ()
+    assert (await decided({**MODEL, "x-devenv": {"ports": "as-written"}})).addresses == ()
+
+
+@pytest.mark.anyio
+async def test_automatic_ports_stay_the_same() -> None:
+    """From call to call, by option or by setting, and while a container or the run has them."""
+    first = await decided(auto_ports=True)
+    port = numbers(first)["web 80"]
+    assert numbers(await decided({**MODEL, "x-devenv": {"ports": "auto"}})) == {"web 80": port}
+    assert services(first.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": port}
+
+    moved = await decided(auto_ports=True, taken=(int(port),))
+    assert numbers(moved) != numbers(first)
+    assert numbers(await decided(auto_ports=True, before=first, taken=(int(port),))) == numbers(first)
+    web = Container("1", "p-web-1", "web", "running", ours=True, ports=(("127.0.0.1", int(port), 80),))
+    kept = await decided(auto_ports=True, scene=Scene((web,)), taken=(int(port),))
+    assert numbers(kept) == numbers(first)
+    assert numbers(await decided(before=moved)) == {}
+
+
+@pytest.mark.anyio
+async def test_automatic_ports_leave_alone_what_is_named() -> None:
+    """`--port` counts for its port; the engine picks one for each of several containers; what is not ours stays."""
+    named = (PortChange("web", "9000", 80),)
+    found = await decided(auto_ports=True, ports=named)
+    assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
+    assert services(found.making)["db"]["environment"] == {"DEVENV_PORT_WEB_80": "9000"}
+
+    web = {**MODEL["services"]["web"], "scale": 2, "ports": [{"target": 80}]}
+    several = {**MODEL, "services": {**MODEL["services"], "web": web}}
+    assert numbers(await decided(several, auto_ports=True)) == {}
+    assert numbers(await decided(before=replace(stage(), found=Found(frozenset({"web"}))), auto_ports=True)) == {}
+
+
+@pytest.mark.anyio
+async def test_a_taken_automatic_port_is_passed_over() -> None:
+    """Somebody listens on it, on IPv4 or IPv6: the next one is taken, but on an engine elsewhere nobody can know."""
+    port = int(numbers(await decided(auto_ports=True))["web 80"])
+    for family, ip in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.create_server((ip, port), family=family):
+            assert numbers(await decided(auto_ports=True)) == {"web 80": str(port + 1)}
+            assert numbers(await decided(auto_ports=True, host="ssh://far")) == {"web 80": str(port)}
+
+
+@pytest.mark.anyio
+async def test_two_services_on_one_port(tmp_path: Path) -> None:
+    """The error names both, the place of the second, and a way out; who asks for one of them alone is let through."""
+    file = tmp_path / "compose.yml"
+    file.write_text("services:\n  a: {image: x, ports: ['8080:80']}\n  b:\n    image: x\n    ports:\n    - 8080:81\n")
+    model: dict[str, Any] = {
+        "name": "p",
+        "services": {
+            "a": {"image": "x", "ports": [{"target": 80, "published": "8080"}]},
+            "b": {"image": "x", "ports": [{"target": 81, "published": "8080"}]},
+        },
+    }
+    options = Options(Selection(str(tmp_path)))
+    loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
+    engine = Machine("unix:///e", ())
+    with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
+        await published(Stage(loaded, frozenset("ab")), options, engine, Scene())
+    assert (caught.value.exit_code, caught.value.where) == (5, "compose.yml:6")
+    assert re.search(r"devenv up --port b:\d+=81$", caught.value.hint or "")
+    assert await published(Stage(loaded, frozenset("b")), options, engine, Scene())
+    moved = replace(options, ports=(PortChange("b", "8081", 81),))
+    assert await published(Stage(loaded, frozenset("ab")), moved, engine, Scene())
+
+
+def test_an_unknown_service_is_named() -> None:
+    """Whoever asks for a service that is not there hears which ones are."""
+    with pytest.raises(UsageError, match="nope") as caught:
+        chosen(stage().project, ["nope"])
+    assert "seed, db, web" in (caught.value.hint or "")
+
+
+WAITS = {
+    "name": "p",
+    "services": {
+        "web": {"image": "web", "depends_on": {"db": {"condition": "service_healthy"}}},
+        "db": {"image": "db"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "image", "condition", "fine"),
+    [
+        ({}, None, "service_healthy", False),
+        ({}, {"Test": ["NONE"]}, "service_healthy", False),
+        ({}, {"Test": ["CMD", "true"]}, "service_healthy", True),
+        ({"interval": "1s"}, {"Test": ["CMD", "true"]}, "service_healthy", True),
+        ({"disable": True}, {"Test": ["CMD", "true"]}, "service_healthy", False),
+        ({"test": ["NONE"]}, {"Test": ["CMD", "true"]}, "service_healthy", False),
+        ({"test": ["CMD", "true"]}, None, "service_healthy", True),
+        ({}, None, "service_started", True),
+        ({}, EngineError("not here"), "service_healthy", True),
+    ],
+)
+@pytest.mark.anyio
+async def test_who_is_waited_for_has_a_health_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: dict[str, Any], image: Any, condition: str, *, fine: bool
+) -> None:
+    """In the file, or in its image where the file turns nothing off; else the line that waits is said."""
+    model = copy.deepcopy(WAITS)
+    services: dict[str, Any] = model["services"]  # type: ignore[assignment] # of a literal
+    services["db"]["healthcheck"] = check
+    services["web"]["depends_on"]["db"]["condition"] = condition
+    text = f"services:\n  web:\n    depends_on:\n      db: {{condition: {condition}}}\n"
+    (tmp_path / "compose.yml").write_text(text)
+
+    async def inspect(_engine: object, reference: str) -> dict[str, Any]:
+        assert reference == "db"
+        if isinstance(image, EngineError):
+            raise image
+        return {"Config": {"Healthcheck": image} if image else None}
+
+    monkeypatch.setattr("devenv.docker.images.inspect", inspect)
+    loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
+    engine = Engine(None, Endpoint("unix:///x"))  # type: ignore[arg-type] # nobody asks it
+    work = require_checks(Stage(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)
+    if fine:
+        await work
+        return
+    with pytest.raises(ConfigError) as caught:
+        await work
+    assert caught.value.said == "compose.yml:4: `web` waits for `db` to be healthy, and that has no health check"

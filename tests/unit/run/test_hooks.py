@@ -1,0 +1,221 @@
+"""Hooks run on the host for real, and in services of an engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.docker.process import OnOutput
+from devenv.errors import DevenvError
+from devenv.events import Event, HookLine, Notice, Problem, Step
+from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
+from devenv.run import hooks as room
+from devenv.run.consent import require_trust
+from devenv.run.hooks import Hooks
+from support.engine import MemoryEngine, MemoryHost
+from support.memory.played import placed
+
+# ruff: noqa: D102 - the fake's methods are the engine's, and the rig is small
+pytestmark = pytest.mark.anyio
+UP, HEALTHY, DOWN = Moment.BEFORE_UP, Moment.AFTER_HEALTHY, Moment.BEFORE_DOWN
+
+MEND = "Mend it, or take it out of `x-devenv.hooks.before_up`."
+
+
+class Recorder(MemoryEngine):
+    """Three containers of `db`, the first of them ended, and what commands were asked for; each prints one line."""
+
+    def __init__(self) -> None:
+        host = MemoryHost()
+        super().__init__(host)
+        for number, state in enumerate(("exited", "running", "running"), 1):
+            placed(host, "db", state, number=number)
+        self.code = 0
+        self.asked: list[tuple[str, Sequence[str], dict[str, Any]]] = []
+        host.execution = lambda _, __, ___: (self.code, [(2, b"inside\n")])
+
+    async def execute(
+        self, container_id: str, argv: Sequence[str], *, on_line: OnOutput = lambda _, __: None, **more: Any
+    ) -> tuple[int, str]:
+        self.asked.append((container_id, argv, dict(more)))
+        return await super().execute(container_id, argv, on_line=on_line, **more)
+
+
+@dataclass
+class Rig:
+    """Hooks in a folder of their own, and what was told of them."""
+
+    folder: Path
+    engine: Recorder = field(default_factory=Recorder)
+    events: list[Event] = field(default_factory=list)
+
+    def hooks(self, *hooks: ProjectHook, names: Sequence[str] = ("db", "web")) -> Hooks:
+        project = Project("p", str(self.folder), (), (), hooks=hooks)
+        return Hooks(self.engine, project, names, self.events.append)
+
+    def lines(self) -> list[str]:
+        return [event.line for event in self.events if isinstance(event, HookLine)]
+
+    def problems(self) -> list[Problem]:
+        return [event for event in self.events if isinstance(event, Problem)]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """With a state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "p").mkdir()
+    return Rig(tmp_path / "p")
+
+
+def shell(moment: Moment, text: str) -> ProjectHook:
+    """A line for the host's shell."""
+    return ProjectHook(moment, Hook((*SHELL, text)), where="compose.yml:7")
+
+
+def inside(moment: Moment, service: str = "db") -> ProjectHook:
+    """A command in a service."""
+    hook = Hook(("seed", "it"), "me", "/w", (("A", "1"),), privileged=True)
+    return ProjectHook(moment, hook, service, "compose.yml:9")
+
+
+async def test_host_commands_run_in_the_projects_folder(rig: Rig) -> None:
+    """In order, those of the moment alone; a list goes to no shell; each line is told as it comes."""
+    listed = ProjectHook(UP, Hook(("printf", "%s\\n", "$HOME; echo x")))
+    hooks = rig.hooks(shell(DOWN, "echo no"), shell(UP, "pwd; echo err >&2"), listed)
+    await hooks.run(UP)
+    assert sorted(rig.lines()) == sorted([str(rig.folder), "err", "$HOME; echo x"])
+    assert rig.lines()[-1] == "$HOME; echo x"
+    assert HookLine("before_up", "err", None, "stderr") in rig.events
+
+
+async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
+    """Where it is written, what it was, how it ended and its last lines; the next one does not run."""
+    hooks = rig.hooks(shell(UP, "seq 20; exit 3"), shell(UP, "touch ran"))
+    with pytest.raises(DevenvError) as caught:
+        await hooks.run(UP)
+    first, *last = str(caught.value).splitlines()
+    assert first == "compose.yml:7: before_up: `seq 20; exit 3` ended with exit code 3"
+    assert last == [f"  {number}" for number in range(9, 21)]
+    assert (caught.value.exit_code, caught.value.hint) == (1, MEND)
+    assert not (rig.folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (shell(UP, "kill -9 $$"), "`kill -9 $$` was ended by signal 9"),
+        (shell(UP, "false\n"), "`false` ended with exit code 1"),
+        (shell(UP, "echo\nfalse"), "`echo …` ended with exit code 1\n  "),
+        (
+            ProjectHook(UP, Hook(("no-such-thing",)), where="compose.yml:7"),
+            "`no-such-thing` failed: `no-such-thing` is not installed, or not on PATH",
+        ),
+    ],
+)
+async def test_other_ways_to_fail(rig: Rig, hook: ProjectHook, message: str) -> None:
+    """All are failures of the hook, exit code 1."""
+    with pytest.raises(DevenvError) as caught:
+        await rig.hooks(hook).run(UP)
+    assert (str(caught.value), caught.value.hint) == (f"compose.yml:7: before_up: {message}", MEND)
+    assert caught.value.exit_code == 1
+
+
+async def test_a_script_that_is_no_program(rig: Rig) -> None:
+    """Without a first line that names its interpreter, and without a shell, no system runs it."""
+    (rig.folder / "gen").write_text("echo x\n")
+    (rig.folder / "gen").chmod(0o755)
+    with pytest.raises(DevenvError, match=r"before_up: `./gen` failed: Exec format error"):
+        await rig.hooks(ProjectHook(UP, Hook(("./gen",)))).run(UP)
+
+
+async def test_a_command_in_a_service(rig: Rig) -> None:
+    """In one container that runs, with what the hook says of it; a service that was not chosen has none."""
+    await rig.hooks(inside(HEALTHY), inside(HEALTHY, "off")).run(HEALTHY)
+    ((container, argv, more),) = rig.engine.asked
+    assert (container, argv) == ("id-db-2", ("seed", "it"))
+    timeout = more.pop("timeout")
+    assert timeout == float("inf")
+    assert more == {"user": "me", "working_dir": "/w", "environment": {"A": "1"}, "privileged": True}
+    assert rig.events == [HookLine("after_healthy", "inside", "db", "stderr")]
+
+
+async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
+    """It says what was run, and with which end; a service without a running container is a failure, too."""
+    rig.engine.code = 2
+    with pytest.raises(DevenvError) as caught:
+        await rig.hooks(inside(HEALTHY)).run(HEALTHY)
+    said = "compose.yml:9: after_healthy: `devenv exec db seed it` ended with exit code 2\n  inside"
+    assert (str(caught.value), caught.value.hint) == (said, MEND.replace("before_up", "after_healthy"))
+    with pytest.raises(DevenvError, match="failed: web does not run"):
+        await rig.hooks(inside(HEALTHY, "web")).run(HEALTHY)
+
+
+async def test_before_down_tries_all(rig: Rig) -> None:
+    """What fails is a problem and holds up nothing; what is not trusted does not run."""
+    rig.engine.code = 1
+    hooks = rig.hooks(shell(DOWN, "exit 4"), inside(DOWN), shell(DOWN, "touch ran"))
+    await hooks.before_down(anyio.Event())
+    assert not (rig.folder / "ran").exists()
+    assert [problem.service for problem in rig.problems()] == [None, "db", None]
+    assert "nobody has allowed yet" in rig.problems()[0].message
+    rig.events.clear()
+    require_trust(hooks.project, trust=True)
+    await hooks.before_down(anyio.Event(), "so")
+    assert (rig.folder / "ran").exists()
+    assert [problem.message.splitlines()[0] for problem in rig.problems()] == [
+        "compose.yml:7: before_down: `exit 4` ended with exit code 4",
+        "compose.yml:9: before_down: `devenv exec db seed it` ended with exit code 1",
+    ]
+    assert rig.events[0] == Step("before_down", "begin", "so")
+    end = rig.events[-1]
+    assert isinstance(end, Step)
+    assert end.state == "end"
+
+
+async def test_no_before_down_no_word(rig: Rig) -> None:
+    """Nothing to run is nothing to tell."""
+    await rig.hooks(shell(UP, "x"), inside(DOWN, "off")).before_down(anyio.Event())
+    assert rig.events == []
+
+
+async def test_before_down_is_skipped(rig: Rig) -> None:
+    """What runs is ended, and the rest is not begun."""
+    skip = anyio.Event()
+    hooks = rig.hooks(shell(DOWN, "echo begun; exec sleep 60"), shell(DOWN, "touch ran"))
+    require_trust(hooks.project, trust=True)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hooks.before_down, skip)
+            while rig.lines() != ["begun"]:  # noqa: ASYNC110 - an event is only in a list
+                await anyio.sleep(0.01)
+            skip.set()
+    assert Notice("before_down was cut short") in rig.events
+    assert not (rig.folder / "ran").exists()
+
+
+async def test_before_down_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not end is ended, with a problem, and the way down goes on."""
+    monkeypatch.setattr(room, "DOWN_LIMIT", 0.2)
+    hooks = rig.hooks(shell(DOWN, "exec sleep 60"))
+    require_trust(hooks.project, trust=True)
+    with anyio.fail_after(20):
+        await hooks.before_down(anyio.Event())
+    assert [problem.message for problem in rig.problems()] == ["before_down took more than 0 s and was ended"]
+
+
+async def test_before_down_needs_trust_for_a_privileged_command(rig: Rig) -> None:
+    """In a service too: what nobody has allowed does not run, and the next command does."""
+    plain = replace(inside(DOWN), hook=Hook(("bye",)))
+    hooks = rig.hooks(inside(DOWN), plain)
+    await hooks.before_down(anyio.Event())
+    assert [argv for _, argv, _ in rig.engine.asked] == [("bye",)]
+    assert "privileged" in rig.problems()[0].message
+    require_trust(hooks.project, trust=True)
+    await hooks.before_down(anyio.Event())
+    assert [argv for _, argv, _ in rig.engine.asked[1:]] == [("seed", "it"), ("bye",)]

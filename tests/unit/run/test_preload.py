@@ -1,0 +1,73 @@
+"""The project is read while the way up is loaded."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Selection
+from devenv.errors import ConfigError
+from devenv.run.options import Options
+from devenv.run.preload import up
+
+pytestmark = pytest.mark.anyio
+LOADED: Any = object()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens, in order; the way up asks for the project once it is there."""
+    seen: list[str] = []
+
+    async def read(_: Selection, **__: Any) -> Any:
+        seen.append("reads")
+        await anyio.sleep(0.05)
+        seen.append("has read")
+        return LOADED
+
+    async def rise(options: Options, emit: Any, *more: Any) -> int:
+        emit("rises")
+        assert options.ahead is not None
+        assert await options.ahead() is LOADED
+        emit("has it")
+        return len(more)
+
+    module = types.ModuleType("devenv.run.up")
+    module.up = rise  # type: ignore[attr-defined] # that is how one makes a module
+    monkeypatch.setitem(sys.modules, "devenv.run.up", module)
+    monkeypatch.setattr(resolve, "load", read)
+    return seen
+
+
+async def test_both_at_once(told: list[str]) -> None:
+    """It is begun before the way up is loaded, and waited for only where it is needed."""
+    assert await up(Options(Selection("/")), told.append, "helm") == 1  # type: ignore[arg-type] # words for events
+    assert told == ["reads", "rises", "has read", "has it"]
+
+
+async def test_an_error_comes_where_it_is_waited_for(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the one that reading raised, and no group of several."""
+
+    async def read(_: Selection, **__: Any) -> Any:
+        raise ConfigError("broken")
+
+    monkeypatch.setattr(resolve, "load", read)
+    with pytest.raises(ConfigError, match="broken"):
+        await up(Options(Selection("/")), told.append)  # type: ignore[arg-type] # as above
+    assert told == ["rises"]
+
+
+async def test_the_end_of_the_run_ends_the_reading(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was asked to end before it had its project leaves nothing going on."""
+
+    async def rise(*_: Any) -> int:
+        return 130
+
+    monkeypatch.setattr(sys.modules["devenv.run.up"], "up", rise)
+    assert await up(Options(Selection("/")), told.append) == 130  # type: ignore[arg-type] # as above
+    assert told == ["reads"]

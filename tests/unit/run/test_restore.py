@@ -1,0 +1,473 @@
+"""What new volumes begin with, and whose existing ones are, on an engine in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.compose.parse import parse
+from devenv.compose.resolve import Loaded
+from devenv.errors import DevenvError, RefusedError, StateError, UsageError
+from devenv.events import Event, Notice
+from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, Scene, Volume
+from devenv.model.snapshot import Snapshot
+from devenv.run.desired import Stage, look
+from devenv.run.restore import InitialVolumes, NewVolume
+from devenv.state import ledger as ledgers
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+from devenv.state.runs import place_of
+from devenv.volumes.lineage import NOTHING, Lineage, Live, Wanted
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.project_volumes import ProjectVolumes
+from devenv.volumes.store import Store
+from devenv.volumes.transfer import Vault
+from support.engine import MEMORY, MemoryEngine, MemoryHost, Stranger
+from support.memory.machine import model, mounted
+
+pytestmark = pytest.mark.anyio
+
+KEY = "an engine"
+NOW = time.time()
+
+
+class Shop:
+    """The project `shop` in a folder: a database with the volume `data`, which does not exist on the engine yet."""
+
+    def __init__(self, folder: Path, project: str = "shop", host: MemoryHost | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.place = place_of(str(folder))
+        self.project = project
+        self.model = model(project, db={"image": "mysql:9", "volumes": [mounted("data")]})
+        self.host = host or MemoryHost()
+        self.docker = Stranger(self.host)
+        self.engine = MemoryEngine(self.host)
+        run = Run.open(KEY, MEMORY, project)
+        self.told: list[Event] = []
+        limits = 10**6, 10**8
+        self.vault = Vault(
+            self.engine, self.told.append, run, project, self.place.path, Store.at_home(), Lineages.at_home(), *limits
+        )
+
+    @property
+    def name(self) -> str:
+        """The real name of the volume."""
+        return str(self.model["volumes"]["data"]["name"])
+
+    async def initial(self) -> InitialVolumes:
+        """What knows of the volumes as they are now."""
+        files = (f"{self.place.path}/compose.yml",)
+        loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
+        stage = Stage(loaded, frozenset(self.model["services"]), await look(self.engine, Scene()))
+        volumes = ProjectVolumes(stage.project, self.vault, self.place, KEY, MEMORY.host)
+        return InitialVolumes(stage, volumes, self.told.append)
+
+    def ledger(self, *records: VolumeRecord) -> Ledger:
+        """The ledger of a run that has created these."""
+        begun = ledgers.begin(
+            Scene(), {}, project=self.project, place=self.place, engine=KEY, endpoint=MEMORY.host, context=None
+        )
+        return begun.with_records(records)
+
+    async def plan(self, *records: VolumeRecord, **more: Any) -> tuple[NewVolume, ...]:
+        """The volumes to create."""
+        return await (await self.initial()).plan(self.ledger(*records), **more)
+
+    async def one(self, **more: Any) -> NewVolume:
+        """The only volume to create."""
+        (found,) = await self.plan(**more)
+        return found
+
+    async def asked(self, name: str) -> Mapping[str, Snapshot]:
+        """What `up --from` is given."""
+        return (await self.initial()).volumes.asked(name)
+
+    def save(self, set_id: str, ago: float = 60.0, **more: Any) -> Snapshot:
+        """A state in the store, of the lineage `l1` unless it says otherwise."""
+        store = self.vault.store
+        with store.draft(set_id, "data", limit=10**6) as (draft, path):
+            draft.write(bytes(10240))
+            digest = draft.finish(path)
+            made = Snapshot(
+                set_id, "data", self.name, self.project, self.place.path, MEMORY.host, time.time() - ago, draft.size,
+                draft.stored, digest, lineage="l1",
+            )  # fmt: skip
+            snapshot = replace(made, **more)
+            store.commit(snapshot, path)
+        return snapshot
+
+    def line(self, state: Snapshot | None = None, **more: Any) -> Lineage:
+        """The lineage of the volume, on disk."""
+        found = Lineage("l1", KEY, self.place, self.project, "data", self.name)
+        if state is not None:
+            found = replace(found, head=(state.id, "data"), saved=state.created)
+        self.vault.lineages.write(found := replace(found, **more))
+        return found
+
+    async def volume(self, name: str = "", labels: Mapping[str, str] | None = None) -> Volume:
+        """The volume as it exists from now on."""
+        compose = {PROJECT_LABEL: self.project, VOLUME_LABEL: "data"}
+        self.docker.create_volume(name or self.name, compose if labels is None else labels)
+        found = await self.engine.volume(name or self.name)
+        assert found is not None
+        return found
+
+    def notices(self) -> str:
+        """What was told, with the hints."""
+        return "\n".join(f"{event.message} | {event.hint}" for event in self.told if isinstance(event, Notice))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """It, with a state folder of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return Shop(tmp_path / "shop")
+
+
+# --- beginnings -------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_time(shop: Shop) -> None:
+    """It begins empty, with a lineage of its own, and there is nothing to say."""
+    new = await shop.one()
+    assert (new.resource.name, new.images, new.snapshot, new.parent) == ("shop_data", ("mysql:9",), None, NOTHING)
+    assert (new.lineage.engine, new.lineage.place, new.lineage.key) == (KEY, shop.place, "data")
+    assert shop.told == []
+    assert shop.vault.lineages.all() == ()
+
+
+async def test_the_head_is_restored(shop: Shop) -> None:
+    """Nothing that is merely newer: no import, no other lineage, no state by hand of nobody knows where."""
+    head = shop.save("1", 60)
+    shop.save("2", 50, lineage="l2")
+    shop.save("3", 40, lineage="", automatic=False)
+    shop.save("4", 30, lineage="", directory="/else")
+    line = shop.line(head)
+    new = await shop.one()
+    assert (new.snapshot, new.lineage, new.parent) == (head, line, ("1", "data"))
+    assert shop.told == []
+
+
+async def test_what_nobody_mounts_is_not_created(shop: Shop) -> None:
+    """Nor is what is external, or what exists and is ours."""
+    shop.model["volumes"] |= {"idle": {"name": "shop_idle"}, "outer": {"name": "outer", "external": True}}
+    shop.model["services"]["db"]["volumes"].append(mounted("outer", "/outer"))
+    assert [one.resource.key for one in await shop.plan()] == ["data"]
+    await shop.volume()
+    assert await shop.plan(VolumeRecord("shop_data")) == ()
+    assert shop.told == []
+
+
+async def test_all_empty(shop: Shop) -> None:
+    """`--fresh`: whatever is saved, asked for or torn, and the lineage goes on."""
+    head = shop.save("1")
+    line = shop.line(head, asked=("9", "data"), torn=("8", "data"))
+    new = await shop.one(fresh=True)
+    assert (new.snapshot, new.lineage) == (None, line)
+
+
+async def test_data_that_lie_elsewhere(shop: Shop) -> None:
+    """A volume that is but a way to a folder holds what that folder holds."""
+    shop.line(shop.save("1"))
+    shop.model["volumes"]["data"]["driver_opts"] = {"type": "none", "o": "bind", "device": "/srv"}
+    new = await shop.one()
+    assert (new.snapshot, new.wish["driver_opts"]["device"]) == (None, "/srv")
+
+
+async def test_what_was_asked_for(shop: Shop) -> None:
+    """By `snapshot restore` or, which counts more, by `up --from`, which counts more than what was torn, too."""
+    head, older, imported = shop.save("1", 60), shop.save("0", 90), shop.save("2", 30, lineage="", title="seed")
+    line = shop.line(head, asked=("0", "data"))
+    new = await shop.one()
+    assert (new.snapshot, new.lineage, new.parent) == (older, line, ("0", "data"))
+    shop.line(head, asked=("0", "data"), torn=("8", "data"))
+    for name in ("2", "seed"):
+        assert (await shop.one(asked=await shop.asked(name))).snapshot == imported
+    assert shop.told == []
+
+
+async def test_nothing_was_asked_for(shop: Shop) -> None:
+    """`down --volumes`: empty, which is said."""
+    shop.line(shop.save("1"), asked=NOTHING)
+    assert (await shop.one()).snapshot is None
+    assert "data starts empty after `down --volumes`" in shop.notices()
+
+
+@pytest.mark.parametrize("name", ["nobody", "1"])
+async def test_asked_for_in_vain(shop: Shop, name: str) -> None:
+    """A set that does not exist, or that has none of the project's volumes."""
+    shop.model["services"]["db"]["volumes"] = [mounted("more")]
+    shop.model["volumes"] = {"more": {"name": "shop_more"}}
+    shop.model["volumes"]["data"] = {"name": "data", "external": True}
+    shop.save("1")
+    with pytest.raises(UsageError) as caught:
+        await shop.asked(name)
+    assert caught.value.hint == "devenv snapshot list"
+
+
+# --- what cannot be begun with ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"head": ("9", "data")}, "data: its last saved state, 9, saved "),
+        ({"asked": ("9", "data")}, "data: the state that was asked for, 9 is missing"),
+    ],
+)
+async def test_a_state_that_is_missing(shop: Shop, change: dict[str, Any], said: str) -> None:
+    """Nothing older is restored unasked: it is said what there is, and how to take it."""
+    older = shop.save("1", 90)
+    shop.save("2", 80, settled=False)
+    shop.save("3", 10, lineage="l2")
+    shop.line(older, **change)
+    with pytest.raises(StateError) as caught:
+        await shop.plan()
+    assert caught.value.message.startswith(said)
+    assert caught.value.message.endswith("is missing or cannot be read")
+    hint = caught.value.hint or ""
+    assert hint.startswith("devenv up --from 1 ")
+    assert hint.endswith("or: devenv up --fresh   (starts empty)")
+
+
+async def test_a_head_whose_note_is_damaged(shop: Shop) -> None:
+    """It does not count, and is missed."""
+    head = shop.save("1")
+    shop.line(head)
+    note = Path(shop.vault.store.archive(head).replace(".tar.gz", ".json"))
+    note.write_text("{")
+    with pytest.raises(StateError, match=r"its last saved state, 1, saved .* is missing or cannot be read") as caught:
+        await shop.plan()
+    assert caught.value.hint == "devenv up --fresh   (starts empty)"
+
+
+async def test_what_was_found_after_a_restore_was_cut_off(shop: Shop) -> None:
+    """The user decides: both states, their dates, and the commands."""
+    head, torn = shop.save("1", 7200), shop.save("2", 60, settled=False)
+    shop.line(head, torn=("2", "data"))
+    with pytest.raises(StateError) as caught:
+        await shop.plan()
+    dates = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created)) for one in (head, torn)]
+    assert all(date in caught.value.message for date in dates)
+    assert caught.value.hint == "devenv up --from 1, or: devenv up --from 2"
+    for name in ("1", "2"):
+        assert (await shop.one(asked=await shop.asked(name))).parent == (name, "data")
+
+
+async def test_another_database(shop: Shop) -> None:
+    """What its image could not read is not given to it: an older state that it can, or none, and that is said."""
+    shop.save("0", 90, database="mysql 9")
+    shop.line(shop.save("1", 60, database="mysql 8"))
+    new = await shop.one()
+    assert new.parent == ("0", "data")
+    assert "data was last saved 1 min ago by mysql 8; db is mysql 9 and could not read it: an older" in shop.notices()
+    shop.told.clear()
+    shop.vault.store.remove(shop.vault.store.all()[0])
+    assert (await shop.one()).snapshot is None
+    assert "it starts empty" in shop.notices()
+    with pytest.raises(RefusedError, match="the snapshot 1 of data was written by mysql 8, and db is mysql 9"):
+        await shop.plan(asked=await shop.asked("1"))
+
+
+async def test_a_run_that_was_never_well(shop: Shop) -> None:
+    """What it left is no head; that there is something is said."""
+    shop.save("2", 180, settled=False)
+    shop.line(shop.save("1", 600))
+    assert (await shop.one()).parent == ("1", "data")
+    said = "data was last saved 3 min ago, before db was up for the first time: an older one is restored"
+    assert f"{said} | devenv up --from 2" in shop.notices()
+
+
+# --- whose data -------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
+    """Of the same project name: it just starts, and is told whose data there are and how to take them."""
+    shop.line(shop.save("1"))
+    clone = Shop(tmp_path / "clone", host=shop.host)
+    new = await clone.one()
+    assert (new.snapshot, new.lineage.place) == (None, clone.place)
+    assert new.lineage.id != "l1"
+    said = f"data starts empty; data of it were saved 1 min ago for {shop.place.path}"
+    assert f"{said} | devenv down && devenv snapshot restore 1" in clone.notices()
+
+
+async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
+    """Another folder's of this project name, which is gone: it begins empty, and that is said; imports are not."""
+    shop.save("1", lineage="", directory="/gone/shop")
+    shop.save("2", 1, lineage="", directory="/else", automatic=False)
+    assert (await shop.one()).snapshot is None
+    assert "for /gone/shop, which is gone | devenv down && devenv snapshot restore 1" in shop.notices()
+
+
+async def test_a_renamed_folder(shop: Shop, tmp_path: Path) -> None:
+    """It goes on with its data, under its new path, which is said."""
+    head = shop.save("1")
+    shop.line(head)
+    (tmp_path / "shop").rename(tmp_path / "store")
+    store = Shop(tmp_path / "store", project="store", host=shop.host)
+    new = await store.one()
+    assert (new.snapshot, new.lineage.id) == (head, "l1")
+    assert (new.lineage.place, new.lineage.project, new.lineage.name) == (store.place, "store", "store_data")
+    assert f"data goes on with the data of {shop.place.path}, which was renamed to this folder" in store.notices()
+
+
+async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
+    """At the old path: it goes on with the data, and it is said that the folder is another one."""
+    head = shop.save("1")
+    shop.line(head, place=replace(shop.place, inode=shop.place.inode + 1))
+    new = await shop.one()
+    assert (new.snapshot, new.lineage.place) == (head, shop.place)
+    assert "data goes on with the data that another folder at this path had, saved 1 min ago" in shop.notices()
+
+
+async def test_a_fixed_name(shop: Shop, tmp_path: Path) -> None:
+    """One lineage on an engine, whoever uses it, under whatever key and project."""
+    shop.model["volumes"]["data"]["name"] = "of-all"
+    head = shop.save("1")
+    shop.line(head, place=Place(""), project="other", key="any")
+    other = Shop(tmp_path / "else", project="else", host=shop.host)
+    other.model["volumes"]["data"]["name"] = "of-all"
+    for project in (shop, other):
+        new = await project.one()
+        assert (new.snapshot, new.lineage.id, new.lineage.place) == (head, "l1", Place(""))
+
+
+# --- volumes that exist -----------------------------------------------------------------------------------------
+
+
+async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
+    """Plain Compose made it: it is used as it is; if something is saved, that it is not restored is said."""
+    await shop.volume()
+    assert await shop.plan() == ()
+    assert shop.told == []
+    shop.line(shop.save("1"))
+    assert await shop.plan() == ()
+    said = "data exists, and devenv did not create it: the saved state 1 is not restored"
+    assert f"{said} | docker volume rm shop_data" in shop.notices()
+
+
+async def test_a_volume_with_our_own_data(shop: Shop) -> None:
+    """A kept volume, which holds what the lineage goes on with."""
+    volume = await shop.volume()
+    shop.line(shop.save("1"), live=Live("shop_data", volume.created, NOW))
+    assert await shop.plan() == ()
+    assert shop.told == []
+
+
+async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: Path) -> None:
+    """Whose, since when, what of ours there is, and what to type; nothing is changed."""
+    volume = await shop.volume()
+    elsewhere = replace(shop.place, path=f"{tmp_path}/else", inode=1)
+    other = shop.line(id="l2", place=elsewhere, live=Live("shop_data", volume.created, NOW - 60))
+    with pytest.raises(
+        StateError, match=f"the volume shop_data of shop has the data of {tmp_path}/else since"
+    ) as caught:
+        await shop.plan()
+    assert caught.value.message.endswith("yours begin empty")
+    assert "devenv up -p shop-2" in (caught.value.hint or "")
+    assert "devenv snapshot save data && docker volume rm shop_data" in (caught.value.hint or "")
+    shop.line(shop.save("1"))
+    with pytest.raises(StateError, match="the data of this folder were last saved "):
+        await shop.plan()
+    assert shop.vault.lineages.get("l2") == other
+    assert "shop_data" in shop.host.volumes
+
+
+async def test_what_was_asked_for_and_exists(shop: Shop) -> None:
+    """A volume that exists is not overwritten."""
+    shop.save("1")
+    await shop.volume()
+    with pytest.raises(StateError, match="the volume shop_data exists: it cannot begin with 1") as caught:
+        await shop.plan(VolumeRecord("shop_data"), asked=await shop.asked("1"))
+    assert caught.value.hint == "devenv down   (saves it), then once more"
+
+
+# --- lineages of what exists ------------------------------------------------------------------------------------
+
+
+async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
+    """It gets a lineage, which goes on with what was saved; a second time, nothing changes."""
+    head = shop.save("1", lineage="")
+    volume = await shop.volume()
+    ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
+    scene = Scene(volumes=(volume, replace(volume, name="other")))
+    adopted = (await shop.initial()).volumes.adopt(ledger, scene)
+    record = adopted.record("shop_data")
+    assert record is not None
+    (line,) = shop.vault.lineages.all()
+    assert record.lineage == line.id
+    assert line.head == ("1", "data")
+    assert line.live is not None
+    assert (line.live.is_volume(volume), line.live.parent) == (True, (head.id, "data"))
+    assert (await shop.initial()).volumes.adopt(adopted, scene) == adopted
+    assert shop.vault.lineages.all() == (line,)
+    assert adopted.record("shop_gone") == VolumeRecord("shop_gone")
+
+
+async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
+    """That of the data in the volume, whoever saves it; else the folder's; none if the project has no such volume."""
+    volume = await shop.volume()
+    volumes = (await shop.initial()).volumes
+    line_id = volumes.continued(volume)
+    assert [one.id for one in shop.vault.lineages.all()] == [line_id]
+    assert volumes.continued(volume) == line_id
+    shop.line(id="l2", place=Place("/else"), live=Live("shop_data", volume.created, NOW))
+    assert volumes.continued(volume) == "l2"
+    assert volumes.continued(replace(volume, name="other")) == ""
+
+
+async def test_asked_until_it_is_done(shop: Shop) -> None:
+    """`snapshot restore` is on disk, for a volume that never was, too."""
+    snapshot = shop.save("1", lineage="")
+    volumes = (await shop.initial()).volumes
+    (resource,) = volumes.project.volumes
+    volumes.ask(resource, snapshot)
+    (line,) = shop.vault.lineages.all()
+    assert line.asked == ("1", "data")
+    for _ in range(2):
+        assert (await shop.one()).snapshot == snapshot
+
+
+async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends beside the command moves the head on: an older one must not come back."""
+    snapshot = shop.save("1")
+    shop.line(snapshot)
+    volume = await shop.volume()
+    volumes = (await shop.initial()).volumes
+    (resource,) = volumes.project.volumes
+    real = Lineages.find
+
+    def late(self: Lineages, wanted: Wanted, stored: tuple[Snapshot, ...]) -> Lineage | None:
+        found = real(self, wanted, stored)
+        self.change("l1", lambda now: replace(now, head=("2", "data")))
+        return found
+
+    monkeypatch.setattr(Lineages, "find", late)
+    assert volumes.continued(volume) == "l1"
+    assert [one.head for one in shop.vault.lineages.all()] == [("2", "data")]
+    shop.line(snapshot)
+    volumes.ask(resource, snapshot)
+    assert [(one.head, one.asked) for one in shop.vault.lineages.all()] == [(("2", "data"), ("1", "data"))]
+
+
+async def test_a_damaged_lineage_holds_up_everything(shop: Shop) -> None:
+    """Whatever is asked: no volume begins with less than its last saved state without a word."""
+    Path(shop.vault.lineages.path, "l1.json").write_text("{")
+    with pytest.raises(DevenvError, match=r"l1\.json is damaged"):
+        await shop.plan()
+
+
+def test_a_place(tmp_path: Path) -> None:
+    """Its real path and its number; a folder that is gone has none."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    state = (tmp_path / "real").stat()
+    assert place_of(f"{tmp_path}/link/") == Place(f"{tmp_path}/real", state.st_dev, state.st_ino)
+    assert place_of(f"{tmp_path}/gone") == Place(f"{tmp_path}/gone")

@@ -1,0 +1,370 @@
+"""What a new run makes of what earlier ones left, on an engine in memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.errors import DevenvError, EngineError, StateError
+from devenv.events import Event, Notice
+from devenv.model.containers import (
+    HASH_LABEL,
+    NUMBER_LABEL,
+    OLD_LABEL,
+    OWNER_LABEL,
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    VOLUME_LABEL,
+    Scene,
+)
+from devenv.run.cleanup import teardown
+from devenv.run.takeover import Takeover
+from devenv.state import ledger as ledgers
+from devenv.state.identity import Content, Place, Verdict, VolumeRecord
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run
+from devenv.state.runs import place_of
+from devenv.volumes.lineage import NOTHING, Lineage, Live
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
+from devenv.volumes.transfer import Vault
+from support.engine import BASE_IMAGE, MEMORY, MemoryEngine, MemoryHost, Stranger
+
+pytestmark = pytest.mark.anyio
+
+KEY = "an engine"
+LINE = Lineage("l1", KEY, Place("/shop"), "shop", "data", "shop_data")
+
+
+class Earlier:
+    """An engine on which a run of the project `shop` died, and the folder that runs it now."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.host = MemoryHost()
+        self.docker = Stranger(self.host)
+        self.engine = MemoryEngine(self.host)
+        self.run = Run.open(KEY, MEMORY, "shop")
+        self.engine.is_ours = self.run.made.holds
+        self.told: list[Event] = []
+        self.lineages = Lineages.at_home()
+        limits = 10**6, 10**8
+        self.vault = Vault(
+            self.engine, self.told.append, self.run, "shop", str(folder), Store.at_home(), self.lineages, *limits
+        )
+
+    def container(self, name: str = "shop-web-1", *, ours: bool = True, starts: bool = True, **more: Any) -> str:
+        """The id of one that a Compose call created, for us or with other labels."""
+        labels = {PROJECT_LABEL: "shop", SERVICE_LABEL: "web", NUMBER_LABEL: "1", HASH_LABEL: "h",
+                  OWNER_LABEL: self.run.made.owner, **more.pop("labels", {})}  # fmt: skip
+        make = self.docker.run if starts else self.docker.create
+        made = make(BASE_IMAGE, "sleep", "inf", name=name, labels=labels, **more)
+        if ours:
+            self.run.made.add(made)
+        return made
+
+    def volume(self, name: str = "shop_data", content: str = "", **more: Any) -> VolumeRecord:
+        """The record of a volume that the run has created."""
+        self.docker.create_volume(name, {PROJECT_LABEL: "shop", VOLUME_LABEL: name.removeprefix("shop_")})
+        if content:
+            self.docker.write(name, "x", content.encode())
+        return replace(VolumeRecord(name, "local", self.created(name), lineage="l1"), **more)
+
+    def created(self, name: str) -> str:
+        """What the engine says of the volume's time."""
+        at = self.host.volumes[name].created
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+    def ledger(self, *records: VolumeRecord, place: Place | None = None, **more: Any) -> Ledger:
+        """The ledger that is on disk."""
+        begun = ledgers.begin(
+            Scene(), more.pop("times", {}), project="shop", place=place or place_of(str(self.folder)), engine=KEY,
+            endpoint=MEMORY.host, context=None,
+        )  # fmt: skip
+        ledger = replace(begun.with_records(records), **more)
+        self.run.write(ledger)
+        return ledger
+
+    async def taken(self, earlier: Ledger | None, *, fresh: bool = False) -> tuple[Ledger | None, Scene]:
+        """What the new run goes on with."""
+        place = place_of(str(self.folder))
+        return await Takeover(self.engine, self.run, self.vault, place, self.told.append).go(earlier, fresh=fresh)
+
+    def notices(self) -> str:
+        """What was told."""
+        return "\n".join(event.message for event in self.told if isinstance(event, Notice))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
+    """It, with a state folder of its own and no long pauses."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(teardown, "SWEEP_PAUSE", 0.001)
+    return Earlier(tmp_path / "shop")
+
+
+async def test_nothing_was_left(shop: Earlier) -> None:
+    """What plain Compose made is seen, and stays."""
+    plain = shop.container(ours=False, labels={OWNER_LABEL: ""})
+    ledger, scene = await shop.taken(None)
+    assert ledger is None
+    assert [(c.id, c.ours) for c in scene.containers] == [(plain, False)]
+    assert (await shop.taken(None, fresh=True))[0] is None
+    assert plain in shop.host.containers
+
+
+@pytest.mark.parametrize(
+    ("labels", "whose"),
+    [
+        ({OWNER_LABEL: "ann@laptop-1"}, "ann@laptop-1"),
+        ({OWNER_LABEL: "", OLD_LABEL: "shop"}, "a run of devenv that this machine has no record of"),
+    ],
+)
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, str], whose: str, fresh: bool) -> None:
+    """It is said who and since when, and nothing is touched, not even what is ours."""
+    theirs = shop.container("shop-db-1", ours=False, labels=labels)
+    mine = shop.container()
+    earlier = shop.ledger(shop.volume())
+    with pytest.raises(StateError, match=f"shop is up on this engine for {whose}: its container shop-db-1") as caught:
+        await shop.taken(earlier, fresh=fresh)
+    assert caught.value.hint == "devenv up -p shop-2"
+    assert {theirs, mine} == shop.host.containers.keys()
+    assert "shop_data" in shop.host.volumes
+    assert shop.run.read() == earlier
+
+
+@pytest.mark.parametrize(("phase", "told"), [("up", "left 1 container, 1 volume behind"), ("detached", "")])
+async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: str) -> None:
+    """With its containers and volumes as they are; if it died, that is said."""
+    earlier = shop.ledger(shop.volume(content="x"), phase=phase)
+    mine = shop.container(volumes=("shop_data:/data",), starts=False)
+    ledger, scene = await shop.taken(earlier)
+    assert ledger == earlier
+    assert [c.id for c in scene.containers if c.ours] == [mine]
+    assert len(shop.told) == (1 if told else 0)
+    assert told in shop.notices()
+
+
+async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
+    """A container that held a volume while it was saved is none of the project's."""
+    shop.run.made.intend("devenv-0123")
+    shop.docker.create(BASE_IMAGE, name="devenv-0123", labels={PROJECT_LABEL: "shop", "devenv.holds": "shop_data"})
+    ledger, scene = await shop.taken(shop.ledger())
+    assert ledger is not None
+    assert (scene.containers, shop.host.containers) == ((), {})
+
+
+# --- folders ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_renamed_folder_goes_on(shop: Earlier) -> None:
+    """It is the same folder, under its new name; as long as something is at the old path, it is another."""
+    mine = shop.container()
+    old = shop.folder.parent / "old"
+    earlier = shop.ledger(place=replace(place_of(str(shop.folder)), path=str(old)))
+    ledger, _ = await shop.taken(earlier)
+    assert ledger == earlier
+    old.symlink_to("/nowhere")
+    assert (await shop.taken(earlier))[0] is None
+    assert mine not in shop.host.containers
+
+
+@pytest.mark.parametrize(("phase", "starts"), [("up", True), ("left", True), ("detached", False), ("kept", False)])
+async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: str, starts: bool) -> None:
+    """As that folder would end it: its volumes are saved under its name."""
+    elsewhere = shop.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    mine = shop.container(starts=starts)
+    record = shop.volume(content="data")
+    shop.vault.begins(replace(LINE, place=Place(str(elsewhere))), Live("shop_data", record.created or "", 1.0))
+    earlier = shop.ledger(record, place=place_of(str(elsewhere)), phase=phase)
+    ledger, scene = await shop.taken(earlier)
+    assert (ledger, scene.containers, scene.volumes) == (None, (), ())
+    assert mine not in shop.host.containers
+    (saved,) = shop.vault.store.all()
+    assert (saved.directory, saved.name, saved.lineage) == (str(elsewhere), "shop_data", "l1")
+    assert f"ending what the run of {elsewhere} left" in shop.notices()
+    assert shop.run.read() is None
+
+
+@pytest.mark.parametrize("phase", ["detached", "kept"])
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_another_folder_that_runs_on_purpose(shop: Earlier, phase: str, fresh: bool) -> None:
+    """It is left alone, and it is said where it is up from."""
+    mine = shop.container()
+    earlier = shop.ledger(place=Place("/elsewhere"), phase=phase, began=0.0)
+    with pytest.raises(StateError, match="the project shop is up from /elsewhere since") as caught:
+        await shop.taken(earlier, fresh=fresh)
+    assert "devenv up -p shop-2" in (caught.value.hint or "")
+    assert "devenv down -p shop" in (caught.value.hint or "")
+    assert mine in shop.host.containers
+
+
+async def test_what_of_another_folder_cannot_be_ended(shop: Earlier) -> None:
+    """A volume that somebody uses is not gone on with, nor taken from them."""
+    record = shop.volume(content="data")
+    user = shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
+    earlier = shop.ledger(record, place=Place("/elsewhere"), phase="left")
+    with pytest.raises(StateError, match="left of the run of /elsewhere: volume shop_data"):
+        await shop.taken(earlier)
+    assert user in shop.host.containers
+    assert shop.docker.read("shop_data", "x") == b"data"
+
+
+async def test_begun_anew(shop: Earlier) -> None:
+    """`--fresh` ends what the run before left, and saves its volumes first."""
+    mine = shop.container()
+    earlier = shop.ledger(shop.volume(content="data"), phase="detached")
+    ledger, scene = await shop.taken(earlier, fresh=True)
+    assert (ledger, scene.containers, scene.volumes) == (None, (), ())
+    assert mine not in shop.host.containers
+    assert [one.name for one in shop.vault.store.all()] == ["shop_data"]
+
+
+async def test_what_cannot_be_begun_anew(shop: Earlier) -> None:
+    """If something of it stays, nothing begins."""
+    earlier = shop.ledger(shop.volume(content="data"))
+    shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
+    with pytest.raises(StateError, match="left of the run before: volume shop_data"):
+        await shop.taken(earlier, fresh=True)
+
+
+# --- volumes ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_volume_that_is_gone(shop: Earlier) -> None:
+    """It is created anew, from what was saved: so it is no longer the earlier run's."""
+    gone, stays = shop.volume("shop_gone"), shop.volume("shop_stays")
+    shop.docker.remove_volume("shop_gone")
+    ledger, _ = await shop.taken(shop.ledger(gone, stays))
+    assert ledger is not None
+    assert ledger.volumes == (stays,)
+
+
+@pytest.mark.parametrize("content", list(Content))
+async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) -> None:
+    """It is somebody else's: neither removed nor saved nor mended, whatever the record says of the first."""
+    record = shop.volume(content=content.value)
+    record = replace(record, content=content)
+    shop.docker.create_volume("other")
+    earlier = shop.ledger(record, times={"other": shop.created("other")})
+    shop.docker.remove_volume("shop_data")
+    shop.host.advance(5)
+    shop.volume(content="theirs")
+    ledger, _ = await shop.taken(earlier)
+    assert ledger is not None
+    assert ledger.volumes == ()
+    assert "the volume shop_data is not the one that devenv created" in shop.notices()
+    assert shop.docker.read("shop_data", "x") == b"theirs"
+    assert shop.vault.store.all() == ()
+
+
+async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
+    """All volumes of the engine have new times: ours are gone on with by name, and known by their new times."""
+    records = [shop.volume("shop_a"), shop.volume("shop_b")]
+    shop.docker.create_volume("other")
+    earlier = shop.ledger(*records, times={"other": shop.created("other")})
+    shop.host.advance(5)
+    shop.host.move_root("/mnt/docker")
+    ledger, scene = await shop.taken(earlier)
+    assert ledger is not None
+    assert ledger.creates == ("shop_a", "shop_b")
+    assert "its data folder was moved" in shop.notices()
+    everything = await shop.engine.volume_times()
+    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {Verdict.LIKELY}
+    shop.host.advance(5)
+    for name in ("shop_a", "shop_b"):
+        shop.docker.remove_volume(name)
+        shop.volume(name)
+    again = ledger.judged(await shop.engine.scene("shop"), everything=await shop.engine.volume_times())
+    assert {one.verdict for one in again} == {Verdict.OTHER}
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_used: bool) -> None:
+    """The run died in between, or it was devenv 0.1: what it is, is noted now."""
+    record = shop.volume()
+    if is_used:
+        shop.container(volumes=("shop_data:/data",))
+    ledger, _ = await shop.taken(shop.ledger(VolumeRecord("shop_data", lineage="l1")))
+    assert ledger is not None
+    assert ledger.volumes == (replace(record, is_proven=is_used),)
+
+
+# --- restores that were cut off ---------------------------------------------------------------------------------
+
+
+async def saved(shop: Earlier, content: str) -> VolumeRecord:
+    """The record of a volume that was being restored from a saved state with this content when the run died."""
+    record = shop.volume(content=content)
+    shop.vault.begins(LINE, Live("shop_data", record.created or "", 1.0))
+    volume = await shop.engine.volume("shop_data")
+    assert volume is not None
+    head = await shop.vault.save(volume, (), settled=True, lineage="l1")
+    return replace(record, content=Content.RESTORING, source=(head.id, "data"))
+
+
+@pytest.mark.parametrize("found", ["saved state", "saved", ""])
+async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, found: str) -> None:
+    """It is on disk already: the volume goes, without another snapshot."""
+    record = await saved(shop, "saved state")
+    shop.docker.write("shop_data", "x", found.encode())
+    before = shop.vault.store.all()
+    ledger, scene = await shop.taken(shop.ledger(record))
+    assert ledger is not None
+    assert (ledger.volumes, scene.volumes, shop.host.volumes) == ((), (), {})
+    assert shop.vault.store.all() == before
+    line = shop.lineages.get("l1")
+    assert line is not None
+    assert (line.torn, line.live, line.head) == (NOTHING, None, record.source)
+
+
+async def test_what_was_written_since_is_kept_beside_the_head(shop: Earlier) -> None:
+    """The volume goes, once its content is saved; the next step asks which of the two is meant."""
+    record = await saved(shop, "saved state")
+    shop.docker.write("shop_data", "new", b"written since")
+    ledger, _ = await shop.taken(shop.ledger(record))
+    assert ledger is not None
+    assert (ledger.volumes, shop.host.volumes) == ((), {})
+    head, torn = shop.vault.store.all()
+    line = shop.lineages.get("l1")
+    assert line is not None
+    assert (line.head, line.torn) == ((head.id, "data"), (torn.id, "data"))
+
+
+async def test_a_volume_that_others_use_meanwhile(shop: Earlier) -> None:
+    """It is said who; nothing is removed, nor saved half written."""
+    record = await saved(shop, "saved state")
+    shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
+    shop.docker.create(BASE_IMAGE, name="admin", volumes=("shop_data:/data",))
+    earlier = shop.ledger(record)
+    before = shop.vault.store.all()
+    with pytest.raises(StateError, match=r"shop_data was being restored .* admin, user now use") as caught:
+        await shop.taken(earlier)
+    assert "docker rm -f admin user" in (caught.value.hint or "")
+    assert (shop.vault.store.all(), shop.run.read()) == (before, earlier)
+    assert shop.docker.read("shop_data", "x") == b"saved state"
+
+
+async def test_what_cannot_be_saved_is_not_removed(shop: Earlier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full, or the connection is lost: the volume stays, and so does its record."""
+    record = await saved(shop, "saved state")
+    shop.docker.write("shop_data", "new", b"written since")
+    earlier = shop.ledger(record)
+
+    async def lost(*_: object, **__: object) -> None:
+        raise EngineError("connection lost")
+
+    monkeypatch.setattr(shop.engine, "save", lost)
+    with pytest.raises(DevenvError, match="connection lost"):
+        await shop.taken(earlier)
+    assert shop.docker.read("shop_data", "new") == b"written since"
+    assert shop.run.read() == earlier
+    assert os.listdir(shop.vault.store.path) == [record.source[0]]

@@ -1,0 +1,107 @@
+"""Where published ports are, asked of real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from devenv.events import Published
+from devenv.model.containers import Container
+from devenv.run.urls import addresses
+
+LOCAL = "unix:///e"
+
+
+def container(service: str, *ports: tuple[str, int, int], health: str | None = "healthy") -> Container:
+    """One that publishes so."""
+    return Container("1", f"p-{service}-1", service, "running", ours=True, health=health, ports=ports)
+
+
+def listen(answer: bytes, ip: str = "127.0.0.1") -> Iterator[int]:
+    """The port of a server that says `answer` once to whoever connects."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+    def serve() -> None:
+        for _ in range(4):
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(1)
+                client.sendall(answer)
+
+    with socket.create_server((ip, 0), family=family) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def site() -> Iterator[int]:
+    """A port that speaks HTTP."""
+    yield from listen(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+@pytest.fixture
+def database() -> Iterator[int]:
+    """A port that speaks, but no HTTP."""
+    yield from listen(b"5.5.5-10.0\0")
+
+
+@pytest.fixture
+def nobody() -> int:
+    """A port without a listener."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.mark.anyio
+async def test_each_address_is_asked_once(site: int, database: int, nobody: int) -> None:
+    """A site has a URL, whoever is healthy and refuses is named, and each port is told with one address."""
+    found = await addresses(
+        [
+            container("web", ("0.0.0.0", site, 80), ("127.0.0.1", nobody, 81), ("::1", nobody, 81)),
+            container("db", ("127.0.0.1", database, 3306)),
+            container("late", ("127.0.0.2", nobody, 82), health=None),
+        ],
+        LOCAL,
+    )
+    assert found.urls == (f"http://localhost:{site}/",)
+    assert found.refused == (f"127.0.0.1:{nobody}", f"[::1]:{nobody}")
+    assert found.ports == (
+        Published("db", 3306, f"127.0.0.1:{database}"),
+        Published("late", 82, f"127.0.0.2:{nobody}"),
+        Published("web", 80, f"127.0.0.1:{site}"),
+        Published("web", 81, f"127.0.0.1:{nobody}"),
+    )
+
+
+@pytest.mark.anyio
+async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever accepts and says nothing within the time is not asked longer; so is an address that leads nowhere."""
+    monkeypatch.setattr("devenv.run.urls.ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = await addresses([container("a", ("127.0.0.1", port, 1), ("255.255.255.255", port, 1))], LOCAL)
+    assert (found.urls, found.refused) == ((), ())
+
+
+@pytest.mark.anyio
+async def test_an_engine_elsewhere(nobody: int) -> None:
+    """Nobody can ask there: each port is a URL on its host, and none refuses."""
+    found = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
+    assert found.urls == (f"http://far:{nobody}/",)
+    assert found.ports == (Published("web", 80, f"far:{nobody}"),)
+    assert found.refused == ()
+
+
+@pytest.mark.anyio
+async def test_how_a_url_is_written() -> None:
+    """Without the port that all know, and with brackets around IPv6."""
+    found = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
+    assert (found.urls, found.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

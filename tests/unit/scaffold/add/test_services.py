@@ -1,0 +1,319 @@
+"""Services that are put into a Compose file in the words of its author."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devenv.cli.commands.add import KNOWN
+from devenv.compose.resolve import Selection
+from devenv.errors import ConfigError, DevenvError, RefusedError
+from devenv.scaffold.add import services
+from devenv.scaffold.add.proposal import write
+from support.scaffold import STYLES, add, edited, model, project, remove
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+GOLDEN = Path(__file__).parent / "golden"
+OPTIONS: dict[str, dict[str, str]] = {"fastapi": {"template": "fastapi"}, "express": {"template": "express"}}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("kind", services.templates())
+def test_each_service_is_written_in_the_files_style(kind: str, style: str, tmp_path: Path) -> None:
+    """The text is as in the golden file, and removing gives the file back to the byte."""
+    selection = project(tmp_path, STYLES[style])
+    name = "new" if kind in OPTIONS else kind
+    proposal = add(selection, "new" if kind in OPTIONS else kind, to="web", **OPTIONS.get(kind, {}))
+    text = edited(proposal)
+    golden = GOLDEN / f"{kind}.{style}.yml"
+    if os.environ.get("DEVENV_TEST_GOLDEN") == "write":
+        golden.write_text(text, encoding="utf-8")
+
+    assert text == golden.read_text(encoding="utf-8")
+    write(proposal)
+    assert edited(remove(selection, name)) == STYLES[style]
+
+
+@pytest.mark.parametrize("kind", services.templates())
+def test_each_service_has_what_a_service_needs(kind: str, tmp_path: Path) -> None:
+    """A pinned major, a health check that is quick at the start, no password in the file, no port for the network."""
+    text = edited(
+        add(project(tmp_path, STYLES["plain"]), "new", template=kind)
+        if kind in OPTIONS
+        else add(project(tmp_path, STYLES["plain"]), kind, name="new", to="web")
+    )
+    service = model(text)["services"]["new"]
+
+    assert "build" in service or service["image"].rpartition(":")[2].isdecimal()
+    assert {"test", "interval", "start_period", "start_interval"} <= service["healthcheck"].keys()
+    assert "ssss" not in text
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_passwords_are_generated_once_and_shown_to_nobody(tmp_path: Path) -> None:
+    """.env gets what it lacks and keeps what it has; .env.example has the names; git and builds do not get it."""
+    (tmp_path / ".env").write_text("DB_PASSWORD=mine", encoding="utf-8")
+    (tmp_path / ".env").chmod(0o640)
+    selection = project(tmp_path, "services:\n  web:\n    build: .\n")
+    write(add(selection, "postgres", name="db"))
+    proposal = add(selection, "mysql", name="other")
+    write(proposal)
+
+    assert (tmp_path / ".env").read_text(encoding="utf-8") == f"DB_PASSWORD=mine\nOTHER_PASSWORD={'s' * 32}\n"
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / ".env.example").read_text(encoding="utf-8") == "DB_PASSWORD=\nOTHER_PASSWORD=\n"
+    assert (tmp_path / ".gitignore").read_text(encoding="utf-8") == ".env\n"
+    assert (tmp_path / ".dockerignore").read_text(encoding="utf-8") == ".env\n"
+    shown = "\n".join(proposal.diff())
+    assert "OTHER_PASSWORD=***" in shown
+    assert "sss" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "is_set"),
+    [
+        ("export DB_PASSWORD = 'a'", True),
+        ("DB_PASSWORD: a", True),
+        ("# DB_PASSWORD=a", False),
+        ("DB_PASSWORD=", False),
+        ('DB_PASSWORD="" # later', False),
+        ('KEY="-----\nDB_PASSWORD=a\n-----"', False),
+        ("KEY=it's\nDB_PASSWORD=a\nMORE='s", True),
+    ],
+)
+def test_a_variable_without_a_value_gets_one(text: str, is_set: bool, tmp_path: Path) -> None:
+    """As Compose reads the file: over several lines, in both spellings; what is copied from .env.example is empty."""
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    proposal = add(project(tmp_path, STYLES["plain"]), "postgres", name="db")
+
+    assert [os.path.basename(edit.path) == ".env" for edit in proposal.edits].count(True) == (not is_set)
+    assert any("stays as it is" in note for note in proposal.notes) == is_set
+
+
+def test_a_link_out_of_the_project_is_not_written_through(tmp_path: Path) -> None:
+    """Not even a dangling one; where the file has the variable already, nothing needs to be written."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/.env").symlink_to("../outside")
+    selection = project(tmp_path / "app", STYLES["plain"])
+    with pytest.raises(RefusedError, match=r"\.env is a link out of the project") as caught:
+        add(selection, "postgres", name="db")
+    assert str(caught.value.hint).endswith("DB_PASSWORD")
+    (tmp_path / "outside").write_text("DB_PASSWORD=a\n", encoding="utf-8")
+    write(add(selection, "postgres", name="db"))
+
+    assert (tmp_path / "outside").read_text(encoding="utf-8") == "DB_PASSWORD=a\n"
+
+
+def test_an_env_file_in_git_is_told(tmp_path: Path) -> None:
+    """A password in it would be committed, whatever .gitignore says."""
+    (tmp_path / ".env").write_text("A=1\n", encoding="utf-8")
+    for command in (["init", "-q"], ["add", ".env"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    proposal = add(project(tmp_path, STYLES["plain"]), "postgres", name="db")
+
+    assert any("git rm --cached .env" in note for note in proposal.notes)
+
+
+def test_a_free_name_is_one_whose_volume_is_free_too(tmp_path: Path) -> None:
+    """Somebody else's data is nothing for a new service."""
+    (tmp_path / "compose.override.yml").write_text("volumes:\n  postgres-data:\n", encoding="utf-8")
+    text = edited(add(project(tmp_path, STYLES["plain"]), "postgres"))
+
+    assert model(text)["volumes"] == {"postgres-2-data": None}
+
+
+def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """It is created with mode 0600."""
+    write(add(project(tmp_path, STYLES["plain"]), "postgres"))
+
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    """A variable that the asking service has keeps its value, and a second service gets a name of its own."""
+    text = "services:\n  web:\n    image: w\n    environment: {DATABASE_URL: mine}\n  postgres: {image: x}\n"
+    proposal = add(project(tmp_path, text), "postgres", to="web")
+    found = model(edited(proposal))["services"]
+
+    assert found["web"]["environment"].pop("DATABASE_URL") == "mine"
+    assert found["web"]["environment"] == {
+        "POSTGRES_2_URL": "postgresql://app:${POSTGRES_2_PASSWORD}@postgres-2:5432/app"
+    }
+    assert found["web"]["depends_on"] == {"postgres-2": {"condition": "service_healthy"}}
+    assert (
+        "web has DATABASE_URL already, which stays as it is; the new service is in POSTGRES_2_URL" in proposal.notes
+    )
+
+
+@pytest.mark.parametrize("networks", ["networks: [back]", "networks: {back: {aliases: [w]}}", "<<: *n"])
+def test_a_service_is_in_the_networks_of_the_one_that_uses_it(networks: str, tmp_path: Path) -> None:
+    """Else it could not be reached; in the default network, nothing is said."""
+    head = "x-n: &n {networks: [back]}\nnetworks: {back: }\nservices:\n  web:\n    image: w\n"
+    selection = project(tmp_path, f"{head}    {networks}\n")
+
+    assert model(edited(add(selection, "redis", to="web")))["services"]["redis"]["networks"] == ["back"]
+    assert "networks" not in model(edited(add(selection, "redis")))["services"]["redis"]
+
+
+def test_a_tool_finds_the_one_database(tmp_path: Path) -> None:
+    """Without --to, it stands before the only database, waits as that allows, and takes a free port."""
+    text = 'services:\n  data: {image: "postgres:17"}\n  web: {image: w, ports: ["8081:80"]}\n'
+    found = model(edited(add(project(tmp_path, text), "adminer")))["services"]["adminer"]
+
+    assert found["environment"] == {"ADMINER_DEFAULT_SERVER": "data"}
+    assert found["depends_on"] == {"data": {"condition": "service_started"}}
+    assert found["ports"] == ["127.0.0.1:8082:8080"]
+
+
+def test_a_proxy_goes_to_the_port_of_the_service(tmp_path: Path) -> None:
+    """Its own configuration names what the other one listens on."""
+    text = 'services:\n  api: {image: a, ports: ["127.0.0.1:9000:3000/tcp"]}\n'
+    proposal = add(project(tmp_path, text), "caddy", name="proxy", to="api")
+
+    assert "reverse_proxy api:3000\n" in edited(proposal, "Caddyfile")
+    assert "new file proxy/Dockerfile (2 lines)" in proposal.diff()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "options", "said"),
+    [
+        (
+            "services: {web: {image: a}}",
+            "postgras",
+            {},
+            "there is no service `postgras` to add | Did you mean `postgres`?",
+        ),
+        (
+            "services: {web: {image: a}}",
+            "api",
+            {"template": "rails"},
+            "there is no template `rails` | Known here: express, ",
+        ),
+        ("services: {web: {image: a}}", "fastapi", {}, "fastapi takes a name | devenv add api --template fastapi"),
+        ("services: {web: {image: a}}", "redis", {"name": "web"}, "there is a service `web` already"),
+        (
+            "services: {web: {image: a}}\nvolumes: {db-data: }",
+            "postgres",
+            {"name": "db"},
+            "there is a volume `db-data` already | Give another name with --name.",
+        ),
+        ("services: {web: {image: a}}", "redis", {"name": "../x"}, "`../x` is not a name for a service"),
+        ("services: {web: {image: a}}", "redis", {"to": "wbe"}, "there is no service `wbe` | Did you mean `web`?"),
+        (
+            "services: {web: {image: a}}",
+            "nginx",
+            {},
+            "nginx stands before another service | devenv add nginx --to SERVICE",
+        ),
+        ("services: {web: {image: a", "redis", {}, "compose.yml:2: a bracket is not closed"),
+        (
+            "x-e: &e {A: b}\nservices:\n  web:\n    environment: *e\n",
+            "redis",
+            {"to": "web"},
+            "compose.yml:4: `environment` is an alias, which others share; nothing was written",
+        ),
+        (
+            "services:\n  web: &w\n    image: a\n  two: *w\n",
+            "redis",
+            {"to": "web"},
+            "compose.yml: the edit would change more than it should",
+        ),
+        (
+            "x-b: &b\n  environment: {A: b}\nservices:\n  web:\n    <<: *b\n",
+            "redis",
+            {"to": "web"},
+            "compose.yml:2: `web` gets its `environment` by a merge",
+        ),
+        (
+            "x-b: &b\n  depends_on: [a]\nservices:\n  web:\n    <<: *b\n",
+            "redis",
+            {"to": "web"},
+            "compose.yml:2: `web` gets its `depends_on` by a merge",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(
+    text: str, asked: str, options: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong and taken names, broken files, and places that cannot be edited by themselves; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    selection = project(tmp_path, text)
+    with pytest.raises(DevenvError) as caught:
+        add(selection, asked, **options)
+
+    assert (
+        f"{caught.value.said} | {caught.value.hint}".startswith(said)
+        or said in f"{caught.value.said} | {caught.value.hint}"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["compose.yml"]
+    assert (tmp_path / "compose.yml").read_text(encoding="utf-8") == text
+
+
+def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
+    """It is no part of the text, and is there afterwards."""
+    selection = project(tmp_path, "\ufeffservices:\r\n  web: {image: a}\r\n")
+    text = edited(add(selection, "redis"))
+
+    assert text.startswith("\ufeffservices:\r\n  web: {image: a}\r\n  redis:\r\n    image: redis:8\r\n")
+    assert "\n" not in text.replace("\r\n", "")
+
+
+def test_all_files_are_written_or_none(tmp_path: Path) -> None:
+    """A file that cannot be written, or has changed meanwhile, leaves the folder as it was."""
+    selection = project(tmp_path, STYLES["plain"])
+    proposal = add(selection, "new", template="fastapi")
+    (tmp_path / "new").write_text("a file where the folder is to be", encoding="utf-8")
+    with pytest.raises(DevenvError, match="nothing was written"):
+        write(proposal)
+    assert sorted(os.listdir(tmp_path)) == ["compose.yml", "new"]
+    (tmp_path / "new").unlink()
+    (tmp_path / "compose.yml").write_text("services: {}", encoding="utf-8")
+    with pytest.raises(DevenvError, match="has changed meanwhile"):
+        write(proposal)
+    assert os.listdir(tmp_path) == ["compose.yml"]
+
+
+def test_an_interrupted_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was replaced by then gets its bytes back, what was new is gone."""
+    proposal = add(project(tmp_path, STYLES["plain"]), "postgres")
+    real, count = os.replace, iter(range(10))
+
+    def replace(source: str, target: str) -> None:
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write(proposal)
+
+    assert os.listdir(tmp_path) == ["compose.yml"]
+    assert (tmp_path / "compose.yml").read_text(encoding="utf-8") == STYLES["plain"]
+
+
+def test_a_linked_compose_file_stays_a_link(tmp_path: Path) -> None:
+    """The file that it leads to is edited."""
+    (tmp_path / "real.yml").write_text(STYLES["plain"], encoding="utf-8")
+    (tmp_path / "compose.yml").symlink_to("real.yml")
+    write(add(Selection(str(tmp_path)), "redis"))
+
+    assert (tmp_path / "compose.yml").is_symlink()
+    assert "redis:8" in (tmp_path / "real.yml").read_text(encoding="utf-8")
+
+
+def test_an_impossible_insert_is_an_error_with_its_line() -> None:
+    """A list where a mapping is needed."""
+    from devenv.scaffold.add.yaml_edit import Draft  # noqa: PLC0415 - of this test alone
+
+    with pytest.raises(ConfigError) as caught:
+        Draft("a: 1\nservices:\n  - x\n", "c.yml").insert(["services"], "db:\n  image: x")
+    assert caught.value.where == "c.yml:3"
+
+
+def test_the_help_names_every_service() -> None:
+    """Whoever asks what can be added is told all of it."""
+    assert [kind for kind in services.templates() if kind not in KNOWN] == []

@@ -1,0 +1,216 @@
+"""Templates are read and rendered as data; what could do more is refused, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devenv.scaffold.new import render
+
+ABOUT = 'description = "a test"\n[[questions]]\nkey = "word"\nprompt = "A word"\ndefault = "x"\n'
+Plant = Callable[[Path], object]
+
+
+class Done(Protocol):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def write(path: str, text: str = "text") -> Plant:
+    """Plants a file below files/."""
+
+    def plant(folder: Path) -> None:
+        target = folder / "files" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+    return plant
+
+
+def both(*plants: Plant) -> Plant:
+    """Plants all of them."""
+    return lambda folder: [plant(folder) for plant in plants]
+
+
+def link(path: str, to: str) -> Plant:
+    """Plants a symbolic link below the template."""
+    return lambda folder: os.symlink(to, folder / path)
+
+
+def hard_link(folder: Path) -> None:
+    """Plants a second name of a file that lies elsewhere."""
+    canary = folder.parent / "canary"
+    os.link(canary, folder / "files/hard")
+
+
+def files_is_link(folder: Path) -> None:
+    """The folder of files is a link out of the template."""
+    os.rmdir(folder / "files")
+    os.symlink(folder.parent, folder / "files")
+
+
+def large(folder: Path) -> None:
+    """A file that says to have 200 MB."""
+    with open(folder / "files/large", "wb") as file:
+        file.truncate(200 * 1024**2)
+
+
+def many(folder: Path) -> None:
+    """More files than a template may have."""
+    for count in range(10_001):
+        (folder / "files" / str(count)).touch()
+
+
+JINJA = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+ESCAPES: dict[str, Plant] = {
+    "link to a file": link("files/passwd", "/etc/passwd"),
+    "link to a folder": link("files/etc", "/etc"),
+    "link within": both(write("a"), link("files/b", "a")),
+    "template.toml is a link": both(
+        lambda folder: (folder / "template.toml").unlink(), link("template.toml", "/etc/passwd")
+    ),
+    "hard link": hard_link,
+    "pipe": lambda folder: os.mkfifo(folder / "files/pipe"),
+    "git hook": write(".git/hooks/pre-commit"),
+    "git in capitals": write(".GIT/config"),
+    "git by its short name": write("git~1/config"),
+    "ssh": write(".ssh/authorized_keys"),
+    "an option": write("-rf"),
+    "a drive": write("C:evil"),
+    "a backslash": write("..\\evil"),
+    "hidden characters": write(".g\u200cit/config"),
+    "a trailing dot": write(".git./config"),
+    "up by a name": write("{{ '..' }}/evil"),
+    "up by an answer in a name": write("{{ ['..', 'evil']|join('%c'|format(47)) }}"),
+    "absolute by a name": write("{{ '%cetc%cevil'|format(47, 47) }}"),
+    "twice but for case": both(write("a.txt"), write("A.txt")),
+    "file and folder": both(write("a/b"), write("{{ 'a' }}.jinja")),
+    "class": write("x.jinja", JINJA),
+    "class in a name": write("{{ ''.__class__.__mro__ }}"),
+    "include": write("x.jinja", "{% include '/etc/passwd' %}"),
+    "include up": write("x.jinja", "{% include '../../canary' %}"),
+    "huge range": write("x.jinja", "{% for i in range(10**9) %}x{% endfor %}"),
+    "endless loops": write("x.jinja", "{% for i in range(9**5) %}{% for i in range(9**5) %}{% endfor %}{% endfor %}"),
+    "huge text": write("x.jinja", "{{ 'x' * 10**10 }}"),
+    "huge number": write("x.jinja", "{{ 9**(9**9) }}"),
+    "huge files": write("x.jinja", "{% for i in range(150) %}{{ word * 10**6 }}{% endfor %}"),
+    "large": large,
+    "many": many,
+}  # fmt: skip
+
+ENDLESS = ("endless loops", "huge number")
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """An honest template, with a file beside it that nobody may read or change."""
+    folder = tmp_path / "template"
+    (folder / "files").mkdir(parents=True)
+    (folder / "template.toml").write_text(ABOUT, encoding="utf-8")
+    (tmp_path / "canary").write_text("canary", encoding="utf-8")
+    return folder
+
+
+def left(template: Path) -> list[str]:
+    """What lies where the project was to be, and what the canary says."""
+    return [*os.listdir(template.parent / "work"), (template.parent / "canary").read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_an_escape_is_refused_and_nothing_is_written(
+    template: Path, new: Callable[..., Done], escape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 6, one line that says why, no file anywhere."""
+    if escape in ENDLESS:
+        monkeypatch.setattr(render, "SECONDS", 2)
+    ESCAPES[escape](template)
+    done = new("--from", str(template), "target", "--defaults")
+    assert (done.returncode, done.stdout, left(template)) == (6, "", ["canary"]), done.stderr
+    assert done.stderr.startswith("error: the template")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_honest_template_is_taken(template: Path, new: Callable[..., Done]) -> None:
+    """Names and texts are rendered, other files are copied byte for byte, runnable ones stay so, empty names go."""
+    both(
+        write("{{ project }}/{{ word }}.txt.jinja", "{% include 'part.jinja' %}!\n"),
+        write("part.jinja", "{{ word }}"),
+        write("raw.txt", "{{ raw }} €\r\n"),
+        write("{% if word == 'no' %}never{% endif %}", "x"),
+        write("run.sh", "#!/bin/sh\n"),
+    )(template)
+    (template / "files/run.sh").chmod(0o755)
+    done = new("--from", str(template), "target", "--defaults", "--data", "word=yes")
+    assert done.returncode == 0, done.stderr
+    target = template.parent / "work/target"
+    made = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert made == {"target/yes.txt", "part", "raw.txt", "run.sh"}
+    assert (target / "target/yes.txt").read_bytes() == b"yes!\n"
+    assert (target / "raw.txt").read_bytes() == "{{ raw }} €\r\n".encode()
+    assert os.access(target / "run.sh", os.X_OK)
+    assert not os.access(target / "raw.txt", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (write("x.jinja", "{{ nobody }}"), "x.jinja: 'nobody' is undefined"),
+        (write("x.jinja", "a\n{% if %}"), "x.jinja, line 2"),
+        (write("x.jinja", "{{ 1 / 0 }}"), "division by zero"),
+        (lambda folder: (folder / "files/x.jinja").write_bytes(b"\xff"), "UTF-8"),
+        (lambda folder: os.remove(folder / "template.toml"), "no template.toml"),
+        (lambda folder: os.rmdir(folder / "files"), "no folder `files`"),
+        (lambda folder: (folder / "template.toml").write_text("x = "), "not a template's description"),
+        (lambda folder: (folder / "template.toml").write_text("x = 1"), "not a template's description"),
+        (
+            lambda folder: (folder / "template.toml").write_text(ABOUT.replace('"word"', '"no key"')),
+            "'no key' is no key of a question",
+        ),
+        (
+            lambda folder: (folder / "template.toml").write_text(f'{ABOUT}choices = ["a", "\\u001b]0;title"]\n'),
+            "the question 'word' has characters that cannot be shown",
+        ),
+        (lambda folder: (folder / "template.toml").write_text(f'{ABOUT}kind = "z"\n'), "'z' is no kind"),
+    ],
+)
+def test_a_broken_template_is_one_clear_line(
+    template: Path, new: Callable[..., Done], plant: Plant, said: str
+) -> None:
+    """Exit 5, and the file that is wrong."""
+    plant(template)
+    done = new("--from", str(template), "target", "--defaults")
+    assert (done.returncode, left(template)) == (5, ["canary"])
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@given(st.text())
+@settings(max_examples=1000, deadline=None)
+def test_an_answer_is_data_in_every_format(value: str) -> None:
+    """YAML, JSON and Markdown read back what was answered, whatever it is."""
+    if not any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        assert yaml.safe_load(render.compose(value)) == value.replace("$", "$$")
+        assert json.loads(render.as_json(value)) == value
+    if value.isprintable():
+        shown = render.markdown(value)
+        assert "".join(part[:1] + part[1:] for part in _unescaped(shown)) == value
+
+
+def _unescaped(shown: str) -> list[str]:
+    """CommonMark: a backslash before punctuation is not shown; unescaped punctuation would mean something."""
+    found, rest = [], iter(shown)
+    for char in rest:
+        found.append(next(rest) if char == "\\" else char)
+        assert char == "\\" or not (char.isascii() and not char.isalnum() and char != " ")
+    return found

@@ -1,0 +1,217 @@
+"""What a run creates is on disk before it exists, and nothing else is ever called ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.state import ledger as ledgers
+from devenv.state.identity import Content, Place, Verdict, VolumeRecord
+from devenv.state.ledger import WITNESSES, Ledger
+
+ENDPOINT = "unix:///run/some.sock"
+PLACE = Place("/p", 1, 2)
+AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z"
+
+
+def container(name: str, *, ours: bool = True) -> Container:
+    """A running container."""
+    return Container(id=name, name=name, service=name, state="running", ours=ours)
+
+
+def volume(name: str, project: str | None = "p", created: str = AT) -> Volume:
+    """A local volume."""
+    return Volume(name, project, created=created, driver="local")
+
+
+def record(name: str, created: str | None = AT, **more: Any) -> VolumeRecord:
+    """The record of a volume that was created then."""
+    return VolumeRecord(name, "local", created, **more)
+
+
+BEFORE = Scene(
+    (container("old-theirs", ours=False),),
+    (Network("n-theirs", "n-theirs", ours=False),),
+    (volume("v-old"),),
+)
+AFTER = Scene(
+    (*BEFORE.containers, container("new"), container("new-theirs", ours=False)),
+    (*BEFORE.networks, Network("n-new", "n-new", ours=True)),
+    (*BEFORE.volumes, volume("v-new"), volume("v-other", "q"), volume("v-unnamed")),
+)
+
+
+def begun(volumes: Mapping[str, str] | None = None) -> Ledger:
+    """A ledger that began with BEFORE."""
+    return ledgers.begin(BEFORE, volumes or {}, project="p", place=PLACE, engine="e", endpoint=ENDPOINT, context=None)
+
+
+def owned(ledger: Ledger, scene: Scene) -> str:
+    """What the ledger calls its own, as text."""
+    names = [c.name for c in ledger.containers(scene)] + [n.name for n in ledger.networks(scene)]
+    return " ".join([*names, *(one.volume.name for one in ledger.judged(scene) if one.verdict is not Verdict.OTHER)])
+
+
+def test_only_what_is_recorded_is_owned() -> None:
+    """What no record says is ours, existed before, was created again or belongs to another project is never named."""
+    ledger = begun().with_records([record(name) for name in ("v-new", "v-other", "v-gone")])
+    assert owned(ledger, AFTER) == "new n-new v-new"
+    assert owned(ledger, BEFORE) == ""
+    again = replace(AFTER, volumes=(volume("v-new", created=LATER),))
+    assert owned(ledger, again) == "new n-new"
+
+
+def test_only_new_volumes_without_a_name_are_noted() -> None:
+    """Those that were on the engine before are somebody else's, whoever mounts them now."""
+    old, new = "0" * 64, "f" * 64
+    ledger = begun({old: AT, "named": AT})
+    user = replace(container("new"), volumes=(old, new, "v-new", "f" * 63))
+    assert ledger.noting([user, user]).anonymous == (new,)
+    assert ledger.noting([user]).noting([container("new")]).anonymous == (new,)
+
+
+def test_what_existed_before_is_noted_with_its_time() -> None:
+    """The project's volumes and all without a name of their own; of the others a few, in a stable order."""
+    anonymous = {f"{n:064x}": AT for n in range(3)}
+    others = {f"other-{n:03}": LATER for n in range(WITNESSES + 5)}
+    before = dict(begun({**others, **anonymous, "v-old": AT}).before)
+    assert before == {**dict(sorted(others.items())[:WITNESSES]), **anonymous, "v-old": AT}
+
+
+def test_take_over_keeps_what_the_earlier_run_created() -> None:
+    """A later process owns the same things, but no volume that somebody else created meanwhile."""
+    earlier = replace(begun().with_records([record("v-new")]), pid=1, phase="detached")
+    place = Place("/renamed", 1, 2)
+    taken = ledgers.take_over(earlier, AFTER, place, "e")
+    assert (taken.pid, taken.phase, taken.place) == (os.getpid(), "up", place)
+    assert taken.began >= earlier.began
+    assert owned(taken, AFTER) == "new n-new v-new"
+    assert dict(taken.before) == {"v-old": AT, "v-other": AT, "v-unnamed": AT}
+
+
+def test_take_over_leaves_volumes_that_were_handed_over() -> None:
+    """A kept run names no volumes any more: they existed before, whatever the next run would create."""
+    kept = replace(begun().with_records([record("v-new")]), phase="kept", volumes=())
+    taken = ledgers.take_over(kept, AFTER, PLACE, "e")
+    assert owned(taken, AFTER) == "new n-new"
+    assert dict(taken.before)["v-new"] == AT
+    again = taken.with_records([record("v-newer")])
+    scene = replace(AFTER, volumes=(*AFTER.volumes, volume("v-newer")))
+    assert owned(again, scene) == "new n-new v-newer"
+
+
+def test_records_are_replaced_by_name() -> None:
+    """One a volume; those that are no longer the run's are gone."""
+    ledger = begun().with_records([record("a"), record("b", content=Content.RESTORING)])
+    ledger = ledger.with_records([record("b"), record("c")])
+    assert ledger.volumes == (record("a"), record("b"), record("c"))
+    assert ledger.creates == ("a", "b", "c")
+    assert ledger.record("c") == record("c")
+    assert ledger.without("a").record("a") is None
+
+
+@pytest.mark.parametrize(
+    ("held", "users", "expected"),
+    [
+        ((), (), Verdict.OTHER),
+        (("v-new",), (), Verdict.SAME),
+        ((), (replace(container("new"), volumes=("v-new",)),), Verdict.SAME),
+        ((), (replace(container("theirs", ours=False), volumes=("v-new",)),), Verdict.OTHER),
+    ],
+    ids=["nobody", "mounted just now", "mounted", "mounted by another"],
+)
+def test_what_a_container_of_ours_mounts_is_the_same(
+    held: tuple[str, ...], users: tuple[Container, ...], expected: Verdict
+) -> None:
+    """Whatever its time says: the engine removes no volume that is in use."""
+    ledger = begun().with_records([record("v-new")])
+    scene = Scene(users, volumes=(volume("v-new", created=LATER),))
+    assert [one.verdict for one in ledger.judged(scene, held)] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("everything", "expected"),
+    [
+        (None, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": AT}, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER}, Verdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": LATER}, Verdict.MOVED),
+    ],
+    ids=["not compared yet", "others stayed", "there are no others", "all moved"],
+)
+def test_all_volumes_of_the_engine_say_whether_its_data_moved(
+    everything: Mapping[str, str] | None, expected: Verdict
+) -> None:
+    """`docker compose down -v` and `up` give all volumes of one project new times, and none of the others."""
+    ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
+    scene = Scene(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
+    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {expected}
+
+
+def test_encoded_and_decoded_are_the_same() -> None:
+    """A ledger survives JSON, with everything in it."""
+    ledger = replace(
+        begun({"x": AT}).with_records(
+            [record("a", intended=1.5, is_proven=True, lineage="l"), record("b", None, content=Content.RESTORING),
+             record("c", content=Content.UNSETTLED, is_kept=True)]
+        ),
+        phase="detached", context="remote", anonymous=("f" * 64,),
+    )  # fmt: skip
+    assert ledgers.decode(json.loads(json.dumps(ledgers.encode(ledger)))) == ledger
+
+
+# As devenv 0.1 wrote it.
+OLD: dict[str, Any] = {
+    "v": 1,
+    "project": "shop",
+    "directory": "/home/me/shop",
+    "endpoint": "unix:///var/run/docker.sock",
+    "context": None,
+    "began": 1764500000.25,
+    "pid": 4711,
+    "phase": "detached",
+    "before_containers": ["c1"],
+    "before_networks": ["n1"],
+    "before_volumes": ["shop_cache", "0" * 64],
+    "creates": ["shop_data", "shop_cache", "shop_files", "shop_new"],
+    "keeps": ["shop_files"],
+    "restoring": ["shop_data"],
+    "unsettled": ["shop_new"],
+    "anonymous": ["f" * 64],
+}
+
+
+def test_a_ledger_of_devenv_0_1() -> None:
+    """Its names become records without a time, its ids are what existed before; its engine has no key."""
+    ledger = ledgers.decode({**OLD})
+    assert (ledger.project, ledger.directory, ledger.phase, ledger.pid) == ("shop", "/home/me/shop", "detached", 4711)
+    assert (ledger.engine, ledger.endpoint, ledger.context) == ("", "unix:///var/run/docker.sock", None)
+    assert ledger.volumes == (
+        VolumeRecord("shop_data", content=Content.RESTORING),
+        VolumeRecord("shop_files", is_kept=True),
+        VolumeRecord("shop_new", content=Content.UNSETTLED),
+    )
+    assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
+    assert ledger.anonymous == ("f" * 64,)
+    scene = Scene(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
+    assert [(one.volume.name, one.verdict) for one in ledger.judged(scene)] == [("shop_data", Verdict.LIKELY)]
+
+
+@pytest.mark.parametrize("field", sorted(OLD.keys() - {"v", "before_containers", "before_networks"}))
+def test_a_ledger_of_devenv_0_1_that_lacks_something(field: str) -> None:
+    """It is not understood, rather than half."""
+    lacking = {key: value for key, value in OLD.items() if key != field}
+    with pytest.raises(KeyError, match=field):
+        ledgers.decode(lacking)
+
+
+def test_another_version() -> None:
+    """What a later devenv wrote is not understood."""
+    with pytest.raises(ValueError, match="another version"):
+        ledgers.decode({**ledgers.encode(begun()), "v": ledgers.VERSION + 1})

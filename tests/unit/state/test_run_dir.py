@@ -1,0 +1,290 @@
+"""The folder of one project on one engine: its lock, its ledger, and whether an older devenv's is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import StateError
+from devenv.model.containers import Container, Scene
+from devenv.state import ledger as ledgers
+from devenv.state.identity import Place, Window
+from devenv.state.ledger import Ledger, Wish
+from devenv.state.run_dir import Run, address
+
+ENDPOINT = Endpoint("unix:///run/some.sock")
+KEY = "id /var/lib/docker"
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "devenv-compose"
+
+
+def opened(project: str = "p", key: str = KEY, endpoint: Endpoint = ENDPOINT) -> Run:
+    """The run of the project on an engine."""
+    return Run.open(key, endpoint, project)
+
+
+def begun(project: str = "p", **more: Any) -> Ledger:
+    """A new ledger."""
+    ledger = ledgers.begin(
+        Scene(), {}, project=project, place=Place("/p"), engine=KEY, endpoint=ENDPOINT.host, context=None
+    )
+    return replace(ledger, **more)
+
+
+def test_written_and_read_are_the_same(state_home: Path) -> None:
+    """A ledger survives the disk, in files that only the user may read."""
+    run = opened()
+    assert run.read() is None
+    run.write(ledger := begun(phase="detached"))
+    assert opened().read() == ledger
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in Path(run.path).iterdir()}
+    assert modes == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (state_home, Path(run.path))} == {0o700}
+    run.clear()
+    run.clear()
+    assert run.read() is None
+
+
+def test_engines_and_projects_have_runs_of_their_own() -> None:
+    """Neither the same project on another engine nor another project shares a ledger."""
+    opened().write(begun())
+    assert opened(key="id /mnt/docker").read() is None
+    assert opened("q").read() is None
+
+
+def test_addresses_of_one_engine_share_a_run() -> None:
+    """Its lock and its ledger, whatever name the engine was reached by."""
+    run, again = opened(), opened(endpoint=Endpoint("tcp://localhost:2375"))
+    assert run.path == again.path
+    with run.lock(), pytest.raises(StateError, match="already up"), again.lock():
+        pass
+
+
+def test_the_run_at_an_address_is_known_without_the_engine(tmp_path: Path) -> None:
+    """Also by another name of the socket; of an address that was never used, there is none."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    real, link = (Endpoint(f"unix://{tmp_path}/{name}/docker.sock") for name in ("real", "link"))
+    assert address(real) == address(link)
+    run = opened(endpoint=real)
+    assert Run.known(link, "p").path == run.path
+    for endpoint, project in ((link, "q"), (Endpoint("tcp://x:1"), "p")):
+        other = Run.known(endpoint, project)
+        assert not os.path.exists(other.path)
+        assert other.read() is None
+    (Path(opened("p", "another", Endpoint("tcp://x:1")).path) / "about.json").write_text("{")
+    assert not os.path.exists(Run.known(Endpoint("tcp://x:1"), "p").path)
+
+
+def test_every_run_with_a_ledger_is_found() -> None:
+    """Of every engine; one that cannot be read hides no other, and who holds one is not dead."""
+    for run, ledger in ((opened("a"), begun("a")), (opened("b", "other"), begun("b", phase="left"))):
+        run.write(ledger)
+    opened("c")
+    Path(opened("d").path, "ledger.json").write_text("{")
+    assert sorted(ledger.project for _, ledger in Run.every()) == ["a", "b"]
+    assert [ledger.project for _, ledger in Run.dead(("up",))] == ["a"]
+    with opened("a").lock():
+        assert list(Run.dead(("up",))) == []
+    assert [Path(run.path).name.rpartition("-")[0] for run in Run.folders("c")] == ["c"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"v": 3}', '{"v": 1, "nonsense": 1}', "\x00", "\udcff"])
+def test_an_unreadable_ledger_is_an_error_that_helps(content: str) -> None:
+    """A torn or foreign ledger ends with exit code 3 and a hint, never with a guess."""
+    run = opened()
+    Path(run.path, "ledger.json").write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(StateError, match="cannot be read") as caught:
+        run.read()
+    assert caught.value.hint
+
+
+def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torn in the middle of a write, the ledger is still the one before."""
+    run = opened()
+    run.write(begun())
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, step, full)
+            with pytest.raises(StateError, match=r"ledger.json: No space left on device"):
+                run.write(replace(begun(), phase="kept"))
+        assert (found := run.read()) is not None
+        assert found.phase == "up"
+    assert not [name for name in os.listdir(run.path) if name.endswith(".new")]
+
+
+HOLDER = """
+import sys, time
+from devenv.state.run_dir import Run
+with Run(sys.argv[1]).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_is_let_go_by_the_kernel() -> None:
+    """Another process that holds the project is named by its pid; killed, it holds nothing."""
+    run = opened()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, run.path], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(StateError, match=f"pid {holder.pid} since") as caught, run.lock():
+            pass
+        assert "devenv down" in (caught.value.hint or "")
+        assert (run.holder(), run.is_held(), run.is_cleaned()) == (holder.pid, True, False)
+        holder.kill()
+        with run.lock(wait=5, cleaning=True):
+            assert (run.holder(), run.is_held(), run.is_cleaned()) == (os.getpid(), True, True)
+    assert not run.is_held()
+    with run.lock():
+        pass
+
+
+def test_a_wish_is_heard_once() -> None:
+    """Whoever asks the run to end says what becomes of its volumes; what is no wish is none."""
+    run = opened()
+    assert run.asked() is None
+    run.ask(Wish.DROP)
+    assert [run.asked(), run.asked()] == [Wish.DROP, None]
+    Path(run.path, "wish").write_text("everything")
+    assert run.asked() is None
+
+
+def test_the_last_run_is_remembered() -> None:
+    """Whatever becomes of the ledger; a newer one takes its place, and what cannot be read is nothing."""
+    run = opened()
+    assert run.last() == {}
+    run.remember({"seconds": 1})
+    run.remember({"seconds": 2})
+    run.clear()
+    assert opened().last()["seconds"] == 2
+    for text in ("", "[1]", '{"v": 0}', "{"):
+        Path(run.path, "last.json").write_text(text)
+        assert run.last() == {}
+
+
+# --- devenv 0.1 -------------------------------------------------------------------------------------------------
+
+OLD: dict[str, Any] = {
+    "v": 1, "project": "p", "directory": "/p", "endpoint": ENDPOINT.host, "context": None, "began": 5.0, "pid": 1,
+    "phase": "detached", "before_containers": ["theirs"], "before_networks": [], "before_volumes": [],
+    "creates": ["p_data"], "keeps": [], "restoring": [], "unsettled": [], "anonymous": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def old(state_home: Path) -> Path:
+    """The folder of a run of devenv 0.1, which went by the engine's address."""
+    key = hashlib.sha256(f"{ENDPOINT.host}\0p".encode()).hexdigest()[:12]
+    folder = state_home / "runs" / f"p-{key}"
+    folder.mkdir(parents=True, mode=0o700)
+    for part in (state_home, folder.parent, folder):
+        part.chmod(0o700)
+    (folder / "ledger.json").write_text(json.dumps(OLD))
+    (folder / "lock").write_text("1")
+    return folder
+
+
+def mine(name: str, **more: Any) -> Container:
+    """A container with the label of devenv 0.1."""
+    return Container(name, name, "web", "running", ours=False, project="p", is_old=True, **more)
+
+
+def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
+    """Its folder goes by the engine from then on, and what it counted as its own stays ours."""
+    assert Run.known(ENDPOINT, "p").path == str(old)
+    run = opened()
+    assert not old.exists()
+    ledger = run.read()
+    assert ledger is not None
+    assert ledger.creates == ("p_data",)
+    holds = run.made.holds
+    assert [holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
+    assert not holds(mine("image", inherits=True))
+    assert not holds(replace(mine("other"), is_old=False))
+
+
+def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path: Path) -> None:
+    """It went by the text of the address, which was a link; two names of one socket are one engine."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (old / "ledger.json").write_text(json.dumps({**OLD, "endpoint": f"unix://{tmp_path}/link/docker.sock"}))
+    run = opened(endpoint=Endpoint(f"unix://{tmp_path}/real/docker.sock"))
+    assert run.made.holds(mine("ours"))
+    ledger = run.read()
+    assert ledger is not None
+    assert ledger.creates == ("p_data",)
+    assert not old.exists()
+
+
+def test_the_run_of_devenv_0_1_on_another_engine(old: Path) -> None:
+    """It stays where it is."""
+    assert opened(endpoint=Endpoint("tcp://x:1")).read() is None
+    assert old.exists()
+
+
+def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
+    """Somebody went back to 0.1 for a while: what it left is taken over once more, and nothing newer is lost."""
+    content = (old / "ledger.json").read_text()
+    run = opened()
+    run.remember({"seconds": 1})
+    run.clear()
+    old.mkdir(mode=0o700)
+    (old / "ledger.json").write_text(content)
+    again = opened()
+    ledger = again.read()
+    assert ledger is not None
+    assert (ledger.creates, again.last()["seconds"], old.exists()) == (("p_data",), 1, False)
+    assert again.made.holds(mine("ours"))
+
+
+def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
+    """Once the ledger was written anew, too: its containers keep their labels until they are replaced."""
+    run = opened()
+    ledger = run.read()
+    assert ledger is not None
+    run.write(taken := ledgers.take_over(ledger, Scene(), Place("/p"), KEY))
+    for _ in range(2):
+        again = opened()
+        assert [again.made.holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
+        again.write(replace(taken, phase="detached"))
+    (found,) = Run.folders("p")
+    assert found.made.holds(mine("ours"))
+    run.clear()
+    assert not opened().made.holds(mine("ours"))
+
+
+def test_a_devenv_0_1_that_runs_is_not_taken_over(old: Path) -> None:
+    """It holds its folder; it is said who does, and everything stays."""
+    with Run(str(old)).lock(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
+        opened()
+    assert (old / "ledger.json").exists()
+
+
+def test_an_open_call_survives_the_process(old: Path) -> None:
+    """Whoever opens the run later knows what an interrupted call may have created."""
+    run = opened()
+    window = Window("p", run.made.owner, frozenset({"before"}), {"web": ""}, frozenset())
+    run.made.open(window)
+    new = Container("new", "p-web-1", "web", "created", ours=False, project="p", number="1", owner=run.made.owner)
+    assert opened().made.holds(new)
+    assert not opened().made.holds(replace(new, id="before"))

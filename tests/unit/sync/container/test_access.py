@@ -1,0 +1,76 @@
+"""As whom files go into a container, and which folders are asked about where there is no shell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from devenv.model.containers import Container
+from devenv.sync.container.access import Access, owner
+
+pytestmark = pytest.mark.anyio
+
+
+class FakeEngine:
+    """Stands for `engine.api.Engine`: folders and links without a shell."""
+
+    def __init__(self, *folders: str, links: tuple[str, ...] = ()) -> None:
+        self.there = {**dict.fromkeys(folders, False), **dict.fromkeys(links, True)}
+        self.asked: list[str] = []
+
+    async def is_link(self, _: str, path: str) -> bool | None:
+        """Whether a link is at the path, None if nothing is there."""
+        self.asked.append(path)
+        return self.there.get(path)
+
+    async def exists(self, _: str, path: str) -> bool:
+        """Whether anything is at the path."""
+        return path in self.there
+
+    async def get(self, _: str, path: str) -> None:
+        """No file is there."""
+
+
+def access(engine: FakeEngine, user: int, *tops: str) -> Access:
+    """Of a container whose service is this user's."""
+    found = Container(id="c", name="c", service="web", state="running", ours=True, user=str(user))
+    return Access(engine, found, (user, user), "m", tops)  # type: ignore[arg-type]
+
+
+async def test_each_folder_is_asked_about_once_from_the_first_on() -> None:
+    """What is below a link or below nothing is not asked about, nor what is known."""
+    engine = FakeEngine("/app", "/app/a", "/app/a/b", links=("/app/link",))
+    seen = await access(engine, 1000, "/app").look(
+        "c", ["/app/a/b/f", "/app/a/b/g", "/app/link/x/f", "/app/no/x/f"], ()
+    )
+    assert seen == {
+        "/app": False, "/app/a": False, "/app/a/b": False, "/app/link": True, "/app/link/x": True,
+        "/app/no": None, "/app/no/x": None,
+    }  # fmt: skip
+    assert engine.asked == ["/app", "/app/a", "/app/a/b", "/app/link", "/app/no"]
+    engine.asked.clear()
+    assert await access(engine, 1000, "/app").look("c", ["/app/a/b/f"], {"/app/a/b", "/app"}) == {"/app/a": False}
+
+
+async def test_links_above_the_target_are_roots_affair_in_a_service_of_root() -> None:
+    """In a service of another user they are not: that user may have made them."""
+    engine = FakeEngine("/srv", "/srv/app/in", links=("/srv/app",))
+    path = "/srv/app/in/f"
+    assert await access(engine, 0, "/srv/app").look("c", [path], ()) == {"/srv/app/in": False}
+    assert await access(engine, 0).look("c", [path], ()) == {"/srv": False, "/srv/app": True, "/srv/app/in": True}
+    assert (await access(engine, 7, "/srv/app").look("c", [path], ()))["/srv/app"] is True
+
+
+@pytest.mark.parametrize(("user", "is_root"), [("", True), ("0:5", True), ("1000", False), ("1000:0", False)])
+async def test_the_user_of_the_shell(user: str, *, is_root: bool) -> None:
+    """The service's, unless it is root."""
+    engine: Any = FakeEngine()
+    container = Container(id="c", name="c", service="web", state="running", ours=True, user=user)
+    whose = await owner(engine, container)
+    assert Access(engine, container, whose, "m", ()).is_root is is_root
+
+
+async def test_without_an_open_shell_nothing_becomes_root() -> None:
+    """Only what the user's shell was refused does that."""
+    assert not await access(FakeEngine(), 1000).become_root(["mkdir: Permission denied"])

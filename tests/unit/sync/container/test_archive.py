@@ -1,0 +1,240 @@
+"""Host files as tar bytes: whole, with exact times, never as the host's user."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from devenv.sync.container import archive, tar
+from devenv.sync.container.archive import Item
+
+
+def built(*items: Item) -> archive.Archive:
+    """The only archive of these items."""
+    (only,) = archive.build(items, uid=1000, gid=1001)
+    return only
+
+
+def members(data: bytes) -> dict[str, tarfile.TarInfo]:
+    """What is in a tar."""
+    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
+        return {info.name: info for info in tar}
+
+
+def test_a_file_as_it_is(tmp_path: Path) -> None:
+    """Content, mode and time to the nanosecond; the owner is the container's."""
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    path.chmod(0o751)
+    os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+    found = built(Item(str(path), "/srv/g"))
+    assert found.data.count(b"mtime=1700000000.123456789") == 1
+    info = members(found.data)["srv/g"]
+    assert (info.uid, info.gid, info.mode, info.size) == (1000, 1001, 0o751, 3)
+    assert (found.size, found.failed) == (3, ())
+    assert archive.first_file(found.data) == b"abc"
+
+
+def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
+    """Dev servers compare times: two archives of them are not alike."""
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    datas = []
+    for ns in (5_000_000_001, 5_000_000_002):
+        os.utime(path, ns=(ns, ns))
+        datas.append(built(Item(str(path), "/f")).data)
+    assert datas[0] != datas[1]
+
+
+def test_links_and_folders(tmp_path: Path) -> None:
+    """A link keeps its text, also one that leads nowhere or to a folder; a folder is an entry of its own."""
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "loose").symlink_to("/no/such")
+    names = ("folder", "link", "loose")
+    found = members(built(*(Item(str(tmp_path / n), f"/{n}", folder=n == "folder") for n in names)).data)
+    assert found["folder"].isdir()
+    assert (found["link"].linkname, found["loose"].linkname) == ("folder", "/no/such")
+    assert found["link"].issym()
+
+
+def test_what_is_of_another_kind_than_planned_is_not_there(tmp_path: Path) -> None:
+    """A file that has become a folder, and the other way round: the next look tells of it."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("x")
+    items = (Item(str(tmp_path / "d"), "/d"), Item(str(tmp_path / "f"), "/f", folder=True))
+    assert [reason for _, reason in built(*items).failed] == [archive.GONE] * 2
+
+
+def test_special_bits_stay_at_home(tmp_path: Path) -> None:
+    """No set-user-id from the host in a container."""
+    path = tmp_path / "f"
+    path.write_bytes(b"")
+    path.chmod(0o4755)
+    assert members(built(Item(str(path), "/f")).data)["f"].mode == 0o755
+
+
+@pytest.mark.parametrize("name", [b"two words", b"new\nline", b"\xff\xfe", b"x" * 255, "ü".encode(), b"-"])
+def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
+    """Every name goes in and comes out as it was, also far below."""
+    source = os.fsencode(tmp_path) + b"/" + name
+    with open(source, "wb") as file:
+        file.write(b"x")
+    path = f"/{'d' * 90}/{'e' * 90}/{os.fsdecode(name)}"
+    found = built(Item(os.fsdecode(source), path))
+    ((member, content, _),) = tar.Reader().feed(found.data)
+    assert (os.fsdecode(member.name), content) == (path[1:], b"x")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing file, a pipe and a socket fail alone, and the pipe does not block."""
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    (tmp_path / "f").write_bytes(b"x")
+    items = [Item(str(tmp_path / n), f"/{n}") for n in ("gone", "pipe", "f", "socket")]
+    found = built(*items)
+    assert [item.path for item in found.items] == ["/f"]
+    assert {item.path: bool(reason) for item, reason in found.failed} == {
+        "/gone": True,
+        "/pipe": True,
+        "/socket": True,
+    }
+
+
+def test_only_failures_and_nothing(tmp_path: Path) -> None:
+    """Failures are told although there is nothing to send; no items are no archive."""
+    (only,) = archive.build([Item(str(tmp_path / "gone"), "/g")], uid=0, gid=0)
+    assert (only.items, len(only.failed)) == ((), 1)
+    assert list(archive.build([], uid=0, gid=0)) == []
+
+
+def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither too heavy nor too many; what is too heavy alone goes alone; order is kept."""
+    monkeypatch.setattr(archive, "CHUNK_BYTES", 100)
+    sizes = [10, 10, 10, 10, 95, 500, 1]
+    items = []
+    for index, size in enumerate(sizes):
+        (tmp_path / str(index)).write_bytes(b"x" * size)
+        items.append(Item(str(tmp_path / str(index)), f"/{index}"))
+    found = list(archive.build(items, uid=0, gid=0, most=3))
+    assert [[item.path for item in part.items] for part in found] == [
+        ["/0", "/1", "/2"],
+        ["/3"],
+        ["/4"],
+        ["/5"],
+        ["/6"],
+    ]
+    assert [part.size for part in found] == [30, 10, 95, 500, 1]
+
+
+def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> None:
+    """A large tree is never in memory as a whole."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"old")
+    parts = archive.build([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0, most=1)
+    next(parts)
+    (tmp_path / "c").write_bytes(b"newer")
+    assert [archive.first_file(part.data) for part in parts] == [b"old", b"newer"]
+
+
+def test_no_torn_reads(tmp_path: Path) -> None:
+    """While a writer adds record after record, what is packed holds whole records, as many as its header says."""
+    path = tmp_path / "f"
+    record = b"x" * 63 + b"\n"
+    path.write_bytes(record * 5000)
+    stop = threading.Event()
+
+    def write() -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        while not stop.is_set():
+            os.write(descriptor, record)
+            stop.wait(0.02)
+        os.close(descriptor)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        packed = [built(Item(str(path), "/f")) for _ in range(100)]
+    finally:
+        stop.set()
+        writer.join()
+    sent = [archive.first_file(part.data) for part in packed if part.items]
+    assert sent
+    assert all(content == record * (len(content) // 64) for content in sent)
+    assert sorted(map(len, sent)) == list(map(len, sent))
+
+
+def test_a_file_that_never_rests_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as being written, instead of being sent torn."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    real = os.fstat
+
+    def growing(descriptor: int) -> os.stat_result:
+        with path.open("ab") as file:
+            file.write(b"x")
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fstat", growing)
+    ((_, reason),) = built(Item(str(path), "/f")).failed
+    assert "being written" in reason
+
+
+def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an archive of its own that has no content yet, so that nobody can take it for an empty file."""
+    monkeypatch.setattr(archive, "LARGE_BYTES", 100)
+    items = []
+    for name, size in (("a", 101), ("b", 100), ("c", 1)):
+        (tmp_path / name).write_bytes(b"x" * size)
+        items.append(Item(str(tmp_path / name), f"/{name}"))
+    found = list(archive.build(items, uid=0, gid=0))
+    assert [[item.path for item in part.items] for part in found] == [["/b", "/c"], ["/a"]]
+    assert [part.large for part in found] == [None, items[0]]
+    assert found[1].read == ()
+
+
+def test_the_first_file_of_nothing() -> None:
+    """A tar without files has none."""
+    assert archive.first_file(built_empty()) == b""
+
+
+def built_empty() -> bytes:
+    """A tar with nothing in it."""
+    buffer = io.BytesIO()
+    tarfile.open(fileobj=buffer, mode="w").close()
+    return buffer.getvalue()
+
+
+def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path) -> None:
+    """Whatever the link leads to; the folder above the rule's root may be one."""
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "deep/secret").write_text("canary")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/link").symlink_to(outside)
+    root = str(tmp_path / "src")
+    found = built(Item(f"{root}/link/deep/secret", "/x", root))
+    assert (found.items, len(found.failed), b"canary" in found.data) == ((), 1, False)
+    (tmp_path / "home").symlink_to(outside)
+    root = str(tmp_path / "home")
+    assert built(Item(f"{root}/deep/secret", "/x", f"{root}/deep")).size == len("canary")
+
+
+def test_more_folders_than_descriptors(tmp_path: Path) -> None:
+    """Folders are closed in time, and all at the end."""
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    items = []
+    for i in range(300):
+        path = tmp_path / f"d{i}/e/f"
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+        items.append(Item(str(path), f"/{i}", str(tmp_path)))
+    assert sum(len(part.items) for part in archive.build(items, uid=0, gid=0)) == 300
+    assert (len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0) == before

@@ -1,0 +1,253 @@
+"""A container compared with the host; the container is a folder, read as the engine reads one."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import posixpath
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from devenv.docker.client import CallError, Engine
+from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.sync import verify
+from devenv.sync.container import archive, large
+from devenv.sync.container.readback import Seen
+from devenv.sync.rules import rules
+
+pytestmark = pytest.mark.anyio
+PIECE = 700
+
+
+class Box:
+    """A container's files in a folder, and the host's in another one; one rule copies them to /app."""
+
+    def __init__(self, folder: Path, target: str = "/app") -> None:
+        self.host = folder / "host"
+        self.root = folder / "root"
+        self.host.mkdir()
+        (self.root / "app").mkdir(parents=True)
+        self.read: list[str] = []
+        self.spoil: Callable[[bytes], bytes] = lambda data: data
+        watch = WatchRule(str(self.host), Action.SYNC, target)
+        self.bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(watch,)),)), {})
+
+    async def save(self, _: str, path: str, file: Any) -> None:
+        """The archive of a path: a link as such, unless a slash follows."""
+        self.read.append(path)
+        real = self.real(path.rstrip("/"))
+        if path.endswith("/") and real.is_symlink():
+            real = self.real(posixpath.join(posixpath.dirname(path.rstrip("/")), os.readlink(real)))
+        try:
+            if real.is_symlink():
+                os.stat(self.real(os.readlink(real)) if os.readlink(real).startswith("/") else real)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise CallError(500, f"evalSymlinksInScope: too many links in {path}", "reading") from None
+        if not os.path.lexists(real) or (path.endswith("/") and not real.is_dir()):
+            return
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            archive.add(real, arcname=posixpath.basename(path.rstrip("/")) or ".")
+        data = self.spoil(out.getvalue())
+        for at in range(0, len(data), PIECE):
+            await file.write(data[at : at + PIECE])
+
+    def real(self, path: str) -> Path:
+        """Where the container's path is; absolute links begin at its root."""
+        return self.root / os.path.normpath(path).lstrip("/")
+
+    async def compared(self, *placed: str) -> Seen:
+        """What verify sees."""
+        return (await verify.compare(cast("Engine", self), "id", self.bound, placed)).seen
+
+    def put(self, name: str, content: str = "x", *, mode: int = 0o644) -> None:
+        """A file on both sides."""
+        for top in (self.host, self.real("/app")):
+            path = top / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+            path.chmod(mode)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    """Files, a folder, an empty folder and a link, the same on both sides."""
+    found = Box(tmp_path)
+    for name in ("a", "b", "sub/c", "sub/deep/d"):
+        found.put(name)
+    for top in (found.host, found.real("/app")):
+        (top / "empty").mkdir()
+        (top / "link").symlink_to("a")
+    return found
+
+
+async def test_what_is_equal_has_no_difference(box: Box) -> None:
+    """Whatever else the container has of its own."""
+    box.real("/app/own").write_text("own")
+    box.real("/app/sub/own").write_text("own")
+    assert (await box.compared()).different == ()
+
+
+CHANGES = {
+    "content": ("printf y > a", "a"),
+    "longer": ("printf xx > a", "a"),
+    "mode": ("chmod 755 a", "a"),
+    "deep content": ("printf y > sub/deep/d", "sub/deep/d"),
+    "gone": ("rm b", "b"),
+    "other link": ("ln -sfn b link", "link"),
+    "file for a link": ("rm link; printf x > link", "link"),
+    "link for a file": ("ln -sf a b", "b"),
+    "folder for a file": ("rm b; mkdir b", "b"),
+    "pipe for a file": ("rm b; mkfifo b", "b"),
+    "file for a folder": ("rmdir empty; touch empty", "empty"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_whatever_differs_in_the_container_is_found(box: Box, change: str) -> None:
+    """Kind, content, mode, link: and nothing else is named."""
+    script, path = CHANGES[change]
+    subprocess.run(["sh", "-ec", script], cwd=box.real("/app"), check=True)  # noqa: ASYNC221 - what the test itself does
+    assert (await box.compared()).different == (f"/app/{path}",)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop", "gone"])
+async def test_what_the_host_has_no_file_for_any_more_must_not_be_there(box: Box, kind: str) -> None:
+    """The old content under the name of a pipe or a loop is a difference also if no journal knows it."""
+    (box.host / "b").unlink()
+    if kind == "pipe":
+        os.mkfifo(box.host / "b")
+    elif kind == "loop":
+        (box.host / "b").symlink_to("b")
+    assert (await box.compared("/app/a", "/app/b")).different == ("/app/b",)
+    assert (await box.compared()).different == (() if kind == "gone" else ("/app/b",))
+    box.real("/app/b").unlink()
+    assert (await box.compared("/app/a", "/app/b")).different == ()
+
+
+async def test_a_folder_that_became_a_pipe(box: Box) -> None:
+    """All that the journal has of it is named, while it is there."""
+    (box.host / "sub/deep/d").unlink()
+    (box.host / "sub/deep").rmdir()
+    os.mkfifo(box.host / "sub/deep")
+    names = ("/app/sub/deep/", "/app/sub/deep/d")
+    assert (await box.compared(*names)).different == ("/app/sub/deep", "/app/sub/deep/d")
+
+
+async def test_a_folder_stays_for_what_the_container_made_in_it(box: Box) -> None:
+    """It is no difference then; it is one if it holds nothing else."""
+    box.put("old/x")
+    (box.host / "old/x").unlink()
+    (box.host / "old").rmdir()
+    box.real("/app/old/x").unlink()
+    assert (await box.compared("/app/old/", "/app/old/x")).different == ("/app/old",)
+    box.real("/app/old/own").write_text("own")
+    assert (await box.compared("/app/old/", "/app/old/x")).different == ()
+
+
+@pytest.mark.parametrize("count", [3, 80])
+async def test_a_target_that_a_link_leads_to_is_seen_through(tmp_path: Path, count: int) -> None:
+    """Few names are asked for one by one, many by their folder."""
+    box = Box(tmp_path)
+    box.real("/app").rmdir()
+    box.real("/data").mkdir()
+    box.real("/app").symlink_to("data")
+    for number in range(count):
+        box.put(f"f{number}")
+    assert (await box.compared()).different == ()
+    box.real("/data/f1").write_text("other")
+    assert (await box.compared()).different == ("/app/f1",)
+    assert set(box.read) == ({"/app/"} if count == 80 else {f"/app/f{i}" for i in range(count)})
+
+
+@pytest.mark.parametrize("text", ["../elsewhere", "/elsewhere", "own", "chain"])
+async def test_a_folder_that_the_container_has_elsewhere_is_seen_through(box: Box, text: str) -> None:
+    """What lies behind the link is compared, so it may be equal or not."""
+    place = box.real("/app/own" if text == "own" else "/elsewhere")
+    box.real("/app/sub").rename(place)
+    if text == "chain":
+        box.real("/app/chain").symlink_to("../elsewhere")
+    box.real("/app/sub").symlink_to(text)
+    assert (await box.compared()).different == ()
+    (place / "c").write_text("other")
+    assert (await box.compared()).different == ("/app/sub/c",)
+
+
+@pytest.mark.parametrize("text", ["twin", ".", "..", "/", "empty"])
+async def test_a_link_to_what_is_synced_is_never_the_folder_itself(box: Box, text: str) -> None:
+    """Even if all looks the same through it: a change of the one would change the other."""
+    for name in ("c", "deep/d"):
+        box.put(f"twin/{name}")
+    for name in ("c", "deep/d"):
+        box.real(f"/app/sub/{name}").unlink()
+    box.real("/app/sub/deep").rmdir()
+    box.real("/app/sub").rmdir()
+    box.real("/app/sub").symlink_to(text)
+    assert (await box.compared()).different == ("/app/sub",)
+
+
+async def test_a_loop_in_the_container_is_one_path(box: Box) -> None:
+    """The engine cannot read it, and everything else is compared."""
+    box.real("/app/b").unlink()
+    box.real("/app/b").symlink_to("b")
+    box.real("/app/sub/c").write_text("other")
+    seen = await box.compared()
+    assert seen.different == ("/app/b", "/app/sub/c")
+    assert list(seen.unread) == ["/app/b"]
+
+
+async def test_another_error_of_the_engine_is_raised(box: Box) -> None:
+    """It says nothing about one path."""
+
+    def fail(_: bytes) -> bytes:
+        raise CallError(500, "out of luck", "reading")
+
+    box.spoil = fail
+    with pytest.raises(CallError):
+        await box.compared()
+
+
+@pytest.mark.parametrize("times", [1, 9])
+async def test_an_archive_that_is_cut_is_read_again(box: Box, times: int) -> None:
+    """A tree that changes while the engine reads it; if it never rests it counts as different, never as equal."""
+    left = {"times": times}
+
+    def cut(data: bytes) -> bytes:
+        left["times"] -= 1
+        return data[:600] if left["times"] >= 0 else data
+
+    box.spoil = cut
+    seen = await box.compared("/app/gone")
+    assert bool(seen.different) is (times == 9)
+    assert bool(seen.unread) is (times == 9)
+
+
+async def test_a_large_file_is_compared_in_pieces(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content and mode, as for others."""
+    monkeypatch.setattr(archive, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(large, "PIECE", 900)
+    box.put("big", "x" * 5000)
+    assert (await box.compared()).different == ()
+    box.real("/app/big").write_text("x" * 4999 + "y")
+    assert (await box.compared()).different == ("/app/big",)
+    box.put("big", "x" * 5000)
+    box.real("/app/big").chmod(0o600)
+    assert (await box.compared()).different == ("/app/big",)
+
+
+async def test_only_folders_that_no_link_led_to_are_certain(box: Box) -> None:
+    """A link can be exchanged: what lies behind it is compared, and nothing more is concluded."""
+    for number in range(60):
+        box.put(f"f{number}")
+    box.real("/app/sub").rename(box.real("/elsewhere"))
+    box.real("/app/sub").symlink_to("../elsewhere")
+    seen = await box.compared()
+    assert seen.different == ()
+    assert seen.folders == {"/app/empty"}

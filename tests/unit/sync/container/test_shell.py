@@ -1,0 +1,506 @@
+"""The long-lived shell, with a real `sh` on the other side: its orders work whatever a name holds."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102, ARG002 - the fakes speak the words of what they stand for
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from devenv.docker.client import CallError
+from devenv.errors import EngineError
+from devenv.model.containers import Container
+from devenv.sync.container import perl_helper, shell_commands, tar
+from devenv.sync.container import shell as shells
+from devenv.sync.container.shell import BrokenShellError, Shell
+from devenv.sync.container.shell_commands import quoted
+from devenv.sync.container.tar import NANO, Entry
+
+pytestmark = pytest.mark.anyio
+
+SHELLS = [name for name in ("sh", "bash", "dash") if shutil.which(name)]
+NAMES = [
+    b"plain.txt",
+    b"two words",
+    b'it\'s "quoted"',
+    b"new\nline",
+    b"-rf",
+    b"--",
+    b"$HOME `id` $(id) \\ * ? [a] ; & | < > # ~ !",
+    b"\xff\xfe",
+    "ünï/çödé".replace("/", "-").encode(),
+    b"x" * 255,
+    b" leading and trailing ",
+    b"%s\\n%d",
+]
+
+
+class LocalSession:
+    """Stands for `engine.api.Session`: the shell is a child on this machine."""
+
+    def __init__(self, child: anyio.abc.Process) -> None:
+        self.child = child
+
+    async def send(self, data: bytes) -> None:
+        assert self.child.stdin is not None
+        try:
+            await self.child.stdin.send(data)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise ConnectionResetError from error
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        assert self.child.stdout is not None
+        try:
+            return 1, await self.child.stdout.receive()
+        except anyio.EndOfStream:
+            return None
+
+
+class LocalEngine:
+    """Stands for `engine.api.Engine`: opens sessions on this machine, or raises what it was told to."""
+
+    def __init__(self, argv: list[str], error: Exception | None = None) -> None:
+        self.argv = argv
+        self.error = error
+        self.children: list[anyio.abc.Process] = []
+
+    async def inspect(self, number: str) -> Container:
+        return Container(id=number, name=number, service="web", state="running", ours=True)
+
+    @contextlib.asynccontextmanager
+    async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
+        assert argv[1] == "-s"
+        assert argv[2].startswith("DEVENV_SESSION=m")
+        if self.error is not None:
+            raise self.error
+        async with await anyio.open_process(self.argv, stderr=subprocess.STDOUT) as child:
+            self.children.append(child)
+            yield LocalSession(child)
+
+
+async def opened(engine: Any) -> Shell:
+    """An open shell."""
+    found = await Shell.open(engine, "id", "mark")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(params=SHELLS)
+async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
+    """A shell of each kind that is here."""
+    found = await opened(LocalEngine([request.param]))
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> bytes:
+    """A folder to work in, as bytes."""
+    return os.fsencode(tmp_path)
+
+
+def q(path: bytes) -> bytes:
+    """The path as a word of an order."""
+    return quoted(os.fsdecode(path))
+
+
+def remove(*paths: bytes) -> bytes:
+    """The order that removes paths of one folder."""
+    ((order, _),) = shell_commands.removals(map(os.fsdecode, paths))
+    return order
+
+
+def write(path: bytes, content: bytes = b"new") -> bytes:
+    """The path of a file that was made."""
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def read(path: bytes) -> bytes:
+    """What is in a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, name: bytes) -> None:
+    """`m` moves, `r` removes, whatever the name holds; other files stay as they are."""
+    staged, target, beside = folder + b"/.devenv-1~", folder + b"/" + name, write(folder + b"/beside", b"same")
+    write(target, b"old")
+    write(staged)
+    assert await shell.run([b"m " + q(staged) + b" " + q(target)]) == {}
+    assert (read(target), os.path.exists(staged)) == (b"new", False)
+    assert await shell.run([remove(target)]) == {}
+    assert os.listdir(folder) == [os.path.basename(beside)]
+    assert read(beside) == b"same"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
+    """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
+    target = folder + b"/" + name
+    order = shell_commands.folder(os.fsdecode(target), os.getuid(), os.getgid())
+    assert await shell.run([order, order]) == {}
+    assert os.path.isdir(target)
+    write(target + b"/x")
+    assert await shell.run([remove(target)]) == {}
+    assert os.path.isdir(target)
+    assert (
+        await shell.run([remove(target + b"/x"), remove(target + b"/x/below"), remove(target), remove(target)]) == {}
+    )
+    assert not os.path.exists(target)
+
+
+async def test_many_at_once(shell: Shell, folder: bytes) -> None:
+    """`g` moves staged entries of every name over what is there."""
+    stage = folder + b"/.devenv-2~"
+    os.mkdir(stage)
+    for name in NAMES:
+        write(stage + b"/" + name)
+        write(folder + b"/" + name, b"old")
+    assert await shell.run([b"g " + q(stage) + b" " + q(folder) + b" " + b" ".join(map(q, NAMES))]) == {}
+    assert sorted(os.listdir(folder)) == sorted([*NAMES, b".devenv-2~"])
+    assert {read(folder + b"/" + name) for name in NAMES} == {b"new"}
+    assert os.listdir(stage) == []
+
+
+@pytest.mark.parametrize("verb", [b"m", b"l"])
+@pytest.mark.parametrize("content", [[], [b"precious"]])
+async def test_a_folder_gives_way_to_nothing(shell: Shell, folder: bytes, verb: bytes, content: list[bytes]) -> None:
+    """Nobody knows whose it is: it fails with a reason, what is in the folder stays, nothing is moved into it."""
+    target = folder + b"/it"
+    os.mkdir(target)
+    for name in content:
+        write(target + b"/" + name)
+    failed = await shell.run([b"true", verb + b" " + q(write(folder + b"/s~")) + b" " + q(target), b"true"])
+    assert failed == {1: "a folder is there in the container"}
+    assert os.listdir(target) == content
+    assert sorted(os.listdir(folder)) == [b"it"]
+
+
+async def test_a_file_replaces_a_link_to_a_folder(shell: Shell, folder: bytes) -> None:
+    """It does not land in the folder that the link leads to."""
+    os.mkdir(folder + b"/real")
+    os.symlink(b"real", folder + b"/link")
+    assert await shell.run([b"m " + q(write(folder + b"/s~")) + b" " + q(folder + b"/link")]) == {}
+    assert not os.path.islink(folder + b"/link")
+    assert os.listdir(folder + b"/real") == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "file", "link to a folder", "link to nothing"])
+async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str) -> None:
+    """`l` puts a link where anything but a folder was, also one that leads to a folder."""
+    os.mkdir(folder + b"/real")
+    target, staged = folder + b"/it", folder + b"/s~"
+    match before:
+        case "file":
+            write(target)
+        case "link to a folder":
+            os.symlink(b"real", target)
+        case "link to nothing":
+            os.symlink(b"nothing", target)
+    os.symlink(b"real", staged)
+    assert await shell.run([b"l " + q(staged) + b" " + q(target)]) == {}
+    assert os.readlink(target) == b"real"
+    assert os.listdir(folder + b"/real") == []
+    assert sorted(os.listdir(folder)) == [b"it", b"real"]
+
+
+async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
+    """`d` changes only what it makes."""
+    os.mkdir(folder + b"/it", 0o700)
+    assert await shell.run([shell_commands.folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
+    found = os.stat(folder + b"/it")
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
+
+
+async def test_which_failed_and_why(shell: Shell, folder: bytes) -> None:
+    """Each failed order is known by its place, with what it printed and nothing that others did."""
+    missing = q(folder + b"/missing")
+    orders = [
+        b"true",
+        b"m " + missing + b" " + q(folder + b"/x"),
+        b"echo noise",
+        b"false",
+        b"sh -c 'echo why; exit 3'",
+    ]
+    failed = await shell.run(orders)
+    assert list(failed) == [1, 3, 4]
+    assert "missing" in failed[1]
+    assert failed[4] == "why"
+
+
+async def test_more_than_one_batch(shell: Shell, folder: bytes) -> None:
+    """Thousands of orders and failures neither block each other nor mix up their places."""
+    orders = [b"true" if i % 2 else b"sh_no_such_command_%d" % i for i in range(600)] + [b": " + b"x" * 70000]
+    failed = await shell.run(orders)
+    assert list(failed) == list(range(0, 600, 2))
+    assert all(f"sh_no_such_command_{i}" in text for i, text in failed.items())
+
+
+async def test_runs_take_turns(shell: Shell) -> None:
+    """Two callers at once each get their own answer."""
+    answers: dict[bytes, dict[int, str]] = {}
+
+    async def ask(word: bytes) -> None:
+        answers[word] = await shell.run([b"sh -c 'echo " + word + b"; exit 1'"])
+
+    async with anyio.create_task_group() as tasks:
+        for word in (b"a", b"b", b"c"):
+            tasks.start_soon(ask, word)
+    assert answers == {b"a": {0: "a"}, b"b": {0: "b"}, b"c": {0: "c"}}
+
+
+async def test_a_cancelled_order_breaks_the_shell() -> None:
+    """Nobody can tell whose answer comes next: it is not used again, and its process ends."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    with anyio.move_on_after(0.05):
+        await shell.run([b"sleep 60"])
+    assert shell.broken
+    engine.children[0].kill()
+    await shell.close()
+
+
+async def test_a_shell_that_ends() -> None:
+    """It says so to whoever asks then, and to whoever asks later."""
+    shell = await opened(LocalEngine(["sh"]))
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await shell.run([b"exit 3"])
+        assert shell.broken
+    await shell.close()
+
+
+async def test_a_shell_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is an end to the patience."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    monkeypatch.setattr(shells, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(TimeoutError):
+        await shell.run([b"sleep 60"])
+    assert shell.broken
+    engine.children[0].kill()
+    await shell.close()
+
+
+async def test_closing_ends_the_process() -> None:
+    """The shell in the container sees the end of its input."""
+    engine = LocalEngine(["sh"])
+    shell = await opened(engine)
+    with anyio.fail_after(5):
+        await shell.close()
+    assert engine.children[0].returncode == 0
+
+
+async def test_an_image_without_a_shell() -> None:
+    """The engine says that there is none, or what was started ends at once, or a tool is missing: None."""
+    reason = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH: unknown'
+    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine(["true"]), "id", "m") is None  # type: ignore[arg-type]
+
+
+async def test_an_image_without_a_tool(tmp_path: Path) -> None:
+    """A shell that has `mv` but no `rmdir` is of no use."""
+    for tool in ("mv", "rm", "mkdir", "chown", "chmod", "ls"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    engine = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", str(shutil.which("sh"))])
+    assert await Shell.open(engine, "id", "m") is None  # type: ignore[arg-type]
+    assert engine.children[0].returncode is not None
+
+
+async def test_a_container_that_cannot_be_asked_now() -> None:
+    """Paused or gone is no word about its image: an error, so that it is asked again."""
+    engine = LocalEngine([], CallError(409, "Container x is paused, unpause the container before exec", "opening"))
+    with pytest.raises(EngineError, match="paused"):
+        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_open_leaves_nothing() -> None:
+    """The session ends with the attempt."""
+    engine = LocalEngine(["cat"])  # it never answers, and ends with its input
+    with anyio.move_on_after(0.2):
+        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+    assert engine.children[0].returncode is not None
+
+
+def test_broken_is_a_connection_error() -> None:
+    """Callers that know nothing of shells catch it too."""
+    assert issubclass(BrokenShellError, ConnectionError)
+
+
+@pytest.fixture
+def by_hand(shell: Shell) -> Shell:
+    """A shell that has found perl."""
+    assert shell.has_hand
+    return shell
+
+
+def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_000_123_456_789) -> Entry:
+    """A file of this user."""
+    return Entry(b"f", tar.FILE, mode, mtime_ns, os.getuid(), os.getgid(), content)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -> None:
+    """Put over a file and a link, rename, remove; what cannot be leaves nothing beside it; orders go on as before."""
+    for made in (b"/real", b"/full", b"/full/x"):
+        os.mkdir(folder + made)
+    os.symlink(b"real", folder + b"/link")
+    write(folder + b"/" + name, b"old")
+    targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full", b"missing/f")]
+    places = [os.path.join(os.path.dirname(target), f".{i}~") for i, target in enumerate(targets)]
+    deeds = [
+        d for place, target in zip(places, targets, strict=True) for d in perl_helper.put(entry(), place, target)
+    ]
+    assert await by_hand.do(deeds) == [2, 3]
+    assert read(folder + b"/" + name) == read(folder + b"/link") == b"new"
+    assert sorted(os.listdir(folder)) == sorted([name, b"link", b"real", b"full"])
+    assert await by_hand.run([b"false", remove(folder + b"/link")]) == {0: ""}
+    assert await by_hand.do(
+        [perl_helper.rename(targets[0], targets[1]), perl_helper.rename(targets[0], targets[1])]
+    ) == [1]
+    assert await by_hand.do([perl_helper.remove(path) for path in (*targets, os.fsdecode(folder + b"/real"))]) == []
+    assert (os.listdir(folder), os.listdir(folder + b"/full")) == ([b"full"], [b"x"])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1_700_000_000, 4_102_444_800])
+@pytest.mark.parametrize("content", [b"", b"r 2f\nd 3\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
+async def test_what_is_put_is_as_it_was(by_hand: Shell, folder: bytes, content: bytes, seconds: int) -> None:
+    """Whatever bytes it holds, also those of a deed: content, mode, and the time to the nanosecond."""
+    path = os.fsdecode(folder + b"/f")
+    for mode in (0o600, 0o755, 0o444):
+        sent = entry(content, mode, seconds * NANO + 123_456_789)
+        assert await by_hand.do(perl_helper.put(sent, f"{path}~", path)) == []
+        found = os.stat(path)
+        assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (mode, sent.mtime_ns)
+        assert read(folder + b"/f") == content
+
+
+async def test_folders_by_hand(by_hand: Shell, folder: bytes) -> None:
+    """Made with an owner where they are not there; removed where they are empty, and left alone where not."""
+    old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
+    os.mkdir(old, 0o700)
+    write(os.fsencode(file))
+    made = [perl_helper.folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
+    assert await by_hand.do(made) == [3, 4]
+    assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (new, deep)} == {(1234, 1235)}
+    assert (os.stat(old).st_uid, stat.S_IMODE(os.stat(old).st_mode)) == (os.getuid(), 0o700)
+    assert await by_hand.do([perl_helper.remove_empty(path) for path in (new, old, file)]) == []
+    assert sorted(os.listdir(folder)) == [b"file", b"new"]
+    assert await by_hand.do([perl_helper.remove_empty(path) for path in (deep, new)]) == []
+    assert os.listdir(folder) == [b"file"]
+
+
+async def test_more_deeds_than_a_pipe_holds(by_hand: Shell, folder: bytes) -> None:
+    """Some thousand, of which every third cannot be: known by their places, over several answers."""
+    path = os.fsdecode(folder)
+    targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
+    failed = await by_hand.do(
+        [d for target in targets for d in perl_helper.put(entry(b"x" * 900), f"{target}~", target)]
+    )
+    assert failed == [i for i in range(6000) if i % 3]
+    assert len(os.listdir(path)) == 2000
+
+
+async def test_a_hand_that_ends(by_hand: Shell, folder: bytes) -> None:
+    """In the middle of much that is sent: it says so."""
+    by_hand._session.child.kill()  # type: ignore[attr-defined] # the local one
+    with pytest.raises(BrokenShellError):
+        await by_hand.do(perl_helper.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f") * 9)
+    assert by_hand.broken
+
+
+async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path) -> None:
+    """Nothing is lost where there is no quick way."""
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
+    plain = await Shell.open(engine, "c", "m")
+    assert plain is not None
+    assert not plain.has_hand
+    assert await plain.do([perl_helper.rename("/a", "/b"), perl_helper.remove("/a")]) == [0, 1]
+    assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
+    await plain.close()
+    assert read(folder + b"/a") == b"new"
+
+
+@pytest.mark.parametrize("text", [b"\n\x01r 2f", b"\nd 3\nr 2f\n", b"} ; {"])
+async def test_orders_may_hold_what_looks_like_something_else(by_hand: Shell, folder: bytes, text: bytes) -> None:
+    """They are counted, not searched for deeds."""
+    name = folder + b"/a" + text.replace(b"/", b"") + b"z"
+    assert await by_hand.run([b"m " + q(write(folder + b"/s~")) + b" " + q(name)]) == {}
+    assert read(name) == b"new"
+
+
+@pytest.mark.parametrize("kind", ["deeds", "orders"])
+async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
+    """Wherever the connection is cut: neither half a name nor half of what belongs together."""
+    mine, other = folder + b"/it's/mine", folder + b"/it"
+    whole = perl_helper.deeds([perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))])
+    if kind == "orders":
+        whole = perl_helper.orders(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
+    for size in range(len(whole)):
+        write(other)
+        engine = LocalEngine(["sh"])
+        shell = await opened(engine)
+        assert shell.has_hand
+        await shell._session.send(whole[:size])
+        await shell.close()
+        assert os.path.exists(other), whole[:size]
+
+
+async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: bytes, tmp_path: Path) -> None:
+    """A name that is cut off in the middle of its quotes may be another one."""
+    sent: list[bytes] = []
+    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_hand=False)  # type: ignore[arg-type]
+    assert found is not None
+    send = found._session.send
+
+    async def cut(data: bytes) -> None:
+        sent.append(data)
+        await send(data[: data.index(b"it'") + 3])
+
+    found._session.send = cut  # type: ignore[method-assign]
+    write(folder + b"/it")
+    with anyio.move_on_after(0.2):
+        await found.run([b"rm -rf -- " + q(folder + b"/it's/mine")])
+    await found.close()
+    assert sent
+    assert os.path.exists(folder + b"/it")
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1", "exit 127", "echo 42; exit 0", "if [ \"$2\" = 'print 42' ]; then echo 42; else exit 3; fi"]
+)
+async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -> None:
+    """A stub, or one that ends: the shell goes on without it."""
+    for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    (tmp_path / "perl").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "perl").chmod(0o755)
+    plain = await opened(LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"]))
+    assert not plain.has_hand
+    assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
+    await plain.close()
+
+
+@pytest.mark.parametrize("variable", ["PERL_UNICODE=SDA", "PERL5OPT=-CSD", "PERLIO=:utf8", "PERL5OPT=-MNo::Such"])
+async def test_what_the_image_tells_its_perl_is_not_for_ours(folder: bytes, variable: str) -> None:
+    """Bytes stay bytes."""
+    shell = await opened(LocalEngine([str(shutil.which("env")), variable, "sh"]))
+    assert shell.has_hand
+    path = os.fsdecode(folder + b"/\xff")
+    assert await shell.do(perl_helper.put(entry(b"\xff\x00\xc3"), f"{path}~", path)) == []
+    assert read(folder + b"/\xff") == b"\xff\x00\xc3"
+    await shell.close()

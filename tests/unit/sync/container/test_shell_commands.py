@@ -1,0 +1,194 @@
+"""What the shell is told, with real shells: any content and name, and no link followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from devenv.sync.container import perl_helper, shell_commands, tar
+from devenv.sync.container.shell import Shell
+from devenv.sync.container.tar import NANO, Entry
+from unit.sync.container.test_shell import NAMES, SHELLS, LocalEngine, opened
+
+pytestmark = pytest.mark.anyio
+
+BUSYBOX = ["busybox sh"] if shutil.which("busybox") else []
+TIME = 1_700_000_000_123_456_789
+EVERY_BYTE = bytes(range(256)) * 300
+
+
+@pytest.fixture(params=[*SHELLS, *BUSYBOX])
+async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
+    """A shell of each kind that is here, without perl."""
+    engine = LocalEngine(request.param.split())
+    found = await Shell.open(engine, "id", "mark", by_hand=False)  # type: ignore[arg-type]
+    assert found is not None
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def perl() -> AsyncIterator[Shell]:
+    """A shell with perl before it."""
+    found = await opened(LocalEngine(["sh"]))
+    assert found.has_hand
+    yield found
+    await found.close()
+
+
+def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> Entry:
+    """A file or link of this user."""
+    return Entry(b"", tar.LINK if link else tar.FILE, mode, TIME, os.getuid(), os.getgid(), content, link)
+
+
+async def put(shell: Shell, entries: dict[str, Entry], *, as_root: bool = True) -> dict[str | None, str]:
+    """Which targets failed, or None for the folder, and why."""
+    owner = (os.getuid(), os.getgid())
+    orders = shell_commands.puts(".stage~", entries, owner, as_root=as_root)
+    failures = await shell.run([order for order, _ in orders])
+    return {orders[index][1]: failures[index] for index in sorted(failures, reverse=True)}
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+async def test_content_mode_time_and_links_are_as_they_were(shell: Shell, tmp_path: Path, *, as_root: bool) -> None:
+    """Of every name, over what is there; nothing is left beside them."""
+    contents = (b"", b"-n", b"%s\\n'", EVERY_BYTE, b"\n", b"\0", b"plain")
+    (tmp_path / "real").mkdir()
+    for number, name in enumerate(NAMES):
+        target = os.fsencode(tmp_path) + b"/" + name
+        if number % 2:
+            os.symlink(b"real", target)
+        link = b"../some where" if number == 0 else b""
+        wanted = entry(contents[number % len(contents)], (0o644, 0o755, 0o400)[number % 3], link)
+        assert await put(shell, {os.fsdecode(target): wanted}, as_root=as_root) == {}
+        if link:
+            assert os.readlink(target) == link
+            continue
+        found = os.lstat(target)
+        assert Path(os.fsdecode(target)).read_bytes() == wanted.content
+        assert stat.S_ISREG(found.st_mode)
+        assert stat.S_IMODE(found.st_mode) == wanted.mode
+        assert found.st_mtime_ns // NANO == TIME // NANO
+    assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([*NAMES, b"real"])
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+async def test_many_of_one_folder(shell: Shell, tmp_path: Path) -> None:
+    """What cannot be put is named alone, and the others are there; times are in seconds."""
+    (tmp_path / "f7").mkdir()
+    entries = {f"{tmp_path}/f{number}": entry(b"%d" % number) for number in range(700)}
+    assert await put(shell, entries) == {f"{tmp_path}/f7": "a folder is there in the container"}
+    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {
+        str(i) for i in range(700) if i != 7
+    }
+    assert (tmp_path / "f8").stat().st_mtime_ns == TIME // NANO * NANO
+
+
+async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
+    """A folder on the way that is a link: nothing happens where it leads, and the reason says so."""
+    (keep := tmp_path / "keep/deep").mkdir(parents=True)
+    (keep / "f").write_text("kept")
+    (tmp_path / "sub").symlink_to("keep")
+    path = f"{tmp_path}/sub/deep"
+    assert (await put(shell, {f"{path}/f": entry()}))[None] == shell_commands.LINK
+    ((removal, paths),) = shell_commands.removals([f"{path}/f"])
+    ((empty, _),) = shell_commands.folder_removals([path])
+    orders = [
+        removal,
+        empty,
+        shell_commands.folder(f"{path}/new", os.getuid(), os.getgid()),
+        shell_commands.unstaged(f"{path}/f"),
+    ]
+    assert paths == [f"{path}/f"]
+    assert await shell.run(orders) == dict.fromkeys(range(4), shell_commands.LINK)
+    assert await shell.run([shell_commands.folder(f"{tmp_path}/sub", os.getuid(), os.getgid())]) == {
+        0: shell_commands.LINK
+    }
+    assert ([*keep.iterdir()], (keep / "f").read_text()) == ([keep / "f"], "kept")
+
+
+async def test_a_folder_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
+    """It cannot hold anything to be removed; what is put into it fails with the reason."""
+    path = f"{tmp_path}/none/f"
+    ((removal, _),) = shell_commands.removals([path])
+    ((empty, _),) = shell_commands.folder_removals([path])
+    assert await shell.run([removal, empty, shell_commands.unstaged(path)]) == {}
+    assert (await put(shell, {path: entry()}))[None] == shell_commands.NOT_THERE
+
+
+async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
+    """Root alone, if root owns every folder from the first on and nobody else can write there."""
+    if os.getuid():
+        pytest.skip("needs folders of root")
+    base = Path("/root")
+    if base.is_symlink() or base.stat().st_mode & 0o022:
+        pytest.skip("the home of root is not root's alone")
+    top = base / f".devenv-test-{os.getpid()}"
+    (top / "in").mkdir(parents=True)
+    try:
+        check = shell_commands.is_roots(f"{top}/in")
+        assert await shell.run([check, shell_commands.is_roots(f"{top}/none")]) == {1: ""}
+        for mode in (0o775, 0o757, 0o1777):
+            top.chmod(mode)
+            assert list(await shell.run([check])) == [0]
+        top.chmod(0o755)
+        os.chown(top / "in", 1000, 0)
+        assert list(await shell.run([check])) == [0]
+        os.chown(top / "in", 0, 0)
+        (top / "link").symlink_to("in")
+        assert list(await shell.run([check, shell_commands.is_roots(f"{top}/link")])) == [1]
+        said = await shell.run(
+            [shell_commands.where(f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
+        )
+        assert {index: shell_commands.place(text) for index, text in said.items()} == {1: f"{top}/in/x/y"}
+        top.chmod(0o777)
+        said = await shell.run([shell_commands.where(f"{top}/link/x")])
+        assert {index: shell_commands.place(text) for index, text in said.items()} == {0: None}
+    finally:
+        shutil.rmtree(top)
+
+
+async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
+    """No deed has an effect where a link on the way leads."""
+    (keep := tmp_path / "keep/deep").mkdir(parents=True)
+    for name in ("f", "f~"):
+        (keep / name).write_text("kept")
+    (tmp_path / "sub").symlink_to("keep")
+    path = f"{tmp_path}/sub/deep"
+    large = perl_helper.put(entry(b"x" * (perl_helper.MOST_BYTES + 1)), f"{path}/l~", f"{path}/l")
+    deeds = [
+        *perl_helper.put(entry(), f"{path}/n~", f"{path}/n"),
+        *perl_helper.put(entry(link=b"x"), f"{path}/n~", f"{path}/n"),
+        perl_helper.rename(f"{path}/f~", f"{path}/f"),
+        perl_helper.folder(f"{path}/new", os.getuid(), os.getgid()),
+        perl_helper.remove(f"{path}/f"),
+        perl_helper.remove_empty(f"{path}/none"),
+        perl_helper.is_roots(path),
+        *large,
+    ]
+    assert await perl.do(deeds) == list(range(len(deeds)))
+    assert await perl.do([perl_helper.remove_empty(f"{tmp_path}/none/x")]) == []
+    assert {found.name: found.read_text() for found in keep.iterdir()} == {"f": "kept", "f~": "kept"}
+
+
+async def test_perl_puts_links_and_large_files(perl: Shell, tmp_path: Path) -> None:
+    """A link over anything but a folder; a large file whole or not at all."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "over").symlink_to("real")
+    large = entry(os.urandom(perl_helper.MOST_BYTES * 2 + 7))
+    deeds = [
+        *perl_helper.put(entry(link=b"to \xff"), f"{tmp_path}/1~", f"{tmp_path}/over"),
+        *perl_helper.put(entry(link=b"x"), f"{tmp_path}/2~", f"{tmp_path}/real"),
+        *perl_helper.put(large, f"{tmp_path}/3~", f"{tmp_path}/large"),
+        *perl_helper.put(large, f"{tmp_path}/4~", f"{tmp_path}/real"),
+    ]
+    assert await perl.do(deeds) == [1, len(deeds) - 1]
+    assert os.readlink(os.fsencode(tmp_path / "over")) == b"to \xff"
+    assert (tmp_path / "large").read_bytes() == large.content
+    assert (tmp_path / "large").stat().st_mtime_ns == TIME
+    assert sorted(os.listdir(tmp_path)) == ["large", "over", "real"]

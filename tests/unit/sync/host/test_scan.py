@@ -1,0 +1,265 @@
+"""What lies on the host: walked without following links, and never called gone without proof."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devenv.errors import ConfigError
+from devenv.model.project import Build, Project, Service
+from devenv.sync.host import manifest, scan
+from devenv.sync.host.manifest import Kind
+
+
+def never(_folder: str) -> bool:
+    """Nothing is ignored."""
+    return False
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with every kind in it, one folder to ignore, and a folder outside."""
+    root = tmp_path / "root"
+    for name in ("a/b/f", "a/g", "node_modules/m/x", "h"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("x")
+    (root / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def modules(folder: str) -> bool:
+    """As a rule that ignores node_modules."""
+    return folder.endswith("/node_modules")
+
+
+def names(found: dict[str, object], root: Path) -> str:
+    """Paths relative to the root, in order."""
+    return " ".join(sorted(os.path.relpath(path, root) for path in found))
+
+
+def test_scan(tree: Path) -> None:
+    """Everything is there once, links not followed, ignored folders shown but not entered."""
+    found = scan.scan([str(tree)], modules)
+    assert names(dict(found), tree) == ". a a/b a/b/f a/g h link node_modules pipe"
+    assert (found[f"{tree}/pipe"].kind, found[f"{tree}/link"].kind) == (Kind.OTHER, Kind.LINK)
+    assert found[f"{tree}/link"].link == str(tree.parent / "outside")
+
+
+def test_scan_of_single_files_and_missing_roots(tree: Path) -> None:
+    """A root may be a file, a link, or not there."""
+    found = scan.scan([f"{tree}/h", f"{tree}/gone", f"{tree}/link"], never)
+    assert names(dict(found), tree) == "h link"
+
+
+def test_state() -> None:
+    """Nothing is None, also where the name cannot exist."""
+    assert scan.state("/no/such/thing") is None
+    assert scan.state("/etc/passwd/below") is None
+    assert scan.state("/nul\0byte") is None
+    assert scan.state(f"/{'x' * 300}") is None
+
+
+def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> str:
+    """What a look at the touched paths finds, as text."""
+    fresh = scan.look([str(tree / t) if t else str(tree) for t in touched], known, modules)
+    found = manifest.diff(known, fresh)
+    plus = [f"+{os.path.relpath(p, tree)}" for p, _ in found.present]
+    return " ".join([f"-{os.path.relpath(p, tree)}" for p, _ in found.gone] + plus)
+
+
+def test_look(tree: Path) -> None:
+    """Changes are found by the touched path itself, and below it where it is a folder."""
+    known = scan.scan([str(tree)], modules)
+    assert after(tree, "a", "h", "", known=known) == ""
+    (tree / "a/b/f").write_text("xx")
+    (tree / "a/new/deep").mkdir(parents=True)
+    (tree / "a/new/deep/n").write_text("x")
+    (tree / "a/g").unlink()
+    assert after(tree, "a/b/f", known=known) == "+a/b/f"
+    assert after(tree, "a", known=known) == "-a/g +a/b/f +a/new +a/new/deep +a/new/deep/n"
+    assert after(tree, "", known=known) == after(tree, "a", known=known)
+    assert after(tree, "a/g", "a/gone", known=known) == "-a/g"
+
+
+def test_look_at_a_folder_that_has_gone(tree: Path) -> None:
+    """All that was known below it has gone with it; so it is where a file took its place."""
+    known = scan.scan([str(tree)], modules)
+    (tree / "a/b/f").unlink()
+    (tree / "a/b").rmdir()
+    assert after(tree, "a/b", known=known) == "-a/b/f -a/b"
+    (tree / "a/b").write_text("now a file")
+    assert after(tree, "a/b", known=known) == "-a/b/f -a/b +a/b"
+
+
+def test_look_leaves_out_what_is_ignored(tree: Path) -> None:
+    """Nothing in an ignored folder is ever stat'ed."""
+    known = scan.scan([str(tree)], modules)
+    (tree / "node_modules/m/x").write_text("xx")
+    assert scan.look([f"{tree}/node_modules/m/x", f"{tree}/node_modules/m"], known, modules) == {}
+
+
+@pytest.mark.parametrize("number", [13, 24, 5, 116])
+def test_not_seen_is_not_gone(tree: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """No right, no descriptor left, a disk or network error: nothing is deleted for that."""
+    known = scan.scan([str(tree)], modules)
+    real, real_lstat = os.scandir, os.lstat
+
+    def scandir(path: str) -> object:
+        if path.endswith("/b"):
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("/h"):
+            raise OSError(number, os.strerror(number), path)
+        return real_lstat(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "lstat", lstat)
+    (tree / "a/g").unlink()
+    assert after(tree, "a", "h", known=known) == "-a/g"
+
+
+def test_dockerignores(tmp_path: Path) -> None:
+    """Each built service has the lines of its own file, which wins over the folder's; no file is no lines."""
+    (tmp_path / ".dockerignore").write_text("# no\n\nnode_modules\n*.log\n")
+    (tmp_path / "Own.dockerignore").write_text("dist\n")
+    (tmp_path / "empty").mkdir()
+    services = (
+        Service("plain", image="x"),
+        Service("common", build=Build(str(tmp_path))),
+        Service("own", build=Build(str(tmp_path), dockerfile="Own")),
+        Service("none", build=Build(str(tmp_path / "empty"))),
+    )
+    found = scan.dockerignores(Project("p", str(tmp_path), (), services))
+    assert found == {"common": ("node_modules", "*.log"), "own": ("dist",), "none": ()}
+
+
+def test_a_bad_pattern_of_a_dockerignore(tmp_path: Path) -> None:
+    """The error has the file and the line, comments and empty lines counted."""
+    (tmp_path / ".dockerignore").write_text("# no\n\nnode_modules\n[\n")
+    with pytest.raises(ConfigError, match="bad pattern") as caught:
+        scan.dockerignore(Build(str(tmp_path)))
+    assert caught.value.where == f"{tmp_path}/.dockerignore:4"
+
+
+def test_a_folder_that_became_a_link(tree: Path) -> None:
+    """What is seen through a link is not what was there: it is gone, in whatever order the events name it."""
+    known = scan.scan([str(tree)], never)
+    (tree / "a/b/f").unlink()
+    (tree / "a/b").rmdir()
+    (tree.parent / "outside/f").write_text("behind the link")
+    (tree / "a/b").symlink_to(tree.parent / "outside")
+    for touched in ([f"{tree}/a/b/f", f"{tree}/a/b"], [f"{tree}/a/b", f"{tree}/a/b/f"]):
+        fresh = scan.look(touched, known, never)
+        assert fresh[f"{tree}/a/b/f"] is None
+        link = fresh[f"{tree}/a/b"]
+        assert link is not None
+        assert link.kind is Kind.LINK
+
+
+def test_a_folder_is_entered_before_it_is_listed(tree: Path) -> None:
+    """What comes while the tree is walked is either found or told of: each folder is announced before its listing."""
+
+    def enter(folder: str) -> None:
+        entered.append(folder)
+        Path(folder, "late").touch()
+
+    entered: list[str] = []
+    found = scan.scan([str(tree)], modules, enter)
+    assert sorted(entered) == sorted([str(tree), f"{tree}/a", f"{tree}/a/b"])
+    assert {path for path in found if path.endswith("/late")} == {f"{folder}/late" for folder in entered}
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_look_at_many_folders_at_once(tmp_path: Path, count: int) -> None:
+    """Whether few or many folders went, what was known in them is gone, and in no other."""
+    for index in range(count):
+        (tmp_path / f"d{index}/s").mkdir(parents=True)
+        (tmp_path / f"d{index}/s/f").write_text("x")
+        (tmp_path / f"d{index}x").write_text("x")
+    known = scan.scan([str(tmp_path)], never)
+    gone = [f"{tmp_path}/d{index}" for index in range(0, count, 2)]
+    for folder in gone:
+        Path(folder).rename(tmp_path.parent / f"{tmp_path.name}-{Path(folder).name}")
+    fresh = scan.look(gone, known, never)
+    assert fresh == {path + below: None for path in gone for below in ("", "/s", "/s/f")}
+
+
+def test_differing(tree: Path) -> None:
+    """Changed, gone and new paths are named; what is as known is not, and unchanged folders are listed but once."""
+    known = dict(scan.scan([str(tree)], modules))
+    listed: dict[str, int] = {}
+
+    def differs() -> str:
+        return names(dict.fromkeys(scan.differing([*known], known, modules, listed, 9.0)), tree)
+
+    assert differs() == ""
+    (tree / "a/b/f").write_text("y")
+    (tree / "a/g").unlink()
+    (tree / "new/deep").mkdir(parents=True)
+    (tree / "link").unlink()
+    (tree / "link").symlink_to("elsewhere")
+    (tree / "node_modules/m/y").touch()
+    assert differs() == "a/b/f a/g link new"
+    known.update({p: s for p, s in scan.look([f"{tree}/new"], known, modules).items() if s})
+    os.utime(tree / "new/deep", (1, 1))
+    assert differs() == "a/b/f a/g link"
+    assert listed == {f"{tree}/new/deep": 10**9}, "a folder that changed just now is not to be trusted"
+
+
+def test_differing_in_slices(tree: Path) -> None:
+    """It takes no more time than it is given, and goes on from where it was."""
+    for index in range(500):
+        (tree / f"f{index}").write_text("x")
+    known = dict(scan.scan([str(tree)], modules))
+    todo, slices = [*known], 0
+    while todo:
+        before = len(todo)
+        assert not scan.differing(todo, known, modules, {}, 1e-9)
+        assert 0 < before - len(todo) <= scan.GLANCE
+        slices += 1
+    assert slices > 5
+
+
+MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda rw
+30 22 0:5 / /mnt/c rw,noatime - 9p drvfs rw,aname=drvfs
+31 22 0:6 / /home/me/with\040blank rw - fuse.sshfs me@there: rw
+32 22 0:7 / /home/me/project/data rw - nfs4 server:/data rw
+33 22 0:8 / /ntfs rw - fuseblk /dev/sdb1 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        ("/home/me/src", None),
+        ("/mnt/c/work", "9p"),
+        ("/mnt/cat", None),
+        ("/home/me/with blank", "fuse.sshfs"),
+        ("/home/me/project", "nfs4"),
+        ("/home/me/project/src", None),
+        ("/ntfs/x", None),
+    ],
+)
+def test_silent_file_systems(tmp_path: Path, root: str, kind: str | None) -> None:
+    """Those of other machines and of the host of a virtual one, above or below the root; a disk is none."""
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    assert scan.silent([root], str(tmp_path / "mountinfo")) == kind
+    assert scan.silent([root], str(tmp_path / "no such file")) is None
+
+
+def test_the_lock_of_git(tmp_path: Path) -> None:
+    """Of the work tree that the folder is in, also where that is one of several; none elsewhere."""
+    deep = tmp_path / "repo/sub/project"
+    deep.mkdir(parents=True)
+    (tmp_path / "repo/.git").mkdir()
+    assert scan.git_lock(str(deep)) == str(tmp_path / "repo/.git/index.lock")
+    (tmp_path / "repo/sub/.git").write_text("gitdir: /elsewhere/worktrees/sub\n")
+    assert scan.git_lock(str(deep)) == "/elsewhere/worktrees/sub/index.lock"
+    assert scan.git_lock("/") is None

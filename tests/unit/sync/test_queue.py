@@ -1,0 +1,88 @@
+"""In a flood, a single edit does not wait for the flood, and nothing gets lost or doubled."""
+
+from __future__ import annotations
+
+import random
+
+from devenv.sync.queue import EXPRESS, FEW, SLICE, Waiting
+
+
+def flood(waiting: Waiting, count: int, folders: int) -> set[str]:
+    """Paths spread over folders, all waiting."""
+    paths = {f"/p/d{i % folders}/f{i}" for i in range(count)}
+    for path in sorted(paths):
+        waiting.add(path, gone=False)
+    return paths
+
+
+def test_little_goes_at_once() -> None:
+    """Up to a slice, everything is taken."""
+    waiting = Waiting()
+    paths = flood(waiting, SLICE, 3)
+    assert len(waiting) == SLICE
+    assert waiting.take() == paths
+    assert not waiting
+
+
+def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
+    """Whatever waits before it."""
+    waiting = Waiting()
+    flood(waiting, 20 * SLICE, 10)
+    waiting.add("/p/mine/edit", gone=False)
+    taken = waiting.take()
+    assert "/p/mine/edit" in taken
+    assert len(taken) <= SLICE + EXPRESS
+
+
+def test_what_went_goes_together_and_first() -> None:
+    """A folder can be removed only when it is empty."""
+    waiting = Waiting()
+    flood(waiting, 2 * SLICE, 2)
+    gone = {f"/p/old/g{i}" for i in range(2 * SLICE)}
+    for path in gone:
+        waiting.add(path, gone=True)
+    assert gone <= waiting.take()
+
+
+def test_a_folder_that_may_have_been_a_file_goes_with_what_is_in_it() -> None:
+    """Its parents never stay behind a path."""
+    waiting = Waiting()
+    flood(waiting, 2 * SLICE, 1)
+    waiting.add("/p/new", gone=False)
+    waiting.add("/p/new/deep", gone=False)
+    for i in range(FEW + 1):
+        waiting.add(f"/p/new/deep/f{i}", gone=False)
+    seen: set[str] = set()
+    while waiting:
+        taken = waiting.take()
+        for path in taken | seen:
+            assert not any(parent in waiting for parent in ("/p/new", "/p/new/deep") if path.startswith(f"{parent}/"))
+        seen |= taken
+
+
+def test_every_path_is_taken_exactly_once_after_its_last_change() -> None:
+    """Random adds and takes, with a fixed seed: a path that was added waits until it is taken."""
+    rng = random.Random(7)
+    waiting = Waiting()
+    expected: set[str] = set()
+    for _ in range(4000):
+        path = f"/p/d{rng.randrange(40)}/f{rng.randrange(60)}"
+        waiting.add(path, gone=rng.random() < 0.2)
+        expected.add(path)
+        if rng.random() < 0.002:
+            taken = waiting.take()
+            assert taken <= expected
+            expected -= taken
+        assert len(waiting) == len(expected)
+    assert set(waiting) == expected == waiting.take_all()
+    assert not waiting
+
+
+def test_slices_are_as_large_as_lets_nobody_wait() -> None:
+    """Slow containers get smaller ones, quick ones larger, within bounds; a single save says nothing."""
+    waiting = Waiting()
+    flood(waiting, 20 * SLICE, 10)
+    for seconds, size in ((2.0, 40), (0.06, 80), (0.001, 2000), (2000.0, 40)):
+        waiting.took(40, seconds)
+        waiting.took(1, 5.0)
+        assert len(waiting.take()) == size

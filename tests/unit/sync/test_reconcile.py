@@ -1,0 +1,96 @@
+"""What is read back from a container, and what in it is stale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from devenv.model.project import Action, Project, Service, WatchRule
+from devenv.model.sync_plan import Sync
+from devenv.sync import reconcile
+from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.rules import rules
+
+FILE = FileState(Kind.FILE, 0o644, 1, 1, 1, 1)
+OTHER = FileState(Kind.OTHER, 0o644, 0, 1, 1, 1)
+
+
+def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
+    """The rules of a service of their own."""
+    return rules.bind(Project("p", "/p", (), (Service("web", watch=watch),)), {})
+
+
+def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
+    """A folder that exists only in the container costs nothing; from fifty names on the whole folder is read."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    assert reconcile.tops(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], one) == {"/app/a", "/app/b"}
+    assert reconcile.tops([f"/app/{i}" for i in range(60)], one) == {"/app/"}
+
+
+def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
+    """A rule on a file and a rule on a folder, in the target of another one."""
+    watch = [("/p/src", "/app"), ("/p/lib", "/app/lib"), ("/p/f", "/etc/f"), ("/p/all", "/")]
+    rules = bound(*(WatchRule(path, Action.SYNC, target) for path, target in watch[:3]))
+    wanted = [*(f"/app/{i}" for i in range(60)), "/app/lib/x", "/etc/f"]
+    assert reconcile.tops(wanted, rules) == {"/app/", "/etc/f"}
+    assert reconcile.tops([f"/{i}" for i in range(60)], bound(WatchRule("/p", Action.SYNC, "/"))) == {"/"}
+
+
+def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
+    """Not what is still there, what a rule ignores by now, or what no rule is for."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
+    placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
+    found = reconcile.stale(placed, one, {"/p/src/there": FILE})
+    assert {path: state.kind for path, state in found.items()} == {
+        "/p/src/gone": Kind.FILE,
+        "/p/src/old": Kind.DIR,
+        "/p/f": Kind.FILE,
+    }
+
+
+def test_what_another_rule_still_puts_there_is_not_stale() -> None:
+    """Two folders into one: the file of the one that is left stays."""
+    two = bound(WatchRule("/p/a", Action.SYNC, "/app"), WatchRule("/p/b", Action.SYNC, "/app"))
+    assert reconcile.stale({"/app/x"}, two, {"/p/a/x": FILE}) == {}
+    assert set(reconcile.stale({"/app/x"}, two, {})) == {"/p/b/x"}
+
+
+def test_folders_are_named_with_a_slash() -> None:
+    """As the journal tells folders from files."""
+    assert reconcile.named([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
+    deep = [Sync(f"/p/b/c/{name}", f"/to/b/c/{name}", root="/p") for name in "xy"]
+    assert reconcile.named(deep) == {"/to/b/", "/to/b/c/", "/to/b/c/x", "/to/b/c/y"}
+
+
+def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
+    """Those between the rule's root and the file that are no folders any more."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    now = {"/p/src/a": FileState(Kind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
+    found = reconcile.stale({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
+    assert {path: state.kind for path, state in found.items()} == {
+        "/p/src/a/b/c/f": Kind.FILE,
+        "/p/src/a/b/c": Kind.DIR,
+        "/p/src/a/b": Kind.DIR,
+        "/p/src/flip/g": Kind.FILE,
+        "/p/src/flip": Kind.DIR,
+    }
+
+
+def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
+    """What the container was given under such a name is stale: the old content must not stay."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
+    placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
+    assert reconcile.leftovers(placed, one, now) == placed - {"/app/f"}
+    assert {path: state.kind for path, state in reconcile.stale(placed, one, now).items()} == {
+        "/p/src/a": Kind.FILE,
+        "/p/src/d": Kind.DIR,
+        "/p/src/d/x": Kind.FILE,
+        "/p/src/loop": Kind.FILE,
+    }
+
+
+def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
+    """Nor is it said to go; the folders in it do."""
+    one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
+    found = reconcile.stale({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}

@@ -1,0 +1,99 @@
+"""Many things at once, one plain error out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from devenv import tasks
+from devenv.errors import EngineError
+from devenv.tasks import each, first, patiently
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_results_come_in_the_order_of_the_items() -> None:
+    """Whoever ends first, the list is as the items were; all were at work together."""
+    together = 0
+    most = 0
+
+    async def work(item: int) -> int:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        await anyio.sleep(0.01 * item)
+        together -= 1
+        return item * item
+
+    assert await each(work, iter([3, 1, 2])) == [9, 1, 4]
+    assert most == 3
+    assert await each(work, []) == []
+
+
+async def test_the_first_error_ends_the_others_and_comes_plain() -> None:
+    """Callers can catch it by its type; no group, nobody left behind."""
+    ended: list[str] = []
+
+    async def work(item: str) -> None:
+        if item == "bad":
+            await anyio.sleep(0.01)
+            raise EngineError("no")
+        try:
+            await anyio.sleep(60)
+        finally:
+            ended.append(item)
+
+    with anyio.fail_after(5), pytest.raises(EngineError, match="no"):
+        await each(work, ["slow", "bad", "slower"])
+    assert sorted(ended) == ["slow", "slower"]
+
+
+async def test_cancelled_from_outside_it_is_no_error() -> None:
+    """A deadline around it stays a deadline."""
+    with anyio.move_on_after(0.02) as scope:
+        await each(anyio.sleep, [60, 60])
+    assert scope.cancelled_caught
+
+
+def test_first_looks_into_nested_groups() -> None:
+    """The innermost first error, or the error itself."""
+    error = ValueError("a")
+    assert first(error) is error
+    assert first(ExceptionGroup("g", [ExceptionGroup("h", [error, KeyError()]), TypeError()])) is error
+
+
+async def test_patience_is_what_it_says() -> None:
+    """Work that ends in time, work that does not, work that fails: its error comes plain."""
+
+    async def fail() -> None:
+        raise EngineError("no")
+
+    with anyio.fail_after(5):
+        assert await patiently(2, anyio.lowlevel.checkpoint)
+        assert not await patiently(0.05, anyio.sleep_forever)
+        with pytest.raises(EngineError, match="no"):
+            await patiently(2, fail)
+
+
+async def test_a_sleep_of_the_machine_takes_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was waited for comes soon after the machine goes on: it is not given up before that."""
+    monkeypatch.setattr(tasks, "TICK", 0.4)
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+
+    async def work() -> None:
+        await anyio.sleep(0.02)
+        monkeypatch.setattr(loop, "time", lambda: clock() + 100)
+        await anyio.sleep(0.02)
+
+    assert await patiently(0.4, work)
+
+
+async def test_cancelled_from_outside_patience_ends() -> None:
+    """A signal does not wait for it."""
+    with anyio.move_on_after(0.02) as scope:
+        await patiently(60, anyio.sleep_forever)
+    assert scope.cancelled_caught

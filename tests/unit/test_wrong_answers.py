@@ -1,0 +1,127 @@
+"""An engine that answers what nobody understands: an error of the engine, and never a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from devenv.docker import cli, images, process
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Client
+from devenv.errors import EngineError
+from devenv.model.containers import Container
+
+pytestmark = pytest.mark.anyio
+
+BOX = Container("id", "name", "web", "running", ours=True)
+VALUES: list[Any] = [
+    None, True, 5, 1.5, "text", [], {}, [None], [5], ["text"], [[]], [{}], {"Id": None}, {"Id": 5}, {"Id": []},
+    {"Volumes": [5]}, {"Volumes": {"a": 1}}, {"Volumes": "text"}, {"Names": 3}, [{"Names": 3, "Ports": 5, "Id": 5}],
+    [{"Id": "x", "Labels": []}], [{"Id": "x", "Labels": None}], [{"Id": "x", "Name": None, "Labels": "x"}],
+    {"Name": {}, "Labels": 3}, {"Config": 5, "State": {}}, {"State": {"Health": 5}}, {"Containers": [5]},
+    {"Containers": {"a": None}}, [{"RepoTags": 5, "Labels": 5}], [{"RepoTags": [5]}], {"Config": {"Env": 5}},
+    {"Descriptor": None}, {"Descriptor": {"digest": None}}, {"ID": None, "DockerRootDir": 5}, {"ExitCode": "x"},
+    {"cpu_stats": 5}, {"RepoTags": 7}, {"RepoTags": [7]}, {"Os": 5, "Architecture": []}, [{"CreatedBy": None}],
+]  # fmt: skip
+BODIES = [*(json.dumps(value).encode() for value in VALUES), b"", b"\xff", b"<html>", b"{", b"[" * 100_000, b"NaN"]
+Ask = Callable[[Engine], Awaitable[object]]
+CALLS: dict[str, Ask] = {
+    "scene": lambda engine: engine.scene("p"),
+    "containers": lambda engine: engine.containers("p"),
+    "identity": lambda engine: engine.identity(),
+    "volume": lambda engine: engine.volume("v"),
+    "names": lambda engine: engine.names(),
+    "volume_times": lambda engine: engine.volume_times(),
+    "published": lambda engine: engine.published(),
+    "volume_users": lambda engine: engine.volume_users("v"),
+    "network_users": lambda engine: engine.network_users("n"),
+    "inspect": lambda engine: engine.inspect("c"),
+    "usage": lambda engine: engine.usage("c"),
+    "health_output": lambda engine: engine.health_output("c"),
+    "clock": lambda engine: engine.clock(),
+    "execute": lambda engine: engine.execute("c", ["true"]),
+    "create_container": lambda engine: engine.create_container({}),
+    "create_volume": lambda engine: engine.create_volume({}),
+    "images": lambda engine: engine.images(),
+    "image_platform": lambda engine: engine.image_platform("i"),
+    "image_variables": lambda engine: engine.image_variables("i"),
+    "image_tags": lambda engine: engine.image_tags("i"),
+    "stop": lambda engine: engine.stop(BOX),
+    "remove_volume": lambda engine: engine.remove_volume("v"),
+    "local_images": lambda engine: images.local_images(engine, ["i"]),
+    "distribution": lambda engine: images.distribution(engine, "i"),
+    "pull": lambda engine: images.pull(engine, "i"),
+    "push": lambda engine: images.push(engine, "i"),
+    "written": lambda engine: images.written(engine, "i"),
+    "inspect image": lambda engine: images.inspect(engine, "i"),
+    "labelled": lambda engine: images.labelled(engine, "l"),
+    "load": lambda engine: images.load(engine, cast("Any", b"")),
+}
+
+
+class Answers(Client):
+    """Answers every request with one body."""
+
+    def __init__(self, body: bytes, status: int) -> None:
+        super().__init__(cast("Any", None))
+        self.body, self.status = body, status
+
+    @contextlib.asynccontextmanager
+    async def request(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        """That body, in one piece."""
+        pieces = [self.body]
+
+        async def chunk() -> bytes:
+            return pieces.pop() if pieces else b""
+
+        async def read() -> bytes:
+            return self.body
+
+        yield SimpleNamespace(status=self.status, date="never", read=read, chunk=chunk)
+
+
+async def outcome(ask: Ask, body: bytes, status: int = 200) -> object:
+    """What the call returns, or the error of the engine that it raises; nothing else may come out."""
+    engine = Engine(Answers(body, status), Endpoint("unix:///x"))
+    try:
+        return await ask(engine)
+    except EngineError as error:
+        return error
+
+
+@pytest.mark.parametrize("ask", CALLS.values(), ids=list(CALLS))
+async def test_no_answer_is_a_crash(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call with each wrong answer, as a success and as a failure."""
+    monkeypatch.setattr("devenv.docker.client.EXIT_PAUSES", (0.0,))
+    for body in BODIES:
+        for status in (200, 500, 404):
+            await outcome(ask, body, status)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode(errors="replace"))
+async def test_a_container_without_an_id_is_none(body: bytes) -> None:
+    """An id is a text: nothing else is taken for one and asked for again."""
+    found = await outcome(CALLS["create_container"], body)
+    assert isinstance(found, EngineError)
+    assert found.message == "creating a container: unexpected answer from the engine at unix:///x"
+    assert found.hint == "docker info"
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode(errors="replace"))
+async def test_what_the_docker_command_prints_is_no_crash_either(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of `docker image inspect`."""
+
+    async def run(*_: object, **__: object) -> process.Completed:
+        return process.Completed(0, body, b"")
+
+    monkeypatch.setattr(process, "run", run)
+    with contextlib.suppress(EngineError):
+        await cli.local_images(["i"])

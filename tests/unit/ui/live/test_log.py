@@ -1,0 +1,152 @@
+"""The log: bounded whatever comes, filtered as typed, searched for errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.bounded_search import BoundedSearch
+from devenv.ui.live import log as logbook
+from devenv.ui.live.log import Filter, Line, Logbook, level, parse
+
+
+def book(*lines: tuple[str, str]) -> Logbook:
+    log = Logbook()
+    for service, line in lines:
+        log.add(service, line)
+    return log
+
+
+def texts(log: Logbook) -> list[str]:
+    return [line.text for line in log.shown]
+
+
+SOME = (("web", "GET /a"), ("db", "FATAL: no such role"), ("web", "warning: old"), ("web", "GET /b"), ("", "synced"))
+
+
+def test_a_progress_bar() -> None:
+    """Of what was written over, the last is shown, as a terminal would."""
+    bar = "\r".join(f"{percent} % " + "#" * percent for percent in range(101))
+    assert texts(book(("web", f"{bar}\r"), ("web", "plain\r"), ("web", "\rbegun anew"))) == [
+        f"100 % {'#' * 100}", "plain", "begun anew",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Error: x", "error"), ("TypeError: x", "error"), ("npm ERR! fatal", "error"), ("PANIC at", "error"),
+        ("Warning: x", "warn"), ("0 errors, 1 warning", "warn"), ("no errors", ""), ("terror", ""), ("fine", ""),
+        ('{"error":null}', ""), ("error=nil ok", ""), ('"error": "bad"', "error"), ("error: 0 files", ""),
+        ("error: 01", "error"), ("java.lang.NullPointerException", "error"),
+    ],
+)  # fmt: skip
+def test_level(line: str, expected: str) -> None:
+    """The level is in the words of the line."""
+    assert level(Line(1, "web", line)) == expected
+
+
+def test_a_known_level_counts() -> None:
+    """What devenv says of its own lines is not read out of them."""
+    assert level(Line(1, "", "Error in the name", "info")) == "info"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("", ["GET /a", "FATAL: no such role", "warning: old", "GET /b", "synced"]),
+        ("get", ["GET /a", "GET /b"]),
+        ("get b", ["GET /b"]),
+        ("/a$/", ["GET /a"]),
+        ("@web /[ab]$/ get", ["GET /a", "GET /b"]),
+        ("@db", ["FATAL: no such role"]),
+        ("@d @w", ["GET /a", "FATAL: no such role", "warning: old", "GET /b"]),
+        ("@", ["GET /a", "FATAL: no such role", "warning: old", "GET /b", "synced"]),
+        ("level:error", ["FATAL: no such role"]),
+        ("level:warning", ["FATAL: no such role", "warning: old"]),
+        ("/such role/", ["FATAL: no such role"]),
+        ("/a", ["GET /a"]),
+        ("nothing", []),
+    ],
+)
+def test_filters(typed: str, expected: list[str]) -> None:
+    """Words, a regular expression, services and a level: all must hold; of several services one is enough."""
+    log = book(*SOME)
+    log.narrow(parse(typed))
+    assert texts(log) == expected
+    fresh = Logbook()
+    fresh.narrow(parse(typed))
+    for service, line in SOME:
+        fresh.add(service, line)
+    assert texts(fresh) == expected
+
+
+@pytest.mark.parametrize("typed", ["/(/", "level:loud", "level:", "/(/ level:loud"])
+def test_faults(typed: str) -> None:
+    """What cannot be read is said, and hides nothing."""
+    assert parse(typed).fault
+    assert parse(typed).takes(Line(1, "web", "x"))
+
+
+def test_back_to_all() -> None:
+    """Without the filter everything is there again, in its order."""
+    log = book(*SOME)
+    log.narrow(parse("get"))
+    log.narrow(Filter())
+    assert texts(log) == [line for _, line in SOME]
+    assert [line.raw for line in log.recent(2)] == ["GET /b", "synced"]
+
+
+def test_a_flood_is_bounded_and_drowns_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest lines of the loudest service go first: the one line of a quiet one stays."""
+    monkeypatch.setattr(logbook, "KEPT", 100)
+    log = book(("quiet", "the one"), *(("loud", str(i)) for i in range(1000)))
+    kept = [line.raw for line in log.recent(1000)]
+    assert kept == ["the one", *(str(i) for i in range(901, 1000))]
+
+
+def test_size_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line has an end, and all lines together have one."""
+    monkeypatch.setattr(logbook, "BUDGET", 20_000)
+    log = book(*(("web", "x" * 100_000) for _ in range(50)))
+    lines = log.recent(100)
+    assert {len(line.raw) for line in lines} == {logbook.LONGEST}
+    assert len(lines) == 20_000 // (logbook.LONGEST + logbook.OVERHEAD)
+
+
+def test_scrolling() -> None:
+    """Lines up and down from one, the end being no line at all."""
+    log = book(*(("web", str(i)) for i in range(1, 11)))
+    assert log.newest == 10
+    assert log.step(None, -3) == 7
+    assert log.step(7, -100) == 1
+    assert log.step(7, 2) == 9
+    assert log.step(7, 3) is None
+    assert log.below(7) == 3
+    assert log.below(0) == 10
+    assert [line.number for line in log.above(3)] == [3, 2, 1]
+    assert Logbook().step(None, 1) is None
+    assert Logbook().newest is None
+
+
+def test_the_last_that_is_wanted() -> None:
+    """From below, or from above one that is known already."""
+    log = book(("web", "Error 1"), ("web", "fine"), ("web", "Error 2"))
+
+    def wanted(line: Line) -> bool:
+        return level(line) == "error"
+
+    assert log.last(wanted) == 3
+    assert log.last(wanted, 3) == 1
+    assert log.last(wanted, 1) is None
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_filter_that_never_ends_is_given_up(*, first: bool) -> None:
+    """Whether the line is there already or comes later: it is said, and hides nothing."""
+    lines = (("web", "GET /a"), ("web", "a" * 40 + "b"))
+    log = book(*lines) if first else Logbook()
+    log.narrow(parse("/(a+)+$/", BoundedSearch))
+    for service, line in lines if not first else ():
+        log.add(service, line)
+    assert log.filter.fault.startswith("/(a+)+$/ takes too long")
+    assert (log.filter.typed, texts(log)) == ("/(a+)+$/", [line for _, line in lines])

@@ -1,0 +1,278 @@
+"""The screen: every size is filled exactly, nothing of a container gets through, a still screen stays the same."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devenv import events as e
+from devenv.model.graph import Graph, Node
+from devenv.model.live import Cast, Vitals
+from devenv.ui.live.cells import Span, width
+from devenv.ui.live.screen import screen
+from devenv.ui.live.table import ago
+from devenv.ui.live.terminal import Terminal
+from support.stories import STORIES, fifty, two, waiting
+from unit.ui.live.test_state import press, state_of
+
+KEYS = ["g", "y", "?", "e", " ", "/", "x", "up", "down", "pgup", "home", "end", "escape", "l", "enter", "r", "d"]
+
+
+def lines(*told: object, columns: int = 100, rows: int = 30, keys: str = "", now: float = 1.0) -> list[str]:
+    state = state_of(*told)  # type: ignore[arg-type]
+    press(state, *keys)
+    return ["".join(span.text for span in row).rstrip() for row in screen(state, columns, rows, now)]
+
+
+@given(
+    name=st.sampled_from(sorted(STORIES)),
+    columns=st.integers(1, 320),
+    rows=st.integers(1, 70),
+    keys=st.lists(st.sampled_from(KEYS), max_size=6),
+    now=st.floats(1, 1e6),
+)
+def test_every_size(name: str, columns: int, rows: int, keys: list[str], now: float) -> None:
+    """So many rows, none too wide, whatever is shown and typed."""
+    state = state_of(*STORIES[name]())
+    press(state, *keys)
+    found = screen(state, columns, rows, now)
+    assert len(found) == rows
+    assert all(sum(width(span.text) for span in row) <= columns for row in found)
+
+
+def test_a_still_screen_is_the_same() -> None:
+    """Seconds later, where nothing happened, not one cell differs."""
+    state = state_of(*two())
+    assert screen(state, 80, 24, 42.0) == screen(state, 80, 24, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "just now"),
+        (9.9, "just now"),
+        (25, "20 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (90000, "25 h ago"),
+    ],
+)
+def test_ages(seconds: float, said: str) -> None:
+    """An age changes in steps."""
+    assert ago(seconds) == said
+
+
+# --- T3: what containers print ------------------------------------------------------------------------------------
+
+PIECES = (
+    "\x1b]0;title\x07", "\x1b]52;c;cm0gLXJm\x07", "\x1b]8;;file:///etc/passwd\x1b\\", "\x1b[2J", "\x1b[H", "\x1b[6n",
+    "\x1b[?1049l", "\x1b[?25h", "\x1bc", "\x1bP$q\x1b\\", "\x1b[31m", "\x1b[999;999H", "\x9b2J", "\x9d0;x\x9c",
+    "\x90q\x9c", "\r", "\b", "\x07", "\x00", "\x7f", "\x0e", "\x0f", "\x85", "\u202e", "\u2066", "\u200f",
+    "\u200b", "\ufeff", "\U000e0041", "\x1b", "\x1b[", "\x1b]", "\u2028", "\u2029", "\n", "\v", "\f", "\udc80",
+    "\x1b%G", "\x1b#8", "\x1b[5i", "\x1b[>c", "\x1b_x\x1b\\", "\x1b^x\x1b\\", "\x1b[201~",
+)  # fmt: skip
+OWN = re.compile(r"\x1b\[(?:\d*;?\d*H|[\d;]*m|K)|\x1b\]8;;(?:https?://[\w.:\[\]/-]*)?\x1b\\")
+
+
+def payloads() -> list[str]:
+    """Two hundred, each piece alone and then in mixes that are the same every time."""
+    chance = random.Random(3)
+    mixes = ("".join(chance.choices((*PIECES, "text", "日本", "e\u0301"), k=6)) for _ in range(200 - len(PIECES)))
+    return [*PIECES, *mixes]
+
+
+@pytest.mark.parametrize("payload", payloads())
+def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a text comes from (log, build, health check, path, name), only our own sequences are written."""
+    told = (
+        Cast(Graph(payload, (Node(f"a{payload}"), Node("web")))),
+        e.Log("web", f"x{payload}y"),
+        e.Log(f"a{payload}", payload),
+        e.HookLine("before_up", payload),
+        e.ServiceState("web", "starting", payload),
+        e.ServiceState(f"a{payload}", "exited", payload),
+        e.Waiting("web", payload, 5.0, (payload,), payload, payload),
+        e.Synced("web", 1, 0, 1, 1.0, (payload,)),
+        e.Problem(payload, payload, "web", payload),
+        e.Notice(payload, payload),
+        e.Executed("web", payload, 1, payload, 1.0),
+        e.ImageState(f"i{payload}", "pulling", payload),
+        e.Step("build", "detail", f"#1 [1/2] RUN {payload}"),
+        e.Step("build", "detail", f"#1 0.1 {payload}"),
+        e.Step("rebuild", "begin", f"web: {payload} changed"),
+        e.Step("images", "begin", payload),
+        e.Step("images", "detail", payload),
+        e.Ready("p", (f"http://x{payload}/",), 1.0),
+        Vitals("web", "c", (f"http://x{payload}/",)),
+    )
+    state = state_of(*told)
+    written: list[str] = []
+    terminal = Terminal(colour=True)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    for key in ("", "g", "y", "/"):
+        press(state, *([key] if key else []))
+        for columns in (40, 200):
+            terminal.draw(screen(state, columns, 40, 2.0), (columns, 40))
+    rest = OWN.sub("", "".join(written).replace("\x1b[?2026h", "").replace("\x1b[?2026l", "").replace("\x1b[2J", ""))
+    bad = [c for c in rest if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c != "\u200d"]
+    assert bad == [], repr(rest)[:3000]
+
+
+def test_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that fills the screen keeps its last cell: nothing is cleared from there on."""
+    written: list[str] = []
+    terminal = Terminal(colour=False)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    terminal.draw([(Span("full"), Span("row")), (Span("short"),)], (7, 2))
+    assert "\x1b[1;1H\x1b[Kfullrow\x1b[0m\x1b[2;1H\x1b[Kshort\x1b[0m" in written[0]
+
+
+# --- what is said -------------------------------------------------------------------------------------------------
+
+
+def test_a_long_line() -> None:
+    """Of a line that would fill the log, the beginning is there, with what was said before and after it."""
+    found = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
+    assert any("web    │ begin AAA" in line for line in found)
+    assert found[-3] == "db     │ the last"
+    assert found[-4].endswith("A…")
+    assert any("src/app.js" in line for line in found)
+
+
+def test_a_detach_that_waits() -> None:
+    """It stays to be read, whatever is told meanwhile."""
+    state = state_of(*waiting())
+    press(state, "d")
+    state.tell(e.ImageState("postgres:16", "pulling", "4 of 8 layers"), 1.0)
+    assert "; then detaches" in "".join(span.text for span in screen(state, 160, 24, 1.0)[-2])
+
+
+def test_what_is_going_on() -> None:
+    """The status line has the step, and who is waited for, why, since when and who waits for that."""
+    told = list(waiting())
+    assert lines(*told)[-2] == "◐ building: 2 steps done, 1 of them cached"
+    assert lines(*told)[-4:-2] == ["  ◐ [web 3/3] RUN npm ci", "      added 12 packages"]
+    assert lines(*told, now=61.5)[-4] == "  ◐ [web 3/3] RUN npm ci 60 s"
+    told += [e.Step("build", "end", seconds=1.0), e.Step("healthy", "begin")]
+    assert lines(*told)[-2] == "◐ waiting for db (its health check, 15 s, connection refused); then web"
+    told += [e.Step("healthy", "end", seconds=1.0)]
+    assert lines(*told)[-2].startswith("◐ waiting for db")
+    assert lines(e.Step("check", "begin"))[-2] == "◐ checking the machine"
+    assert (
+        lines(e.Step("images", "begin"), e.ImageState("a", "pulling"))[-2]
+        == "◐ looking for the images: 1 image on the way"
+    )
+    assert lines(e.Step("restore", "begin", "db"))[-2] == "◐ restoring the volumes; db"
+    assert lines(e.Step("sync", "begin"), e.Step("sync", "detail", "web"))[-2].endswith("; web")
+    assert lines(e.ServiceState("db", "starting"), e.Step("start", "begin"))[-2] == "◐ waiting for db"
+    assert lines()[-2] == ""
+
+
+def test_what_is_wrong() -> None:
+    """A problem, then who failed; a rebuild and its cause go first while they last."""
+    told = [*two(), e.ServiceState("db", "exited", "exit code 3")]
+    assert lines(*told)[-2] == "✗ db exited (exit code 3)"
+    assert lines(*told)[0].startswith("shop  1 of 2 up  ✗ db")
+    assert lines(*two(), e.ServiceState("db", "unhealthy"))[-2] == "✗ db unhealthy"
+    state = state_of(*two())
+    press(state, "s")
+    state.tell(e.ServiceState("db", "completed"), 2.0)
+    state.settled("db", "")
+    assert "■ db stopped: r starts it again" in "".join(
+        span.text for row in screen(state, 80, 24, 1.0) for span in row
+    )
+    told.append(e.Problem("disk is full\nmore"))
+    assert lines(*told)[-2] == "✗ disk is full"
+    told.append(e.Step("rebuild", "begin", "web: Dockerfile changed"))
+    assert lines(*told)[-2] == "◐ web rebuilding: Dockerfile changed"
+    assert lines(*told, keys="b")[-2] == "db is not built by this run: r restarts it"
+
+
+def test_files_on_their_way() -> None:
+    """What is saved and not there yet is counted, in the row and in the status line."""
+    found = lines(*two(), Vitals("db", pending=3), Vitals("web", pending=1), columns=120)
+    assert found[-2] == "◐ 4 saved files on the way"
+    assert found[2].endswith("3 pending")
+    assert found[3].endswith("1 pending; 2 files 13 ms just now")
+
+
+def test_many_services_on_a_wide_screen() -> None:
+    """They stand beside each other, the last column with as many as are left."""
+    found = lines(Cast(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
+    assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
+    assert found[1].count("SERVICE") == 2
+
+
+def test_the_graph_has_the_states() -> None:
+    """Each service with its state beside its name; without a project there is nothing to draw."""
+    told = [*two(), e.ServiceState("db", "exited", "exit code 1")]
+    found = lines(*told, keys="g")
+    assert any("└─ web healthy  ports 8080:80" in line for line in found)
+    assert any("└─ db exited (needed: healthy)  ports 5432" in line for line in found)
+    assert any("└─ db starting" in line for line in lines(*told, e.ServiceState("db", "starting"), keys="g"))
+    assert "the project is not read yet" in lines(keys="g")
+
+
+def test_the_last_syncs() -> None:
+    """The newest first, with paths as far as they are known."""
+    more = e.Synced("db", 7, 1, 900, 1300.0, ("a", "b"))
+    gone = e.Synced("db", 0, 1, 0, 3.0, ("c",))
+    found = lines(*two(), more, gone, keys="y")
+    place = found.index("just now    db              1 file        3 ms  c (removed)")
+    assert found[place + 1] == "just now    db              8 files      1.3 s  a, b +6"
+    assert found[place + 2].endswith("src/app.js, src/style.css")
+    assert "nothing was synced yet" in lines(keys="y")
+
+
+def test_a_page_that_is_too_long() -> None:
+    """It says how many lines more there are, and does not scroll beyond its end."""
+    state = state_of(*fifty())
+    press(state, "g", "end")
+    found = ["".join(span.text for span in row) for row in screen(state, 80, 24, 1.0)]
+    assert any(re.search(r"graph ── \d+ more: PgUp PgDn", line) for line in found)
+    assert any("hooks-4" in line for line in found)
+
+
+def test_a_filter_that_is_typed() -> None:
+    """What is typed stands in the last line, with the number of lines, or what is wrong with it."""
+    assert re.fullmatch(r"/get▏ +1 lines?", lines(*two(), keys="/get")[-1])
+    assert lines(*two(), keys="/level:x")[-1].endswith("level: is error or warn")
+
+
+def test_only_what_differs_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows once more are nothing; of other rows, those that are others."""
+    written: list[str] = []
+    terminal = Terminal(colour=True)
+    monkeypatch.setattr(terminal, "_write", written.append)
+    rows = [(Span("one"),), (Span("two"),), ()]
+    terminal.draw(rows, (80, 3))
+    terminal.draw(list(rows), (80, 3))
+    terminal.draw([rows[0], (Span("2"),), ()], (80, 3))
+    assert len(written) == 2
+    assert written[1] == "\x1b[?2026h\x1b[2;1H\x1b[K2\x1b[0m\x1b[?2026l"
+    terminal.draw(rows, (81, 3))
+    assert written[2] == written[0]
+
+
+def test_colours_are_left_out_and_links_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without colour the same words are there; an address is a link, but not on a terminal that knows none."""
+    state = state_of(*two())
+
+    def drawn(*, colour: bool, term: str = "xterm") -> str:
+        monkeypatch.setenv("TERM", term)
+        written: list[str] = []
+        terminal = Terminal(colour=colour)
+        monkeypatch.setattr(terminal, "_write", written.append)
+        terminal.draw(screen(state, 100, 30, 1.0), (100, 30))
+        return "".join(written)
+
+    assert "\x1b[32m" in drawn(colour=True)
+    assert not re.search(r"\x1b\[3\dm", drawn(colour=False))
+    link = "\x1b]8;;http://localhost:8080/\x1b\\localhost:8080\x1b]8;;\x1b\\"
+    assert link in drawn(colour=True)
+    assert link not in drawn(colour=True, term="linux")

@@ -1,0 +1,213 @@
+"""Which saved state continues which: whose a lineage is, and what a volume begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devenv.model.containers import Volume
+from devenv.model.snapshot import Snapshot
+from devenv.state.identity import Place
+from devenv.volumes.lineage import (
+    NOTHING,
+    Beginning,
+    Lineage,
+    Live,
+    Start,
+    Wanted,
+    advanced,
+    beginning,
+    find,
+    head_of_old,
+    of_volume,
+)
+
+ENGINE, ADDRESS = "id /var/lib/docker", "unix:///run/docker.sock"
+AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T10:00:01Z"
+SHOP = Place("/home/me/shop", 1, 2)
+WANTED = Wanted(ENGINE, ADDRESS, SHOP, "shop", "data", "shop_data", is_fixed=False)
+FIXED = replace(WANTED, name="data-of-all", is_fixed=True)
+OWN = Lineage("own", ENGINE, SHOP, "shop", "data", "shop_data")
+OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gone", "expected"),
+    [
+        (WANTED, False, "own"),
+        (WANTED, True, "own"),
+        (replace(WANTED, address="tcp://x:1"), False, "own"),
+        (replace(WANTED, engine="id /mnt"), False, ""),
+        (replace(WANTED, key="more"), False, ""),
+        (replace(WANTED, project="shop-2"), False, ""),
+        (replace(WANTED, place=replace(SHOP, inode=3)), False, "own"),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2)), True, "own"),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2)), False, ""),
+        (replace(WANTED, place=Place("/home/me/store", 1, 3)), True, ""),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2), engine="id /mnt"), True, ""),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2), key="more"), True, ""),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2), project="store"), True, "own"),
+        (replace(WANTED, place=Place("/home/me/store", 1, 2), project="named"), True, ""),
+        (FIXED, False, "of-all"),
+        (replace(FIXED, place=Place("/else", 5, 6), project="x", key="y"), False, "of-all"),
+        (replace(FIXED, engine="id /mnt"), False, ""),
+        (replace(FIXED, name="shop_data"), False, ""),
+        (replace(WANTED, name="data-of-all", project="x"), False, ""),
+    ],
+    ids=[
+        "own", "own, though it looks gone", "another address", "another engine", "another volume", "another project",
+        "cloned anew at its path", "renamed", "linked or mounted twice", "copied", "renamed on another engine",
+        "another volume of a renamed folder", "renamed, named by the folder", "renamed and named",
+        "fixed", "fixed, of another project", "fixed, on another engine", "a fixed name like ours",
+        "a name like the fixed one",
+    ],
+)  # fmt: skip
+def test_whose_a_lineage_is(wanted: Wanted, gone: bool, expected: str) -> None:
+    """It goes by engine, folder, project and key; that of a fixed name by engine and name."""
+    found = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
+    assert (found.id if found else "") == expected
+
+
+def test_a_folder_of_its_own_comes_before_a_renamed_one() -> None:
+    """Whoever moved away and back, or put another in its place, has its own data there."""
+    moved = replace(OWN, id="moved", place=Place("/home/me/gone", 1, 2))
+    assert find([moved, OWN], WANTED, gone=frozenset({"/home/me/gone"})) == OWN
+    assert find([moved], WANTED, gone=frozenset({"/home/me/gone"})) == moved
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (replace(OWN, place=Place("/clone", 1, 9)), True),
+        (replace(OWN, place=Place("/clone", 1, 9), name="x", project="store"), False),
+        (replace(OWN, engine="id /mnt"), True),
+        (replace(OWN, project="shop-2", name="shop-2_data"), True),
+        (replace(OWN, key="more", name="shop_more"), False),
+        (replace(OWN, place=Place("/else"), project="x", key="y"), True),
+        (OWN, False),
+    ],
+    ids=["a clone", "another project elsewhere", "another engine", "another name in this folder", "another volume",
+         "of the same real name", "own"],
+)  # fmt: skip
+def test_whose_data_may_be_meant(other: Lineage, expected: bool) -> None:
+    """Of whoever begins empty; if there is anything saved."""
+    assert replace(other, head=("1", "data")).is_other_of(WANTED) is expected
+    assert not other.is_other_of(WANTED)
+
+
+def snapshot(set_id: str, created: float = 1.0, **more: Any) -> Snapshot:
+    """A whole state of the lineage."""
+    made = Snapshot(set_id, "data", "shop_data", "shop", SHOP.path, ADDRESS, created, 10, 1, "d", lineage="own")
+    return replace(made, **more)
+
+
+HEAD, OLDER = snapshot("2", 2.0), snapshot("1", 1.0)
+NEWER = snapshot("9", 9.0, lineage="", automatic=False)
+TORN = snapshot("3", 3.0, settled=False)
+EVERYTHING = (OLDER, HEAD, TORN, NEWER)
+HEADED = replace(OWN, head=("2", "data"), saved=2.0)
+
+
+@pytest.mark.parametrize(
+    ("lineage", "stored", "fits", "expected"),
+    [
+        (None, EVERYTHING, None, Beginning(Start.EMPTY)),
+        (OWN, EVERYTHING, None, Beginning(Start.EMPTY)),
+        (HEADED, EVERYTHING, None, Beginning(Start.HEAD, HEAD, ("2", "data"))),
+        (HEADED, (OLDER, TORN, NEWER), None, Beginning(Start.LOST, None, ("2", "data"))),
+        (HEADED, (replace(HEAD, volume="more"), OLDER), None, Beginning(Start.LOST, None, ("2", "data"))),
+        (replace(HEADED, asked=("9", "data")), EVERYTHING, None, Beginning(Start.ASKED, NEWER, ("9", "data"))),
+        (replace(HEADED, asked=("8", "data")), EVERYTHING, None, Beginning(Start.LOST, None, ("8", "data"))),
+        (replace(HEADED, asked=NOTHING), EVERYTHING, None, Beginning(Start.DROPPED, None, NOTHING)),
+        (replace(HEADED, torn=("3", "data")), EVERYTHING, None, Beginning(Start.TORN, TORN, ("3", "data"))),
+        (replace(HEADED, torn=("4", "data")), EVERYTHING, None, Beginning(Start.TORN, None, ("4", "data"))),
+        (
+            replace(HEADED, torn=("3", "data"), asked=("1", "data")), EVERYTHING, None,
+            Beginning(Start.TORN, TORN, ("3", "data")),
+        ),
+        (HEADED, EVERYTHING, frozenset({"2"}), Beginning(Start.HEAD, HEAD, ("2", "data"))),
+        (HEADED, EVERYTHING, frozenset({"1", "3", "9"}), Beginning(Start.UNFIT, OLDER, ("2", "data"))),
+        (HEADED, EVERYTHING, frozenset({"3", "9"}), Beginning(Start.UNFIT, None, ("2", "data"))),
+        (HEADED, (OLDER, NEWER), frozenset({"1"}), Beginning(Start.LOST, None, ("2", "data"))),
+        (replace(HEADED, asked=("9", "data")), EVERYTHING, frozenset(), Beginning(Start.ASKED, NEWER, ("9", "data"))),
+    ],
+    ids=[
+        "nothing known", "nothing saved", "head", "head is gone", "head of another", "asked", "asked, and gone",
+        "dropped", "torn", "torn, and gone", "torn and asked", "head fits", "an older one fits", "none fits",
+        "head is gone, an older one fits", "asked, and does not fit",
+    ],
+)  # fmt: skip
+def test_what_a_volume_begins_with(
+    lineage: Lineage | None, stored: tuple[Snapshot, ...], fits: frozenset[str] | None, expected: Beginning
+) -> None:
+    """What was asked for, or its head: nothing that is merely newer, and nothing older without being told."""
+    assert beginning(lineage, stored, fits) == expected
+
+
+def test_of_those_that_fit_the_last_one() -> None:
+    """Of the same lineage, in whatever order they are stored."""
+    stored = (snapshot("1", 1.0), snapshot("0", 1.5), HEAD, snapshot("8", 1.7, lineage="another"))
+    assert beginning(HEADED, stored, frozenset({"0", "1", "8"})).snapshot == stored[1]
+
+
+def test_a_saved_state_is_the_head() -> None:
+    """It answers what was torn; what was asked for holds until a volume began with it."""
+    lineage = replace(HEADED, torn=("3", "data"), asked=("1", "data"), live=Live("shop_data", AT, 1.0))
+    assert advanced(lineage, snapshot("5", 5.0)) == replace(lineage, head=("5", "data"), saved=5.0, torn=NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("volume", "engine", "expected"),
+    [
+        (Volume("shop_data", created=AT), ENGINE, "own"),
+        (Volume("shop_data", created="2026-11-30T12:00:00+02:00"), ENGINE, "own"),
+        (Volume("shop_data", created=LATER), ENGINE, ""),
+        (Volume("shop_data", created=AT), "id /mnt", ""),
+        (Volume("other", created=AT), ENGINE, ""),
+    ],
+    ids=["it", "in another zone", "created again", "another engine", "another name"],
+)
+def test_which_lineage_a_volume_continues(volume: Volume, engine: str, expected: str) -> None:
+    """By name and time on one engine; a lineage without a volume has none."""
+    live = Live("shop_data", AT, 1.0)
+    found = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
+    assert (found.id if found else "") == expected
+
+
+# --- devenv 0.1 -------------------------------------------------------------------------------------------------
+
+REAL = {ADDRESS: ADDRESS, "unix:///var/run/docker.sock": ADDRESS, SHOP.path: SHOP.path, "/link/shop": SHOP.path}
+
+
+def old(set_id: str, created: float, **more: Any) -> Snapshot:
+    """A state that devenv 0.1 saved."""
+    return snapshot(set_id, created, lineage="", **more)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (old("9", 9.0), "9"),
+        (old("9", 9.0, directory="/link/shop"), "9"),
+        (old("9", 9.0, endpoint="unix:///var/run/docker.sock"), "9"),
+        (old("9", 9.0, name="renamed"), "9"),
+        (old("9", 0.5), "1"),
+        (old("9", 9.0, settled=False), "1"),
+        (old("9", 9.0, automatic=False), "1"),
+        (old("9", 9.0, endpoint="tcp://x:1"), "1"),
+        (old("9", 9.0, directory="/else"), "1"),
+        (old("9", 9.0, project="other"), "1"),
+        (old("9", 9.0, volume="more"), "1"),
+        (snapshot("9", 9.0), "1"),
+    ],
+    ids=["newer", "by a link", "by another name of the socket", "of another real name", "older", "no whole state",
+         "imported", "another engine", "another folder", "another project", "another volume", "of a lineage"],
+)  # fmt: skip
+def test_the_head_of_what_devenv_0_1_saved(other: Snapshot, expected: str) -> None:
+    """The last whole state of that volume, folder and engine, by whatever name both went."""
+    found = head_of_old([old("1", 1.0), other], WANTED, real=REAL)
+    assert found is not None
+    assert found.id == expected
+    assert head_of_old([], WANTED, real=REAL) is None

@@ -1,0 +1,384 @@
+"""Volumes saved and restored, against an engine that is played: what counts, and what is left when it fails."""
+
+from __future__ import annotations
+
+# ruff: noqa: D102 - the fake speaks the words of what it stands for
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.docker.client import CallError
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import DevenvError, EngineError, StateError
+from devenv.events import Event, Problem
+from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.state.identity import Place, VolumeRecord
+from devenv.state.run_dir import Run
+from devenv.volumes.lineage import NOTHING, Lineage, Live
+from devenv.volumes.lineages import Lineages
+from devenv.volumes.store import Store
+from devenv.volumes.transfer import Vault
+
+pytestmark = pytest.mark.anyio
+
+AT = "2026-11-30T10:00:00Z"
+DATA = Volume("p_data", "p", "data", driver="local", created=AT)
+LINE = Lineage("l1", "an engine", Place("/p", 1, 2), "p", "data", "p_data")
+
+
+def tar(**files: bytes) -> bytes:
+    """A volume's archive, as the engine makes it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        root = tarfile.TarInfo(".devenv-volume/")
+        root.type = tarfile.DIRTYPE
+        archive.addfile(root)
+        for name, content in files.items():
+            info = tarfile.TarInfo(f".devenv-volume/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+WHOLE = tar(a=b"hello", b=b"world" * 100)
+
+
+class PlayedEngine:
+    """Holds volumes' archives by name; `slow` saves take a minute, an answer to a create takes a moment."""
+
+    endpoint = Endpoint("unix:///x")
+
+    def __init__(self, **archives: bytes) -> None:
+        self.archives = archives
+        self.asked = anyio.Event()
+        self.there: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        self.refused: set[str] = set()  # images
+        self.put_in: list[bytes] = []
+        self.made: list[Mapping[str, Any]] = []
+        self.paused: list[tuple[str, bool]] = []
+        self.trouble: Exception | None = None
+        self.others: dict[str, Volume] = {}
+        self.slow = False
+        self.recorded: bytes = b""
+        self.record = ""
+
+    async def images(self) -> tuple[str, ...]:
+        return ("image", "another")
+
+    async def volume(self, name: str) -> Volume | None:
+        return self.others.get(name)
+
+    async def create_container(self, wish: Mapping[str, Any], name: str = "") -> str:
+        self.asked.set()
+        self.recorded = Path(self.record).read_bytes() if self.record else b""
+        if wish["Image"] in self.refused:
+            raise CallError(404, f"no such image: {wish['Image']}", "creating a container")
+        self.there[f"id-{name}"] = (name, wish)
+        if self.slow:
+            await anyio.sleep(0.05)
+        return f"id-{name}"
+
+    async def save(self, holder: str, path: str, out: Any, *, total: float | None) -> None:
+        assert (path, total) == ("/.devenv-volume", None)
+        if self.slow:
+            await anyio.sleep(60)
+        volume = self.there[holder][1]["HostConfig"]["Mounts"][0]["Source"]
+        content = self.archives[volume]
+        for start in range(0, len(content), 700):
+            out.write(content[start : start + 700])
+            if self.trouble is not None:
+                raise self.trouble
+
+    async def put(self, holder: str, archive: bytes) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        assert holder in self.there
+        self.put_in.append(bytes(archive))
+
+    async def remove_container(self, container_id: str) -> None:
+        del self.there[container_id]
+
+    async def create_volume(self, wish: Mapping[str, Any]) -> Volume:
+        self.made.append(wish)
+        if self.trouble is not None:
+            raise self.trouble
+        return replace(DATA, name=wish["Name"])
+
+    async def pause(self, container_id: str, *, on: bool) -> None:
+        self.paused.append((container_id, on))
+
+
+class Played:
+    """A vault, its engine, and what it told."""
+
+    def __init__(self, **archives: bytes) -> None:
+        self.engine = PlayedEngine(**archives)
+        self.told: list[Event] = []
+        run = Run.open("an engine", self.engine.endpoint, "p")
+        store, lineages = Store.at_home(), Lineages.at_home()
+        limits = 10**6, 10**7
+        self.vault = Vault(self.engine, self.told.append, run, "p", "/p", store, lineages, *limits)  # type: ignore[arg-type]
+        self.engine.record = run.made.path
+
+    @property
+    def line(self) -> Lineage:
+        """The lineage as it is on disk now."""
+        found = self.vault.lineages.get("l1")
+        assert found is not None
+        return found
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def played() -> Played:
+    """A volume that continues nothing, in a lineage that has begun."""
+    found = Played(p_data=WHOLE)
+    found.vault.begins(LINE, Live("p_data", AT, 1.0))
+    return found
+
+
+async def test_a_save_that_is_given_up_leaves_no_container(played: Played) -> None:
+    """Also if the engine was just making one."""
+    played.engine.slow = True
+    async with anyio.create_task_group() as tasks:
+
+        async def save() -> None:
+            await played.vault.save(DATA, (), settled=True)
+
+        tasks.start_soon(save)
+        await played.engine.asked.wait()
+        tasks.cancel_scope.cancel()
+    assert played.engine.there == {}
+    assert played.vault.store.all() == ()
+
+
+async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
+    """By a name that nobody can guess, so that whoever cleans up after a death finds it; then by its id."""
+    await played.vault.save(DATA, (), settled=True)
+    name = played.engine.recorded.decode().split('"')[3]
+    assert name.startswith("devenv-")
+    assert len(name) == len("devenv-") + 16
+    made = played.vault.run.made
+    assert made.holds(Container("x", name, "", "created", ours=False, holds="p_data"))
+    assert made.holds(Container(f"id-{name}", "renamed", "", "created", ours=False))
+    assert not made.holds(Container("x", "devenv-0123456789abcdef", "", "created", ours=False, holds="p_data"))
+
+
+async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
+    """What the volume holds continues it from then on; who saves twice has two states, one after the other."""
+    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert (one.lineage, one.parent) == ("l1", "")
+    assert played.line.head == (one.id, "data")
+    assert played.line.saved == one.created
+    assert played.line.live == Live("p_data", AT, 1.0, (one.id, "data"))
+    two = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert two.id != one.id
+    assert (two.parent, played.line.head) == (one.id, (two.id, "data"))
+
+
+async def test_what_is_no_whole_state_is_no_head(played: Played) -> None:
+    """It is kept beside it, and says what it continues."""
+    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    two = await played.vault.save(DATA, (), settled=False, lineage="l1")
+    assert (two.lineage, two.parent, two.settled) == ("l1", one.id, False)
+    assert played.line.head == (one.id, "data")
+    assert len(played.vault.store.all()) == 2
+
+
+async def test_another_lineage_that_is_damaged(played: Played) -> None:
+    """It hinders no save: nothing is given up as long as nobody knows what it needs."""
+    stored = [await played.vault.save(DATA, (), settled=True) for _ in range(8)]
+    path = Path(played.vault.lineages.path, "other.json")
+    path.write_text("{")
+    played.vault.total = 1
+    last = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert played.line.head == (last.id, "data")
+    assert last in played.vault.store.all()
+    kept = len(played.vault.store.all())
+    path.unlink()
+    await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert len(played.vault.store.all()) < kept <= len(stored) + 1
+
+
+@pytest.mark.parametrize("lineage", ["", "unknown"])
+async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
+    """It is saved all the same, and is the head of nothing."""
+    one = await played.vault.save(DATA, (), settled=True, lineage=lineage)
+    assert one.lineage == ""
+    assert played.line.head == NOTHING
+
+
+@pytest.mark.parametrize("trouble", [EngineError("connection lost"), OSError(28, "No space left on device")])
+async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Exception) -> None:
+    """The head stays, nothing is stored, and no container is left."""
+    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    before = played.line
+    played.engine.trouble = trouble
+    with pytest.raises(type(trouble)):
+        await played.vault.save(DATA, (), settled=True, lineage="l1")
+    assert (played.line, played.vault.store.all(), played.engine.there) == (before, (one,), {})
+
+
+async def test_any_image_will_do(played: Played) -> None:
+    """That of a container that uses the volume first, then whichever lends itself; without any, it is said."""
+    user = Container("c", "c", "web", "exited", ours=True, image="gone", volumes=("p_data",))
+    played.engine.refused = {"gone", "image"}
+    await played.vault.save(DATA, (user,), settled=True)
+    played.engine.refused = {"gone", "image", "another"}
+    with pytest.raises(EngineError, match="no such image: another"):
+        await played.vault.save(DATA, (user,), settled=True)
+
+
+async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
+    """The archive as it is stored; an engine that does not take it is said, with what to type."""
+    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    await played.vault.restore(one, "data", "p_data", ())
+    assert played.engine.put_in == [Path(played.vault.store.archive(one)).read_bytes()]
+    played.engine.trouble = CallError(500, "no space left", "putting")
+    with pytest.raises(EngineError, match=f"the snapshot {one.id} of data could not be restored: no space") as caught:
+        await played.vault.restore(one, "data", "p_data", ())
+    assert "devenv up --fresh" in (caught.value.hint or "")
+    assert played.engine.there == {}
+
+
+# --- a restore that was cut off ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "is_part"),
+    [
+        (WHOLE, True),
+        (tar(), True),
+        (tar(a=b"hello"), True),
+        (tar(a=b"hello", b=b"world" * 10), True),
+        (tar(a=b"hullo"), False),
+        (tar(a=b"hello", new=b""), False),
+        (tar(a=b"hello", b=b"world" * 101), False),
+    ],
+    ids=["all", "nothing", "a file", "a file and a half", "another content", "another file", "a longer file"],
+)
+async def test_what_a_cut_off_restore_left(found: bytes, is_part: bool) -> None:
+    """A part of what was being restored is on disk already; anything else is kept beside the head."""
+    played = Played(p_data=WHOLE)
+    played.vault.begins(LINE, Live("p_data", AT, 1.0))
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    played.vault.begins(LINE, Live("p_data", AT, 2.0, (head.id, "data")))
+    played.engine.archives = {"p_data": found}
+    created = VolumeRecord("p_data", lineage="l1", source=(head.id, "data"))
+    rescued = await played.vault.rescue(DATA, (), created)
+    assert played.line.head == (head.id, "data")
+    if is_part:
+        assert rescued is None
+        assert (played.line.torn, played.vault.store.all()) == (NOTHING, (head,))
+        assert not [e for e in played.told if isinstance(e, Problem)]
+    else:
+        assert rescued is not None
+        assert (rescued.settled, rescued.lineage) == (False, "l1")
+        assert played.line.torn == (rescued.id, "data")
+        assert played.vault.store.all() == (head, rescued)
+        (problem,) = [e for e in played.told if isinstance(e, Problem)]
+        assert rescued.id in problem.message
+
+
+@pytest.mark.parametrize("how", ["head is gone", "head is damaged", "nobody knows what was restored", "no lineage"])
+async def test_a_cut_off_restore_of_what_nobody_can_read(played: Played, how: str) -> None:
+    """Nothing proves that its content is on disk: it is kept."""
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    archive = Path(played.vault.store.archive(head))
+    if how == "head is gone":
+        archive.unlink()
+    if how == "head is damaged":
+        archive.write_bytes(archive.read_bytes()[:-20])
+    lineage = "" if how == "no lineage" else "l1"
+    source = ("", "") if how in ("nobody knows what was restored", "no lineage") else (head.id, "data")
+    rescued = await played.vault.rescue(DATA, (), VolumeRecord("p_data", lineage=lineage, source=source))
+    assert rescued is not None
+    assert rescued in played.vault.store.all()
+
+
+@pytest.mark.parametrize("how", ["head is gone", "nobody knows what was restored", "no lineage"])
+async def test_a_cut_off_restore_that_has_not_begun(played: Played, how: str) -> None:
+    """An empty volume holds nothing that could be lost, whatever it was to hold: nobody is asked about it."""
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    if how == "head is gone":
+        Path(played.vault.store.archive(head)).unlink()
+    source = (head.id, "data") if how == "head is gone" else NOTHING
+    played.engine.archives = {"p_data": tar()}
+    record = VolumeRecord("p_data", lineage="" if how == "no lineage" else "l1", source=source)
+    assert await played.vault.rescue(DATA, (), record) is None
+    assert (played.vault.store.all(), played.line.torn) == ((head,), NOTHING)
+
+
+async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
+    """Whoever asked must not remove the volume."""
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    played.engine.trouble = EngineError("connection lost")
+    with pytest.raises(DevenvError):
+        await played.vault.rescue(DATA, (), VolumeRecord("p_data", lineage="l1"))
+    assert (played.vault.store.all(), played.line.torn) == ((head,), NOTHING)
+
+
+# --- what a lineage's volume is ---------------------------------------------------------------------------------
+
+
+async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
+    """What was saved meanwhile is not undone; what ends on purpose begins empty next time."""
+    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    played.vault.begins(LINE, Live("p_data", "later", 3.0))  # whoever begins knew no head yet
+    assert played.line.head == (head.id, "data")
+    played.vault.ended("l1")
+    assert (played.line.live, played.line.asked) == (None, None)
+    played.vault.begins(replace(LINE, torn=("t", "data")), Live("p_data", AT, 4.0))
+    played.vault.ended("l1", dropped=True)
+    assert played.line == replace(LINE, head=(head.id, "data"), saved=head.created, asked=NOTHING)
+    played.vault.ended("")
+    played.vault.ended("unknown")
+
+
+async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None:
+    """With Compose's labels, which a newer Compose asks for; the user's own stay."""
+    wish = {"driver": "nfs", "driver_opts": {"o": "x"}, "labels": {"mine": "1"}}
+    created = await played.vault.create("data", "p_data", wish)
+    assert created == DATA
+    assert played.engine.made == [
+        {
+            "Name": "p_data",
+            "Driver": "nfs",
+            "DriverOpts": {"o": "x"},
+            "Labels": {"mine": "1", "com.docker.compose.project": "p", "com.docker.compose.volume": "data"},
+        }
+    ]
+    played.engine.trouble = CallError(500, "no such driver", "creating")
+    with pytest.raises(EngineError, match="could not create the volume `data`: no such driver"):
+        await played.vault.create("data", "p_data", {})
+
+
+async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: Played) -> None:
+    """The engine would answer with that one, and a saved state would be put over its content."""
+    played.engine.others["p_data"] = DATA
+    with pytest.raises(StateError, match="the volume p_data was created by somebody else just now"):
+        await played.vault.create("data", "p_data", {})
+    assert played.engine.made == []
+
+
+async def test_what_died_work_left_is_mended(played: Played) -> None:
+    """Holders of ours go, and what they had paused goes on; another's stay."""
+    holder = Container("h", "devenv-1", "", "created", ours=True, holds="p_data")
+    other = Container("o", "devenv-2", "", "created", ours=False, holds="p_more")
+    still = [Container(n, n, "web", "paused", ours=True, volumes=(v,)) for n, v in (("a", "p_data"), ("b", "p_more"))]
+    played.engine.there = {"h": ("", {}), "o": ("", {})}
+    scene = Scene((holder, other, *still), (Network("n", "n", ours=True),))
+    assert await played.vault.mend(scene)
+    assert (list(played.engine.there), played.engine.paused) == (["o"], [("a", False)])
+    assert not await played.vault.mend(Scene((other,)))
