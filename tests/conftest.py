@@ -29,9 +29,10 @@ COMPOSES = ["installed-compose"]
 if os.environ.get("DEVENV_TEST_NEWER_COMPOSE") != "none":
     COMPOSES.append("newer-compose")
 
-# A shell without job control starts what it puts in the background deaf to SIGINT, and all children would be.
+# A shell without job control starts what it puts in the background deaf to INT and QUIT, and all children would be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # Set while others work on the same engine: then only projects of this test run are looked at.
 SHARED_ENGINE = "DEVENV_TEST_SHARED_ENGINE" in os.environ
