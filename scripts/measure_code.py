@@ -1,0 +1,169 @@
+"""Figures of the code in src/devenv: what `scripts/measure-code` prints and `tests/unit/test_measures.py` bounds."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src/devenv"
+UNIT = ROOT / "tests/unit"
+MADE = ("cli/registry.py",)  # written by scripts/write-pages: a table, not code
+LONG = 300
+COMPLEX = 15
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BRANCHES = (
+    ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.comprehension, ast.match_case,
+    ast.Assert,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A class (`fields` counts those that `__init__` sets, too) or a function, and how large it is."""
+
+    module: str
+    name: str
+    methods: int = 0
+    fields: int = 0
+    complexity: int = 0
+    is_value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One file, named from src/devenv."""
+
+    name: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def lines(self) -> int:
+        """All its lines."""
+        return len(self.text.splitlines())
+
+    @property
+    def code_lines(self) -> int:
+        """Lines that are neither blank, nor a comment, nor part of a docstring."""
+        documented = {number for node in ast.walk(self.tree) for number in _docstring(node)}
+        lines = enumerate(self.text.splitlines(), start=1)
+        return sum(
+            bool(line.strip()) and not line.lstrip().startswith("#") and n not in documented for n, line in lines
+        )
+
+    def classes(self) -> Iterator[Measured]:
+        """Each class."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ClassDef):
+                methods = [one for one in node.body if isinstance(one, _FUNCTIONS)]
+                fields = {
+                    one.target.id
+                    for one in node.body
+                    if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+                }
+                fields |= {name for one in methods if one.name == "__init__" for name in _set_by(one)}
+                is_value = any("frozen=True" in ast.unparse(one) for one in node.decorator_list)
+                yield Measured(self.name, node.name, len(methods), len(fields), is_value=is_value)
+
+    def functions(self) -> Iterator[Measured]:
+        """Each function and method; comprehensions and boolean terms count as branches."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, _FUNCTIONS):
+                yield Measured(self.name, node.name, complexity=1 + sum(_branches(one) for one in _own(node)))
+
+    def inner_imports(self) -> int:
+        """Imports inside functions."""
+        functions = [node for node in ast.walk(self.tree) if isinstance(node, _FUNCTIONS)]
+        return len(
+            {one for node in functions for one in ast.walk(node) if isinstance(one, (ast.Import, ast.ImportFrom))}
+        )
+
+    def broad_handlers(self) -> int:
+        """`except Exception`, `except BaseException` and bare ones."""
+        handlers = [node for node in ast.walk(self.tree) if isinstance(node, ast.ExceptHandler)]
+        return sum(one.type is None or ast.unparse(one.type) in {"Exception", "BaseException"} for one in handlers)
+
+
+def modules() -> list[Module]:
+    """All modules, but the packages' own files that hold a docstring alone."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        if path.name != "__init__.py" or len(tree.body) > 1:
+            found.append(Module(path.relative_to(SOURCE).as_posix(), text, tree))
+    return found
+
+
+def untested(them: list[Module]) -> list[str]:
+    """Modules without a test file of their name."""
+
+    def test(name: str) -> Path:
+        path = UNIT / name
+        return path.with_name(f"test_{path.name}")
+
+    return [one.name for one in them if not test(one.name).exists()]
+
+
+def table() -> list[tuple[str, str]]:
+    """What is measured, and the figure."""
+    them = [one for one in modules() if one.name not in MADE]
+    lengths = sorted(one.lines for one in them)
+    classes = [found for one in them for found in one.classes()]
+    stateful = [one for one in classes if not one.is_value]
+    complexities = [found.complexity for one in them for found in one.functions()]
+    names = Counter(one.name for one in classes)
+    return [
+        ("lines / lines of code", f"{sum(lengths):,} / {sum(one.code_lines for one in them):,}"),
+        ("modules", str(len(them))),
+        (f"modules above {LONG} lines", str(sum(length > LONG for length in lengths))),
+        ("longest, median module", f"{lengths[-1]}, {statistics.median(lengths):.0f}"),
+        ("largest class: methods", str(max(one.methods for one in classes))),
+        ("largest class that is no frozen value: fields", str(max(one.fields for one in stateful))),
+        (
+            f"functions with a complexity above {COMPLEX}, the highest",
+            f"{sum(c > COMPLEX for c in complexities)}, {max(complexities)}",
+        ),
+        ("broad exception handlers", str(sum(one.broad_handlers() for one in them))),
+        ("imports inside functions", str(sum(one.inner_imports() for one in them))),
+        ("class names used twice or more", str(sum(count > 1 for count in names.values()))),
+        ("modules without unit tests of their own", str(len(untested(them)))),
+    ]
+
+
+def _docstring(node: ast.AST) -> range:
+    if not isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) or not node.body:
+        return range(0)
+    first = node.body[0]
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return range(first.lineno, (first.end_lineno or first.lineno) + 1) if is_text else range(0)
+
+
+def _set_by(method: ast.AST) -> Iterator[str]:
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+
+
+def _own(function: ast.AST) -> Iterator[ast.AST]:
+    """Everything in the function but functions inside it, which are counted on their own."""
+    for child in ast.iter_child_nodes(function):
+        if not isinstance(child, _FUNCTIONS):
+            yield child
+            yield from _own(child)
+
+
+def _branches(node: ast.AST) -> int:
+    if isinstance(node, ast.BoolOp):
+        return len(node.values) - 1
+    if isinstance(node, ast.comprehension):
+        return 1 + len(node.ifs)
+    return int(isinstance(node, _BRANCHES))
