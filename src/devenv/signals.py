@@ -63,7 +63,7 @@ class Received:
         return replace(self, at=at, hurried=True), Reaction.HURRY
 
 
-class Ending:
+class ShutdownSignals:
     """Receives the signals of a run: cancels the innermost `scope` at the first, and sets `hurry` at a later one.
 
     `told` is called first of all, at each signal. `clock` is in seconds.
@@ -132,7 +132,7 @@ class Ending:
 
 async def endable(work: Callable[[], Awaitable[object]]) -> int:
     """The exit code of work that a signal cancels: 0, or that of the signal. Raises what the work raises."""
-    ending = Ending()
+    ending = ShutdownSignals()
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(ending.listen)

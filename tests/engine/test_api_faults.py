@@ -56,7 +56,7 @@ async def session(engine: Engine) -> None:
 
 WISHES: dict[str, Wish] = {
     "inspect": lambda e: e.inspect("box"),
-    "scene": lambda e: e.scene("p"),
+    "scene": lambda e: e.project_state("p"),
     "names": lambda e: e.names(),
     "put": lambda e: e.put("box", tar()),
     "large put": lambda e: e.put("box", tar(size=8_000_000)),

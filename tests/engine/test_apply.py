@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import archive, pieces
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.target import Target
 from support import docker_cli as docker
 from support.rig import missing
@@ -44,7 +44,7 @@ async def reach(api: Engine, container_id: str) -> Target:
     """A target for the container as it is now."""
     container = await api.inspect(container_id)
     assert container is not None
-    return await Target.reach(api, container, "test", Puts())
+    return await Target.reach(api, container, "test", SyncJournal())
 
 
 def sh(container: str, script: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from devenv.docker.client import Engine
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import shell_commands
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.target import Target
 from support import docker_cli as docker
@@ -93,7 +93,7 @@ async def reach(api: Engine, container_id: str) -> Target:
     """A target for the container with a rule on /app."""
     container = await api.inspect(container_id)
     assert container is not None
-    return await Target.reach(api, container, "test", Puts(), ["/app"])
+    return await Target.reach(api, container, "test", SyncJournal(), ["/app"])
 
 
 def edits(folder: Path, place: str, large: int = LARGE) -> tuple[list[Delete], list[Sync]]:
@@ -161,7 +161,7 @@ async def test_programs_of_the_service_are_never_run(
     )
     container = await api.inspect(box.id)
     assert container is not None
-    target = await Target.reach(api, container, "test", Puts(), ["/app"])
+    target = await Target.reach(api, container, "test", SyncJournal(), ["/app"])
     deletes, syncs = edits(tmp_path / "src", "/app/sub/in")
     assert (await target.deliver((), syncs)).failed == {}
     assert (await target.deliver(deletes, syncs)).failed == {}

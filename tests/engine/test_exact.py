@@ -21,7 +21,7 @@ import pytest
 from devenv.events import Executed, Restarted, Synced
 from devenv.model.project import Action, Hook, WatchRule
 from support import docker_cli
-from support.deeds import Deeds, become
+from support.edits import Edits, become
 from support.naive import TARGET, in_container
 from support.proxy import Call, Proxy
 from support.rig import OWN, Rig
@@ -271,7 +271,7 @@ def test_what_the_container_made_is_never_removed(
 ) -> None:
     """Its own files in synced folders survive whatever the host does to the folders; the rest is equal."""
     rig = new_rig(kind, user)
-    deeds = Deeds(rig.source, tmp_path / "outside", CANARY)
+    edits = Edits(rig.source, tmp_path / "outside", CANARY)
     chance = random.Random(18)
     planted: list[str] = []
     with rig.running():
@@ -279,15 +279,15 @@ def test_what_the_container_made_is_never_removed(
             names = chance.choices([b"a", b"b", b"c"], k=chance.randint(1, 3))
             one, other = chance.randrange(99), chance.randrange(99)
             choices: list[tuple[Callable[..., None], tuple[object, ...]]] = [
-                (deeds.burst, (names, 3)),
-                (deeds.remove, (one,)),
-                (deeds.rename, (one, names)),
-                (deeds.move_out, (one,)),
-                (deeds.move_in, (names,)),
-                (deeds.flip, (one, other)),
+                (edits.burst, (names, 3)),
+                (edits.remove, (one,)),
+                (edits.rename, (one, names)),
+                (edits.move_out, (one,)),
+                (edits.move_in, (names,)),
+                (edits.flip, (one, other)),
             ]
-            deed, args = chance.choice(choices)
-            deeds.do(deed, *args)
+            edit, args = chance.choice(choices)
+            edits.do(edit, *args)
             if number % 15 == 0:
                 rig.settle()
                 planted += plant(rig, number)

@@ -14,8 +14,8 @@ import pytest
 
 from support import docker_cli
 from support.boxes import Boxes, built
-from support.deeds import become
 from support.dockerd import dockerd
+from support.edits import become
 from support.naive import TARGET, in_container
 from support.proxy import FAULTS, Proxy
 from support.rig import Rig

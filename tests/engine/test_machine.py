@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from support import deeds, docker_cli, naive
+from support import docker_cli, edits, naive
 from support.boxes import Boxes, Image
-from support.deeds import Deeds
+from support.edits import Edits
 from support.naive import engine_socket
 from support.proxy import Proxy
 from support.rig import Rig
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.engine
 CANARY = b"canary-%s" % os.urandom(8).hex().encode()
 NUMBERS = st.integers(0, 99)
 SIZES = st.sampled_from([0, 1, 40, 5000, 300_000])
-PATHS = st.lists(st.sampled_from((*deeds.NAMES[:3] * 3, *deeds.NAMES)), min_size=1, max_size=3)
-MODES = st.sampled_from(deeds.MODES)
+PATHS = st.lists(st.sampled_from((*edits.NAMES[:3] * 3, *edits.NAMES)), min_size=1, max_size=3)
+MODES = st.sampled_from(edits.MODES)
 FAULTS = st.sampled_from(["restart", "recreate", "more", "fewer", "pause", "kill", "start"])
 STEPS = 50
 
@@ -64,7 +64,7 @@ class Machine(RuleBasedStateMachine):
         self.stack.callback(self.boxes.remove)
         self.proxy = self.stack.enter_context(Proxy(engine=engine_socket(), seed=self.number, stall=1))
         self.rig = Rig(folder, self.boxes, owner=self.user, through=self.proxy)
-        self.deeds = Deeds(self.rig.source, folder / "outside", CANARY)
+        self.edits = Edits(self.rig.source, folder / "outside", CANARY)
         self.boxes.start()
         self.stack.enter_context(self.rig.running())
 
@@ -81,9 +81,9 @@ class Machine(RuleBasedStateMachine):
         type(self).operations += self.failure is None
         return self.failure is None
 
-    def _do(self, deed: str, *args: object) -> None:
+    def _do(self, edit: str, *args: object) -> None:
         if self._counts():
-            self.deeds.do(getattr(self.deeds, deed), *args)
+            self.edits.do(getattr(self.edits, edit), *args)
 
     @property
     def can_delete(self) -> bool:
@@ -185,7 +185,7 @@ class Machine(RuleBasedStateMachine):
         self.boxes.wait()
         ids = self.boxes.ids
         one = ids[number % len(ids)] if ids else ""
-        self.deeds.done.append(f"container {kind} {one[:6]} of {len(ids)}")
+        self.edits.done.append(f"container {kind} {one[:6]} of {len(ids)}")
         if not one or (kind == "more" and len(ids) < 3):
             self.boxes.begin_start()
         elif kind == "fewer" and len(ids) > 1:
@@ -200,14 +200,14 @@ class Machine(RuleBasedStateMachine):
     def network(self, percent: int) -> None:
         """From now on so many of all calls fail, in one way or another."""
         if self._counts():
-            self.deeds.done.append(f"{percent} % of the calls fail")
+            self.edits.done.append(f"{percent} % of the calls fail")
             self.proxy.chaos(percent)
 
     @rule(part=st.sampled_from(["/exec/", "/events", ""]))
     def cut(self, part: str) -> None:
         """What is open to the engine now ends: the shells, the stream of events, or all."""
         if self._counts():
-            self.deeds.done.append(f"{self.proxy.drop(part)} connections cut: {part or 'all'}")
+            self.edits.done.append(f"{self.proxy.drop(part)} connections cut: {part or 'all'}")
 
     @invariant()
     def verify_says_what_is(self) -> None:
@@ -220,7 +220,7 @@ class Machine(RuleBasedStateMachine):
             type(self).verified.append(len(before))
             if bool(verified) is not bool(before) or not verified <= before:
                 error = AssertionError(f"{one[:6]}: verify says {verified}, and it is {before}")
-                error.add_note("done before:\n" + "\n".join(self.deeds.done))
+                error.add_note("done before:\n" + "\n".join(self.edits.done))
                 type(self).failure = error
 
     @rule()
@@ -230,11 +230,11 @@ class Machine(RuleBasedStateMachine):
             return
         self.proxy.calm()
         self.boxes.all_running()
-        self.deeds.done.append("settle")
+        self.edits.done.append("settle")
         try:
             self.rig.settle()
         except AssertionError as error:
-            error.add_note("done before:\n" + "\n".join(self.deeds.done))
+            error.add_note("done before:\n" + "\n".join(self.edits.done))
             type(self).failure = error  # raised when hypothesis has ended: it would only try to make it smaller
 
 

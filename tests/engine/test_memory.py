@@ -109,7 +109,7 @@ async def remove_all(engine: Engine, project: str) -> None:
 
 async def containers(both: Pair) -> dict[str, Container]:
     """The project's containers by name, without the project before it."""
-    found = (await both.engine.scene(both.project)).containers
+    found = (await both.engine.project_state(both.project)).containers
     return {c.name.removeprefix(f"{both.project}-"): c for c in found}
 
 
@@ -143,9 +143,9 @@ async def test_create_makes_all_and_starts_nothing(both: Pair) -> None:
         ("network", f"{both.project}_default"),
         *(("container", both.name(name)) for name in ("db-1", "db-2", "web-1")),
     }
-    scene = await both.engine.scene(both.project)
-    assert [(n.name, n.owner) for n in scene.networks] == [(f"{both.project}_default", "me")]
-    assert [(v.name, v.project, v.key, v.driver) for v in scene.volumes] == [
+    project_state = await both.engine.project_state(both.project)
+    assert [(n.name, n.owner) for n in project_state.networks] == [(f"{both.project}_default", "me")]
+    assert [(v.name, v.project, v.key, v.driver) for v in project_state.volumes] == [
         (f"{both.project}_data", both.project, "data", "local")
     ]
     assert f"{both.project}_data" in web.volumes
@@ -280,10 +280,10 @@ async def test_create_of_some_services_makes_containers_of_these_and_of_what_the
     model["networks"] |= {key: {"name": f"{both.project}_{key}"} for key in ("own", "unused")}
     model["volumes"]["unused"] = {"name": f"{both.project}_unused"}
     await both.compose(model).create(["web"])
-    scene = await both.engine.scene(both.project)
-    assert sorted(c.service for c in scene.containers) == ["db", "web"]
-    assert sorted(n.name for n in scene.networks) == [f"{both.project}_{key}" for key in ("default", "own")]
-    assert [v.name for v in scene.volumes] == [f"{both.project}_data"], "all that any service uses"
+    project_state = await both.engine.project_state(both.project)
+    assert sorted(c.service for c in project_state.containers) == ["db", "web"]
+    assert sorted(n.name for n in project_state.networks) == [f"{both.project}_{key}" for key in ("default", "own")]
+    assert [v.name for v in project_state.volumes] == [f"{both.project}_data"], "all that any service uses"
 
 
 async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
@@ -315,10 +315,10 @@ async def test_external_resources_have_to_be_there(both: Pair) -> None:
         await both.compose(model).create()
     both.docker.create_network(f"{both.project}_theirs")
     await both.compose(model).create()
-    scene = await both.engine.scene(both.project)
-    assert len(scene.containers) == 1
-    assert [n.name for n in scene.networks] == [f"{both.project}_default"], "of the first try"
-    assert scene.volumes == ()
+    project_state = await both.engine.project_state(both.project)
+    assert len(project_state.containers) == 1
+    assert [n.name for n in project_state.networks] == [f"{both.project}_default"], "of the first try"
+    assert project_state.volumes == ()
 
 
 # --- volumes -----------------------------------------------------------------------------------------------------
@@ -445,11 +445,11 @@ async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
     once = plain.run("job", "false")
     made = await inspected(both, once)
     assert (made.service, made.project) == ("job", both.project)
-    assert once not in {c.id for c in (await both.engine.scene(both.project)).containers}
+    assert once not in {c.id for c in (await both.engine.project_state(both.project)).containers}
     holder = await both.holder(f"{both.project}_data")
     plain.down(volumes=True)
     assert await both.engine.inspect(once) is not None, "a one-off container stays"
-    left = await both.engine.scene(both.project)
+    left = await both.engine.project_state(both.project)
     assert [c.id for c in left.containers] == [holder], "a holder is no container of Compose's"
     assert left.networks == ()
     assert [v.name for v in left.volumes] == [f"{both.project}_data"], "it is in use"
@@ -462,7 +462,7 @@ async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
 
 async def test_a_network_with_users_stays(both: Pair) -> None:
     await both.compose(both.model(web={})).create()
-    (network,) = (await both.engine.scene(both.project)).networks
+    (network,) = (await both.engine.project_state(both.project)).networks
     other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), network=network.name)
     assert await both.engine.network_users(network.id) == (both.name("other"),), "who runs, alone"
     with pytest.raises(CallError, match="active endpoints") as caught:

@@ -128,7 +128,7 @@ class Script:
                 await world.engine.remove_container(found)
 
         async def stop(world: World) -> None:
-            for one in (await world.engine.scene(p)).containers:
+            for one in (await world.engine.project_state(p)).containers:
                 if one.name == name:
                     await world.engine.stop(one, grace=0)
 
@@ -137,7 +137,7 @@ class Script:
             world.docker.run(f"{p}-copy:1", *IDLE, name=f"{p}-copy")
 
         async def network(world: World) -> None:
-            for one in (await world.engine.scene(p)).networks:
+            for one in (await world.engine.project_state(p)).networks:
                 await world.engine.remove_network(one.id)
 
         def at_once(act: Callable[[World], object]) -> Callable[[World], Awaitable[object]]:

@@ -16,8 +16,8 @@ from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_mode
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose, VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
-from devenv.run.active.failures import Examiner
-from devenv.run.desired import Stage, chosen, look
+from devenv.run.active.failures import FailureReporter
+from devenv.run.desired import DesiredState, chosen, look
 from devenv.tasks import each
 from support import docker_cli
 from support.stack import NewStack, Stack, free_port, idle_service
@@ -360,14 +360,14 @@ def test_what_is_refused(both: Stack) -> None:
     told: dict[str, DevenvError] = {}
 
     async def refuse(api: Engine, loaded: Loaded, name: str) -> None:
-        scene = await api.scene(both.name)
-        compose = Stage(loaded, chosen(loaded.project, [name]), await look(api, scene)).compose
+        project_state = await api.project_state(both.name)
+        compose = DesiredState(loaded, chosen(loaded.project, [name]), await look(api, project_state)).compose
         try:
             await compose.create([name])
             await compose.start([name])
         except VerbError as error:
-            examiner = Examiner(api, loaded, Selection(str(both.folder)))
-            told[name] = await examiner.refused(error, await api.scene(both.name))
+            reporter = FailureReporter(api, loaded, Selection(str(both.folder)))
+            told[name] = await reporter.refused(error, await api.project_state(both.name))
 
     async def refuse_all() -> None:
         loaded = await load(Selection(str(both.folder)))

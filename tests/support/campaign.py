@@ -22,7 +22,7 @@ from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
 from devenv.run.options import Options
-from devenv.state.ledger import Wish
+from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.state.verified_archive import Unpacked
 from devenv.volumes import commands, exported
@@ -290,7 +290,7 @@ class Campaign:
         before = self.content
         name, site = self.pick()
         run_of = [ledger.directory for _, ledger in Run.every()]
-        command = await self.machine.down(site, Wish.DROP)
+        command = await self.machine.down(site, VolumePolicy.DROP)
         self.check_kept(before, command, dropped=bool(run_of))
         if before is not None and self.content is None:
             for one, last in list(self.seen.items()):

@@ -21,13 +21,13 @@ from devenv.events import Event, Problem
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
-from devenv.run.active.failures import Examiner
+from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observer import Observer
 from devenv.sync import verify
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.target import Target
 from devenv.sync.rules import rules
-from devenv.sync.session import Corridor
+from devenv.sync.session import SyncSession
 from devenv.tasks import first
 from support.boxes import Boxes
 from support.naive import IGNORED, TARGET, Tree, engine_socket, in_container, on_host
@@ -94,7 +94,7 @@ class Rig:
     def running(self) -> Iterator[Rig]:
         """The corridor open, the containers that are there already served."""
         failed: BaseException | None = None
-        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._corridor()):
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._sync_session()):
             try:
                 yield self
             except BaseException as error:  # noqa: BLE001 - raised again where no task group wraps it
@@ -103,10 +103,10 @@ class Rig:
             raise failed
 
     @contextlib.asynccontextmanager
-    async def _corridor(self) -> AsyncIterator[None]:
+    async def _sync_session(self) -> AsyncIterator[None]:
         host = f"unix://{engine_socket()}" if self._through is None else self._through.host
         async with Engine.connect(Endpoint(host)) as engine:
-            corridor = Corridor(
+            sync_session = SyncSession(
                 engine,
                 self.project,
                 rules.bind(self.project, {}),
@@ -122,26 +122,26 @@ class Rig:
                 frozenset({self.boxes.service}),
                 emit=self.events.append,
                 logs=False,
-                on_start=corridor.adopt,
-                on_gone=corridor.drop,
+                on_start=sync_session.adopt,
+                on_gone=sync_session.drop,
                 on_return=self._left_alone,
-                examiner=lambda: Examiner(engine, Loaded(self.project, {}), Selection(self.project.directory)),
+                reporter=lambda: FailureReporter(engine, Loaded(self.project, {}), Selection(self.project.directory)),
             )
 
             async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
                 # What would end a real run must not end the test before it has said what differs.
                 try:
-                    await corridor.run(task_status=task_status)
+                    await sync_session.run(task_status=task_status)
                 except Exception as error:  # noqa: BLE001 - told with the differences
                     self.ended = first(error)
 
             async with anyio.create_task_group() as tasks:
                 await tasks.start(run)
-                corridor.open()
+                sync_session.open()
                 tasks.start_soon(observer.run)
                 yield
                 tasks.cancel_scope.cancel()
-            await corridor.close()
+            await sync_session.close()
 
     async def _rebuild(self, service: str, cause: str) -> None:
         raise AssertionError(f"no rule rebuilds, and {cause} is to rebuild {service}")
@@ -175,7 +175,7 @@ class Rig:
 
         async def ask() -> set[bytes] | None:
             async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
-                placed = Puts.of(self._puts, container).read().placed
+                placed = SyncJournal.of(self._puts, container).read().placed
                 verdict = await verify.compare(engine, container, rules.bind(self.project, {}), placed)
                 return {os.fsencode(os.path.relpath(path, TARGET)) for path in verdict.different}
 

@@ -16,7 +16,7 @@ import anyio
 from devenv import events as e
 from devenv.errors import DevenvError
 from devenv.model.graph import Graph, Node
-from devenv.model.live import Cast, Fact, Vitals, Wish
+from devenv.model.live import Fact, ServiceGraph, ServiceStats, ViewCommand
 from devenv.model.project import Condition, Dependency
 from devenv.ui.console import Console
 from devenv.ui.live import app
@@ -32,13 +32,13 @@ def two() -> Iterator[Told]:
     """A page and its database, up, with a sync and an error in the log."""
     needs = (Dependency("db", Condition.HEALTHY),)
     graph = Graph("shop", (Node("db", ports=("5432",)), Node("web", needs, ("8080:80",))))
-    yield Cast(graph, frozenset({"web"}))
+    yield ServiceGraph(graph, frozenset({"web"}))
     yield e.Step("start", "begin")
     for name in ("db", "web"):
         yield e.ServiceState(name, "healthy")
     yield e.Step("healthy", "end", seconds=3.2)
-    yield Vitals("db", "c1", (), 1.0, 61 * MB)
-    yield Vitals("web", "c2", ("http://localhost:8080/",), 12.0, 184 * MB, restarts=1)
+    yield ServiceStats("db", "c1", (), 1.0, 61 * MB)
+    yield ServiceStats("web", "c2", ("http://localhost:8080/",), 12.0, 184 * MB, restarts=1)
     yield e.Ready("shop", ("http://localhost:8080/",), 4.2)
     yield e.Log("db", "ready to accept connections")
     yield e.Log("web", "\x1b[32mGET\x1b[0m /items 200 in 12 ms \x1b]0;owned\x07")
@@ -75,11 +75,11 @@ def failed() -> Iterator[Told]:
 def fifty() -> Iterator[Told]:
     """Fifty services, one of them failed and one on its way."""
     names = [f"{WORDS[i % 10]}-{i // 10}" for i in range(50)]
-    yield Cast(Graph("galaxy", tuple(Node(name) for name in names)), frozenset(names))
+    yield ServiceGraph(Graph("galaxy", tuple(Node(name) for name in names)), frozenset(names))
     for index, name in enumerate(names):
         yield e.ServiceState(name, "healthy" if index % 3 else "started")
         urls = (f"http://localhost:{8000 + index}/",) if index % 2 else ()
-        yield Vitals(name, f"c{index}", urls, float(index % 7), (20 + index) * MB)
+        yield ServiceStats(name, f"c{index}", urls, float(index % 7), (20 + index) * MB)
     yield e.Ready("galaxy", ("http://localhost:8001/",), 31.0)
     yield e.ServiceState("auth-0", "exited", "exit code 3")
     yield e.ServiceState("db-2", "starting", "waits for its health check")
@@ -103,7 +103,7 @@ class Nobody:
     def __init__(self, view: Live | None = None) -> None:
         self._view = view
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: ViewCommand) -> None:
         """It is forgotten."""
 
     async def shell(self, _container: str) -> None:
@@ -118,7 +118,7 @@ class Nobody:
 async def main(name: str) -> int:
     """Tell the story, then wait for the end."""
     view, fault = Live(Console()), os.environ.get("STORY_FAULT")
-    view.helm = Nobody(view)
+    view.controller = Nobody(view)
     heard = (signal.SIGINT,) if fault == "deaf" else (signal.SIGINT, signal.SIGTERM)
 
     async def work() -> int:
@@ -130,7 +130,7 @@ async def main(name: str) -> int:
                 raise SystemExit(1)
             if fault == "draw":
                 setattr(app, "screen", _out_of_paint)  # noqa: B010 - a name that it does not give away
-                view.learn(Vitals("db"))
+                view.learn(ServiceStats("db"))
             if fault == "flood":
                 for number in range(400):
                     view.emit(e.Log("web", f"line {number} of a flood"))

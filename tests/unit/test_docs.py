@@ -103,8 +103,8 @@ def test_the_list_of_modules_is_that_of_the_code() -> None:
 
 def test_the_part_by_hand_is_a_page() -> None:
     """It is read from its beginning to its end."""
-    by_hand = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition(module_list.HEADING)[0]
-    assert len(by_hand.splitlines()) <= 120
+    by_helper = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition(module_list.HEADING)[0]
+    assert len(by_helper.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

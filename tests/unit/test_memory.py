@@ -117,7 +117,7 @@ async def test_compose_that_was_killed_leaves_what_it_did(api: MemoryEngine, com
     api.faults.on("compose DELETE", Fault.CHILD_KILLED_BEFORE)
     with pytest.raises(VerbError):
         await compose.create(["web"], force=True)
-    names = [c.name for c in (await api.scene("shop")).containers]
+    names = [c.name for c in (await api.project_state("shop")).containers]
     (passing,) = (name for name in names if name.endswith("_shop-web-1"))
     assert {passing.partition("_")[0]} == {c.id[:12] for c in api.host.containers.values() if c.name == "shop-web-1"}
     assert compose.home.left == []
@@ -151,9 +151,9 @@ async def test_an_engine_that_starts_again_has_ended_all_and_closed_its_streams(
         await anyio.sleep(0.01)
         api.host.stop_engine()
         with pytest.raises(EngineError):
-            await api.scene("shop")
+            await api.project_state("shop")
         api.host.start_engine()
-        states = {c.state for c in (await api.scene("shop")).containers}
+        states = {c.state for c in (await api.project_state("shop")).containers}
         await anyio.sleep(0.6)
         tasks.cancel_scope.cancel()
     assert states == {"exited"}

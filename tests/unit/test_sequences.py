@@ -16,7 +16,7 @@ from devenv.errors import StateError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
 from devenv.run.options import Options
-from devenv.state.ledger import Wish
+from devenv.state.ledger import VolumePolicy
 from devenv.volumes import commands, exported
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
@@ -301,7 +301,7 @@ async def test_a_volume_that_plain_compose_created_again_stays(machine: Machine,
     if how == "gc":
         await machine.gc()
     elif how in ("down", "drop"):
-        await machine.down(shop, Wish.DROP if how == "drop" else Wish.SAVE)
+        await machine.down(shop, VolumePolicy.DROP if how == "drop" else VolumePolicy.SAVE)
     else:
         command = await machine.run_up(shop, fresh=how == "fresh")
         assert command.code == 130, shown(command)
@@ -318,7 +318,7 @@ async def test_a_volume_created_again_within_the_same_second_is_saved_before_it_
     machine.plain(shop).up()
     write(machine, "theirs")
     machine.plain(shop).down()
-    await machine.down(shop, Wish.DROP)
+    await machine.down(shop, VolumePolicy.DROP)
     assert "theirs" in [await session(machine, shop, "x", source=s.id) for s in Store.at_home().all()]
 
 
@@ -344,7 +344,7 @@ async def test_what_was_asked_for_holds_until_that_volume_was_started(machine: M
     site = machine.site("shop", db=VOLUME, web={})
     await session(machine, site, "v1")
     await machine.run_up(site, detach=True)
-    await machine.down(site, Wish.DROP)
+    await machine.down(site, VolumePolicy.DROP)
     await machine.run_up(site, "web")
     assert await session(machine, site, "v2") is None
     good = Store.at_home().all()[0]

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from devenv.errors import DevenvError
-from devenv.signals import Ending, Reaction, Received, endable
+from devenv.signals import Reaction, Received, ShutdownSignals, endable
 
 pytestmark = pytest.mark.anyio
 END, NOTHING, SKIP, HURRY, LEAVE = Reaction.END, Reaction.NOTHING, Reaction.SKIP, Reaction.HURRY, Reaction.LEAVE
@@ -108,7 +108,7 @@ async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Sign
     """What runs in the scope is cancelled, the exit code is the shell's, and hurry comes with the next one."""
     told: list[None] = []
     clock = Clock()
-    ending = Ending(lambda: told.append(None), clock)
+    ending = ShutdownSignals(lambda: told.append(None), clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         with anyio.fail_after(5), ending.scope() as scope:
@@ -127,7 +127,7 @@ async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Sign
         tasks.cancel_scope.cancel()
 
 
-async def received(ending: Ending, told: list[None], sign: signal.Signals) -> None:
+async def received(ending: ShutdownSignals, told: list[None], sign: signal.Signals) -> None:
     """Send this process the signal, and wait until it has been received."""
     before = len(told)
     os.kill(os.getpid(), sign)
@@ -139,7 +139,7 @@ async def received(ending: Ending, told: list[None], sign: signal.Signals) -> No
 async def test_a_signal_skips_what_can_be_skipped() -> None:
     """Once; what comes after it hurries as ever, also after a run that failed without a signal."""
     clock = Clock()
-    ending = Ending(clock=clock)
+    ending = ShutdownSignals(clock=clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         with anyio.fail_after(5), ending.scope():
@@ -160,7 +160,7 @@ async def test_a_signal_skips_what_can_be_skipped() -> None:
 
 async def test_without_a_signal_nothing_happens() -> None:
     """A run that ends by itself has exit code 0 and uncancelled scopes."""
-    ending = Ending()
+    ending = ShutdownSignals()
     with ending.scope() as scope:
         await anyio.lowlevel.checkpoint()
     assert not scope.cancel_called
@@ -169,7 +169,7 @@ async def test_without_a_signal_nothing_happens() -> None:
 
 async def test_a_scope_after_the_signal_is_cancelled_from_the_start() -> None:
     """A signal between two scopes is not lost."""
-    ending = Ending()
+    ending = ShutdownSignals()
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         os.kill(os.getpid(), signal.SIGINT)
@@ -184,7 +184,7 @@ async def test_a_scope_after_the_signal_is_cancelled_from_the_start() -> None:
 
 async def test_the_way_down_sees_no_error_after_a_signal() -> None:
     """Inside nested scopes only the inner one ends: what follows it is not a failure, and runs undisturbed."""
-    ending = Ending()
+    ending = ShutdownSignals()
     seen: list[str] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
@@ -208,10 +208,10 @@ LEAVES = """
 import os, signal, sys
 import anyio
 from devenv.errors import DevenvError
-from devenv.signals import Ending, endable
+from devenv.signals import ShutdownSignals, endable
 
 async def main():
-    ending = Ending()
+    ending = ShutdownSignals()
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         with anyio.CancelScope(shield=True):

@@ -32,7 +32,7 @@ VALUES: list[Any] = [
 BODIES = [*(json.dumps(value).encode() for value in VALUES), b"", b"\xff", b"<html>", b"{", b"[" * 100_000, b"NaN"]
 Ask = Callable[[Engine], Awaitable[object]]
 CALLS: dict[str, Ask] = {
-    "scene": lambda engine: engine.scene("p"),
+    "scene": lambda engine: engine.project_state("p"),
     "containers": lambda engine: engine.containers("p"),
     "identity": lambda engine: engine.identity(),
     "volume": lambda engine: engine.volume("v"),

@@ -21,7 +21,7 @@ from devenv.docker.http import Body, Client, Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.unreachable import unreachable
 from devenv.errors import EngineError
-from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container, Network, Scene, Volume
+from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container, Network, ProjectState, Volume
 from devenv.tasks import each
 
 OLDEST, NEWEST = (1, 41), (1, 52)
@@ -223,7 +223,7 @@ class Engine:
 
     # --- what is there --------------------------------------------------------------------------------------
 
-    async def scene(self, project: str) -> Scene:
+    async def project_state(self, project: str) -> ProjectState:
         """All containers, networks and named volumes that carry the project's label.
 
         One-off containers (`compose run`) that others made are none of a service's, as for Compose.
@@ -237,7 +237,7 @@ class Engine:
         containers, networks, volumes = await each(
             lambda q: self._list(q[0], "listing the project", q[2], q[1]), questions
         )
-        return Scene(
+        return ProjectState(
             containers=await self._inspected(containers),
             networks=tuple(replace(n, ours=self.is_ours(n)) for n in networks),
             volumes=tuple(volumes),

@@ -14,7 +14,7 @@ from devenv.docker.client import Session, Usage, Writable
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Body
 from devenv.docker.process import OnLine, OnOutput
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 
 
 class Identified(Protocol):
@@ -38,7 +38,7 @@ class ProjectView(Protocol):
 
     is_ours: Callable[[Container | Network], bool]
 
-    async def scene(self, project: str) -> Scene:
+    async def project_state(self, project: str) -> ProjectState:
         """All containers, networks and named volumes of the project."""
         ...
 

@@ -253,7 +253,7 @@ async def _builder(engine: Engine) -> Seen:
 async def _taken(engine: Engine, project: Project) -> Seen:
     if not engine.endpoint.local or project.settings.ports == "auto":
         return {}
-    held = {port for c in (await engine.scene(project.name)).containers for _, port, _ in c.ports}
+    held = {port for c in (await engine.project_state(project.name)).containers for _, port, _ in c.ports}
     addresses = () if project.settings.ports == "as-written" else listeners.loopbacks(engine.kernel)
     wanted = ports.wanted_ports(project, [s.name for s in project.services], {}, addresses)
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}

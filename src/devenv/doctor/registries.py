@@ -83,7 +83,7 @@ class Sources:
     def _runs(self, platform: str) -> bool:
         return limits.emulates(platform) if self.facts.here else self.facts.kind in VIRTUAL
 
-    async def _registry(self, here: Mapping[str, acquire.AtHand], one: tuple[str, list[Need]]) -> Registry:
+    async def _registry(self, here: Mapping[str, acquire.LocalMatch], one: tuple[str, list[Need]]) -> Registry:
         name, needs = one
         pulled = [need for need in needs if acquire.to_pull(need, here) and need.kind != "frontend"]
         need = (pulled or needs)[0]
@@ -112,7 +112,7 @@ class Sources:
 
     async def _unresolved(self, names: Iterable[str]) -> str:
         """A registry's name that this machine finds and a running container does not; empty where it does."""
-        running = [c for c in (await self.engine.scene(self.project.name)).containers if c.running]
+        running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
         for name in names if running else ():
             wanted = network.HUB_HOST if name == HUB else name.partition(":")[0]
             if await network.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):

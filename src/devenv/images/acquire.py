@@ -123,14 +123,14 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
 
 
 @dataclass(frozen=True, slots=True)
-class AtHand:
+class LocalMatch:
     """An image of the engine, and the name by which it serves a reference."""
 
     name: str
     image: LocalImage
 
 
-async def at_hand(engine: Engine, wanted: Sequence[Need], mirrors: Sequence[str]) -> dict[str, AtHand]:
+async def at_hand(engine: Engine, wanted: Sequence[Need], mirrors: Sequence[str]) -> dict[str, LocalMatch]:
     """Reference as written -> what the engine has of it: under its own name, loaded from an archive, from a mirror.
 
     An image for another platform than the one needed does not count.
@@ -144,7 +144,7 @@ async def at_hand(engine: Engine, wanted: Sequence[Need], mirrors: Sequence[str]
     known = await present(engine, {name for others in names.values() for name in others[1:]}) | own
     found = {}
     for need in wanted:
-        fitting = (AtHand(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
+        fitting = (LocalMatch(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
         if one := next(fitting, None):
             found[need.reference] = one
     return found

@@ -16,7 +16,7 @@ from devenv.docker.cli import LocalImage
 from devenv.docker.client import CallError, Engine
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
-from devenv.images.acquire import AtHand, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
+from devenv.images.acquire import LocalMatch, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
 from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
@@ -105,7 +105,7 @@ async def _failure(engine: Engine, name: str) -> Failure | None:
 
 
 def _row(
-    need: Need, here: AtHand | None, answer: _Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
+    need: Need, here: LocalMatch | None, answer: _Answer | None, recipe: Recipe | None, made: Mapping[str, LocalImage]
 ) -> Row:
     row = partial(Row, need.reference, need.platform, need.kind, need.users)
     failure = answer.failure if answer else None
@@ -124,7 +124,7 @@ def _row(
     return row("nowhere", said)
 
 
-def _held(row: partial[Row], here: AtHand, need: Need) -> Row:
+def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
     image, name = here.image, here.name
     digest = next((one.partition("@")[2] for one in image.names if "@" in one), "")
     parts = [shown(image.size), _age(image.created, time.time()), (digest or image.id).removeprefix("sha256:")[:12]]

@@ -36,7 +36,7 @@ MARKS = {FOR: "a stand-in", INSIDE: "settings of this machine", BUILT_ON: "built
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
+class PreparedImages:
     """`images`: the `image` of a service, as written -> what is on the engine; `builds`, `environment`: by service.
 
     `given`: builds know this host's settings. `texts`: the Dockerfiles, by service, for which it holds.
@@ -50,9 +50,9 @@ class Supply:
     texts: Mapping[str, DockerfileText] = field(default_factory=dict)
     said: frozenset[Notice] = frozenset()
 
-    def beside(self, other: Supply) -> Supply:
+    def beside(self, other: PreparedImages) -> PreparedImages:
         """Both; where both have something to say, this one."""
-        return Supply(
+        return PreparedImages(
             {**other.images, **self.images},
             {**other.builds, **self.builds},
             {**other.environment, **self.environment},
@@ -69,7 +69,7 @@ class Supply:
 
 async def supply(
     engine: Engine, project: Project, wishes: Wishes, emit: Emit, *, said: frozenset[Notice] = frozenset()
-) -> Supply:
+) -> PreparedImages:
     """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made.
 
     What is in `said` is not said again.
@@ -116,7 +116,7 @@ async def supply(
         if image := host.images.get(_ground(service, text) or ""):
             taken = await _variables(engine, image, text)
             environment[service.name] = {name: to for name, to in host.environment.items() if name not in taken}
-    return Supply(swaps, builds, environment, given, texts, frozenset(heard))
+    return PreparedImages(swaps, builds, environment, given, texts, frozenset(heard))
 
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:

@@ -23,7 +23,7 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.build import build
 from devenv.images.needs import bases
-from devenv.images.prepare import MARKS, Supply, supply
+from devenv.images.prepare import MARKS, PreparedImages, supply
 from devenv.images.pull_errors import read_failure
 from devenv.images.tags import names, repository, versions
 from devenv.images.wishes import Wishes
@@ -149,7 +149,7 @@ def _work_name(own: str, options: Options) -> str:
     return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
 
 
-async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Options, emit: Emit) -> None:
+async def _build(loaded: Loaded, project: Project, supplied: PreparedImages, options: Options, emit: Emit) -> None:
     model = run_model.run_model(
         loaded.model, found=Found(), choices=Choices(images=supplied.images, builds=supplied.builds)
     )
@@ -165,7 +165,7 @@ async def _build(loaded: Loaded, project: Project, supplied: Supply, options: Op
     await build(compose, [service.name for service in project.services], emit, given=supplied.given)
 
 
-async def _check(engine: Engine, project: Project, supplied: Supply, options: Options) -> None:
+async def _check(engine: Engine, project: Project, supplied: PreparedImages, options: Options) -> None:
     """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
     taken = bases(project, supplied.texts, engine.platform)
     for service in project.services:

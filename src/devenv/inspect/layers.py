@@ -25,7 +25,7 @@ from devenv.images.standins.recipes import find
 from devenv.model.layers import Advice, Anatomy, Report
 from devenv.model.project import Build, Service
 from devenv.model.snapshot import shown
-from devenv.run.desired import Stage
+from devenv.run.desired import DesiredState
 from devenv.state.run_dir import Run
 from devenv.sync.host import scan
 from devenv.sync.rules.patterns import Patterns
@@ -99,15 +99,17 @@ async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
 
 async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Found:
     """The image that the service's containers are made of, or would be."""
-    name, project, stage = service.name, loaded.project, Stage(loaded, frozenset({service.name}))
+    name, project, stage = service.name, loaded.project, DesiredState(loaded, frozenset({service.name}))
     reference = stage.image(name)
     if service.build is None:
-        scene = await engine.scene(project.name)
+        project_state = await engine.project_state(project.name)
         needs = [need for need in await acquire.wanted_by(engine, stage.only([name])) if need.reference == reference]
         here = await acquire.at_hand(engine, needs, ())
         recipe = find(reference)
         stand_in = recipe.image if recipe else reference
-        reference = next((c.image for c in scene.of(name)), here[reference].name if reference in here else stand_in)
+        reference = next(
+            (c.image for c in project_state.of(name)), here[reference].name if reference in here else stand_in
+        )
     try:
         image, config = await anatomy.anatomy(engine, reference)
     except UsageError as error:

@@ -39,7 +39,7 @@ Lines = AsyncGenerator[Line, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LogQuery:
     """What the command line says. `tail` is of each container; `wanted` says of a text whether it is."""
 
     selection: Selection
@@ -64,7 +64,7 @@ class Listener:
     gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext  # lines may come late within it
 
 
-async def logs(wish: Wish, to: Listener) -> None:
+async def logs(wish: LogQuery, to: Listener) -> None:
     """Says all that is there and, with `follow`, all that comes, until cancelled.
 
     Raises UsageError for an unknown service, EngineError where nobody can be asked and nothing is kept.
@@ -113,7 +113,7 @@ async def _connected(
 
 
 def _lost(
-    wish: Wish, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
+    wish: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
 ) -> list[Piece]:
     """What is wanted of the kept, and not still to be had of a container or a newer one."""
     ids = {c.id for c in containers}
@@ -128,7 +128,7 @@ def _lost(
 class Told:
     """The wanted lines of every source, and up to where each container's log is read."""
 
-    wish: Wish
+    wish: LogQuery
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
     _looked_at: int = 0

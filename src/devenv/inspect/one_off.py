@@ -14,12 +14,12 @@ from devenv.doctor import quick_check
 from devenv.events import Emit
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.images.wishes import Wishes
-from devenv.model.containers import Scene
+from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.run.active.phases import closure
 from devenv.run.active.project import supplied
 from devenv.run.consent import weigh
-from devenv.run.desired import Stage, look, published
+from devenv.run.desired import DesiredState, look, published
 from devenv.run.options import Options
 from devenv.state.run_dir import Run, written
 from devenv.state.runs import open_run
@@ -60,39 +60,39 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
         return await _recorded(engine, run, await _staged(engine, run, loaded, selection, frozenset(targets), emit))
 
 
-async def _recorded(engine: Engine, run: Run, stage: Stage) -> Compose:
+async def _recorded(engine: Engine, run: Run, stage: DesiredState) -> Compose:
     """Compose for the stage. What it creates is recognized as ours by what is recorded of the call before.
 
     Compose takes the place of this process, so that nobody is there to record the outcome.
     """
     if stage.own - stage.unmarked:
-        scene = await engine.scene(stage.project.name)
+        project_state = await engine.project_state(stage.project.name)
         with written(run.made.path):
-            run.made.open(stage.window(scene))
+            run.made.open(stage.window(project_state))
     return stage.compose
 
 
 async def _staged(
     engine: Engine, run: Run, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit
-) -> Stage:
-    scene = await engine.scene(loaded.project.name)
-    options = Options(selection, wishes=Wishes(stand_ins=_stood_in(scene)))
-    names = _lacking(loaded.project, targets, scene)
+) -> DesiredState:
+    project_state = await engine.project_state(loaded.project.name)
+    options = Options(selection, wishes=Wishes(stand_ins=_stood_in(project_state)))
+    names = _lacking(loaded.project, targets, project_state)
     weigh(loaded, names, emit)
-    stage = Stage(loaded, names, await look(engine, scene), owner=run.made.owner)
-    stage = await published(stage, options, engine, scene)
+    stage = DesiredState(loaded, names, await look(engine, project_state), owner=run.made.owner)
+    stage = await published(stage, options, engine, project_state)
     return await supplied(engine, stage, stage.names, options, emit)
 
 
-def _lacking(project: Project, targets: frozenset[str], scene: Scene) -> frozenset[str]:
+def _lacking(project: Project, targets: frozenset[str], project_state: ProjectState) -> frozenset[str]:
     """The targets, and of what they need all that is not there: running, or completed where that was the point."""
     once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
-    completed = {c.service for c in scene.containers if c.state == "exited" and not c.exit_code} & once
-    there = ({c.service for c in scene.containers if c.running} | completed) - targets
+    completed = {c.service for c in project_state.containers if c.state == "exited" and not c.exit_code} & once
+    there = ({c.service for c in project_state.containers if c.running} | completed) - targets
     services = (replace(s, depends_on=()) if s.name in there else s for s in project.services)
     return closure(replace(project, services=tuple(services)), targets) - there
 
 
-def _stood_in(scene: Scene) -> bool:
+def _stood_in(project_state: ProjectState) -> bool:
     """Whether a run of ours has stand-ins: somebody agreed to them, then."""
-    return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in scene.containers)
+    return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in project_state.containers)

@@ -58,14 +58,14 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     named = [(run, ledger) for run, ledger in began if ledger.project == name]
     for run, ledger in (named or began)[:1]:
         engine.is_ours = run.made.holds
-        scene = await engine.scene(ledger.project)
-        running = sum(container.running for container in ledger.containers(scene))
+        project_state = await engine.project_state(ledger.project)
+        running = sum(container.running for container in ledger.containers(project_state))
         last = run.last()
         urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
-        left = "" if run.is_held() else left_behind(ledger, await remains(engine, ledger, scene))
+        left = "" if run.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
         state = _state(run, ledger, running, left, is_ready=urls is not None)
         return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
-    others = sum(c.running and not c.ours for c in (await engine.scene(name)).containers)
+    others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
     return "down", _beside(name, others) if others else "", 0, ()
 
 

@@ -101,7 +101,7 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ProjectState:
     """Everything of one project on the engine at one moment."""
 
     containers: tuple[Container, ...] = ()

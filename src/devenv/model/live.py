@@ -8,7 +8,7 @@ from devenv.model.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class ServiceGraph:
     """The services that run, as a graph, and those of them that have a build section; anew when the files change."""
 
     graph: Graph
@@ -16,7 +16,7 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class ServiceStats:
     """How one service is: what no event tells. `cpu` in percent of one core and `memory` in bytes, once measured.
 
     `container` is the id of one that runs, empty where none does; `urls` are where its TCP ports are published,
@@ -32,11 +32,11 @@ class Vitals:
     pending: int = 0
 
 
-Fact = Cast | Vitals
+Fact = ServiceGraph | ServiceStats
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ViewCommand:
     """What is asked of a run: `restart`, `rebuild` or `stop` of a service, or `detach`.
 
     Of the terminal: `shell` (in place of a service, a container's id), `open` (an address) and `quit`.

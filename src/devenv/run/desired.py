@@ -21,8 +21,8 @@ from devenv.host import listeners
 from devenv.host import ports as checks
 from devenv.host.free_ports import automatic
 from devenv.host.ports import Wanted
-from devenv.images.prepare import Supply
-from devenv.model.containers import Scene
+from devenv.images.prepare import PreparedImages
+from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.run.active.model_diff import shares
 from devenv.run.active.phases import closure
@@ -31,7 +31,7 @@ from devenv.state.identity import Window
 
 
 @dataclass(frozen=True)
-class Stage:
+class DesiredState:
     """The files as loaded, the services chosen of them, what was there, and how its images are had.
 
     A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
@@ -45,7 +45,7 @@ class Stage:
     ports: tuple[PortChange, ...] = ()
     addresses: tuple[str, ...] = ()
     auto: bool = False
-    supply: Supply = field(default_factory=Supply)
+    supply: PreparedImages = field(default_factory=PreparedImages)
     owner: str = ""
     unmarked: frozenset[str] = frozenset()
 
@@ -83,7 +83,7 @@ class Stage:
         """What the service's containers are made of; Compose names what it builds after project and service."""
         return str(self.services[service].get("image") or f"{self.project.name}-{service}")
 
-    def with_volumes(self, names: Iterable[str]) -> Stage:
+    def with_volumes(self, names: Iterable[str]) -> DesiredState:
         """The stage with these volumes there."""
         return replace(self, found=replace(self.found, volumes=self.found.volumes | set(names)))
 
@@ -128,7 +128,7 @@ class Stage:
         needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
         return self._compose(self.own & needed)
 
-    def window(self, scene: Scene) -> Window:
+    def window(self, project_state: ProjectState) -> Window:
         """What a Compose call may create now, of our services and the networks of the model."""
         model = self._model(self.own)
         names = {
@@ -138,12 +138,12 @@ class Stage:
         return Window(
             project=self.project.name,
             owner=self.owner,
-            before=frozenset([*(c.id for c in scene.containers), *(n.id for n in scene.networks)]),
+            before=frozenset([*(c.id for c in project_state.containers), *(n.id for n in project_state.networks)]),
             services=names,
             networks=frozenset(n["name"] for n in networks if "name" in n and not n.get("external")),
         )
 
-    def renewed(self, service: str) -> Stage:
+    def renewed(self, service: str) -> DesiredState:
         """The stage in which the service, whose containers are replaced, has no label of devenv 0.1 any more."""
         return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
 
@@ -165,7 +165,9 @@ class Stage:
         return run_model.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
 
 
-async def published(stage: Stage, options: Options, engine: Engine, scene: Scene) -> Stage:
+async def published(
+    stage: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+) -> DesiredState:
     """The stage with its ports decided; those that devenv chose before, and that a container has, stay the same.
 
     Raises ConfigError, with the place of the second, for two services or containers on one host port.
@@ -175,7 +177,7 @@ async def published(stage: Stage, options: Options, engine: Engine, scene: Scene
     auto = options.auto_ports or setting == "auto"
     after = replace(
         stage,
-        ports=options.ports + (await _automatic(stage, options, engine, scene) if auto else ()),
+        ports=options.ports + (await _automatic(stage, options, engine, project_state) if auto else ()),
         addresses=() if as_written else listeners.loopbacks(engine.kernel),
         auto=auto,
     )
@@ -194,7 +196,7 @@ async def published(stage: Stage, options: Options, engine: Engine, scene: Scene
     return after
 
 
-async def require_checks(stage: Stage, options: Options, engine: Engine) -> None:
+async def require_checks(stage: DesiredState, options: Options, engine: Engine) -> None:
     """Returns where whoever is waited for until it is healthy has a health check, in the file or in its image.
 
     The images have to be there. Raises ConfigError at the line that waits; Compose says so once all others run.
@@ -210,7 +212,7 @@ async def require_checks(stage: Stage, options: Options, engine: Engine) -> None
                 raise ConfigError(said, hint=hint, file=file, line=line)
 
 
-async def _is_checked(stage: Stage, name: str, engine: Engine) -> bool:
+async def _is_checked(stage: DesiredState, name: str, engine: Engine) -> bool:
     if stage.project.service(name).has_healthcheck:
         return True
     written = stage.services[name].get("healthcheck") or {}
@@ -229,9 +231,11 @@ async def _where(port: Wanted, options: Options) -> Place:
     return await anyio.to_thread.run_sync(resolve.where_port, options.selection, *written)
 
 
-async def _automatic(stage: Stage, options: Options, engine: Engine, scene: Scene) -> tuple[PortChange, ...]:
+async def _automatic(
+    stage: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+) -> tuple[PortChange, ...]:
     project = stage.project
-    known = {(c.service, target): host for c in scene.containers for _, host, target in c.ports}
+    known = {(c.service, target): host for c in project_state.containers for _, host, target in c.ports}
     known |= {(c.service, c.target): int(c.published) for c in stage.ports if stage.auto}
     known = {place: host for place, host in known.items() if checks.is_chosen(host)}
     fixed = {(c.service, c.target) for c in options.ports}
@@ -250,13 +254,13 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
         raise unknown("service", error.args[0], [service.name for service in project.services]) from None
 
 
-async def look(engine: Engine, scene: Scene) -> Found:
+async def look(engine: Engine, project_state: ProjectState) -> Found:
     """What is there, of this project and of all others."""
     networks, times = await engine.names()
     return Found(
-        foreign_services=frozenset(c.service for c in scene.containers if not c.ours),
+        foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,
         volumes=frozenset(times),
-        old_services=frozenset(c.service for c in scene.containers if c.ours and c.is_old),
+        old_services=frozenset(c.service for c in project_state.containers if c.ours and c.is_old),
         times=times,
     )

@@ -101,8 +101,8 @@ class Hooks:
 
     async def _execute(self, hook: ProjectHook, service: str, tell: process.OnOutput) -> int:
         """The exit code of the command in the service's first container that runs."""
-        scene = await self.engine.scene(self.project.name)
-        running = [container for container in scene.of(service) if container.running]
+        project_state = await self.engine.project_state(self.project.name)
+        running = [container for container in project_state.of(service) if container.running]
         if not running:
             raise EngineError(f"{service} does not run")
         code, _ = await self.engine.execute(

@@ -14,7 +14,7 @@ from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.project import Resource
 from devenv.model.snapshot import Snapshot, ago, database
-from devenv.run.desired import Stage
+from devenv.run.desired import DesiredState
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
 from devenv.volumes import lineage as lineages
@@ -43,7 +43,7 @@ class NewVolume:
 class InitialVolumes:
     """The volumes that the services of one stage mount."""
 
-    stage: Stage
+    stage: DesiredState
     volumes: ProjectVolumes
     emit: Emit
 
@@ -55,13 +55,13 @@ class InitialVolumes:
         Raises StateError if a saved state cannot be read, or an existing volume has the data of another lineage;
         RefusedError for a snapshot that its service could not read.
         """
-        stored, found = self.volumes.vault.store.all(), list[NewVolume]()
+        stored, found = self.volumes.volume_transfer.store.all(), list[NewVolume]()
         for volume in self.stage.project.volumes:
             users = self.stage.mounted.get(volume.key, ())
             if volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
-            line = self.volumes.vault.lineages.find(wanted, stored)
+            line = self.volumes.volume_transfer.lineages.find(wanted, stored)
             if volume.name in self.stage.found.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue
@@ -85,8 +85,8 @@ class InitialVolumes:
             )
         if volume.name in ledger.creates:
             return
-        now = await self.volumes.vault.engine.volume(volume.name)
-        other = now and lineages.of_volume(self.volumes.vault.lineages.all(), self.volumes.engine, now)
+        now = await self.volumes.volume_transfer.engine.volume(volume.name)
+        other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
         if other and (line is None or other.id != line.id):
             raise StateError(_not_ours(volume, other, line, self.stage.project.name), hint=_apart(volume, self.stage))
         if line is not None and other is None and (line.head != NOTHING or line.asked is not None):
@@ -170,7 +170,7 @@ class InitialVolumes:
 
     def _tell_of_others(self, wanted: Wanted, stored: Sequence[Snapshot]) -> None:
         """The volume begins empty: whose data may be meant, and how to take them."""
-        known = [one for one in self.volumes.vault.lineages.all() if one.is_other_of(wanted)]
+        known = [one for one in self.volumes.volume_transfer.lineages.all() if one.is_other_of(wanted)]
         newest = max(known, key=lambda one: one.saved, default=None)
         if newest is not None:
             whose, at, name = newest.place.path or f"the volume {newest.name}", newest.saved, newest.head[0]
@@ -187,7 +187,7 @@ class InitialVolumes:
     async def _database(self, users: tuple[str, ...]) -> str:
         for name in users:
             reference = self.stage.image(name)
-            if found := database(await self.volumes.vault.engine.image_variables(reference), reference):
+            if found := database(await self.volumes.volume_transfer.engine.image_variables(reference), reference):
                 return found
         return ""
 
@@ -201,7 +201,7 @@ def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: s
     return f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}"
 
 
-def _apart(volume: Resource, stage: Stage) -> str:
+def _apart(volume: Resource, stage: DesiredState) -> str:
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
     return f"devenv up -p {stage.project.name}-2   (data of its own), or: {keep}"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.errors import StateError
-from devenv.model.containers import Scene
+from devenv.model.containers import ProjectState
 from devenv.run.active.phases import GOOD, Phase, Standing
-from devenv.run.desired import Stage
+from devenv.run.desired import DesiredState
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
@@ -20,7 +20,7 @@ from devenv.state.run_dir import Run, address
 from devenv.tasks import each
 from devenv.volumes.lineage import NOTHING, Live
 from devenv.volumes.project_volumes import ProjectVolumes
-from devenv.volumes.transfer import Vault
+from devenv.volumes.transfer import VolumeTransfer
 
 SETTLE_AFTER = 10.0
 PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same second of creation
@@ -31,7 +31,7 @@ class RunVolumes:
     """What a run has in its ledger; only here is that changed while it runs."""
 
     run: Run
-    vault: Vault
+    volume_transfer: VolumeTransfer
     ledger: Ledger
     _is_written: bool = False
     _well: dict[str, float] = field(default_factory=dict)  # service -> since when
@@ -43,17 +43,17 @@ class RunVolumes:
         """The volumes that may hold less than a whole state."""
         return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
-    def initial(self, stage: Stage) -> InitialVolumes:
+    def initial(self, stage: DesiredState) -> InitialVolumes:
         """What the stage's volumes begin with."""
-        at = address(self.vault.engine.endpoint)
-        volumes = ProjectVolumes(stage.project, self.vault, self.ledger.place, self.ledger.engine, at)
-        return InitialVolumes(stage, volumes, self.vault.emit)
+        at = address(self.volume_transfer.engine.endpoint)
+        volumes = ProjectVolumes(stage.project, self.volume_transfer, self.ledger.place, self.ledger.engine, at)
+        return InitialVolumes(stage, volumes, self.volume_transfer.emit)
 
-    def adopt(self, stage: Stage, scene: Scene) -> None:
+    def adopt(self, stage: DesiredState, project_state: ProjectState) -> None:
         """Volumes of a run of devenv 0.1 have a lineage from now on."""
-        self.ledger = self.initial(stage).volumes.adopt(self.ledger, scene)
+        self.ledger = self.initial(stage).volumes.adopt(self.ledger, project_state)
 
-    async def begin(self, stage: Stage, *, fresh: bool, source: str) -> Stage:
+    async def begin(self, stage: DesiredState, *, fresh: bool, source: str) -> DesiredState:
         """The stage with its new volumes, which hold what they begin with: nothing, or the saved set `source`.
 
         Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
@@ -69,7 +69,7 @@ class RunVolumes:
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
         """Each of them created and filled; its record is on disk before, its identity right after."""
-        now = (await self.vault.engine.clock()).timestamp()
+        now = (await self.volume_transfer.engine.clock()).timestamp()
         records = {
             one.resource.name: VolumeRecord(
                 one.resource.name,
@@ -83,8 +83,8 @@ class RunVolumes:
         self._write(records.values())
 
         async def create(one: NewVolume) -> VolumeRecord:
-            volume = await self.vault.create(one.resource.key, one.resource.name, one.wish)
-            self.vault.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
+            volume = await self.volume_transfer.create(one.resource.key, one.resource.name, one.wish)
+            self.volume_transfer.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
             return replace(records[volume.name], driver=volume.driver, created=volume.created)
 
         self._write(await each(create, new))
@@ -99,19 +99,19 @@ class RunVolumes:
 
     async def _restore(self, one: NewVolume) -> None:
         if one.snapshot is not None:
-            await anyio.to_thread.run_sync(self.vault.store.check, one.snapshot)
-            await self.vault.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
+            await anyio.to_thread.run_sync(self.volume_transfer.store.check, one.snapshot)
+            await self.volume_transfer.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
 
     def note_started(self) -> None:
         """What somebody asked a volume to begin with has been done once the volume was started."""
         for lineage in self._begun:
             with contextlib.suppress(OSError, StateError):  # a full disk: it is done once more, from what is saved
-                now = self.vault.lineages.get(lineage)
+                now = self.volume_transfer.lineages.get(lineage)
                 if now is not None and (now.asked is not None or now.torn != NOTHING):
-                    self.vault.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
+                    self.volume_transfer.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
         self._begun = set()
 
-    def settle(self, stage: Stage, scene: Scene, standings: Iterable[Standing]) -> None:
+    def settle(self, stage: DesiredState, project_state: ProjectState, standings: Iterable[Standing]) -> None:
         """Note which volumes that began empty hold a whole state now: those whose services are well.
 
         A database without a health check may still be making its first files: it has to run for a while.
@@ -119,7 +119,7 @@ class RunVolumes:
         now = time.monotonic()
         well = {s.service: s.phase for s in standings if s.phase in GOOD}
         self._well = {name: self._well.get(name, now) for name in well}
-        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in scene.of(n))}
+        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in project_state.of(n))}
         sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
         users = {v.name: stage.mounted.get(v.key, ()) for v in stage.project.volumes}
         settled = [
@@ -127,7 +127,7 @@ class RunVolumes:
         ]
         self.enter(self.ledger.with_records(settled))
         if now - self._created_at >= PROVEN_AFTER:
-            held = {name for c in self.ledger.containers(scene) for name in c.volumes}
+            held = {name for c in self.ledger.containers(project_state) for name in c.volumes}
             proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
             self.enter(self.ledger.with_records(proven))
 

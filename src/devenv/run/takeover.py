@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from devenv.docker.client import Engine
 from devenv.errors import StateError
 from devenv.events import Emit, Notice
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.run.cleanup import remains
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, MOVED, Teardown
 from devenv.state import identity
 from devenv.state.identity import Content, Place, Verdict
 from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run
-from devenv.volumes.transfer import Vault
+from devenv.volumes.transfer import VolumeTransfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +25,35 @@ class Takeover:
 
     engine: Engine
     run: Run
-    vault: Vault
+    volume_transfer: VolumeTransfer
     place: Place
     emit: Emit
 
-    async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, Scene]:
+    async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, ProjectState]:
         """The ledger to go on with, if any, and what exists then.
 
         Raises StateError (exit 3) if the project is somebody else's, or another folder's, or a volume has content
         that nobody may decide about but the user.
         """
-        scene = await self._look()
-        if theirs := identity.others(scene, self.run.made.owner):
-            raise _taken(theirs[0], self.vault.project)
-        if await self.vault.mend(scene):
-            scene = await self._look()
+        project_state = await self._look()
+        if theirs := identity.others(project_state, self.run.made.owner):
+            raise _taken(theirs[0], self.volume_transfer.project)
+        if await self.volume_transfer.mend(project_state):
+            project_state = await self._look()
         if earlier is None:
-            return None, scene
+            return None, project_state
         if not self._is_here(earlier):
-            await self._end(earlier, scene)
+            await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
-            stopped = await Teardown(self.engine, self.run, earlier, self.emit, self.vault).run_down("--fresh")
+            stopped = await Teardown(self.engine, self.run, earlier, self.emit, self.volume_transfer).run_down(
+                "--fresh"
+            )
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
-        await remains.tell(self.engine, earlier, scene, self.emit)
-        kept = await self._volumes(earlier, scene)
+        await remains.tell(self.engine, earlier, project_state, self.emit)
+        kept = await self._volumes(earlier, project_state)
         return kept, await self._look()
 
     def _is_here(self, earlier: Ledger) -> bool:
@@ -61,19 +63,19 @@ class Takeover:
             self.place, is_gone=not os.path.lexists(before.path)
         )
 
-    async def _end(self, earlier: Ledger, scene: Scene) -> None:
+    async def _end(self, earlier: Ledger, project_state: ProjectState) -> None:
         """End the run of another folder, which has the same project name, as that folder would.
 
         Raises StateError if it was left running on purpose, or if something of it is left.
         """
-        running = [c for c in earlier.containers(scene) if c.running]
+        running = [c for c in earlier.containers(project_state) if c.running]
         if earlier.phase in ("detached", "kept") and running:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
             said = f"the project {earlier.project} is up from {earlier.directory} since {since}"
             other = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
             raise StateError(said, hint=other)
         self.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
-        keeper = replace(self.vault, directory=earlier.directory)
+        keeper = replace(self.volume_transfer, directory=earlier.directory)
         sweeps = CUT_OFF_SWEEPS if earlier.phase == "up" else 1
         down = Teardown(self.engine, self.run, earlier, self.emit, keeper, quiet_sweeps=sweeps)
         stopped = await down.run_down("another folder")
@@ -83,12 +85,12 @@ class Takeover:
                 hint=f"devenv down -p {earlier.project}, or: devenv up -p {earlier.project}-2",
             )
 
-    async def _volumes(self, ledger: Ledger, scene: Scene) -> Ledger:
+    async def _volumes(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
         """The ledger without volumes that are gone, or are not those that were created; restores are undone."""
-        judged = ledger.judged(scene)
+        judged = ledger.judged(project_state)
         if any(one.verdict is Verdict.OTHER for one in judged):
             everything = await self.engine.volume_times()
-            judged = ledger.judged(scene, everything=everything)
+            judged = ledger.judged(project_state, everything=everything)
             if any(one.verdict is Verdict.MOVED for one in judged):
                 self.emit(Notice(MOVED))
                 ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
@@ -116,12 +118,12 @@ class Takeover:
         if users := await self.engine.volume_users(name):
             said = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
             raise StateError(said, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)")
-        await self.vault.rescue(one.volume, (), one.record)
+        await self.volume_transfer.rescue(one.volume, (), one.record)
         await self.engine.remove_volume(name)
-        self.vault.ended(one.record.lineage)
+        self.volume_transfer.ended(one.record.lineage)
 
-    async def _look(self) -> Scene:
-        return await self.engine.scene(self.vault.project)
+    async def _look(self) -> ProjectState:
+        return await self.engine.project_state(self.volume_transfer.project)
 
 
 def _taken(container: Container, project: str) -> StateError:

@@ -21,60 +21,60 @@ from devenv.errors import EngineError, UsageError
 from devenv.events import Emit, Kept, Notice, Problem, Ready, Step, Stopped
 from devenv.host.free_ports import require_free
 from devenv.model.project import Moment
-from devenv.run.active.control import Helm
+from devenv.run.active.control import RunController
 from devenv.run.active.phases import BAD
-from devenv.run.active.project import Running, build, supplied
+from devenv.run.active.project import ActiveProject, build, supplied
 from devenv.run.active.reload import Reload
 from devenv.run.active.stats import cast
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.run.consent import require_trust, weigh
-from devenv.run.desired import Stage, chosen, look, published, require_checks
+from devenv.run.desired import DesiredState, chosen, look, published, require_checks
 from devenv.run.hooks import Hooks
 from devenv.run.options import Options
 from devenv.run.run_volumes import RunVolumes
 from devenv.run.takeover import Takeover
 from devenv.run.timings import Record
 from devenv.run.urls import addresses
-from devenv.signals import Ending
+from devenv.signals import ShutdownSignals
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Content, Place
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import LOOKED_AT, Run
 from devenv.state.runs import key_of, open_run, place_of
 from devenv.sync.rules import lint
 from devenv.tasks import first, patiently
-from devenv.volumes.transfer import Vault, vault
+from devenv.volumes.transfer import VolumeTransfer, volume_transfer
 
 PATIENCE = 60.0
 HANDED_OVER = "the run was left running; it is yours now"
 
 
-async def up(options: Options, emit: Emit, helm: Helm | None = None) -> int:
+async def up(options: Options, emit: Emit, controller: RunController | None = None) -> int:
     """The exit code of a run that has ended, by itself or by a signal, and that was cleaned up after.
 
     `helm`: somebody watches it, and may ask for more than its end.
 
     Raises DevenvError for what failed; that run is cleaned up after as well.
     """
-    ending = Ending(helm.ended) if helm else Ending()
+    ending = ShutdownSignals(controller.ended) if controller else ShutdownSignals()
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(ending.listen)
-            code = await _up(options, emit, ending, helm)
+            code = await _up(options, emit, ending, controller)
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first(group) from None
     return code
 
 
-async def _up(options: Options, emit: Emit, ending: Ending, helm: Helm | None) -> int:
+async def _up(options: Options, emit: Emit, ending: ShutdownSignals, controller: RunController | None) -> int:
     began = time.monotonic()
     record = Record(emit, time.monotonic)
     emit = record.emit
     async with contextlib.AsyncExitStack() as stack:
-        ascent = None
+        up_run = None
         with ending.scope():
             emit(Step("load", "begin"))
             loaded = await (options.ahead or partial(resolve.load, options.selection, faults=lint.faults))()
@@ -87,8 +87,8 @@ async def _up(options: Options, emit: Emit, ending: Ending, helm: Helm | None) -
             run = await open_run(engine, loaded.project.name)
             await _cleaned(run, emit)
             stack.enter_context(run.lock(wait=LOOKED_AT))
-            ascent = Ascent(options, emit, ending, loaded, engine, run, began, record, helm)
-        return ending.exit_code if ascent is None else await ascent.go()
+            up_run = UpRun(options, emit, ending, loaded, engine, run, began, record, controller)
+        return ending.exit_code if up_run is None else await up_run.go()
 
 
 async def _cleaned(run: Run, emit: Emit) -> None:
@@ -101,23 +101,23 @@ async def _cleaned(run: Run, emit: Emit) -> None:
 
 
 @dataclass
-class Ascent:
+class UpRun:
     """One run on its way: what it has learned so far, and the steps that learn it."""
 
     options: Options
     emit: Emit
-    ending: Ending
+    ending: ShutdownSignals
     loaded: Loaded
     engine: Engine
     run: Run
     began: float
     record: Record
-    helm: Helm | None = None
+    controller: RunController | None = None
     ledger: Ledger | None = None
     guardian: Guardian | None = None
-    stage: Stage | None = None
-    running: Running | None = None
-    vault: Vault = field(init=False)
+    stage: DesiredState | None = None
+    running: ActiveProject | None = None
+    volume_transfer: VolumeTransfer = field(init=False)
     place: Place = field(init=False)
     entered: bool = False  # what `before_up` has to do is done, so that `before_down` has something to undo
     failed: bool = False  # all has ended by itself, and not well
@@ -125,7 +125,7 @@ class Ascent:
     def __post_init__(self) -> None:
         project = self.loaded.project
         self.place = place_of(project.directory)
-        self.vault = vault(self.engine, self.emit, self.run, project.name, self.place.path)
+        self.volume_transfer = volume_transfer(self.engine, self.emit, self.run, project.name, self.place.path)
 
     @property
     def steps(self) -> tuple[tuple[str, Callable[[TaskGroup], Awaitable[None]]], ...]:
@@ -153,8 +153,8 @@ class Ascent:
         try:
             with self.ending.scope():
                 async with anyio.create_task_group() as tasks:
-                    if self.helm is not None:
-                        tasks.start_soon(self.helm.serve, lambda: self.running, self.emit)
+                    if self.controller is not None:
+                        tasks.start_soon(self.controller.serve, lambda: self.running, self.emit)
                     await self._rise(tasks)
                     await self._stay(tasks)
                     tasks.cancel_scope.cancel()
@@ -174,7 +174,7 @@ class Ascent:
             self.emit(Step(name, "end", seconds=time.monotonic() - began))
         assert self.running is not None  # noqa: S101 - the steps are over
         names = self.running.stage.names
-        containers = [c for c in self.running.observer.scene.containers if c.service in names]
+        containers = [c for c in self.running.observer.project_state.containers if c.service in names]
         found = await addresses(containers, self.engine.endpoint.host)
         ports = found.ports if self.running.stage.auto else ()
         self.emit(Ready(self.loaded.project.name, found.urls, time.monotonic() - self.began, ports))
@@ -204,14 +204,14 @@ class Ascent:
                 return await running.reload(tasks, loaded, files)
 
             tasks.start_soon(Reload(self.options.selection, self.loaded, self.emit, act).run)
-        if self.helm is None:
+        if self.controller is None:
             await running.observer.until_over()
-        elif await self._is_detached(self.helm, running):
+        elif await self._is_detached(self.controller, running):
             self.options = replace(self.options, detach=True)
             return
         self.failed = any(standing.phase in BAD for standing in running.observer.standings())
 
-    async def _is_detached(self, helm: Helm, running: Running) -> bool:
+    async def _is_detached(self, controller: RunController, running: ActiveProject) -> bool:
         """Whether somebody wants it to go on without us; False where it is over before."""
         async with anyio.create_task_group() as tasks:
 
@@ -220,9 +220,9 @@ class Ascent:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(over)
-            await helm.detached.wait()
+            await controller.detached.wait()
             tasks.cancel_scope.cancel()
-        return helm.detached.is_set()
+        return controller.detached.is_set()
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
@@ -240,28 +240,28 @@ class Ascent:
             # That run died: what its children still create would come after our look.
             await process.end_recorded(self.run.children)
         process.record_children(self.run.children)
-        drawn = os.ttyname(1) if self.helm is not None else ""
+        drawn = os.ttyname(1) if self.controller is not None else ""
         self.guardian = Guardian(endpoint.host, endpoint.context, self.run, drawn)
-        takeover = Takeover(self.engine, self.run, self.vault, self.place, self.emit)
-        earlier, scene = await takeover.go(earlier, fresh=self.options.fresh)
-        stage = Stage(self.loaded, names, await look(self.engine, scene), owner=self.run.made.owner)
-        self.stage = await published(stage, self.options, self.engine, scene)
-        if self.helm is not None:
-            self.helm.learn(cast(self.stage))
+        takeover = Takeover(self.engine, self.run, self.volume_transfer, self.place, self.emit)
+        earlier, project_state = await takeover.go(earlier, fresh=self.options.fresh)
+        stage = DesiredState(self.loaded, names, await look(self.engine, project_state), owner=self.run.made.owner)
+        self.stage = await published(stage, self.options, self.engine, project_state)
+        if self.controller is not None:
+            self.controller.learn(cast(self.stage))
         if self.stage.is_narrowed:
             where = " and ".join(self.stage.addresses)
             self.emit(Notice(f"ports are published on {where} only; --lan opens them to the network"))
         if endpoint.local:
-            held = {host for container in scene.containers for _, host, _ in container.ports}
+            held = {host for container in project_state.containers for _, host, _ in container.ports}
             wanted = self.stage.wanted_ports(self.stage.own)
             missing = [port for port in wanted if port.port not in held]
             await require_free(missing, self.engine, self.options.ports)
         key = await key_of(self.engine)
         self.ledger = (
-            ledgers.take_over(earlier, scene, self.place, key)
+            ledgers.take_over(earlier, project_state, self.place, key)
             if earlier is not None
             else ledgers.begin(
-                scene,
+                project_state,
                 self.stage.found.times,
                 project=project.name,
                 place=self.place,
@@ -292,9 +292,9 @@ class Ascent:
         assert self.guardian is not None  # noqa: S101 - an earlier step
         if not await anyio.to_thread.run_sync(self.guardian.wait_ready, abandon_on_cancel=True):
             self.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
-        data = RunVolumes(self.run, self.vault, self.ledger)
-        data.adopt(self.stage, await self.engine.scene(self.loaded.project.name))
-        self.running = Running(self.options, self.emit, self.engine, self.run, data, self.stage)
+        data = RunVolumes(self.run, self.volume_transfer, self.ledger)
+        data.adopt(self.stage, await self.engine.project_state(self.loaded.project.name))
+        self.running = ActiveProject(self.options, self.emit, self.engine, self.run, data, self.stage)
         await self.running.volumes(tasks, self.options.source)
 
     async def create(self, tasks: TaskGroup) -> None:
@@ -367,24 +367,24 @@ class Ascent:
     async def _down(self, ledger: Ledger, error: BaseException | None) -> Stopped:
         sign = self.ending.signal
         said = sign.name.removeprefix("SIG") if sign else "error" if error else "done"
-        wish = self.run.asked() or (Wish.KEEP if self.options.keep_volumes else Wish.SAVE)
+        wish = self.run.asked() or (VolumePolicy.KEEP if self.options.keep_volumes else VolumePolicy.SAVE)
         assert self.running is not None  # noqa: S101 - there is a ledger
         down = Teardown(
             self.engine,
             self.run,
             ledger,
             self.emit,
-            self.vault,
+            self.volume_transfer,
             wish,
             hurry=self.ending.hurry,
             quiet_sweeps=CUT_OFF_SWEEPS if self.running.is_cut_off else 1,
         )
-        return await down.run_down(said, self.running.observer.scene)
+        return await down.run_down(said, self.running.observer.project_state)
 
     def _lost(self, ledger: Ledger, error: EngineError) -> Stopped:
         """Without an engine nothing can be ended: what was seen last is left, to the guardian or the next command."""
         assert self.running is not None  # noqa: S101 - there is a ledger
-        left = ledger.left(self.running.observer.scene)
+        left = ledger.left(self.running.observer.project_state)
         said = f"{error.message}; left as they are: {', '.join(left)}; a guardian tries again for a day"
         self.emit(Problem(said, "devenv down"))
         self.emit(stopped := Stopped(left))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 
 INTENDED_WITHIN = 60.0  # seconds from the intention to create a volume until the engine has created it
 _REPLACING = re.compile(r"\A[0-9a-f]{12}_")  # Compose names a new container so until the old one is removed
@@ -86,15 +86,15 @@ def _numbered(project: str, container: Container) -> set[str]:
     }
 
 
-def created(window: Window, scene: Scene, reported: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def created(window: Window, project_state: ProjectState, reported: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The ids of what the call has created, of what it reported (kind, name)."""
     names = set(reported)
     found = [
         c.id
-        for c in scene.containers
+        for c in project_state.containers
         if any(("container", name) in names for name in final_names(c.name)) and window.may_have_created(c)
     ]
-    found += [n.id for n in scene.networks if ("network", n.name) in names and window.may_have_created(n)]
+    found += [n.id for n in project_state.networks if ("network", n.name) in names and window.may_have_created(n)]
     return tuple(found)
 
 
@@ -109,9 +109,9 @@ class Old:
         return thing.is_old and thing.id not in self.before and not (isinstance(thing, Container) and thing.inherits)
 
 
-def others(scene: Scene, owner: str) -> tuple[Container, ...]:
+def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
     """Containers of another owner's run of the project, or of devenv 0.1 without a record here, the oldest first."""
-    found = (c for c in scene.containers if not c.ours and not c.inherits and not c.holds and c.number)
+    found = (c for c in project_state.containers if not c.ours and not c.inherits and not c.holds and c.number)
     theirs = (c for c in found if c.is_old or (c.owner and c.owner != owner))
     return tuple(sorted(theirs, key=lambda c: moment(c.created) or 0.0))
 

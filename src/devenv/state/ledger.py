@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Content, Place, Verdict, VolumeRecord, is_moved, verdict
 
 VERSION = 2
 WITNESSES = 32  # volumes of others whose times are noted, to know a copied data folder by
 
 
-class Wish(StrEnum):
+class VolumePolicy(StrEnum):
     """What becomes of the named volumes that a run created: saved and removed, left in place, or just removed."""
 
     SAVE = "save"
@@ -68,18 +68,18 @@ class Ledger:
         """The names of the volumes that the run creates."""
         return tuple(record.name for record in self.volumes)
 
-    def containers(self, scene: Scene) -> tuple[Container, ...]:
+    def containers(self, project_state: ProjectState) -> tuple[Container, ...]:
         """The containers that are ours to end."""
-        return tuple(c for c in scene.containers if c.ours)
+        return tuple(c for c in project_state.containers if c.ours)
 
-    def networks(self, scene: Scene) -> tuple[Network, ...]:
+    def networks(self, project_state: ProjectState) -> tuple[Network, ...]:
         """The networks that are ours to end."""
-        return tuple(n for n in scene.networks if n.ours)
+        return tuple(n for n in project_state.networks if n.ours)
 
-    def left(self, scene: Scene) -> tuple[str, ...]:
+    def left(self, project_state: ProjectState) -> tuple[str, ...]:
         """What is left if nobody can look any more, by what was seen last; never empty, since that proves nothing."""
-        seen = [f"container {c.name}" for c in self.containers(scene)]
-        seen += [f"network {n.name}" for n in self.networks(scene)]
+        seen = [f"container {c.name}" for c in self.containers(project_state)]
+        seen += [f"network {n.name}" for n in self.networks(project_state)]
         seen += [f"volume {name}" for name in self.creates]
         return tuple(seen) or (f"whatever was created of {self.project}",)
 
@@ -88,14 +88,14 @@ class Ledger:
         return {**dict(self.before), **{r.name: r.created for r in self.volumes if r.created}}
 
     def judged(
-        self, scene: Scene, held: Iterable[str] = (), everything: Mapping[str, str] | None = None
+        self, project_state: ProjectState, held: Iterable[str] = (), everything: Mapping[str, str] | None = None
     ) -> list[Judged]:
         """The volumes of recorded names that exist. `held`: names that containers of ours mount, or mounted just now.
 
         `everything` has the `CreatedAt` of all volumes of the engine, if known; without it, no volume has moved.
         """
-        there = {v.name: v for v in scene.volumes if v.project == self.project}
-        mounted = {*held, *(name for c in self.containers(scene) for name in c.volumes)}
+        there = {v.name: v for v in project_state.volumes if v.project == self.project}
+        mounted = {*held, *(name for c in self.containers(project_state) for name in c.volumes)}
         moved = everything is not None and self._is_moved(everything)
         return [
             Judged(r, there[r.name], verdict(r, there[r.name], is_held=r.name in mounted, is_moved=moved))
@@ -135,7 +135,7 @@ def is_anonymous(volume: str) -> bool:
 
 
 def begin(
-    scene: Scene,
+    project_state: ProjectState,
     volumes: Mapping[str, str],
     *,
     project: str,
@@ -145,7 +145,7 @@ def begin(
     context: str | None,
 ) -> Ledger:
     """A new ledger: all that exists now existed before, `volumes` (name -> `CreatedAt`) on the whole engine."""
-    named = {v.name: v.created for v in scene.volumes}
+    named = {v.name: v.created for v in project_state.volumes}
     witnesses = dict(sorted(item for item in volumes.items() if not is_anonymous(item[0]))[:WITNESSES])
     anonymous = {name: at for name, at in volumes.items() if is_anonymous(name)}
     return Ledger(
@@ -160,13 +160,13 @@ def begin(
     )
 
 
-def take_over(ledger: Ledger, scene: Scene, place: Place, engine: str) -> Ledger:
+def take_over(ledger: Ledger, project_state: ProjectState, place: Place, engine: str) -> Ledger:
     """An earlier run's ledger in the hands of this process, which knows the engine by its key.
 
     Volumes that the run does not create now, or any more, count as there before.
     """
     created = set(ledger.creates)
-    now = {v.name: v.created for v in scene.volumes if v.name not in created}
+    now = {v.name: v.created for v in project_state.volumes if v.name not in created}
     before = tuple(sorted({**dict(ledger.before), **now}.items()))
     now_ours = replace(ledger, pid=os.getpid(), began=time.time(), phase="up", before=before)
     return replace(now_ours, place=place, engine=engine)

@@ -16,7 +16,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
 from devenv.state.created import Made
 from devenv.state.home import owner, state_folder
-from devenv.state.ledger import Ledger, Wish, decode, encode
+from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 
 CLEANING = " cleaning"
 LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
@@ -110,15 +110,15 @@ class Run:
             return found if isinstance(found, dict) and found.get("v") == LAST else {}
         return {}
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: VolumePolicy) -> None:
         """The run that holds the project finds this when it is asked to end. Raises StateError."""
         with written(self._wish):
             private_files.replace(self._wish, wish.value)
 
-    def asked(self) -> Wish | None:
+    def asked(self) -> VolumePolicy | None:
         """What somebody asked of the run that is about to end, once."""
         try:
-            wish = Wish(private_files.read(self._wish) or "")
+            wish = VolumePolicy(private_files.read(self._wish) or "")
         except (OSError, ValueError, StateError):
             return None
         os.unlink(self._wish)

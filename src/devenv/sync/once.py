@@ -19,7 +19,7 @@ from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.state.runs import open_run
 from devenv.sync import planner, reconcile, verify
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.target import Target
 from devenv.sync.host import scan
@@ -59,8 +59,8 @@ async def sync(options: Options, emit: Emit) -> int:
     bound = tuple(r for r in rules.bind(project, ignores) if r.copies and r.service in wanted)
     async with Engine.connect() as engine:
         run = await open_run(engine, project.name)
-        scene = await engine.scene(project.name)
-        containers = [c for c in scene.containers if any(r.service == c.service for r in bound)]
+        project_state = await engine.project_state(project.name)
+        containers = [c for c in project_state.containers if any(r.service == c.service for r in bound)]
         if not containers:
             emit(Notice("no container of a service with sync rules is there", "devenv up"))
             return 0
@@ -95,7 +95,7 @@ class _Once:
         """Whether the container equals the tree by now."""
         bound = [r for r in self.bound if r.service == container.service]
         syncs = planner.initial(self.now, bound)
-        puts = Puts.of(self.puts, container.id)
+        puts = SyncJournal.of(self.puts, container.id)
         record = await anyio.to_thread.run_sync(puts.read)
         there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
         left = reconcile.leftovers(record.placed, there, self.now)
@@ -145,7 +145,7 @@ class _Once:
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
         """Whether a second look at both sides finds nothing; what it finds is told."""
-        now_placed = Puts.of(self.puts, container.id).read().placed
+        now_placed = SyncJournal.of(self.puts, container.id).read().placed
         verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in verdict.seen.unread.items():
             message = f"{path} in {container.name} could not be read: {reason}"

@@ -22,7 +22,7 @@ from devenv.model.project import Action, Hook, Project
 from devenv.model.sync_plan import Exec, Restart, ServicePlan, Sync
 from devenv.sync import planner, reconcile
 from devenv.sync.container.archive import LARGE_BYTES
-from devenv.sync.container.journal import Puts, Record
+from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import NO_SHELL, Target
@@ -49,7 +49,7 @@ FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class SyncContext:
     """What all lanes of a corridor share. `now` is the host as last seen, changed in place by its owner.
 
     `rebuild` and `recreate` replace a service's containers (name, cause); `ending` is held while they may end;
@@ -69,13 +69,13 @@ class Site:
 
 
 @dataclass
-class Lane:
+class ServiceSync:
     """`done` is the manifest as this service's containers have it; paths in `waiting` differ, or may.
 
     What is owed is done when the changes that started it have arrived and nothing more comes.
     """
 
-    site: Site
+    site: SyncContext
     service: str
     rules: tuple[BoundRule, ...]
     done: dict[str, FileState] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Lane:
     def __post_init__(self) -> None:
         self.report = Report(self.site.emit, self.service, self.site.project.directory)
 
-    def begin(self, before: Lane | None) -> None:
+    def begin(self, before: ServiceSync | None) -> None:
         """The host is known now; `before` is the lane whose rules held until now."""
         self.done = {path: state for path, state in self.site.now.items() if self.wants(path)}
         if before is not None:
@@ -128,7 +128,7 @@ class Lane:
     def _wait(self, path: str) -> None:
         self.waiting.add(path, gone=path not in self.site.now)
 
-    def _inherit(self, before: Lane) -> None:
+    def _inherit(self, before: ServiceSync) -> None:
         """What a lane with other rules had not done yet is to be done here, as far as both are for it.
 
         `done` holds what the host has now.
@@ -416,7 +416,7 @@ class Lane:
             await self.drop(container.id)
             is_first = container.running and container.id in self.prepared
             self.prepared.discard(container.id)  # at once: where this fails, all of it has to be looked at
-            puts = Puts.of(self.site.puts, container.id)
+            puts = SyncJournal.of(self.site.puts, container.id)
             record = await anyio.to_thread.run_sync(puts.read)
             tops = [rule.top for rule in self.rules if rule.copies]
             target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)
@@ -441,7 +441,7 @@ class Lane:
                 )
         return files
 
-    async def _bring_up_to_date(self, target: Target, puts: Puts, record: Record, *, is_first: bool) -> int:
+    async def _bring_up_to_date(self, target: Target, puts: SyncJournal, record: Record, *, is_first: bool) -> int:
         """What a container lacks is put into it; what it has too much waits. The number of files it lacked.
 
         `is_first`: it was brought up to date before its first process ran, and is so still; what changed meanwhile

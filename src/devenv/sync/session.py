@@ -20,13 +20,13 @@ from devenv.sync.host.watcher import Source, Watcher
 from devenv.sync.queue import FEW
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service import Ending, Lane, Rebuild, Site
+from devenv.sync.service import Ending, Rebuild, ServiceSync, SyncContext
 
 HELD_LOOK = 1.0  # seconds
 GIT_PATIENCE = 30.0  # seconds: a lock that is older was left by a git that died
 
 
-class Corridor:
+class SyncSession:
     """Keeps the containers of a project equal to its source tree, from `run` until it is cancelled.
 
     `before` is the corridor whose rules held until now: what it had not done yet is not forgotten. The other
@@ -46,11 +46,13 @@ class Corridor:
         mark: str,
         puts: str,
         watcher: str = Watcher.AUTO,
-        before: Corridor | None = None,
+        before: SyncSession | None = None,
     ) -> None:
-        self._site = Site(engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_at_rest)
+        self._site = SyncContext(
+            engine, project, emit, rebuild, recreate or rebuild, ending, mark, puts, self._is_at_rest
+        )
         self._rules = tuple(bound)
-        self._before: dict[str, Lane] = dict(before.lanes) if before is not None else {}
+        self._before: dict[str, ServiceSync] = dict(before.service_syncs) if before is not None else {}
         self._guarded = rules.roots(r for r in self._rules if r.copies)
         self._held: frozenset[str] = frozenset()
         self._raw: set[str] = set()  # told, and not looked at yet
@@ -59,8 +61,9 @@ class Corridor:
         self._git_lock = scan.git_lock(project.directory)
         self._source = Source(rules.roots(self._rules), self._prunes, self._say, self._site.now, watcher)
         services = dict.fromkeys(r.service for r in self._rules)
-        self.lanes: dict[str, Lane] = {
-            name: Lane(self._site, name, tuple(r for r in self._rules if r.service == name)) for name in services
+        self.service_syncs: dict[str, ServiceSync] = {
+            name: ServiceSync(self._site, name, tuple(r for r in self._rules if r.service == name))
+            for name in services
         }
 
     # --- from the host to the lanes ----------------------------------------------------------------------------
@@ -69,8 +72,8 @@ class Corridor:
         """Watch until cancelled; started once the whole tree is known and the watcher stands."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen)
-            for lane in self.lanes.values():
-                tasks.start_soon(lane.serve, tasks)
+            for service_sync in self.service_syncs.values():
+                tasks.start_soon(service_sync.serve, tasks)
             tasks.start_soon(self._look_at_held)
             task_status.started()
 
@@ -89,8 +92,8 @@ class Corridor:
             roots = rules.roots(self._rules)
             seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
             self._site.now.update(links.settled_all(seen))
-            for lane in self.lanes.values():
-                lane.begin(self._before.pop(lane.service, None))
+            for service_sync in self.service_syncs.values():
+                service_sync.begin(self._before.pop(service_sync.service, None))
             task_status.started()
             while True:
                 self._is_looking = False
@@ -146,8 +149,8 @@ class Corridor:
         manifest.apply(now, found)
         now.update((root, state) for root in self._guarded if (state := fresh.get(root)))  # which folder it is by now
         touched = dict.fromkeys(path for path, _ in (*found.gone, *found.present))
-        for lane in self.lanes.values():
-            lane.notice(touched)
+        for service_sync in self.service_syncs.values():
+            service_sync.notice(touched)
 
     # --- containers come and go --------------------------------------------------------------------------------
 
@@ -156,29 +159,32 @@ class Corridor:
 
         Raises EngineError where it has gone meanwhile.
         """
-        lane = self.lanes.get(container.service)
-        return 0 if lane is None else await lane.adopt(container)
+        service_sync = self.service_syncs.get(container.service)
+        return 0 if service_sync is None else await service_sync.adopt(container)
 
     def open(self) -> None:
         """From now on changes are carried out; until then they were only gathered."""
-        for lane in self.lanes.values():
-            lane.open()
+        for service_sync in self.service_syncs.values():
+            service_sync.open()
 
     def pending(self) -> dict[str, int]:
         """Service -> how many paths are saved and not in its containers yet; those of none are left out."""
-        counts = {name: len(lane.waiting) + len(lane.failed) for name, lane in self.lanes.items()}
+        counts = {
+            name: len(service_sync.waiting) + len(service_sync.failed)
+            for name, service_sync in self.service_syncs.items()
+        }
         return {name: count for name, count in counts.items() if count}
 
     async def drop(self, container_id: str) -> None:
         """The container is not served any more."""
-        for lane in self.lanes.values():
-            await lane.drop(container_id)
+        for service_sync in self.service_syncs.values():
+            await service_sync.drop(container_id)
 
     async def close(self) -> None:
         """Every shell in every container ended."""
-        for lane in self.lanes.values():
-            for container_id in tuple(lane.targets):
-                await lane.drop(container_id)
+        for service_sync in self.service_syncs.values():
+            for container_id in tuple(service_sync.targets):
+                await service_sync.drop(container_id)
 
 
 def _is_quick(paths: Collection[str], known: Mapping[str, FileState]) -> bool:

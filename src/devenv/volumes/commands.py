@@ -20,7 +20,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
@@ -29,7 +29,7 @@ from devenv.state.runs import key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes.project_volumes import ProjectVolumes
 from devenv.volumes.store import Store
-from devenv.volumes.transfer import vault
+from devenv.volumes.transfer import volume_transfer
 
 STREAM = "-"
 LIST = "devenv snapshot list"
@@ -62,21 +62,21 @@ def _require_name(title: str) -> None:
 async def _save(engine: Engine, loaded: Loaded, wanted: Sequence[str], title: str, emit: Emit) -> None:
     project = loaded.project
     run = await open_run(engine, project.name)
-    scene = await engine.scene(project.name)
-    there = {v.key or v.name: v for v in scene.volumes if not v.elsewhere}
+    project_state = await engine.project_state(project.name)
+    there = {v.key or v.name: v for v in project_state.volumes if not v.elsewhere}
     if missing := [name for name in wanted if name not in there]:
         raise UsageError(f"there is no volume {', '.join(missing)} that holds data of its own", hint=_known(there))
     if not there:
         raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
     chosen = [there[name] for name in wanted or sorted(there)]
     place = place_of(project.directory)
-    keeper = vault(engine, emit, run, project.name, place.path)
+    keeper = volume_transfer(engine, emit, run, project.name, place.path)
     keeper = replace(keeper, limit=keeper.total)  # who asks for one knows how large it is
     names = {v.name for v in chosen}
     volumes = ProjectVolumes(project, keeper, place, await key_of(engine), address(engine.endpoint))
-    async with _still(engine, [c for c in scene.containers if names & {*c.volumes}]):
+    async with _still(engine, [c for c in project_state.containers if names & {*c.volumes}]):
         for volume in chosen:
-            users = [c for c in scene.containers if volume.name in c.volumes]
+            users = [c for c in project_state.containers if volume.name in c.volumes]
             try:
                 line = volumes.continued(volume)
                 one = await keeper.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
@@ -119,11 +119,11 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
         raise UsageError(f"{found[0].id} has no volume of this project", hint=_known(volumes))
     async with Engine.connect() as engine:
         run = await open_run(engine, project.name)
-        _require_absent([volumes[key] for key in usable], await engine.scene(project.name), run)
+        _require_absent([volumes[key] for key in usable], await engine.project_state(project.name), run)
         for one in usable.values():
             await anyio.to_thread.run_sync(store.check, one)
         place, key = place_of(project.directory), await key_of(engine)
-        keeper = vault(engine, emit, run, project.name, place.path)
+        keeper = volume_transfer(engine, emit, run, project.name, place.path)
         lineages = ProjectVolumes(project, keeper, place, key, address(engine.endpoint))
         for volume, one in usable.items():
             lineages.ask(volumes[volume], one)
@@ -132,10 +132,10 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
     return 0
 
 
-def _require_absent(volumes: Iterable[Resource], scene: Scene, run: Run) -> None:
+def _require_absent(volumes: Iterable[Resource], project_state: ProjectState, run: Run) -> None:
     ledger = run.read()
     mine = () if ledger is None else ledger.creates
-    there = {v.name for v in scene.volumes}
+    there = {v.name for v in project_state.volumes}
     for volume in volumes:
         if volume.name in there and volume.name in mine:
             raise StateError(f"{volume.key} is in use", hint="devenv down   (saves it), then once more")

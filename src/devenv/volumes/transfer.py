@@ -28,7 +28,7 @@ from devenv.model.containers import (
     PROJECT_LABEL,
     VOLUME_LABEL,
     Container,
-    Scene,
+    ProjectState,
     Volume,
 )
 from devenv.model.snapshot import Snapshot, shown
@@ -44,7 +44,7 @@ TOLD_EVERY = 0.2
 
 
 @dataclass
-class Vault:
+class VolumeTransfer:
     """The volumes of one project on one engine, saved and restored. What is saved together has one id.
 
     `directory` is the project's folder, for whom states are saved. `limit` is what a single volume may hold, `total`
@@ -203,14 +203,14 @@ class Vault:
         elif lineage:
             self.lineages.change(lineage, lambda now: replace(now, live=None))
 
-    async def mend(self, scene: Scene) -> bool:
+    async def mend(self, project_state: ProjectState) -> bool:
         """Remove the holders that died work left; whether there were any.
 
         What it had paused to read a volume goes on.
         """
-        holders = [c for c in scene.containers if c.holds and c.ours]
+        holders = [c for c in project_state.containers if c.holds and c.ours]
         held = {holder.holds for holder in holders}
-        for container in scene.containers:
+        for container in project_state.containers:
             if container.state == "paused" and held & {*container.volumes}:
                 await self.engine.pause(container.id, on=False)
         for holder in holders:
@@ -275,7 +275,7 @@ def _continued(lineage: Lineage, snapshot: Snapshot) -> Lineage:
     return replace(lineage, live=live)
 
 
-def vault(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> Vault:
+def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:
     """The vault of a project, with the limits that the user has set; settings that are wrong hold nothing up."""
     chosen = UserSettings()
     try:
@@ -283,7 +283,7 @@ def vault(engine: Engine, emit: Emit, run: Run, project: str, directory: str) ->
     except ConfigError as error:
         emit(Problem(f"{error.where}: {error.message}: the default limits of snapshots hold", error.hint))
     limits = chosen.snapshot_limit, chosen.snapshots_total
-    return Vault(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
+    return VolumeTransfer(engine, emit, run, project, directory, Store.at_home(), Lineages.at_home(), *limits)
 
 
 class _Told:

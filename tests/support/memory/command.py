@@ -20,7 +20,7 @@ from devenv.compose.resolve import Loaded, Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError
 from devenv.events import Event, Ready
-from devenv.signals import Ending
+from devenv.signals import ShutdownSignals
 from devenv.state.run_dir import Run
 from devenv.tasks import first
 from support.memory.compose import ComposeHome
@@ -95,7 +95,9 @@ class Command:
     events: list[Event] = field(default_factory=list)
     ready: anyio.Event = field(default_factory=anyio.Event)
     over: anyio.Event = field(default_factory=anyio.Event)
-    ending: Ending = field(default_factory=lambda: Ending(clock=count().__next__))  # signals are a second apart
+    ending: ShutdownSignals = field(
+        default_factory=lambda: ShutdownSignals(clock=count().__next__)
+    )  # signals are a second apart
     guard: Guard | None = None
     homes: dict[int, ComposeHome] = field(default_factory=dict)
     code: int | None = None

@@ -23,7 +23,7 @@ from devenv.run.cleanup import down as down_verb
 from devenv.run.cleanup import gc as gc_verb
 from devenv.run.cleanup import recovery
 from devenv.run.options import Options
-from devenv.state.ledger import Wish
+from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run
 from support.memory.client import MEMORY
 from support.memory.clock import Clock
@@ -122,7 +122,7 @@ class Machine:
                 await command.over.wait()
         return command
 
-    async def down(self, site: Site, wish: Wish = Wish.SAVE) -> Command:
+    async def down(self, site: Site, wish: VolumePolicy = VolumePolicy.SAVE) -> Command:
         """`devenv down`, with that wish."""
         return await self.call(lambda command: down_verb.down(Selection(str(site.folder)), command.emit, wish))
 

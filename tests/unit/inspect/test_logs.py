@@ -14,7 +14,7 @@ import pytest
 from devenv.compose.selection import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
-from devenv.inspect.logs import Listener, Told, Wish, _after, _follow, _last, _text, logs, merged, since
+from devenv.inspect.logs import Listener, LogQuery, Told, _after, _follow, _last, _text, logs, merged, since
 from devenv.model.containers import Container
 from devenv.model.logline import Line, line, matcher
 from devenv.state.run_dir import Run
@@ -150,7 +150,7 @@ async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatc
 
     async def heard(*services: str, **more: Any) -> Heard:
         found = Heard()
-        await logs(Wish(Selection(str(tmp_path), project_name="p"), services, **more), found)
+        await logs(LogQuery(Selection(str(tmp_path), project_name="p"), services, **more), found)
         return found
 
     with pytest.raises(EngineError, match="cannot reach"):
@@ -205,7 +205,7 @@ async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch:
 
     monkeypatch.setattr(anyio, "sleep", sleep)
     monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
-    wish = Wish(Selection("/shop"), follow=True)
+    wish = LogQuery(Selection("/shop"), follow=True)
     with anyio.CancelScope() as limit:
         await _follow(cast("Engine", Mute()), "shop", Told(wish, NOW), Heard())
     assert pauses == [0.5, 1, 2, 4, 8, 8]

@@ -17,7 +17,7 @@ from devenv.cli import main as app
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.inspect import status
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.status import STATES, Here
 from devenv.state.identity import Place, VolumeRecord, engine_key
 from devenv.state.ledger import Ledger
@@ -34,7 +34,7 @@ class Machine:
     """An engine that has one running container, or that does not answer in time or at all."""
 
     endpoint = Endpoint(ENGINE)
-    scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+    project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=True),))
     trouble: EngineError | None = None
     pause = 0.0
     is_ours: Callable[[Container | Network], bool]
@@ -52,10 +52,10 @@ class Machine:
         """The same each time."""
         return IDENTITY
 
-    async def scene(self, project: str) -> Scene:
+    async def project_state(self, project: str) -> ProjectState:
         """What there is of a project."""
         assert project in ("shop", "mine", "theirs")
-        return self.scene_of
+        return self.project_state_of
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(status, "Engine", Machine)
     yield folder
     Machine.trouble, Machine.pause = None, 0.0
-    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=True),))
+    Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=True),))
 
 
 def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
@@ -123,7 +123,7 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
     """Its services are named, and how to bring it up; also after a run of which nothing exists any more."""
     if phase:
         begun(shop, phase)
-        Machine.scene_of = Scene()
+        Machine.project_state_of = ProjectState()
     found, lines = said(capfd)
     assert (found.state, found.services, lines[0]) == ("down", ("db", "web"), "shop is not up: db, web")
     assert lines[-1].startswith("  devenv --help")
@@ -151,7 +151,9 @@ def test_what_was_left_running(capfd: pytest.CaptureFixture[str], shop: Path) ->
     begun(shop, "detached")
     assert said(capfd)[0].state == "up"
     begun(shop, "kept")
-    Machine.scene_of = Scene(tuple(replace(one, state="exited") for one in Machine.scene_of.containers))
+    Machine.project_state_of = ProjectState(
+        tuple(replace(one, state="exited") for one in Machine.project_state_of.containers)
+    )
     found, lines = said(capfd)
     assert (found.state, found.running) == ("stopped", 0)
     assert "devenv up" in lines[2]
@@ -175,7 +177,7 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
 
 def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
     """It has ended, and its volume is still there: here and elsewhere that is said, with the command."""
-    Machine.scene_of = Scene((), (), (Volume("shop_data", "shop", "data"),))
+    Machine.project_state_of = ProjectState((), (), (Volume("shop_data", "shop", "data"),))
     run = begun(shop, "left")
     ledger = run.read()
     assert ledger is not None
@@ -227,7 +229,7 @@ def test_a_run_of_devenv_0_1(capfd: pytest.CaptureFixture[str], shop: Path, addr
 
 def test_containers_of_plain_compose_are_told_of(capfd: pytest.CaptureFixture[str]) -> None:
     """What runs is not denied, though it is nobody's run."""
-    Machine.scene_of = Scene((Container("1", "shop-web-1", "web", "running", ours=False),))
+    Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=False),))
     found, lines = said(capfd)
     assert (found.state, found.running) == ("down", 0)
     assert lines[0] == "shop is not up; 1 container of it, not devenv's, runs (devenv ps)"

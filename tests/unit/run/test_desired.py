@@ -21,8 +21,8 @@ from devenv.docker.compose import Compose
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
-from devenv.model.containers import Container, Scene
-from devenv.run.desired import Stage, chosen, published, require_checks
+from devenv.model.containers import Container, ProjectState
+from devenv.run.desired import DesiredState, chosen, published, require_checks
 from devenv.run.options import Options
 
 MODEL: dict[str, Any] = {
@@ -42,11 +42,11 @@ MODEL: dict[str, Any] = {
 }
 
 
-def stage(**more: Any) -> Stage:
+def stage(**more: Any) -> DesiredState:
     """All services chosen; somebody else runs `theirs`, and one volume was there before."""
     loaded = Loaded(parse(MODEL, directory="/p", files=("/p/compose.yml",)), MODEL)
     found = Found(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
-    return Stage(loaded, frozenset(MODEL["services"]), found, **more)
+    return DesiredState(loaded, frozenset(MODEL["services"]), found, **more)
 
 
 def services(compose: Compose) -> dict[str, Any]:
@@ -99,19 +99,19 @@ class Machine(Engine):
 async def decided(
     model: dict[str, Any] | None = None,
     *,
-    scene: Scene = Scene(),  # noqa: B008 - frozen
-    before: Stage | None = None,
+    project_state: ProjectState = ProjectState(),  # noqa: B008 - frozen
+    before: DesiredState | None = None,
     host: str = "unix:///e",
     taken: tuple[int, ...] = (),
     **options: Any,
-) -> Stage:
+) -> DesiredState:
     """The stage of a model, or the one after `before`, with its ports decided."""
     loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
-    given = Stage(loaded, frozenset((model or MODEL)["services"])) if before is None else before
-    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), scene)
+    given = DesiredState(loaded, frozenset((model or MODEL)["services"])) if before is None else before
+    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
 
 
-def numbers(found: Stage) -> dict[str, str]:
+def numbers(found: DesiredState) -> dict[str, str]:
     """Service and container port -> host port."""
     return {f"{change.service} {change.target}": change.published for change in found.ports}
 
@@ -137,7 +137,7 @@ async def test_automatic_ports_stay_the_same() -> None:
     assert numbers(moved) != numbers(first)
     assert numbers(await decided(auto_ports=True, before=first, taken=(int(port),))) == numbers(first)
     web = Container("1", "p-web-1", "web", "running", ours=True, ports=(("127.0.0.1", int(port), 80),))
-    kept = await decided(auto_ports=True, scene=Scene((web,)), taken=(int(port),))
+    kept = await decided(auto_ports=True, project_state=ProjectState((web,)), taken=(int(port),))
     assert numbers(kept) == numbers(first)
     assert numbers(await decided(before=moved)) == {}
 
@@ -182,12 +182,12 @@ async def test_two_services_on_one_port(tmp_path: Path) -> None:
     loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
     engine = Machine("unix:///e", ())
     with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
-        await published(Stage(loaded, frozenset("ab")), options, engine, Scene())
+        await published(DesiredState(loaded, frozenset("ab")), options, engine, ProjectState())
     assert (caught.value.exit_code, caught.value.where) == (5, "compose.yml:6")
     assert re.search(r"devenv up --port b:\d+=81$", caught.value.hint or "")
-    assert await published(Stage(loaded, frozenset("b")), options, engine, Scene())
+    assert await published(DesiredState(loaded, frozenset("b")), options, engine, ProjectState())
     moved = replace(options, ports=(PortChange("b", "8081", 81),))
-    assert await published(Stage(loaded, frozenset("ab")), moved, engine, Scene())
+    assert await published(DesiredState(loaded, frozenset("ab")), moved, engine, ProjectState())
 
 
 def test_an_unknown_service_is_named() -> None:
@@ -241,7 +241,7 @@ async def test_who_is_waited_for_has_a_health_check(
     monkeypatch.setattr("devenv.docker.images.inspect", inspect)
     loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
     engine = Engine(None, Endpoint("unix:///x"))  # type: ignore[arg-type] # nobody asks it
-    work = require_checks(Stage(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)
+    work = require_checks(DesiredState(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)
     if fine:
         await work
         return

@@ -14,9 +14,9 @@ from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
 from devenv.errors import DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Event, Notice
-from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, Scene, Volume
+from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
-from devenv.run.desired import Stage, look
+from devenv.run.desired import DesiredState, look
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place, VolumeRecord
@@ -27,7 +27,7 @@ from devenv.volumes.lineage import NOTHING, Lineage, Live, Wanted
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.project_volumes import ProjectVolumes
 from devenv.volumes.store import Store
-from devenv.volumes.transfer import Vault
+from devenv.volumes.transfer import VolumeTransfer
 from support.engine import MEMORY, MemoryEngine, MemoryHost, Stranger
 from support.memory.machine import model, mounted
 
@@ -51,7 +51,7 @@ class Shop:
         run = Run.open(KEY, MEMORY, project)
         self.told: list[Event] = []
         limits = 10**6, 10**8
-        self.vault = Vault(
+        self.volume_transfer = VolumeTransfer(
             self.engine, self.told.append, run, project, self.place.path, Store.at_home(), Lineages.at_home(), *limits
         )
 
@@ -64,14 +64,14 @@ class Shop:
         """What knows of the volumes as they are now."""
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
-        stage = Stage(loaded, frozenset(self.model["services"]), await look(self.engine, Scene()))
-        volumes = ProjectVolumes(stage.project, self.vault, self.place, KEY, MEMORY.host)
+        stage = DesiredState(loaded, frozenset(self.model["services"]), await look(self.engine, ProjectState()))
+        volumes = ProjectVolumes(stage.project, self.volume_transfer, self.place, KEY, MEMORY.host)
         return InitialVolumes(stage, volumes, self.told.append)
 
     def ledger(self, *records: VolumeRecord) -> Ledger:
         """The ledger of a run that has created these."""
         begun = ledgers.begin(
-            Scene(), {}, project=self.project, place=self.place, engine=KEY, endpoint=MEMORY.host, context=None
+            ProjectState(), {}, project=self.project, place=self.place, engine=KEY, endpoint=MEMORY.host, context=None
         )
         return begun.with_records(records)
 
@@ -90,7 +90,7 @@ class Shop:
 
     def save(self, set_id: str, ago: float = 60.0, **more: Any) -> Snapshot:
         """A state in the store, of the lineage `l1` unless it says otherwise."""
-        store = self.vault.store
+        store = self.volume_transfer.store
         with store.draft(set_id, "data", limit=10**6) as (draft, path):
             draft.write(bytes(10240))
             digest = draft.finish(path)
@@ -107,7 +107,7 @@ class Shop:
         found = Lineage("l1", KEY, self.place, self.project, "data", self.name)
         if state is not None:
             found = replace(found, head=(state.id, "data"), saved=state.created)
-        self.vault.lineages.write(found := replace(found, **more))
+        self.volume_transfer.lineages.write(found := replace(found, **more))
         return found
 
     async def volume(self, name: str = "", labels: Mapping[str, str] | None = None) -> Volume:
@@ -139,7 +139,7 @@ async def test_the_first_time(shop: Shop) -> None:
     assert (new.resource.name, new.images, new.snapshot, new.parent) == ("shop_data", ("mysql:9",), None, NOTHING)
     assert (new.lineage.engine, new.lineage.place, new.lineage.key) == (KEY, shop.place, "data")
     assert shop.told == []
-    assert shop.vault.lineages.all() == ()
+    assert shop.volume_transfer.lineages.all() == ()
 
 
 async def test_the_head_is_restored(shop: Shop) -> None:
@@ -240,7 +240,7 @@ async def test_a_head_whose_note_is_damaged(shop: Shop) -> None:
     """It does not count, and is missed."""
     head = shop.save("1")
     shop.line(head)
-    note = Path(shop.vault.store.archive(head).replace(".tar.gz", ".json"))
+    note = Path(shop.volume_transfer.store.archive(head).replace(".tar.gz", ".json"))
     note.write_text("{")
     with pytest.raises(StateError, match=r"its last saved state, 1, saved .* is missing or cannot be read") as caught:
         await shop.plan()
@@ -268,7 +268,7 @@ async def test_another_database(shop: Shop) -> None:
     assert new.parent == ("0", "data")
     assert "data was last saved 1 min ago by mysql 8; db is mysql 9 and could not read it: an older" in shop.notices()
     shop.told.clear()
-    shop.vault.store.remove(shop.vault.store.all()[0])
+    shop.volume_transfer.store.remove(shop.volume_transfer.store.all()[0])
     assert (await shop.one()).snapshot is None
     assert "it starts empty" in shop.notices()
     with pytest.raises(RefusedError, match="the snapshot 1 of data was written by mysql 8, and db is mysql 9"):
@@ -376,7 +376,7 @@ async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: P
     shop.line(shop.save("1"))
     with pytest.raises(StateError, match="the data of this folder were last saved "):
         await shop.plan()
-    assert shop.vault.lineages.get("l2") == other
+    assert shop.volume_transfer.lineages.get("l2") == other
     assert "shop_data" in shop.host.volumes
 
 
@@ -397,17 +397,17 @@ async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
     head = shop.save("1", lineage="")
     volume = await shop.volume()
     ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
-    scene = Scene(volumes=(volume, replace(volume, name="other")))
-    adopted = (await shop.initial()).volumes.adopt(ledger, scene)
+    project_state = ProjectState(volumes=(volume, replace(volume, name="other")))
+    adopted = (await shop.initial()).volumes.adopt(ledger, project_state)
     record = adopted.record("shop_data")
     assert record is not None
-    (line,) = shop.vault.lineages.all()
+    (line,) = shop.volume_transfer.lineages.all()
     assert record.lineage == line.id
     assert line.head == ("1", "data")
     assert line.live is not None
     assert (line.live.is_volume(volume), line.live.parent) == (True, (head.id, "data"))
-    assert (await shop.initial()).volumes.adopt(adopted, scene) == adopted
-    assert shop.vault.lineages.all() == (line,)
+    assert (await shop.initial()).volumes.adopt(adopted, project_state) == adopted
+    assert shop.volume_transfer.lineages.all() == (line,)
     assert adopted.record("shop_gone") == VolumeRecord("shop_gone")
 
 
@@ -416,7 +416,7 @@ async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     volume = await shop.volume()
     volumes = (await shop.initial()).volumes
     line_id = volumes.continued(volume)
-    assert [one.id for one in shop.vault.lineages.all()] == [line_id]
+    assert [one.id for one in shop.volume_transfer.lineages.all()] == [line_id]
     assert volumes.continued(volume) == line_id
     shop.line(id="l2", place=Place("/else"), live=Live("shop_data", volume.created, NOW))
     assert volumes.continued(volume) == "l2"
@@ -429,7 +429,7 @@ async def test_asked_until_it_is_done(shop: Shop) -> None:
     volumes = (await shop.initial()).volumes
     (resource,) = volumes.project.volumes
     volumes.ask(resource, snapshot)
-    (line,) = shop.vault.lineages.all()
+    (line,) = shop.volume_transfer.lineages.all()
     assert line.asked == ("1", "data")
     for _ in range(2):
         assert (await shop.one()).snapshot == snapshot
@@ -451,15 +451,15 @@ async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: py
 
     monkeypatch.setattr(Lineages, "find", late)
     assert volumes.continued(volume) == "l1"
-    assert [one.head for one in shop.vault.lineages.all()] == [("2", "data")]
+    assert [one.head for one in shop.volume_transfer.lineages.all()] == [("2", "data")]
     shop.line(snapshot)
     volumes.ask(resource, snapshot)
-    assert [(one.head, one.asked) for one in shop.vault.lineages.all()] == [(("2", "data"), ("1", "data"))]
+    assert [(one.head, one.asked) for one in shop.volume_transfer.lineages.all()] == [(("2", "data"), ("1", "data"))]
 
 
 async def test_a_damaged_lineage_holds_up_everything(shop: Shop) -> None:
     """Whatever is asked: no volume begins with less than its last saved state without a word."""
-    Path(shop.vault.lineages.path, "l1.json").write_text("{")
+    Path(shop.volume_transfer.lineages.path, "l1.json").write_text("{")
     with pytest.raises(DevenvError, match=r"l1\.json is damaged"):
         await shop.plan()
 

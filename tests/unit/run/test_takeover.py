@@ -20,7 +20,7 @@ from devenv.model.containers import (
     PROJECT_LABEL,
     SERVICE_LABEL,
     VOLUME_LABEL,
-    Scene,
+    ProjectState,
 )
 from devenv.run.cleanup import teardown
 from devenv.run.takeover import Takeover
@@ -32,7 +32,7 @@ from devenv.state.runs import place_of
 from devenv.volumes.lineage import NOTHING, Lineage, Live
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
-from devenv.volumes.transfer import Vault
+from devenv.volumes.transfer import VolumeTransfer
 from support.engine import BASE_IMAGE, MEMORY, MemoryEngine, MemoryHost, Stranger
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ class Earlier:
         self.told: list[Event] = []
         self.lineages = Lineages.at_home()
         limits = 10**6, 10**8
-        self.vault = Vault(
+        self.volume_transfer = VolumeTransfer(
             self.engine, self.told.append, self.run, "shop", str(folder), Store.at_home(), self.lineages, *limits
         )
 
@@ -84,17 +84,19 @@ class Earlier:
     def ledger(self, *records: VolumeRecord, place: Place | None = None, **more: Any) -> Ledger:
         """The ledger that is on disk."""
         begun = ledgers.begin(
-            Scene(), more.pop("times", {}), project="shop", place=place or place_of(str(self.folder)), engine=KEY,
-            endpoint=MEMORY.host, context=None,
+            ProjectState(), more.pop("times", {}), project="shop", place=place or place_of(str(self.folder)),
+            engine=KEY, endpoint=MEMORY.host, context=None,
         )  # fmt: skip
         ledger = replace(begun.with_records(records), **more)
         self.run.write(ledger)
         return ledger
 
-    async def taken(self, earlier: Ledger | None, *, fresh: bool = False) -> tuple[Ledger | None, Scene]:
+    async def taken(self, earlier: Ledger | None, *, fresh: bool = False) -> tuple[Ledger | None, ProjectState]:
         """What the new run goes on with."""
         place = place_of(str(self.folder))
-        return await Takeover(self.engine, self.run, self.vault, place, self.told.append).go(earlier, fresh=fresh)
+        return await Takeover(self.engine, self.run, self.volume_transfer, place, self.told.append).go(
+            earlier, fresh=fresh
+        )
 
     def notices(self) -> str:
         """What was told."""
@@ -112,9 +114,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
 async def test_nothing_was_left(shop: Earlier) -> None:
     """What plain Compose made is seen, and stays."""
     plain = shop.container(ours=False, labels={OWNER_LABEL: ""})
-    ledger, scene = await shop.taken(None)
+    ledger, project_state = await shop.taken(None)
     assert ledger is None
-    assert [(c.id, c.ours) for c in scene.containers] == [(plain, False)]
+    assert [(c.id, c.ours) for c in project_state.containers] == [(plain, False)]
     assert (await shop.taken(None, fresh=True))[0] is None
     assert plain in shop.host.containers
 
@@ -145,9 +147,9 @@ async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: s
     """With its containers and volumes as they are; if it died, that is said."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
-    ledger, scene = await shop.taken(earlier)
+    ledger, project_state = await shop.taken(earlier)
     assert ledger == earlier
-    assert [c.id for c in scene.containers if c.ours] == [mine]
+    assert [c.id for c in project_state.containers if c.ours] == [mine]
     assert len(shop.told) == (1 if told else 0)
     assert told in shop.notices()
 
@@ -156,9 +158,9 @@ async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
     """A container that held a volume while it was saved is none of the project's."""
     shop.run.made.intend("devenv-0123")
     shop.docker.create(BASE_IMAGE, name="devenv-0123", labels={PROJECT_LABEL: "shop", "devenv.holds": "shop_data"})
-    ledger, scene = await shop.taken(shop.ledger())
+    ledger, project_state = await shop.taken(shop.ledger())
     assert ledger is not None
-    assert (scene.containers, shop.host.containers) == ((), {})
+    assert (project_state.containers, shop.host.containers) == ((), {})
 
 
 # --- folders ----------------------------------------------------------------------------------------------------
@@ -183,12 +185,14 @@ async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: st
     elsewhere.mkdir()
     mine = shop.container(starts=starts)
     record = shop.volume(content="data")
-    shop.vault.begins(replace(LINE, place=Place(str(elsewhere))), Live("shop_data", record.created or "", 1.0))
+    shop.volume_transfer.begins(
+        replace(LINE, place=Place(str(elsewhere))), Live("shop_data", record.created or "", 1.0)
+    )
     earlier = shop.ledger(record, place=place_of(str(elsewhere)), phase=phase)
-    ledger, scene = await shop.taken(earlier)
-    assert (ledger, scene.containers, scene.volumes) == (None, (), ())
+    ledger, project_state = await shop.taken(earlier)
+    assert (ledger, project_state.containers, project_state.volumes) == (None, (), ())
     assert mine not in shop.host.containers
-    (saved,) = shop.vault.store.all()
+    (saved,) = shop.volume_transfer.store.all()
     assert (saved.directory, saved.name, saved.lineage) == (str(elsewhere), "shop_data", "l1")
     assert f"ending what the run of {elsewhere} left" in shop.notices()
     assert shop.run.read() is None
@@ -222,10 +226,10 @@ async def test_begun_anew(shop: Earlier) -> None:
     """`--fresh` ends what the run before left, and saves its volumes first."""
     mine = shop.container()
     earlier = shop.ledger(shop.volume(content="data"), phase="detached")
-    ledger, scene = await shop.taken(earlier, fresh=True)
-    assert (ledger, scene.containers, scene.volumes) == (None, (), ())
+    ledger, project_state = await shop.taken(earlier, fresh=True)
+    assert (ledger, project_state.containers, project_state.volumes) == (None, (), ())
     assert mine not in shop.host.containers
-    assert [one.name for one in shop.vault.store.all()] == ["shop_data"]
+    assert [one.name for one in shop.volume_transfer.store.all()] == ["shop_data"]
 
 
 async def test_what_cannot_be_begun_anew(shop: Earlier) -> None:
@@ -263,7 +267,7 @@ async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) 
     assert ledger.volumes == ()
     assert "the volume shop_data is not the one that devenv created" in shop.notices()
     assert shop.docker.read("shop_data", "x") == b"theirs"
-    assert shop.vault.store.all() == ()
+    assert shop.volume_transfer.store.all() == ()
 
 
 async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
@@ -273,17 +277,17 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
     earlier = shop.ledger(*records, times={"other": shop.created("other")})
     shop.host.advance(5)
     shop.host.move_root("/mnt/docker")
-    ledger, scene = await shop.taken(earlier)
+    ledger, project_state = await shop.taken(earlier)
     assert ledger is not None
     assert ledger.creates == ("shop_a", "shop_b")
     assert "its data folder was moved" in shop.notices()
     everything = await shop.engine.volume_times()
-    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {Verdict.LIKELY}
+    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {Verdict.LIKELY}
     shop.host.advance(5)
     for name in ("shop_a", "shop_b"):
         shop.docker.remove_volume(name)
         shop.volume(name)
-    again = ledger.judged(await shop.engine.scene("shop"), everything=await shop.engine.volume_times())
+    again = ledger.judged(await shop.engine.project_state("shop"), everything=await shop.engine.volume_times())
     assert {one.verdict for one in again} == {Verdict.OTHER}
 
 
@@ -304,10 +308,10 @@ async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_us
 async def saved(shop: Earlier, content: str) -> VolumeRecord:
     """The record of a volume that was being restored from a saved state with this content when the run died."""
     record = shop.volume(content=content)
-    shop.vault.begins(LINE, Live("shop_data", record.created or "", 1.0))
+    shop.volume_transfer.begins(LINE, Live("shop_data", record.created or "", 1.0))
     volume = await shop.engine.volume("shop_data")
     assert volume is not None
-    head = await shop.vault.save(volume, (), settled=True, lineage="l1")
+    head = await shop.volume_transfer.save(volume, (), settled=True, lineage="l1")
     return replace(record, content=Content.RESTORING, source=(head.id, "data"))
 
 
@@ -316,11 +320,11 @@ async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, foun
     """It is on disk already: the volume goes, without another snapshot."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "x", found.encode())
-    before = shop.vault.store.all()
-    ledger, scene = await shop.taken(shop.ledger(record))
+    before = shop.volume_transfer.store.all()
+    ledger, project_state = await shop.taken(shop.ledger(record))
     assert ledger is not None
-    assert (ledger.volumes, scene.volumes, shop.host.volumes) == ((), (), {})
-    assert shop.vault.store.all() == before
+    assert (ledger.volumes, project_state.volumes, shop.host.volumes) == ((), (), {})
+    assert shop.volume_transfer.store.all() == before
     line = shop.lineages.get("l1")
     assert line is not None
     assert (line.torn, line.live, line.head) == (NOTHING, None, record.source)
@@ -333,7 +337,7 @@ async def test_what_was_written_since_is_kept_beside_the_head(shop: Earlier) -> 
     ledger, _ = await shop.taken(shop.ledger(record))
     assert ledger is not None
     assert (ledger.volumes, shop.host.volumes) == ((), {})
-    head, torn = shop.vault.store.all()
+    head, torn = shop.volume_transfer.store.all()
     line = shop.lineages.get("l1")
     assert line is not None
     assert (line.head, line.torn) == ((head.id, "data"), (torn.id, "data"))
@@ -345,11 +349,11 @@ async def test_a_volume_that_others_use_meanwhile(shop: Earlier) -> None:
     shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     shop.docker.create(BASE_IMAGE, name="admin", volumes=("shop_data:/data",))
     earlier = shop.ledger(record)
-    before = shop.vault.store.all()
+    before = shop.volume_transfer.store.all()
     with pytest.raises(StateError, match=r"shop_data was being restored .* admin, user now use") as caught:
         await shop.taken(earlier)
     assert "docker rm -f admin user" in (caught.value.hint or "")
-    assert (shop.vault.store.all(), shop.run.read()) == (before, earlier)
+    assert (shop.volume_transfer.store.all(), shop.run.read()) == (before, earlier)
     assert shop.docker.read("shop_data", "x") == b"saved state"
 
 
@@ -367,4 +371,4 @@ async def test_what_cannot_be_saved_is_not_removed(shop: Earlier, monkeypatch: p
         await shop.taken(earlier)
     assert shop.docker.read("shop_data", "new") == b"written since"
     assert shop.run.read() == earlier
-    assert os.listdir(shop.vault.store.path) == [record.source[0]]
+    assert os.listdir(shop.volume_transfer.store.path) == [record.source[0]]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state import identity
 from devenv.state.identity import Old, Place, Verdict, VolumeRecord, Window, created, engine_key, moment, verdict
 
@@ -124,8 +124,8 @@ def container(name: str = "shop-web-1", service: str = "web", **more: Any) -> Co
 def test_what_a_call_may_have_created(thing: Container, expected: bool) -> None:
     """New, labelled by the call itself, and of a name that the call gives: labels alone can be copied."""
     assert WINDOW.may_have_created(thing) is expected
-    scene, reported = Scene((thing,)), [("container", thing.name)]
-    assert created(WINDOW, scene, reported) == (("new",) if expected else ())
+    project_state, reported = ProjectState((thing,)), [("container", thing.name)]
+    assert created(WINDOW, project_state, reported) == (("new",) if expected else ())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_names_that_look_as_if_something_was_replaced(project: str, service: str
     thing = container(name, service, project=project)
     final = name if name.count("_") < 2 or name.startswith("0123456789ab") else name[13:]
     assert window.may_have_created(thing)
-    assert created(window, Scene((thing,)), [("container", final)]) == ("new",)
+    assert created(window, ProjectState((thing,)), [("container", final)]) == ("new",)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_names_that_look_as_if_something_was_replaced(project: str, service: str
 )
 def test_networks_that_a_call_may_have_created(network: Network, expected: bool) -> None:
     """By owner and name, and only if Compose reported it."""
-    scene = Scene(networks=(network,))
+    project_state = ProjectState(networks=(network,))
     assert WINDOW.may_have_created(network) is expected
-    assert created(WINDOW, scene, [("network", network.name)]) == (("new",) if expected else ())
-    assert created(WINDOW, scene, [("container", network.name), ("network", "other")]) == ()
+    assert created(WINDOW, project_state, [("network", network.name)]) == (("new",) if expected else ())
+    assert created(WINDOW, project_state, [("container", network.name), ("network", "other")]) == ()
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ def test_networks_that_a_call_may_have_created(network: Network, expected: bool)
 )
 def test_what_was_not_reported_was_not_created(reported: list[tuple[str, str]], expected: str) -> None:
     """Somebody else's call may create a container of the same kind at the same time; a new one has the final name."""
-    scene = Scene((
+    project_state = ProjectState((
         container(id="a"),
         container("0123456789ab_shop-web-1", id="b"),
         container("shop-web-2", id="c", number="2"),
     ))  # fmt: skip
-    assert " ".join(created(WINDOW, scene, reported)) == expected
+    assert " ".join(created(WINDOW, project_state, reported)) == expected
 
 
 def test_a_call_that_may_create_nothing() -> None:
@@ -230,14 +230,14 @@ def test_what_devenv_0_1_counts_as_its_own(thing: Container | Network, expected:
 )  # fmt: skip
 def test_whose_the_project_is(thing: Container, is_other: bool) -> None:
     """Another owner's run of the project, seen by a container that Compose created for it."""
-    assert identity.others(Scene((thing,)), OWNER) == ((thing,) if is_other else ())
+    assert identity.others(ProjectState((thing,)), OWNER) == ((thing,) if is_other else ())
 
 
 def test_the_oldest_container_says_since_when() -> None:
     """By the engine's clock, whatever order they are listed in."""
     times = ["2026-11-30T10:00:00.2Z", "2026-11-30T10:00:00.100000001Z", "2026-11-30T12:00:00+03:00"]
     theirs = [container(id=str(n), owner="other", created=at) for n, at in enumerate(times)]
-    assert [one.id for one in identity.others(Scene(tuple(theirs)), OWNER)] == ["2", "1", "0"]
+    assert [one.id for one in identity.others(ProjectState(tuple(theirs)), OWNER)] == ["2", "1", "0"]
 
 
 # --- volumes ----------------------------------------------------------------------------------------------------

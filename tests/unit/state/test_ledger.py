@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Content, Place, Verdict, VolumeRecord
 from devenv.state.ledger import WITNESSES, Ledger
@@ -35,12 +35,12 @@ def record(name: str, created: str | None = AT, **more: Any) -> VolumeRecord:
     return VolumeRecord(name, "local", created, **more)
 
 
-BEFORE = Scene(
+BEFORE = ProjectState(
     (container("old-theirs", ours=False),),
     (Network("n-theirs", "n-theirs", ours=False),),
     (volume("v-old"),),
 )
-AFTER = Scene(
+AFTER = ProjectState(
     (*BEFORE.containers, container("new"), container("new-theirs", ours=False)),
     (*BEFORE.networks, Network("n-new", "n-new", ours=True)),
     (*BEFORE.volumes, volume("v-new"), volume("v-other", "q"), volume("v-unnamed")),
@@ -52,10 +52,12 @@ def begun(volumes: Mapping[str, str] | None = None) -> Ledger:
     return ledgers.begin(BEFORE, volumes or {}, project="p", place=PLACE, engine="e", endpoint=ENDPOINT, context=None)
 
 
-def owned(ledger: Ledger, scene: Scene) -> str:
+def owned(ledger: Ledger, project_state: ProjectState) -> str:
     """What the ledger calls its own, as text."""
-    names = [c.name for c in ledger.containers(scene)] + [n.name for n in ledger.networks(scene)]
-    return " ".join([*names, *(one.volume.name for one in ledger.judged(scene) if one.verdict is not Verdict.OTHER)])
+    names = [c.name for c in ledger.containers(project_state)] + [n.name for n in ledger.networks(project_state)]
+    return " ".join(
+        [*names, *(one.volume.name for one in ledger.judged(project_state) if one.verdict is not Verdict.OTHER)]
+    )
 
 
 def test_only_what_is_recorded_is_owned() -> None:
@@ -102,8 +104,8 @@ def test_take_over_leaves_volumes_that_were_handed_over() -> None:
     assert owned(taken, AFTER) == "new n-new"
     assert dict(taken.before)["v-new"] == AT
     again = taken.with_records([record("v-newer")])
-    scene = replace(AFTER, volumes=(*AFTER.volumes, volume("v-newer")))
-    assert owned(again, scene) == "new n-new v-newer"
+    project_state = replace(AFTER, volumes=(*AFTER.volumes, volume("v-newer")))
+    assert owned(again, project_state) == "new n-new v-newer"
 
 
 def test_records_are_replaced_by_name() -> None:
@@ -131,8 +133,8 @@ def test_what_a_container_of_ours_mounts_is_the_same(
 ) -> None:
     """Whatever its time says: the engine removes no volume that is in use."""
     ledger = begun().with_records([record("v-new")])
-    scene = Scene(users, volumes=(volume("v-new", created=LATER),))
-    assert [one.verdict for one in ledger.judged(scene, held)] == [expected]
+    project_state = ProjectState(users, volumes=(volume("v-new", created=LATER),))
+    assert [one.verdict for one in ledger.judged(project_state, held)] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def test_all_volumes_of_the_engine_say_whether_its_data_moved(
 ) -> None:
     """`docker compose down -v` and `up` give all volumes of one project new times, and none of the others."""
     ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
-    scene = Scene(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
-    assert {one.verdict for one in ledger.judged(scene, everything=everything)} == {expected}
+    project_state = ProjectState(volumes=(volume("v-1", created=LATER), volume("v-2", created=LATER)))
+    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {expected}
 
 
 def test_encoded_and_decoded_are_the_same() -> None:
@@ -199,8 +201,8 @@ def test_a_ledger_of_devenv_0_1() -> None:
     )
     assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
     assert ledger.anonymous == ("f" * 64,)
-    scene = Scene(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
-    assert [(one.volume.name, one.verdict) for one in ledger.judged(scene)] == [("shop_data", Verdict.LIKELY)]
+    project_state = ProjectState(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
+    assert [(one.volume.name, one.verdict) for one in ledger.judged(project_state)] == [("shop_data", Verdict.LIKELY)]
 
 
 @pytest.mark.parametrize("field", sorted(OLD.keys() - {"v", "before_containers", "before_networks"}))

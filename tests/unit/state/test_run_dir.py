@@ -16,10 +16,10 @@ import pytest
 
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place, Window
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, address
 
 ENDPOINT = Endpoint("unix:///run/some.sock")
@@ -41,7 +41,7 @@ def opened(project: str = "p", key: str = KEY, endpoint: Endpoint = ENDPOINT) ->
 def begun(project: str = "p", **more: Any) -> Ledger:
     """A new ledger."""
     ledger = ledgers.begin(
-        Scene(), {}, project=project, place=Place("/p"), engine=KEY, endpoint=ENDPOINT.host, context=None
+        ProjectState(), {}, project=project, place=Place("/p"), engine=KEY, endpoint=ENDPOINT.host, context=None
     )
     return replace(ledger, **more)
 
@@ -163,8 +163,8 @@ def test_a_wish_is_heard_once() -> None:
     """Whoever asks the run to end says what becomes of its volumes; what is no wish is none."""
     run = opened()
     assert run.asked() is None
-    run.ask(Wish.DROP)
-    assert [run.asked(), run.asked()] == [Wish.DROP, None]
+    run.ask(VolumePolicy.DROP)
+    assert [run.asked(), run.asked()] == [VolumePolicy.DROP, None]
     Path(run.path, "wish").write_text("everything")
     assert run.asked() is None
 
@@ -262,7 +262,7 @@ def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
     run = opened()
     ledger = run.read()
     assert ledger is not None
-    run.write(taken := ledgers.take_over(ledger, Scene(), Place("/p"), KEY))
+    run.write(taken := ledgers.take_over(ledger, ProjectState(), Place("/p"), KEY))
     for _ in range(2):
         again = opened()
         assert [again.made.holds(mine(name)) for name in ("ours", "theirs")] == [True, False]

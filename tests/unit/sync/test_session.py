@@ -20,12 +20,12 @@ from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync import service
 from devenv.sync.container import archive
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.host import scan
 from devenv.sync.rules import rules
-from devenv.sync.session import Corridor
+from devenv.sync.session import SyncSession
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +66,7 @@ class Site:
         rule = WatchRule(str(folder), Action.SYNC, "/src")
         project = Project("p", str(folder.parent), (), (Service("web", watch=(rule,)),))
         bound = rules.bind(project, {})
-        self.corridor = Corridor(
+        self.sync_session = SyncSession(
             cast("Engine", self),
             project,
             bound,
@@ -76,14 +76,16 @@ class Site:
             mark="m",
             puts=str(folder.parent / "puts"),
         )
-        self.lane = self.corridor.lanes["web"]
+        self.service_sync = self.sync_session.service_syncs["web"]
         self.targets: dict[str, FakeTarget] = {}
         monkeypatch.setattr(service, "Target", self)
 
     async def rebuild(self, _: str, __: str) -> None:
         """Nothing is built here."""
 
-    async def reach(self, _: Engine, container: Container, __: str, ___: Puts, ____: Sequence[str]) -> FakeTarget:
+    async def reach(
+        self, _: Engine, container: Container, __: str, ___: SyncJournal, ____: Sequence[str]
+    ) -> FakeTarget:
         """The fake for a container."""
         return self.targets[container.id]
 
@@ -94,26 +96,26 @@ class Site:
     async def adopt(self, target: FakeTarget) -> None:
         """The container served from now on."""
         self.targets[target.container.id] = target
-        await self.corridor.adopt(target.container)
+        await self.sync_session.adopt(target.container)
 
     async def begin(self) -> None:
         """As a run begins: what is there is known, and nothing waits."""
         await self.notice()
-        self.lane.waiting.take_all()
-        self.lane.begin(None)
+        self.service_sync.waiting.take_all()
+        self.service_sync.begin(None)
 
     async def look(self) -> None:
         """What the watcher would tell, and the lane's turn after it."""
         await self.notice()
-        for path in self.lane.failed:
-            self.lane.waiting.add(path, gone=path not in self.corridor._site.now)
-        self.lane.failed = await self.lane.advance()
+        for path in self.service_sync.failed:
+            self.service_sync.waiting.add(path, gone=path not in self.sync_session._site.now)
+        self.service_sync.failed = await self.service_sync.advance()
 
     async def notice(self) -> None:
         """The host looked at, nothing carried out."""
-        known = {p for p in self.corridor._site.now if p.startswith(str(self.folder))}
+        known = {p for p in self.sync_session._site.now if p.startswith(str(self.folder))}
         seen = scan.scan([str(self.folder)], lambda _: False)
-        await self.corridor._look({*known, *seen})
+        await self.sync_session._look({*known, *seen})
 
 
 @pytest.fixture
@@ -173,9 +175,9 @@ async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> No
     site.folder.joinpath("a/b").mkdir(parents=True)
     site.folder.joinpath("a/b/inside").write_text("x")
     await site.notice()
-    del site.corridor._site.now[str(site.folder / "a/b")]
-    await site.lane.advance()
-    await site.lane.advance()
+    del site.sync_session._site.now[str(site.folder / "a/b")]
+    await site.service_sync.advance()
+    await site.service_sync.advance()
     assert "/src/a/b" in one.deleted
 
 
@@ -229,7 +231,7 @@ async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: 
     """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
     os.mkfifo(site.folder / "a")
     await site.begin()
-    Puts.of(site.corridor._site.puts, "one").note(placed=["/src/a"])
+    SyncJournal.of(site.sync_session._site.puts, "one").note(placed=["/src/a"])
     one = FakeTarget("one")
     one.present = {"/src/a"}
     await site.adopt(one)
@@ -246,12 +248,12 @@ async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, siz
     path.touch()
     os.truncate(path, size)
     one.failed = {"/src/f": "no space left on device"}
-    site.lane.open()
+    site.service_sync.open()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(site.lane.serve, tasks)
+        tasks.start_soon(site.service_sync.serve, tasks)
         await site.notice()
         with anyio.fail_after(5):
-            while not site.lane.failed:  # noqa: ASYNC110 - the lane tells no event
+            while not site.service_sync.failed:  # noqa: ASYNC110 - the lane tells no event
                 await anyio.sleep(0.01)
-        assert (site.lane.retry_at - anyio.current_time() > 1.5) is is_put_off
+        assert (site.service_sync.retry_at - anyio.current_time() > 1.5) is is_put_off
         tasks.cancel_scope.cancel()

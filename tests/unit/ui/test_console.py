@@ -168,7 +168,7 @@ def test_verbose_shows_what_a_build_prints(
 
 LEFT = """
 import sys, time
-from devenv.model import events as e
+from devenv import events as e
 from devenv.ui.console import Console
 window = Console(as_json=True)
 window.emit(e.Notice("first"))

@@ -259,7 +259,7 @@ def test_a_full_disk_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for place in ("os.fsync", "statefiles.replace"):
+    for place in ("os.fsync", "private_files.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(f"devenv.volumes.exported.{place}", full)
             with pytest.raises(StateError, match="could not be stored: No space left") as told:
@@ -302,7 +302,7 @@ def test_there_is_an_end_to_all_patience(
 
 IMPORT = """
 import sys
-from devenv.cli.app import run
+from devenv.cli.main import run
 sys.exit(run(["snapshot", "import", *sys.argv[1:]]))
 """
 

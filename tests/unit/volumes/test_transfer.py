@@ -17,13 +17,13 @@ from devenv.docker.client import CallError
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Event, Problem
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.run_dir import Run
 from devenv.volumes.lineage import NOTHING, Lineage, Live
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
-from devenv.volumes.transfer import Vault
+from devenv.volumes.transfer import VolumeTransfer
 
 pytestmark = pytest.mark.anyio
 
@@ -123,13 +123,13 @@ class Played:
         run = Run.open("an engine", self.engine.endpoint, "p")
         store, lineages = Store.at_home(), Lineages.at_home()
         limits = 10**6, 10**7
-        self.vault = Vault(self.engine, self.told.append, run, "p", "/p", store, lineages, *limits)  # type: ignore[arg-type]
+        self.volume_transfer = VolumeTransfer(self.engine, self.told.append, run, "p", "/p", store, lineages, *limits)  # type: ignore[arg-type]
         self.engine.record = run.made.path
 
     @property
     def line(self) -> Lineage:
         """The lineage as it is on disk now."""
-        found = self.vault.lineages.get("l1")
+        found = self.volume_transfer.lineages.get("l1")
         assert found is not None
         return found
 
@@ -144,7 +144,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def played() -> Played:
     """A volume that continues nothing, in a lineage that has begun."""
     found = Played(p_data=WHOLE)
-    found.vault.begins(LINE, Live("p_data", AT, 1.0))
+    found.volume_transfer.begins(LINE, Live("p_data", AT, 1.0))
     return found
 
 
@@ -154,22 +154,22 @@ async def test_a_save_that_is_given_up_leaves_no_container(played: Played) -> No
     async with anyio.create_task_group() as tasks:
 
         async def save() -> None:
-            await played.vault.save(DATA, (), settled=True)
+            await played.volume_transfer.save(DATA, (), settled=True)
 
         tasks.start_soon(save)
         await played.engine.asked.wait()
         tasks.cancel_scope.cancel()
     assert played.engine.there == {}
-    assert played.vault.store.all() == ()
+    assert played.volume_transfer.store.all() == ()
 
 
 async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
     """By a name that nobody can guess, so that whoever cleans up after a death finds it; then by its id."""
-    await played.vault.save(DATA, (), settled=True)
+    await played.volume_transfer.save(DATA, (), settled=True)
     name = played.engine.recorded.decode().split('"')[3]
     assert name.startswith("devenv-")
     assert len(name) == len("devenv-") + 16
-    made = played.vault.run.made
+    made = played.volume_transfer.run.made
     assert made.holds(Container("x", name, "", "created", ours=False, holds="p_data"))
     assert made.holds(Container(f"id-{name}", "renamed", "", "created", ours=False))
     assert not made.holds(Container("x", "devenv-0123456789abcdef", "", "created", ours=False, holds="p_data"))
@@ -177,44 +177,44 @@ async def test_a_holder_is_recorded_before_it_exists(played: Played) -> None:
 
 async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
     """What the volume holds continues it from then on; who saves twice has two states, one after the other."""
-    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     assert (one.lineage, one.parent) == ("l1", "")
     assert played.line.head == (one.id, "data")
     assert played.line.saved == one.created
     assert played.line.live == Live("p_data", AT, 1.0, (one.id, "data"))
-    two = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    two = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     assert two.id != one.id
     assert (two.parent, played.line.head) == (one.id, (two.id, "data"))
 
 
 async def test_what_is_no_whole_state_is_no_head(played: Played) -> None:
     """It is kept beside it, and says what it continues."""
-    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
-    two = await played.vault.save(DATA, (), settled=False, lineage="l1")
+    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    two = await played.volume_transfer.save(DATA, (), settled=False, lineage="l1")
     assert (two.lineage, two.parent, two.settled) == ("l1", one.id, False)
     assert played.line.head == (one.id, "data")
-    assert len(played.vault.store.all()) == 2
+    assert len(played.volume_transfer.store.all()) == 2
 
 
 async def test_another_lineage_that_is_damaged(played: Played) -> None:
     """It hinders no save: nothing is given up as long as nobody knows what it needs."""
-    stored = [await played.vault.save(DATA, (), settled=True) for _ in range(8)]
-    path = Path(played.vault.lineages.path, "other.json")
+    stored = [await played.volume_transfer.save(DATA, (), settled=True) for _ in range(8)]
+    path = Path(played.volume_transfer.lineages.path, "other.json")
     path.write_text("{")
-    played.vault.total = 1
-    last = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    played.volume_transfer.total = 1
+    last = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     assert played.line.head == (last.id, "data")
-    assert last in played.vault.store.all()
-    kept = len(played.vault.store.all())
+    assert last in played.volume_transfer.store.all()
+    kept = len(played.volume_transfer.store.all())
     path.unlink()
-    await played.vault.save(DATA, (), settled=True, lineage="l1")
-    assert len(played.vault.store.all()) < kept <= len(stored) + 1
+    await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    assert len(played.volume_transfer.store.all()) < kept <= len(stored) + 1
 
 
 @pytest.mark.parametrize("lineage", ["", "unknown"])
 async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
     """It is saved all the same, and is the head of nothing."""
-    one = await played.vault.save(DATA, (), settled=True, lineage=lineage)
+    one = await played.volume_transfer.save(DATA, (), settled=True, lineage=lineage)
     assert one.lineage == ""
     assert played.line.head == NOTHING
 
@@ -222,32 +222,32 @@ async def test_a_volume_without_a_lineage(played: Played, lineage: str) -> None:
 @pytest.mark.parametrize("trouble", [EngineError("connection lost"), OSError(28, "No space left on device")])
 async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Exception) -> None:
     """The head stays, nothing is stored, and no container is left."""
-    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     before = played.line
     played.engine.trouble = trouble
     with pytest.raises(type(trouble)):
-        await played.vault.save(DATA, (), settled=True, lineage="l1")
-    assert (played.line, played.vault.store.all(), played.engine.there) == (before, (one,), {})
+        await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    assert (played.line, played.volume_transfer.store.all(), played.engine.there) == (before, (one,), {})
 
 
 async def test_any_image_will_do(played: Played) -> None:
     """That of a container that uses the volume first, then whichever lends itself; without any, it is said."""
     user = Container("c", "c", "web", "exited", ours=True, image="gone", volumes=("p_data",))
     played.engine.refused = {"gone", "image"}
-    await played.vault.save(DATA, (user,), settled=True)
+    await played.volume_transfer.save(DATA, (user,), settled=True)
     played.engine.refused = {"gone", "image", "another"}
     with pytest.raises(EngineError, match="no such image: another"):
-        await played.vault.save(DATA, (user,), settled=True)
+        await played.volume_transfer.save(DATA, (user,), settled=True)
 
 
 async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
     """The archive as it is stored; an engine that does not take it is said, with what to type."""
-    one = await played.vault.save(DATA, (), settled=True, lineage="l1")
-    await played.vault.restore(one, "data", "p_data", ())
-    assert played.engine.put_in == [Path(played.vault.store.archive(one)).read_bytes()]
+    one = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    await played.volume_transfer.restore(one, "data", "p_data", ())
+    assert played.engine.put_in == [Path(played.volume_transfer.store.archive(one)).read_bytes()]
     played.engine.trouble = CallError(500, "no space left", "putting")
     with pytest.raises(EngineError, match=f"the snapshot {one.id} of data could not be restored: no space") as caught:
-        await played.vault.restore(one, "data", "p_data", ())
+        await played.volume_transfer.restore(one, "data", "p_data", ())
     assert "devenv up --fresh" in (caught.value.hint or "")
     assert played.engine.there == {}
 
@@ -271,22 +271,22 @@ async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
 async def test_what_a_cut_off_restore_left(found: bytes, is_part: bool) -> None:
     """A part of what was being restored is on disk already; anything else is kept beside the head."""
     played = Played(p_data=WHOLE)
-    played.vault.begins(LINE, Live("p_data", AT, 1.0))
-    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
-    played.vault.begins(LINE, Live("p_data", AT, 2.0, (head.id, "data")))
+    played.volume_transfer.begins(LINE, Live("p_data", AT, 1.0))
+    head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    played.volume_transfer.begins(LINE, Live("p_data", AT, 2.0, (head.id, "data")))
     played.engine.archives = {"p_data": found}
     created = VolumeRecord("p_data", lineage="l1", source=(head.id, "data"))
-    rescued = await played.vault.rescue(DATA, (), created)
+    rescued = await played.volume_transfer.rescue(DATA, (), created)
     assert played.line.head == (head.id, "data")
     if is_part:
         assert rescued is None
-        assert (played.line.torn, played.vault.store.all()) == (NOTHING, (head,))
+        assert (played.line.torn, played.volume_transfer.store.all()) == (NOTHING, (head,))
         assert not [e for e in played.told if isinstance(e, Problem)]
     else:
         assert rescued is not None
         assert (rescued.settled, rescued.lineage) == (False, "l1")
         assert played.line.torn == (rescued.id, "data")
-        assert played.vault.store.all() == (head, rescued)
+        assert played.volume_transfer.store.all() == (head, rescued)
         (problem,) = [e for e in played.told if isinstance(e, Problem)]
         assert rescued.id in problem.message
 
@@ -294,39 +294,39 @@ async def test_what_a_cut_off_restore_left(found: bytes, is_part: bool) -> None:
 @pytest.mark.parametrize("how", ["head is gone", "head is damaged", "nobody knows what was restored", "no lineage"])
 async def test_a_cut_off_restore_of_what_nobody_can_read(played: Played, how: str) -> None:
     """Nothing proves that its content is on disk: it is kept."""
-    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
-    archive = Path(played.vault.store.archive(head))
+    head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    archive = Path(played.volume_transfer.store.archive(head))
     if how == "head is gone":
         archive.unlink()
     if how == "head is damaged":
         archive.write_bytes(archive.read_bytes()[:-20])
     lineage = "" if how == "no lineage" else "l1"
     source = ("", "") if how in ("nobody knows what was restored", "no lineage") else (head.id, "data")
-    rescued = await played.vault.rescue(DATA, (), VolumeRecord("p_data", lineage=lineage, source=source))
+    rescued = await played.volume_transfer.rescue(DATA, (), VolumeRecord("p_data", lineage=lineage, source=source))
     assert rescued is not None
-    assert rescued in played.vault.store.all()
+    assert rescued in played.volume_transfer.store.all()
 
 
 @pytest.mark.parametrize("how", ["head is gone", "nobody knows what was restored", "no lineage"])
 async def test_a_cut_off_restore_that_has_not_begun(played: Played, how: str) -> None:
     """An empty volume holds nothing that could be lost, whatever it was to hold: nobody is asked about it."""
-    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     if how == "head is gone":
-        Path(played.vault.store.archive(head)).unlink()
+        Path(played.volume_transfer.store.archive(head)).unlink()
     source = (head.id, "data") if how == "head is gone" else NOTHING
     played.engine.archives = {"p_data": tar()}
     record = VolumeRecord("p_data", lineage="" if how == "no lineage" else "l1", source=source)
-    assert await played.vault.rescue(DATA, (), record) is None
-    assert (played.vault.store.all(), played.line.torn) == ((head,), NOTHING)
+    assert await played.volume_transfer.rescue(DATA, (), record) is None
+    assert (played.volume_transfer.store.all(), played.line.torn) == ((head,), NOTHING)
 
 
 async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
     """Whoever asked must not remove the volume."""
-    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
+    head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     played.engine.trouble = EngineError("connection lost")
     with pytest.raises(DevenvError):
-        await played.vault.rescue(DATA, (), VolumeRecord("p_data", lineage="l1"))
-    assert (played.vault.store.all(), played.line.torn) == ((head,), NOTHING)
+        await played.volume_transfer.rescue(DATA, (), VolumeRecord("p_data", lineage="l1"))
+    assert (played.volume_transfer.store.all(), played.line.torn) == ((head,), NOTHING)
 
 
 # --- what a lineage's volume is ---------------------------------------------------------------------------------
@@ -334,22 +334,22 @@ async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
 
 async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
     """What was saved meanwhile is not undone; what ends on purpose begins empty next time."""
-    head = await played.vault.save(DATA, (), settled=True, lineage="l1")
-    played.vault.begins(LINE, Live("p_data", "later", 3.0))  # whoever begins knew no head yet
+    head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
+    played.volume_transfer.begins(LINE, Live("p_data", "later", 3.0))  # whoever begins knew no head yet
     assert played.line.head == (head.id, "data")
-    played.vault.ended("l1")
+    played.volume_transfer.ended("l1")
     assert (played.line.live, played.line.asked) == (None, None)
-    played.vault.begins(replace(LINE, torn=("t", "data")), Live("p_data", AT, 4.0))
-    played.vault.ended("l1", dropped=True)
+    played.volume_transfer.begins(replace(LINE, torn=("t", "data")), Live("p_data", AT, 4.0))
+    played.volume_transfer.ended("l1", dropped=True)
     assert played.line == replace(LINE, head=(head.id, "data"), saved=head.created, asked=NOTHING)
-    played.vault.ended("")
-    played.vault.ended("unknown")
+    played.volume_transfer.ended("")
+    played.volume_transfer.ended("unknown")
 
 
 async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None:
     """With Compose's labels, which a newer Compose asks for; the user's own stay."""
     wish = {"driver": "nfs", "driver_opts": {"o": "x"}, "labels": {"mine": "1"}}
-    created = await played.vault.create("data", "p_data", wish)
+    created = await played.volume_transfer.create("data", "p_data", wish)
     assert created == DATA
     assert played.engine.made == [
         {
@@ -361,14 +361,14 @@ async def test_a_volume_is_created_as_compose_creates_it(played: Played) -> None
     ]
     played.engine.trouble = CallError(500, "no such driver", "creating")
     with pytest.raises(EngineError, match="could not create the volume `data`: no such driver"):
-        await played.vault.create("data", "p_data", {})
+        await played.volume_transfer.create("data", "p_data", {})
 
 
 async def test_a_volume_that_somebody_else_created_is_not_taken_for_new(played: Played) -> None:
     """The engine would answer with that one, and a saved state would be put over its content."""
     played.engine.others["p_data"] = DATA
     with pytest.raises(StateError, match="the volume p_data was created by somebody else just now"):
-        await played.vault.create("data", "p_data", {})
+        await played.volume_transfer.create("data", "p_data", {})
     assert played.engine.made == []
 
 
@@ -378,7 +378,7 @@ async def test_what_died_work_left_is_mended(played: Played) -> None:
     other = Container("o", "devenv-2", "", "created", ours=False, holds="p_more")
     still = [Container(n, n, "web", "paused", ours=True, volumes=(v,)) for n, v in (("a", "p_data"), ("b", "p_more"))]
     played.engine.there = {"h": ("", {}), "o": ("", {})}
-    scene = Scene((holder, other, *still), (Network("n", "n", ours=True),))
-    assert await played.vault.mend(scene)
+    project_state = ProjectState((holder, other, *still), (Network("n", "n", ours=True),))
+    assert await played.volume_transfer.mend(project_state)
     assert (list(played.engine.there), played.engine.paused) == (["o"], [("a", False)])
-    assert not await played.vault.mend(Scene((other,)))
+    assert not await played.volume_transfer.mend(ProjectState((other,)))

@@ -39,7 +39,7 @@ def logs(
 
     from devenv.bounded_search import BoundedSearch  # noqa: PLC0415 - as above
     from devenv.events import Log, Notice  # noqa: PLC0415 - as above
-    from devenv.inspect.logs import Listener, Wish  # noqa: PLC0415 - as above
+    from devenv.inspect.logs import Listener, LogQuery  # noqa: PLC0415 - as above
     from devenv.inspect.logs import logs as workflow  # noqa: PLC0415 - as above
     from devenv.model.logline import matcher  # noqa: PLC0415 - as above
     from devenv.ui.text import clean  # noqa: PLC0415 - as above
@@ -61,7 +61,7 @@ def logs(
         else:
             window.aside(message)
 
-    wish = Wish(
+    wish = LogQuery(
         options.selection(file, project_name, profile),
         tuple(services or ()),
         follow=follow,

@@ -51,7 +51,7 @@ def new(
         return
     if source is not None and directory is not None:
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
-    wish = nursery.Wish(template, source, directory, _given(data or []), overwrite=overwrite, dry_run=dry_run)
+    wish = nursery.NewRequest(template, source, directory, _given(data or []), overwrite=overwrite, dry_run=dry_run)
     asks = not defaults and output is Output.TEXT and sys.stdin.isatty() and sys.stderr.isatty()
 
     def show(lines: list[str]) -> None:

@@ -112,12 +112,12 @@ async def _shown(chosen: Options, window: Console) -> int:
 
     if not is_wanted():
         return await workflow(chosen, window.emit)
-    from devenv.run.active.control import Helm  # noqa: PLC0415 - as above
+    from devenv.run.active.control import RunController  # noqa: PLC0415 - as above
 
     view = Live(window)
     options.tell(view.emit)
-    view.helm = helm = Helm(view.learn, view.settled, view.leave)
-    return await view.run(lambda: workflow(chosen, view.emit, helm))
+    view.controller = controller = RunController(view.learn, view.settled, view.leave)
+    return await view.run(lambda: workflow(chosen, view.emit, controller))
 
 
 def down(
@@ -133,11 +133,11 @@ def down(
     import anyio  # noqa: PLC0415 - `--help` must not pay for it
 
     from devenv.run.cleanup.down import down as workflow  # noqa: PLC0415 - as above
-    from devenv.state.ledger import Wish  # noqa: PLC0415 - as above
+    from devenv.state.ledger import VolumePolicy  # noqa: PLC0415 - as above
 
     if keep_volumes and volumes:
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
-    wish = Wish.KEEP if keep_volumes else Wish.DROP if volumes else Wish.SAVE
+    wish = VolumePolicy.KEEP if keep_volumes else VolumePolicy.DROP if volumes else VolumePolicy.SAVE
 
     window = options.console(output, quiet=quiet)
     chosen = options.selection(file, project_name, profile)

@@ -11,13 +11,13 @@ import anyio
 from devenv.docker import process
 from devenv.errors import DevenvError
 from devenv.events import Emit, Problem
-from devenv.model.live import Fact, Wish
+from devenv.model.live import Fact, ViewCommand
 
 if TYPE_CHECKING:
-    from devenv.run.active.project import Running
+    from devenv.run.active.project import ActiveProject
 
 
-class Helm:
+class RunController:
     """Between a run and its view. `learn` takes facts, `settled` the service whose wish is done, `ended` a signal.
 
     `settled` gets why it was not done, or nothing.
@@ -32,12 +32,12 @@ class Helm:
         self.learn = learn
         self.ended = ended
         self.detached = anyio.Event()
-        self._running: Callable[[], Running | None] = lambda: None
+        self._running: Callable[[], ActiveProject | None] = lambda: None
         self._settled = settled
-        self._wishes: deque[Wish] = deque()
+        self._wishes: deque[ViewCommand] = deque()
         self._asked = anyio.Event()
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: ViewCommand) -> None:
         """Somebody wants that; it is carried out beside all else."""
         if wish.verb == "detach":
             self.detached.set()
@@ -55,13 +55,13 @@ class Helm:
             raise DevenvError("that container has gone")
         await process.foreground(await into(running.engine, found))
 
-    async def serve(self, running: Callable[[], Running | None], emit: Emit) -> None:
+    async def serve(self, running: Callable[[], ActiveProject | None], emit: Emit) -> None:
         """Carries wishes out and tells facts, until cancelled."""
-        from devenv.run.active.stats import Gauges  # noqa: PLC0415 - the view is there before all else is loaded
+        from devenv.run.active.stats import StatsReader  # noqa: PLC0415 - the view is there before all else is loaded
 
         async with anyio.create_task_group() as tasks:
             self._running = running
-            gauges = Gauges(self.learn, running)
+            gauges = StatsReader(self.learn, running)
             tasks.start_soon(gauges.look)
             tasks.start_soon(gauges.measure)
             while True:
@@ -70,7 +70,7 @@ class Helm:
                 self._asked = anyio.Event()
                 await self._asked.wait()
 
-    async def _fulfil(self, wish: Wish, running: Running | None, emit: Emit) -> None:
+    async def _fulfil(self, wish: ViewCommand, running: ActiveProject | None, emit: Emit) -> None:
         if running is None:
             self._settled(wish.service, "not yet: its containers are still to be made")
             return

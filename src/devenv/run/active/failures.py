@@ -15,7 +15,7 @@ from devenv.compose.resolve import Loaded, Selection
 from devenv.docker.client import Engine
 from devenv.docker.compose import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.run.active import causes
 from devenv.run.active.causes import Cause, Facts
 from devenv.run.active.phases import BAD, Phase, Standing
@@ -28,7 +28,7 @@ Found = tuple[Facts, Cause | None]
 
 
 @dataclass(frozen=True)
-class Examiner:
+class FailureReporter:
     """Finds out why a service of the loaded project failed, and where in its files that is to be mended."""
 
     engine: Engine
@@ -46,9 +46,9 @@ class Examiner:
         hint = cause.hint if cause else _look(standing.service, sick=sick)
         return DevenvError("\n".join([first, *_said(found)]), hint=hint, file=file, line=line)
 
-    async def refused(self, error: VerbError, scene: Scene) -> DevenvError:
+    async def refused(self, error: VerbError, project_state: ProjectState) -> DevenvError:
         """The error for what Compose or the engine would not create or start."""
-        stuck = next((c for c in scene.containers if c.error and plain(c.error) == error.reason), None)
+        stuck = next((c for c in project_state.containers if c.error and plain(c.error) == error.reason), None)
         service = error.service or (stuck.service if stuck else None)
         cause = causes.explain(await self._around(service or "", stuck, error.reason))
         if cause is None:
@@ -59,14 +59,14 @@ class Examiner:
         said = VerbError(error.verb, self._why(cause).removeprefix(": "), service).message
         return kind(said, hint=cause.hint, file=file, line=line)
 
-    async def late(self, found: Sequence[Standing], scene: Scene, timeout: float) -> DevenvError:
+    async def late(self, found: Sequence[Standing], project_state: ProjectState, timeout: float) -> DevenvError:
         """The error for not being up after `timeout` seconds, with the last words of those that are late."""
         text = [
             f"not healthy after {timeout:.0f} s: {'; '.join(f'{s.service} {s.detail or s.phase}' for s in found)}"
         ]
         hint = None
         for standing in (s for s in found if s.phase in BAD or s.phase is Phase.STARTING):
-            facts = await self._found(standing.service, scene.of(standing.service))
+            facts = await self._found(standing.service, project_state.of(standing.service))
             cause = next((cause for _, cause in facts if cause), None)
             text += [f"{standing.service} {standing.detail}{self._why(cause)}", *_said(facts)]
             hint = hint or (cause.hint if cause else None)

@@ -14,7 +14,7 @@ from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service import Ending, Rebuild
-from devenv.sync.session import Corridor
+from devenv.sync.session import SyncSession
 
 
 @dataclass
@@ -29,17 +29,17 @@ class Keeper:
     mark: str
     puts: str
     watcher: str = "auto"
-    _corridor: Corridor | None = None
+    _sync_session: SyncSession | None = None
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _over: anyio.Event | None = None
 
     async def begin(self, tasks: TaskGroup, project: Project, bound: Sequence[BoundRule]) -> None:
         """From now on these rules hold; returns when the tree is known. Containers have to be adopted anew."""
-        before = self._corridor
+        before = self._sync_session
         await self.end()
         if not bound:
             return
-        self._corridor = Corridor(
+        self._sync_session = SyncSession(
             self.engine,
             project,
             bound,
@@ -53,45 +53,45 @@ class Keeper:
             before=before,
         )
         self._scope = anyio.CancelScope()
-        await tasks.start(self._run, self._corridor)
+        await tasks.start(self._run, self._sync_session)
 
-    async def _run(self, corridor: Corridor, *, task_status: TaskStatus[None]) -> None:
+    async def _run(self, sync_session: SyncSession, *, task_status: TaskStatus[None]) -> None:
         over = self._over = anyio.Event()
         try:
             with self._scope:
-                await corridor.run(task_status=task_status)
+                await sync_session.run(task_status=task_status)
         finally:
             over.set()
 
     async def end(self) -> None:
         """No rules hold any more."""
-        corridor, self._corridor = self._corridor, None
-        if corridor is not None:
+        sync_session, self._sync_session = self._sync_session, None
+        if sync_session is not None:
             self._scope.cancel()
             if self._over is not None:
                 await self._over.wait()
-            await corridor.close()
+            await sync_session.close()
 
     async def adopt(self, container: Container) -> None:
         """The container brought up to date and kept so. Raises EngineError where it has gone meanwhile."""
-        corridor = self._corridor
-        if corridor is None:
+        sync_session = self._sync_session
+        if sync_session is None:
             return
-        await corridor.adopt(container)
-        if corridor is not self._corridor:  # the rules changed meanwhile
-            await corridor.drop(container.id)
+        await sync_session.adopt(container)
+        if sync_session is not self._sync_session:  # the rules changed meanwhile
+            await sync_session.drop(container.id)
             await self.adopt(container)
 
     async def drop(self, container_id: str) -> None:
         """The container is not kept any more."""
-        if self._corridor is not None:
-            await self._corridor.drop(container_id)
+        if self._sync_session is not None:
+            await self._sync_session.drop(container_id)
 
     def pending(self) -> dict[str, int]:
         """Service -> how many saved files are on their way to it."""
-        return {} if self._corridor is None else self._corridor.pending()
+        return {} if self._sync_session is None else self._sync_session.pending()
 
     def open(self) -> None:
         """From now on saves are carried out; until then they only gather."""
-        if self._corridor is not None:
-            self._corridor.open()
+        if self._sync_session is not None:
+            self._sync_session.open()

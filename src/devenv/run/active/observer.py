@@ -14,10 +14,10 @@ from anyio.abc import TaskGroup
 from devenv.docker.client import CallError, Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, ServiceState, Waiting
-from devenv.model.containers import TELLING, Container, Scene
+from devenv.model.containers import TELLING, Container, ProjectState
 from devenv.model.project import Project
-from devenv.run.active.failures import Examiner
-from devenv.run.active.outages import Losses
+from devenv.run.active.failures import FailureReporter
+from devenv.run.active.outages import EngineOutage
 from devenv.run.active.phases import BAD, GOOD, Phase, Standing, held_up, optional, reminder, standings
 from devenv.tasks import patiently
 
@@ -47,8 +47,8 @@ class Observer:
     on_start: OnStart
     on_gone: OnGone
     on_return: OnReturn
-    examiner: Callable[[], Examiner]
-    scene: Scene = field(default_factory=Scene)
+    reporter: Callable[[], FailureReporter]
+    project_state: ProjectState = field(default_factory=ProjectState)
     stopped: set[str] = field(default_factory=set)  # services that somebody asked to stop: no failure, and not over
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _moved: anyio.Event = field(default_factory=anyio.Event)
@@ -59,7 +59,7 @@ class Observer:
     _ending: set[str] = field(default_factory=set)
     _replaced: set[str] = field(default_factory=set)
     _history: set[tuple[str, str]] = field(default_factory=set)
-    _losses: Losses = field(default_factory=Losses)
+    _losses: EngineOutage = field(default_factory=EngineOutage)
     _begun: dict[tuple[str, str], float] = field(default_factory=dict)  # lives -> since when they are seen
     _late: dict[str, tuple[float, int]] = field(default_factory=dict)  # since when, and how often that was told
     _mourned: set[str] = field(default_factory=set)
@@ -80,10 +80,10 @@ class Observer:
         self._history.clear()
         self._poke()
 
-    def look_at(self, scene: Scene) -> None:
+    def look_at(self, project_state: ProjectState) -> None:
         """From now on that is what is there."""
-        there = (replace(c, state="created") if c.key in self._history else c for c in scene.containers)
-        self.scene = replace(scene, containers=tuple(there))
+        there = (replace(c, state="created") if c.key in self._history else c for c in project_state.containers)
+        self.project_state = replace(project_state, containers=tuple(there))
 
     def follow(self, project: Project, names: frozenset[str]) -> None:
         """From now on it is this project, and these services of it."""
@@ -119,7 +119,7 @@ class Observer:
                 except CallError:  # it answers, if not as it should
                     pass
                 except EngineError:
-                    self._losses.lost(self.scene.containers, anyio.current_time())
+                    self._losses.lost(self.project_state.containers, anyio.current_time())
                     self._tell_moved()
                 with anyio.move_on_after(30 * LOOK_EVERY if is_sure and self._settled() else LOOK_EVERY):
                     await changed.wait()
@@ -167,21 +167,25 @@ class Observer:
 
     def _over(self) -> bool:
         found = self.standings()
-        again = self._losses.is_lost or self.stopped or any(c.state == "restarting" for c in self.scene.containers)
+        again = (
+            self._losses.is_lost
+            or self.stopped
+            or any(c.state == "restarting" for c in self.project_state.containers)
+        )
         return bool(found) and not again and all(s.phase in ENDED for s in found)
 
     def standings(self) -> tuple[Standing, ...]:
         """Every service as last seen; as it was before, while we end it ourselves."""
-        found = standings(self.project, self.names, self.scene) if self.scene.containers else ()
-        ended_by_us = {c.service for c in self.scene.containers if c.id in self._ending}
+        found = standings(self.project, self.names, self.project_state) if self.project_state.containers else ()
+        ended_by_us = {c.service for c in self.project_state.containers if c.id in self._ending}
         return tuple(
             self._told.get(s.service, s) if s.phase in ENDED and s.service in ended_by_us else s for s in found
         )
 
     async def failure(self, standing: Standing) -> DevenvError:
         """The error for a service that failed; all that its ended containers said is told by then."""
-        failed = [c for c in self.scene.of(standing.service) if c.health == "unhealthy" or c.exit_code]
-        error = await self.examiner().failed(standing, failed)
+        failed = [c for c in self.project_state.of(standing.service) if c.health == "unhealthy" or c.exit_code]
+        error = await self.reporter().failed(standing, failed)
         with anyio.move_on_after(LAST_WORDS):
             await self._hear_out(standing.service)
         return error
@@ -189,18 +193,18 @@ class Observer:
     async def late(self, timeout: float) -> DevenvError:
         """The error for not being up after `timeout` seconds."""
         found = [standing for standing in self.standings() if standing.phase not in GOOD]
-        return await self.examiner().late(found, self.scene, timeout)
+        return await self.reporter().late(found, self.project_state, timeout)
 
     def _unrest(self, standing: Standing) -> float:
         """Seconds after the last look for which the service has to go on; none where a health check says enough."""
         if standing.phase is not Phase.STARTED:
             return 0.0
-        begun = (self._begun.get(c.key, self._looked) for c in self.scene.of(standing.service))
+        begun = (self._begun.get(c.key, self._looked) for c in self.project_state.of(standing.service))
         return max(begun) + QUIET - self._looked
 
     def _will_try_again(self, standing: Standing) -> bool:
         """The engine says so itself: `restarting` ends when a policy's attempts are used up."""
-        restarting = any(c.state == "restarting" for c in self.scene.of(standing.service))
+        restarting = any(c.state == "restarting" for c in self.project_state.of(standing.service))
         return standing.phase is Phase.EXITED and restarting
 
     def _settled(self) -> bool:
@@ -214,7 +218,7 @@ class Observer:
         async for event in self.engine.events(self.project.name):
             if not event:
                 if has_begun:  # the stream has ended in between: for as long as that, nobody may have looked
-                    self._losses.lost(self.scene.containers, anyio.current_time())
+                    self._losses.lost(self.project_state.containers, anyio.current_time())
                 has_begun = True
             action = str(event.get("Action", "")).partition(":")[0]
             if not event or action in TELLING or action == "health_status":
@@ -239,18 +243,18 @@ class Observer:
     async def _look(self, tasks: TaskGroup) -> bool:
         """Whether no container was missing: one answer can be wrong, and is worth another look."""
         replaced, self._looked = set(self._replaced), anyio.current_time()
-        self.look_at(await self.engine.scene(self.project.name))
+        self.look_at(await self.engine.project_state(self.project.name))
         replaced &= self._replaced
         self._ending -= replaced
         self._replaced -= replaced
-        mine = [c for c in self.scene.containers if c.service in self.names]
+        mine = [c for c in self.project_state.containers if c.service in self.names]
         self.stopped -= {c.service for c in mine if c.running and c.id not in self._ending}
         if fallen := self._losses.seen([c for c in mine if c.ours], anyio.current_time()):
             self._ending |= {c.id for c in fallen}
             tasks.start_soon(self._return, fallen)
         for container in mine:
             await self._meet(container, tasks)
-        missing = set(self._served) - {c.id for c in self.scene.containers}
+        missing = set(self._served) - {c.id for c in self.project_state.containers}
         for gone in missing:
             del self._served[gone]
             await self.on_gone(gone)
@@ -271,7 +275,7 @@ class Observer:
     def _is_news(self, standing: Standing) -> bool:
         """Whether the end of a service is a problem that nothing else tells of, and not the last one once more."""
         now = anyio.current_time()
-        unasked = [c for c in self.scene.of(standing.service) if c.exit_code not in (0, *ASKED)]
+        unasked = [c for c in self.project_state.of(standing.service) if c.exit_code not in (0, *ASKED)]
         lasted = max((now - self._begun.get(c.key, now) for c in unasked), default=0.0)
         is_new = standing.service not in self._mourned or lasted >= LASTING
         unasked = [] if standing.service in self.stopped else unasked
@@ -296,7 +300,7 @@ class Observer:
 
     async def _tell_wait(self, standing: Standing, seconds: float) -> None:
         lines, check = [""], ""
-        for container in self.scene.of(standing.service):
+        for container in self.project_state.of(standing.service):
             lines += [line async for _, line in self.engine.logs(container, tail="1", follow=False)]
             if container.health == "starting":
                 check = (await self.engine.health_output(container.id)).rpartition("\n")[2]
@@ -331,7 +335,7 @@ class Observer:
 
     async def _hear_out(self, service: str) -> None:
         """All that the service's ended containers said is told: a run that ends because of them waits for it."""
-        for container in self.scene.of(service):
+        for container in self.project_state.of(service):
             if self.logs and not container.running:
                 if container.key not in self._logged:
                     self._logged[container.key] = anyio.Event()

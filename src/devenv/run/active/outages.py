@@ -12,7 +12,7 @@ WINDOW = 10.0  # seconds from its return in which it may still find out that the
 
 
 @dataclass
-class Losses:
+class EngineOutage:
     """What is seen of containers goes in with the time (seconds of any clock); those to start again come out."""
 
     is_lost: bool = False

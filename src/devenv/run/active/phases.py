@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 
 
@@ -79,22 +79,24 @@ def _phase(container: Container, *, one_shot: bool) -> Phase:
             return Phase.EXITED if container.exit_code else Phase.STARTING
 
 
-def standings(project: Project, names: frozenset[str], scene: Scene) -> tuple[Standing, ...]:
+def standings(project: Project, names: frozenset[str], project_state: ProjectState) -> tuple[Standing, ...]:
     """Every named service with its phase; `detail` says on what it waits or how it ended.
 
     A service of no replicas has none, unless somebody scaled it up.
     """
     awaited = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
-    there = [s for s in project.services if s.name in names and (s.scale or scene.of(s.name))]
-    phases = {s.name: phase(scene.of(s.name), one_shot=s.name in awaited) for s in there}
+    there = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
+    phases = {s.name: phase(project_state.of(s.name), one_shot=s.name in awaited) for s in there}
     reached = {name: found[0] for name, found in phases.items()}
     return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in there)
 
 
-def awaited(project: Project, scene: Scene) -> frozenset[str]:
+def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
     """The services that another one, which does not run yet, waits for: were they to end, its start would fail."""
     late = [
-        s for s in project.services if not scene.of(s.name) or any(c.state == "created" for c in scene.of(s.name))
+        s
+        for s in project.services
+        if not project_state.of(s.name) or any(c.state == "created" for c in project_state.of(s.name))
     ]
     return frozenset(d.service for s in late for d in s.depends_on if d.condition is not Condition.STARTED)
 

@@ -22,18 +22,18 @@ from devenv.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Res
 from devenv.host.free_ports import require_free
 from devenv.images import build as builds
 from devenv.images.prepare import supply
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Settings
 from devenv.run.active import model_diff
-from devenv.run.active.failures import Examiner
+from devenv.run.active.failures import FailureReporter
 from devenv.run.active.keeper import Keeper
 from devenv.run.active.model_diff import Difference
 from devenv.run.active.observer import Observer
 from devenv.run.active.phases import BAD, awaited
-from devenv.run.active.restarts import Following
+from devenv.run.active.restarts import DependentRestarts
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.consent import weigh_again, wishes
-from devenv.run.desired import Stage, chosen, look, published
+from devenv.run.desired import DesiredState, chosen, look, published
 from devenv.run.options import Options
 from devenv.run.run_volumes import RunVolumes
 from devenv.state.identity import created
@@ -52,7 +52,7 @@ Rules = tuple[Settings, tuple[BoundRule, ...]]
 
 
 @dataclass
-class Running:
+class ActiveProject:
     """What one project runs as, from the first create on. Compose works for one thing at a time: `compose_turn`."""
 
     options: Options
@@ -60,7 +60,7 @@ class Running:
     engine: Engine
     run: Run
     data: RunVolumes
-    stage: Stage
+    stage: DesiredState
     compose_turn: anyio.Lock = field(default_factory=anyio.Lock)
     is_cut_off: bool = False  # a verb of Compose was: what the engine was asked for last may still come
     _turns: defaultdict[str, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
@@ -85,9 +85,9 @@ class Running:
             on_start=self.keeper.adopt,
             on_gone=self.keeper.drop,
             on_return=self.resume,
-            examiner=lambda: Examiner(self.engine, self.stage.loaded, self.options.selection),
+            reporter=lambda: FailureReporter(self.engine, self.stage.loaded, self.options.selection),
         )
-        self.following = Following(self.engine, self.observer, self.emit, self.options.timeout)
+        self.following = DependentRestarts(self.engine, self.observer, self.emit, self.options.timeout)
 
     # --- the way up ----------------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Running:
 
     def settle(self) -> None:
         """Note which volumes hold a whole state now."""
-        self.data.settle(self.stage, self.observer.scene, self.observer.standings())
+        self.data.settle(self.stage, self.observer.project_state, self.observer.standings())
 
     async def create(self, tasks: TaskGroup) -> bool:
         """All is created and nothing runs; whether there are rules to keep containers by."""
@@ -129,10 +129,10 @@ class Running:
 
     async def sync(self, tasks: TaskGroup) -> None:
         """Every container is as fresh as the tree, and is kept and observed from now on."""
-        scene = await self.engine.scene(self.stage.project.name)
-        self.observer.forget(scene.containers)
-        journal.forget_others(self._puts, {c.id for c in scene.containers})
-        await each(self._first_sync, [c for c in scene.containers if c.service in self.stage.names])
+        project_state = await self.engine.project_state(self.stage.project.name)
+        self.observer.forget(project_state.containers)
+        journal.forget_others(self._puts, {c.id for c in project_state.containers})
+        await each(self._first_sync, [c for c in project_state.containers if c.service in self.stage.names])
         tasks.start_soon(self.observer.run)
         self.keeper.open()
 
@@ -153,12 +153,12 @@ class Running:
         A call that is cut off leaves its window open: what it may have created is recognized by that.
         Raises RefusedError if Compose would replace a container that is not ours.
         """
-        scene = await self.engine.scene(self.stage.project.name)
-        for container in scene.containers:
+        project_state = await self.engine.project_state(self.stage.project.name)
+        for container in project_state.containers:
             if container.service in services and not container.ours:
                 said = f"{container.service}: not devenv, but somebody else created its container {container.name}"
                 raise RefusedError(f"{said}, and Compose would replace it", hint=f"docker rm -f {container.name}")
-        window, reported = self.stage.window(scene), set[tuple[str, str]]()
+        window, reported = self.stage.window(project_state), set[tuple[str, str]]()
         with written(self.run.made.path):
             token = self.run.made.open(window)
         failure: DevenvError | None = None
@@ -166,7 +166,7 @@ class Running:
             await self.stage.making.create(services, force=force, on_made=lambda *named: reported.add(named))
         except DevenvError as error:
             failure = error
-        after = await self.engine.scene(self.stage.project.name)
+        after = await self.engine.project_state(self.stage.project.name)
         with written(self.run.made.path):
             self.run.made.close(token, created(window, after, reported))
         if failure is not None:
@@ -183,19 +183,19 @@ class Running:
 
     async def _explained(self, error: VerbError, names: Collection[str]) -> DevenvError:
         """Why Compose could not do it: in the words of a service that failed and that others wait for, or its own."""
-        self.observer.look_at(await self.engine.scene(self.stage.project.name))
+        self.observer.look_at(await self.engine.project_state(self.stage.project.name))
         for standing in self.observer.standings():
             named = any(f"{quote}{standing.service}{quote}" in error.reason for quote in '`"')
             if named and standing.service in names and standing.phase in BAD:
                 return await self.observer.failure(standing)
-        return await self.observer.examiner().refused(error, self.observer.scene)
+        return await self.observer.reporter().refused(error, self.observer.project_state)
 
     async def _first_sync(self, container: Container) -> None:
         await self.keeper.adopt(container)
         if container.running:
             self.observer.known(container)
 
-    async def _rules_of(self, stage: Stage) -> Rules:
+    async def _rules_of(self, stage: DesiredState) -> Rules:
         if not self.options.watch:
             return stage.project.settings, ()
         ignores = await anyio.to_thread.run_sync(scan.dockerignores, stage.project)
@@ -227,7 +227,12 @@ class Running:
 
         Raises UsageError as `stop`.
         """
-        if self._made and not self._rises and service in self.stage.own and not self.observer.scene.of(service):
+        if (
+            self._made
+            and not self._rises
+            and service in self.stage.own
+            and not self.observer.project_state.of(service)
+        ):
             await self.recreate(service, "")
             return
         began = time.monotonic()
@@ -251,7 +256,7 @@ class Running:
         self.emit(Notice(f"{service} is stopped"))
 
     def _asked_for(self, service: str, verb: str) -> Sequence[Container]:
-        containers = self.observer.scene.of(service)
+        containers = self.observer.project_state.of(service)
         if not containers:
             raise UsageError(f"{service} has no container yet")
         if not all(c.ours for c in containers):
@@ -269,7 +274,7 @@ class Running:
     async def resume(self, ended: Sequence[Container]) -> None:
         """What the engine took along when it ended runs again, now that it is back."""
         names = sorted({c.service for c in ended})
-        running = {c.service for c in self.observer.scene.containers if c.running}
+        running = {c.service for c in self.observer.project_state.containers if c.running}
         async with self._ending(ended):
             try:
                 await self._composed(self.stage.starting(names, running).start(names), names)
@@ -280,35 +285,35 @@ class Running:
 
     async def _replace(self, service: str) -> None:
         self.observer.stopped.discard(service)
-        old = self.observer.scene.of(service)
+        old = self.observer.project_state.of(service)
         async with self._ending(old):
             self.stage = self.stage.renewed(service)
-            scene = await self._remake((service,), force=True)
+            project_state = await self._remake((service,), force=True)
         self.following.after((service,))
-        await self._drop_images(old, scene)
+        await self._drop_images(old, project_state)
 
-    async def _remake(self, services: Sequence[str], *, force: bool = False) -> Scene:
+    async def _remake(self, services: Sequence[str], *, force: bool = False) -> ProjectState:
         """These services created where they are missing or changed, synced and started; all that is there then."""
         failure = None
         try:
             await self._composed(self._created(services, force=force), services)
         except DevenvError as error:
             failure = error  # what has been made anew before it has to run all the same
-        scene = await self.engine.scene(self.stage.project.name)
-        new = [c for c in scene.containers if c.service in services and c.state == "created"]
+        project_state = await self.engine.project_state(self.stage.project.name)
+        new = [c for c in project_state.containers if c.service in services and c.state == "created"]
         try:
             await each(self._first_sync, new)
         finally:
             if begun := {c.service for c in new}:
-                running = {c.service for c in scene.containers if c.running}
+                running = {c.service for c in project_state.containers if c.running}
                 await self._composed(self.stage.starting(begun, running).start(sorted(begun)), begun)
         if failure is not None:
             raise failure
-        return scene
+        return project_state
 
-    async def _drop_images(self, old: Iterable[Container], scene: Scene) -> None:
+    async def _drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
         """Images that only replaced containers needed and that have no name any more."""
-        for image in {c.image for c in old} - {c.image for c in scene.containers}:
+        for image in {c.image for c in old} - {c.image for c in project_state.containers}:
             with contextlib.suppress(EngineError):  # an image too many is no reason to call it failed
                 if not await self.engine.image_tags(image):
                     await self.engine.remove_image(image)
@@ -328,7 +333,7 @@ class Running:
     @contextlib.asynccontextmanager
     async def _restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
         """As `_ending`. On the way up, what Compose has started and waits for no more need not wait for Compose."""
-        waited_for = awaited(self.stage.project, self.observer.scene)
+        waited_for = awaited(self.stage.project, self.observer.project_state)
         own_turn = self._rises and all(c.running and c.service not in waited_for for c in containers)
         async with contextlib.nullcontext() if own_turn else self.compose_turn:
             with self.observer.ending(containers):
@@ -348,15 +353,15 @@ class Running:
             path, why = fixed
             file, line = await anyio.to_thread.run_sync(resolve.where, self.options.selection, path)
             raise ConfigError(f"{why}: that takes a new run", hint="Ctrl-C, then: devenv up", file=file, line=line)
-        scene = await self.engine.scene(loaded.project.name)
+        project_state = await self.engine.project_state(loaded.project.name)
         after = replace(
             self.stage,
             loaded=loaded,
             names=chosen(loaded.project, self.options.selection.services),
-            found=await look(self.engine, scene),
+            found=await look(self.engine, project_state),
         )
         self._dangers = weigh_again(loaded, after.names, self.emit, self._dangers)
-        after = await published(after, self.options, self.engine, scene)
+        after = await published(after, self.options, self.engine, project_state)
         rules_now = await self._rules_of(after)
         theirs, before = after.found.foreign_services, self.stage.ports
         change = model_diff.between({n: s for n, s in self._made.items() if n not in theirs}, after.services)
@@ -369,13 +374,13 @@ class Running:
                 await turns.enter_async_context(self._turns[service])
             after = await self._prepared(after, change)
             event = Reloaded(files, rules=rules_now != self._rules)
-            removed = [c for c in self.ledger.containers(scene) if c.service in change.gone]
-            old = [c for c in scene.containers if c.service in change.touched]
+            removed = [c for c in self.ledger.containers(project_state) if c.service in change.gone]
+            old = [c for c in project_state.containers if c.service in change.touched]
             async with self._ending([*old, *removed]):
                 self._enter(after)
                 now = await self._apply(tasks, change, removed, rules_now)
         event = replace(event, seconds=round(time.monotonic() - began, 2))
-        self.emit(_told(event, change, removed, scene, now))
+        self.emit(_told(event, change, removed, project_state, now))
         for port in [port for port in after.ports if after.auto and port not in before]:
             self.emit(Notice(f"{port.service} {port.target} is published on port {port.published}"))
         await self._drop_images(old, now)
@@ -391,7 +396,7 @@ class Running:
                     Notice(said, f"docker compose up -d {name}" if name in now else f"docker compose rm -sf {name}")
                 )
 
-    async def _prepared(self, after: Stage, change: Difference) -> Stage:
+    async def _prepared(self, after: DesiredState, change: Difference) -> DesiredState:
         """Ports free and images there, before anything that runs is touched."""
         if self.engine.endpoint.local:
             mine = set(self.stage.wanted_ports(self.stage.own))
@@ -403,13 +408,13 @@ class Running:
             await build(after, [name for name in change.images if name in after.built], self.emit)
         return after
 
-    def _enter(self, after: Stage) -> None:
+    def _enter(self, after: DesiredState) -> None:
         self.stage = after
         self.observer.follow(after.project, after.names)
 
     async def _apply(
         self, tasks: TaskGroup, change: Difference, removed: Sequence[Container], rules_now: Rules
-    ) -> Scene:
+    ) -> ProjectState:
         for service in change.touched:
             self._made.pop(service, None)  # until it is known to be made
         await self.volumes(tasks)
@@ -426,7 +431,7 @@ class Running:
         finally:
             self.keeper.open()
         self._made = dict(self.stage.services)
-        return await self.engine.scene(self.stage.project.name)
+        return await self.engine.project_state(self.stage.project.name)
 
     async def _remove(self, container: Container) -> None:
         await self.engine.stop(container)
@@ -434,19 +439,23 @@ class Running:
         self.emit(Removed("container", container.name))
 
 
-async def supplied(engine: Engine, stage: Stage, names: Iterable[str], options: Options, emit: Emit) -> Stage:
+async def supplied(
+    engine: Engine, stage: DesiredState, names: Iterable[str], options: Options, emit: Emit
+) -> DesiredState:
     """The stage with every image that these services and their Dockerfiles need: present, pulled, or made."""
     found = await supply(engine, stage.only(names), options.wishes, emit, said=stage.supply.said)
     return replace(stage, supply=found.beside(stage.supply))
 
 
-async def build(stage: Stage, names: Sequence[str], emit: Emit) -> None:
+async def build(stage: DesiredState, names: Sequence[str], emit: Emit) -> None:
     """The images of these services."""
     if names:
         await builds.build(stage.making, names, emit, given=stage.supply.given)
 
 
-def _told(event: Reloaded, change: Difference, removed: Iterable[Container], before: Scene, after: Scene) -> Reloaded:
+def _told(
+    event: Reloaded, change: Difference, removed: Iterable[Container], before: ProjectState, after: ProjectState
+) -> Reloaded:
     """The event with what became of the services, by the ids of their containers."""
     ids = [(name, {c.id for c in before.of(name)}, {c.id for c in after.of(name)}) for name in change.touched]
     return replace(

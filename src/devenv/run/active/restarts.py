@@ -22,7 +22,7 @@ LOOK_EVERY = 0.2
 
 
 @dataclass
-class Following:
+class DependentRestarts:
     """Restarts what follows; `patience` (seconds) bounds the wait for its conditions. Needs `tasks` to do so."""
 
     engine: Engine
@@ -35,7 +35,7 @@ class Following:
         """The services have been restarted or made anew: what runs and follows them will be restarted."""
         names = followers(self.observer.project, services)
         if self.tasks is not None and any(
-            c.running and c.ours for name in names for c in self.observer.scene.of(name)
+            c.running and c.ours for name in names for c in self.observer.project_state.of(name)
         ):
             self.tasks.start_soon(self._restart, services, names)
 
@@ -59,9 +59,9 @@ class Following:
         while name in self.observer.names:
             project, names = self.observer.project, self.observer.names
             with contextlib.suppress(EngineError):
-                scene = await self.engine.scene(project.name)
-                reached = {s.service: s.phase for s in standings(project, names, scene)}
+                project_state = await self.engine.project_state(project.name)
+                reached = {s.service: s.phase for s in standings(project, names, project_state)}
                 if not unmet(project.service(name), reached):
-                    return [c for c in scene.of(name) if c.running and c.ours]
+                    return [c for c in project_state.of(name) if c.running and c.ours]
             await anyio.sleep(LOOK_EVERY)
         return ()

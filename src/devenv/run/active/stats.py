@@ -13,9 +13,9 @@ from devenv.docker.client import Usage
 from devenv.errors import EngineError
 from devenv.model import graph
 from devenv.model.containers import Container
-from devenv.model.live import Cast, Fact, Vitals
-from devenv.run.active.project import Running
-from devenv.run.desired import Stage
+from devenv.model.live import Fact, ServiceGraph, ServiceStats
+from devenv.run.active.project import ActiveProject
+from devenv.run.desired import DesiredState
 from devenv.run.urls import url
 
 LOOK_EVERY = 1.0
@@ -24,7 +24,7 @@ SHARE = 0.003  # and of a core, what measuring may cost
 RAREST = 60.0
 
 
-def cast(stage: Stage) -> Cast:
+def cast(stage: DesiredState) -> ServiceGraph:
     """The services that were chosen, as a graph."""
     drawn = graph.graph(stage.project, stage.loaded.model)
     nodes = (
@@ -32,17 +32,17 @@ def cast(stage: Stage) -> Cast:
         for node in drawn.nodes
         if node.name in stage.names
     )
-    return Cast(replace(drawn, nodes=tuple(nodes)), frozenset(stage.built))
+    return ServiceGraph(replace(drawn, nodes=tuple(nodes)), frozenset(stage.built))
 
 
 @dataclass
-class Gauges:
+class StatsReader:
     """What is told of each service as it changes: addresses, restarts, what is pending, and what it uses."""
 
     learn: Callable[[Fact], object]
-    running: Callable[[], Running | None]
-    _stage: Stage | None = None
-    _told: dict[str, Vitals] = field(default_factory=dict)
+    running: Callable[[], ActiveProject | None]
+    _stage: DesiredState | None = None
+    _told: dict[str, ServiceStats] = field(default_factory=dict)
     _used: dict[str, Usage] = field(default_factory=dict)  # by container
     _load: dict[str, float] = field(default_factory=dict)  # as `_used`: percent of a CPU
     _lives: dict[str, Container] = field(default_factory=dict)  # by id: the last one seen
@@ -55,21 +55,21 @@ class Gauges:
                 self._look(running)
             await anyio.sleep(LOOK_EVERY)
 
-    def _look(self, running: Running) -> None:
+    def _look(self, running: ActiveProject) -> None:
         if running.stage is not self._stage:
             self._stage = running.stage
             self.learn(cast(running.stage))
         pending = running.keeper.pending()
-        there = running.observer.scene.containers
+        there = running.observer.project_state.containers
         for container in there:
             self._count(container)
         self._lives = {container.id: container for container in there}
         for name in running.stage.names:
-            containers = running.observer.scene.of(name)
+            containers = running.observer.project_state.of(name)
             alive = [c for c in containers if c.running]
             ids = [c.id for c in alive]
             ports = sorted((port, ip) for c in containers for ip, port, _ in c.ports)
-            vitals = Vitals(
+            service_stats = ServiceStats(
                 service=name,
                 container=next(iter(ids), ""),
                 urls=tuple(dict.fromkeys(url(ip, port, running.engine.endpoint.host) for port, ip in ports)),
@@ -78,9 +78,9 @@ class Gauges:
                 restarts=self._restarts.get(name, 0),
                 pending=pending.get(name, 0),
             )
-            if self._told.get(name) != vitals:
-                self._told[name] = vitals
-                self.learn(vitals)
+            if self._told.get(name) != service_stats:
+                self._told[name] = service_stats
+                self.learn(service_stats)
 
     def _count(self, container: Container) -> None:
         """A new start of one container is a restart; one that takes its place is none."""
@@ -93,7 +93,7 @@ class Gauges:
         """Measures what the containers use: rarely, and the more there are, the more rarely."""
         while True:
             began, running = time.process_time(), self.running()
-            alive = [] if running is None else [c for c in running.observer.scene.containers if c.running]
+            alive = [] if running is None else [c for c in running.observer.project_state.containers if c.running]
             fresh = False
             for ident in self._used.keys() - {c.id for c in alive}:
                 del self._used[ident]

@@ -18,14 +18,14 @@ from devenv.model.project import Project
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import LOOKED_AT, Run
 from devenv.state.runs import key_of, open_run
 
 PATIENCE = 60.0
 
 
-async def down(selection: Selection, emit: Emit, wish: Wish = Wish.SAVE) -> int:
+async def down(selection: Selection, emit: Emit, wish: VolumePolicy = VolumePolicy.SAVE) -> int:
     """0 when nothing of the run is left, 1 where something survived. Nothing to end is fine too.
 
     A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) where it
@@ -85,13 +85,13 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
     A project that is elsewhere, or cannot be read any more, has none: that must not keep anybody from ending it.
     """
-    running = {c.service for c in ledger.containers(await engine.scene(ledger.project)) if c.running}
+    running = {c.service for c in ledger.containers(await engine.project_state(ledger.project)) if c.running}
     if running and os.path.realpath(project.directory) == ledger.directory:
         await Hooks(engine, project, running, emit).before_down(anyio.Event())
 
 
 @contextlib.asynccontextmanager
-async def _held(run: Run, wish: Wish) -> AsyncIterator[int | None]:
+async def _held(run: Run, wish: VolumePolicy) -> AsyncIterator[int | None]:
     """The project's lock, if need be after the run that holds it, of this pid, was asked to end."""
     asked = None
     with contextlib.ExitStack() as stack:

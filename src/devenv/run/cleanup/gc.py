@@ -9,7 +9,7 @@ from devenv.events import Emit, Notice, Problem
 from devenv.run.cleanup import guardian_note, kept_logs
 from devenv.run.cleanup.remains import PHASES, remains
 from devenv.run.cleanup.teardown import finish
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.store import Store
 
@@ -39,9 +39,9 @@ async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
         if dry_run:
             engine.is_ours = run.made.holds
-            what = await remains(engine, ledger, await engine.scene(ledger.project))
+            what = await remains(engine, ledger, await engine.project_state(ledger.project))
             emit(Notice(f"{ledger.project}: {what or 'nothing'} of a dead run"))
             return True
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
         with run.lock(cleaning=True):
-            return not (await finish(engine, run, emit, Wish.SAVE, "gc")).survivors
+            return not (await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors

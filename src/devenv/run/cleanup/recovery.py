@@ -17,7 +17,7 @@ from devenv.errors import DevenvError, StateError
 from devenv.events import Emit
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.teardown import finish
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import LOOKED_AT, Run
 from devenv.tasks import first
 
@@ -113,7 +113,7 @@ async def attempt(
         if not is_first and (not _locked(run, stack, wait=LOOKED_AT) or _ledger(run, dead) is None):
             return False
         begun()
-        return bool((await finish(engine, run, emit, Wish.SAVE, "the devenv process died")).survivors)
+        return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "the devenv process died")).survivors)
 
 
 def identity(run: Run) -> Dead | None:

@@ -11,7 +11,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
-from devenv.model.containers import Scene
+from devenv.model.containers import ProjectState
 from devenv.run.cleanup import guardian_note
 from devenv.state.identity import Verdict
 from devenv.state.ledger import Ledger
@@ -22,17 +22,17 @@ COMMAND = "devenv down"
 PATIENCE = 3.0  # seconds for an engine that another command asks in passing
 
 
-async def remains(engine: Engine, ledger: Ledger, scene: Scene) -> str:
+async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
     """Return the numbers of containers, networks and volumes that exist of a run, or an empty text.
 
     The engine knows by then what is ours.
     """
-    judged = ledger.judged(scene)
+    judged = ledger.judged(project_state)
     if any(one.verdict is Verdict.OTHER for one in judged):
-        judged = ledger.judged(scene, everything=await engine.volume_times())
+        judged = ledger.judged(project_state, everything=await engine.volume_times())
     counts = {
-        "container": len(ledger.containers(scene)),
-        "network": len(ledger.networks(scene)),
+        "container": len(ledger.containers(project_state)),
+        "network": len(ledger.networks(project_state)),
         "volume": sum(one.verdict is not Verdict.OTHER for one in judged),
     }
     return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
@@ -48,9 +48,9 @@ def left_behind(ledger: Ledger, what: str) -> str:
     return f"the run of {ledger.project} that began at {since} has died and left {what} behind"
 
 
-async def tell(engine: Engine, ledger: Ledger, scene: Scene, emit: Emit) -> None:
+async def tell(engine: Engine, ledger: Ledger, project_state: ProjectState, emit: Emit) -> None:
     """Emit a notice about what the earlier run of a project left behind, which the next run takes over."""
-    if said := left_behind(ledger, await remains(engine, ledger, scene)):
+    if said := left_behind(ledger, await remains(engine, ledger, project_state)):
         emit(Notice(f"{said}; this run takes it over", COMMAND))
 
 
@@ -64,7 +64,7 @@ async def everywhere() -> list[str]:
         with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):
             async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
                 engine.is_ours = run.made.holds
-                if what := await remains(engine, ledger, await engine.scene(ledger.project)):
+                if what := await remains(engine, ledger, await engine.project_state(ledger.project)):
                     said.append(f"{what} of {ledger.project}")
                     is_reached = len(said) == 1 and ledger.endpoint == (await resolve()).host
                     command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"

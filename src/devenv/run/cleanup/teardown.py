@@ -14,14 +14,14 @@ from devenv.docker import process
 from devenv.docker.client import CallError, Engine
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Emit, Kept, Notice, Problem, Removed, Stopped, Stopping
-from devenv.model.containers import Container, Network, Scene
+from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.state.identity import Content, Verdict
-from devenv.state.ledger import Judged, Ledger, Wish
+from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.tasks import each
-from devenv.volumes.transfer import Vault, vault
+from devenv.volumes.transfer import VolumeTransfer, volume_transfer
 
 SWEEP_PAUSE = 0.3
 SWEEPS = 20
@@ -44,8 +44,8 @@ class Teardown:
     run: Run
     ledger: Ledger
     emit: Emit
-    vault: Vault
-    wish: Wish = Wish.SAVE
+    volume_transfer: VolumeTransfer
+    wish: VolumePolicy = VolumePolicy.SAVE
     quiet_sweeps: int = 1
     hurry: anyio.Event = field(default_factory=anyio.Event)
     _removed: set[tuple[str, str]] = field(default_factory=set)
@@ -60,7 +60,7 @@ class Teardown:
     def __post_init__(self) -> None:
         self._logs = KeptLogs(self.run.path)
 
-    async def run_down(self, reason: str, seen: Scene | None = None) -> Stopped:
+    async def run_down(self, reason: str, seen: ProjectState | None = None) -> Stopped:
         """Everything that the ledger names gone, and looked for again; what is left is a survivor.
 
         `seen` is what was there a moment ago: whoever pressed Ctrl-C waits for no look until it is answered.
@@ -69,18 +69,18 @@ class Teardown:
         count = len(self.ledger.containers(seen)) if seen else 0
         if count:
             self.emit(Stopping(reason, count))
-        scene = await self.engine.scene(self.ledger.project)
+        project_state = await self.engine.project_state(self.ledger.project)
         if not count:
-            self.emit(Stopping(reason, len(self.ledger.containers(scene))))
-        scene = await self._until_quiet(scene)
-        await self._volumes(scene)
-        scene = await self.engine.scene(self.ledger.project)
-        survivors = self._survivors(scene)
+            self.emit(Stopping(reason, len(self.ledger.containers(project_state))))
+        project_state = await self._until_quiet(project_state)
+        await self._volumes(project_state)
+        project_state = await self.engine.project_state(self.ledger.project)
+        survivors = self._survivors(project_state)
         for name in survivors:
             kind, _, its = name.partition(" ")
             command = self._commands.get(name, AGAIN if kind == "volume" else REMOVE[kind].format(its))
             self.emit(Problem(f"{name} is left: {self._trouble.get(name, 'still there')}", command))
-        for container in scene.containers:
+        for container in project_state.containers:
             if container.owner == self.run.made.owner and not container.ours:
                 self.emit(Kept("container", container.name, NOT_CREATED, f"docker rm -f {container.name}"))
         if survivors:
@@ -92,7 +92,7 @@ class Teardown:
         self.emit(stopped)
         return stopped
 
-    async def _until_quiet(self, scene: Scene) -> Scene:
+    async def _until_quiet(self, project_state: ProjectState) -> ProjectState:
         """Sweep until nothing of ours was there for `quiet_sweeps` looks in a row.
 
         A create that was under way when the run died can land after the first look. What three sweeps could
@@ -101,8 +101,8 @@ class Teardown:
         quiet = stuck = 0
         seen: set[str] = set()
         for _ in range(SWEEPS):
-            containers, networks = self.ledger.containers(scene), self.ledger.networks(scene)
-            others = [c for c in scene.containers if c not in containers]
+            containers, networks = self.ledger.containers(project_state), self.ledger.networks(project_state)
+            others = [c for c in project_state.containers if c not in containers]
             self._theirs, self._taken = {c.name for c in others}, {name for c in others for name in c.volumes}
             there = {c.id for c in containers} | {n.id for n in networks}
             quiet = 0 if there else quiet + 1
@@ -116,8 +116,8 @@ class Teardown:
             self._note(containers)
             await self._containers(containers)
             await each(self._network, networks)
-            scene = await self.engine.scene(self.ledger.project)
-        return scene
+            project_state = await self.engine.project_state(self.ledger.project)
+        return project_state
 
     def _note(self, containers: Iterable[Container]) -> None:
         """Before a container goes, it is on disk which anonymous volumes it has."""
@@ -200,18 +200,18 @@ class Teardown:
             self._trouble[name] = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
             self._commands[name] = "; ".join([*apart, REMOVE["network"].format(network.name)])
 
-    async def _volumes(self, scene: Scene) -> None:
-        await each(self._volume, await self._judged(scene))
+    async def _volumes(self, project_state: ProjectState) -> None:
+        await each(self._volume, await self._judged(project_state))
         for name in self.ledger.anonymous:
             with contextlib.suppress(CallError):  # in use: it is somebody else's, too
                 await self.engine.remove_volume(name)
 
-    async def _judged(self, scene: Scene) -> list[Judged]:
+    async def _judged(self, project_state: ProjectState) -> list[Judged]:
         """The volumes of recorded names; if one is not the recorded one, all volumes of the engine are compared."""
         held = {name for user in self._users.values() for name in user.volumes}
-        judged = self.ledger.judged(scene, held)
+        judged = self.ledger.judged(project_state, held)
         if any(one.verdict is Verdict.OTHER for one in judged):
-            judged = self.ledger.judged(scene, held, await self.engine.volume_times())
+            judged = self.ledger.judged(project_state, held, await self.engine.volume_times())
         if any(one.verdict is Verdict.MOVED for one in judged) and not self._is_moved:
             self._is_moved = True
             self.emit(Notice(MOVED))
@@ -220,7 +220,7 @@ class Teardown:
     async def _volume(self, one: Judged) -> None:
         """Gone, once its content is safe; if it cannot be made safe, it stays and is left."""
         volume, name = one.volume, f"volume {one.volume.name}"
-        if one.verdict is Verdict.OTHER or self.wish is Wish.KEEP or one.record.is_kept:
+        if one.verdict is Verdict.OTHER or self.wish is VolumePolicy.KEEP or one.record.is_kept:
             ours = "x-devenv.keep" if one.record.is_kept else "--keep-volumes"
             self._keep(volume.name, ANOTHER if one.verdict is Verdict.OTHER else ours)
             return
@@ -231,7 +231,7 @@ class Teardown:
                 return
             await self.engine.remove_volume(volume.name)
             self._gone("volume", volume.name)
-            self.vault.ended(one.record.lineage, dropped=self.wish is Wish.DROP)
+            self.volume_transfer.ended(one.record.lineage, dropped=self.wish is VolumePolicy.DROP)
         except EngineError as error:
             reason = _reason(error)
             if "in use" in reason and volume.name in self._taken:  # plain Compose has taken the project over
@@ -243,16 +243,16 @@ class Teardown:
 
     def _is_safe(self, one: Judged) -> bool:
         """Whether no snapshot is needed: the data lie elsewhere, or are not wanted and surely ours to remove."""
-        return one.volume.elsewhere or (self.wish is Wish.DROP and one.verdict is Verdict.SAME)
+        return one.volume.elsewhere or (self.wish is VolumePolicy.DROP and one.verdict is Verdict.SAME)
 
     async def _save(self, one: Judged) -> None:
         volume, record = one.volume, one.record
         users = [c for c in self._users.values() if volume.name in c.volumes]
         if record.content is Content.RESTORING:
-            await self.vault.rescue(volume, users, record)
+            await self.volume_transfer.rescue(volume, users, record)
             return
         settled = record.content is Content.SETTLED
-        snapshot = await self.vault.save(volume, users, settled=settled, lineage=record.lineage)
+        snapshot = await self.volume_transfer.save(volume, users, settled=settled, lineage=record.lineage)
         self._saved[snapshot.volume] = snapshot.stored
 
     def _keep(self, name: str, reason: str) -> None:
@@ -271,15 +271,15 @@ class Teardown:
             self._removed.add((kind, name))
             self.emit(Removed(kind, name))
 
-    def _survivors(self, scene: Scene) -> list[str]:
+    def _survivors(self, project_state: ProjectState) -> list[str]:
         return [
-            *(f"container {c.name}" for c in self.ledger.containers(scene)),
-            *(f"network {n.name}" for n in self.ledger.networks(scene)),
-            *(f"volume {one.volume.name}" for one in self.ledger.judged(scene)),
+            *(f"container {c.name}" for c in self.ledger.containers(project_state)),
+            *(f"network {n.name}" for n in self.ledger.networks(project_state)),
+            *(f"volume {one.volume.name}" for one in self.ledger.judged(project_state)),
         ]
 
 
-async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) -> Stopped:
+async def finish(engine: Engine, run: Run, emit: Emit, wish: VolumePolicy, reason: str) -> Stopped:
     """The end of a run whose process is gone, by whoever holds its lock now."""
     engine.is_ours = run.made.holds
     ledger = run.read()
@@ -289,7 +289,7 @@ async def finish(engine: Engine, run: Run, emit: Emit, wish: Wish, reason: str) 
         await process.end_recorded(run.children)
     with contextlib.suppress(StateError):  # from here on it is no run that was left running: who finds it may end it
         run.write(replace(ledger, phase="up"))
-    keeper = vault(engine, emit, run, ledger.project, ledger.directory)
+    keeper = volume_transfer(engine, emit, run, ledger.project, ledger.directory)
     sweeps = CUT_OFF_SWEEPS if has_died else 1
     return await Teardown(engine, run, ledger, emit, keeper, wish, quiet_sweeps=sweeps).run_down(reason)
 

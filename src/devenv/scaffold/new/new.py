@@ -26,7 +26,7 @@ Confirm = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class NewRequest:
     """What the command line says. `given` are answers; what is not among them is asked, or has its default."""
 
     template: str | None = None
@@ -60,7 +60,7 @@ def ours(name: str) -> Template:
     return read(folders[name], is_ours=True)
 
 
-def new(wish: Wish, ask: Ask | None, confirm: Confirm | None, show: Callable[[list[str]], None]) -> Made:
+def new(wish: NewRequest, ask: Ask | None, confirm: Confirm | None, show: Callable[[list[str]], None]) -> Made:
     """The scaffold. Without `ask` and `confirm` nothing is asked: defaults count, and what is there stays.
 
     Raises UsageError, ConfigError (the template's fault), RefusedError (unsafe, or a file is there), StateError.
@@ -98,12 +98,12 @@ def new(wish: Wish, ask: Ask | None, confirm: Confirm | None, show: Callable[[li
     return made
 
 
-def _again(wish: Wish) -> str:
+def _again(wish: NewRequest) -> str:
     source = ["--from", shown(wish.source)] if wish.source else []
     return shlex.join(["devenv", "new", *source, *(word for word in (wish.template, wish.directory) if word)])
 
 
-def _chosen(wish: Wish) -> tuple[Template, str, dict[str, str]]:
+def _chosen(wish: NewRequest) -> tuple[Template, str, dict[str, str]]:
     """The template, the folder, and the answers that are known already."""
     if wish.source is not None:
         template = anyio.run(fetched, wish.source)

@@ -93,7 +93,7 @@ class Access:
 
     async def run_as_root(self, container_id: str, orders: Sequence[bytes]) -> dict[int, str]:
         """As `run`, by a shell of root's that is closed again; all of them failed if there is none."""
-        shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_hand=False)
+        shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
         if shell is None:
             return dict.fromkeys(range(len(orders)), "")
         try:
@@ -114,7 +114,7 @@ class Access:
         wanted = sorted(set(folders))
         if not wanted or not self.is_root:
             return set()
-        if shell.has_hand:
+        if shell.has_helper:
             failed: Collection[int] = await do(shell, [perl_helper.is_roots(folder) for folder in wanted])
         else:
             failed = await run(shell, [shell_commands.is_roots(folder) for folder in wanted])
@@ -138,10 +138,10 @@ class Access:
         return seen
 
 
-async def do(shell: Shell, deeds: Sequence[bytes]) -> list[int]:
+async def do(shell: Shell, operations: Sequence[bytes]) -> list[int]:
     """As `Shell.do`. Raises EngineError if the shell has ended."""
     with _ended():
-        return await shell.do(deeds) if deeds else []
+        return await shell.do(operations) if operations else []
 
 
 async def run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:

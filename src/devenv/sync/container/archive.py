@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from devenv.sync.container import tar
-from devenv.sync.container.dir_fds import Opened
+from devenv.sync.container.dir_fds import DirFds
 from devenv.sync.container.tar import Entry
 from devenv.sync.planner import NO_FILE
 
@@ -88,7 +88,7 @@ def build(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES)
     failed: list[tuple[Item, str]] = []
     large: list[Item] = []
     weight = 0
-    with Opened() as opened:
+    with DirFds() as opened:
         for item in items:
             try:
                 found = read(item, opened, uid, gid)
@@ -125,7 +125,7 @@ def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
     return tar.packed(Entry(_name(path), tar.FOLDER, NEW_FOLDER, now, uid, gid) for path in paths)
 
 
-def read(item: Item, opened: Opened, uid: int = 0, gid: int = 0) -> Entry | None:
+def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> Entry | None:
     """The source as an entry of an archive; None for a large file. Blocking.
 
     Raises OSError if it is not there, is of another kind than planned, or never rests.

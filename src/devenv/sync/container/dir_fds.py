@@ -10,7 +10,7 @@ KEPT = 64
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # only Linux has O_PATH
 
 
-class Opened:
+class DirFds:
     """Descriptors of folders below roots, kept while it lasts; a context manager."""
 
     def __init__(self) -> None:

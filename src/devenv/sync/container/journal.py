@@ -24,7 +24,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Puts:
+class SyncJournal:
     """One container's journal: the path's bytes, a sign and a zero byte a record; a torn last one says nothing.
 
     Another devenv process may append at the same time. `path` None keeps nothing.
@@ -34,7 +34,7 @@ class Puts:
     _begun: bool = field(default=False, init=False)
 
     @classmethod
-    def of(cls, folder: str | None, container_id: str) -> Puts:
+    def of(cls, folder: str | None, container_id: str) -> SyncJournal:
         """The journal of a container in the folder of its run. Raises StateError if that folder cannot be used."""
         if folder is None:
             return cls()
@@ -91,4 +91,4 @@ def forget_others(folder: str, container_ids: Collection[str]) -> None:
     with contextlib.suppress(OSError, StateError):
         for name in private_files.entries(folder):
             if name not in container_ids:
-                Puts(os.path.join(folder, name)).forget()
+                SyncJournal(os.path.join(folder, name)).forget()

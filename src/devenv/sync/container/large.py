@@ -15,7 +15,7 @@ import anyio
 
 from devenv.sync.container import archive, tar
 from devenv.sync.container.archive import Item
-from devenv.sync.container.dir_fds import Opened
+from devenv.sync.container.dir_fds import DirFds
 from devenv.sync.container.tar import Entry
 
 PIECE = 1 << 20
@@ -97,7 +97,7 @@ class Large:
 
 def open_file(item: Item) -> int:
     """A descriptor of the source, no link followed below its root. Blocking. Raises OSError if it is no file."""
-    with Opened() as opened:
+    with DirFds() as opened:
         folder, name = opened.place(item.source, item.root)
         descriptor = os.open(name, archive.READ, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

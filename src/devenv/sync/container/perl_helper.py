@@ -132,7 +132,7 @@ def start(mark: str, shell: str, session: str) -> bytes:
     return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
 
 
-def deeds(them: Iterable[bytes]) -> bytes:
+def operations(them: Iterable[bytes]) -> bytes:
     """Deeds as they are sent."""
     return _framed(b"d", b"".join(them))
 

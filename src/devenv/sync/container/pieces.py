@@ -37,14 +37,14 @@ async def put(way: Way, item: Item, target: str, owner: tuple[int, int]) -> int:
         if way.shell is None:
             await way.engine.put(way.container, file.packed(), size=file.size)
             await file.verify()
-        elif way.shell.has_hand:
-            await _by_hand(way.shell, file, item.path, target)
+        elif way.shell.has_helper:
+            await _by_helper(way.shell, file, item.path, target)
         else:
             await _by_shell(way, way.shell, file, item.path, target)
         return file.size
 
 
-async def _by_hand(shell: Shell, file: Large, place: str, target: str) -> None:
+async def _by_helper(shell: Shell, file: Large, place: str, target: str) -> None:
     _must(await do(shell, [perl_helper.begin(place)]))
     async for piece in file.content():
         _must(await do(shell, [perl_helper.more(piece)]))

@@ -17,7 +17,7 @@ from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
 from devenv.sync.container import archive, large, tar
 from devenv.sync.container.archive import PERMISSIONS, Item
-from devenv.sync.container.dir_fds import Opened
+from devenv.sync.container.dir_fds import DirFds
 from devenv.sync.container.staging import parents
 from devenv.sync.container.tar import Member
 from devenv.sync.rules.rules import relative_to
@@ -123,7 +123,7 @@ class _Sink:
 
     def _take(self, data: bytes) -> None:
         try:
-            with Opened() as opened:
+            with DirFds() as opened:
                 for member, piece, is_last in self._reader.feed(data):
                     place, path = self._real(member)
                     if piece and self._reading.wants(path):
@@ -170,7 +170,7 @@ class _Reading:
         """Whether the content of this container path counts."""
         return path in self._wanted
 
-    def take(self, path: str, member: Member, digest: str, opened: Opened) -> None:
+    def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
         """One entry of the container, with a fingerprint of its content. Blocking: reads the host's file."""
         self._note(path, is_folder=member.kind == tar.FOLDER)
         sync = self._wanted.get(path)
@@ -203,7 +203,7 @@ class _Reading:
         return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
 
 
-def _is_as(sync: Sync, member: Member, digest: str, opened: Opened) -> bool:
+def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
     """Whether the entry is what the host has: kind, content, mode of a file, text of a link."""
     item = Item(sync.source, sync.target, sync.root, sync.folder)
     try:

@@ -52,7 +52,7 @@ class Shell:
         self._mark = secrets.token_hex(8)
         self._turn = anyio.Lock()
         self._buffer = b""
-        self.has_hand = False
+        self.has_helper = False
         self.broken = False
 
     @classmethod
@@ -64,7 +64,7 @@ class Shell:
         *,
         user: str = ROOT,
         check: Callable[[Shell], Awaitable[bool]] = _always,
-        by_hand: bool = True,
+        by_helper: bool = True,
     ) -> Shell | None:
         """A shell as this user in a running container.
 
@@ -73,7 +73,7 @@ class Shell:
         has one that works. Raises EngineError where that cannot be told now: the container has gone, or is paused.
         """
         for program in PROGRAMS:
-            found = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_hand)
+            found = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_helper)
             if not isinstance(found, str):
                 return found
         return None
@@ -87,7 +87,7 @@ class Shell:
         program: str,
         user: str,
         check: Callable[[Shell], Awaitable[bool]],
-        by_hand: bool,
+        by_helper: bool,
     ) -> Shell | str | None:
         """As `open`, or why this program cannot be run."""
         stack = contextlib.AsyncExitStack()
@@ -105,13 +105,13 @@ class Shell:
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
             is_fit = not await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]) and await check(shell)
-            is_handing_over = by_hand and is_fit
+            is_handing_over = by_helper and is_fit
             if is_handing_over:
                 await shell._hand_over(program, name)
         except BaseException as error:
             await _close(stack)
             if is_handing_over and isinstance(error, (ConnectionError, TimeoutError)):
-                return await cls._open(engine, container_id, mark, program, user, check, by_hand=False)
+                return await cls._open(engine, container_id, mark, program, user, check, by_helper=False)
             if isinstance(error, CallError) and NO_PROGRAM.search(error.reason):
                 return error.reason
             if isinstance(error, BrokenShellError):
@@ -127,22 +127,22 @@ class Shell:
     async def _hand_over(self, program: str, name: str) -> None:
         """From now on deeds are done without a process each, where the image has what that takes."""
         with anyio.fail_after(START_SECONDS):
-            has_hand = not await self._exchange(perl_helper.start(self._mark, program, name))
-        if has_hand:
+            has_helper = not await self._exchange(perl_helper.start(self._mark, program, name))
+        if has_helper:
             await self._session.send(perl_helper.orders(shell_commands.PRELUDE))
-        self.has_hand = has_hand
+        self.has_helper = has_helper
 
-    async def do(self, deeds: Sequence[bytes]) -> list[int]:
+    async def do(self, operations: Sequence[bytes]) -> list[int]:
         """Which of these deeds (see `hand`) are still to be done by orders: all where the image has no perl.
 
         Raises BrokenShellError where the shell has ended.
         """
-        if not self.has_hand:
-            return list(range(len(deeds)))
+        if not self.has_helper:
+            return list(range(len(operations)))
         failed: list[int] = []
         async with self._turn:
-            for start, stop in _batches(deeds, HAND_BYTES):
-                answer = await self._exchange(perl_helper.deeds(deeds[start:stop]))
+            for start, stop in _batches(operations, HAND_BYTES):
+                answer = await self._exchange(perl_helper.operations(operations[start:stop]))
                 failed += [start + index for index in sorted(answer)]
         return failed
 
@@ -160,7 +160,7 @@ class Shell:
         lines = [order + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, order in enumerate(orders)]
         lines.append(b"printf '\\n%s end\\n' " + mark)
         text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # whole or not at all, wherever the connection is cut
-        return await self._exchange(perl_helper.orders(text) if self.has_hand else text)
+        return await self._exchange(perl_helper.orders(text) if self.has_helper else text)
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
         try:

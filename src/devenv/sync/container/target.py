@@ -19,7 +19,7 @@ from devenv.sync import reconcile
 from devenv.sync.container import access, archive, perl_helper, pieces, readback, shell_commands
 from devenv.sync.container.access import Access, do, run
 from devenv.sync.container.archive import Archive, Item
-from devenv.sync.container.journal import Puts
+from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.shell import Shell
@@ -40,7 +40,7 @@ class Target:
     """One container that files go to, with its open shell, as long as its process lives."""
 
     def __init__(
-        self, engine: Engine, container: Container, owner: tuple[int, int], access: Access, puts: Puts
+        self, engine: Engine, container: Container, owner: tuple[int, int], access: Access, puts: SyncJournal
     ) -> None:
         self.container = container
         self._engine = engine
@@ -53,7 +53,7 @@ class Target:
 
     @classmethod
     async def reach(
-        cls, engine: Engine, container: Container, mark: str, puts: Puts, tops: Sequence[str] = ()
+        cls, engine: Engine, container: Container, mark: str, puts: SyncJournal, tops: Sequence[str] = ()
     ) -> Target:
         """The target for a container that exists; its shell opens with the first need. `tops`: its rules' targets."""
         owner = await access.owner(engine, container)
@@ -129,7 +129,7 @@ class Target:
         # What was taken for a file may have been a folder, whose content goes only now.
         above = {parent for delete in deletes for parent in parents(delete.target)}
         folders += [file for file in files if file in above]
-        if shell.has_hand:  # a folder that is not empty is no failure
+        if shell.has_helper:  # a folder that is not empty is no failure
             left = await do(shell, [*map(perl_helper.remove, files), *map(perl_helper.remove_empty, folders)])
             folders = [folders[index - len(files)] for index in left if index >= len(files)]
             files = [files[index] for index in left if index < len(files)]
@@ -165,7 +165,7 @@ class Target:
             outcome.atomic = not self.container.running
             return
         self._folders.difference_update(files)
-        staging = stage(files, lambda: name(RUN, next(_NUMBERS)), alone=shell.has_hand)
+        staging = stage(files, lambda: name(RUN, next(_NUMBERS)), alone=shell.has_helper)
         self.strays |= staging.strays
         self._puts.note(staged=staging.strays)
         folders = {posixpath.dirname(target) for target in files}
@@ -188,7 +188,7 @@ class Target:
     ) -> None:
         """Each path filled from its source, archive by archive; the next is read while the engine takes the last."""
         items = [_item(sync, path) for path, sync in sources.items()]
-        most = perl_helper.MOST_FILES if shell is not None and shell.has_hand else archive.CHUNK_FILES
+        most = perl_helper.MOST_FILES if shell is not None and shell.has_helper else archive.CHUNK_FILES
         parts = archive.build(items, uid=self._uid, gid=self._gid, most=most)
         if archive.is_small(items):
             for small in parts:
@@ -215,8 +215,8 @@ class Target:
         if part.large is not None:
             await self._put_large(shell, part, sources[part.large.path], outcome, then)
             return
-        if shell is not None and shell.has_hand:
-            part = await self._by_hand(shell, part, sources, outcome)
+        if shell is not None and shell.has_helper:
+            part = await self._by_helper(shell, part, sources, outcome)
         if shell is not None and part.read:
             part = await self._by_shell(shell, part, sources, outcome)
         if not part.read:
@@ -246,7 +246,7 @@ class Target:
     ) -> None:
         (item,) = part.items
         is_roots = shell is None or bool(await self._roots(shell, [sync.target]))
-        if shell is not None and not is_roots and not shell.has_hand:
+        if shell is not None and not is_roots and not shell.has_helper:
             item = replace(item, path=self._own_place(posixpath.dirname(sync.target)))
         way = pieces.Way(self._engine, self.container.id, None if is_roots else shell, self._access.is_root)
         try:
@@ -263,7 +263,7 @@ class Target:
         if is_roots and then is not None:
             await then(part)
 
-    async def _by_hand(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
+    async def _by_helper(self, shell: Shell, part: Archive, sources: Mapping[str, Sync], outcome: Outcome) -> Archive:
         """What could not be done so; and large files, if they may go by the archive request."""
         large = {item for item, entry in part.read if len(entry.content) > perl_helper.MOST_BYTES}
         roots = await self._roots(shell, (sources[item.path].target for item in large))
@@ -272,8 +272,12 @@ class Target:
             for item, entry in part.read
             if item not in large or posixpath.dirname(sources[item.path].target) not in roots
         ]
-        deeds = [(i, deed) for i, (item, entry) in enumerate(chosen) for deed in _deeds(item, entry, sources)]
-        left = {deeds[index][0] for index in await do(shell, [deed for _, deed in deeds])}
+        operations = [
+            (i, operation)
+            for i, (item, entry) in enumerate(chosen)
+            for operation in _operations(item, entry, sources)
+        ]
+        left = {operations[index][0] for index in await do(shell, [operation for _, operation in operations])}
         done = dict(one for index, one in enumerate(chosen) if index not in left)
         outcome.files += len(done)
         outcome.bytes += sum(len(entry.content) for entry in done.values())
@@ -379,7 +383,7 @@ def _item(sync: Sync, path: str) -> Item:
     return Item(sync.source, path, sync.root, sync.folder)
 
 
-def _deeds(item: Item, entry: Entry, sources: Mapping[str, Sync]) -> list[bytes]:
+def _operations(item: Item, entry: Entry, sources: Mapping[str, Sync]) -> list[bytes]:
     return perl_helper.put(entry, item.path, sources[item.path].target)
 
 

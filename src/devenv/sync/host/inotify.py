@@ -145,7 +145,7 @@ class Inotify:
             del self._watches[folder]
 
 
-class Rest:
+class Debouncer:
     """Paths that may change again at once, until they rest: a file cut to nothing and not yet filled is no news."""
 
     def __init__(self) -> None:

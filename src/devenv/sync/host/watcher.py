@@ -22,7 +22,7 @@ from anyio.abc import TaskStatus
 
 from devenv.errors import UsageError
 from devenv.sync.host import inotify, scan
-from devenv.sync.host.inotify import Inotify, Rest
+from devenv.sync.host.inotify import Debouncer, Inotify
 from devenv.sync.host.manifest import FileState
 from devenv.sync.host.scan import Prune, below
 from devenv.tasks import first
@@ -124,7 +124,7 @@ class Source:
         task_status.started()
 
     async def _until_lost(self, watches: Inotify, tell: Tell) -> None:
-        rest = Rest()
+        rest = Debouncer()
         while True:
             with anyio.move_on_after(rest.seconds()):
                 await anyio.wait_readable(watches.descriptor)

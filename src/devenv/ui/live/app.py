@@ -15,7 +15,7 @@ import anyio.to_thread
 from devenv import events as e
 from devenv.bounded_search import BoundedSearch
 from devenv.errors import DevenvError
-from devenv.model.live import Fact, Wish
+from devenv.model.live import Fact, ViewCommand
 from devenv.tasks import first
 from devenv.ui.console import Console
 from devenv.ui.live import keys
@@ -33,10 +33,10 @@ REPLAYED = 20  # lines of the log that stay to be read where a run failed
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
 
-class Helm(Protocol):
+class Controller(Protocol):
     """Whoever carries out what is asked."""
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: ViewCommand) -> None:
         """It is wanted."""
 
     async def shell(self, container: str, /) -> None:
@@ -48,7 +48,7 @@ class Live:
 
     def __init__(self, console: Console) -> None:
         self.state = State(verbose=console.verbose, search=functools.partial(BoundedSearch, a_line=A_LINE))
-        self.helm: Helm | None = None
+        self.controller: Controller | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)
         self._stirred = anyio.Event()
@@ -177,7 +177,7 @@ class Live:
                         break
             self._stirred.set()
 
-    async def _grant(self, wish: Wish) -> None:
+    async def _grant(self, wish: ViewCommand) -> None:
         match wish.verb:
             case "quit":
                 signal.raise_signal(signal.SIGINT)
@@ -186,14 +186,14 @@ class Live:
             case "open":
                 await self._open(wish.service)
             case _:
-                assert self.helm is not None  # noqa: S101 - it came with the work
-                self.helm.ask(wish)
+                assert self.controller is not None  # noqa: S101 - it came with the work
+                self.controller.ask(wish)
 
     async def _shell(self, container: str) -> None:
-        assert self.helm is not None  # noqa: S101 - as above
+        assert self.controller is not None  # noqa: S101 - as above
         self._terminal.leave()
         try:
-            await self.helm.shell(container)
+            await self.controller.shell(container)
         except DevenvError as error:
             self.state.note = error.said
         finally:

@@ -9,7 +9,7 @@ from itertools import islice
 from devenv.ui import graph
 from devenv.ui.live import log
 from devenv.ui.live.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
-from devenv.ui.live.progress import Progress, Stair
+from devenv.ui.live.progress import BuildStep, Progress
 from devenv.ui.live.state import BAD, GOOD, State, Sync
 from devenv.ui.live.table import ago, counted, took
 from devenv.ui.text import MARKS, clean
@@ -154,7 +154,7 @@ def built(progress: Progress) -> str:
     return f"{counted(len(ended), 'step')} done{f', {cached} of them cached' if cached else ''}"
 
 
-def _stair(step: Stair, columns: int, now: float) -> Iterator[Row]:
+def _stair(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
     failed = step.state == "failed"
     yield (
         Span(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),

@@ -30,7 +30,7 @@ class Pull:
 
 
 @dataclass(slots=True)
-class Stair:
+class BuildStep:
     """One step of a build, in the words of its Dockerfile."""
 
     where: str
@@ -46,7 +46,7 @@ class Progress:
     """What is on its way now. A build that failed stays until the next one begins."""
 
     pulls: dict[str, Pull] = field(default_factory=dict)
-    steps: dict[str, Stair] = field(default_factory=dict)
+    steps: dict[str, BuildStep] = field(default_factory=dict)
     failed: bool = False
 
     def image(self, event: ImageState) -> None:
@@ -66,7 +66,7 @@ class Progress:
             if found["number"] not in self.steps:
                 if self.failed:
                     self.clear()
-                self.steps[found["number"]] = Stair(found["where"], found["what"], at)
+                self.steps[found["number"]] = BuildStep(found["where"], found["what"], at)
                 while len(self.steps) > MOST_STEPS:
                     del self.steps[next(iter(self.steps))]
         elif (found := END.match(text)) and (step := self.steps.get(found["number"])):

@@ -89,7 +89,7 @@ def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thi
         return f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn"
     if state.ready is None:
         return "", ""
-    pending = sum(service.vitals.pending for service in state.services.values())
+    pending = sum(service.service_stats.pending for service in state.services.values())
     if pending:
         return f"{MARKS['starting']} {counted(pending, 'saved file')} on the way", "warn"
     return f"{MARKS['healthy']} up after {state.ready.seconds:.1f} s", "good"

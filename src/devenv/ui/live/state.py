@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from devenv import events as e
 from devenv.model.graph import Graph
-from devenv.model.live import Fact, Vitals, Wish
+from devenv.model.live import Fact, ServiceStats, ViewCommand
 from devenv.model.logline import Search, unbounded
 from devenv.ui import text, waterfall
 from devenv.ui.live import log
@@ -41,7 +41,7 @@ class Service:
     detail: str = ""
     busy: str = ""
     is_stopped: bool = False  # because somebody wanted it
-    vitals: Vitals = field(default_factory=lambda: Vitals(""))
+    service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: Sync | None = None
     waiting: e.Waiting | None = None
 
@@ -87,8 +87,8 @@ class State:
 
     def learn(self, fact: Fact) -> None:
         """One fact that is no event."""
-        if isinstance(fact, Vitals):
-            self._service(fact.service).vitals = fact
+        if isinstance(fact, ServiceStats):
+            self._service(fact.service).service_stats = fact
             return
         self.project, self.graph, self.built = fact.graph.project, fact.graph, fact.built
         known = self.services
@@ -189,7 +189,7 @@ class State:
         rows = list(self.services.values())
         return rows[min(self.selected, len(rows) - 1)] if rows else None
 
-    def press(self, key: str) -> Wish | None:
+    def press(self, key: str) -> ViewCommand | None:
         """One key; what it asks of somebody else."""
         self.note = ""
         if self.typing is not None:
@@ -211,12 +211,12 @@ class State:
             return self._service_key(key)
         return None
 
-    def _leave(self, key: str) -> Wish | None:
+    def _leave(self, key: str) -> ViewCommand | None:
         if key == "q":
-            return Wish("quit")
+            return ViewCommand("quit")
         self.is_detaching = True
         self.note = "" if self.ready else "detaches once all is up"
-        return Wish("detach")
+        return ViewCommand("detach")
 
     def _log_key(self, key: str) -> bool:
         """Whether it was a key of the log."""
@@ -280,7 +280,7 @@ class State:
             lines = {"pgup": -page, "pgdn": page, "home": -log.SHOWN}[key]
             self.anchor = self.log.step(self.anchor, lines)
 
-    def _service_key(self, key: str) -> Wish | None:
+    def _service_key(self, key: str) -> ViewCommand | None:
         service = self.chosen
         verb = {"r": "restart", "b": "rebuild", "s": "stop", "x": "shell", "enter": "shell", "o": "open"}.get(key)
         if verb is None or service is None:
@@ -288,8 +288,8 @@ class State:
         if verb == "open":
             return self._open(service)
         if verb == "shell":
-            self.note = "" if service.vitals.container else f"{service.name} does not run"
-            return Wish("shell", service.vitals.container) if service.vitals.container else None
+            self.note = "" if service.service_stats.container else f"{service.name} does not run"
+            return ViewCommand("shell", service.service_stats.container) if service.service_stats.container else None
         if service.busy:
             self.note = f"{service.name} is busy: {service.busy}"
             return None
@@ -297,17 +297,17 @@ class State:
             self.note = f"{service.name} is not built by this run: r restarts it"
             return None
         service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
-        return Wish(verb, service.name)
+        return ViewCommand(verb, service.name)
 
-    def _open(self, service: Service) -> Wish | None:
+    def _open(self, service: Service) -> ViewCommand | None:
         known = self.ready.urls if self.ready else ()
-        url = next((url for url in service.vitals.urls if url in known), None)
-        if url is None and self.ready and not service.vitals.urls:
+        url = next((url for url in service.service_stats.urls if url in known), None)
+        if url is None and self.ready and not service.service_stats.urls:
             self.note = f"{service.name} publishes no port"
             return None
-        url = url or next(iter(service.vitals.urls), None)
+        url = url or next(iter(service.service_stats.urls), None)
         self.note = f"opening {url}" if url else f"{service.name} is not up yet"
-        return Wish("open", url) if url else None
+        return ViewCommand("open", url) if url else None
 
     def _type(self, key: str) -> None:
         assert self.typing is not None  # noqa: S101 - only then it is called

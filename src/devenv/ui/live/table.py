@@ -79,11 +79,11 @@ def _shape(services: Sequence[Service], cells: int, now: float) -> tuple[int, ..
 
 
 def _texts(service: Service, now: float) -> tuple[str, ...]:
-    vitals = service.vitals
-    address = ", ".join(dict.fromkeys(map(shortened, vitals.urls)))
-    cpu = "" if vitals.cpu is None else f"{vitals.cpu:.0f} %"
-    memory = "" if vitals.memory is None else _bytes(vitals.memory)
-    restarts = str(vitals.restarts) if vitals.restarts else ""
+    service_stats = service.service_stats
+    address = ", ".join(dict.fromkeys(map(shortened, service_stats.urls)))
+    cpu = "" if service_stats.cpu is None else f"{service_stats.cpu:.0f} %"
+    memory = "" if service_stats.memory is None else _bytes(service_stats.memory)
+    restarts = str(service_stats.restarts) if service_stats.restarts else ""
     return ("", clean(service.name), _word(service), address, cpu, memory, restarts, _synced(service, now))
 
 
@@ -94,7 +94,7 @@ def _word(service: Service) -> str:
 
 def _synced(service: Service, now: float) -> str:
     """Files, how long they took, how long ago that is, how many more wait."""
-    pending = service.vitals.pending
+    pending = service.service_stats.pending
     waits = f"{pending} pending" if pending else ""
     if service.sync is None:
         return waits
@@ -138,7 +138,7 @@ def _service(service: Service, shape: Sequence[int], now: float, state: State, *
     cells[0] = cells[0]._replace(style=style)
     cells[1] = cells[1]._replace(style="chosen" if chosen else "bold")
     cells[2] = cells[2]._replace(style=style)
-    url = next(iter(service.vitals.urls), "")
+    url = next(iter(service.service_stats.urls), "")
     if state.ready and url in state.ready.urls and SAFE_URL.match(url):
         cells[3] = cells[3]._replace(style="link", link=url)
     return cells

@@ -13,10 +13,10 @@ import pytest
 from devenv.docker.client import Usage
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Problem
-from devenv.model.containers import Container, Scene
-from devenv.model.live import Cast, Fact, Vitals, Wish
+from devenv.model.containers import Container, ProjectState
+from devenv.model.live import Fact, ServiceGraph, ServiceStats, ViewCommand
 from devenv.run.active import stats
-from devenv.run.active.control import Helm
+from devenv.run.active.control import RunController
 from devenv.run.active.stats import cast
 from unit.run.test_desired import stage
 
@@ -38,7 +38,7 @@ class FakeRun:
         self.asked: list[str] = []
         self.usage: dict[str, Usage] = {}
         self.waiting: dict[str, int] = {}
-        self.observer = SimpleNamespace(scene=Scene(containers))
+        self.observer = SimpleNamespace(project_state=ProjectState(containers))
         self.keeper = SimpleNamespace(pending=lambda: self.waiting)
         self.engine = SimpleNamespace(
             usage=self._usage, inspect=self._inspect, endpoint=SimpleNamespace(host="unix:///e")
@@ -70,10 +70,10 @@ class Steered:
         self.facts: list[Fact] = []
         self.settled: list[tuple[str, str]] = []
         self.events: list[Event] = []
-        self.helm = Helm(self.facts.append, lambda *said: self.settled.append(said), lambda: None)
+        self.controller = RunController(self.facts.append, lambda *said: self.settled.append(said), lambda: None)
 
     async def serve(self) -> None:
-        await self.helm.serve(lambda: self.run, self.events.append)  # type: ignore[arg-type,return-value]
+        await self.controller.serve(lambda: self.run, self.events.append)  # type: ignore[arg-type,return-value]
 
     async def until(self, met: Any) -> None:
         async with anyio.create_task_group() as tasks:
@@ -83,8 +83,8 @@ class Steered:
                     await anyio.sleep(0.005)
             tasks.cancel_scope.cancel()
 
-    def vitals(self, service: str) -> Vitals:
-        return [f for f in self.facts if isinstance(f, Vitals) and f.service == service][-1]
+    def service_stats(self, service: str) -> ServiceStats:
+        return [f for f in self.facts if isinstance(f, ServiceStats) and f.service == service][-1]
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ async def test_wishes_are_carried_out() -> None:
     """Each by the run's own way; what cannot be done is a problem, and the service is settled all the same."""
     steered = Steered(FakeRun())
     for verb in ("restart", "rebuild", "stop"):
-        steered.helm.ask(Wish(verb, "web"))
+        steered.controller.ask(ViewCommand(verb, "web"))
     await steered.until(lambda: len(steered.settled) == 3)
     assert steered.run is not None
     assert sorted(steered.run.asked) == ["rebuild web", "restart web"]
@@ -112,21 +112,21 @@ async def test_wishes_are_carried_out() -> None:
 async def test_a_wish_that_comes_too_early() -> None:
     """It is refused, with the reason; a wish to detach is remembered."""
     steered = Steered(None)
-    steered.helm.ask(Wish("restart", "web"))
-    steered.helm.ask(Wish("detach"))
+    steered.controller.ask(ViewCommand("restart", "web"))
+    steered.controller.ask(ViewCommand("detach"))
     await steered.until(lambda: steered.settled)
     assert steered.settled == [("web", "not yet: its containers are still to be made")]
-    assert steered.helm.detached.is_set()
+    assert steered.controller.detached.is_set()
 
 
 async def test_a_shell_in_what_has_gone() -> None:
     """It is said, before and after there is anything to be in."""
     steered = Steered(FakeRun())
     with pytest.raises(DevenvError, match="gone"):
-        await steered.helm.shell("web1")
+        await steered.controller.shell("web1")
     await steered.until(lambda: steered.facts)
     with pytest.raises(DevenvError, match="gone"):
-        await steered.helm.shell("web1")
+        await steered.controller.shell("web1")
 
 
 async def test_facts_are_told_when_they_change() -> None:
@@ -136,12 +136,12 @@ async def test_facts_are_told_when_they_change() -> None:
     began = anyio.current_time()
     await steered.until(lambda: len(steered.facts) >= 6 and anyio.current_time() > began + 0.2)
     told = len(steered.facts)
-    assert [type(fact) for fact in steered.facts].count(Cast) == 1
-    assert steered.vitals("web") == Vitals("web", "web1", ("http://localhost:8080/",))
+    assert [type(fact) for fact in steered.facts].count(ServiceGraph) == 1
+    assert steered.service_stats("web") == ServiceStats("web", "web1", ("http://localhost:8080/",))
     run.waiting = {"web": 2}
     steered = Steered(run)
     await steered.until(lambda: len(steered.facts) >= 6)
-    assert (steered.vitals("web").pending, steered.vitals("db").pending) == (2, 0)
+    assert (steered.service_stats("web").pending, steered.service_stats("db").pending) == (2, 0)
     assert told == 6
 
 
@@ -151,9 +151,9 @@ async def test_restarts_are_counted() -> None:
     steered = Steered(run)
 
     async def now(*containers: Container) -> int:
-        run.observer.scene = Scene(containers)
+        run.observer.project_state = ProjectState(containers)
         await anyio.sleep(0.05)
-        return steered.vitals("web").restarts
+        return steered.service_stats("web").restarts
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(steered.serve)
@@ -175,15 +175,15 @@ async def test_what_containers_use() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(steered.serve)
         with anyio.fail_after(10):
-            while not any(f.memory for f in steered.facts if isinstance(f, Vitals)):  # noqa: ASYNC110 - as above
+            while not any(f.memory for f in steered.facts if isinstance(f, ServiceStats)):  # noqa: ASYNC110 - as above
                 await anyio.sleep(0.005)
             for ident in run.usage:
                 run.usage[ident] = Usage(100, 1000, 4, 10 * MB)
-            while not steered.vitals("web").cpu:  # noqa: ASYNC110 - as above
+            while not steered.service_stats("web").cpu:  # noqa: ASYNC110 - as above
                 await anyio.sleep(0.005)
         tasks.cancel_scope.cancel()
-    assert steered.vitals("web").cpu in (40.0, 80.0)
-    assert steered.vitals("db").memory is None
+    assert steered.service_stats("web").cpu in (40.0, 80.0)
+    assert steered.service_stats("db").memory is None
 
 
 def test_the_cast_is_what_was_chosen() -> None:

@@ -10,9 +10,9 @@ import pytest
 from devenv.compose.resolve import Loaded, Selection
 from devenv.docker.compose import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Service
-from devenv.run.active.failures import Examiner
+from devenv.run.active.failures import FailureReporter
 from devenv.run.active.phases import Phase, Standing
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
@@ -61,11 +61,11 @@ def printed(host: MemoryHost, service: str, *lines: str) -> None:
 
 
 @pytest.fixture
-def examiner(tmp_path: Path, host: MemoryHost) -> Examiner:
+def reporter(tmp_path: Path, host: MemoryHost) -> FailureReporter:
     """Of the project above."""
     (tmp_path / "compose.yml").write_text(FILE)
     project = Project("p", str(tmp_path), (), (Service("web"), Service("api")))
-    return Examiner(MemoryEngine(host), Loaded(project, MODEL), Selection(str(tmp_path)))
+    return FailureReporter(MemoryEngine(host), Loaded(project, MODEL), Selection(str(tmp_path)))
 
 
 def container(service: str, state: str = "created", **more: Any) -> Container:
@@ -98,67 +98,72 @@ def container(service: str, state: str = "created", **more: Any) -> Container:
     ],
 )
 async def test_a_refusal(
-    examiner: Examiner, reason: str, service: str | None, kind: type[DevenvError], message: str, where: str | None
+    reporter: FailureReporter,
+    reason: str,
+    service: str | None,
+    kind: type[DevenvError],
+    message: str,
+    where: str | None,
 ) -> None:
     """What is wrong in the file is an error of the file, what is missing on the engine one of the engine."""
-    error = await examiner.refused(VerbError("start", reason, service), Scene())
+    error = await reporter.refused(VerbError("start", reason, service), ProjectState())
     assert (type(error), error.message, error.where) == (kind, message, where)
     assert bool(error.hint) == ("no memory" not in reason or bool(service))
 
 
-async def test_a_refusal_finds_its_service_by_what_the_engine_noted(examiner: Examiner) -> None:
+async def test_a_refusal_finds_its_service_by_what_the_engine_noted(reporter: FailureReporter) -> None:
     """Where several were being started, Compose does not say which one it was: the container does."""
-    scene = Scene(
+    project_state = ProjectState(
         (container("api"), container("web", error=f"failed to create task for container: {NO_PROGRAM}: unknown"))
     )
-    error = await examiner.refused(VerbError("start", NO_PROGRAM), scene)
+    error = await reporter.refused(VerbError("start", NO_PROGRAM), project_state)
     assert error.message == "could not start `web`: its image has no program `nope`"
 
 
-async def test_a_place_that_has_gone_is_not_named(examiner: Examiner, tmp_path: Path) -> None:
+async def test_a_place_that_has_gone_is_not_named(reporter: FailureReporter, tmp_path: Path) -> None:
     """The files may be edited, and broken, while it runs."""
     (tmp_path / "compose.yml").write_text("services: [")
-    error = await examiner.refused(VerbError("start", NO_PROGRAM, "web"), Scene())
+    error = await reporter.refused(VerbError("start", NO_PROGRAM, "web"), ProjectState())
     assert (type(error), error.where) == (EngineError, None)
 
 
-async def test_a_failed_service(examiner: Examiner) -> None:
+async def test_a_failed_service(reporter: FailureReporter) -> None:
     """How and why, its last lines, and the line to correct; without a known cause, how to look inside."""
     ended = container("web", "exited", exit_code=137, out_of_memory=True)
-    error = await examiner.failed(Standing("web", Phase.EXITED, "exit code 137"), [ended])
+    error = await reporter.failed(Standing("web", Phase.EXITED, "exit code 137"), [ended])
     lines = error.message.splitlines()
     assert lines[0] == "service web failed: ended with exit code 137: it ran out of memory, and was killed"
     assert lines[1:] == [f"  line {number}" for number in range(18, 30)]
     assert (error.where, error.exit_code) == ("compose.yml:5", 1)
-    unknown = await examiner.failed(
+    unknown = await reporter.failed(
         Standing("api", Phase.EXITED, "exit code 3"), [container("api", "exited", exit_code=3)]
     )
     assert (unknown.where, unknown.hint) == (None, "To look inside: devenv run --rm --no-deps --entrypoint sh api")
 
 
-async def test_a_kill_that_nothing_is_known_of(examiner: Examiner) -> None:
+async def test_a_kill_that_nothing_is_known_of(reporter: FailureReporter) -> None:
     """A memory limit makes it likely that the engine lost word of why; where there is none, nobody knows."""
     for name, likely in (("web", True), ("api", False)):
         killed = container(name, "exited", exit_code=137)
-        error = await examiner.failed(Standing(name, Phase.EXITED, "exit code 137"), [killed])
+        error = await reporter.failed(Standing(name, Phase.EXITED, "exit code 137"), [killed])
         assert ("ran out of memory, as it has a limit" in error.message) is likely
 
 
-async def test_a_sick_service(examiner: Examiner) -> None:
+async def test_a_sick_service(reporter: FailureReporter) -> None:
     """The last words of the check that failed come first."""
     sick = container("web", "running", health="unhealthy")
-    error = await examiner.failed(Standing("web", Phase.UNHEALTHY, "its health check fails"), [sick])
+    error = await reporter.failed(Standing("web", Phase.UNHEALTHY, "its health check fails"), [sick])
     lines = error.message.splitlines()
     assert lines[0] == "service web failed: its health check fails"
     assert lines[1:5] == [*(f"  health check: check {number}" for number in (6, 7, 8)), "  line 18"]
     assert error.hint == "If it only begins slowly, raise `healthcheck.start_period` of web."
 
 
-async def test_the_line_that_says_why_is_shown(examiner: Examiner, host: MemoryHost) -> None:
+async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
     """A long trace after it does not hide it."""
     trace = (f"  at {number}" for number in range(14))
     printed(host, "web", "first", "Error: Cannot find module 'x'", *trace, "", "Node.js")
-    error = await examiner.failed(Standing("web", Phase.EXITED, "exit code 1"), [container("web", "exited")])
+    error = await reporter.failed(Standing("web", Phase.EXITED, "exit code 1"), [container("web", "exited")])
     lines = error.message.splitlines()
     assert lines[1:4] == ["  Error: Cannot find module 'x'", "  ...", "    at 4"]
     assert lines[-2:] == ["    at 13", "  Node.js"]

@@ -17,7 +17,7 @@ from devenv.events import Event, Log, Problem, ServiceState, Waiting
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active import observer as health
-from devenv.run.active.failures import Examiner
+from devenv.run.active.failures import FailureReporter
 from devenv.run.active.observer import Observer
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
@@ -111,7 +111,7 @@ class Told:
         self.fallen: list[str] = []
         self.failing = 0
         project = Project("p", "/p", (), services)
-        examiner = Examiner(engine, Loaded(project, {}), Selection("/p"))
+        reporter = FailureReporter(engine, Loaded(project, {}), Selection("/p"))
         self.observer = Observer(
             engine,
             project,
@@ -121,7 +121,7 @@ class Told:
             on_start=self._start,
             on_gone=self._drop,
             on_return=self._resume,
-            examiner=lambda: examiner,
+            reporter=lambda: reporter,
         )
 
     async def _start(self, found: Container) -> None:

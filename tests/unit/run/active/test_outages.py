@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.model.containers import Container
-from devenv.run.active.outages import GRACE, WINDOW, Losses
+from devenv.run.active.outages import GRACE, WINDOW, EngineOutage
 
 
 def container(name: str, state: str = "running", start: str = "1") -> Container:
@@ -17,9 +17,9 @@ WEB, DB = container("web"), container("db")
 WEB_ENDED, DB_ENDED = container("web", "exited"), container("db", "exited")
 
 
-def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> Losses:
+def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> EngineOutage:
     """After these looks (time, what was seen), the engine is gone at time 100."""
-    losses = Losses()
+    losses = EngineOutage()
     for now, seen in looks:
         assert losses.seen(seen, now) == ()
     losses.lost(looks[-1][1], 100.0)

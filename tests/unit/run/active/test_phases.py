@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.model.containers import Container, Scene
+from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.active.phases import (
     Phase,
@@ -99,7 +99,7 @@ def test_phase_of_replicas_is_that_of_the_one_behind() -> None:
 
 def told(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
     """Service -> phase and detail."""
-    found = standings(project(DB, SEED, API, WEB), frozenset(names.split()), Scene(containers))
+    found = standings(project(DB, SEED, API, WEB), frozenset(names.split()), ProjectState(containers))
     return {one.service: (one.phase.value, one.detail) for one in found}
 
 
@@ -162,9 +162,9 @@ def test_reminders() -> None:
 
 def test_standings_leave_out_services_that_were_not_asked_for() -> None:
     """Only named services stand, and none waits for one that is not among them."""
-    assert standings(project(DB, SEED, API, WEB), frozenset({"web"}), Scene((container("web", "created"),))) == (
-        Standing("web", Phase.CREATED, ""),
-    )
+    assert standings(
+        project(DB, SEED, API, WEB), frozenset({"web"}), ProjectState((container("web", "created"),))
+    ) == (Standing("web", Phase.CREATED, ""),)
 
 
 def test_a_service_of_no_replicas_is_not_waited_for() -> None:
@@ -172,8 +172,8 @@ def test_a_service_of_no_replicas_is_not_waited_for() -> None:
     off = Service("off", scale=0)
     names = frozenset({"db", "off"})
     up = container("db", health="healthy")
-    assert standings(project(DB, off), names, Scene((up,))) == (Standing("db", Phase.HEALTHY),)
-    scaled = standings(project(DB, off), names, Scene((up, container("off"))))
+    assert standings(project(DB, off), names, ProjectState((up,))) == (Standing("db", Phase.HEALTHY),)
+    scaled = standings(project(DB, off), names, ProjectState((up, container("off"))))
     assert scaled == (Standing("db", Phase.HEALTHY), Standing("off", Phase.STARTED))
 
 
@@ -205,7 +205,7 @@ def test_awaited_are_those_whose_end_would_fail_a_start() -> None:
     everything = project(DB, SEED, API, WEB)
     began = (container("db"), container("seed", "created"), container("api", "created"), container("web"))
 
-    assert awaited(everything, Scene(began)) == {"db", "seed"}
-    assert awaited(everything, Scene(tuple(container(n) for n in ("db", "seed", "api", "web")))) == frozenset()
-    assert awaited(everything, Scene((container("db"), container("seed", "exited")))) == {"db", "seed"}
-    assert awaited(project(API, WEB), Scene((container("api"), container("web", "created")))) == frozenset()
+    assert awaited(everything, ProjectState(began)) == {"db", "seed"}
+    assert awaited(everything, ProjectState(tuple(container(n) for n in ("db", "seed", "api", "web")))) == frozenset()
+    assert awaited(everything, ProjectState((container("db"), container("seed", "exited")))) == {"db", "seed"}
+    assert awaited(project(API, WEB), ProjectState((container("api"), container("web", "created")))) == frozenset()

@@ -20,7 +20,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.events import Notice
 from devenv.inspect import status
-from devenv.model.containers import Container, Network, Scene
+from devenv.model.containers import Container, Network, ProjectState
 from devenv.run.cleanup import guardian_note, recovery
 from devenv.run.cleanup.guardian_note import Note
 from devenv.run.cleanup.recovery import Post, pause, tried
@@ -370,6 +370,8 @@ def test_what_is_left_if_nobody_can_look() -> None:
     """By what was seen last; if nothing was seen yet, that proves nothing."""
     ledger = Ledger("shop", Place("/x"), "key", "unix:///x", None, 1.0, 1, volumes=(VolumeRecord("shop_data"),))
     mine = Container("1", "shop-web-1", "web", "running", ours=True)
-    scene = Scene((mine, replace(mine, name="theirs", ours=False)), (Network("n", "shop_default", ours=True),))
-    assert ledger.left(scene) == ("container shop-web-1", "network shop_default", "volume shop_data")
-    assert replace(ledger, volumes=()).left(Scene()) == ("whatever was created of shop",)
+    project_state = ProjectState(
+        (mine, replace(mine, name="theirs", ours=False)), (Network("n", "shop_default", ours=True),)
+    )
+    assert ledger.left(project_state) == ("container shop-web-1", "network shop_default", "volume shop_data")
+    assert replace(ledger, volumes=()).left(ProjectState()) == ("whatever was created of shop",)

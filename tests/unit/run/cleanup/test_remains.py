@@ -15,7 +15,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.events import Event, Notice
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.run.cleanup import remains
 from devenv.run.cleanup.remains import everywhere, left_behind, tell
 from devenv.run.cleanup.remains import remains as count
@@ -52,9 +52,9 @@ class Machine:
             raise EngineError("no engine answers")
         yield cls()
 
-    async def scene(self, project: str) -> Scene:
+    async def project_state(self, project: str) -> ProjectState:
         """What exists of a project."""
-        return Scene((), (), (replace(DATA, project=project),) if project in "pq" else ())
+        return ProjectState((), (), (replace(DATA, project=project),) if project in "pq" else ())
 
     async def volume_times(self) -> dict[str, str]:
         """When volumes were created."""
@@ -65,27 +65,31 @@ ASKED = cast("Engine", Machine())
 
 
 @pytest.mark.parametrize(
-    ("phase", "scene", "expected"),
+    ("phase", "project_state", "expected"),
     [
-        ("left", Scene((), (), (DATA,)), "an earlier run of p left 1 volume behind"),
-        ("left", Scene((), (NETWORK,), (DATA,)), "an earlier run of p left 1 network, 1 volume behind"),
-        ("left", Scene(), ""),
-        ("left", Scene((THEIRS,), (), (Volume("p_other", "p", "other"),)), ""),
-        ("left", Scene((), (), (replace(DATA, created="2026-11-30T12:00:09Z"),)), ""),
-        ("up", Scene((WEB, DB, THEIRS)), f"the run of p that began at {BEGAN} has died and left 2 containers behind"),
-        ("up", Scene(), ""),
-        ("detached", Scene((WEB,)), ""),
-        ("kept", Scene((WEB,)), ""),
+        ("left", ProjectState((), (), (DATA,)), "an earlier run of p left 1 volume behind"),
+        ("left", ProjectState((), (NETWORK,), (DATA,)), "an earlier run of p left 1 network, 1 volume behind"),
+        ("left", ProjectState(), ""),
+        ("left", ProjectState((THEIRS,), (), (Volume("p_other", "p", "other"),)), ""),
+        ("left", ProjectState((), (), (replace(DATA, created="2026-11-30T12:00:09Z"),)), ""),
+        (
+            "up",
+            ProjectState((WEB, DB, THEIRS)),
+            f"the run of p that began at {BEGAN} has died and left 2 containers behind",
+        ),
+        ("up", ProjectState(), ""),
+        ("detached", ProjectState((WEB,)), ""),
+        ("kept", ProjectState((WEB,)), ""),
     ],
 )
-async def test_the_sentence(phase: str, scene: Scene, expected: str) -> None:
+async def test_the_sentence(phase: str, project_state: ProjectState, expected: str) -> None:
     """It counts what is ours and exists, and no volume of the same name that was created later.
 
     A run that was left running on purpose left nothing behind. The next `up` says it in one notice, or in none.
     """
     told: list[Event] = []
-    assert left_behind(ledger(phase), await count(ASKED, ledger(phase), scene)) == expected
-    await tell(ASKED, ledger(phase), scene, told.append)
+    assert left_behind(ledger(phase), await count(ASKED, ledger(phase), project_state)) == expected
+    await tell(ASKED, ledger(phase), project_state, told.append)
     assert told == [Notice(f"{expected}; this run takes it over", "devenv down")] * bool(expected)
 
 

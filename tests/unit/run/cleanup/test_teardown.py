@@ -17,14 +17,14 @@ from devenv.docker.client import CallError
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError
 from devenv.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
-from devenv.model.containers import Container, Network, Scene, Volume
+from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import teardown
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.teardown import Teardown
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Content, Place, VolumeRecord
-from devenv.state.ledger import Ledger, Wish
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.state.verified_archive import TooLargeError
 
@@ -52,11 +52,11 @@ class FakeEngine:
         self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
         self.stopping: anyio.Event | None = None
 
-    async def scene(self, project: str) -> Scene:
+    async def project_state(self, project: str) -> ProjectState:
         assert project == "p"
         self.looks += 1
         self.things += [found for look, found in self.later if look == self.looks]
-        return Scene(
+        return ProjectState(
             tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Container)),
             tuple(replace(t, ours=self.is_ours(t)) for t in self.things if isinstance(t, Network)),
             tuple(t for t in self.things if isinstance(t, Volume)),
@@ -149,7 +149,13 @@ def record(name: str, **more: Any) -> VolumeRecord:
 def begun(*records: VolumeRecord, times: Mapping[str, str] | None = None) -> Ledger:
     """The ledger of a run that created these volumes, and that found no others, or those of these `times`."""
     ledger = ledgers.begin(
-        Scene(), times or {}, project="p", place=Place("/p"), engine="an engine", endpoint="unix:///x", context=None
+        ProjectState(),
+        times or {},
+        project="p",
+        place=Place("/p"),
+        engine="an engine",
+        endpoint="unix:///x",
+        context=None,
     )
     return ledger.with_records(records)
 
@@ -166,9 +172,9 @@ def down(run: Run) -> Down:
         ledger = begun(*created, times=more.pop("times", None))
         run.write(ledger)
         events: list[Event] = []
-        vault, seen = more.pop("vault", None) or FakeVault(engine), more.pop("seen", None)
+        volume_transfer, seen = more.pop("volume_transfer", None) or FakeVault(engine), more.pop("seen", None)
         heard = more.pop("heard", events.append)
-        way = Teardown(engine, run, ledger, heard, vault, **more)  # type: ignore[arg-type]
+        way = Teardown(engine, run, ledger, heard, volume_transfer, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
             return await way.run_down("INT", seen), events
 
@@ -209,7 +215,9 @@ async def test_the_first_word_waits_for_no_look(
     engine = FakeEngine(DB)
     heard: list[tuple[int, Event]] = []
     stopped, _ = await down(
-        engine, seen=None if seen is None else Scene(seen), heard=lambda event: heard.append((engine.looks, event))
+        engine,
+        seen=None if seen is None else ProjectState(seen),
+        heard=lambda event: heard.append((engine.looks, event)),
     )
     assert heard[0] == (looks, Stopping("INT", told))
     assert sum(isinstance(event, Stopping) for _, event in heard) == 1
@@ -383,9 +391,9 @@ async def test_a_network_that_others_use(down: Down, run: Run, user: Container) 
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"wish": Wish.KEEP}, "--keep-volumes"),
+        ({"wish": VolumePolicy.KEEP}, "--keep-volumes"),
         ({"creates": (record("p_data", is_kept=True),)}, "x-devenv.keep"),
-        ({"creates": (record("p_data", is_kept=True),), "wish": Wish.DROP}, "x-devenv.keep"),
+        ({"creates": (record("p_data", is_kept=True),), "wish": VolumePolicy.DROP}, "x-devenv.keep"),
     ],
 )
 async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
@@ -403,10 +411,12 @@ async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -
     """The containers are gone by then; whether their services were ever well is in the ledger."""
     user = replace(DB, volumes=("p_data",))
     engine = FakeEngine(user, API, DATA, replace(DATA, name="p_new", key="new"))
-    vault = FakeVault(engine)
-    await down(engine, vault=vault, creates=("p_data", record("p_new", content=Content.UNSETTLED)))
-    assert sorted(vault.saved) == [("p_data", ("db",), True), ("p_new", (), False)]
-    assert sorted(vault.endings) == [("line of p_data", False), ("line of p_new", False)]
+    volume_transfer = FakeVault(engine)
+    await down(
+        engine, volume_transfer=volume_transfer, creates=("p_data", record("p_new", content=Content.UNSETTLED))
+    )
+    assert sorted(volume_transfer.saved) == [("p_data", ("db",), True), ("p_new", (), False)]
+    assert sorted(volume_transfer.endings) == [("line of p_data", False), ("line of p_new", False)]
 
 
 @pytest.mark.parametrize(
@@ -423,12 +433,12 @@ async def test_without_a_snapshot_if_none_is_wanted(
 ) -> None:
     """`down --volumes`: gone, and the next `up` begins empty; unless it may be a volume of the same second."""
     engine = FakeEngine(*users, DATA)
-    vault = FakeVault(engine)
+    volume_transfer = FakeVault(engine)
     created = record("p_data", is_proven=proven)
-    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=Wish.DROP)
+    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), wish=VolumePolicy.DROP)
     assert engine.calls == calls
     assert stopped.saved.keys() == ({"data"} if len(calls) == 2 and not users else set())
-    assert vault.endings == [("line of p_data", True)]
+    assert volume_transfer.endings == [("line of p_data", True)]
 
 
 async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
@@ -439,46 +449,50 @@ async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
     assert stopped.survivors == ()
 
 
-@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP])
-async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, wish: Wish) -> None:
+@pytest.mark.parametrize("wish", [VolumePolicy.SAVE, VolumePolicy.DROP])
+async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, wish: VolumePolicy) -> None:
     """Somebody may have written to the volume since; it counts as no state of its own."""
     engine = FakeEngine(DATA)
-    vault = FakeVault(engine)
+    volume_transfer = FakeVault(engine)
     created = record("p_data", content=Content.RESTORING)
-    stopped, _ = await down(engine, vault=vault, creates=(created,), wish=wish)
+    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), wish=wish)
     assert engine.calls == ["rescue p_data", "remove p_data"]
-    assert (vault.rescued, stopped.saved, stopped.survivors) == (["line of p_data"], {}, ())
+    assert (volume_transfer.rescued, stopped.saved, stopped.survivors) == (["line of p_data"], {}, ())
 
 
 async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> None:
     """What it holds may be the only copy."""
     engine = FakeEngine(DATA)
-    vault = FakeVault(engine)
-    vault.fails["p_data"] = OSError(28, "No space left on device")
+    volume_transfer = FakeVault(engine)
+    volume_transfer.fails["p_data"] = OSError(28, "No space left on device")
     created = record("p_data", content=Content.RESTORING)
-    stopped, _ = await down(engine, vault=vault, creates=(created,))
-    assert (stopped.survivors, engine.things, vault.endings) == (("volume p_data",), [DATA], [])
+    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,))
+    assert (stopped.survivors, engine.things, volume_transfer.endings) == (("volume p_data",), [DATA], [])
     left = run.read()
     assert left is not None
     assert left.record("p_data") == created
 
 
-@pytest.mark.parametrize("wish", [Wish.SAVE, Wish.DROP, Wish.KEEP])
+@pytest.mark.parametrize("wish", [VolumePolicy.SAVE, VolumePolicy.DROP, VolumePolicy.KEEP])
 @pytest.mark.parametrize(
     "volume",
     [replace(DATA, created=LATER), replace(DATA, driver="other"), replace(DATA, created="")],
     ids=["created later", "another driver", "no time"],
 )
-async def test_a_volume_that_was_created_again_is_not_ours(down: Down, run: Run, volume: Volume, wish: Wish) -> None:
+async def test_a_volume_that_was_created_again_is_not_ours(
+    down: Down, run: Run, volume: Volume, wish: VolumePolicy
+) -> None:
     """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
     engine = FakeEngine(volume)
-    vault = FakeVault(engine)
-    stopped, events = await down(engine, vault=vault, creates=("p_data",), times={"other": AT}, wish=wish)
+    volume_transfer = FakeVault(engine)
+    stopped, events = await down(
+        engine, volume_transfer=volume_transfer, creates=("p_data",), times={"other": AT}, wish=wish
+    )
     assert engine.calls == []
     assert [e for e in events if isinstance(e, Kept)] == [
         Kept("volume", "p_data", "devenv created an earlier volume of that name, not this one", "")
     ]
-    assert (stopped.survivors, run.read(), vault.endings) == ((), None, [])
+    assert (stopped.survivors, run.read(), volume_transfer.endings) == ((), None, [])
 
 
 async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
@@ -496,7 +510,7 @@ async def test_a_data_folder_that_was_moved(down: Down) -> None:
     engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
     engine.times = {"other": LATER}
     created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
-    stopped, events = await down(engine, creates=created, times={"other": AT}, wish=Wish.DROP)
+    stopped, events = await down(engine, creates=created, times={"other": AT}, wish=VolumePolicy.DROP)
     assert sorted(engine.calls) == ["remove p_data", "remove p_more", "save p_data", "save p_more"]
     assert stopped.survivors == ()
     (told,) = [e for e in events if isinstance(e, Notice)]
@@ -526,9 +540,9 @@ async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: 
 async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
     """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
     engine = FakeEngine(DATA, MORE)
-    vault = FakeVault(engine)
-    vault.fails["p_data"] = error
-    stopped, events = await down(engine, vault=vault, creates=("p_data", "p_more"))
+    volume_transfer = FakeVault(engine)
+    volume_transfer.fails["p_data"] = error
+    stopped, events = await down(engine, volume_transfer=volume_transfer, creates=("p_data", "p_more"))
     (problem,) = [e for e in events if isinstance(e, Problem)]
     assert (problem.message, problem.hint) == (
         f"volume p_data is left: {why}",
@@ -545,16 +559,16 @@ async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: 
 async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
     """Set while one is being saved: it stays where it is, and the next `up` goes on with it."""
     engine, hurry = FakeEngine(DATA), anyio.Event()
-    vault = FakeVault(engine)
-    vault.slow = "p_data"
+    volume_transfer = FakeVault(engine)
+    volume_transfer.slow = "p_data"
 
     async def press() -> None:
-        await vault.begun.wait()
+        await volume_transfer.begun.wait()
         hurry.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(press)
-        stopped, events = await down(engine, vault=vault, creates=("p_data",), hurry=hurry)
+        stopped, events = await down(engine, volume_transfer=volume_transfer, creates=("p_data",), hurry=hurry)
     assert stopped.survivors == ("volume p_data",)
     (problem,) = [e for e in events if isinstance(e, Problem)]
     assert problem.message == "volume p_data is left: no time for a snapshot; `devenv up` goes on with it"
@@ -629,5 +643,5 @@ async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase:
     engine = FakeEngine(DB)
     engine.later = [(4, container("late"))]
     with anyio.fail_after(20):
-        await teardown.finish(engine, run, lambda _: None, Wish.SAVE, "down")  # type: ignore[arg-type]
+        await teardown.finish(engine, run, lambda _: None, VolumePolicy.SAVE, "down")  # type: ignore[arg-type]
     assert ("remove id-late" in engine.calls) is is_found

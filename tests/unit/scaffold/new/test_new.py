@@ -184,7 +184,7 @@ def test_what_is_overwritten_is_asked_for_on_a_terminal(new: New) -> None:
         asked.append(words)
         return len(asked) > 1
 
-    wish = nursery.Wish("static-nginx", directory="site")
+    wish = nursery.NewRequest("static-nginx", directory="site")
     with pytest.raises(Exception, match="nothing was written"):
         nursery.new(wish, lambda question: question.default, confirm, lambda _: None)
     assert Path("site/Dockerfile").read_text() == "mine"
@@ -198,7 +198,7 @@ def test_a_folder_with_code_gets_what_it_lacks(new: New) -> None:
     Path(".dockerignore").write_text("mine")
     shown: list[str] = []
     with pytest.raises(Exception, match="nothing was written"):
-        nursery.new(nursery.Wish(), None, lambda _: False, shown.extend)
+        nursery.new(nursery.NewRequest(), None, lambda _: False, shown.extend)
     assert shown[1:] == ["  Dockerfile", "  compose.yml"]
     assert new("--defaults").returncode == 0
     assert made(Path()) == {"package.json", ".dockerignore", "Dockerfile", "compose.yml"}

@@ -19,8 +19,8 @@ FILES = {"a.txt": File(b"new a"), "deep/er/b.txt": File(b"new b"), "z.sh": File(
 # Places the files of the test above, and kills itself at the rename with that number.
 KILLED = """
 import os, signal, sys
-from devenv.scaffold import stage
-from devenv.scaffold.template import File
+from devenv.scaffold.new.place import place
+from devenv.scaffold.new.template import File
 count, real = 0, os.rename
 def rename(*args):
     global count
@@ -29,7 +29,7 @@ def rename(*args):
         os.kill(os.getpid(), signal.SIGKILL)
     real(*args)
 os.rename = rename
-stage.place({path: File(b"new") for path in ("a.txt", "deep/er/b.txt", "z.sh")}, sys.argv[1])
+place({path: File(b"new") for path in ("a.txt", "deep/er/b.txt", "z.sh")}, sys.argv[1])
 """
 
 

@@ -8,32 +8,32 @@ import pytest
 
 from devenv.errors import StateError
 from devenv.sync.container import journal
-from devenv.sync.container.journal import Puts, Record, forget_others
+from devenv.sync.container.journal import Record, SyncJournal, forget_others
 
 
 def test_what_was_noted_is_read_back_by_the_next(tmp_path: Path) -> None:
     """Placed, gone and staged, names of any bytes among them."""
-    first = Puts.of(str(tmp_path / "puts"), "c1")
+    first = SyncJournal.of(str(tmp_path / "puts"), "c1")
     first.note(placed=["/a", "/b/", "/odd\n\udcff"], staged=["/.s~", "/.t~"])
     first.note(gone=["/a", "/.s~"])
-    assert Puts.of(str(tmp_path / "puts"), "c1").read() == Record(
+    assert SyncJournal.of(str(tmp_path / "puts"), "c1").read() == Record(
         frozenset({"/b/", "/odd\n\udcff"}), frozenset({"/.t~"})
     )
-    assert Puts.of(str(tmp_path / "puts"), "c2").read() == Record()
+    assert SyncJournal.of(str(tmp_path / "puts"), "c2").read() == Record()
 
 
 def test_a_torn_record_is_no_record_and_spoils_none(tmp_path: Path) -> None:
     """A crash in the middle of a write loses that record alone."""
     path = tmp_path / "c1"
     path.write_bytes(b"/whole//+\0/to")
-    Puts(str(path)).note(placed=["/next"])
-    assert Puts(str(path)).read().placed == {"/whole", "/next"}
+    SyncJournal(str(path)).note(placed=["/next"])
+    assert SyncJournal(str(path)).read().placed == {"/whole", "/next"}
 
 
 def test_history_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a journal that is mostly history leaves a short one with the same meaning."""
     monkeypatch.setattr(journal, "COMPACT_FROM", 100)
-    one = Puts(str(tmp_path / "c1"))
+    one = SyncJournal(str(tmp_path / "c1"))
     for _ in range(50):
         one.note(placed=["/a"])
         one.note(gone=["/a"])
@@ -48,8 +48,8 @@ def test_history_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_no_journal_outlives_its_container(tmp_path: Path) -> None:
     """Those of other containers stay."""
     for name in ("c1", "c2", "c3"):
-        Puts.of(str(tmp_path), name).note(placed=["/a"])
-    Puts.of(str(tmp_path), "c3").forget()
+        SyncJournal.of(str(tmp_path), name).note(placed=["/a"])
+    SyncJournal.of(str(tmp_path), "c3").forget()
     forget_others(str(tmp_path), {"c2"})
     assert [path.name for path in tmp_path.iterdir()] == ["c2"]
 
@@ -57,7 +57,7 @@ def test_no_journal_outlives_its_container(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_stops_nothing(tmp_path: Path) -> None:
     """A link in the journal's place is not followed."""
     (tmp_path / "c1").symlink_to(tmp_path / "elsewhere")
-    Puts(str(tmp_path / "c1")).note(placed=["/a"])
+    SyncJournal(str(tmp_path / "c1")).note(placed=["/a"])
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -67,11 +67,11 @@ def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
     (tmp_path / "victim/c1").write_bytes(content := b"/theirs//+\0")
     (tmp_path / "puts").mkdir(mode=0o700)
     (tmp_path / "puts/c1").symlink_to(tmp_path / "victim/c1")
-    one = Puts.of(str(tmp_path / "puts"), "c1")
+    one = SyncJournal.of(str(tmp_path / "puts"), "c1")
     one.note(placed=["/mine"])
     assert one.read() == Record()
     (tmp_path / "link").symlink_to(tmp_path / "victim")
     forget_others(str(tmp_path / "link"), {"c2"})
     with pytest.raises(StateError, match="link is a symbolic link"):
-        Puts.of(str(tmp_path / "link"), "c1")
+        SyncJournal.of(str(tmp_path / "link"), "c1")
     assert (tmp_path / "victim/c1").read_bytes() == content

@@ -340,9 +340,9 @@ def test_broken_is_a_connection_error() -> None:
 
 
 @pytest.fixture
-def by_hand(shell: Shell) -> Shell:
+def by_helper(shell: Shell) -> Shell:
     """A shell that has found perl."""
-    assert shell.has_hand
+    assert shell.has_helper
     return shell
 
 
@@ -352,7 +352,7 @@ def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -> None:
+async def test_deeds_take_any_name(by_helper: Shell, folder: bytes, name: bytes) -> None:
     """Put over a file and a link, rename, remove; what cannot be leaves nothing beside it; orders go on as before."""
     for made in (b"/real", b"/full", b"/full/x"):
         os.mkdir(folder + made)
@@ -360,65 +360,65 @@ async def test_deeds_take_any_name(by_hand: Shell, folder: bytes, name: bytes) -
     write(folder + b"/" + name, b"old")
     targets = [os.fsdecode(folder + b"/" + one) for one in (name, b"link", b"full", b"missing/f")]
     places = [os.path.join(os.path.dirname(target), f".{i}~") for i, target in enumerate(targets)]
-    deeds = [
+    operations = [
         d for place, target in zip(places, targets, strict=True) for d in perl_helper.put(entry(), place, target)
     ]
-    assert await by_hand.do(deeds) == [2, 3]
+    assert await by_helper.do(operations) == [2, 3]
     assert read(folder + b"/" + name) == read(folder + b"/link") == b"new"
     assert sorted(os.listdir(folder)) == sorted([name, b"link", b"real", b"full"])
-    assert await by_hand.run([b"false", remove(folder + b"/link")]) == {0: ""}
-    assert await by_hand.do(
+    assert await by_helper.run([b"false", remove(folder + b"/link")]) == {0: ""}
+    assert await by_helper.do(
         [perl_helper.rename(targets[0], targets[1]), perl_helper.rename(targets[0], targets[1])]
     ) == [1]
-    assert await by_hand.do([perl_helper.remove(path) for path in (*targets, os.fsdecode(folder + b"/real"))]) == []
+    assert await by_helper.do([perl_helper.remove(path) for path in (*targets, os.fsdecode(folder + b"/real"))]) == []
     assert (os.listdir(folder), os.listdir(folder + b"/full")) == ([b"full"], [b"x"])
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1_700_000_000, 4_102_444_800])
 @pytest.mark.parametrize("content", [b"", b"r 2f\nd 3\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
-async def test_what_is_put_is_as_it_was(by_hand: Shell, folder: bytes, content: bytes, seconds: int) -> None:
+async def test_what_is_put_is_as_it_was(by_helper: Shell, folder: bytes, content: bytes, seconds: int) -> None:
     """Whatever bytes it holds, also those of a deed: content, mode, and the time to the nanosecond."""
     path = os.fsdecode(folder + b"/f")
     for mode in (0o600, 0o755, 0o444):
         sent = entry(content, mode, seconds * NANO + 123_456_789)
-        assert await by_hand.do(perl_helper.put(sent, f"{path}~", path)) == []
+        assert await by_helper.do(perl_helper.put(sent, f"{path}~", path)) == []
         found = os.stat(path)
         assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (mode, sent.mtime_ns)
         assert read(folder + b"/f") == content
 
 
-async def test_folders_by_hand(by_hand: Shell, folder: bytes) -> None:
+async def test_folders_by_hand(by_helper: Shell, folder: bytes) -> None:
     """Made with an owner where they are not there; removed where they are empty, and left alone where not."""
     old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
     os.mkdir(old, 0o700)
     write(os.fsencode(file))
     made = [perl_helper.folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
-    assert await by_hand.do(made) == [3, 4]
+    assert await by_helper.do(made) == [3, 4]
     assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (new, deep)} == {(1234, 1235)}
     assert (os.stat(old).st_uid, stat.S_IMODE(os.stat(old).st_mode)) == (os.getuid(), 0o700)
-    assert await by_hand.do([perl_helper.remove_empty(path) for path in (new, old, file)]) == []
+    assert await by_helper.do([perl_helper.remove_empty(path) for path in (new, old, file)]) == []
     assert sorted(os.listdir(folder)) == [b"file", b"new"]
-    assert await by_hand.do([perl_helper.remove_empty(path) for path in (deep, new)]) == []
+    assert await by_helper.do([perl_helper.remove_empty(path) for path in (deep, new)]) == []
     assert os.listdir(folder) == [b"file"]
 
 
-async def test_more_deeds_than_a_pipe_holds(by_hand: Shell, folder: bytes) -> None:
+async def test_more_deeds_than_a_pipe_holds(by_helper: Shell, folder: bytes) -> None:
     """Some thousand, of which every third cannot be: known by their places, over several answers."""
     path = os.fsdecode(folder)
     targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
-    failed = await by_hand.do(
+    failed = await by_helper.do(
         [d for target in targets for d in perl_helper.put(entry(b"x" * 900), f"{target}~", target)]
     )
     assert failed == [i for i in range(6000) if i % 3]
     assert len(os.listdir(path)) == 2000
 
 
-async def test_a_hand_that_ends(by_hand: Shell, folder: bytes) -> None:
+async def test_a_hand_that_ends(by_helper: Shell, folder: bytes) -> None:
     """In the middle of much that is sent: it says so."""
-    by_hand._session.child.kill()  # type: ignore[attr-defined] # the local one
+    by_helper._session.child.kill()  # type: ignore[attr-defined] # the local one
     with pytest.raises(BrokenShellError):
-        await by_hand.do(perl_helper.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f") * 9)
-    assert by_hand.broken
+        await by_helper.do(perl_helper.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f") * 9)
+    assert by_helper.broken
 
 
 async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path) -> None:
@@ -428,7 +428,7 @@ async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path)
     engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
     plain = await Shell.open(engine, "c", "m")
     assert plain is not None
-    assert not plain.has_hand
+    assert not plain.has_helper
     assert await plain.do([perl_helper.rename("/a", "/b"), perl_helper.remove("/a")]) == [0, 1]
     assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
     await plain.close()
@@ -436,10 +436,10 @@ async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", [b"\n\x01r 2f", b"\nd 3\nr 2f\n", b"} ; {"])
-async def test_orders_may_hold_what_looks_like_something_else(by_hand: Shell, folder: bytes, text: bytes) -> None:
+async def test_orders_may_hold_what_looks_like_something_else(by_helper: Shell, folder: bytes, text: bytes) -> None:
     """They are counted, not searched for deeds."""
     name = folder + b"/a" + text.replace(b"/", b"") + b"z"
-    assert await by_hand.run([b"m " + q(write(folder + b"/s~")) + b" " + q(name)]) == {}
+    assert await by_helper.run([b"m " + q(write(folder + b"/s~")) + b" " + q(name)]) == {}
     assert read(name) == b"new"
 
 
@@ -447,14 +447,14 @@ async def test_orders_may_hold_what_looks_like_something_else(by_hand: Shell, fo
 async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
     """Wherever the connection is cut: neither half a name nor half of what belongs together."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
-    whole = perl_helper.deeds([perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))])
+    whole = perl_helper.operations([perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))])
     if kind == "orders":
         whole = perl_helper.orders(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
     for size in range(len(whole)):
         write(other)
         engine = LocalEngine(["sh"])
         shell = await opened(engine)
-        assert shell.has_hand
+        assert shell.has_helper
         await shell._session.send(whole[:size])
         await shell.close()
         assert os.path.exists(other), whole[:size]
@@ -463,7 +463,7 @@ async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> 
 async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: bytes, tmp_path: Path) -> None:
     """A name that is cut off in the middle of its quotes may be another one."""
     sent: list[bytes] = []
-    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_hand=False)  # type: ignore[arg-type]
+    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     send = found._session.send
 
@@ -490,7 +490,7 @@ async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -
     (tmp_path / "perl").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "perl").chmod(0o755)
     plain = await opened(LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"]))
-    assert not plain.has_hand
+    assert not plain.has_helper
     assert await plain.run([b"m " + q(write(folder + b"/a~")) + b" " + q(folder + b"/a")]) == {}
     await plain.close()
 
@@ -499,7 +499,7 @@ async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -
 async def test_what_the_image_tells_its_perl_is_not_for_ours(folder: bytes, variable: str) -> None:
     """Bytes stay bytes."""
     shell = await opened(LocalEngine([str(shutil.which("env")), variable, "sh"]))
-    assert shell.has_hand
+    assert shell.has_helper
     path = os.fsdecode(folder + b"/\xff")
     assert await shell.do(perl_helper.put(entry(b"\xff\x00\xc3"), f"{path}~", path)) == []
     assert read(folder + b"/\xff") == b"\xff\x00\xc3"

@@ -26,7 +26,7 @@ EVERY_BYTE = bytes(range(256)) * 300
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
     """A shell of each kind that is here, without perl."""
     engine = LocalEngine(request.param.split())
-    found = await Shell.open(engine, "id", "mark", by_hand=False)  # type: ignore[arg-type]
+    found = await Shell.open(engine, "id", "mark", by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     yield found
     await found.close()
@@ -36,7 +36,7 @@ async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
 async def perl() -> AsyncIterator[Shell]:
     """A shell with perl before it."""
     found = await opened(LocalEngine(["sh"]))
-    assert found.has_hand
+    assert found.has_helper
     yield found
     await found.close()
 
@@ -161,7 +161,7 @@ async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
     (tmp_path / "sub").symlink_to("keep")
     path = f"{tmp_path}/sub/deep"
     large = perl_helper.put(entry(b"x" * (perl_helper.MOST_BYTES + 1)), f"{path}/l~", f"{path}/l")
-    deeds = [
+    operations = [
         *perl_helper.put(entry(), f"{path}/n~", f"{path}/n"),
         *perl_helper.put(entry(link=b"x"), f"{path}/n~", f"{path}/n"),
         perl_helper.rename(f"{path}/f~", f"{path}/f"),
@@ -171,7 +171,7 @@ async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
         perl_helper.is_roots(path),
         *large,
     ]
-    assert await perl.do(deeds) == list(range(len(deeds)))
+    assert await perl.do(operations) == list(range(len(operations)))
     assert await perl.do([perl_helper.remove_empty(f"{tmp_path}/none/x")]) == []
     assert {found.name: found.read_text() for found in keep.iterdir()} == {"f": "kept", "f~": "kept"}
 
@@ -181,13 +181,13 @@ async def test_perl_puts_links_and_large_files(perl: Shell, tmp_path: Path) -> N
     (tmp_path / "real").mkdir()
     (tmp_path / "over").symlink_to("real")
     large = entry(os.urandom(perl_helper.MOST_BYTES * 2 + 7))
-    deeds = [
+    operations = [
         *perl_helper.put(entry(link=b"to \xff"), f"{tmp_path}/1~", f"{tmp_path}/over"),
         *perl_helper.put(entry(link=b"x"), f"{tmp_path}/2~", f"{tmp_path}/real"),
         *perl_helper.put(large, f"{tmp_path}/3~", f"{tmp_path}/large"),
         *perl_helper.put(large, f"{tmp_path}/4~", f"{tmp_path}/real"),
     ]
-    assert await perl.do(deeds) == [1, len(deeds) - 1]
+    assert await perl.do(operations) == [1, len(operations) - 1]
     assert os.readlink(os.fsencode(tmp_path / "over")) == b"to \xff"
     assert (tmp_path / "large").read_bytes() == large.content
     assert (tmp_path / "large").stat().st_mtime_ns == TIME

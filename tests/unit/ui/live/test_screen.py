@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.model.graph import Graph, Node
-from devenv.model.live import Cast, Vitals
+from devenv.model.live import ServiceGraph, ServiceStats
 from devenv.ui.live.cells import Span, width
 from devenv.ui.live.screen import screen
 from devenv.ui.live.table import ago
@@ -90,7 +90,7 @@ def payloads() -> list[str]:
 def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a text comes from (log, build, health check, path, name), only our own sequences are written."""
     told = (
-        Cast(Graph(payload, (Node(f"a{payload}"), Node("web")))),
+        ServiceGraph(Graph(payload, (Node(f"a{payload}"), Node("web")))),
         e.Log("web", f"x{payload}y"),
         e.Log(f"a{payload}", payload),
         e.HookLine("before_up", payload),
@@ -108,7 +108,7 @@ def test_no_payload_reaches_the_terminal(payload: str, monkeypatch: pytest.Monke
         e.Step("images", "begin", payload),
         e.Step("images", "detail", payload),
         e.Ready("p", (f"http://x{payload}/",), 1.0),
-        Vitals("web", "c", (f"http://x{payload}/",)),
+        ServiceStats("web", "c", (f"http://x{payload}/",)),
     )
     state = state_of(*told)
     written: list[str] = []
@@ -195,7 +195,7 @@ def test_what_is_wrong() -> None:
 
 def test_files_on_their_way() -> None:
     """What is saved and not there yet is counted, in the row and in the status line."""
-    found = lines(*two(), Vitals("db", pending=3), Vitals("web", pending=1), columns=120)
+    found = lines(*two(), ServiceStats("db", pending=3), ServiceStats("web", pending=1), columns=120)
     assert found[-2] == "◐ 4 saved files on the way"
     assert found[2].endswith("3 pending")
     assert found[3].endswith("1 pending; 2 files 13 ms just now")
@@ -203,7 +203,7 @@ def test_files_on_their_way() -> None:
 
 def test_many_services_on_a_wide_screen() -> None:
     """They stand beside each other, the last column with as many as are left."""
-    found = lines(Cast(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
+    found = lines(ServiceGraph(Graph("p", tuple(Node(f"s{i}") for i in range(5)))), columns=220, rows=12)
     assert [re.findall(r"s\d", line) for line in found[2:5]] == [["s0", "s3"], ["s1", "s4"], ["s2"]]
     assert found[1].count("SERVICE") == 2
 

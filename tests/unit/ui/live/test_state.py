@@ -6,7 +6,7 @@ import pytest
 
 from devenv import events as e
 from devenv.model.graph import Graph, Node
-from devenv.model.live import Cast, Vitals, Wish
+from devenv.model.live import ServiceGraph, ServiceStats, ViewCommand
 from devenv.ui.live import log as logbook
 from devenv.ui.live.keys import PASTED
 from devenv.ui.live.state import State
@@ -23,7 +23,7 @@ def state_of(*told: Told) -> State:
     return state
 
 
-def press(state: State, *keys: str) -> Wish | None:
+def press(state: State, *keys: str) -> ViewCommand | None:
     wish = None
     for key in keys:
         wish = state.press(key)
@@ -50,7 +50,7 @@ def test_what_is_told_of_a_service() -> None:
     """Its state, its last sync and its numbers are in its row; news of it are in the log, in their place."""
     state = state_of(*two())
     web = state.services["web"]
-    assert (web.word, web.vitals.restarts) == ("healthy", 1)
+    assert (web.word, web.service_stats.restarts) == ("healthy", 1)
     assert web.sync is not None
     assert web.sync.event.files == 2
     assert [*state.services] == ["db", "web"]
@@ -67,7 +67,7 @@ def test_what_is_told_of_a_service() -> None:
 )  # fmt: skip
 def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
     """One word each, which says more than the event's own where that matters."""
-    found = state_of(*([e.ServiceState("web", state, detail)] if state else []), Vitals("web"))
+    found = state_of(*([e.ServiceState("web", state, detail)] if state else []), ServiceStats("web"))
     assert found.services["web"].word == word
 
 
@@ -159,7 +159,7 @@ def test_what_was_asked_for_more() -> None:
 
 def test_other_files() -> None:
     """Where the project changes, services come and go, and those that stay keep what is known of them."""
-    state = state_of(*two(), Cast(Graph("shop", (Node("web"), Node("new")))))
+    state = state_of(*two(), ServiceGraph(Graph("shop", (Node("web"), Node("new")))))
     assert [*state.services] == ["web", "new"]
     assert state.services["web"].sync is not None
 
@@ -182,17 +182,17 @@ def test_services_are_chosen() -> None:
 def test_restart_rebuild_stop() -> None:
     """Each is asked for once: meanwhile the service is busy."""
     state = state_of(*two())
-    assert press(state, "down", "r") == Wish("restart", "web")
+    assert press(state, "down", "r") == ViewCommand("restart", "web")
     assert state.services["web"].busy == "restarting: you asked for it"
     assert press(state, "s") is None
     assert "busy" in state.note
     state.settled("web", "not yet")
     assert (state.note, state.services["web"].busy) == ("not yet", "")
     state.settled("gone", "")
-    assert press(state, "s") == Wish("stop", "web")
+    assert press(state, "s") == ViewCommand("stop", "web")
     state.tell(e.Restarted("web", "", 20.0), 2.0)
     assert log(state)[-1] == "web restarted in 20 ms"
-    assert press(state, "b") == Wish("rebuild", "web")
+    assert press(state, "b") == ViewCommand("rebuild", "web")
     assert press(state, "up", "b") is None
     assert state.note == "db is not built by this run: r restarts it"
 
@@ -200,8 +200,8 @@ def test_restart_rebuild_stop() -> None:
 def test_a_shell() -> None:
     """In a container that runs; else it says that none does."""
     state = state_of(*two())
-    assert press(state, "x") == press(state, "enter") == Wish("shell", "c1")
-    state.learn(Vitals("db"))
+    assert press(state, "x") == press(state, "enter") == ViewCommand("shell", "c1")
+    state.learn(ServiceStats("db"))
     assert press(state, "x") is None
     assert state.note == "db does not run"
 
@@ -211,9 +211,9 @@ def test_the_browser() -> None:
     state = state_of(*two())
     assert press(state, "o") is None
     assert state.note == "db publishes no port"
-    assert press(state, "down", "o") == Wish("open", "http://localhost:8080/")
-    state.learn(Vitals("web", urls=("http://localhost:1/", "http://localhost:2/")))
-    assert press(state, "o") == Wish("open", "http://localhost:1/")
+    assert press(state, "down", "o") == ViewCommand("open", "http://localhost:8080/")
+    state.learn(ServiceStats("web", urls=("http://localhost:1/", "http://localhost:2/")))
+    assert press(state, "o") == ViewCommand("open", "http://localhost:1/")
     fresh = state_of(*list(two())[:1])
     assert press(fresh, "o") is None
     assert fresh.note == "db is not up yet"
@@ -222,8 +222,8 @@ def test_the_browser() -> None:
 def test_leaving() -> None:
     """`q` ends, `d` detaches, at once or when all is up."""
     state = state_of(*two())
-    assert press(state, "q") == Wish("quit")
-    assert press(state, "d") == Wish("detach")
+    assert press(state, "q") == ViewCommand("quit")
+    assert press(state, "d") == ViewCommand("detach")
     assert (state.note, state.is_detaching) == ("", True)
     fresh = State()
     press(fresh, "d")

@@ -29,7 +29,7 @@ MODES = (0o644, 0o600, 0o755, 0o444, 0o777, 0o4755)
 LINKS = (b"a", b"..", b"../../..", b"nowhere", b"/etc/hostname", b"b/c")
 
 
-class Deeds:
+class Edits:
     """Things done below `root`, which never changes itself; what cannot be done at the moment is not done.
 
     `outside` lies beside it, on the same file system, and holds a file that nothing may ever copy.
@@ -44,11 +44,11 @@ class Deeds:
         Path(os.fsdecode(self.canary)).write_bytes(canary)
         self._numbers = iter(range(10**9))
 
-    def do(self, deed: Callable[..., None], *args: object) -> None:
+    def do(self, edit: Callable[..., None], *args: object) -> None:
         """The deed, as far as it was possible."""
-        said = f"{deed.__name__}{short(args)}"
+        said = f"{edit.__name__}{short(args)}"
         try:
-            deed(*args)
+            edit(*args)
         except (OSError, shutil.Error) as error:
             said += f" -> {type(error).__name__}"
         self.done.append(said)
