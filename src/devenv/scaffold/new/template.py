@@ -1,4 +1,7 @@
-"""A template: a folder with `template.toml` (what it is, what it asks) and `files/` (what it makes)."""
+"""A template: a folder with `template.toml` (description, questions) and `files/` (what it makes).
+
+A template that devenv brings along may name a `base`: a folder whose files it makes, too.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from devenv.errors import ConfigError, RefusedError, UsageError
 from devenv.paths import templates_folder
 from devenv.scaffold.new import names
+from devenv.sync.rules.patterns import Patterns
 
 MAX_BYTES = 100 * 1024**2
 MAX_ABOUT = 64 * 1024
@@ -93,7 +97,15 @@ def read(folder: str, *, is_ours: bool = False) -> Template:
     root = os.path.join(folder, "files")
     if not os.path.isdir(root) or os.path.islink(root):
         raise ConfigError(f"{folder} is no template: it has no folder `files`")
-    return Template(os.path.basename(folder), description, questions, dict(_files(root, is_ours=is_ours)))
+    files = dict(_files(root, is_ours=is_ours))
+    if is_ours and (base := told.get("base")):
+        files = dict(sorted({**_base(folder, base), **files}.items()))
+    return Template(os.path.basename(folder), description, questions, files)
+
+
+def _base(folder: str, base: Mapping[str, Any]) -> dict[str, File]:
+    left_out = Patterns.parse(base["leave_out"])
+    return dict(_files(os.path.join(folder, base["folder"]), is_ours=True, is_left_out=left_out.matches))
 
 
 def _question(entry: Mapping[str, Any]) -> Question:
@@ -109,14 +121,21 @@ def _question(entry: Mapping[str, Any]) -> Question:
     return asked
 
 
-def _files(root: str, *, is_ours: bool) -> Iterator[tuple[str, File]]:
+def _files(
+    root: str, *, is_ours: bool, is_left_out: Callable[[str], bool] = lambda _: False
+) -> Iterator[tuple[str, File]]:
     left = MAX_BYTES
     count = 0
     for folder, inner, outer in os.walk(root):
-        inner[:] = sorted(name for name in inner if name not in NOT_IN_A_TEMPLATE)
+        above = os.path.relpath(folder, root)
+        inner[:] = sorted(
+            name for name in inner if name not in NOT_IN_A_TEMPLATE and not is_left_out(_below(above, name))
+        )
         for name in sorted(outer):
             path = os.path.join(folder, name)
-            shown = os.path.relpath(path, root)
+            shown = _below(above, name)
+            if is_left_out(shown):
+                continue
             count += 1
             if count > names.MAX_FILES:
                 raise RefusedError(f"the template has more than {names.MAX_FILES:,} files")
@@ -129,6 +148,10 @@ def _files(root: str, *, is_ours: bool) -> Iterator[tuple[str, File]]:
                 yield shown, file
         if links := [name for name in inner if os.path.islink(os.path.join(folder, name))]:
             raise RefusedError(f"the template's entry {links[0]!r} is a link")
+
+
+def _below(folder: str, name: str) -> str:
+    return name if folder == "." else f"{folder}/{name}"
 
 
 def _content(path: str, most: int, *, is_ours: bool) -> File:

@@ -1,1 +1,0 @@
-export const greeting = 'Welcome back! What shall we get done today?';

@@ -1,8 +1,0 @@
-export default function Header({ children }) {
-  return (
-    <header className="header">
-      <h1>Todos</h1>
-      {children}
-    </header>
-  );
-}
