@@ -1,4 +1,4 @@
-"""What the engine says is there: containers, networks and volumes of one project, as frozen values."""
+"""Containers, networks and volumes of a project, as the engine reports them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ DEPENDS_LABEL = "com.docker.compose.depends_on"
 OWNER_LABEL = "devenv.owner"
 OLD_LABEL = "devenv.project"  # of devenv 0.1: the project's name
 HOLDS_LABEL = "devenv.holds"
-# What the engine says happens to a container, where that may change its state.
+# Events of the engine that may change the state of a container.
 TELLING = frozenset({"create", "start", "die", "stop", "kill", "destroy", "pause", "unpause", "oom", "rename"})
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container as inspected. `state` is the engine's word: created, running, exited, ...
+    """A container as inspected. `state` is the engine's word: created, running, exited, ...
 
-    `health` is None where there is no health check, else starting, healthy or unhealthy. `started_at` and
-    `finished_at` are the engine's own texts (RFC 3339); while it runs, the latter is the end of its last life.
-    `user` is `Config.User` as written, `error` why the engine could not start it.
+    `health` is None without a health check, else starting, healthy or unhealthy. `started_at` and `finished_at` are
+    the engine's own texts (RFC 3339); while the container runs, the latter is the end of its previous process.
+    `user` is `Config.User` as written, `error` says why the engine could not start the container.
 
-    `ours`: a record of this machine's says that devenv created it. `owner` is what its label says, which a copied
-    image may say, too; `inherits`: its labels are those of its image, not of the Compose call that created it.
+    `ours`: a record on this machine says that devenv created the container. `owner` is the value of its label, which
+    an image made from the container has, too; `inherits`: the labels come from the image, not from the Compose
+    command that created the container.
     """
 
     id: str
@@ -50,30 +51,30 @@ class Container:
     ports: tuple[tuple[str, int, int], ...] = ()  # (host ip, host port, container port), tcp only
     udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names
-    holds: str = ""  # the volume, where it is a holder: see `snapshots`
-    database: str = ""  # that its image holds, see `snapshot.database`
-    restarts: int = 0  # by the engine, as its restart policy says
+    holds: str = ""  # the volume that the container was created to hold: see `volumes.transfer`
+    database: str = ""  # of its image, see `snapshot.database`
+    restarts: int = 0  # by the engine, according to the restart policy
     project: str = ""  # the Compose project that its label names
-    number: str = ""  # as Compose counts the service's containers; empty if not Compose created it
-    created: str = ""  # when, by the engine's clock (RFC 3339)
-    owner: str = ""  # the label of devenv's that says for whom
+    number: str = ""  # Compose's number of the replica; empty if Compose did not create the container
+    created: str = ""  # by the engine's clock (RFC 3339)
+    owner: str = ""  # value of the label devenv.owner
     is_old: bool = False  # it has the label of devenv 0.1
     inherits: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
-        """What changes whenever a process begins anew: id and start time."""
+        """Id and start time: another value after each start."""
         return self.id, self.started_at
 
     @property
     def running(self) -> bool:
-        """Whether a process can be sent into it."""
+        """Whether commands can be run in the container."""
         return self.state == "running"
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network; `ours` and `owner` as for containers."""
+    """A network; `ours` and `owner` as for containers."""
 
     id: str
     name: str
@@ -84,12 +85,12 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One named volume; `project` is the Compose project that its label names, if any, `key` its key there.
+    """A named volume; `project` is the Compose project that its label names, if any, `key` its key in the file.
 
-    `elsewhere`: it is but a way to data that lies somewhere else (a folder of the host, a file server), which a
-    removal of the volume does not touch, or to memory, which has lost it by then.
+    `elsewhere`: its data are in a folder of the host or on a file server, which a removal of the volume does not
+    touch, or in memory, which is lost when the last container stops.
 
-    `created` is the engine's text; a local volume's is the change time of its folder in whole seconds.
+    `created` is the engine's text; for a local volume it is the change time of its folder in whole seconds.
     """
 
     name: str
@@ -102,12 +103,12 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class ProjectState:
-    """Everything of one project on the engine at one moment."""
+    """Everything that exists of a project on the engine at one moment."""
 
     containers: tuple[Container, ...] = ()
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
 
     def of(self, service: str) -> tuple[Container, ...]:
-        """The containers of one service, oldest number first."""
+        """The containers of a service, lowest number first."""
         return tuple(c for c in self.containers if c.service == service)

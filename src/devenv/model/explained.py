@@ -1,4 +1,4 @@
-"""What the watch rules of a project say: of one path, and as a whole; and what is wrong in its files."""
+"""What watch rules do with a path, a project as devenv reads it, and the mistakes in its files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says of a path; `index` counts from 0, `place` and `file` are `file:line`.
+    """What a rule does with a path; `index` counts from 0, `place` and `file` are `file:line`.
 
-    `decided_by` is include, ignore, .dockerignore, built-in or own file, and `pattern` what it says as it is written;
-    both are empty where nothing speaks against the path. `effects` are sync, exec, restart, rebuild, in their order;
-    `reason` says why a rule that matches does nothing.
+    `decided_by` is include, ignore, .dockerignore, built-in or own file, `pattern` is the pattern as written; both
+    are empty if no pattern excludes the path. `effects` are sync, exec, restart, rebuild, in their order; `reason`
+    says why a rule that matches does nothing.
     """
 
     service: str
@@ -30,7 +30,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One path as it was asked for; `kind` is file, dir, link, other or absent. No verdict: no rule is for it."""
+    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts no rule concerns the path."""
 
     path: str
     kind: str
@@ -39,7 +39,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class ShownRule:
-    """One rule of a service; `path` is relative to the project where it lies in it."""
+    """A rule of a service; `path` is relative to the project's folder if it is inside."""
 
     action: str
     path: str
@@ -54,7 +54,7 @@ class ShownRule:
 
 @dataclass(frozen=True, slots=True)
 class ShownService:
-    """One service with its rules, and the file that its build takes as .dockerignore."""
+    """A service with its rules, and the file that its build uses as .dockerignore."""
 
     service: str
     dockerignore: str | None
@@ -63,7 +63,7 @@ class ShownService:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A project as devenv understands it; `settings` is its `x-devenv` block."""
+    """A project as devenv reads it; `settings` is its `x-devenv` block."""
 
     project: str
     directory: str
@@ -75,7 +75,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong, or odd, in a file of the project, and where it is written."""
+    """A mistake in a file of the project, and its place."""
 
     message: str
     hint: Annotated[str | None, "the nearest known word, or what to do"]
@@ -83,5 +83,5 @@ class Mistake:
     file: str | None
     line: Annotated[int | None, "counted from 1"]
     column: Annotated[int | None, "counted from 1, in characters"]
-    text: Annotated[str, "the line; stars stand for what may be secret"] = ""
-    width: Annotated[int, "how many characters of it are meant"] = 0
+    text: Annotated[str, "the line; possible secrets are replaced by stars"] = ""
+    width: Annotated[int, "how many characters of the line are wrong"] = 0

@@ -1,4 +1,4 @@
-"""What the doctor says: one finding each."""
+"""Findings of `devenv doctor`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ PAGE = "docs/troubleshooting.md"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, or worth knowing, and the command that mends it.
+    """A problem or a fact worth knowing, and the command that fixes it.
 
-    `code` stays the same from version to version; `severity` is error, warning or info; `area` is what was looked at.
+    `code` stays the same from version to version; `severity` is error, warning or info; `area` is what was checked.
     """
 
     code: str
@@ -22,13 +22,13 @@ class Finding:
 
     @property
     def anchor(self) -> str:
-        """Where the documentation explains it."""
+        """The link to its explanation in the documentation."""
         return f"{PAGE}#{self.code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A folder that has to have room, what it is for, and what of it is left: bytes, and a share of all inodes."""
+    """A folder that needs free space, what it is for, and what is free: bytes, and a share of all inodes."""
 
     what: str
     path: str

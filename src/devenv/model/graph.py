@@ -1,4 +1,4 @@
-"""A project as a graph: which services wait for which, and the networks, volumes and ports that they have."""
+"""A project as a graph: its services, their dependencies, networks, volumes and ports."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from devenv.model.project import Dependency, Mount, Port, Project, Resource, Ser
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One service; `ports` as `HOST:CONTAINER`, `mounts` as `SOURCE:TARGET`, `volumes` and `networks` by their keys.
+    """A service; `ports` as `HOST:CONTAINER`, `mounts` as `SOURCE:TARGET`, `volumes` and `networks` by their keys.
 
-    Of the last run, where it is known: the `seconds` from when nothing held it up until it was well, whether the
-    rest waited for that (`critical`), and for which service it waited last itself.
+    From the last run, if known: the `seconds` from the last dependency's readiness until its own, whether the whole
+    start waited for the service (`critical`), and for which service it waited last (`after`).
     """
 
     name: str
@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All services; `seconds` until the last run was ready, None without its times."""
+    """All services; `seconds` until the last run was ready, or None."""
 
     project: str
     nodes: tuple[Node, ...]
@@ -40,18 +40,18 @@ class Graph:
     seconds: float | None = None
 
     def node(self, name: str) -> Node:
-        """The service of that name; KeyError where there is none."""
+        """The service of that name. Raises KeyError."""
         return {node.name: node for node in self.nodes}[name]
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        """Those that no other service needs."""
+        """The services that no other service depends on."""
         needed = {need.service for node in self.nodes for need in node.needs}
         return tuple(node for node in self.nodes if node.name not in needed)
 
 
 def graph(project: Project, model: Mapping[str, Any], timings: Mapping[str, Any] | None = None) -> Graph:
-    """The graph of the project; `model` is as Compose resolved it, `timings` are the last run's event."""
+    """The graph of the project; `model` is the resolved model, `timings` the `timings` event of the last run."""
     spans, services = timings["spans"] if timings else (), model["services"]
     nodes = tuple(_node(service, project.directory, services, spans) for service in project.services)
     return Graph(project.name, nodes, project.networks, project.volumes, timings["seconds"] if timings else None)

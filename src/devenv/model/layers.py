@@ -1,4 +1,4 @@
-"""What an image is made of, and what would make it smaller: what `devenv layers` answers."""
+"""The layers of an image, and advice to make it smaller: the result of `devenv layers`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: what made it, the bytes that it adds, when it was made (seconds since 1970).
+    """A layer: its instruction, the bytes that it adds, and the time of its build (seconds since 1970).
 
-    `id` is its diff-id, empty where nobody knows which one it is; `shared` names the other images that begin with it
-    and all below it. `cached`: whether the last `up` had it already, else its build took so many seconds;
-    None where nobody knows.
+    `id` is its diff-id, or empty if it is unknown; `shared` names the other images that begin with this layer and all
+    below it. `cached`: whether the last `up` had the layer already, else its build took `took` seconds; None if
+    unknown.
     """
 
     instruction: str
@@ -27,8 +27,8 @@ class Layer:
 class Anatomy:
     """An image and its layers, the lowest first; `size` in bytes.
 
-    The first `inherited` ones are those of `base`, the largest other image that it begins with. `note`: what it is
-    beside what it is called, such as a stand-in.
+    The first `inherited` layers are those of `base`, the largest other image that this image begins with. `note` says
+    if the image is a stand-in, for example.
     """
 
     reference: str
@@ -41,13 +41,13 @@ class Anatomy:
 
     @property
     def created(self) -> int:
-        """When its last layer was made, 0 where it has none."""
+        """The time of its newest layer, 0 without layers."""
         return max((layer.created for layer in self.layers), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to change and what it saves, in bytes of the image and seconds of a build; `layer` counts from 1."""
+    """A change and what it saves, in bytes of the image and seconds of a build; `layer` counts from 1."""
 
     code: str
     message: str
@@ -59,9 +59,9 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One image with advice, or two images side by side that begin with `common` layers alike.
+    """One image with advice, or two images that have the first `common` layers in common.
 
-    `unread`: why the files of the layers were not looked at; empty where they were, and for two images.
+    `unread` says why the files of the layers were not read; empty if they were, and for two images.
     """
 
     images: tuple[Anatomy, ...]

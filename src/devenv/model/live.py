@@ -1,4 +1,4 @@
-"""What passes between a run and the live view beside the events: facts one way, wishes the other."""
+"""Values between a run and the live view besides events: facts from the run, commands from the view."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from devenv.model.graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class ServiceGraph:
-    """The services that run, as a graph, and those of them that have a build section; anew when the files change."""
+    """The services of a run as a graph, and those with a build section; sent again when the files change."""
 
     graph: Graph
     built: frozenset[str] = frozenset()
@@ -17,10 +17,10 @@ class ServiceGraph:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStats:
-    """How one service is: what no event tells. `cpu` in percent of one core and `memory` in bytes, once measured.
+    """Facts of a service that no event has. `cpu` in percent of one core and `memory` in bytes, None until measured.
 
-    `container` is the id of one that runs, empty where none does; `urls` are where its TCP ports are published,
-    whatever they speak; `pending` counts the files that are saved and not there yet.
+    `container` is the id of a running container, or empty; `urls` are the addresses of its published TCP ports,
+    whatever the protocol; `pending` counts files that are saved and not in the container yet.
     """
 
     service: str
@@ -37,9 +37,9 @@ Fact = ServiceGraph | ServiceStats
 
 @dataclass(frozen=True, slots=True)
 class ViewCommand:
-    """What is asked of a run: `restart`, `rebuild` or `stop` of a service, or `detach`.
+    """A command to a run: `restart`, `rebuild` or `stop` a service, or `detach`.
 
-    Of the terminal: `shell` (in place of a service, a container's id), `open` (an address) and `quit`.
+    To the terminal: `shell` (`service` is the id of a container), `open` (`service` is an address) and `quit`.
     """
 
     verb: str

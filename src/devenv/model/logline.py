@@ -1,4 +1,4 @@
-"""A line of a log with its time, and which lines somebody wants."""
+"""A line of a log with its time, and patterns for lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a container of the service printed, escape codes still in it.
+    """A line that a container of the service printed, with its escape codes.
 
-    `at` is by the engine's clock, in UTC and with nine digits of fraction, so that texts compare as times do; empty
-    where it did not say.
+    `at` is by the engine's clock, in UTC and with nine digits of fraction, so that texts compare like times; empty if
+    the engine did not say.
     """
 
     at: str
@@ -34,7 +34,7 @@ def line(service: str, stream: str, timed: str) -> Line:
 
 
 def unbounded(pattern: str, flags: int) -> Callable[[str], bool]:
-    """Whether a text holds the regular expression, however long that takes. Raises ValueError if it is none."""
+    """Return a search for a regular expression, without a limit of time. Raises ValueError for an invalid one."""
     try:
         expression = re.compile(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
@@ -43,9 +43,9 @@ def unbounded(pattern: str, flags: int) -> Callable[[str], bool]:
 
 
 def matcher(pattern: str | None, search: Search = unbounded) -> Callable[[str], bool]:
-    """Whether a text holds the pattern: a text in any case, or `/regex/`, or `/regex/i` in any case.
+    """Return whether a text contains the pattern: a text in any case, or `/regex/`, or `/regex/i` in any case.
 
-    Raises UsageError for what is no regular expression. `search` makes a search of an expression and its flags.
+    `search` makes a search from an expression and its flags. Raises UsageError for an invalid regular expression.
     """
     found = re.fullmatch(r"/(.+)/(i?)", pattern or "")
     if not found:
@@ -55,4 +55,4 @@ def matcher(pattern: str | None, search: Search = unbounded) -> Callable[[str], 
         return search(found[1], re.IGNORECASE if found[2] else 0)
     except ValueError as error:
         hint = f"As plain text, without the slashes: --grep '{found[1]}'"
-        raise UsageError(f"--grep: {pattern} is no regular expression: {error}", hint=hint) from None
+        raise UsageError(f"--grep: {pattern} is not a regular expression: {error}", hint=hint) from None

@@ -23,7 +23,7 @@ class Action(StrEnum):
 
 
 class Condition(StrEnum):
-    """What a dependency must have reached (`depends_on.condition`)."""
+    """The state that a dependency must reach (`depends_on.condition`)."""
 
     STARTED = "service_started"
     HEALTHY = "service_healthy"
@@ -54,7 +54,7 @@ SHELL = ("sh", "-c")
 
 @dataclass(frozen=True, slots=True)
 class ProjectHook:
-    """One command of `x-devenv.hooks`, on the host where `service` is None; `where` is the place it is written at."""
+    """One command of `x-devenv.hooks`, on the host if `service` is None; `where` is its `file:line`."""
 
     moment: Moment
     hook: Hook
@@ -63,7 +63,7 @@ class ProjectHook:
 
     @property
     def typed(self) -> str:
-        """The command as one would type it."""
+        """The command as typed in a shell."""
         command = self.hook.command
         if self.service is not None:
             return f"devenv exec {self.service} {shlex.join(command)}"
@@ -72,7 +72,7 @@ class ProjectHook:
 
 @dataclass(frozen=True, slots=True)
 class WatchRule:
-    """One entry of `develop.watch`.
+    """An entry of `develop.watch`.
 
     `path` is absolute on the host; `target` is as written, so that a trailing slash still means "into".
     """
@@ -88,7 +88,7 @@ class WatchRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
-    """What is wrong with a service's rule, counted from 0; `level` is error, refused (unsafe) or warning."""
+    """A mistake in a service's rule, counted from 0; `level` is error, refused (unsafe) or warning."""
 
     service: str
     index: int
@@ -108,12 +108,12 @@ class Build:
     args: tuple[tuple[str, str], ...] = ()
     additional_contexts: tuple[tuple[str, str], ...] = ()
     platforms: tuple[str, ...] = ()
-    pull: bool = False  # its bases are to be renewed
+    pull: bool = False  # whether base images are pulled again
 
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One entry of `depends_on`."""
+    """An entry of `depends_on`."""
 
     service: str
     condition: Condition = Condition.STARTED
@@ -123,7 +123,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One published port; `published` is None where the engine chooses, a range as written."""
+    """A published port; `published` is None if the engine chooses, a range as written."""
 
     target: int
     published: str | None = None
@@ -133,7 +133,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One entry of `volumes`: `type` is bind, volume, tmpfs, ...; `target` is the path in the container."""
+    """An entry of `volumes`: `type` is bind, volume, tmpfs, ...; `target` is the path in the container."""
 
     type: str
     target: str
@@ -143,7 +143,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the resolved model."""
+    """A service of the resolved model."""
 
     name: str
     image: str | None = None
@@ -165,7 +165,7 @@ class Service:
 class Resource:
     """A network or a volume: its key in the file, its real name, and whether it is external.
 
-    `elsewhere` as in `observed.Volume`.
+    `elsewhere` as in `containers.Volume`.
     """
 
     key: str
@@ -178,7 +178,7 @@ class Resource:
 class Settings:
     """The top-level `x-devenv` block."""
 
-    ports: str = ""  # as-written, auto, or what devenv does by itself
+    ports: str = ""  # as-written, auto, or the default
     keep: tuple[str, ...] = ()  # keys of volumes
     initial_sync_spec: bool = False
     deletes_recreate: bool = False
@@ -187,7 +187,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A whole project: where it lies, which files it came from, what it holds."""
+    """A project: its folder, its files, and their content."""
 
     name: str
     directory: str
@@ -199,7 +199,7 @@ class Project:
     hooks: tuple[ProjectHook, ...] = ()
 
     def service(self, name: str) -> Service:
-        """The service of that name; KeyError where there is none."""
+        """The service of that name. Raises KeyError."""
         for service in self.services:
             if service.name == name:
                 return service

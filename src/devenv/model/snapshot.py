@@ -1,4 +1,4 @@
-"""A named volume as it was at one moment, and which of many such is meant."""
+"""A saved volume: what it is, which of many a name means, and which can be removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-KEPT_EACH = 5  # automatic ones of one volume
+KEPT_EACH = 5  # automatic snapshots of a volume
 FAMILIES = {
     "postgres": ("PG_MAJOR", "PG_VERSION"),
     "mysql": ("MYSQL_VERSION", "MYSQL_MAJOR"),
@@ -19,12 +19,12 @@ _MAJOR = re.compile(r"(?:\d+:)?v?(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One volume in the store; `id` names all that were saved together, `volume` is the key in the Compose file.
+    """A saved volume; `id` names all that were saved together, `volume` is the key in the Compose file.
 
     Sizes are in bytes: `size` of the tar, `stored` of the compressed archive, whose SHA-256 is `digest`. `settled`:
-    the services that use it were well, so that the next run can go on with it. `database` is a family and its major
-    version, such as `mysql 9`, or empty. `lineage` and `parent` (an id) say which saved state of which volume it
-    continues; devenv 0.1 and imports have none.
+    the services that use the volume were healthy, so that the next run can continue with the state. `database` is a
+    family and its major version, such as `mysql 9`, or empty. `lineage` and `parent` (an id) say which saved state of
+    which volume this state continues; those of devenv 0.1 and of imports are empty.
     """
 
     id: str
@@ -46,15 +46,15 @@ class Snapshot:
 
     @property
     def line(self) -> tuple[str, ...]:
-        """What the states of one volume have in common."""
+        """The key that all states of one volume have."""
         return (self.lineage,) if self.lineage else (self.endpoint, self.directory, self.project, self.volume)
 
 
 def database(variables: Mapping[str, str], reference: str) -> str:
-    """The family and major version of the database that an image holds, `postgres 17`, or nothing.
+    """The family and major version of the database in an image, such as `postgres 17`, or an empty text.
 
-    `variables` are the image's own, `reference` its name: an official image says its version in a variable, and
-    where none does, its name and tag do.
+    `variables` are the image's environment, `reference` is its name: official images have their version in a
+    variable; otherwise name and tag decide.
     """
     for family, names in FAMILIES.items():
         for name in names:
@@ -66,12 +66,12 @@ def database(variables: Mapping[str, str], reference: str) -> str:
 
 
 def fits(snapshot: Snapshot, wanted: str) -> bool:
-    """Whether a database of that family and version can be given the snapshot; unknown ones always can."""
+    """Whether a database of that family and version can read the snapshot; unknown ones always can."""
     return not snapshot.database or not wanted or snapshot.database == wanted
 
 
 def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
-    """The set that goes by this id or title (of several titles the last one), a snapshot a volume."""
+    """The set with this id or title (the newest, if several have the title): a snapshot for each volume."""
     found = [s for s in snapshots if name in (s.id, s.title)]
     last = max(found, key=lambda s: s.created, default=None)
     return tuple(s for s in found if last is not None and s.id == last.id)
@@ -80,10 +80,10 @@ def named(snapshots: Iterable[Snapshot], name: str) -> tuple[Snapshot, ...]:
 def expendable(
     snapshots: Iterable[Snapshot], *, total: int, there: Collection[str], needed: Collection[tuple[str, str]] = ()
 ) -> tuple[Snapshot, ...]:
-    """The automatic ones to give up, so that at most `total` bytes are stored; first those that later ones replace.
+    """The automatic snapshots to remove, so that at most `total` bytes are stored; those with newer ones first.
 
     Of each volume and database the newest ones stay, and the newest settled one always, as long as its project's
-    directory is among those that are `there`. Those that are `needed`, by id and volume, stay in any case.
+    directory is in `there` (those that exist). Those in `needed`, by id and volume, stay in any case.
     """
     by_age = sorted(snapshots, key=lambda s: s.created)
     lasting, seen = set[Snapshot](), Counter[tuple[str, ...]]()
@@ -108,7 +108,7 @@ def expendable(
 
 
 def shown(size: float) -> str:
-    """A size in bytes as people write it: `2.3 MB`."""
+    """A size in bytes, as text: `2.3 MB`."""
     for unit in ("B", "KB", "MB"):
         if size < 1000:  # noqa: PLR2004 - the next unit
             return f"{size:.1f} {unit}" if unit != "B" and size < 10 else f"{size:.0f} {unit}"  # noqa: PLR2004 - a digit
@@ -117,7 +117,7 @@ def shown(size: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """A time past as people say it: `3 min ago`. A clock that was set back makes it no future."""
+    """A time in the past, as text: `3 min ago`; `0 s ago` for a time in the future (a clock that was set back)."""
     seconds = max(seconds, 0.0)
     for unit, length, limit in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
         if seconds < limit * length:

@@ -1,4 +1,4 @@
-"""Where a project's services stand: what `devenv ps` shows, of each container and of services without one."""
+"""The rows of `devenv ps`: each container of a project, and services without a container."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Address:
     """A published port."""
 
     target: Annotated[int, "the port in the container"]
-    address: Annotated[str, "the host's address, with its port; 0.0.0.0 is all of them"]
+    address: Annotated[str, "the host's address, with its port; 0.0.0.0 means all"]
     protocol: Annotated[str, ("tcp", "udp")] = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """One container of a service, or a service without one."""
+    """A container of a service, or a service without containers."""
 
     service: str
-    container: Annotated[str | None, "its name; null where there is none"] = None
+    container: Annotated[str | None, "its name; null without a container"] = None
     state: Annotated[str, STATES] = "absent"
     health: Annotated[str | None, "starting, healthy or unhealthy; null without a health check"] = None
     exit_code: Annotated[int | None, "once it has ended"] = None
     ports: Annotated[tuple[Address, ...], "where ports are published"] = ()
-    age: Annotated[float | None, "seconds since it began, or ended"] = None
+    age: Annotated[float | None, "seconds since its start, or its end"] = None
     restarts: Annotated[int, "by the engine, since it was created"] = 0
-    ours: Annotated[bool | None, "whether devenv made it; null where there is none"] = None
+    ours: Annotated[bool | None, "whether devenv created it; null without a container"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Stands:
 def stands(
     project: str, services: Sequence[str], containers: Iterable[Container], age: Callable[[str], float | None]
 ) -> Stands:
-    """Where all stand; `services` are those that are on, and `age` tells the seconds since an engine's time."""
+    """The rows of all services; `services` are the enabled ones, `age` gives the seconds since an engine's time."""
     by_service: dict[str, list[Container]] = {name: [] for name in services}
     for one in sorted(containers, key=lambda c: (c.service, c.name)):
         by_service.setdefault(one.service, []).append(one)
@@ -76,7 +76,7 @@ def _stand(container: Container, age: Callable[[str], float | None]) -> Stand:
 
 
 def _ports(ports: Iterable[tuple[str, int, int]], protocol: str) -> tuple[Address, ...]:
-    """Each once: on both kinds of address it is one port to people."""
+    """Each port once, also if it is published on IPv4 and IPv6."""
     found = dict.fromkeys((target, _host(ip), port) for ip, port, target in ports)
     return tuple(Address(target, f"{host}:{port}", protocol) for target, host, port in sorted(found))
 

@@ -1,4 +1,4 @@
-"""What is to be done to the containers, each operation with its cause, and the plan as text."""
+"""The operations that make containers equal to the tree, each with its cause."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove `target` from the container; a folder only where it is empty by then."""
+    """Remove `target` from the container; a folder only if it is empty then."""
 
     target: str
     cause: str
@@ -47,14 +47,14 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """Build the image anew and replace the service's containers."""
+    """Build the image again and replace the service's containers."""
 
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """The work for one service, in the order in which it is done: rebuild, delete, sync, exec, restart."""
+    """The operations for one service, in their order: rebuild, delete, sync, exec, restart."""
 
     service: str
     rebuild: Rebuild | None = None
@@ -64,7 +64,7 @@ class ServicePlan:
     restart: Restart | None = None
 
     def lines(self) -> Iterator[str]:
-        """The operations in order, one line each."""
+        """The operations in their order, a line each."""
         if self.rebuild:
             yield f"{self.service} rebuild <- {self.rebuild.cause}"
         for delete in self.deletes:
@@ -79,7 +79,7 @@ class ServicePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The work for all services; services are independent of each other."""
+    """The operations for all services; services are independent of each other."""
 
     services: tuple[ServicePlan, ...] = ()
 

@@ -62,7 +62,7 @@ def test_grep(pattern: str | None, text: str, wanted: bool) -> None:
 
 def test_a_broken_expression_is_named() -> None:
     """With what is wrong in it, and how to look for the same text."""
-    with pytest.raises(UsageError, match=r"no regular expression: .*missing") as raised:
+    with pytest.raises(UsageError, match=r"not a regular expression: .*missing") as raised:
         matcher("/a(b/")
     assert raised.value.hint == "As plain text, without the slashes: --grep 'a(b'"
 
