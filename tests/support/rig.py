@@ -72,7 +72,7 @@ class Rig:
         self.ended: BaseException | None = None
         self.rounds: list[float] = []
         self._through = through
-        self._puts = str(folder / "puts")
+        self._journals = str(folder / "puts")
         watch = WatchRule(str(self.source), Action.SYNC, TARGET, ignore=(f"**/*{IGNORED}",))
         service = Service(boxes.service, watch=(watch, *more_rules(self.source)))
         self.project = Project(boxes.project, str(folder), (), (service,))
@@ -108,13 +108,9 @@ class Rig:
         async with Engine.connect(Endpoint(host)) as engine:
             sync_session = SyncSession(
                 engine,
-                self.project,
-                rules.bind(self.project, {}),
                 emit=self.events.append,
-                rebuild=self._rebuild,
-                ending=self._ending,
-                mark=self.project.name,
-                puts=self._puts,
+                actions=self,
+                journals=self._journals,
             )
             observer = Observer(
                 engine,
@@ -131,7 +127,9 @@ class Rig:
             async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
                 # What would end a real run must not end the test before it has said what differs.
                 try:
-                    await sync_session.run(task_status=task_status)
+                    async with anyio.create_task_group() as inner:
+                        await sync_session.follow(inner, self.project, rules.bind(self.project, {}))
+                        task_status.started()
                 except Exception as error:  # noqa: BLE001 - told with the differences
                     self.ended = first(error)
 
@@ -141,16 +139,20 @@ class Rig:
                 tasks.start_soon(observer.run)
                 yield
                 tasks.cancel_scope.cancel()
-            await sync_session.close()
+            await sync_session.end()
 
-    async def _rebuild(self, service: str, cause: str) -> None:
+    async def rebuild(self, service: str, cause: str) -> None:
+        """No rule of a rig does that."""
         raise AssertionError(f"no rule rebuilds, and {cause} is to rebuild {service}")
+
+    recreate = rebuild
 
     async def _left_alone(self, _containers: Sequence[Container]) -> None:
         """What an engine took along when it ended is started by the tests."""
 
     @contextlib.asynccontextmanager
-    async def _ending(self, _containers: Sequence[Container]) -> AsyncIterator[None]:
+    async def restarting(self, _containers: Sequence[Container]) -> AsyncIterator[None]:
+        """Nothing else has to know of a restart."""
         yield
 
     # --- the oracle ----------------------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ class Rig:
 
         async def ask() -> set[bytes] | None:
             async with Engine.connect(Endpoint(f"unix://{engine_socket()}")) as engine:
-                placed = SyncJournal.of(self._puts, container).read().placed
+                placed = SyncJournal.of(self._journals, container).read().placed
                 verdict = await verify.compare(engine, container, rules.bind(self.project, {}), placed)
                 return {os.fsencode(os.path.relpath(path, TARGET)) for path in verdict.different}
 

@@ -340,7 +340,7 @@ class UpRun:
             with self.ending.skippable() as skip:
                 await self._hooks().before_down(skip, "Ctrl-C skips it")
         if self.running is not None:
-            await self.running.keeper.end()
+            await self.running.sync_session.end()
             self.running.settle()
             ledger = self.running.ledger
             if self.options.detach and ended_well:

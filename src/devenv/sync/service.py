@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -21,6 +20,7 @@ from devenv.model.containers import Container
 from devenv.model.project import Action, Hook, Project
 from devenv.model.sync_plan import Exec, Restart, ServicePlan, Sync
 from devenv.sync import planner, reconcile
+from devenv.sync.actions import ServiceActions
 from devenv.sync.container.archive import LARGE_BYTES
 from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.outcome import Outcome
@@ -33,9 +33,6 @@ from devenv.sync.report import Report
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
 from devenv.tasks import each
-
-Rebuild = Callable[[str, str], Awaitable[None]]
-Ending = Callable[[Sequence[Container]], AbstractAsyncContextManager[None]]
 
 FIRST_RETRY = 0.25
 LAST_RETRY = 4.0
@@ -50,22 +47,23 @@ FLOOD_REST = 0.3  # the same in the middle of a checkout: one restart, not one a
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """What all lanes of a corridor share. `now` is the host as last seen, changed in place by its owner.
+    """What the services of a sync session share. `now` is the host as last seen, changed in place by its owner.
 
-    `rebuild` and `recreate` replace a service's containers (name, cause); `ending` is held while they may end;
-    `puts` is the folder of the journals; `is_at_rest` tells whether no look at the host is due, nor git at work.
+    `journals` is the folder of the journals; `is_at_rest` tells whether no look at the host is due, nor git at work.
     """
 
     engine: Engine
     project: Project
     emit: Emit
-    rebuild: Rebuild
-    recreate: Rebuild
-    ending: Ending
-    mark: str
-    puts: str
+    actions: ServiceActions
+    journals: str
     is_at_rest: Callable[[], bool]
     now: dict[str, FileState] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """The name by which processes of this run in containers are recognized."""
+        return f"{self.project.name}-{os.getpid()}"
 
 
 @dataclass
@@ -211,7 +209,7 @@ class ServiceSync:
                 return await self._carry_out(step, found)
         await self._until_rest(paths)
         found, step = self._planned(paths, self.rules)
-        if step is not None and step.rebuild and await self._replaced(self.site.rebuild, step.rebuild.cause):
+        if step is not None and step.rebuild and await self._replaced(self.site.actions.rebuild, step.rebuild.cause):
             manifest.apply(self.done, found)
             return set()
         async with self.turn:
@@ -248,7 +246,7 @@ class ServiceSync:
         execs, restart, recreation = tuple(self.owed_execs.values()), self.owed_restart, self.owed_recreation
         self.owed_execs, self.owed_restart, self.owed_recreation = {}, None, ""
         if recreation:
-            await self._replaced(self.site.recreate, recreation)
+            await self._replaced(self.site.actions.recreate, recreation)
         for execution in execs:
             await self._execute(execution)
         if restart is not None:
@@ -256,7 +254,7 @@ class ServiceSync:
         self.is_acting = False
         self.wake.set()
 
-    async def _replaced(self, how: Rebuild, cause: str) -> bool:
+    async def _replaced(self, how: Callable[[str, str], Awaitable[None]], cause: str) -> bool:
         try:
             await how(self.service, cause)
         except DevenvError as error:
@@ -400,7 +398,8 @@ class ServiceSync:
             except EngineError as error:
                 self.site.emit(Problem(error.message, error.hint, self.service))
 
-        async with self.site.ending([target.container for target in self.targets.values()]), self.turn:
+        containers = [target.container for target in self.targets.values()]
+        async with self.site.actions.restarting(containers), self.turn:
             await each(one, self.targets.values())
         ms = round((time.monotonic() - began) * 1000, 1)
         self.site.emit(Restarted(self.service, restart.cause, ms))
@@ -416,7 +415,7 @@ class ServiceSync:
             await self.drop(container.id)
             is_first = container.running and container.id in self.prepared
             self.prepared.discard(container.id)  # at once: where this fails, all of it has to be looked at
-            puts = SyncJournal.of(self.site.puts, container.id)
+            puts = SyncJournal.of(self.site.journals, container.id)
             record = await anyio.to_thread.run_sync(puts.read)
             tops = [rule.top for rule in self.rules if rule.copies]
             target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)

@@ -1,11 +1,9 @@
-"""What the corridor remembers of containers that came or failed while files changed."""
+"""The sync of a run as its rules change: which containers are served by which rules, and what is kept."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,247 +11,170 @@ import anyio
 import pytest
 
 from devenv.docker.client import Engine
-from devenv.errors import EngineError
-from devenv.events import Event, Problem
+from devenv.events import Event
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.model.sync_plan import Delete, Sync
 from devenv.sync import service
-from devenv.sync.container import archive
-from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
-from devenv.sync.host import scan
 from devenv.sync.rules import rules
+from devenv.sync.rules.rules import BoundRule
 from devenv.sync.session import SyncSession
 
 pytestmark = pytest.mark.anyio
 
+WEB = Container(id="one", name="p-web-1", service="web", state="created", ours=True)
+
 
 class FakeTarget:
-    """A container that keeps the deletes it is asked for; `during` runs while files are on their way."""
+    """A container that keeps what it is asked for."""
 
-    def __init__(self, number: str, during: Callable[[], None] = lambda: None) -> None:
-        self.container = Container(id=number, name=number, service="web", state="created", ours=True)
-        self.during = during
+    def __init__(self) -> None:
+        self.container = WEB
         self.strays: set[str] = set()
-        self.deleted: list[str] = []
         self.put: list[str] = []
-        self.present: set[str] = set()
-        self.failed: dict[str, str] = {}
-        self.is_lost = False
+        self.deleted: list[str] = []
+        self.is_closed = False
 
-    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str]) -> Seen:
-        """Everything is missing, as in a new container; of the journal's names it has those in `present`."""
-        return Seen(tuple(syncs), frozenset(self.present & set(placed)))
+    async def compare(self, *_: Any) -> Seen:
+        """Nothing is missing: what is put is put because it changed."""
+        return Seen((), frozenset())
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> Outcome:
-        """Done, unless it was told to fail."""
-        self.during()
-        if self.is_lost:
-            raise EngineError("gone away")
-        self.deleted += [d.target for d in deletes]
-        self.put += [s.target for s in syncs]
-        return Outcome(failed=dict(self.failed))
+    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any], _: Any) -> Outcome:
+        """Done."""
+        self.deleted += [delete.target for delete in deletes]
+        self.put += [sync.target for sync in syncs]
+        return Outcome()
+
+    async def close(self) -> None:
+        """No shell is open any more."""
+        self.is_closed = True
 
 
-class Site:
-    """A corridor on a folder of its own, without watcher and engine: it looks when it is told to."""
+class Run:
+    """A project with a folder `src`, its sync session, and the containers that it has reached."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.said: list[Event] = []
-        rule = WatchRule(str(folder), Action.SYNC, "/src")
-        project = Project("p", str(folder.parent), (), (Service("web", watch=(rule,)),))
-        bound = rules.bind(project, {})
-        self.sync_session = SyncSession(
-            cast("Engine", self),
-            project,
-            bound,
-            emit=self.said.append,
-            rebuild=self.rebuild,
-            ending=lambda _: nullcontext(),
-            mark="m",
-            puts=str(folder.parent / "puts"),
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "src"
+        self.source.mkdir()
+        self.directory = str(folder)
+        self.events: list[Event] = []
+        self.reached: list[FakeTarget] = []
+        self.on_reach: Callable[[], Any] | None = None
+        self.session = SyncSession(
+            cast("Engine", self), emit=self.events.append, actions=self, journals=str(folder / "journals")
         )
-        self.service_sync = self.sync_session.service_syncs["web"]
-        self.targets: dict[str, FakeTarget] = {}
-        monkeypatch.setattr(service, "Target", self)
+
+    def rules(self, target: str) -> tuple[Project, tuple[BoundRule, ...]]:
+        """The project with a rule from `src` to a folder of the container."""
+        rule = WatchRule(str(self.source), Action.SYNC, target)
+        project = Project("p", self.directory, (), (Service("web", watch=(rule,)),))
+        return project, rules.bind(project, {})
+
+    async def reach(self, *_: Any) -> FakeTarget:
+        """The fake for a container; `on_reach` comes first, once."""
+        on_reach, self.on_reach = self.on_reach, None
+        if on_reach is not None:
+            await on_reach()
+        self.reached.append(FakeTarget())
+        return self.reached[-1]
 
     async def rebuild(self, _: str, __: str) -> None:
-        """Nothing is built here."""
+        """No rule of these tests does that."""
+        raise AssertionError
 
-    async def reach(
-        self, _: Engine, container: Container, __: str, ___: SyncJournal, ____: Sequence[str]
-    ) -> FakeTarget:
-        """The fake for a container."""
-        return self.targets[container.id]
+    recreate = rebuild
 
-    async def inspect(self, number: str) -> Container:
-        """The container is as it was."""
-        return self.targets[number].container
+    def restarting(self, _: Sequence[Container]) -> AbstractAsyncContextManager[None]:
+        """Nothing else has to know of a restart."""
+        return nullcontext()
 
-    async def adopt(self, target: FakeTarget) -> None:
-        """The container served from now on."""
-        self.targets[target.container.id] = target
-        await self.sync_session.adopt(target.container)
 
-    async def begin(self) -> None:
-        """As a run begins: what is there is known, and nothing waits."""
-        await self.notice()
-        self.service_sync.waiting.take_all()
-        self.service_sync.begin(None)
-
-    async def look(self) -> None:
-        """What the watcher would tell, and the lane's turn after it."""
-        await self.notice()
-        for path in self.service_sync.failed:
-            self.service_sync.waiting.add(path, gone=path not in self.sync_session._site.now)
-        self.service_sync.failed = await self.service_sync.advance()
-
-    async def notice(self) -> None:
-        """The host looked at, nothing carried out."""
-        known = {p for p in self.sync_session._site.now if p.startswith(str(self.folder))}
-        seen = scan.scan([str(self.folder)], lambda _: False)
-        await self.sync_session._look({*known, *seen})
+async def until(is_met: Callable[[], object]) -> None:
+    """Returns once that is so."""
+    with anyio.fail_after(5):
+        while not is_met():  # noqa: ASYNC110 - the session reports no event
+            await anyio.sleep(0.005)
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A rule on an empty folder."""
-    folder = tmp_path / "src"
-    folder.mkdir()
-    return Site(folder, monkeypatch)
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run that has no rules yet."""
+    run = Run(tmp_path)
+    monkeypatch.setattr(service, "Target", run)
+    return run
 
 
-async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(site: Site) -> None:
-    """What a container got when it was adopted, before the file had its turn, is deleted when the host loses it."""
-    site.folder.joinpath("brief").write_text("x")
-    await site.notice()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    site.folder.joinpath("brief").unlink()
-    await site.look()
-    assert one.deleted == ["/src/brief"]
-
-
-async def test_what_only_one_replica_got_is_deleted_in_both(site: Site) -> None:
-    """One replica got the file, the other was lost: when the file goes, it goes from both."""
-    one, two = FakeTarget("one"), FakeTarget("two")
-    await site.adopt(one)
-    await site.adopt(two)
-    two.is_lost = True
-    site.folder.joinpath("half").write_text("x")
-    await site.look()
-    two.is_lost = False
-    site.folder.joinpath("half").unlink()
-    await site.look()
-    assert (one.deleted, two.deleted) == (["/src/half"], ["/src/half"])
-
-
-async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(site: Site) -> None:
-    """A container where nothing can be deleted says so once for all files, and names the path as it is there."""
-    for name in "abc":
-        site.folder.joinpath(name).write_text("x")
-    await site.notice()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    await site.look()
-    one.failed = dict.fromkeys(("/src/a", "/src/b", "/src/c"), "cannot be deleted: its image has no shell")
-    for name in "abc":
-        site.folder.joinpath(name).unlink()
-    await site.look()
-    await site.look()
-    told = [one.message for one in site.said if isinstance(one, Problem)]
-    assert told == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
-
-
-async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> None:
-    """It vanished while its file was on the way, which made it in the container: there it is removed, too."""
-    one = FakeTarget("one")
-    await site.adopt(one)
-    site.folder.joinpath("a/b").mkdir(parents=True)
-    site.folder.joinpath("a/b/inside").write_text("x")
-    await site.notice()
-    del site.sync_session._site.now[str(site.folder / "a/b")]
-    await site.service_sync.advance()
-    await site.service_sync.advance()
-    assert "/src/a/b" in one.deleted
-
-
-def told(site: Site) -> list[str]:
-    """Every problem so far."""
-    return [one.message for one in site.said if isinstance(one, Problem)]
-
-
-async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(site: Site) -> None:
-    """A pipe and a loop that were there before, and those that come; each is said again only if it comes back."""
-    os.mkfifo(site.folder / "pipe")
-    site.folder.joinpath("loop").symlink_to("loop")
-    site.folder.joinpath("file").write_text("x")
-    await site.begin()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    loop = "src/loop: a link that leads to itself: not synced"
-    assert told(site) == [loop, "src/pipe: neither a file, a folder nor a link: not synced"]
-    assert one.put == ["/src/file"]
-    await site.look()
-    assert len(told(site)) == 2
-    site.folder.joinpath("loop").unlink()
-    await site.look()
-    site.folder.joinpath("loop").symlink_to("loop")
-    await site.look()
-    assert told(site)[2:] == [loop]
-    site.folder.joinpath("loop").unlink()
-    site.folder.joinpath("loop").symlink_to("file")
-    await site.look()
-    assert one.put == ["/src/file", "/src/loop"]
-    assert len(told(site)) == 3
-
-
-async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(site: Site) -> None:
-    """What the container has of it goes; once the loop is open again the link is back."""
-    site.folder.joinpath("a").symlink_to("b")
-    await site.begin()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    assert one.put == ["/src/a"]
-    site.folder.joinpath("b").symlink_to("a")
-    await site.look()
-    assert told(site) == ["src/a (+1 more): a link that leads to itself: not synced"]
-    assert one.deleted == ["/src/a"]
-    site.folder.joinpath("b").unlink()
-    await site.look()
-    assert one.put == ["/src/a", "/src/a"]
-
-
-async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: Site) -> None:
-    """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
-    os.mkfifo(site.folder / "a")
-    await site.begin()
-    SyncJournal.of(site.sync_session._site.puts, "one").note(placed=["/src/a"])
-    one = FakeTarget("one")
-    one.present = {"/src/a"}
-    await site.adopt(one)
-    await site.look()
-    assert one.deleted == ["/src/a"]
-
-
-@pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (archive.LARGE_BYTES + 1, True)])
-async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, size: int, is_put_off: bool) -> None:
-    """It waits for ten times as long as the try took."""
-    one = FakeTarget("one", during=lambda: time.sleep(0.2))
-    await site.adopt(one)
-    path = site.folder / "f"
-    path.touch()
-    os.truncate(path, size)
-    one.failed = {"/src/f": "no space left on device"}
-    site.service_sync.open()
+async def test_a_change_reaches_the_container_once_the_session_is_open(run: Run) -> None:
+    """Until then it is pending."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(site.service_sync.serve, tasks)
-        await site.notice()
-        with anyio.fail_after(5):
-            while not site.service_sync.failed:  # noqa: ASYNC110 - the lane tells no event
-                await anyio.sleep(0.01)
-        assert (site.service_sync.retry_at - anyio.current_time() > 1.5) is is_put_off
+        await run.session.follow(tasks, *run.rules("/app"))
+        await run.session.adopt(WEB)
+        run.source.joinpath("a").write_text("1")
+        await until(run.session.pending)
+        assert run.session.pending() == {"web": 1}
+        assert run.reached[0].put == []
+        run.session.open()
+        await until(lambda: not run.session.pending())
+        assert run.reached[0].put == ["/app/a"]
         tasks.cancel_scope.cancel()
+
+
+async def test_without_rules_nothing_is_served(run: Run) -> None:
+    """Neither from the beginning, nor after the last rule has gone."""
+    project, bound = run.rules("/app")
+    async with anyio.create_task_group() as tasks:
+        await run.session.follow(tasks, project, ())
+        assert await run.session.adopt(WEB) == 0
+        await run.session.follow(tasks, project, bound)
+        await run.session.adopt(WEB)
+        await run.session.follow(tasks, project, ())
+        assert await run.session.adopt(WEB) == 0
+        await run.session.drop(WEB.id)
+        run.session.open()
+        assert run.session.pending() == {}
+        tasks.cancel_scope.cancel()
+    assert [target.is_closed for target in run.reached] == [True]
+
+
+async def test_changes_that_were_pending_are_kept_when_the_rules_change(run: Run) -> None:
+    """A file that was deleted under the rules before is deleted by the new ones."""
+    run.source.joinpath("a").write_text("1")
+    async with anyio.create_task_group() as tasks:
+        await run.session.follow(tasks, *run.rules("/app"))
+        run.source.joinpath("a").unlink()
+        await until(run.session.pending)
+        await run.session.follow(tasks, *run.rules("/srv"))
+        assert run.session.pending()
+        await run.session.adopt(WEB)
+        run.session.open()
+        await until(lambda: not run.session.pending())
+        assert run.reached[-1].deleted == ["/srv/a"]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_container_that_is_adopted_while_the_rules_change_is_served_by_the_new_rules(run: Run) -> None:
+    """What it was given by the old ones does not count, and their shell is closed."""
+    async with anyio.create_task_group() as tasks:
+        await run.session.follow(tasks, *run.rules("/app"))
+        run.on_reach = lambda: run.session.follow(tasks, *run.rules("/srv"))
+        await run.session.adopt(WEB)
+        old, new = run.reached
+        assert (old.is_closed, new.is_closed) == (True, False)
+        run.session.open()
+        run.source.joinpath("a").write_text("1")
+        await until(lambda: new.put)
+        assert (old.put, new.put) == ([], ["/srv/a"])
+        tasks.cancel_scope.cancel()
+
+
+async def test_after_the_end_nothing_is_served(run: Run) -> None:
+    """Every container's shell is closed, also if the run was cancelled before; a second end does nothing."""
+    async with anyio.create_task_group() as tasks:
+        await run.session.follow(tasks, *run.rules("/app"))
+        await run.session.adopt(WEB)
+        tasks.cancel_scope.cancel()
+    await run.session.end()
+    await run.session.end()
+    assert [target.is_closed for target in run.reached] == [True]
+    assert await run.session.adopt(WEB) == 0

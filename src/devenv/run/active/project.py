@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping, Sequence
@@ -26,7 +25,6 @@ from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Settings
 from devenv.run.active import model_diff
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.keeper import Keeper
 from devenv.run.active.model_diff import Difference
 from devenv.run.active.observer import Observer
 from devenv.run.active.phases import BAD, awaited
@@ -43,6 +41,7 @@ from devenv.sync.container import journal
 from devenv.sync.host import scan
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
+from devenv.sync.session import SyncSession
 from devenv.tasks import each
 
 SETTLE_LOOK = 0.5
@@ -70,11 +69,10 @@ class ActiveProject:
     _settles: bool = False
 
     def __post_init__(self) -> None:
-        mark = f"{self.stage.project.name}-{os.getpid()}"
-        self._puts = self.run.puts
         self._logs = KeptLogs(self.run.path)
-        acts = (self.rebuild, self.recreate, self._restarting)
-        self.keeper = Keeper(self.engine, self.emit, *acts, mark, self._puts, self.options.watcher)
+        self.sync_session = SyncSession(
+            self.engine, emit=self.emit, actions=self, journals=self.run.puts, watcher=self.options.watcher
+        )
         self._dangers = wishes(self.stage.loaded, self.stage.names)
         self.observer = Observer(
             self.engine,
@@ -82,8 +80,8 @@ class ActiveProject:
             self.stage.names,
             emit=self.emit,
             logs=self.options.logs and not self.options.detach,
-            on_start=self.keeper.adopt,
-            on_gone=self.keeper.drop,
+            on_start=self.sync_session.adopt,
+            on_gone=self.sync_session.drop,
             on_return=self.resume,
             reporter=lambda: FailureReporter(self.engine, self.stage.loaded, self.options.selection),
         )
@@ -131,10 +129,10 @@ class ActiveProject:
         """Every container is as fresh as the tree, and is kept and observed from now on."""
         project_state = await self.engine.project_state(self.stage.project.name)
         self.observer.forget(project_state.containers)
-        journal.forget_others(self._puts, {c.id for c in project_state.containers})
+        journal.forget_others(self.run.puts, {c.id for c in project_state.containers})
         await each(self._first_sync, [c for c in project_state.containers if c.service in self.stage.names])
         tasks.start_soon(self.observer.run)
-        self.keeper.open()
+        self.sync_session.open()
 
     async def start(self) -> None:
         """Compose has started all services in order. Raises the error of the service that failed."""
@@ -191,7 +189,7 @@ class ActiveProject:
         return await self.observer.reporter().refused(error, self.observer.project_state)
 
     async def _first_sync(self, container: Container) -> None:
-        await self.keeper.adopt(container)
+        await self.sync_session.adopt(container)
         if container.running:
             self.observer.known(container)
 
@@ -204,7 +202,7 @@ class ActiveProject:
 
     async def _keep(self, tasks: TaskGroup, rules_now: Rules) -> None:
         self._rules = rules_now
-        await self.keeper.begin(tasks, self.stage.project, rules_now[1])
+        await self.sync_session.follow(tasks, self.stage.project, rules_now[1])
 
     # --- one service ---------------------------------------------------------------------------------------------
 
@@ -239,7 +237,7 @@ class ActiveProject:
         async with self._turns[service]:
             containers = self._asked_for(service, "restart")
             self.observer.stopped.discard(service)
-            async with self._restarting(containers):
+            async with self.restarting(containers):
                 await each(self.engine.restart, containers)
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
 
@@ -331,7 +329,7 @@ class ActiveProject:
                 yield
 
     @contextlib.asynccontextmanager
-    async def _restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+    async def restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
         """As `_ending`. On the way up, what Compose has started and waits for no more need not wait for Compose."""
         waited_for = awaited(self.stage.project, self.observer.project_state)
         own_turn = self._rises and all(c.running and c.service not in waited_for for c in containers)
@@ -429,7 +427,7 @@ class ActiveProject:
                 await self._remake(change.touched)
                 self.following.after(change.touched)
         finally:
-            self.keeper.open()
+            self.sync_session.open()
         self._made = dict(self.stage.services)
         return await self.engine.project_state(self.stage.project.name)
 

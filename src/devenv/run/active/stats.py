@@ -59,7 +59,7 @@ class StatsReader:
         if running.stage is not self._stage:
             self._stage = running.stage
             self.learn(cast(running.stage))
-        pending = running.keeper.pending()
+        pending = running.sync_session.pending()
         there = running.observer.project_state.containers
         for container in there:
             self._count(container)

@@ -1,0 +1,148 @@
+"""The source tree as last seen: events say where to look, what the look finds is kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+import anyio
+from anyio.abc import TaskStatus
+
+from devenv.sync.host import links, manifest, root_guard, scan
+from devenv.sync.host.manifest import FileState, Kind
+from devenv.sync.host.watcher import Say, Source, Watcher
+from devenv.sync.queue import FEW
+from devenv.sync.rules import rules
+from devenv.sync.rules.rules import BoundRule
+
+MISSING_ROOT_CHECK = 1.0  # seconds between two looks at a root that is missing
+GIT_PATIENCE = 30.0  # seconds: a lock that is older was left by a git that died
+
+
+class HostTree:
+    """All that is at and below the roots of the rules: `now` maps paths to what was last seen, changed in place.
+
+    `changed` is called with the paths of each change, `say` with a message and a hint. `directory` is the project's.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        bound: Sequence[BoundRule],
+        *,
+        changed: Callable[[Collection[str]], object],
+        say: Say,
+        watcher: str = Watcher.AUTO,
+    ) -> None:
+        self.now: dict[str, FileState] = {}
+        self._directory = directory
+        self._rules = tuple(bound)
+        self._changed = changed
+        self._say = say
+        self._guarded = rules.roots(r for r in self._rules if r.copies)
+        self._held: frozenset[str] = frozenset()
+        self._unread: set[str] = set()  # reported by events, and not looked at yet
+        self._arrived = anyio.Event()
+        self._is_looking = True
+        self._git_lock = scan.git_lock(directory)
+        self._source = Source(rules.roots(self._rules), self._prunes, say, self.now, watcher)
+
+    def is_at_rest(self) -> bool:
+        """Whether nothing is left to look at, and no git command is changing the tree."""
+        return self._is_calm() and not self._is_git_at_work()
+
+    async def run(
+        self, known: Callable[[], object], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Watch until cancelled; started once the whole tree is known and no change can be missed.
+
+        `known` is called just before that, when no change has been reported yet.
+        """
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._listen, known)
+            tasks.start_soon(self._check_missing_roots)
+            task_status.started()
+
+    async def look(self, paths: Iterable[str]) -> None:
+        """Look at these paths, and at what is below those that are new folders."""
+        fresh = await anyio.to_thread.run_sync(scan.look, paths, self.now, self._prunes, self._source.enter)
+        self._take(fresh)
+
+    async def _listen(self, known: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._source.watch, self._tell)
+            # The watcher stands: what is looked at from now on misses nothing.
+            self._arrived, self._unread = anyio.Event(), set()
+            roots = rules.roots(self._rules)
+            seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
+            self.now.update(links.settled_all(seen))
+            known()
+            task_status.started()
+            while True:
+                self._is_looking = False
+                await self._arrived.wait()
+                self._is_looking = True
+                self._arrived = anyio.Event()
+                paths, self._unread = self._unread, set()
+                await self.look(paths)
+
+    def _tell(self, paths: Collection[str]) -> None:
+        if self._is_calm() and _is_quick(paths, self.now):
+            self._take(scan.look(paths, self.now, self._prunes, self._source.enter))
+        else:
+            self._unread.update(paths)
+            self._arrived.set()
+
+    def _is_calm(self) -> bool:
+        return not self._is_looking and not self._unread
+
+    def _is_git_at_work(self) -> bool:
+        if self._git_lock is None:
+            return False
+        try:
+            return time.time() - os.lstat(self._git_lock).st_mtime < GIT_PATIENCE
+        except OSError:
+            return False
+
+    def _prunes(self, folder: str) -> bool:
+        return rules.prune(self._rules, folder)
+
+    async def _check_missing_roots(self) -> None:
+        """Look at each root that is missing again and again; report those that stay missing."""
+        reported: frozenset[str] = frozenset()
+        while True:
+            await anyio.sleep(MISSING_ROOT_CHECK)
+            if self._held:
+                self._unread |= self._held
+                self._arrived.set()
+            for root in sorted(self._held - reported):
+                shown = rules.relative_to(root, self._directory) or root
+                self._say(f"{shown} is not there as it was: nothing is deleted in containers until it is back", "")
+            reported = self._held
+
+    def _take(self, fresh: root_guard.Fresh) -> None:
+        """Enter what a look has found, and pass on the paths that have changed."""
+        fresh, self._held = root_guard.hold(self.now, fresh, self._guarded, self._held)
+        fresh = links.settled(self.now, fresh)
+        changes = manifest.diff(self.now, fresh)
+        manifest.apply(self.now, changes)
+        # A root that was replaced by an equal folder is another folder from now on.
+        self.now.update((root, state) for root in self._guarded if (state := fresh.get(root)))
+        self._changed(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
+
+
+def _is_quick(paths: Collection[str], known: Mapping[str, FileState]) -> bool:
+    """Whether a look takes no longer than the switch to another thread: few paths, and no folder to walk."""
+    return len(paths) <= FEW and not any(_is_folder(path, known) for path in paths)
+
+
+def _is_folder(path: str, known: Mapping[str, FileState]) -> bool:
+    before = known.get(path)
+    if before is not None and before.kind is Kind.DIR:
+        return True
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
