@@ -153,12 +153,14 @@ class Sequence:
 
     def crash(self) -> None:
         """Killed at any moment of a start."""
-        _, stack = self.pick()
-        before, run = self.content, self.up(stack)
+        name, stack = self.pick()
+        before, created, run = self.content, self.created, self.up(stack)
         step = self.random.choice(("check", "restore", "create", "start", "healthy"))
         docker_cli.until(lambda: run.all("step", name=step) or run.process.poll() is not None)
         if run.process.poll() is None:
             _killed(run)
+        if self.created != created:
+            self.users, self.is_plain = {name}, False
         self.check_kept(before, run)
 
     def command(self, *args: str) -> None:
