@@ -73,6 +73,14 @@ def test_the_lanes_of_a_run_are_counted_as_one_and_their_failures_named() -> Non
     ]
 
 
+def test_the_times_of_lanes_and_of_the_slowest_files() -> None:
+    """Files of less than a second are not listed."""
+    cases = (("a", "12.5"), ("a", "1"), ("b", "0.4"))
+    listed = "".join(f'<testcase file="{file}" name="x" time="{time}"/>' for file, time in cases)
+    report = f"<testsuites><testsuite>{listed}</testsuite></testsuites>"
+    assert _load("tally").times({"quick": report}) == ["    14 s  quick", "    14 s  a"]
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "said"), [("\n", 0, "went on"), ("y\n", 0, "went on"), ("n\n", 1, "error:")]
 )
