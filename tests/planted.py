@@ -195,7 +195,7 @@ BUGS = (
         "a volume goes though it could not be saved",
         "run/cleanup/teardown.py",
         "            why = error.message if",
-        "            await self.engine.remove_volume(volume.name)\n            why = error.message if",
+        "            await self.engine.volumes.remove(volume.name)\n            why = error.message if",
         "tests/unit/run/cleanup/test_teardown.py::test_a_volume_that_cannot_be_saved_stays",
     ),
     Bug(

@@ -16,9 +16,10 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker import client as room
-from devenv.docker.client import CallError, Engine
+from devenv.docker import archive, client, streams, transport
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.model.containers import Container
 from support.proxy import Call, FakeEngine, Proxy, answer
@@ -50,23 +51,23 @@ def says(status: int, body: object = b"", *, close: bool = False) -> Play:
 
 
 async def session(engine: Engine) -> None:
-    async with engine.session("box", ["sh"], user="0", mark="m") as opened:
+    async with engine.exec.session("box", ["sh"], user="0", mark="m") as opened:
         await opened.receive()
 
 
 WISHES: dict[str, Wish] = {
-    "inspect": lambda e: e.inspect("box"),
+    "inspect": lambda e: e.containers.inspect("box"),
     "scene": lambda e: e.project_state("p"),
-    "names": lambda e: e.names(),
-    "put": lambda e: e.put("box", tar()),
-    "large put": lambda e: e.put("box", tar(size=8_000_000)),
-    "get": lambda e: e.get("box", "/etc"),
-    "exists": lambda e: e.exists("box", "/etc"),
-    "execute": lambda e: e.execute("box", ["true"]),
+    "names": lambda e: e.networks.names(),
+    "put": lambda e: e.archive.put("box", tar()),
+    "large put": lambda e: e.archive.put("box", tar(size=8_000_000)),
+    "get": lambda e: e.archive.get("box", "/etc"),
+    "exists": lambda e: e.archive.exists("box", "/etc"),
+    "execute": lambda e: e.exec.run("box", ["true"]),
     "session": session,
-    "restart": lambda e: e.restart(BOX),
-    "stop": lambda e: e.stop(BOX),
-    "remove": lambda e: e.remove_container("box"),
+    "restart": lambda e: e.containers.restart(BOX),
+    "stop": lambda e: e.containers.stop(BOX),
+    "remove": lambda e: e.containers.remove("box"),
 }
 
 
@@ -106,7 +107,7 @@ async def garbage(call: Call, writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
 async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an error for people, never with a wait for ever and never with an exception of a library."""
-    monkeypatch.setattr(room, "REMOVAL", 0.1)
+    monkeypatch.setattr(transport, "REMOVAL", 0.1)
     monkeypatch.setitem(globals(), "BOX", replace(BOX, stop_timeout=0.1))
     async with engine_of(play) as (engine, _):
         with (
@@ -120,7 +121,7 @@ async def test_every_call_ends_by_its_deadline(play: Play, wish: Wish, monkeypat
 
 async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing has begun yet, so nobody waits half a minute to hear that nothing will."""
-    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.2)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
@@ -134,7 +135,7 @@ async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_deadlines_that_users_meet() -> None:
     """Five seconds to connect, thirty of silence."""
-    assert (CONNECT_TIMEOUT, room.IDLE_TIMEOUT) == (5, 30)
+    assert (CONNECT_TIMEOUT, client.IDLE_TIMEOUT) == (5, 30)
 
 
 async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,14 +149,14 @@ async def test_an_archive_may_take_its_time_but_not_pause(monkeypatch: pytest.Mo
 
     pause = 0.1
     async with engine_of(slow) as (engine, _):
-        assert await engine.get("box", "/") == b"x" * 10
+        assert await engine.archive.get("box", "/") == b"x" * 10
         pause = 60.0
         with anyio.fail_after(20), pytest.raises(EngineError, match="does not answer"):
-            await engine.get("box", "/")
+            await engine.archive.get("box", "/")
         pause = 0.1
-        monkeypatch.setattr(room, "LONG_TIMEOUT", 0.6)
+        monkeypatch.setattr(archive, "LONG_TIMEOUT", 0.6)
         with pytest.raises(EngineError, match="does not answer"):
-            await engine.get("box", "/")
+            await engine.archive.get("box", "/")
 
 
 async def test_a_slow_stop_has_its_grace_period() -> None:
@@ -166,7 +167,7 @@ async def test_a_slow_stop_has_its_grace_period() -> None:
         writer.write(answer(204))
 
     async with engine_of(slow) as (engine, _):
-        await engine.stop(BOX, 1)
+        await engine.containers.stop(BOX, 1)
 
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
@@ -210,7 +211,7 @@ async def test_an_early_refusal_is_read(size: int) -> None:
         fake.serve = serve  # type: ignore[method-assign]
         async with Engine.connect(Endpoint(fake.host)) as engine:
             with pytest.raises(CallError, match="no space left on device") as caught:
-                await engine.put("box", b"x" * size)
+                await engine.archive.put("box", b"x" * size)
     assert (caught.value.status, caught.value.reason) == (500, reason)
 
 
@@ -227,7 +228,7 @@ async def test_a_redirect_is_no_success() -> None:
     """Nothing that the engine would say to a good request."""
     async with engine_of(says(301)) as (engine, _):
         with pytest.raises(CallError):
-            await engine.put("box", tar())
+            await engine.archive.put("box", tar())
 
 
 @pytest.mark.parametrize(("status", "reason"), [
@@ -240,17 +241,17 @@ async def test_a_redirect_is_no_success() -> None:
 async def test_what_is_not_there(status: int, reason: str) -> None:
     """Recognised by the code or by the words: engines and versions differ in the code."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
-        assert await engine.inspect("box") is None
-        assert await engine.get("box", "/x") is None
-        assert not await engine.exists("box", "/x")
-        await engine.remove_container("box")
-        await engine.stop(BOX)
+        assert await engine.containers.inspect("box") is None
+        assert await engine.archive.get("box", "/x") is None
+        assert not await engine.archive.exists("box", "/x")
+        await engine.containers.remove("box")
+        await engine.containers.stop(BOX)
 
 
 async def test_a_stop_of_what_has_ended() -> None:
     """304 is the engine's word for it."""
     async with engine_of(says(304)) as (engine, _):
-        await engine.stop(BOX)
+        await engine.containers.stop(BOX)
 
 
 @pytest.mark.parametrize("reason", [
@@ -264,7 +265,7 @@ async def test_a_refused_put_keeps_the_engines_words(status: int, reason: str) -
     """Whatever the code: the reason is for the user, and it is no lost engine."""
     async with engine_of(says(status, {"message": reason})) as (engine, _):
         with pytest.raises(CallError) as caught:
-            await engine.put("box", tar())
+            await engine.archive.put("box", tar())
     assert (caught.value.reason, caught.value.absent) == (reason, False)
 
 
@@ -292,9 +293,9 @@ async def test_a_connection_that_the_engine_closed_meanwhile() -> None:
 
     async with engine_of(once) as (engine, fake):
         for _ in range(3):
-            await engine.put("box", tar())
+            await engine.archive.put("box", tar())
             await anyio.sleep(0.05)
-            await engine.restart(BOX)
+            await engine.containers.restart(BOX)
         made = [call.method for call in fake.calls[1:]]
         assert made == ["PUT", "POST"] * 3
 
@@ -309,9 +310,9 @@ async def test_what_cannot_be_done_twice_is_not() -> None:
             writer.write(answer(200))
 
     async with engine_of(hangs_up) as (engine, fake):
-        await engine.put("box", tar())
+        await engine.archive.put("box", tar())
         with pytest.raises(EngineError, match="cannot reach"):
-            await engine.restart(BOX)
+            await engine.containers.restart(BOX)
         assert [call.method for call in fake.calls[1:]] == ["PUT", "POST"]
 
 
@@ -325,9 +326,9 @@ async def test_an_answer_never_goes_to_another_call() -> None:
 
     async with engine_of(late) as (engine, _):
         with anyio.move_on_after(0.1):
-            await engine.get("box", "/slow")
+            await engine.archive.get("box", "/slow")
         for i in range(5):
-            assert await engine.get("box", f"/{i}") == f"/{i}".encode()
+            assert await engine.archive.get("box", f"/{i}") == f"/{i}".encode()
             await anyio.sleep(0.1)
 
 
@@ -341,7 +342,7 @@ async def test_connections_are_kept() -> None:
 
     async with engine_of(note) as (engine, _):
         for _ in range(100):
-            await engine.put("box", tar())
+            await engine.archive.put("box", tar())
     assert len(connections) == 1
 
 
@@ -360,7 +361,7 @@ async def test_the_version_is_agreed_on(newest: str, oldest: str | None, spoken:
     """The newest that both know; an engine that has dropped ours is spoken to in its oldest."""
     versions = {"ApiVersion": newest, **({"MinAPIVersion": oldest} if oldest else {})}
     async with engine_of(says(200), versions=versions) as (engine, fake):
-        await engine.put("box", tar())
+        await engine.archive.put("box", tar())
         assert fake.calls[-1].path == f"/v{spoken}/containers/box/archive"
 
 
@@ -407,7 +408,7 @@ def runs(stream: bytes, shown: object) -> Play:
 async def test_output_and_exit_code_of_a_command() -> None:
     """Whole, however it is cut on the way."""
     async with engine_of(runs(frames(b"one\n", b"", b"two\xff"), {"Running": False, "ExitCode": 3})) as (engine, _):
-        assert await engine.execute("box", ["x"]) == (3, "one\ntwo\\xff")
+        assert await engine.exec.run("box", ["x"]) == (3, "one\ntwo\\xff")
 
 
 async def test_an_exit_that_is_noted_late() -> None:
@@ -421,14 +422,14 @@ async def test_an_exit_that_is_noted_late() -> None:
             shown.update(Running=False, ExitCode=4)
 
     async with engine_of(late) as (engine, _):
-        assert await engine.execute("box", ["x"]) == (4, "one\n")
+        assert await engine.exec.run("box", ["x"]) == (4, "one\n")
 
 
 async def test_a_command_whose_connection_is_cut_has_not_succeeded() -> None:
     """It runs on, with an exit code that nobody knows."""
     async with engine_of(runs(frames(b"one\n")[:-2], {"Running": True, "ExitCode": None})) as (engine, _):
         with pytest.raises(EngineError, match="running `x`: the connection was lost"):
-            await engine.execute("box", ["x"])
+            await engine.exec.run("box", ["x"])
 
 
 async def test_a_command_that_does_not_end() -> None:
@@ -444,7 +445,7 @@ async def test_a_command_that_does_not_end() -> None:
 
     async with engine_of(play) as (engine, _):
         with pytest.raises(EngineError, match="not ended after 1 s; it may go on"):
-            await engine.execute("box", ["x"], timeout=0.6)
+            await engine.exec.run("box", ["x"], timeout=0.6)
 
 
 @pytest.mark.parametrize("code", [126, 127])
@@ -453,7 +454,7 @@ async def test_a_shell_that_is_not_there(code: int) -> None:
     words = b'OCI runtime exec failed: exec: "sh": executable file not found in $PATH\r\n'
     async with (
         engine_of(runs(frames(words), {"Running": False, "ExitCode": code})) as (engine, _),
-        engine.session("box", ["sh"], user="0", mark="m") as opened,
+        engine.exec.session("box", ["sh"], user="0", mark="m") as opened,
     ):
         assert await opened.receive() == (1, words)
         assert await opened.receive() is None
@@ -466,7 +467,7 @@ async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
     """An error to try again after: taken for "no shell" it would cost every later save its atomic rename."""
     async with (
         engine_of(runs(b"", shown)) as (engine, _),
-        engine.session("box", ["sh"], user="0", mark="m") as opened,
+        engine.exec.session("box", ["sh"], user="0", mark="m") as opened,
     ):
         with pytest.raises(ConnectionAbortedError):
             await opened.receive()
@@ -478,7 +479,7 @@ async def test_a_shell_whose_connection_is_cut(shown: object) -> None:
 @pytest.mark.parametrize("skew", [-3600, 0, 3600])
 async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a cut it asks for what came since, by the engine's own clock, however wrong that is."""
-    monkeypatch.setattr(room, "EVENTS_PAUSE", 0.01)
+    monkeypatch.setattr(client, "EVENTS_PAUSE", 0.01)
     nano = int((time.time() + skew) * 1e9)
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -504,8 +505,8 @@ async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.Monke
 
 async def test_a_dead_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Afar, silence is asked about: with no answer every call that waits ends, and the stream begins anew."""
-    monkeypatch.setattr(room, "QUIET", 0.2)
-    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(streams, "QUIET", 0.2)
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(Endpoint, "local", False)
 
     async def play(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -529,7 +530,7 @@ async def test_a_dead_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
                 await anyio.sleep(1)
                 assert len(beginnings) == 1, "silence alone is no reason"
                 with anyio.fail_after(20), pytest.raises(EngineError, match="cannot reach"):
-                    await engine.put("box", tar())
+                    await engine.archive.put("box", tar())
                 proxy.frozen = False
                 with anyio.fail_after(3):
                     while len(beginnings) == 1:  # noqa: ASYNC110 - the world tells no event

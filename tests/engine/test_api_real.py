@@ -19,9 +19,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import client as room
-from devenv.docker.client import CallError, Engine
+from devenv.docker import client, streams
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from support import docker_cli as docker
 from support.cli import StartDevenv
@@ -89,16 +90,16 @@ async def test_a_full_disk(api: Engine, full: str, boxes: list[str], size: int) 
     """The engine's own words, though it hangs up while we send; the next put, of what fits, works."""
     box = start(boxes, f"--volume={full}:/data")
     with pytest.raises(CallError, match="no space left on device"):
-        await api.put(box, tar("data/big", size))
+        await api.archive.put(box, tar("data/big", size))
     docker.execute(box, "rm", "-f", "/data/big")
-    await api.put(box, tar("data/small"))
+    await api.archive.put(box, tar("data/small"))
 
 
 @pytest.mark.parametrize("content", [tar("x"), tar("x", 60_000_000)], ids=["small", "large"])
 async def test_a_read_only_container(api: Engine, boxes: list[str], content: bytes) -> None:
     """As the engine says it."""
     with pytest.raises(CallError, match="read-only") as caught:
-        await api.put(start(boxes, "--read-only"), content)
+        await api.archive.put(start(boxes, "--read-only"), content)
     assert not caught.value.absent
 
 
@@ -106,7 +107,7 @@ async def test_a_read_only_container(api: Engine, boxes: list[str], content: byt
 async def test_no_archive_at_all(api: Engine, boxes: list[str], content: bytes) -> None:
     """As the engine says it."""
     with pytest.raises(CallError, match="invalid tar header"):
-        await api.put(start(boxes), content)
+        await api.archive.put(start(boxes), content)
 
 
 async def test_a_container_that_goes_while_it_is_written_to(api: Engine, boxes: list[str]) -> None:
@@ -117,14 +118,14 @@ async def test_a_container_that_goes_while_it_is_written_to(api: Engine, boxes: 
     with anyio.fail_after(60):
         while not said:
             try:
-                await api.put(box, tar(size=30_000_000))
+                await api.archive.put(box, tar(size=30_000_000))
             except EngineError as error:
                 said.append(error.message)
     await removal
     assert "roken pipe" not in said[0]
     assert "cannot reach" not in said[0]
     with pytest.raises(CallError) as caught_after:
-        await api.put(box, tar())
+        await api.archive.put(box, tar())
     assert caught_after.value.absent
 
 
@@ -132,10 +133,10 @@ async def test_what_is_not_there(api: Engine, boxes: list[str]) -> None:
     """No path, a path below a file, no container: nothing, not an error."""
     box = start(boxes)
     for path in ("/no/such", "/etc/passwd/below"):
-        assert await api.get(box, path) is None
-        assert not await api.exists(box, path)
-    assert await api.exists(box, "/etc/passwd")
-    assert await api.inspect("nobody") is None
+        assert await api.archive.get(box, path) is None
+        assert not await api.archive.exists(box, path)
+    assert await api.archive.exists(box, "/etc/passwd")
+    assert await api.containers.inspect("nobody") is None
 
 
 async def test_commands_in_what_does_not_run(api: Engine, boxes: list[str]) -> None:
@@ -143,13 +144,13 @@ async def test_commands_in_what_does_not_run(api: Engine, boxes: list[str]) -> N
     box = start(boxes)
     docker.docker("pause", box)
     with pytest.raises(CallError, match="is paused"):
-        await api.execute(box, ["true"])
-    await api.put(box, tar())
+        await api.exec.run(box, ["true"])
+    await api.archive.put(box, tar())
     docker.docker("unpause", box)
     docker.docker("kill", box)
     with pytest.raises(CallError, match="is not running"):
-        await api.execute(box, ["true"])
-    await api.put(box, tar())
+        await api.exec.run(box, ["true"])
+    await api.archive.put(box, tar())
 
 
 async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[str]) -> None:
@@ -163,13 +164,13 @@ async def test_others_are_not_held_up_by_a_large_sync(api: Engine, boxes: list[s
             nonlocal slowest
             while True:
                 began = time.monotonic()
-                await other.inspect(box)
+                await other.containers.inspect(box)
                 slowest = max(slowest, time.monotonic() - began)
                 await anyio.sleep(0.02)
 
         tasks.start_soon(look)
         for part in parts:
-            await api.put(box, part)
+            await api.archive.put(box, part)
         tasks.cancel_scope.cancel()
     assert 0 < slowest < 0.5
 
@@ -210,7 +211,7 @@ def test_owners_on_an_engine_that_remaps_users(
 
 async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream is cut twenty times while containers start and die: every event comes, at least once."""
-    monkeypatch.setattr(room, "EVENTS_PAUSE", 0.2)
+    monkeypatch.setattr(client, "EVENTS_PAUSE", 0.2)
     project, rounds = unique_name("events"), 20
     made = await anyio.to_thread.run_sync(start, boxes, f"--label={docker.PROJECT_LABEL}={project}")
     seen: set[tuple[str, int]] = set()
@@ -244,8 +245,8 @@ async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest
 
 async def test_a_network_that_swallows_all(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine behind tcp: what waits ends soon after the network went dead, and works again when it is back."""
-    monkeypatch.setattr(room, "QUIET", 0.5)
-    monkeypatch.setattr(room, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(streams, "QUIET", 0.5)
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 1.0)
     box = await anyio.to_thread.run_sync(start, boxes)
     with Proxy() as proxy:
         port = free_port()
@@ -276,14 +277,14 @@ async def test_a_network_that_swallows_all(boxes: list[str], monkeypatch: pytest
 
             tasks.start_soon(listen)
             await anyio.sleep(0.5)
-            await engine.put(box, tar())
+            await engine.archive.put(box, tar())
             proxy.frozen = True
             began = time.monotonic()
             with pytest.raises(EngineError):
-                await engine.put(box, tar())
+                await engine.archive.put(box, tar())
             assert time.monotonic() - began < 5
             proxy.frozen = False
-            await engine.put(box, tar())
+            await engine.archive.put(box, tar())
             tasks.cancel_scope.cancel()
 
 
@@ -314,9 +315,9 @@ async def test_leftovers_of_a_dead_client(api: Engine, boxes: list[str]) -> None
         docker.docker("exec", "-d", "-u", user, "-e", f"DEVENV_COMMAND={mark}", box, "sh", "-c", script)
     docker.docker("exec", "-d", box, "sleep", "775")
     docker.until(lambda: waiting(box), lambda found: len(found) == 6)
-    await api.end_leftovers(box, user="0", privileged=False, mark="alive")
+    await api.exec.end_leftovers(box, user="0", privileged=False, mark="alive")
     assert waiting(box) == ["772", "773", "774", "775", "776"]
-    await api.end_leftovers(box, user="1000", privileged=False, mark="alive")
+    await api.exec.end_leftovers(box, user="1000", privileged=False, mark="alive")
     assert waiting(box) == ["773", "774", "775", "776"]
 
 
@@ -350,11 +351,11 @@ async def test_what_a_container_uses(api: Engine, boxes: list[str]) -> None:
     """Memory and processor time at one look, for which the engine does not wait; of what is not there, an error."""
     busy = start(boxes)
     docker.docker("exec", "-d", busy, "sh", "-c", "while :; do :; done")
-    before = await api.usage(busy)
+    before = await api.containers.usage(busy)
     await anyio.sleep(0.5)
-    after = await api.usage(busy)
+    after = await api.containers.usage(busy)
     assert after.memory > 0
     assert after.cpus >= 1
     assert after.percent_since(before) > 1
     with pytest.raises(CallError):
-        await api.usage("there-is-none")
+        await api.containers.usage("there-is-none")

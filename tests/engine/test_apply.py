@@ -42,7 +42,7 @@ def start(boxes: list[str], *options: str, image: str = docker.BASE_IMAGE, argv:
 
 async def reach(api: Engine, container_id: str) -> Target:
     """A target for the container as it is now."""
-    container = await api.inspect(container_id)
+    container = await api.containers.inspect(container_id)
     assert container is not None
     return await Target.reach(api, container, "test", SyncJournal())
 

@@ -91,7 +91,7 @@ def box(kind: str, service: str, image_of: ImageOf, boxes: list[str], tmp_path: 
 
 async def reach(api: Engine, container_id: str) -> Target:
     """A target for the container with a rule on /app."""
-    container = await api.inspect(container_id)
+    container = await api.containers.inspect(container_id)
     assert container is not None
     return await Target.reach(api, container, "test", SyncJournal(), ["/app"])
 
@@ -159,14 +159,14 @@ async def test_programs_of_the_service_are_never_run(
     box.root(
         f"unset LD_PRELOAD; mkdir -m 1777 -p /tmp; mkdir /app/fakes; cd /app/fakes; for f in {names}; do {fake}; done"
     )
-    container = await api.inspect(box.id)
+    container = await api.containers.inspect(box.id)
     assert container is not None
     target = await Target.reach(api, container, "test", SyncJournal(), ["/app"])
     deletes, syncs = edits(tmp_path / "src", "/app/sub/in")
     assert (await target.deliver((), syncs)).failed == {}
     assert (await target.deliver(deletes, syncs)).failed == {}
     for user in ("", "0"):
-        await api.end_leftovers(box.id, user=user, privileged=False, mark="test")
+        await api.exec.end_leftovers(box.id, user=user, privileged=False, mark="test")
     pids = [
         line.split()[0] for line in docker.docker("top", box.id, "-o", "pid,args").splitlines() if "DEVENV" in line
     ]
@@ -218,7 +218,7 @@ async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: l
     app = Path(f"/proc/{docker.inspect(box.id)['State']['Pid']}/root/app")
     (app / "sub").unlink()
     (app / "sub").symlink_to("sub")
-    assert await api.is_link(box.id, "/app/sub")
+    assert await api.archive.is_link(box.id, "/app/sub")
 
 
 def exchange_from_outside(box: str) -> None:

@@ -71,9 +71,9 @@ async def test_calls_streams_and_shells_through_the_bridge(
             async with Engine.connect(far) as found:
                 # From here on the address alone must lead to the engine, whatever the environment says.
                 monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
-                assert (await found.inspect(box)) is not None
-                assert await found.execute(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
-                async with found.session(box, ["sh"], user="0", mark="x") as session:
+                assert (await found.containers.inspect(box)) is not None
+                assert await found.exec.run(box, ["cat", "/proc/self/comm"]) == (0, "cat\n")
+                async with found.exec.session(box, ["sh"], user="0", mark="x") as session:
                     await session.send(b"echo $((6 * 7))\n")
                     assert await session.receive() == (1, b"42\n")
                 async with anyio.create_task_group() as tasks:

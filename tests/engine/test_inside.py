@@ -187,7 +187,7 @@ async def test_what_would_run_in_a_build_is_left_alone(api: Engine, image: Make,
 async def _files(api: Engine, image: str) -> dict[str, tuple[tarfile.TarInfo, str]]:
     container = docker.docker("create", "--network=none", image)
     try:
-        archive = await api.get(container, "/")
+        archive = await api.archive.get(container, "/")
     finally:
         docker.docker("rm", "-v", container)
     assert archive is not None

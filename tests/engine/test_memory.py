@@ -15,8 +15,9 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
 from devenv.docker.compose import Compose, VerbError
+from devenv.docker.transport import CallError
 from devenv.errors import PortError
 from devenv.model.containers import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container
 from support.engine import BASE_IMAGE, MemoryHost, Node, PlainCompose, Stranger, pack, pair, unpack
@@ -68,7 +69,7 @@ class Pair:
         labels = {PROJECT_LABEL: self.project, HOLDS_LABEL: volume, ONE_OFF_LABEL: "True", OWNER_LABEL: "me"}
         wish = {"Image": BASE_IMAGE, "Entrypoint": [], "Cmd": ["-"], "Labels": labels}
         config = {"NetworkMode": "none", "Mounts": [mount]}
-        return await self.engine.create_container({**wish, "HostConfig": config, **more})
+        return await self.engine.containers.create({**wish, "HostConfig": config, **more})
 
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.engine)])
@@ -98,13 +99,13 @@ async def remove_all(engine: Engine, project: str) -> None:
     one_offs = {"all": "1", "filters": json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})}
     for asked in (query, one_offs):
         for one in await engine.ask("containers/json", "listing", list, asked):
-            await engine.remove_container(one["Id"])
-    networks, volumes = await engine.names()
+            await engine.containers.remove(one["Id"])
+    networks, volumes = await engine.networks.names(), await engine.volumes.times()
     for network in (n for n in networks if n.startswith(project)):
-        await engine.remove_network(network)
+        await engine.networks.remove(network)
     for volume in (v for v in volumes if v.startswith(project)):
-        await engine.remove_volume(volume)
-    await engine.remove_image(f"{project}-copy:1")
+        await engine.volumes.remove(volume)
+    await engine.images.remove(f"{project}-copy:1")
 
 
 async def containers(both: Pair) -> dict[str, Container]:
@@ -115,7 +116,7 @@ async def containers(both: Pair) -> dict[str, Container]:
 
 async def inspected(both: Pair, key: str) -> Container:
     """The container, which is there."""
-    found = await both.engine.inspect(key)
+    found = await both.engine.containers.inspect(key)
     assert found is not None
     return found
 
@@ -201,11 +202,11 @@ async def test_recreated_containers_take_names_and_anonymous_volumes_over(both: 
     assert (web.name, web.state, web.number, set(web.volumes)) == (old.name, "created", "1", set(old.volumes))
     assert after["db-1"] == before["db-1"], "what the service needs is not recreated"
     assert set(reported) == {("container", both.name("web-1"))}
-    await both.engine.remove_container(web.id)
-    volumes = set((await both.engine.names())[1])
+    await both.engine.containers.remove(web.id)
+    volumes = set(await both.engine.volumes.times())
     assert set(old.volumes) <= volumes, "a volume that was carried over is not the new container's own"
     for name in old.volumes:
-        await both.engine.remove_volume(name)
+        await both.engine.volumes.remove(name)
 
 
 async def test_a_changed_service_is_recreated_with_what_needs_it(both: Pair) -> None:
@@ -260,7 +261,7 @@ async def test_a_port_is_published_once(both: Pair) -> None:
     await both.compose(model).create()
     await both.compose(model).start(["one"])
     assert (await containers(both))["one-1"].ports == (("127.0.0.1", number, 80),)
-    assert (f"one of the project {both.project}", "127.0.0.1", number) in await both.engine.published()
+    assert (f"one of the project {both.project}", "127.0.0.1", number) in await both.engine.containers.published()
     with pytest.raises(PortError, match=f"host port {number}, which `two` publishes, is taken"):
         await both.compose(model).start(["two"])
     two = (await containers(both))["two-1"]
@@ -293,14 +294,14 @@ async def test_a_name_that_is_taken_is_an_error(both: Pair) -> None:
     assert caught.value.service == "web"
     wish = {"Image": BASE_IMAGE, "Cmd": ["-"]}
     with pytest.raises(CallError) as conflict:
-        await both.engine.create_container(wish, both.name("web-1"))
+        await both.engine.containers.create(wish, both.name("web-1"))
     assert conflict.value.status == 409
     assert not conflict.value.absent
-    free = await both.engine.create_container(wish, both.name("free"))
+    free = await both.engine.containers.create(wish, both.name("free"))
     found = await inspected(both, free)
     assert found.name == both.name("free")
     with pytest.raises(CallError) as absent:
-        await both.engine.create_container({**wish, "Image": f"{both.project}:none"})
+        await both.engine.containers.create({**wish, "Image": f"{both.project}:none"})
     assert (absent.value.status, absent.value.absent) == (404, True)
 
 
@@ -326,31 +327,33 @@ async def test_external_resources_have_to_be_there(both: Pair) -> None:
 
 async def test_a_volume_is_known_by_name_and_creation(both: Pair) -> None:
     name = both.name("v")
-    assert await both.engine.volume(name) is None
-    first = await both.engine.create_volume({"Name": name, "Labels": {PROJECT_LABEL: "theirs"}})
+    assert await both.engine.volumes.inspect(name) is None
+    first = await both.engine.volumes.create({"Name": name, "Labels": {PROJECT_LABEL: "theirs"}})
     assert (first.name, first.project, first.driver) == (name, "theirs", "local")
     assert len(first.created) == len("2026-01-01T00:00:00Z"), "in whole seconds"
-    assert await both.engine.create_volume({"Name": name, "Labels": {"other": "label"}}) == first
-    assert await both.engine.volume(name) == first
-    await both.engine.remove_volume(name)
-    await both.engine.remove_volume(name)
-    assert await both.engine.volume(name) is None
+    assert await both.engine.volumes.create({"Name": name, "Labels": {"other": "label"}}) == first
+    assert await both.engine.volumes.inspect(name) == first
+    await both.engine.volumes.remove(name)
+    await both.engine.volumes.remove(name)
+    assert await both.engine.volumes.inspect(name) is None
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
-    assert (await both.engine.create_volume({"Name": name, "DriverOpts": options})).elsewhere
+    assert (await both.engine.volumes.create({"Name": name, "DriverOpts": options})).elsewhere
 
 
 async def test_a_volume_in_use_stays(both: Pair) -> None:
     name = both.name("v")
     holder = await both.holder(name)
-    assert (await both.engine.volume(name)) is not None, "a container's creation makes the volume that it names"
+    assert (await both.engine.volumes.inspect(name)) is not None, (
+        "a container's creation makes the volume that it names"
+    )
     with pytest.raises(CallError, match="volume is in use") as caught:
-        await both.engine.remove_volume(name)
+        await both.engine.volumes.remove(name)
     assert (caught.value.status, caught.value.absent) == (409, False)
     with pytest.raises(CallError, match="volume is in use"):
         await both.engine.call("DELETE", f"volumes/{name}", "removing", query={"force": "1"})
-    await both.engine.remove_container(holder)
-    assert (await both.engine.volume(name)) is not None, "a volume with a name outlives the container"
-    await both.engine.remove_volume(name)
+    await both.engine.containers.remove(holder)
+    assert (await both.engine.volumes.inspect(name)) is not None, "a volume with a name outlives the container"
+    await both.engine.volumes.remove(name)
 
 
 async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
@@ -358,7 +361,7 @@ async def test_a_volume_has_users_that_never_ran(both: Pair) -> None:
     await both.holder(name)
     both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), volumes=[f"{name}:/v"])
     both.docker.create(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}x:/v"])
-    users = await both.engine.volume_users(name)
+    users = await both.engine.volumes.users(name)
     assert len(users) == 2
     assert both.name("one") in users
 
@@ -368,12 +371,12 @@ async def test_anonymous_volumes_go_with_their_container(both: Pair) -> None:
     found = await inspected(both, one)
     anonymous = set(found.volumes) - {both.name("v")}
     assert len(anonymous) == 1
-    await both.engine.remove_container(one)
-    await both.engine.remove_container(one)
-    volumes = set((await both.engine.names())[1])
+    await both.engine.containers.remove(one)
+    await both.engine.containers.remove(one)
+    volumes = set(await both.engine.volumes.times())
     assert both.name("v") in volumes
     assert volumes.isdisjoint(anonymous)
-    assert await both.engine.inspect(one) is None
+    assert await both.engine.containers.inspect(one) is None
 
 
 async def test_archives_go_through_a_container_that_never_ran(both: Pair) -> None:
@@ -385,28 +388,28 @@ async def test_archives_go_through_a_container_that_never_ran(both: Pair) -> Non
         ".held/a/ü": Node("file", b"1" * 70000, mode=0o600, uid=1000, gid=1000, mtime=1_700_000_001),
         ".held/link": Node("link", target="a/ü", mode=0o777, mtime=1_700_000_002),
     }
-    await both.engine.put(holder, gzip.compress(pack(entries)))
+    await both.engine.archive.put(holder, gzip.compress(pack(entries)))
     out = io.BytesIO()
-    await both.engine.save(holder, "/.held", out)
+    await both.engine.archive.save(holder, "/.held", out)
     assert unpack(out.getvalue()) == entries
-    assert [*unpack(await both.engine.get(holder, "/.held/a") or b"")] == ["a", "a/ü"]
-    assert await both.engine.get(holder, "/.held/none") is None
-    assert await both.engine.get(holder, "/.held/a/ü/none") is None
-    assert await both.engine.exists(holder, "/.held/link")
-    assert not await both.engine.exists(holder, "/.held/none")
-    looks = [await both.engine.is_link(holder, f"/.held/{name}") for name in ("link", "none", "", "a/ü/none")]
+    assert [*unpack(await both.engine.archive.get(holder, "/.held/a") or b"")] == ["a", "a/ü"]
+    assert await both.engine.archive.get(holder, "/.held/none") is None
+    assert await both.engine.archive.get(holder, "/.held/a/ü/none") is None
+    assert await both.engine.archive.exists(holder, "/.held/link")
+    assert not await both.engine.archive.exists(holder, "/.held/none")
+    looks = [await both.engine.archive.is_link(holder, f"/.held/{name}") for name in ("link", "none", "", "a/ü/none")]
     assert looks == [True, None, False, None]
     with pytest.raises(CallError) as caught:
-        await both.engine.put(holder, pack({".held/a": Node("file", b"")}))
+        await both.engine.archive.put(holder, pack({".held/a": Node("file", b"")}))
     assert not caught.value.absent
     with pytest.raises(CallError):
-        await both.engine.put(holder, b"no tar" * 1000)
+        await both.engine.archive.put(holder, b"no tar" * 1000)
     empty = io.BytesIO()
-    await both.engine.save(holder, "/.held/none", empty)
+    await both.engine.archive.save(holder, "/.held/none", empty)
     assert not empty.getvalue()
 
     other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), volumes=[f"{name}:/there"])
-    seen = unpack(await both.engine.get(other, "/there") or b"")
+    seen = unpack(await both.engine.archive.get(other, "/there") or b"")
     assert {k.partition("/")[2]: n.content for k, n in seen.items()} == {
         k.partition("/")[2]: n.content for k, n in entries.items()
     }
@@ -419,7 +422,7 @@ async def test_labels_are_inherited_by_a_committed_image(both: Pair) -> None:
     await both.compose(both.model(web={"labels": {OWNER_LABEL: "me"}})).create()
     web = (await containers(both))["web-1"]
     image = both.docker.commit(web.id, f"{both.project}-copy:1")
-    assert await both.engine.image_tags(image) == (f"{both.project}-copy:1",)
+    assert await both.engine.images.tags(image) == (f"{both.project}-copy:1",)
     copied = both.docker.run(f"{both.project}-copy:1", *IDLE, name=both.name("copied"), labels={"more": "1"})
     found = await inspected(both, copied)
     assert (found.owner, found.service, found.number, found.image, found.inherits) == ("me", "web", "1", image, True)
@@ -448,32 +451,32 @@ async def test_plain_compose_begins_and_ends_a_project(both: Pair) -> None:
     assert once not in {c.id for c in (await both.engine.project_state(both.project)).containers}
     holder = await both.holder(f"{both.project}_data")
     plain.down(volumes=True)
-    assert await both.engine.inspect(once) is not None, "a one-off container stays"
+    assert await both.engine.containers.inspect(once) is not None, "a one-off container stays"
     left = await both.engine.project_state(both.project)
     assert [c.id for c in left.containers] == [holder], "a holder is no container of Compose's"
     assert left.networks == ()
     assert [v.name for v in left.volumes] == [f"{both.project}_data"], "it is in use"
-    volumes = set((await both.engine.names())[1])
+    volumes = set(await both.engine.volumes.times())
     assert volumes.isdisjoint({*found["web-1"].volumes} - {f"{both.project}_data"}), "anonymous ones go"
-    await both.engine.remove_container(holder)
+    await both.engine.containers.remove(holder)
     plain.down(volumes=True)
-    assert await both.engine.volume(f"{both.project}_data") is None
+    assert await both.engine.volumes.inspect(f"{both.project}_data") is None
 
 
 async def test_a_network_with_users_stays(both: Pair) -> None:
     await both.compose(both.model(web={})).create()
     (network,) = (await both.engine.project_state(both.project)).networks
     other = both.docker.run(BASE_IMAGE, *IDLE, name=both.name("other"), network=network.name)
-    assert await both.engine.network_users(network.id) == (both.name("other"),), "who runs, alone"
+    assert await both.engine.networks.users(network.id) == (both.name("other"),), "who runs, alone"
     with pytest.raises(CallError, match="active endpoints") as caught:
-        await both.engine.remove_network(network.id)
+        await both.engine.networks.remove(network.id)
     assert not caught.value.absent
     both.docker.stop(other)
-    assert await both.engine.network_users(network.id) == ()
-    await both.engine.remove_network(network.id)
-    await both.engine.remove_network(network.id)
+    assert await both.engine.networks.users(network.id) == ()
+    await both.engine.networks.remove(network.id)
+    await both.engine.networks.remove(network.id)
     with pytest.raises(CallError) as gone:
-        await both.engine.network_users(network.id)
+        await both.engine.networks.users(network.id)
     assert gone.value.absent
 
 
@@ -481,28 +484,28 @@ async def test_verbs_on_a_container(both: Pair) -> None:
     labels = {PROJECT_LABEL: both.project}
     one = both.docker.create(BASE_IMAGE, *IDLE, name=both.name("one"), labels=labels)
     with pytest.raises(CallError) as caught:
-        await both.engine.pause(one, on=True)
+        await both.engine.containers.pause(one, on=True)
     assert caught.value.status == 409
     both.docker.start(one)
     both.docker.start(one)
-    await both.engine.pause(one, on=True)
+    await both.engine.containers.pause(one, on=True)
     frozen = await inspected(both, one)
     assert frozen.state == "paused"
-    await both.engine.pause(one, on=False)
+    await both.engine.containers.pause(one, on=False)
     found = await inspected(both, one)
     assert found.key == frozen.key
-    await both.engine.restart(_hasty(found))
+    await both.engine.containers.restart(_hasty(found))
     again = await inspected(both, one)
     assert (again.state, again.key[0]) == ("running", found.key[0])
     assert again.started_at > found.started_at
     both.docker.rename(one, both.name("two"))
-    await both.engine.stop(again, grace=0)
-    await both.engine.stop(again, grace=0)
+    await both.engine.containers.stop(again, grace=0)
+    await both.engine.containers.stop(again, grace=0)
     ended = await inspected(both, one)
     assert (ended.state, ended.name) == ("exited", both.name("two"))
     assert ended.exit_code > 128
     both.docker.remove(one)
-    await both.engine.stop(again, grace=0)
+    await both.engine.containers.stop(again, grace=0)
 
 
 def _hasty(container: Container) -> Container:
@@ -543,8 +546,8 @@ async def test_events_of_a_life(both: Pair) -> None:
         await both.compose(model).create()
         await both.compose(model).start()
         web = (await containers(both))["web-1"]
-        await both.engine.stop(web, grace=0)
-        await both.engine.remove_container(web.id)
+        await both.engine.containers.stop(web, grace=0)
+        await both.engine.containers.remove(web.id)
         both.docker.run(BASE_IMAGE, "true", name=both.name("other"))
         actions = ["create", "start", "stop", "die", "destroy"]
         await until_seen(lambda: [a for a, name in seen if a != "kill" and name == both.name("web-1")] == actions)
@@ -556,7 +559,7 @@ async def test_logs_are_lines_with_streams(both: Pair) -> None:
     one = both.docker.create(BASE_IMAGE, "true", name=both.name("one"), labels=labels)
     both.docker.start(one)
     found = await inspected(both, one)
-    assert [line async for line in both.engine.logs(found)] == []
+    assert [line async for line in both.engine.containers.logs(found)] == []
 
 
 async def test_the_engine_says_who_it_is(both: Pair) -> None:
@@ -566,10 +569,10 @@ async def test_the_engine_says_who_it_is(both: Pair) -> None:
     clock = await both.engine.clock()
     assert clock.tzinfo is not None
     name = both.name("v")
-    volume = await both.engine.create_volume({"Name": name})
+    volume = await both.engine.volumes.create({"Name": name})
     assert abs((clock - _moment(volume.created)).total_seconds()) < 30
-    assert BASE_IMAGE in await both.engine.image_tags(BASE_IMAGE)
-    assert await both.engine.image_tags(f"{both.project}:none") == ()
+    assert BASE_IMAGE in await both.engine.images.tags(BASE_IMAGE)
+    assert await both.engine.images.tags(f"{both.project}:none") == ()
 
 
 def _moment(text: str) -> dt.datetime:

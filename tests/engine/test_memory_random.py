@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.model.containers import OWNER_LABEL, PROJECT_LABEL
 from support.docker_cli import DockerError
@@ -63,8 +64,8 @@ class World:
         """What is there, without what differs from engine to engine."""
         listed = await self.engine.ask("containers/json", "listing", list, {"all": "1"})
         ids = [c["Id"] for c in listed if self.project in f"{c['Names']}{c['Labels'].get(PROJECT_LABEL)}"]
-        found = [c for c in [await self.engine.inspect(key) for key in ids] if c is not None]
-        networks, volumes = await self.engine.names()
+        found = [c for c in [await self.engine.containers.inspect(key) for key in ids] if c is not None]
+        networks, volumes = await self.engine.networks.names(), await self.engine.volumes.times()
         self.anonymous |= {v for c in found for v in c.volumes if not v.startswith(self.project)}
         return {
             "containers": sorted(
@@ -125,12 +126,12 @@ class Script:
 
         async def remove(world: World) -> None:
             if (found := await self._id(world, name)) is not None:
-                await world.engine.remove_container(found)
+                await world.engine.containers.remove(found)
 
         async def stop(world: World) -> None:
             for one in (await world.engine.project_state(p)).containers:
                 if one.name == name:
-                    await world.engine.stop(one, grace=0)
+                    await world.engine.containers.stop(one, grace=0)
 
         async def copy(world: World) -> None:
             world.docker.commit(name, f"{p}-copy:1")
@@ -138,7 +139,7 @@ class Script:
 
         async def network(world: World) -> None:
             for one in (await world.engine.project_state(p)).networks:
-                await world.engine.remove_network(one.id)
+                await world.engine.networks.remove(one.id)
 
         def at_once(act: Callable[[World], object]) -> Callable[[World], Awaitable[object]]:
             async def done(world: World) -> object:
@@ -159,7 +160,7 @@ class Script:
             (1, f"docker rename {name} {new}", at_once(lambda w: w.docker.rename(name, new))),
             (2, f"commit and run {name}", copy),
             (1, "docker volume rm", at_once(lambda w: w.docker.remove_volume(f"{p}_data"))),
-            (1, "remove volume", lambda w: w.engine.remove_volume(f"{p}_data")),
+            (1, "remove volume", lambda w: w.engine.volumes.remove(f"{p}_data")),
             (1, "remove network", network),
             (1, "docker run", at_once(lambda w: w.docker.run(BASE_IMAGE, *IDLE, name=new, volumes=[f"{p}_data:/d"]))),
         ]
@@ -202,13 +203,13 @@ async def removed(engine: Engine, project: str, anonymous: set[str]) -> None:
     listed = await engine.ask("containers/json", "listing", list, {"all": "1"})
     for one in listed:
         if project in f"{one['Names']}{one['Labels'].get(PROJECT_LABEL)}":
-            await engine.remove_container(one["Id"])
-    networks, volumes = await engine.names()
+            await engine.containers.remove(one["Id"])
+    networks, volumes = await engine.networks.names(), await engine.volumes.times()
     for name in networks:
         if name.startswith(project):
-            await engine.remove_network(name)
+            await engine.networks.remove(name)
     for name in volumes:
         if name.startswith(project) or name in anonymous:
-            await engine.remove_volume(name)
+            await engine.volumes.remove(name)
     with contextlib.suppress(EngineError):  # on a busy engine an image takes its time
-        await engine.remove_image(f"{project}-copy:1")
+        await engine.images.remove(f"{project}-copy:1")

@@ -19,8 +19,8 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from devenv.docker import images as engine_images
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.events import Event
 from devenv.images import acquire
 from devenv.images.pull_errors import read_failure
@@ -269,7 +269,7 @@ def test_the_engines_own_words_are_understood(engine: str) -> None:
         "registry.invalid/no/where:1": "its name is not found (DNS)",
     }.items():
         with pytest.raises(CallError) as raised:
-            anyio.run(with_engine, partial(engine_images.pull, reference=reference))
+            anyio.run(with_engine, partial(pull, reference=reference))
         failure = read_failure(raised.value.reason, reference)
         assert (failure.impossible, failure.cause) == (True, cause), raised.value.reason
 
@@ -567,6 +567,11 @@ def test_other_suites_and_versions(reference: str) -> None:
     assert " ".join(told.split()).startswith(expected.get(reference, ""))
     if reference == "node:24":
         assert run("g++ --version && git version && make -v && python3 -V")
+
+
+async def pull(engine: Engine, reference: str) -> None:
+    """Pull an image."""
+    await engine.images.pull(reference)
 
 
 async def with_engine(work: Callable[[Engine], Awaitable[T]]) -> T:

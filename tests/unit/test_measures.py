@@ -11,8 +11,6 @@ ABOVE = {
     "cli/candidates.py: following",
     "compose/complaints.py: _Reader",
     "compose/safety/uses.py: _volume",
-    "docker/client.py",
-    "docker/client.py: Engine",
     "docker/inspect.py: container",
     "doctor/diagnose.py: _unanswered",
     "images/acquire.py: provide",

@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker.client import CallError
 from devenv.docker.compose import VerbError
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError, StateError
 from devenv.model.containers import PROJECT_LABEL
 from support.engine import (
@@ -57,11 +57,11 @@ def compose(api: MemoryEngine) -> MemoryCompose:
 async def test_a_request_fails_without_an_effect(api: MemoryEngine) -> None:
     api.faults.on("volumes/create", Fails(507, "no space left on device"))
     with pytest.raises(CallError, match="no space left") as caught:
-        await api.create_volume({"Name": "data"})
+        await api.volumes.create({"Name": "data"})
     assert caught.value.status == 507
-    assert await api.volume("data") is None
-    await api.create_volume({"Name": "data"})
-    assert await api.volume("data") is not None
+    assert await api.volumes.inspect("data") is None
+    await api.volumes.create({"Name": "data"})
+    assert await api.volumes.inspect("data") is not None
 
 
 @pytest.mark.parametrize(("fault", "is_there"), [(Fault.REFUSED, False), (Fault.LOST, True)])
@@ -70,16 +70,16 @@ async def test_a_lost_answer_tells_nothing_of_the_effect(
 ) -> None:
     api.faults.at(1, fault)
     with pytest.raises(EngineError, match="cannot reach the Docker engine"):
-        await api.create_volume({"Name": "data"})
+        await api.volumes.create({"Name": "data"})
     assert ("data" in host.volumes) == is_there
 
 
 async def test_an_engine_that_hangs_does_not_answer(api: MemoryEngine) -> None:
     api.idle = 0.01
     api.faults.at(2, Fault.HANGS)
-    assert await api.volume("data") is None
+    assert await api.volumes.inspect("data") is None
     with pytest.raises(EngineError, match="does not answer"):
-        await api.volume("data")
+        await api.volumes.inspect("data")
 
 
 @pytest.mark.parametrize(("fault", "is_there"), [(Fault.KILLED_BEFORE, False), (Fault.KILLED_AFTER, True)])
@@ -90,13 +90,13 @@ async def test_a_client_that_was_killed_has_no_effect_any_more(
     api.faults.at_crash.append(lambda: seen.append("data" in host.volumes))
     api.faults.on("POST volumes/create", fault)
     with pytest.raises(Crash):
-        await api.create_volume({"Name": "data"})
+        await api.volumes.create({"Name": "data"})
     with pytest.raises(Crash):
-        await api.create_volume({"Name": "more"})
+        await api.volumes.create({"Name": "more"})
     assert seen == [is_there]
     assert list(host.volumes) == ["data"][: int(is_there)]
     again = MemoryEngine(host)
-    assert (await again.volume("data") is not None) == is_there, "another process goes on"
+    assert (await again.volumes.inspect("data") is not None) == is_there, "another process goes on"
 
 
 async def test_compose_goes_on_after_its_parent_was_killed(api: MemoryEngine, compose: MemoryCompose) -> None:
@@ -163,24 +163,24 @@ async def test_an_engine_that_starts_again_has_ended_all_and_closed_its_streams(
 async def test_two_addresses_are_one_engine_and_two_engines_may_have_one_id() -> None:
     host, copy = MemoryHost(), MemoryHost()
     one, other, foreign = MemoryEngine(host), MemoryEngine(host), MemoryEngine(copy)
-    await one.create_volume({"Name": "data"})
-    assert await other.volume("data") is not None
-    assert await foreign.volume("data") is None
+    await one.volumes.create({"Name": "data"})
+    assert await other.volumes.inspect("data") is not None
+    assert await foreign.volumes.inspect("data") is None
     assert await one.identity() == await other.identity() == await foreign.identity()
 
 
 async def test_volumes_have_the_second_of_their_creation_or_of_their_move(
     host: MemoryHost, api: MemoryEngine
 ) -> None:
-    first = await api.create_volume({"Name": "data"})
-    await api.remove_volume("data")
-    assert await api.create_volume({"Name": "data"}) == first, "the same second"
+    first = await api.volumes.create({"Name": "data"})
+    await api.volumes.remove("data")
+    assert await api.volumes.create({"Name": "data"}) == first, "the same second"
     host.advance(1)
-    second = await api.create_volume({"Name": "other"})
+    second = await api.volumes.create({"Name": "other"})
     assert second.created > first.created
     host.advance(60)
     host.move_root("/srv/docker")
-    moved = await api.volume("data"), await api.volume("other")
+    moved = await api.volumes.inspect("data"), await api.volumes.inspect("other")
     assert {v.created for v in moved if v} == {"2026-01-01T00:01:01Z"}
     assert (await api.identity())[1] == "/srv/docker"
 
@@ -206,10 +206,10 @@ def test_a_verb_that_waits_for_ever_is_an_error(host: MemoryHost) -> None:
 async def test_commands_in_containers_are_the_tests_own(host: MemoryHost, api: MemoryEngine) -> None:
     key = Stranger(host).run(BASE_IMAGE, "sleep", "inf", labels={PROJECT_LABEL: "shop"})
     host.execution = lambda _, argv, options: (3, f"{argv} {options['User']}\n".encode())
-    assert await api.execute(key, ["ls"], user="me") == (3, "['ls'] me\n")
+    assert await api.exec.run(key, ["ls"], user="me") == (3, "['ls'] me\n")
     Stranger(host).stop(key)
     with pytest.raises(CallError, match="is not running"):
-        await api.execute(key, ["ls"])
+        await api.exec.run(key, ["ls"])
 
 
 # --- whole commands ----------------------------------------------------------------------------------------------

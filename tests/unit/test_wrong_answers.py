@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from devenv.docker import cli, images, process
+from devenv.docker import cli, process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
@@ -33,35 +33,35 @@ BODIES = [*(json.dumps(value).encode() for value in VALUES), b"", b"\xff", b"<ht
 Ask = Callable[[Engine], Awaitable[object]]
 CALLS: dict[str, Ask] = {
     "scene": lambda engine: engine.project_state("p"),
-    "containers": lambda engine: engine.containers("p"),
+    "containers": lambda engine: engine.containers.list("p"),
     "identity": lambda engine: engine.identity(),
-    "volume": lambda engine: engine.volume("v"),
-    "names": lambda engine: engine.names(),
-    "volume_times": lambda engine: engine.volume_times(),
-    "published": lambda engine: engine.published(),
-    "volume_users": lambda engine: engine.volume_users("v"),
-    "network_users": lambda engine: engine.network_users("n"),
-    "inspect": lambda engine: engine.inspect("c"),
-    "usage": lambda engine: engine.usage("c"),
-    "health_output": lambda engine: engine.health_output("c"),
+    "volume": lambda engine: engine.volumes.inspect("v"),
+    "names": lambda engine: engine.networks.names(),
+    "volume_times": lambda engine: engine.volumes.times(),
+    "published": lambda engine: engine.containers.published(),
+    "volume_users": lambda engine: engine.volumes.users("v"),
+    "network_users": lambda engine: engine.networks.users("n"),
+    "inspect": lambda engine: engine.containers.inspect("c"),
+    "usage": lambda engine: engine.containers.usage("c"),
+    "health_output": lambda engine: engine.containers.health_output("c"),
     "clock": lambda engine: engine.clock(),
-    "execute": lambda engine: engine.execute("c", ["true"]),
-    "create_container": lambda engine: engine.create_container({}),
-    "create_volume": lambda engine: engine.create_volume({}),
-    "images": lambda engine: engine.images(),
-    "image_platform": lambda engine: engine.image_platform("i"),
-    "image_variables": lambda engine: engine.image_variables("i"),
-    "image_tags": lambda engine: engine.image_tags("i"),
-    "stop": lambda engine: engine.stop(BOX),
-    "remove_volume": lambda engine: engine.remove_volume("v"),
-    "local_images": lambda engine: images.local_images(engine, ["i"]),
-    "distribution": lambda engine: images.distribution(engine, "i"),
-    "pull": lambda engine: images.pull(engine, "i"),
-    "push": lambda engine: images.push(engine, "i"),
-    "written": lambda engine: images.written(engine, "i"),
-    "inspect image": lambda engine: images.inspect(engine, "i"),
-    "labelled": lambda engine: images.labelled(engine, "l"),
-    "load": lambda engine: images.load(engine, cast("Any", b"")),
+    "execute": lambda engine: engine.exec.run("c", ["true"]),
+    "create_container": lambda engine: engine.containers.create({}),
+    "create_volume": lambda engine: engine.volumes.create({}),
+    "images": lambda engine: engine.images.ids(),
+    "image_platform": lambda engine: engine.images.platform("i"),
+    "image_variables": lambda engine: engine.images.variables("i"),
+    "image_tags": lambda engine: engine.images.tags("i"),
+    "stop": lambda engine: engine.containers.stop(BOX),
+    "remove_volume": lambda engine: engine.volumes.remove("v"),
+    "local_images": lambda engine: engine.images.local_images(["i"]),
+    "distribution": lambda engine: engine.images.distribution("i"),
+    "pull": lambda engine: engine.images.pull("i"),
+    "push": lambda engine: engine.images.push("i"),
+    "written": lambda engine: engine.images.recorded_texts("i"),
+    "inspect image": lambda engine: engine.images.inspect("i"),
+    "labelled": lambda engine: engine.images.labelled("l"),
+    "load": lambda engine: engine.images.load(cast("Any", b"")),
 }
 
 
@@ -98,7 +98,7 @@ async def outcome(ask: Ask, body: bytes, status: int = 200) -> object:
 @pytest.mark.parametrize("ask", CALLS.values(), ids=list(CALLS))
 async def test_no_answer_is_a_crash(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call with each wrong answer, as a success and as a failure."""
-    monkeypatch.setattr("devenv.docker.client.EXIT_PAUSES", (0.0,))
+    monkeypatch.setattr("devenv.docker.exec.EXIT_PAUSES", (0.0,))
     for body in BODIES:
         for status in (200, 500, 404):
             await outcome(ask, body, status)

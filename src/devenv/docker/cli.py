@@ -110,5 +110,5 @@ def local_image(entry: Mapping[str, Any]) -> LocalImage:
         size=int(entry.get("Size") or 0),
         created=str(entry.get("Created") or ""),
         labels=config.get("Labels") or {},
-        platform=f"{entry['Os']}/{entry['Architecture']}" if entry.get("Os") and entry.get("Architecture") else "",
+        platform=inspect.platform(entry, "Architecture"),
     )

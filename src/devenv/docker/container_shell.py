@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from devenv.docker.client import CANNOT_RUN, CallError, Engine
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
+from devenv.docker.exec import CANNOT_RUN
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.model.containers import Container
 
@@ -21,7 +23,7 @@ async def best_shell(engine: Engine, container: Container) -> str:
     """The path of the container's best shell."""
     for probe in PROBES:
         try:
-            code, said = await engine.execute(container.id, [probe, "-c", BEST], timeout=PROBE_SECONDS)
+            code, said = await engine.exec.run(container.id, [probe, "-c", BEST], timeout=PROBE_SECONDS)
         except CallError:  # as some engines say that there is no such program
             continue
         if code not in CANNOT_RUN:

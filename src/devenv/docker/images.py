@@ -14,7 +14,8 @@ import anyio
 
 from devenv.docker import inspect as answers
 from devenv.docker.cli import LocalImage, local_image
-from devenv.docker.client import CallError, Engine
+from devenv.docker.transport import CallError, Transport
+from devenv.errors import EngineError
 from devenv.tasks import each
 
 ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the header
@@ -46,119 +47,172 @@ class Progress:
 OnProgress = Callable[[Progress], object]
 
 
-async def local_images(engine: Engine, references: Iterable[str]) -> tuple[LocalImage, ...]:
-    """Those of the referenced images that the engine has, asked for all at once; what is missing is left out."""
+class Images:
+    """The images of one engine, and the registries as that engine reaches them."""
 
-    async def one(reference: str) -> LocalImage | None:
-        try:
-            return await engine.ask(f"images/{quote(reference)}/json", "inspecting an image", local_image)
-        except CallError as error:
-            if error.absent:
-                return None
-            raise
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
-    found = await each(one, dict.fromkeys(references))
-    return tuple({image.id: image for image in found if image}.values())
+    async def ids(self) -> tuple[str, ...]:
+        """The ids of all images."""
+        return tuple(
+            await self._transport.ask_all("images/json", "listing images", lambda shown: answers.text(shown["Id"]))
+        )
 
+    async def inspect(self, reference: str) -> dict[str, Any]:
+        """The image as the engine describes it. Raises CallError if the engine does not have it."""
+        return await self._transport.ask(_path(reference), f"inspecting {reference}", dict)
 
-async def distribution(engine: Engine, reference: str, auth: str = "") -> str:
-    """The digest that the reference has in its registry, asked by the engine; nothing is downloaded.
+    async def platform(self, image_id: str) -> str:
+        """The platform of an image, such as `linux/amd64`; empty if it is unknown."""
+        with contextlib.suppress(EngineError):
+            return await self._transport.ask(
+                _path(image_id), "inspecting an image", lambda shown: answers.platform(shown, "Architecture")
+            )
+        return ""
 
-    `auth` is what `credentials` gives. Raises CallError with the engine's words where the registry has no such image,
-    does not let us have it or does not answer.
-    """
-    path, what = f"distribution/{quote(reference)}/json", f"asking for {reference}"
+    async def variables(self, reference: str) -> dict[str, str]:
+        """The environment variables of an image; none if the engine does not have it."""
+        with contextlib.suppress(CallError):
+            return await self._transport.ask(
+                _path(reference), "inspecting an image", lambda shown: answers.variables(shown["Config"].get("Env"))
+            )
+        return {}
 
-    def digest(shown: Mapping[str, Any]) -> str:
-        return answers.text(shown["Descriptor"]["digest"])
+    async def tags(self, image_id: str) -> tuple[str, ...]:
+        """The names of an image; none if it is dangling or gone."""
+        with contextlib.suppress(CallError):
+            return await self._transport.ask(
+                _path(image_id), "inspecting an image", lambda shown: tuple(shown.get("RepoTags") or ())
+            )
+        return ()
 
-    return await engine.ask(path, what, digest, headers=_headers(auth), total=STALLED)
+    async def remove(self, image_id: str) -> None:
+        """Remove an untagged image; nothing happens if something still needs it."""
+        with contextlib.suppress(CallError):
+            await self._transport.call("DELETE", f"images/{image_id}", "removing an image")
 
+    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
+        """Those of the referenced images that the engine has, inspected concurrently."""
 
-async def pull(
-    engine: Engine,
-    reference: str,
-    *,
-    platform: str | None = None,
-    auth: str = "",
-    on_progress: OnProgress = lambda _: None,
-) -> None:
-    """The image is here, under the name asked for. Raises CallError with the engine's words where it cannot."""
-    name, tag = parted(reference)
-    query = {"fromImage": name, "tag": tag} | ({"platform": platform} if platform else {})
-    await _transfer(engine, "images/create", f"pulling {reference}", query, auth, on_progress)
+        async def local(reference: str) -> LocalImage | None:
+            try:
+                return await self._transport.ask(_path(reference), "inspecting an image", local_image)
+            except CallError as error:
+                if error.absent:
+                    return None
+                raise
 
+        images = await each(local, dict.fromkeys(references))
+        return tuple({image.id: image for image in images if image}.values())
 
-async def push(engine: Engine, reference: str, *, auth: str = "", on_progress: OnProgress = lambda _: None) -> str:
-    """The digest under which the registry took the image. Raises CallError where it did not."""
-    name, tag = parted(reference)
-    path, what = f"images/{quote(name)}/push", f"pushing {reference}"
-    if digest := await _transfer(engine, path, what, {"tag": tag}, auth, on_progress):
-        return digest
-    raise CallError(0, "the engine named no digest", what)
+    async def labelled(self, label: str) -> dict[str, Mapping[str, str]]:
+        """Name -> labels of the images that carry the label."""
+        query = {"filters": json.dumps({"label": [label]})}
 
+        def labels(shown: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
+            return {
+                answers.text(name): image.get("Labels") or {}
+                for image in shown
+                for name in image.get("RepoTags") or ()
+            }
 
-async def tag(engine: Engine, image: str, reference: str) -> None:
-    """The image goes by another name, too."""
-    name, version = parted(reference)
-    what = f"tagging {reference}"
-    await engine.call("POST", f"images/{quote(image)}/tag", what, query={"repo": name, "tag": version})
+        return await self._transport.ask("images/json", "listing images", labels, query)
 
+    async def recorded_texts(self, image: str) -> tuple[str, ...]:
+        """Texts that anyone with the image can read: its environment, and the instructions that built it."""
+        what = f"inspecting {image}"
+        environment = await self._transport.ask(
+            _path(image), what, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ())
+        )
+        history = await self._transport.ask(
+            f"images/{quote(image)}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown]
+        )
+        return (*environment, *history)
 
-async def untag(engine: Engine, reference: str) -> None:
-    """The name is gone, and the image with it where it has no other; nothing happens where it is not there."""
-    with contextlib.suppress(CallError):
-        await engine.call("DELETE", f"images/{quote(reference)}", f"removing {reference}", query={"noprune": "1"})
+    async def distribution(self, reference: str, auth: str = "") -> str:
+        """The digest of the reference in its registry, asked by the engine; nothing is downloaded.
 
+        `auth` is the result of `credentials`. Raises CallError with the engine's reason if the registry does not have
+        the image, refuses access or does not answer.
+        """
+        path, what = f"distribution/{quote(reference)}/json", f"asking for {reference}"
 
-async def written(engine: Engine, image: str) -> tuple[str, ...]:
-    """What can be read in the image without running it: its environment, and the instructions that made it."""
-    path, what = f"images/{quote(image)}", f"inspecting {image}"
-    environment = await engine.ask(
-        f"{path}/json", what, lambda shown: tuple((shown.get("Config") or {}).get("Env") or ())
-    )
-    history = await engine.ask(f"{path}/history", what, lambda shown: [str(layer["CreatedBy"]) for layer in shown])
-    return (*environment, *history)
+        def digest(shown: Mapping[str, Any]) -> str:
+            return answers.text(shown["Descriptor"]["digest"])
 
+        return await self._transport.ask(path, what, digest, headers=_headers(auth), total=STALLED)
 
-async def inspect(engine: Engine, reference: str) -> dict[str, Any]:
-    """The image as the engine describes it. Raises CallError where it is not there."""
-    return await engine.ask(f"images/{quote(reference)}/json", f"inspecting {reference}", dict)
+    async def pull(
+        self,
+        reference: str,
+        *,
+        platform: str | None = None,
+        auth: str = "",
+        on_progress: OnProgress = lambda _: None,
+    ) -> None:
+        """Pull an image under the given name. Raises CallError with the engine's reason if that fails."""
+        name, tag = parted(reference)
+        query = {"fromImage": name, "tag": tag} | ({"platform": platform} if platform else {})
+        await self._transfer("images/create", f"pulling {reference}", query, auth, on_progress)
 
+    async def push(self, reference: str, *, auth: str = "", on_progress: OnProgress = lambda _: None) -> str:
+        """Push an image; the digest that the registry gave it. Raises CallError if that fails."""
+        name, tag = parted(reference)
+        path, what = f"images/{quote(name)}/push", f"pushing {reference}"
+        if digest := await self._transfer(path, what, {"tag": tag}, auth, on_progress):
+            return digest
+        raise CallError(0, "the engine named no digest", what)
 
-async def labelled(engine: Engine, label: str) -> dict[str, Mapping[str, str]]:
-    """Name -> labels of the images that carry the label."""
-    query = {"filters": json.dumps({"label": [label]})}
+    async def _transfer(self, path: str, what: str, query: dict[str, str], auth: str, on_progress: OnProgress) -> str:
+        """Pull or push; the digest of a push. Raises CallError after `STALLED` seconds without progress."""
+        lines = _Lines(what, on_progress)
+        with anyio.move_on_after(STALLED) as patience:
 
-    def labels(shown: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
-        return {
-            answers.text(name): image.get("Labels") or {} for image in shown for name in image.get("RepoTags") or ()
-        }
+            def take(chunk: bytes) -> None:
+                patience.deadline = anyio.current_time() + STALLED
+                lines.take(chunk)
 
-    return await engine.ask("images/json", "listing images", labels, query)
+            await self._transport.stream(
+                "POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED
+            )
+            return lines.digest
+        raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
 
+    async def tag(self, image: str, reference: str) -> None:
+        """Give the image another name."""
+        name, version = parted(reference)
+        query = {"repo": name, "tag": version}
+        await self._transport.call("POST", f"images/{quote(image)}/tag", f"tagging {reference}", query=query)
 
-async def commit(engine: Engine, container: str, reference: str, config: Mapping[str, Any]) -> None:
-    """The container's files as an image of that name, with that config where it says something."""
-    name, version = parted(reference)
-    query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
-    await engine.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
+    async def untag(self, reference: str) -> None:
+        """Remove the name, and the image if it has no other; nothing happens if there is no such name."""
+        path, what = f"images/{quote(reference)}", f"removing {reference}"
+        with contextlib.suppress(CallError):
+            await self._transport.call("DELETE", path, what, query={"noprune": "1"})
 
+    async def commit(self, container: str, reference: str, config: Mapping[str, Any]) -> None:
+        """Make an image of that name from the container's files, with `config` on top of its own configuration."""
+        name, version = parted(reference)
+        query, body = {"container": container, "repo": name, "tag": version}, json.dumps(config).encode()
+        await self._transport.call("POST", "commit", f"making {reference}", query=query, body=body, total=UNPACKING)
 
-async def export(engine: Engine, references: Sequence[str], take: Callable[[bytes], object]) -> None:
-    """One tar of all the images, in pieces, as `docker load` reads it. Raises CallError where one is not here."""
-    query = [("names", reference) for reference in references]
-    await engine.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
+    async def export(self, references: Sequence[str], take: Callable[[bytes], object]) -> None:
+        """Pass one tar of all images to `take`, in pieces, as `docker load` reads it.
 
+        Raises CallError if an image is missing.
+        """
+        query = [("names", reference) for reference in references]
+        await self._transport.stream("GET", "images/get", "exporting images", take, query=query, idle=UNPACKING)
 
-async def load(engine: Engine, archive: AsyncIterable[bytes]) -> tuple[str, ...]:
-    """The names that the images of a tar go by now, ids where they have none. Raises CallError for a broken one."""
-    lines = _Lines("loading images", lambda _: None)
-    await engine.stream(
-        "POST", "images/load", lines.what, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
-    )
-    loaded = (line.partition(": ") for line in "".join(lines.streamed).splitlines())
-    return tuple(name.strip() for said, _, name in loaded if said in ("Loaded image", "Loaded image ID"))
+    async def load(self, archive: AsyncIterable[bytes]) -> tuple[str, ...]:
+        """Load a tar of images; their names, or their ids if they have none. Raises CallError for a broken tar."""
+        lines = _Lines("loading images", lambda _: None)
+        await self._transport.stream(
+            "POST", "images/load", lines.what, lines.take, query={"quiet": "1"}, body=archive, idle=UNPACKING
+        )
+        loaded = (line.partition(": ") for line in "".join(lines.streamed).splitlines())
+        return tuple(name.strip() for text, _, name in loaded if text in ("Loaded image", "Loaded image ID"))
 
 
 def parted(reference: str) -> tuple[str, str]:
@@ -169,20 +223,8 @@ def parted(reference: str) -> tuple[str, str]:
     return head if is_tagged else name, digest or (version if is_tagged else "latest")
 
 
-async def _transfer(
-    engine: Engine, path: str, what: str, query: dict[str, str], auth: str, on_progress: OnProgress
-) -> str:
-    """The digest of what was pushed; the engine may wait so long for a registry's next word."""
-    lines = _Lines(what, on_progress)
-    with anyio.move_on_after(STALLED) as patience:
-
-        def take(chunk: bytes) -> None:
-            patience.deadline = anyio.current_time() + STALLED
-            lines.take(chunk)
-
-        await engine.stream("POST", path, what, take, query=query, headers=_headers(auth), idle=2 * STALLED)
-        return lines.digest
-    raise CallError(0, f"nothing came for {STALLED:.0f} seconds", what)
+def _path(reference: str) -> str:
+    return f"images/{quote(reference)}/json"
 
 
 def _headers(auth: str) -> dict[str, str]:

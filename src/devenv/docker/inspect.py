@@ -45,6 +45,11 @@ def wanted_id(listed: Mapping[str, Any]) -> str | None:
     return None if is_foreign_one_off(listed["Labels"]) else text(listed["Id"])
 
 
+def listed_name(listed: Mapping[str, Any]) -> str:
+    """The name of a container in a listing, or an empty text."""
+    return text(next(iter(listed.get("Names") or ()), "")).lstrip("/")
+
+
 def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
     """Whether somebody else made the container by `compose run`: it is none of a service's."""
     return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
@@ -131,3 +136,8 @@ def time(date: str) -> dt.datetime:
     """The moment that the head `Date` of an answer names. Raises ValueError."""
     _, day, month, year, clock, _ = date.split()
     return dt.datetime.fromisoformat(f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}+00:00")
+
+
+def platform(shown: Mapping[str, Any], key: str) -> str:
+    """Such as `linux/amd64`, the architecture under `key`; empty if the engine does not say."""
+    return f"{shown['Os']}/{shown[key]}" if shown.get("Os") and shown.get(key) else ""

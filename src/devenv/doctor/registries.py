@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import anyio
 
 from devenv.compose.user_config import user_settings
-from devenv.docker import images
-from devenv.docker.client import OWN_VARIABLES, CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.exec import OWN_VARIABLES
+from devenv.docker.transport import CallError
 from devenv.doctor import network
 from devenv.doctor.diagnose import VIRTUAL, Facts, Registry
 from devenv.errors import ConfigError, EngineError
@@ -118,7 +119,7 @@ class Sources:
             if await network.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):
                 code = NOT_FOUND
                 with anyio.move_on_after(HELPER):  # a name server that is not reached gives no answer at all
-                    code, _ = await self.engine.execute(
+                    code, _ = await self.engine.exec.run(
                         running[0].id, ["/usr/bin/getent", "hosts", wanted], environment=OWN_VARIABLES
                     )
                 return wanted if code == NOT_FOUND else ""
@@ -170,7 +171,7 @@ async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
     """Why the registry does not give the image to the engine."""
     with anyio.move_on_after(SITE):
         try:
-            await images.distribution(engine, reference, shown)
+            await engine.images.distribution(reference, shown)
         except CallError as error:
             return read_failure(error.reason, reference)
         return None

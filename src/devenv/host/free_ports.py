@@ -36,7 +36,7 @@ async def automatic(
     places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
 ) -> dict[Place, int]:
     """A free host port for each place, as `checks.choose` has it; probed where the engine publishes them here."""
-    taken = {number for _, _, number in await engine.published()}
+    taken = {number for _, _, number in await engine.containers.published()}
     while True:
         chosen = ports.choose(places, seed=seed, known=known, taken=taken)
         new = [port for place, port in chosen.items() if place not in known and engine.endpoint.local]
@@ -47,7 +47,7 @@ async def automatic(
 
 
 async def _owner(port: Wanted, engine: Engine) -> str | None:
-    published = await engine.published()
+    published = await engine.containers.published()
     containers = (whose for whose, ip, number in published if number == port.port and _meets(port, ip))
     return next(containers, None) or await listeners.owner(port.port)
 

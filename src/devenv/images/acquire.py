@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import anyio
 
 from devenv.compose.user_config import user_settings
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError
@@ -158,7 +157,7 @@ def _fits(need: Need, image: LocalImage | None) -> bool:
 async def present(engine: Engine, asked: Collection[str]) -> dict[str, LocalImage]:
     """Reference as asked for -> the engine's image of that name."""
     found: dict[str, LocalImage] = {}
-    for image in await images.local_images(engine, asked) if asked else ():
+    for image in await engine.images.local_images(asked) if asked else ():
         names = {canonical(name) for name in image.names}
         found |= {one: image for one in asked if exact(one) in names or _is_id(one, image.id)}
     return found

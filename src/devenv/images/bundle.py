@@ -25,7 +25,6 @@ import anyio
 from devenv.compose import resolve as loading
 from devenv.compose.parse import is_image
 from devenv.compose.user_config import user_settings
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
@@ -179,7 +178,7 @@ async def _write(engine: Engine, file: BinaryIO, part: str, project: str, kept: 
     file.write(bytes(BLOCK))
     draft = Draft(file, float("inf"))
     async with _named(engine, dict.fromkeys(one.id for one in kept)) as names:
-        await images.export(engine, names, _told(draft, emit))
+        await engine.images.export(names, _told(draft, emit))
     emit(Step("save", "detail", "reading it back"))
     try:
         stored = await anyio.to_thread.run_sync(draft.finish, part, abandon_on_cancel=False)
@@ -211,7 +210,7 @@ async def _named(engine: Engine, ids: Iterable[str]) -> AsyncIterator[list[str]]
     names = {id_: f"{word}:{number}" for number, id_ in enumerate(ids)}
     try:
         for id_, name in names.items():
-            await images.tag(engine, id_, name)
+            await engine.images.tag(id_, name)
         yield [*names.values()]
     finally:
         await _unnamed(engine, names.values())
@@ -220,7 +219,7 @@ async def _named(engine: Engine, ids: Iterable[str]) -> AsyncIterator[list[str]]
 async def _unnamed(engine: Engine, names: Iterable[str]) -> None:
     with anyio.CancelScope(shield=True):
         for name in names:
-            await images.untag(engine, name)
+            await engine.images.untag(name)
 
 
 def _told(draft: Draft, emit: Emit) -> Callable[[bytes], object]:
@@ -377,15 +376,15 @@ async def _load(engine: Engine, file: BinaryIO, archive: Archive, emit: Emit) ->
     names = {one.reference: loaded(one.reference) for one in archive.images}
     replaced = (await acquire.present(engine, [*names.values()])).values()
     try:
-        await images.load(engine, _chunks(file, archive.length, emit))
+        await engine.images.load(_chunks(file, archive.length, emit))
         found = {one.reference: await _found(engine, one, archive) for one in archive.images}
         for reference, id_ in found.items():
-            await images.tag(engine, id_, names[reference])
+            await engine.images.tag(id_, names[reference])
     finally:
         await _unnamed(engine, archive.names)
-    for image in await images.local_images(engine, [image.id for image in replaced]):
+    for image in await engine.images.local_images([image.id for image in replaced]):
         if not image.names:
-            await engine.remove_image(image.id)
+            await engine.images.remove(image.id)
     for one in archive.images:
         if one.platform and one.platform != engine.platform:
             emit(Notice(f"{familiar(one.reference)} is for {one.platform}, and the engine for {engine.platform}"))
@@ -393,7 +392,7 @@ async def _load(engine: Engine, file: BinaryIO, archive: Archive, emit: Emit) ->
 
 async def _found(engine: Engine, kept: Kept, archive: Archive) -> str:
     """The id under which the engine has it now."""
-    for image in await images.local_images(engine, archive.ids[kept.id]):
+    for image in await engine.images.local_images(archive.ids[kept.id]):
         return image.id
     raise EngineError(f"the engine took the file, and has no {familiar(kept.reference)}", hint="docker images")
 

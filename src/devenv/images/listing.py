@@ -11,9 +11,9 @@ from functools import partial
 import anyio
 
 from devenv.compose import resolve
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
 from devenv.images.acquire import LocalMatch, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
@@ -95,7 +95,7 @@ async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
 async def _failure(engine: Engine, name: str) -> Failure | None:
     with anyio.move_on_after(PATIENCE):
         try:
-            await images.distribution(engine, name, await credentials(registry(name)))
+            await engine.images.distribution(name, await credentials(registry(name)))
         except CallError as error:
             return read_failure(error.reason, name)
         except DevenvError as error:  # a helper of the docker CLI failed

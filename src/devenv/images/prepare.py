@@ -14,7 +14,6 @@ import anyio
 
 from devenv.compose.run_model import BuildChange
 from devenv.compose.user_config import user_settings
-from devenv.docker import images
 from devenv.docker.client import Engine
 from devenv.events import Emit, Event, Notice
 from devenv.host.proxies import step_arguments
@@ -121,7 +120,7 @@ async def supply(
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
     """Those that the image has, and all that may be a name in the Dockerfile's ENV."""
-    shown = await images.inspect(engine, image)
+    shown = await engine.images.inspect(image)
     written = " ".join(one.rest for one in instructions(text.text) if one.keyword == "ENV") if text else ""
     return {one.partition("=")[0] for one in shown["Config"].get("Env") or ()} | {*re.findall(r"\w+", written)}
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from devenv.docker import images
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
 from devenv.docker.images import Progress
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
@@ -164,7 +164,7 @@ class _Pulls:
         failure = SILENT
         with anyio.move_on_after(MIRROR_WORD):
             try:
-                await images.distribution(self._engine, name, await self._auth(registry(name)))
+                await self._engine.images.distribution(name, await self._auth(registry(name)))
             except CallError as error:
                 failure = self._read(error, name)
             else:
@@ -189,7 +189,7 @@ class _Pulls:
                     self._emit(ImageState(need.reference, "pulling", str(progress)))
 
             try:
-                await images.pull(self._engine, name, platform=need.platform, auth=auth, on_progress=take)
+                await self._engine.images.pull(name, platform=need.platform, auth=auth, on_progress=take)
             except CallError as error:
                 return self._read(error, name)
             return None

@@ -15,9 +15,10 @@ import anyio
 from devenv.compose import resolve, run_model
 from devenv.compose.resolve import Loaded, Selection
 from devenv.compose.run_model import Choices, Found
-from devenv.docker import images, process
-from devenv.docker.client import CallError, Engine
+from devenv.docker import process
+from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError, RefusedError, UsageError, unknown
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
@@ -172,9 +173,9 @@ async def _check(engine: Engine, project: Project, supplied: PreparedImages, opt
         image = _work_name(_own(service, project), options)
         others = (*taken.get(service.name, ()), *_contexts(service, project))
         sources = [image, *(supplied.images.get(name, name) for name in others)]
-        for found in await images.local_images(engine, sources):
+        for found in await engine.images.local_images(sources):
             _refuse({service.name: found.labels})
-        if any(PROXY.search(line) for line in await images.written(engine, image)):
+        if any(PROXY.search(line) for line in await engine.images.recorded_texts(image)):
             said = f"the image of `{service.name}` has a proxy in it: whoever runs it elsewhere would use it"
             raise RefusedError(said, hint="Take HTTP_PROXY and the like out of ENV and ARG: builds get them without.")
 
@@ -204,19 +205,19 @@ async def _hand_out(engine: Engine, called: Sequence[str], own: str, options: Op
     image = _work_name(own, options)
     if options.target and not options.push:
         called = [name for name in called if canonical(name) != canonical(own)]
-    former = await images.local_images(engine, [own]) if options.target else ()
+    former = await engine.images.local_images([own]) if options.target else ()
     try:
         for name in called:
-            await images.tag(engine, image, name)
+            await engine.images.tag(image, name)
             emit(ImageState(name, "built"))
         for name in called if options.push else ():
             emit(ImageState(name, "pushed", await _push(engine, name, emit)))
     finally:
         with anyio.CancelScope(shield=True):
             for one in former:
-                await images.tag(engine, one.id, own)
+                await engine.images.tag(one.id, own)
             if options.target:
-                await images.untag(engine, image)
+                await engine.images.untag(image)
 
 
 async def _push(engine: Engine, name: str, emit: Emit) -> str:
@@ -225,10 +226,10 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
     auth = await credentials(host)
     emit(ImageState(name, "pushing"))
     try:
-        pushed = await images.push(
-            engine, name, auth=auth, on_progress=lambda progress: emit(ImageState(name, "pushing", str(progress)))
+        pushed = await engine.images.push(
+            name, auth=auth, on_progress=lambda progress: emit(ImageState(name, "pushing", str(progress)))
         )
-        there = await images.distribution(engine, name, auth)
+        there = await engine.images.distribution(name, auth)
     except CallError as error:
         failure = read_failure(error.reason, name, "push")
         raise EngineError(f"{name} could not be pushed: {failure.cause}", hint=failure.hint) from error

@@ -76,7 +76,7 @@ async def logs(wish: LogQuery, to: Listener) -> None:
     pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
     async with contextlib.AsyncExitStack() as stack:
         engine = await _connected(stack, endpoint, has_other=bool(pieces) and not wish.follow, tell=to.tell)
-        containers = await engine.containers(name) if engine else ()
+        containers = await engine.containers.list(name) if engine else ()
         there = {c.service for c in containers}
         require_known(
             wish.services, (*project.services, *project.dormant, *there, *(piece.service for piece in pieces))
@@ -157,7 +157,9 @@ class Told:
         return self._of(engine, container, since=_after(read) if read else "", tail="all", follow=True)
 
     async def _of(self, engine: Engine, container: Container, *, since: str, tail: str, follow: bool) -> Lines:
-        async for stream, timed in engine.logs(container, since=since, tail=tail, follow=follow, timed=True):
+        async for stream, timed in engine.containers.logs(
+            container, since=since, tail=tail, follow=follow, timed=True
+        ):
             one = line(container.service, stream, timed)
             self._read[container.id] = one.at or self._read.get(container.id, "")
             if await self._is_wanted(one):
@@ -231,7 +233,7 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
         nonlocal changed
         while True:
             changed = anyio.Event()
-            for container in await engine.containers(project):
+            for container in await engine.containers.list(project):
                 if container.running and container.id not in followed and told.wish.is_about(container.service):
                     followed.add(container.id)
                     to.begin((container.service,))

@@ -16,7 +16,7 @@ async def site(selection: Selection, service: str | None) -> tuple[str, tuple[st
     """
     name, project = await outline(selection)
     async with Engine.connect() as engine:
-        containers = await engine.containers(name)
+        containers = await engine.containers.list(name)
         require_known(
             [service] if service else [], (*project.services, *project.dormant, *(c.service for c in containers))
         )

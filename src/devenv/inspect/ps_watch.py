@@ -31,7 +31,7 @@ async def watching(
         engine.is_ours = recognizer(name)
 
         async def look() -> None:
-            show(picture(name, project, wanted, await engine.containers(name), await engine.clock()))
+            show(picture(name, project, wanted, await engine.containers.list(name), await engine.clock()))
 
         await look()
         try:

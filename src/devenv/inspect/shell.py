@@ -24,7 +24,7 @@ async def shell(
     """
     name, project = await outline(selection)
     async with Engine.connect() as engine:
-        containers = await engine.containers(name)
+        containers = await engine.containers.list(name)
         container = _chosen(project, containers, service, ask)
         words = list(command)
         if not words or (len(words) == 1 and " " in words[0].strip()):

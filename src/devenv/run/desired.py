@@ -13,7 +13,6 @@ from devenv.compose import resolve, run_model
 from devenv.compose.files import Place
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Found, PortChange
-from devenv.docker import images
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
 from devenv.errors import ConfigError, EngineError, unknown
@@ -219,7 +218,7 @@ async def _is_checked(stage: DesiredState, name: str, engine: Engine) -> bool:
     if written.get("disable") or "test" in written:  # it is turned off
         return False
     try:
-        config = (await images.inspect(engine, stage.image(name))).get("Config") or {}
+        config = (await engine.images.inspect(stage.image(name))).get("Config") or {}
     except EngineError:
         return True  # who makes the container says more of that
     test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
@@ -256,7 +255,7 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
 
 async def look(engine: Engine, project_state: ProjectState) -> Found:
     """What is there, of this project and of all others."""
-    networks, times = await engine.names()
+    networks, times = await engine.networks.names(), await engine.volumes.times()
     return Found(
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),
         networks=networks,

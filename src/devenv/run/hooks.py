@@ -105,7 +105,7 @@ class Hooks:
         running = [container for container in project_state.of(service) if container.running]
         if not running:
             raise EngineError(f"{service} does not run")
-        code, _ = await self.engine.execute(
+        code, _ = await self.engine.exec.run(
             running[0].id,
             hook.hook.command,
             user=hook.hook.user or "",

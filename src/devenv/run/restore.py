@@ -85,7 +85,7 @@ class InitialVolumes:
             )
         if volume.name in ledger.creates:
             return
-        now = await self.volumes.volume_transfer.engine.volume(volume.name)
+        now = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
         other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
         if other and (line is None or other.id != line.id):
             raise StateError(_not_ours(volume, other, line, self.stage.project.name), hint=_apart(volume, self.stage))
@@ -187,7 +187,7 @@ class InitialVolumes:
     async def _database(self, users: tuple[str, ...]) -> str:
         for name in users:
             reference = self.stage.image(name)
-            if found := database(await self.volumes.volume_transfer.engine.image_variables(reference), reference):
+            if found := database(await self.volumes.volume_transfer.engine.images.variables(reference), reference):
                 return found
         return ""
 

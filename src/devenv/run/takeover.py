@@ -89,7 +89,7 @@ class Takeover:
         """The ledger without volumes that are gone, or are not those that were created; restores are undone."""
         judged = ledger.judged(project_state)
         if any(one.verdict is Verdict.OTHER for one in judged):
-            everything = await self.engine.volume_times()
+            everything = await self.engine.volumes.times()
             judged = ledger.judged(project_state, everything=everything)
             if any(one.verdict is Verdict.MOVED for one in judged):
                 self.emit(Notice(MOVED))
@@ -115,11 +115,11 @@ class Takeover:
     async def _undo(self, one: Judged) -> None:
         """Remove a volume whose restore was cut off, once what may have been written to it is saved."""
         name = one.volume.name
-        if users := await self.engine.volume_users(name):
+        if users := await self.engine.volumes.users(name):
             said = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
             raise StateError(said, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)")
         await self.volume_transfer.rescue(one.volume, (), one.record)
-        await self.engine.remove_volume(name)
+        await self.engine.volumes.remove(name)
         self.volume_transfer.ended(one.record.lineage)
 
     async def _look(self) -> ProjectState:

@@ -311,7 +311,7 @@ class ServiceSync:
     async def _now_of(self, target: Target) -> Container | None:
         """The container as far as it can be told, or None where it has gone."""
         try:
-            now = await self.site.engine.inspect(target.container.id)
+            now = await self.site.engine.containers.inspect(target.container.id)
         except EngineError:
             return target.container
         if now is not None and now.key == target.container.key:
@@ -372,7 +372,7 @@ class ServiceSync:
         async def one(target: Target) -> None:
             began = time.monotonic()
             try:
-                code, output = await self.site.engine.execute(
+                code, output = await self.site.engine.exec.run(
                     target.container.id,
                     hook.command,
                     user=hook.user or "",
@@ -394,7 +394,7 @@ class ServiceSync:
 
         async def one(target: Target) -> None:
             try:
-                await self.site.engine.restart(target.container)
+                await self.site.engine.containers.restart(target.container)
             except EngineError as error:
                 self.site.emit(Problem(error.message, error.hint, self.service))
 
@@ -435,7 +435,7 @@ class ServiceSync:
         if container.running:
             hooks = [bound.rule.exec for bound in self.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
-                await self.site.engine.end_leftovers(
+                await self.site.engine.exec.end_leftovers(
                     container.id, user=user, privileged=privileged, mark=self.site.mark
                 )
         return files

@@ -94,13 +94,13 @@ async def _still(engine: Engine, containers: Iterable[Container]) -> AsyncIterat
         for container in containers:
             if container.state == "running":
                 paused.append(container.id)
-                await engine.pause(container.id, on=True)
+                await engine.containers.pause(container.id, on=True)
         yield
     finally:
         with anyio.CancelScope(shield=True):
             for container_id in paused:
                 with contextlib.suppress(EngineError):  # it has ended meanwhile
-                    await engine.pause(container_id, on=False)
+                    await engine.containers.pause(container_id, on=False)
 
 
 async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:

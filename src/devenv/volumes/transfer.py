@@ -18,7 +18,8 @@ import anyio
 
 from devenv import private_files
 from devenv.compose.user_config import UserSettings, user_settings
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import ConfigError, DevenvError, EngineError, StateError
 from devenv.events import Emit, Notice, Problem, Restored, Saved, Step
 from devenv.model.containers import (
@@ -87,7 +88,7 @@ class VolumeTransfer:
         set_id = self._id
         with self.store.draft(set_id, key, limit=self.limit) as (draft, path):
             async with self._holder(volume.name, [c.image for c in users]) as holder:
-                await self.engine.save(holder, TARGET, _Told(draft, key, self.emit), total=None)
+                await self.engine.archive.save(holder, TARGET, _Told(draft, key, self.emit), total=None)
             digest = await anyio.to_thread.run_sync(draft.finish, path, abandon_on_cancel=True)
             snapshot = Snapshot(
                 id=set_id,
@@ -133,10 +134,10 @@ class VolumeTransfer:
 
         Raises EngineError, and StateError if there is one of that name: the engine would hand that out as new.
         """
-        if await self.engine.volume(name) is not None:
+        if await self.engine.volumes.inspect(name) is not None:
             raise StateError(f"the volume {name} was created by somebody else just now", hint="devenv up")
         try:
-            return await self.engine.create_volume(self._volume(key, name, wish))
+            return await self.engine.volumes.create(self._volume(key, name, wish))
         except CallError as error:
             raise EngineError(f"could not create the volume `{key}`: {error.reason}") from error
 
@@ -150,7 +151,7 @@ class VolumeTransfer:
         try:
             async with self._holder(name, images) as holder:
                 with _mapped(self.store.archive(snapshot)) as archive:
-                    await self.engine.put(holder, archive)
+                    await self.engine.archive.put(holder, archive)
         except CallError as error:
             raise EngineError(
                 f"the snapshot {snapshot.id} of {snapshot.volume} could not be restored: {error.reason}",
@@ -212,9 +213,9 @@ class VolumeTransfer:
         held = {holder.holds for holder in holders}
         for container in project_state.containers:
             if container.state == "paused" and held & {*container.volumes}:
-                await self.engine.pause(container.id, on=False)
+                await self.engine.containers.pause(container.id, on=False)
         for holder in holders:
-            await self.engine.remove_container(holder.id)
+            await self.engine.containers.remove(holder.id)
         return bool(holders)
 
     def _volume(self, key: str, name: str, wish: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,14 +248,14 @@ class VolumeTransfer:
             yield holder
         finally:
             with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
-                await self.engine.remove_container(holder)
+                await self.engine.containers.remove(holder)
 
     async def _created(self, wish: Mapping[str, Any], images: Iterable[str]) -> str:
         why: DevenvError = DevenvError("there is no image on the engine to make a container of")
         self.run.made.intend(name := f"devenv-{secrets.token_hex(8)}")
-        for image in dict.fromkeys((*images, *await self.engine.images())):
+        for image in dict.fromkeys((*images, *await self.engine.images.ids())):
             try:
-                holder = await self.engine.create_container({**wish, "Image": image}, name)
+                holder = await self.engine.containers.create({**wish, "Image": image}, name)
             except CallError as error:
                 why = error
             else:

@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl, unquote
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.docker.client import MODE_LINK, CallError, Engine
+from devenv.docker.archive import MODE_LINK
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Body, Client, LostError
+from devenv.docker.transport import CallError
 from support.memory.faults import Fails, Fault, Faults
 from support.memory.host import Container, MemoryHost, shown
 from support.memory.refusal import Refused
@@ -233,7 +235,7 @@ class MemoryEngine(Engine):
     ) -> T:
         """As `Engine.ask`; neither HTTP nor JSON is between, which is most of the time in memory."""
         idle = options.get("total") or self.idle + options.get("extra", 0.0)
-        with self._told(what):
+        with self.translate_errors(what):
             status, said, is_cut = await self.client.answered("GET", path, query or {}, b"", idle)
             if is_cut:
                 raise LostError("the connection ended before the answer")

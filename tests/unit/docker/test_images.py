@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from devenv.docker import images
-from devenv.docker.client import CallError, Engine
 from devenv.docker.http import Client
-from devenv.docker.images import Progress, parted
+from devenv.docker.images import Images, Progress, parted
+from devenv.docker.transport import CallError, Transport
 
 DIGEST = f"sha256:{'a' * 64}"
 PULL = [
@@ -58,7 +58,7 @@ def test_layers_and_bytes_of_a_pull() -> None:
     """Every line is a sign of life; unpacking a layer does not make it come twice."""
     seen: list[Progress] = []
     table = Table(*PULL)
-    run(table, images.pull, "r.test:5000/x", platform="linux/arm64", auth="secret", on_progress=seen.append)
+    run(table, Images.pull, "r.test:5000/x", platform="linux/arm64", auth="secret", on_progress=seen.append)
     assert seen[:4] == [Progress(), Progress(0, 1), Progress(1, 2), Progress(1, 2, 10, 40)]
     assert seen[4:6] == [Progress(1, 2, 10, 40), Progress(1, 2, 40, 40)]
     assert seen[-1] == Progress(2, 2, 40, 40)
@@ -70,16 +70,16 @@ def test_layers_and_bytes_of_a_pull() -> None:
 def test_an_error_in_the_stream_is_one(error: dict[str, Any]) -> None:
     """The engine says 200 before it knows that it cannot; its own words are the reason."""
     with pytest.raises(CallError) as raised:
-        run(Table(PULL[0], error), images.pull, "x")
+        run(Table(PULL[0], error), Images.pull, "x")
     assert (raised.value.reason, raised.value.message) == ("why", "pulling x: why")
 
 
 def test_a_transfer_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time counts from the last word."""
     monkeypatch.setattr(images, "STALLED", 0.1)
-    run(Table(*PULL, piece=100, pause=0.03), images.pull, "x")
+    run(Table(*PULL, piece=100, pause=0.03), Images.pull, "x")
     with pytest.raises(CallError, match="nothing came for 0 seconds"):
-        run(Table(*PULL[:3], then_silent=True), images.pull, "x")
+        run(Table(*PULL[:3], then_silent=True), Images.pull, "x")
 
 
 def test_a_push_ends_with_the_digest() -> None:
@@ -92,17 +92,17 @@ def test_a_push_ends_with_the_digest() -> None:
         {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 9}},  # not from all engines
     )
     table, seen = Table(*lines), list[Progress]()
-    assert run(table, images.push, "r.test/x:1", on_progress=seen.append) == DIGEST
+    assert run(table, Images.push, "r.test/x:1", on_progress=seen.append) == DIGEST
     assert (table.path, table.query, seen[-1]) == ("images/r.test/x/push", {"tag": "1"}, Progress(1, 1, 9, 9))
     assert json.loads(base64.b64decode(table.headers["X-Registry-Auth"])) == {}
     with pytest.raises(CallError, match="no digest"):
-        run(Table(*lines[:3]), images.push, "r.test/x:1")
+        run(Table(*lines[:3]), Images.push, "r.test/x:1")
 
 
 def test_names_of_what_was_loaded() -> None:
     """A tagged image by its name, one without by its id."""
     lines = ({"stream": "Loaded image: a:1\n"}, {"stream": f"Loaded image ID: {DIGEST}\n"}, {"stream": "x\n"})
-    assert run(Table(*lines), images.load, archive(b"tar")) == ("a:1", DIGEST)
+    assert run(Table(*lines), Images.load, archive(b"tar")) == ("a:1", DIGEST)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,6 @@ async def archive(*chunks: bytes) -> AsyncIterator[bytes]:
 
 def run(table: Table, verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
     async def main() -> Any:
-        return await verb(cast("Engine", table), *args, **options)
+        return await verb(Images(cast("Transport", table)), *args, **options)
 
     return anyio.run(main)

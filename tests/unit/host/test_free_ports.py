@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ class Machine(Engine):
     def __init__(self, *published: tuple[str, str, int]) -> None:
         self.endpoint = Endpoint("unix:///e")
         self._published = published
+        self.containers = SimpleNamespace(published=self.published)  # type: ignore[assignment]
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """What it was given."""

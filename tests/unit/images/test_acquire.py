@@ -15,10 +15,12 @@ import anyio
 import pytest
 
 from devenv.compose import resolve
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
-from devenv.docker.client import CallError, Engine
-from devenv.docker.images import OnProgress, Progress
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Client
+from devenv.docker.images import Images, OnProgress, Progress
+from devenv.docker.transport import CallError
 from devenv.errors import ConfigError, EngineError
 from devenv.events import Emit, Event, ImageState, Notice
 from devenv.host import proxies
@@ -30,7 +32,8 @@ from devenv.images.standins import build
 from devenv.model.image_ref import canonical, registry
 from devenv.model.project import Build, Project, Service
 
-NO_ENGINE = cast("Engine", SimpleNamespace(platform="linux/amd64"))
+NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))
+NO_ENGINE.platform = "linux/amd64"
 MIRRORS = ("m.example/", "n.example/")
 NO_HOST = "Error response from daemon: lookup registry.test: no such host"
 DENIED = "Error response from daemon: pull access denied"
@@ -59,7 +62,7 @@ class World:
     looks: int = 0
     shown: dict[str, str] = field(default_factory=dict)  # reference -> what came with the pull
 
-    async def local_images(self, _: Engine, references: Iterable[str]) -> tuple[LocalImage, ...]:
+    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
         """Those of the images that are here."""
         self.looks += 1
         full = {canonical(name): platform for name, platform in self.here.items()}
@@ -69,9 +72,7 @@ class World:
             for name in sorted(names)
         )
 
-    async def pull(
-        self, _: Engine, reference: str, *, platform: str | None, auth: str, on_progress: OnProgress
-    ) -> None:
+    async def pull(self, reference: str, *, platform: str | None, auth: str, on_progress: OnProgress) -> None:
         """A pull that has ended."""
         self.pulled.append(f"{reference} [{platform}]" if platform else reference)
         self.shown[reference] = auth
@@ -91,7 +92,7 @@ class World:
         finally:
             self.at_once -= 1
 
-    async def distribution(self, _: Engine, reference: str, auth: str = "") -> str:
+    async def distribution(self, reference: str, auth: str = "") -> str:
         """What a registry says of a manifest."""
         self.asked.append(reference)
         self.shown[reference] = auth
@@ -124,7 +125,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     for name in ("local_images", "pull", "distribution"):
-        monkeypatch.setattr(images, name, getattr(made, name))
+        monkeypatch.setattr(Images, name, getattr(made, name))
     monkeypatch.setattr(build, "make", made.make)
     monkeypatch.setattr(pulls, "TOLD_EVERY", 0.01)
     monkeypatch.setattr(pulls, "PAUSES", (0.01, 0.01, 0.01))
@@ -223,7 +224,7 @@ def test_an_image_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     async def local_images(*_: object) -> tuple[LocalImage, ...]:
         return (image,)
 
-    monkeypatch.setattr(images, "local_images", local_images)
+    monkeypatch.setattr(Images, "local_images", local_images)
     ids = [image.id, "1f" * 32, "1f" * 6]
     assert anyio.run(acquire.present, NO_ENGINE, [*ids, "1f1f"]) == dict.fromkeys(ids, image)
 
@@ -328,12 +329,12 @@ def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monke
 def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as one has the image, the others are not asked any more: none of them had its time to fail."""
 
-    async def distribution(engine: Engine, reference: str, auth: str = "") -> str:
+    async def distribution(_: Images, reference: str, auth: str = "") -> str:
         if reference.startswith("m.example"):
             await anyio.sleep_forever()
-        return await world.distribution(engine, reference, auth)
+        return await world.distribution(reference, auth)
 
-    monkeypatch.setattr(images, "distribution", distribution)
+    monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(pulls, "MIRROR_WORD", 0.5)
     world.here, world.refuse, world.mirrored = {"node:22": ""}, {"mysql:9": NO_HOST}, {"n.example/library/mysql:9"}
     assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
@@ -357,7 +358,7 @@ def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monk
         await anyio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr(images, "distribution", distribution)
+    monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(pulls, "MIRROR_WORD", 0.1)
     world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
     assert run(world, project, mirrors=("m.example",), stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}

@@ -18,7 +18,6 @@ import anyio
 import pytest
 
 from devenv.compose import resolve as loading
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, UsageError
@@ -49,13 +48,18 @@ class World:
     events: list[Event] = field(default_factory=list)
     platform: str = "linux/amd64"
 
+    @property
+    def images(self) -> World:
+        """Its images, as `Engine.images`."""
+        return self
+
     async def provide(self, *_: object, **__: object) -> Provided:
         """Nothing is pulled."""
         swaps = {reference: name for reference, name in self.wanted.items() if name and name != reference}
         missing = {reference: None for reference, name in self.wanted.items() if name is None}
         return Provided(swaps, missing, tuple(Need(reference, ()) for reference in self.wanted))
 
-    async def local_images(self, _: object, asked: Iterable[str]) -> tuple[LocalImage, ...]:
+    async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
         wanted = {*asked} | {exact(one) for one in asked}
         labels = {FOR: "x"}
@@ -65,7 +69,7 @@ class World:
             if id_ in wanted or wanted & {exact(name) for name in names}
         )
 
-    async def export(self, _: object, names: Sequence[str], take: Callable[[bytes], object]) -> None:
+    async def export(self, names: Sequence[str], take: Callable[[bytes], object]) -> None:
         """The archive, in pieces."""
         assert {name for mine in self.ids.values() for name in mine if "/saving-" in name} == {*names}
         for start in range(0, len(self.archive), 1000):
@@ -75,7 +79,7 @@ class World:
         if self.broken:
             raise self.broken
 
-    async def load(self, _: object, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
+    async def load(self, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
         """The images of an archive, under the names that it gives them."""
         packed = b"".join([chunk async for chunk in archive])
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
@@ -86,20 +90,20 @@ class World:
                     self.ids.setdefault(id_, set()).update(one["RepoTags"] or ())
         return ()
 
-    async def tag(self, _: object, id_: str, name: str) -> None:
+    async def tag(self, id_: str, name: str) -> None:
         """The name moves."""
         for names in self.ids.values():
             names.discard(name)
         self.ids[id_].add(name)
 
-    async def untag(self, _: object, name: str) -> None:
+    async def untag(self, name: str) -> None:
         """The name is gone, and an image that has no other."""
         for id_, names in [*self.ids.items()]:
             names.discard(name)
             if not names:
                 del self.ids[id_]
 
-    async def remove_image(self, id_: str) -> None:
+    async def remove(self, id_: str) -> None:
         """Only what has no name may go."""
         assert not self.ids.pop(id_)
 
@@ -124,12 +128,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(loading, "load", loaded)
-    for module, names in (
-        (acquire, ("provide",)),
-        (images, ("local_images", "export", "load", "tag", "untag")),
-    ):
-        for name in names:
-            monkeypatch.setattr(module, name, getattr(made, name))
+    monkeypatch.setattr(acquire, "provide", made.provide)
     return made
 
 

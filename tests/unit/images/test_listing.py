@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import cast
 
 import anyio
 import pytest
 
 from devenv.cli.commands.images import _lines
 from devenv.compose import resolve
-from devenv.docker import images
 from devenv.docker.cli import LocalImage
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Client
+from devenv.docker.images import Images
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.images import listing
 from devenv.images.listing import Row
@@ -67,7 +71,9 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[object]:
-        yield SimpleNamespace(platform="linux/amd64")
+        engine = Engine(cast("Client", None), Endpoint("unix:///x"))
+        engine.platform = "linux/amd64"
+        yield engine
 
     async def loaded(_: object) -> object:
         return SimpleNamespace(project=Project("p", "/p", (), services, settings=Settings(mirrors=("m.test",))))
@@ -88,8 +94,8 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
 
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(resolve, "load", loaded)
-    monkeypatch.setattr(images, "local_images", local_images)
-    monkeypatch.setattr(images, "distribution", distribution)
+    monkeypatch.setattr(Images, "local_images", local_images)
+    monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(listing, "credentials", credentials)
     return anyio.run(listing.survey, resolve.Selection("/p"))
 

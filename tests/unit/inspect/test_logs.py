@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -176,7 +177,10 @@ async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatc
 class Mute:
     """An engine with one container, whose log nobody can read."""
 
-    async def containers(self, _: str) -> list[Container]:
+    def __init__(self) -> None:
+        self.containers = SimpleNamespace(list=self.list, logs=self.logs)
+
+    async def list(self, _: str) -> list[Container]:
         """It runs on."""
         return [Container("1", "shop-web-1", "web", "running", ours=True)]
 

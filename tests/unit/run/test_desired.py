@@ -9,6 +9,7 @@ import re
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,6 +91,7 @@ class Machine(Engine):
         self.endpoint = Endpoint(host)
         self.kernel = os.uname().release
         self.taken = taken
+        self.containers = SimpleNamespace(published=self.published)  # type: ignore[assignment]
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
         """Whoever has them."""
@@ -238,7 +240,7 @@ async def test_who_is_waited_for_has_a_health_check(
             raise image
         return {"Config": {"Healthcheck": image} if image else None}
 
-    monkeypatch.setattr("devenv.docker.images.inspect", inspect)
+    monkeypatch.setattr("devenv.docker.images.Images.inspect", inspect)
     loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
     engine = Engine(None, Endpoint("unix:///x"))  # type: ignore[arg-type] # nobody asks it
     work = require_checks(DesiredState(loaded, frozenset(("web", "db"))), Options(Selection(str(tmp_path))), engine)

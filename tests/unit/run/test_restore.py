@@ -114,7 +114,7 @@ class Shop:
         """The volume as it exists from now on."""
         compose = {PROJECT_LABEL: self.project, VOLUME_LABEL: "data"}
         self.docker.create_volume(name or self.name, compose if labels is None else labels)
-        found = await self.engine.volume(name or self.name)
+        found = await self.engine.volumes.inspect(name or self.name)
         assert found is not None
         return found
 

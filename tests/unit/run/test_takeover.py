@@ -281,13 +281,13 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
     assert ledger is not None
     assert ledger.creates == ("shop_a", "shop_b")
     assert "its data folder was moved" in shop.notices()
-    everything = await shop.engine.volume_times()
+    everything = await shop.engine.volumes.times()
     assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {Verdict.LIKELY}
     shop.host.advance(5)
     for name in ("shop_a", "shop_b"):
         shop.docker.remove_volume(name)
         shop.volume(name)
-    again = ledger.judged(await shop.engine.project_state("shop"), everything=await shop.engine.volume_times())
+    again = ledger.judged(await shop.engine.project_state("shop"), everything=await shop.engine.volumes.times())
     assert {one.verdict for one in again} == {Verdict.OTHER}
 
 
@@ -309,7 +309,7 @@ async def saved(shop: Earlier, content: str) -> VolumeRecord:
     """The record of a volume that was being restored from a saved state with this content when the run died."""
     record = shop.volume(content=content)
     shop.volume_transfer.begins(LINE, Live("shop_data", record.created or "", 1.0))
-    volume = await shop.engine.volume("shop_data")
+    volume = await shop.engine.volumes.inspect("shop_data")
     assert volume is not None
     head = await shop.volume_transfer.save(volume, (), settled=True, lineage="l1")
     return replace(record, content=Content.RESTORING, source=(head.id, "data"))
@@ -366,7 +366,7 @@ async def test_what_cannot_be_saved_is_not_removed(shop: Earlier, monkeypatch: p
     async def lost(*_: object, **__: object) -> None:
         raise EngineError("connection lost")
 
-    monkeypatch.setattr(shop.engine, "save", lost)
+    monkeypatch.setattr(shop.engine.archive, "save", lost)
     with pytest.raises(DevenvError, match="connection lost"):
         await shop.taken(earlier)
     assert shop.docker.read("shop_data", "new") == b"written since"

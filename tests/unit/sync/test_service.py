@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
@@ -74,6 +75,7 @@ class Site:
         )
         self.service_sync = ServiceSync(context, "web", bound)
         self.targets: dict[str, FakeTarget] = {}
+        self.containers = SimpleNamespace(inspect=self.inspect)
         monkeypatch.setattr(service, "Target", self)
 
     async def rebuild(self, _: str, __: str) -> None:

@@ -8,13 +8,14 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
-from devenv.docker.client import CallError
 from devenv.docker.endpoint import Endpoint
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, Network, ProjectState, Volume
@@ -67,8 +68,14 @@ class PlayedEngine:
         self.slow = False
         self.recorded: bytes = b""
         self.record = ""
+        self.containers = SimpleNamespace(
+            create=self.create_container, remove=self.remove_container, pause=self.pause
+        )
+        self.archive = SimpleNamespace(save=self.save, put=self.put)
+        self.volumes = SimpleNamespace(inspect=self.volume, create=self.create_volume)
+        self.images = SimpleNamespace(ids=self.image_ids)
 
-    async def images(self) -> tuple[str, ...]:
+    async def image_ids(self) -> tuple[str, ...]:
         return ("image", "another")
 
     async def volume(self, name: str) -> Volume | None:

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from devenv.docker import images
 from devenv.docker.client import Engine
 from devenv.events import Emit, ImageState, Notice
 from devenv.host import certificates, package_managers
@@ -72,8 +71,8 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, 
     """
     if not settings.kinds:
         return {}
-    known = await images.labelled(engine, OF)
-    shown = await each(lambda here: images.inspect(engine, here), wanted.values())
+    known = await engine.images.labelled(OF)
+    shown = await each(engine.images.inspect, wanted.values())
     places = {}
     for reference, image in zip(wanted, shown, strict=True):
         if image["Config"].get("OnBuild"):
@@ -93,7 +92,7 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, 
         for old, labels in known.items()
         if old.startswith(f"{INSIDE_REGISTRY}/") and (place := places.get(labels[OF])) and place.name != old
     ]
-    await each(lambda old: images.untag(engine, old), stale)
+    await each(engine.images.untag, stale)
     return {reference: derived.name for reference, derived in places.items()}
 
 
@@ -131,23 +130,23 @@ async def _sweep(engine: Engine) -> None:
     query = {"all": "1", "filters": json.dumps({"label": [f"{INSIDE}="], "status": ["created"]})}
     listed = await engine.ask("containers/json", "listing containers", list, query)
     old = [one["Id"] for one in listed if time.time() - one["Created"] > ABANDONED]
-    await each(engine.remove_container, old)
+    await each(engine.containers.remove, old)
 
 
 async def _make(engine: Engine, derived: Derived, settings: Settings) -> None:
     # It never starts; an entry point only because the engine refuses a container that has nothing to run.
     wish = {"Image": derived.image["Id"], "Entrypoint": ["-"], "Labels": {INSIDE: "", OF: derived.reference}}
-    container = await engine.create_container({**wish, "HostConfig": {"NetworkMode": "none"}})
+    container = await engine.containers.create({**wish, "HostConfig": {"NetworkMode": "none"}})
     try:
-        archives = await each(lambda path: engine.get(container, path), READ)
+        archives = await each(lambda path: engine.archive.get(container, path), READ)
         found: dict[str, bytes | None] = {}
         for path, archive in zip(READ, archives, strict=True):
             found |= _unpacked(os.path.dirname(path), archive) if archive else {}
-        await engine.put(container, _packed(overlay(settings, found), links(found)))
-        await images.commit(engine, container, derived.name, derived.config(settings))
+        await engine.archive.put(container, _packed(overlay(settings, found), links(found)))
+        await engine.images.commit(container, derived.name, derived.config(settings))
     finally:
         with anyio.CancelScope(shield=True):
-            await engine.remove_container(container)
+            await engine.containers.remove(container)
 
 
 def _unpacked(folder: str, archive: bytes) -> dict[str, bytes | None]:

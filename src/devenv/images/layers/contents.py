@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import anyio
 
-from devenv.docker import images
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import UsageError
 from devenv.images.layers import history as layers
 from devenv.images.layers.advice import LOCK, Contents
@@ -36,7 +36,7 @@ async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, An
     Raises UsageError where it is not here.
     """
     try:
-        found = await images.inspect(engine, reference)
+        found = await engine.images.inspect(reference)
     except CallError as error:
         if not error.absent:
             raise
@@ -59,7 +59,7 @@ async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
 
     async def one(image: str) -> dict[str, list[str]]:
         try:
-            found = await images.inspect(engine, image)
+            found = await engine.images.inspect(image)
         except CallError as error:
             if error.absent:  # gone meanwhile
                 return {}
@@ -106,7 +106,7 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, read)
             try:
-                await images.export(engine, [image.id], take)
+                await engine.images.export([image.id], take)
             finally:
                 os.close(writing)
     except BaseExceptionGroup as group:

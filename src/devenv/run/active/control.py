@@ -50,7 +50,7 @@ class RunController:
         from devenv.docker.container_shell import into  # noqa: PLC0415 - as below
 
         running = self._running()
-        found = None if running is None else await running.engine.inspect(container)
+        found = None if running is None else await running.engine.containers.inspect(container)
         if running is None or found is None:
             raise DevenvError("that container has gone")
         await process.foreground(await into(running.engine, found))

@@ -77,13 +77,15 @@ class FailureReporter:
         return [(one, causes.explain(one)) for one in facts]
 
     async def _facts(self, service: str, container: Container) -> Facts:
-        logs = self.engine.logs(container, tail=str(KNOWN_LINES), follow=False)
+        logs = self.engine.containers.logs(container, tail=str(KNOWN_LINES), follow=False)
         return replace(
             await self._around(service, container, plain(container.error) if container.error else ""),
             exit_code=container.exit_code,
             out_of_memory=container.out_of_memory,
             lines=tuple([line async for _, line in logs]),
-            check="" if container.health in (None, "healthy") else await self.engine.health_output(container.id),
+            check=""
+            if container.health in (None, "healthy")
+            else await self.engine.containers.health_output(container.id),
         )
 
     async def _around(self, service: str, container: Container | None, refusal: str) -> Facts:
@@ -94,7 +96,7 @@ class FailureReporter:
             refusal=refusal,
             limited=_has_memory_limit(self.loaded.model, service),
             user=container.user if container else "",
-            platform=await self.engine.image_platform(container.image) if container else "",
+            platform=await self.engine.images.platform(container.image) if container else "",
             engine_platform=self.engine.platform,
             mounts=next((s.volumes for s in project.services if s.name == service), ()),
             services=tuple(s.name for s in project.services),

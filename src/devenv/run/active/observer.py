@@ -11,7 +11,8 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Log, Problem, ServiceState, Waiting
 from devenv.model.containers import TELLING, Container, ProjectState
@@ -301,9 +302,9 @@ class Observer:
     async def _tell_wait(self, standing: Standing, seconds: float) -> None:
         lines, check = [""], ""
         for container in self.project_state.of(standing.service):
-            lines += [line async for _, line in self.engine.logs(container, tail="1", follow=False)]
+            lines += [line async for _, line in self.engine.containers.logs(container, tail="1", follow=False)]
             if container.health == "starting":
-                check = (await self.engine.health_output(container.id)).rpartition("\n")[2]
+                check = (await self.engine.containers.health_output(container.id)).rpartition("\n")[2]
         others = held_up(self.project, self.standings()).get(standing.service, ())
         detail = f"ended with {standing.detail}" if standing.phase is Phase.EXITED else standing.detail
         self.emit(Waiting(standing.service, detail, round(seconds, 1), others, lines[-1], check))
@@ -343,7 +344,7 @@ class Observer:
                 await self._logged[container.key].wait()
 
     async def _follow(self, container: Container, since: str) -> None:
-        async for stream, line in self.engine.logs(container, since=_timestamp(since)):
+        async for stream, line in self.engine.containers.logs(container, since=_timestamp(since)):
             self.emit(Log(container.service, line, stream))
         self._logged[container.key].set()
 

@@ -238,7 +238,7 @@ class ActiveProject:
             containers = self._asked_for(service, "restart")
             self.observer.stopped.discard(service)
             async with self.restarting(containers):
-                await each(self.engine.restart, containers)
+                await each(self.engine.containers.restart, containers)
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
 
     async def stop(self, service: str) -> None:
@@ -249,7 +249,7 @@ class ActiveProject:
         async with self._turns[service]:
             containers = self._asked_for(service, "stop")
             with self.observer.ending(containers):
-                await each(self.engine.stop, containers)
+                await each(self.engine.containers.stop, containers)
                 self.observer.stopped.add(service)
         self.emit(Notice(f"{service} is stopped"))
 
@@ -313,8 +313,8 @@ class ActiveProject:
         """Images that only replaced containers needed and that have no name any more."""
         for image in {c.image for c in old} - {c.image for c in project_state.containers}:
             with contextlib.suppress(EngineError):  # an image too many is no reason to call it failed
-                if not await self.engine.image_tags(image):
-                    await self.engine.remove_image(image)
+                if not await self.engine.images.tags(image):
+                    await self.engine.images.remove(image)
 
     @contextlib.asynccontextmanager
     async def _ending(self, containers: Collection[Container]) -> AsyncIterator[None]:
@@ -432,8 +432,8 @@ class ActiveProject:
         return await self.engine.project_state(self.stage.project.name)
 
     async def _remove(self, container: Container) -> None:
-        await self.engine.stop(container)
-        await self.engine.remove_container(container.id)
+        await self.engine.containers.stop(container)
+        await self.engine.containers.remove(container.id)
         self.emit(Removed("container", container.name))
 
 

@@ -47,7 +47,7 @@ class DependentRestarts:
                 began = time.monotonic()
                 try:
                     with self.observer.ending(running):
-                        await each(self.engine.restart, running)
+                        await each(self.engine.containers.restart, running)
                 except EngineError as error:
                     self.emit(Problem(error.message, error.hint, name))
                     return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from devenv.docker.client import Usage
+from devenv.docker.containers import Usage
 from devenv.errors import EngineError
 from devenv.model import graph
 from devenv.model.containers import Container
@@ -101,7 +101,7 @@ class StatsReader:
             for container in alive:
                 with contextlib.suppress(EngineError):
                     assert running is not None  # noqa: S101 - it has containers
-                    used = await running.engine.usage(container.id)
+                    used = await running.engine.containers.usage(container.id)
                     before = self._used.get(container.id)
                     fresh = fresh or before is None
                     self._used[container.id] = used

@@ -56,7 +56,7 @@ class KeptLogs:
         lines = deque[bytes]()
         size = 0
         with contextlib.suppress(EngineError), anyio.move_on_after(PATIENCE):
-            async for stream, text in engine.logs(container, tail=str(LINES), follow=False, timed=True):
+            async for stream, text in engine.containers.logs(container, tail=str(LINES), follow=False, timed=True):
                 lines.append(f"{stream} {text[:LONGEST]}\n".encode())
                 size += len(lines[-1])
                 while size > PER_SERVICE:

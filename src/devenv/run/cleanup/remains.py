@@ -29,7 +29,7 @@ async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -
     """
     judged = ledger.judged(project_state)
     if any(one.verdict is Verdict.OTHER for one in judged):
-        judged = ledger.judged(project_state, everything=await engine.volume_times())
+        judged = ledger.judged(project_state, everything=await engine.volumes.times())
     counts = {
         "container": len(ledger.containers(project_state)),
         "network": len(ledger.networks(project_state)),

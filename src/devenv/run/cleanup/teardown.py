@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.docker import process
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Emit, Kept, Notice, Problem, Removed, Stopped, Stopping
 from devenv.model.containers import Container, Network, ProjectState
@@ -144,7 +145,7 @@ class Teardown:
     async def _remove(self, container: Container) -> None:
         name = f"container {container.name}"
         try:
-            await self.engine.remove_container(container.id)
+            await self.engine.containers.remove(container.id)
             self._gone("container", container.name)
         except EngineError as error:
             self._trouble[name] = _reason(error)
@@ -152,7 +153,7 @@ class Teardown:
     async def _stop(self, container: Container) -> None:
         """Stopped by its own grace period; where that fails or takes too long for a hurry, the removal kills."""
         with contextlib.suppress(EngineError):
-            await self._unhurried(lambda: self.engine.stop(container))
+            await self._unhurried(lambda: self.engine.containers.stop(container))
 
     async def _unhurried(self, work: Callable[[], Awaitable[object]]) -> bool:
         """Whether the work came to its end before somebody was in a hurry."""
@@ -179,7 +180,7 @@ class Teardown:
         name = f"network {network.name}"
         for _ in range(1 if name in self._trouble else NETWORK_TRIES):
             try:
-                await self.engine.remove_network(network.id)
+                await self.engine.networks.remove(network.id)
             except EngineError as error:
                 self._trouble[name] = reason = _reason(error)
             else:
@@ -190,7 +191,7 @@ class Teardown:
             await anyio.sleep(0.1)
         users: tuple[str, ...] = ()
         with contextlib.suppress(EngineError):
-            users = await self.engine.network_users(network.id)
+            users = await self.engine.networks.users(network.id)
         if not self._theirs.isdisjoint(users):  # plain Compose has taken the project over: so it is its own now
             self.emit(Kept("network", network.name, IN_USE, REMOVE["network"].format(network.name)))
             with contextlib.suppress(StateError, OSError):  # a full disk: the next command looks again
@@ -204,14 +205,14 @@ class Teardown:
         await each(self._volume, await self._judged(project_state))
         for name in self.ledger.anonymous:
             with contextlib.suppress(CallError):  # in use: it is somebody else's, too
-                await self.engine.remove_volume(name)
+                await self.engine.volumes.remove(name)
 
     async def _judged(self, project_state: ProjectState) -> list[Judged]:
         """The volumes of recorded names; if one is not the recorded one, all volumes of the engine are compared."""
         held = {name for user in self._users.values() for name in user.volumes}
         judged = self.ledger.judged(project_state, held)
         if any(one.verdict is Verdict.OTHER for one in judged):
-            judged = self.ledger.judged(project_state, held, await self.engine.volume_times())
+            judged = self.ledger.judged(project_state, held, await self.engine.volumes.times())
         if any(one.verdict is Verdict.MOVED for one in judged) and not self._is_moved:
             self._is_moved = True
             self.emit(Notice(MOVED))
@@ -229,7 +230,7 @@ class Teardown:
                 self._trouble[name] = "no time for a snapshot; `devenv up` goes on with it"
                 self._commands[name] = AGAIN
                 return
-            await self.engine.remove_volume(volume.name)
+            await self.engine.volumes.remove(volume.name)
             self._gone("volume", volume.name)
             self.volume_transfer.ended(one.record.lineage, dropped=self.wish is VolumePolicy.DROP)
         except EngineError as error:

@@ -132,8 +132,8 @@ class Access:
             if outer is None or outer:
                 seen[folder] = outer
             elif not self.is_root or not self._tops or any(relative_to(folder, top) for top in self._tops):
-                seen[folder] = await self._engine.is_link(container_id, folder)
-            elif not await self._engine.exists(container_id, folder):
+                seen[folder] = await self._engine.archive.is_link(container_id, folder)
+            elif not await self._engine.archive.exists(container_id, folder):
                 seen[folder] = None
         return seen
 
@@ -184,6 +184,6 @@ async def owner(engine: Engine, container: Container) -> tuple[int, int]:
 
 
 async def _table(engine: Engine, container: Container, path: str) -> list[list[str]]:
-    tar = await engine.get(container.id, path)
+    tar = await engine.archive.get(container.id, path)
     text = archive.first_file(tar).decode(errors="replace") if tar else ""
     return [row for row in (line.split(":") for line in text.splitlines()) if len(row) > 3]  # noqa: PLR2004

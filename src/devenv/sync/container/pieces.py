@@ -35,7 +35,7 @@ async def put(way: Way, item: Item, target: str, owner: tuple[int, int]) -> int:
     uid, gid = owner
     async with Large(item, uid=uid, gid=gid) as file:
         if way.shell is None:
-            await way.engine.put(way.container, file.packed(), size=file.size)
+            await way.engine.archive.put(way.container, file.packed(), size=file.size)
             await file.verify()
         elif way.shell.has_helper:
             await _by_helper(way.shell, file, item.path, target)

@@ -12,7 +12,8 @@ from hashlib import sha256
 
 import anyio
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
 from devenv.sync.container import archive, large, tar
@@ -75,7 +76,7 @@ async def _read(engine: Engine, container_id: str, reading: _Reading, place: str
     for _ in range(TRIES):
         sink = _Sink(reading, place, path, hops)
         try:
-            await engine.save(container_id, place, sink)
+            await engine.archive.save(container_id, place, sink)
         except CallError as error:
             if not LOOP.search(error.reason):
                 raise

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from devenv.docker.client import SESSION_MARK, SHELL, CallError, Engine, Session
+from devenv.docker.client import Engine
+from devenv.docker.exec import SESSION_MARK, SHELL, Session
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.sync.container import perl_helper, shell_commands
 from devenv.sync.container.shell_commands import quoted
@@ -94,13 +96,13 @@ class Shell:
         name = f"{SESSION_MARK}={mark}"
 
         async def is_paused() -> bool:
-            now = await engine.inspect(container_id)
+            now = await engine.containers.inspect(container_id)
             return now is None or now.state == "paused"
 
         is_handing_over = False
         try:
             argv = [program, "-s", name]
-            session = await stack.enter_async_context(engine.session(container_id, argv, user=user, mark=mark))
+            session = await stack.enter_async_context(engine.exec.session(container_id, argv, user=user, mark=mark))
             shell = cls(session, stack, is_paused)
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)

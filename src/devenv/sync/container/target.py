@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import anyio
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync import reconcile
@@ -222,7 +223,7 @@ class Target:
         if not part.read:
             return
         try:
-            await self._engine.put(self.container.id, part.data)
+            await self._engine.archive.put(self.container.id, part.data)
         except CallError as error:
             if NO_CONTAINER.search(error.reason):
                 raise
@@ -335,7 +336,7 @@ class Target:
         missing = [folder for folder, is_link in seen.items() if is_link is None]
         self._folders.update(folder for folder, is_link in seen.items() if is_link is False)
         if missing and (self._uid or self._gid):
-            await self._engine.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
+            await self._engine.archive.put(self.container.id, archive.folders(missing, uid=self._uid, gid=self._gid))
         return {target: sync for target, sync in files.items() if target not in blocked}
 
     async def _make_folders(self, shell: Shell, folders: Iterable[str]) -> dict[str, str]:

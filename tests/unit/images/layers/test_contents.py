@@ -7,16 +7,20 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from devenv.docker.client import CallError
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.docker.http import Client
+from devenv.docker.transport import CallError
 from devenv.images.layers import contents
 from devenv.images.layers.advice import LOCK, Contents
 from devenv.model.layers import Anatomy
 
 pytestmark = pytest.mark.anyio
+NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))
 IMAGE = Anatomy("it", "sha256:0", 0, ())
 Entry = bytes | str | None  # a file's content, a link's target, a folder
 
@@ -82,7 +86,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
             for start in range(0, len(archive), 100_000):
                 take(archive[start : start + 100_000])
 
-        monkeypatch.setattr("devenv.docker.images.export", export)
+        monkeypatch.setattr("devenv.docker.images.Images.export", export)
         return []
 
     return prepare
@@ -91,7 +95,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
 async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[Contents] | None:
     """What is understood of it; all of it was taken."""
     came = exporting(archive)
-    found = await contents.contents(None, IMAGE, came.append)  # type: ignore[arg-type] # the fixture needs no engine
+    found = await contents.contents(NO_ENGINE, IMAGE, came.append)
     assert came[-1] == len(archive)
     assert came == sorted(came)
     return found
@@ -134,7 +138,7 @@ async def test_what_cannot_be_understood_is_nothing(archive: bytes, exporting: C
         assert await read(archive, exporting) is None
     else:
         exporting(archive)
-        assert await contents.contents(None, IMAGE, lambda _: None) is None  # type: ignore[arg-type] # as above
+        assert await contents.contents(NO_ENGINE, IMAGE, lambda _: None) is None
 
 
 async def test_what_the_engine_refuses_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +148,9 @@ async def test_what_the_engine_refuses_is_its_own_error(monkeypatch: pytest.Monk
         take(saved("a", a=LOWER)[:3000])
         raise CallError(500, "no space left", "exporting images")
 
-    monkeypatch.setattr("devenv.docker.images.export", export)
+    monkeypatch.setattr("devenv.docker.images.Images.export", export)
     with pytest.raises(CallError, match="no space left"):
-        await contents.contents(None, IMAGE, lambda _: None)  # type: ignore[arg-type] # as above
+        await contents.contents(NO_ENGINE, IMAGE, lambda _: None)
 
 
 async def test_too_many_files_are_not_looked_at(

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker.client import Usage
+from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, ProjectState
@@ -41,7 +41,8 @@ class FakeRun:
         self.observer = SimpleNamespace(project_state=ProjectState(containers))
         self.sync_session = SimpleNamespace(pending=lambda: self.waiting)
         self.engine = SimpleNamespace(
-            usage=self._usage, inspect=self._inspect, endpoint=SimpleNamespace(host="unix:///e")
+            containers=SimpleNamespace(usage=self._usage, inspect=self._inspect),
+            endpoint=SimpleNamespace(host="unix:///e"),
         )
 
     async def _usage(self, ident: str) -> Usage:

@@ -35,13 +35,14 @@ class Printed(MemoryEngine):
         super().__init__(MemoryHost())
         self.lines = lines
         self.options: dict[str, Any] = {}
+        self.logs, self.containers.logs = self.containers.logs, self._logs  # type: ignore[method-assign]
 
-    async def logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
+    async def _logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
         """As the engine tells them."""
         self.options = options
         log = [(2 - n % 2, (PRINTED + n % 60) * 10**9, text) for n, text in enumerate(self.lines)]
         placed(self.host, container.service, container.state, id=container.id).log = log
-        async for line in super().logs(container, **options):
+        async for line in self.logs(container, **options):
             yield line
 
 
@@ -114,8 +115,8 @@ async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypat
     """After a while the way down goes on."""
 
     class Slow(Printed):
-        async def logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
-            async for line in super().logs(container, **options):
+        async def _logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
+            async for line in super()._logs(container, **options):
                 yield line
             await anyio.sleep(60)
 

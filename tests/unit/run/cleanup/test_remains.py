@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, cast
 
 import pytest
@@ -51,6 +52,9 @@ class Machine:
         if endpoint.host not in (ENGINE, "tcp://twin"):
             raise EngineError("no engine answers")
         yield cls()
+
+    def __init__(self) -> None:
+        self.volumes = SimpleNamespace(times=self.volume_times)
 
     async def project_state(self, project: str) -> ProjectState:
         """What exists of a project."""

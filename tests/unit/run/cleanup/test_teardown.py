@@ -6,15 +6,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from devenv.docker.client import CallError
 from devenv.docker.endpoint import Endpoint
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.events import Event, Kept, Notice, Problem, Removed, Stopped, Stopping
 from devenv.model.containers import Container, Network, ProjectState, Volume
@@ -51,6 +53,9 @@ class FakeEngine:
         self.times: Mapping[str, str] = {}
         self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
         self.stopping: anyio.Event | None = None
+        self.containers = SimpleNamespace(logs=self.logs, stop=self.stop, remove=partial(self._call, "remove"))
+        self.networks = SimpleNamespace(users=self.network_users, remove=partial(self._call, "remove"))
+        self.volumes = SimpleNamespace(times=self.volume_times, remove=partial(self._call, "remove"))
 
     async def project_state(self, project: str) -> ProjectState:
         assert project == "p"
@@ -76,18 +81,9 @@ class FakeEngine:
             self.stopping.set()
             await anyio.sleep(60)
 
-    async def remove_container(self, container_id: str) -> None:
-        await self._call("remove", container_id)
-
     async def network_users(self, network_id: str) -> tuple[str, ...]:
         assert network_id == "id-net"
         return ("a", "b")
-
-    async def remove_network(self, network_id: str) -> None:
-        await self._call("remove", network_id)
-
-    async def remove_volume(self, name: str) -> None:
-        await self._call("remove", name)
 
     async def _call(self, verb: str, key: str) -> None:
         await anyio.lowlevel.checkpoint()
@@ -310,7 +306,7 @@ async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> Non
 async def test_a_removal_that_works_later_is_told_once(down: Down) -> None:
     """A container that is being removed shows up for a while; it is not counted twice."""
     engine = FakeEngine(DB)
-    real = engine.remove_container
+    real = engine.containers.remove
     tries = 0
 
     async def slow(container_id: str) -> None:
@@ -319,7 +315,7 @@ async def test_a_removal_that_works_later_is_told_once(down: Down) -> None:
         if tries > 2:
             await real(container_id)
 
-    engine.remove_container = slow  # type: ignore[method-assign]
+    engine.containers.remove = slow
     stopped, events = await down(engine)
     assert stopped.survivors == ()
     assert [e for e in events if isinstance(e, Removed)] == [Removed("container", "db")]
@@ -356,14 +352,14 @@ async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> 
     engine = FakeEngine(replace(DB, volumes=(mine, shared)), Volume(mine), Volume(shared))
     engine.fails["remove", shared] = [refused("volume is in use", 409)]
     noted: list[tuple[str, ...]] = []
-    real = engine.remove_container
+    real = engine.containers.remove
 
     async def looking(container_id: str) -> None:
         ledger = run.read()
         noted.append(ledger.anonymous if ledger else ())
         await real(container_id)
 
-    engine.remove_container = looking  # type: ignore[method-assign]
+    engine.containers.remove = looking
     stopped, _ = await down(engine)
     assert noted == [(mine, shared)]
     assert [thing.name for thing in engine.things] == [shared]

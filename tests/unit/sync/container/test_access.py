@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ class FakeEngine:
     def __init__(self, *folders: str, links: tuple[str, ...] = ()) -> None:
         self.there = {**dict.fromkeys(folders, False), **dict.fromkeys(links, True)}
         self.asked: list[str] = []
+        self.archive = SimpleNamespace(is_link=self.is_link, exists=self.exists, get=self.get)
 
     async def is_link(self, _: str, path: str) -> bool | None:
         """Whether a link is at the path, None if nothing is there."""

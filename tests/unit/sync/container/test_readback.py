@@ -10,11 +10,13 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.sync import verify
 from devenv.sync.container import archive, large
@@ -35,6 +37,7 @@ class Box:
         (self.root / "app").mkdir(parents=True)
         self.read: list[str] = []
         self.spoil: Callable[[bytes], bytes] = lambda data: data
+        self.archive = SimpleNamespace(save=self.save)
         watch = WatchRule(str(self.host), Action.SYNC, target)
         self.bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(watch,)),)), {})
 

@@ -10,13 +10,14 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import anyio.abc
 import pytest
 
-from devenv.docker.client import CallError
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.sync.container import perl_helper, shell_commands, tar
@@ -72,6 +73,8 @@ class LocalEngine:
         self.argv = argv
         self.error = error
         self.children: list[anyio.abc.Process] = []
+        self.containers = SimpleNamespace(inspect=self.inspect)
+        self.exec = SimpleNamespace(session=self.session)
 
     async def inspect(self, number: str) -> Container:
         return Container(id=number, name=number, service="web", state="running", ours=True)

@@ -1,0 +1,160 @@
+"""Containers: their state, output and resource use; created, stopped and removed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from devenv.docker import inspect as answers
+from devenv.docker.streams import Frames, lines, plain, without_inner_times
+from devenv.docker.transport import CallError, Transport, ignore_absent
+from devenv.errors import EngineError
+from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
+from devenv.tasks import each
+
+
+class Usage(NamedTuple):
+    """Processor time (nanoseconds) of a container and of all `cpus` together, and its bytes of memory."""
+
+    cpu: int
+    system: int
+    cpus: int
+    memory: int
+
+    def percent_since(self, before: Usage) -> float:
+        """The share of one CPU since an earlier measurement."""
+        passed = self.system - before.system
+        return max(100.0 * self.cpus * (self.cpu - before.cpu) / passed, 0.0) if passed > 0 else 0.0
+
+
+class Containers:
+    """The containers of one engine; `is_ours` says whether devenv created a container."""
+
+    def __init__(self, transport: Transport, is_ours: Callable[[Container], bool]) -> None:
+        self._transport = transport
+        self._is_ours = is_ours
+
+    async def list(self, project: str) -> tuple[Container, ...]:
+        """All containers of the project, sorted by service and name.
+
+        One-off containers (`compose run`) that others created are left out: Compose does not count them either.
+        """
+        query = {"all": "1", "filters": answers.labelled(project)}
+        listed = await self._transport.ask_all("containers/json", "listing the project", answers.wanted_id, query)
+        containers = await each(self.inspect, [container_id for container_id in listed if container_id is not None])
+        return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
+
+    async def inspect(self, container_id: str) -> Container | None:
+        """The container as it is now, or None if it is gone."""
+        path = f"containers/{container_id}/json"
+        try:
+            return await self._transport.ask(path, "inspecting a container", self._container)
+        except CallError as error:
+            if error.absent:
+                return None
+            raise
+
+    def _container(self, shown: Mapping[str, Any]) -> Container:
+        container = answers.container(shown)
+        return replace(container, ours=self._is_ours(container))
+
+    async def published(self) -> tuple[tuple[str, str, int], ...]:
+        """(owner, host ip, host port) of every port that running containers publish."""
+
+        def ports(shown: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+            published = [port for port in shown.get("Ports") or () if port.get("PublicPort")]
+            return [(_owner(shown), str(port.get("IP", "")), int(port["PublicPort"])) for port in published]
+
+        listed = await self._transport.ask_all("containers/json", "listing published ports", ports)
+        return tuple(port for ports in listed for port in ports)
+
+    async def usage(self, container_id: str) -> Usage:
+        """What the container has used by now: one measurement, without the engine's pause for a second one."""
+        query = {"stream": "0", "one-shot": "1"}
+        return await self._transport.ask(f"containers/{container_id}/stats", "measuring a container", _usage, query)
+
+    async def health_output(self, container_id: str) -> str:
+        """The output of the last health check that failed, or an empty text."""
+
+        def last(shown: Mapping[str, Any]) -> str:
+            failed = [check for check in shown["State"]["Health"]["Log"] or () if check["ExitCode"]]
+            return str(failed[-1]["Output"]).strip() if failed else ""
+
+        with contextlib.suppress(EngineError):
+            return await self._transport.ask(f"containers/{container_id}/json", "reading a health check", last)
+        return ""
+
+    async def logs(
+        self, container: Container, *, since: str = "", tail: str = "all", follow: bool = True, timed: bool = False
+    ) -> AsyncIterator[tuple[str, str]]:
+        """(stream, line) as the container prints them, until it stops. `since` is in Unix seconds.
+
+        `timed`: each line begins with its time (RFC 3339, UTC) and a space.
+        """
+        query = {
+            "follow": str(int(follow)),
+            "stdout": "1",
+            "stderr": "1",
+            "tail": tail,
+            "timestamps": str(int(timed)),
+        }
+        if since:
+            query["since"] = since
+        path, what = f"containers/{container.id}/logs", f"reading the logs of {container.name}"
+        with contextlib.suppress(EngineError), self._transport.translate_errors(what):
+            async with self._transport.request("GET", path, what, query=query, idle=None) as answer:
+                read = plain(answer) if container.tty else Frames(answer).next
+                async for stream, line in lines(without_inner_times(read) if timed else read):
+                    yield stream, line
+
+    async def create(self, config: Mapping[str, Any], name: str = "") -> str:
+        """Create a container as the Engine API's ContainerCreate describes it; its id. It is not started."""
+        query = {"name": name} if name else None
+        what = "creating a container"
+        return await self._transport.create(
+            "containers/create", what, config, lambda shown: answers.text(shown["Id"]), query
+        )
+
+    async def restart(self, container: Container) -> None:
+        """Restart the container; it has its own grace period to stop."""
+        seconds, what = container.stop_timeout, f"restarting {container.name}"
+        query = {"t": f"{seconds:.0f}"}
+        await self._transport.call("POST", f"containers/{container.id}/restart", what, query=query, extra=seconds)
+
+    async def stop(self, container: Container, grace: float | None = None) -> None:
+        """Stop the container, kill it after the grace period (seconds); nothing happens if it has ended."""
+        seconds, what = container.stop_timeout if grace is None else grace, f"stopping {container.name}"
+        query = {"t": f"{seconds:.0f}"}
+        with ignore_absent():
+            await self._transport.call("POST", f"containers/{container.id}/stop", what, query=query, extra=seconds)
+
+    async def pause(self, container_id: str, *, on: bool) -> None:
+        """Pause or unpause the processes of the container."""
+        verb = "pause" if on else "unpause"
+        await self._transport.call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
+
+    async def remove(self, container_id: str) -> None:
+        """Remove the container with its anonymous volumes, running or not; nothing happens if it is gone."""
+        query = {"force": "1", "v": "1"}
+        await self._transport.remove(f"containers/{container_id}", "removing a container", query)
+
+
+def _owner(listed: Mapping[str, Any]) -> str:
+    """The service and project of a container in a listing, or else its name."""
+    labels = listed.get("Labels") or {}
+    if PROJECT_LABEL in labels and SERVICE_LABEL in labels:
+        return f"{labels[SERVICE_LABEL]} of the project {labels[PROJECT_LABEL]}"
+    return f"container {answers.listed_name(listed)}"
+
+
+def _usage(shown: Mapping[str, Any]) -> Usage:
+    """Memory without the page cache that the kernel can free at once, as `docker stats` counts it."""
+    cpu, memory = shown.get("cpu_stats") or {}, shown.get("memory_stats") or {}
+    used = cpu.get("cpu_usage") or {}
+    cpus = int(cpu.get("online_cpus") or len(used.get("percpu_usage") or ()) or 1)
+    details = memory.get("stats") or {}
+    spare = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
+    size = max(int(memory.get("usage") or 0) - spare, 0)
+    return Usage(int(used.get("total_usage") or 0), int(cpu.get("system_cpu_usage") or 0), cpus, size)

@@ -1,0 +1,171 @@
+"""Commands in running containers: one that runs to its end, or a session that reads its input from us."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from devenv.docker.http import Exchange, LostError
+from devenv.docker.process import OnOutput
+from devenv.docker.streams import Frames, lines
+from devenv.docker.transport import LONG_TIMEOUT, CallError, Transport
+from devenv.errors import EngineError
+
+CANNOT_RUN = (126, 127)
+EXIT_PAUSES = (0.0, 0.05, 0.2, 0.5)
+SESSION_MARK = "DEVENV_SESSION"
+COMMAND_MARK = "DEVENV_COMMAND"
+SHELL = "/bin/sh"
+# For commands of devenv itself: the PATH of an image may begin with a folder that the service can write, and the
+# variables of the loader may name files in such a folder.
+OWN_VARIABLES = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/busybox",
+    "LC_ALL": "C",
+    "LD_PRELOAD": "",
+    "LD_LIBRARY_PATH": "",
+    "LD_AUDIT": "",
+}
+# A process that exec started has no parent in the container and a session of its own. A process that it started in
+# another session (a reload, a daemon) was meant to outlive it, and is left alone.
+LEFTOVERS = """
+stat() { read -r line 2>/dev/null <"/proc/$1/stat" && { set -- ${line##*) }; parent=$2 session=$4; }; }
+found=$(grep -lF "$1=" /proc/[0-9]*/environ 2>/dev/null)
+for file in $(grep -LF "$1=$2" $found /dev/null 2>/dev/null); do
+pid=${file#/proc/}; pid=${pid%/environ}; stat "$pid" && [ "$parent" = 0 ] && roots="$roots $pid "; done
+[ -z "$roots" ] || for file in /proc/[0-9]*; do stat "${file#/proc/}" &&
+case $roots in *" $session "*) kill -9 "${file#/proc/}";; esac; done
+"""
+
+
+class Session:
+    """A command in a container whose stdin we write and whose output we read."""
+
+    def __init__(self, answer: Exchange, code: Callable[[], Awaitable[int | None]]) -> None:
+        self._answer = answer
+        self._frames = Frames(answer)
+        self._code = code
+
+    async def send(self, data: bytes) -> None:
+        """Write to its stdin. Raises ConnectionError if the process has ended."""
+        await self._answer.send(data)
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """(1 for stdout or 2 for stderr, bytes), or None if the program could not be run at all.
+
+        Raises ConnectionAbortedError if the process has ended or the engine is gone.
+        """
+        frame = None
+        with contextlib.suppress(LostError):
+            frame = await self._frames.next()
+        if frame is None:
+            with contextlib.suppress(EngineError):
+                if await self._code() in CANNOT_RUN:
+                    return None
+            raise ConnectionAbortedError
+        return frame
+
+
+class Exec:
+    """Commands in running containers."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @contextlib.asynccontextmanager
+    async def session(
+        self, container_id: str, argv: Sequence[str], *, user: str, mark: str
+    ) -> AsyncIterator[Session]:
+        """Run a command whose stdin we write; it ends with the session.
+
+        Its variables are the container's, except for `OWN_VARIABLES`.
+        """
+        what = "opening a shell in a container"
+        variables = {**OWN_VARIABLES, SESSION_MARK: mark}
+        options = {"AttachStdin": True, "User": user, "WorkingDir": "/", "Env": _listed(variables)}
+        async with contextlib.AsyncExitStack() as stack:
+            with self._transport.translate_errors(what):
+                execution, answer = await stack.enter_async_context(self._start(container_id, argv, what, options))
+            yield Session(answer, lambda: self._exit_code(execution, what))
+
+    async def run(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        working_dir: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        privileged: bool = False,
+        mark: str = "",
+        timeout: float = LONG_TIMEOUT,
+        on_line: OnOutput = lambda _, __: None,
+    ) -> tuple[int, str]:
+        """Run a command to its end; its exit code and output.
+
+        Each line of the output is passed to `on_line` as it comes. Raises EngineError after `timeout` seconds.
+        """
+        what = f"running `{argv[0]}`"
+        variables = {**(environment or {}), COMMAND_MARK: mark}
+        options = {
+            "User": user,
+            "WorkingDir": working_dir or "",
+            "Env": _listed(variables),
+            "Privileged": privileged,
+        }
+        output: list[bytes] = []
+        code = None
+        with self._transport.translate_errors(what), anyio.move_on_after(timeout) as limit:
+            async with self._start(container_id, argv, what, options) as (execution, answer):
+                frames = Frames(answer)
+
+                async def read() -> tuple[int, bytes] | None:
+                    if (frame := await frames.next()) is not None:
+                        output.append(frame[1])
+                    return frame
+
+                async for stream, line in lines(read):
+                    on_line(line, stream)
+            code = await self._exit_code(execution, what)
+        if code is None:
+            lost = "the connection was lost while it ran"
+            why = f"not ended after {timeout:.0f} s" if limit.cancelled_caught else lost
+            raise EngineError(f"{what}: {why}; it may go on in the container")
+        return code, b"".join(output).decode(errors="backslashreplace")
+
+    async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:
+        """Kill the commands that an earlier run of devenv started as this user and did not end.
+
+        The engine lets a command go on when its client is gone.
+        """
+        argv = [SHELL, "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
+        with contextlib.suppress(CallError):
+            await self.run(container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES)
+
+    @contextlib.asynccontextmanager
+    async def _start(
+        self, container_id: str, argv: Sequence[str], what: str, options: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[str, Exchange]]:
+        config = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True, **options}
+        path = f"containers/{container_id}/exec"
+        created = await self._transport.call("POST", path, what, body=json.dumps(config).encode())
+        execution = f"exec/{json.loads(created)['Id']}"
+        start: dict[str, Any] = {"body": b'{"Detach": false}', "idle": self._transport.idle, "upgrade": True}
+        async with self._transport.request("POST", f"{execution}/start", what, **start) as answer:
+            yield execution, answer
+
+    async def _exit_code(self, execution: str, what: str) -> int | None:
+        """The exit code of a command whose output has ended; None if it is still running."""
+        for pause in EXIT_PAUSES:  # the engine records an exit a moment after the end of the output
+            await anyio.sleep(pause)
+            shown = await self._transport.ask(f"{execution}/json", what, dict)
+            if not shown.get("Running"):
+                return int(shown.get("ExitCode") or 0)
+        return None
+
+
+def _listed(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]

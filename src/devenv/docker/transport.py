@@ -1,0 +1,184 @@
+"""Requests to the Engine API: versioned paths, time limits, and one kind of error for whatever fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import anyio
+
+from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, WayError
+from devenv.docker.http import Body, Client, Exchange, LostError
+from devenv.docker.unreachable import unreachable
+from devenv.errors import EngineError
+
+LONG_TIMEOUT = 600.0  # seconds, for work of any size: archives, commands in containers
+REMOVAL = 60.0  # seconds on top of the idle time, for files to be deleted
+NOT_FOUND = 404
+CONFLICT = 409
+NOT_MODIFIED = 304
+FIRST_ERROR = 300  # no redirects are followed
+ABSENT = re.compile(r"(?i)no such (container|network|volume|file)|not a directory|^(network|volume) \S+ not found")
+T = TypeVar("T")
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class CallError(EngineError):
+    """The engine answered with an error; `status` is its HTTP code, `reason` its message.
+
+    Engines and versions use different codes for the same error: `absent` depends on the code and the message.
+    """
+
+    def __init__(self, status: int, reason: str, what: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.status = status
+        self.reason = reason
+        self.absent = status == NOT_FOUND or ABSENT.search(reason) is not None
+
+
+class Transport:
+    """Requests to one engine; connections are kept between them.
+
+    `idle` is how long (seconds) the engine may be silent. `what` names the request in error messages.
+    """
+
+    def __init__(self, http: Client, endpoint: Endpoint) -> None:
+        self._http = http
+        self._version = ""
+        self.endpoint = endpoint
+        self.idle = 2 * CONNECT_TIMEOUT
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Body = b"",
+        extra: float = 0.0,
+        total: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The body of the answer.
+
+        It may take the idle time and `extra` (seconds), or `total` in all as long as it does not pause.
+        A removal may take the idle time twice, since it may have to be repeated on a new connection.
+        """
+        idle = self.idle + extra
+        limit = total or (idle + self.idle if method == "DELETE" else idle)
+        with self.translate_errors(what), anyio.fail_after(limit):
+            async with self.request(method, path, what, query=query, body=body, idle=idle, headers=headers) as answer:
+                return await answer.read()
+
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        take: Callable[[bytes], object],
+        *,
+        query: Query | None = None,
+        body: Body = b"",
+        idle: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Pass each piece of the answer's body to `take` as it comes; the engine may be silent for `idle` seconds.
+
+        The next piece is read when `take` has returned; the result of `take` is awaited if it is awaitable.
+        """
+        idle = idle or self.idle
+        with self.translate_errors(what):
+            async with self.request(method, path, what, query=query, body=body, idle=idle, headers=headers) as answer:
+                while chunk := await answer.chunk():
+                    taken = take(chunk)
+                    if isinstance(taken, Awaitable):
+                        await taken
+
+    async def ask(
+        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None, **options: Any
+    ) -> T:
+        """The JSON that the engine answers, converted by `read`; `options` are those of `call`."""
+        content = await self.call("GET", path, what, query=query, **options)
+        with self.translate_errors(what):
+            return read(json.loads(content))
+
+    async def ask_all(
+        self, path: str, what: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None
+    ) -> list[T]:
+        """Each entry of a listing, converted by `read`. A listing may be null; that of volumes is nested."""
+
+        def entries(shown: Any) -> list[T]:
+            return [read(entry) for entry in (shown["Volumes"] if path == "volumes" else shown) or ()]
+
+        return await self.ask(path, what, entries, query)
+
+    async def create(
+        self,
+        path: str,
+        what: str,
+        options: Mapping[str, Any],
+        read: Callable[[Any], T],
+        query: Mapping[str, str] | None = None,
+    ) -> T:
+        """Create an object as `options` say; the JSON that the engine answers, converted by `read`."""
+        content = await self.call("POST", path, what, query=query, body=json.dumps(options).encode())
+        with self.translate_errors(what):
+            return read(json.loads(content))
+
+    async def remove(self, path: str, what: str, query: Mapping[str, str] | None = None) -> None:
+        """Remove an object; nothing happens if it is gone."""
+        with ignore_absent():
+            await self.call("DELETE", path, what, query=query, extra=REMOVAL)
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self, method: str, path: str, what: str, *, query: Query | None = None, **options: Any
+    ) -> AsyncIterator[Exchange]:
+        """One request and its answer; `options` are those of `Client.request`. Raises CallError."""
+        encoded = "?" + urlencode(query, quote_via=quote, errors="surrogateescape") if query else ""
+        async with self._http.request(method, f"{self._version}/{path}{encoded}", **options) as answer:
+            if answer.status >= FIRST_ERROR and answer.status != NOT_MODIFIED:
+                raise CallError(answer.status, _reason(await answer.read()), what)
+            yield answer
+
+    @contextlib.contextmanager
+    def translate_errors(self, what: str) -> Iterator[None]:
+        """Raise EngineError for a timeout, a lost connection and an answer of an unexpected shape."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise EngineError(
+                f"{what}: the engine at {self.endpoint.shown} does not answer", hint="docker info"
+            ) from error
+        except LostError as error:
+            reason = str(error.__cause__) if isinstance(error.__cause__, WayError) else ""
+            raise unreachable(self.endpoint, str(error), reason) from error
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            text = f"{what}: unexpected answer from the engine at {self.endpoint.shown}"
+            raise EngineError(text, hint="docker info") from error
+
+    async def drop_connections(self) -> None:
+        """Close every connection; those in use fail with LostError."""
+        await self._http.aclose()
+
+
+@contextlib.contextmanager
+def ignore_absent() -> Iterator[None]:
+    """Ignore that an object is gone, or that its removal is already in progress."""
+    try:
+        yield
+    except CallError as error:
+        in_progress = error.status == CONFLICT and "already in progress" in error.reason
+        if not error.absent and not in_progress:
+            raise
+
+
+def _reason(content: bytes) -> str:
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        return str(json.loads(content)["message"]).strip()
+    return content.decode(errors="backslashreplace").strip() or "no reason given"
