@@ -1,4 +1,4 @@
-"""src/devenv/cli/registry.py, made from the commands themselves: for write-pages."""
+"""src/devenv/cli/completion_table.py, made from the commands themselves: for write-pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from devenv.cli import errors
-from devenv.cli.main import app
+from scripts.command_tree import command_tree
 
 # What a parameter of this name stands for; what is not here is any text.
 ARGUMENTS = {
@@ -32,15 +31,13 @@ WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
 
 def pages() -> dict[str, str]:
     """Path from the root -> text of the file that is made here."""
-    return {"src/devenv/cli/registry.py": f"{HEAD}{''.join(_entries())}}}\n# fmt: on\n"}
+    return {"src/devenv/cli/completion_table.py": f"{HEAD}{''.join(_entries())}}}\n# fmt: on\n"}
 
 
 def _entries() -> Iterator[str]:
-    group: Any = errors.tree(app)
+    group: Any = command_tree()
     yield from _entry("", group)
     for name, command in group.commands.items():
-        if command.hidden:
-            continue
         yield from _entry(name, command)
         for part in getattr(command, "commands", {}):
             yield from _entry(f"{name} {part}", command.commands[part])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devenv.cli.registry import WORDS
+from devenv.cli.completion_table import WORDS
 
 # Verbs of docker compose that go there as they are, and which of their arguments are services.
 COMPOSE = {
