@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import module_list, reference, schemas, words
+from scripts import completion_table, module_list, reference, schemas
 from scripts.command_tree import command_tree
 
 from devenv import errors, events
@@ -22,7 +22,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / ".github").rglob("*.md")), *DOCS]
 LINK = re.compile(r"\]\((?P<link>[^)\s]+)\)|(?:src|srcset|href)=\"(?P<own>[^\"]+)\"")
 INSTALL = "uv tool install ."
-PAGES_MADE = schemas.pages() | reference.pages() | words.pages()
+PAGES_MADE = schemas.pages() | reference.pages() | completion_table.pages()
 
 
 def section(command: str) -> str:
