@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from scripts.command_tree import command_tree
+
 from devenv import errors
-from devenv.cli import errors as usage
-from devenv.cli.main import HELP, app
+from devenv.cli.parser import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
 from devenv.images import build_errors, pull_errors
@@ -46,7 +47,7 @@ def pages() -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    group: Any = usage.tree(app)
+    group: Any = command_tree()
     yield from ("# Every command and option", "", MADE.format("the command line"), "", HELP.strip(), "")
     yield "More of each, with examples: [commands.md](../commands.md). [Exit codes](#exit-codes) are at the end."
     yield from ("", "## Common options", "", "Before or after the command; `--version` stands alone.", "")

@@ -8,27 +8,26 @@ import os
 import sys
 
 from devenv import __version__
+from devenv.cli.lazy import LazyImports
+
+with LazyImports():  # `--version` needs none of these
+    from devenv.cli import bare, complete
+    from devenv.cli import main as app
 
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code of one command line (without the program's name)."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments == ["--version"]:
-        print(f"devenv {__version__}")  # noqa: T201 - the console costs more than the answer
+        print(f"devenv {__version__}")  # noqa: T201 - the console takes longer than the answer
         return 0
     _open_standard_streams()
     if arguments[:1] == ["__complete"]:
-        from devenv.cli import complete  # noqa: PLC0415 - as below
-
         print("\n".join(complete.candidates(arguments[1:])))  # noqa: T201 - as above
         return 0
     atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
     if not arguments:
-        from devenv.cli.commands import status  # noqa: PLC0415 - as below
-
-        return status.alone()
-    from devenv.cli import main as app  # noqa: PLC0415 - the version must not pay for the app
-
+        return bare.run()
     return app.run(arguments)
 
 

@@ -12,6 +12,7 @@ PURE = (
     "redact.py",
     "model/*.py",
     "cli/candidates.py",
+    "cli/completion_table.py",
     "cli/registry.py",
     "compose/safety/paths.py",
     "compose/safety/table.py",

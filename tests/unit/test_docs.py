@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import module_list, reference, schemas, words
+from scripts import completion_table, module_list, reference, schemas
+from scripts.command_tree import command_tree
 
 from devenv import errors, events
-from devenv.cli import errors as usage
-from devenv.cli.main import COMMANDS, app
+from devenv.cli import registry
 from support.console import INTERRUPT, Typed, commands, typed
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / ".github").rglob("*.md")), *DOCS]
 LINK = re.compile(r"\]\((?P<link>[^)\s]+)\)|(?:src|srcset|href)=\"(?P<own>[^\"]+)\"")
 INSTALL = "uv tool install ."
-PAGES_MADE = schemas.pages() | reference.pages() | words.pages()
+PAGES_MADE = schemas.pages() | reference.pages() | completion_table.pages()
 
 
 def section(command: str) -> str:
@@ -33,14 +33,14 @@ def section(command: str) -> str:
 
 def options(command: str) -> set[str]:
     """Every spelling of every option that the command takes."""
-    group: Any = usage.tree(app)
+    group: Any = command_tree()
     found = group.commands[command]
     parameters = [p for one in getattr(found, "commands", {"": found}).values() for p in one.params]
     spellings = {spelling for parameter in parameters for spelling in parameter.opts}
     return {spelling for spelling in spellings if spelling.startswith("-")}
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("command", sorted(registry.names()))
 def test_every_option_is_described(command: str) -> None:
     """The page on commands names each option as the command line spells it."""
     described = set(re.findall(r"`(-[-a-z]+)", section(command)))
@@ -48,7 +48,7 @@ def test_every_option_is_described(command: str) -> None:
     assert options(command) <= described
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("command", sorted(registry.names()))
 def test_no_option_is_described_that_is_not_there(command: str) -> None:
     """What the page says of one command is what that command takes."""
     own = COMMANDS_TEXT.split(f"\n## `devenv {command}")[1].split("\n## ")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devenv.cli.registry import WORDS
+from devenv.cli import completion_table, registry
 
 # Verbs of docker compose that go there as they are, and which of their arguments are services.
 COMPOSE = {
@@ -18,38 +18,54 @@ COMPOSE = {
     ),
     **dict.fromkeys(("scale", "unpause", "wait"), ("service*",)),
 }
-SHARED = {
-    "--file": "file", "-f": "file", "--project-name": "text", "-p": "text", "--profile": "profile",
-    "--output": "text|json", "--quiet": "", "-q": "", "--verbose": "", "-v": "",
-}  # fmt: skip
 HELP = ("", "Show what it takes.")
+Options = Mapping[str, tuple[str, str]]  # spelling -> what the option takes ("" for a flag), its help
+
+
+def _by_spelling(options: Options) -> Options:
+    return {spelling: option for spellings, option in options.items() for spelling in spellings.split()}
+
+
+SHARED = _by_spelling(completion_table.SHARED)
 
 
 @dataclass(slots=True)
 class Typed:
-    """What the words up to the current one say; `expects` is what the option before it takes."""
+    """The words before the current one: `values` of options by kind; `expects`, what the last option takes."""
 
     verb: str = ""
     arguments: list[str] = field(default_factory=list)
     values: dict[str, list[str]] = field(default_factory=dict)
     expects: str = ""
-    is_over: bool = False  # behind `--`
+    is_over: bool = False  # after `--`
 
     @property
-    def options(self) -> Mapping[str, tuple[str, str]]:
-        """What the verb takes of options."""
-        if self.verb in COMPOSE:
-            return {}
-        own = WORDS[self.verb][1] if self.verb in WORDS else {}
-        common = {} if self.verb else {name: (taken, "") for name, taken in SHARED.items()}
-        return {**common, **own, "--help": HELP, "-h": HELP}
+    def options(self) -> Options:
+        """The options of the verb."""
+        if self.verb not in completion_table.COMMANDS:
+            return {} if self.verb in COMPOSE else {"--help": HELP, "-h": HELP}
+        own, shared, _ = completion_table.COMMANDS[self.verb]
+        common = {spelling: SHARED[spelling] for spelling in (shared.split() if self.verb else SHARED)}
+        return {**common, **_by_spelling(own), "--help": HELP, "-h": HELP}
+
+    @property
+    def argument(self) -> str:
+        """The kind of the next argument; "" if there is none."""
+        if self.is_over and self.verb == "shell":
+            return "file"
+        known = completion_table.COMMANDS
+        kinds = known[self.verb][2] if self.verb in known else COMPOSE.get(self.verb, ())
+        index = len(self.arguments)
+        if index < len(kinds):
+            return kinds[index].rstrip("*")
+        return kinds[-1].rstrip("*") if kinds and kinds[-1].endswith("*") else ""
 
     def takes(self, option: str) -> str:
-        """What the option takes; nothing where it is a flag or unknown."""
-        return self.options[option][0] if option in self.options else SHARED.get(option, "")
+        """The kind of value that the option takes; "" for a flag and for an unknown option."""
+        return self.options.get(option, SHARED.get(option, HELP))[0]
 
-    def take(self, word: str) -> None:
-        """One more word."""
+    def add(self, word: str) -> None:
+        """Add the next word."""
         name, sign, value = word.partition("=")
         if self.expects:
             self._keep(self.expects, word)
@@ -59,14 +75,14 @@ class Typed:
         elif word == "--":
             self.is_over = True
         elif word.startswith("-"):
-            taken = self.takes(name)
-            if taken and sign:
-                self._keep(taken, value)
-            elif taken:
-                self.expects = taken
+            kind = self.takes(name)
+            if kind and sign:
+                self._keep(kind, value)
+            else:
+                self.expects = kind
         elif not self.verb:
             self.verb = word
-        elif f"{self.verb} {word}" in WORDS:
+        elif word in registry.members(self.verb):
             self.verb = f"{self.verb} {word}"
         else:
             self.arguments.append(word)
@@ -77,9 +93,9 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """`words` that may come, with their help; or `kind` of what is not known here: service, file, profile, ...
+    """The `words` that may come, with their help, or the `kind` of others: service, file, profile, ...
 
-    Each candidate begins with `before`, which is no part of the current word for the shell.
+    Each candidate begins with `before`, which the shell does not count as part of the current word.
     """
 
     words: Mapping[str, str] = field(default_factory=dict)
@@ -90,63 +106,58 @@ class Next:
 
 
 def following(words: Sequence[str], *, splits: bool = False) -> Next:
-    """What may come in place of the last word. `splits`: the shell takes `--option=value` for three words."""
+    """What may stand in place of the last word. `splits`: the shell passes `--option=value` as three words."""
     whole = _joined(words) if splits else list(words)
-    is_split = whole[-1:] != list(words[-1:])
     typed = Typed()
     for word in whole[:-1]:
-        typed.take(word)
+        typed.add(word)
     current = whole[-1] if whole else ""
     option, sign, value = current.partition("=")
     if sign and option.startswith("--") and not typed.expects and not typed.is_over:
-        kind = typed.takes(option)
-        return _of(kind, value, typed, "" if is_split else f"{option}=")
+        is_split = whole[-1:] != list(words[-1:])
+        return _of_kind(typed.takes(option), value, typed, "" if is_split else f"{option}=")
     if typed.expects:
-        return _of(typed.expects, current, typed)
-    if current.startswith("-") and not typed.is_over:
-        return Next({name: told for name, (_, told) in typed.options.items()}, current=current, typed=typed)
+        return _of_kind(typed.expects, current, typed)
+    if (known := _words(typed, current)) is not None:
+        return Next(known, current=current, typed=typed)
+    return _of_kind(typed.argument, current, typed)
+
+
+def _words(typed: Typed, current: str) -> Mapping[str, str] | None:
+    """The options, commands or members of a group that may come, with their help; None if it is an argument."""
+    if typed.is_over:
+        return None
+    if current.startswith("-"):
+        return {name: text for name, (_, text) in typed.options.items()}
     if not typed.verb or (typed.verb == "help" and not typed.arguments):
-        ours = {name: told for name, (told, *_) in WORDS.items() if name and " " not in name}
-        return Next({**ours, **dict.fromkeys(COMPOSE, "As docker compose does.")}, current=current, typed=typed)
-    parts = {name.split()[1]: told for name, (told, *_) in WORDS.items() if name.startswith(f"{typed.verb} ")}
-    if parts and not typed.is_over:
-        return Next(parts, current=current, typed=typed)
-    return _of(_argument(typed), current, typed)
+        ours = {name: (registry.GROUPS.get(name) or registry.COMMANDS[name]).help for name in registry.names()}
+        return {**ours, **dict.fromkeys(COMPOSE, "As docker compose does.")}
+    return {name: command.help for name, command in registry.members(typed.verb).items()} or None
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """The words with `--option`, `=` and a value as one."""
-    found: list[str] = []
+    """The words, with `--option`, `=` and a value as one word."""
+    joined: list[str] = []
     for index, word in enumerate(words):
-        is_value = index > 0 and words[index - 1] == "=" and found[-1].endswith("=")
-        if found and found[-1].startswith("--") and (word == "=" or is_value):
-            found[-1] += word
+        is_value = index > 0 and words[index - 1] == "=" and joined[-1].endswith("=")
+        if joined and joined[-1].startswith("--") and (word == "=" or is_value):
+            joined[-1] += word
         else:
-            found.append(word)
-    return found
+            joined.append(word)
+    return joined
 
 
-def _argument(typed: Typed) -> str:
-    kinds = COMPOSE[typed.verb] if typed.verb in COMPOSE else WORDS[typed.verb][2] if typed.verb in WORDS else ()
-    if typed.is_over and typed.verb == "shell":
-        return "file"
-    index = len(typed.arguments)
-    if index < len(kinds):
-        return kinds[index].rstrip("*")
-    return kinds[-1].rstrip("*") if kinds and kinds[-1].endswith("*") else ""
-
-
-def _of(kind: str, current: str, typed: Typed, before: str = "") -> Next:
+def _of_kind(kind: str, current: str, typed: Typed, before: str = "") -> Next:
     if "|" in kind:
         return Next(dict.fromkeys(kind.split("|"), ""), before=before, current=current, typed=typed)
     return Next(kind=kind, before=before, current=current, typed=typed)
 
 
-def lines(found: Next, words: Mapping[str, str]) -> Iterator[str]:
-    """A candidate a line, and behind a tab its help, if it has one; of the words those that fit.
+def lines(wanted: Next, words: Mapping[str, str]) -> Iterator[str]:
+    """Those of the words that fit, one a line, with their help after a tab.
 
-    Whoever wrote a file chose the names in it: what could be more than a word on a terminal is no candidate.
+    Names in Compose files are chosen by their authors: a name that does more than print on a terminal is left out.
     """
-    for word, told in words.items():
-        if word.startswith(found.current) and word.isprintable() and word not in found.typed.arguments:
-            yield f"{found.before}{word}" + (f"\t{told}" if told else "")
+    for word, text in words.items():
+        if word.startswith(wanted.current) and word.isprintable() and word not in wanted.typed.arguments:
+            yield f"{wanted.before}{word}" + (f"\t{text}" if text else "")

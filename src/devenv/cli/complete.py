@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from devenv.cli.candidates import Next, following, lines
+from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 
-if TYPE_CHECKING:
-    from devenv.compose.outline import Outline
+with LazyImports():
+    from devenv import paths
+    from devenv.compose import outline as outlines
+    from devenv.volumes import store
 
 FILES = ":file"  # the shell's own completion of files
 
@@ -36,27 +38,21 @@ def _profiles(found: Next) -> Iterable[str]:
     return () if outline is None else outline.profiles
 
 
-def _outline(found: Next) -> Outline | None:
-    from devenv.compose.outline import sketch  # noqa: PLC0415 - only where names of the project are asked for
-
+def _outline(found: Next) -> outlines.Outline | None:
     try:
         files = tuple(os.path.expanduser(path) for path in found.typed.values.get("file", ()))
-        return sketch(os.getcwd(), files, "any", found.typed.values.get("profile", ()))
+        return outlines.sketch(os.getcwd(), files, "any", found.typed.values.get("profile", ()))
     except (DevenvError, OSError):
         return None
 
 
 def _shipped(kind: str) -> Iterable[str]:
-    from devenv.paths import templates_folder  # noqa: PLC0415 - only where it is asked for
-
-    return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(templates_folder(), kind))})
+    return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(paths.templates_folder(), kind))})
 
 
 def _snapshots(_found: Next) -> Iterable[str]:
-    from devenv.volumes.store import Store  # noqa: PLC0415 - only where it is asked for
-
     try:
-        saved = sorted(Store.at_home().all(), key=lambda one: -one.created)
+        saved = sorted(store.Store.at_home().all(), key=lambda one: -one.created)
     except DevenvError:
         return ()
     return dict.fromkeys(name for one in saved for name in (one.title, one.id) if name)

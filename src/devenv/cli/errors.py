@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-
-import typer
-from typer import core, main
-from typer._click import Command, Context, Parameter, exceptions
+from collections.abc import Iterable
+from typing import Any
 
 from devenv.cli import options
-from devenv.errors import EngineError, UsageError, meant, nearest
+from devenv.cli.lazy import LazyImports
+from devenv.errors import EngineError, UsageError, meant
 
-HERE = "here"  # the command that is meant where none is named
+with LazyImports():
+    import anyio
+
+    from devenv.docker import process
+
 # Of `docker compose`; a newer one is asked for what it has.
 COMPOSE_VERBS = frozenset({
     "alpha", "attach", "bridge", "build", "commit", "config", "convert", "cp", "create", "down", "events", "exec",
@@ -21,66 +23,24 @@ COMPOSE_VERBS = frozenset({
 })  # fmt: skip
 
 
-def invoke(app: typer.Typer, arguments: list[str]) -> int:
-    """The exit code of one of our own commands. Raises UsageError where it does not take these arguments."""
-    try:
-        code = tree(app).main(arguments, prog_name="devenv", standalone_mode=False)
-    except exceptions.UsageError as error:
-        raise explained(error, "devenv" if arguments[0] == HERE else f"devenv {arguments[0]}") from None
-    return code if isinstance(code, int) else 0
+def explained(error: Any, command: str) -> UsageError:
+    """The UsageError for a `typer.TyperException`, with a hint: what was meant, or how to ask for help.
 
-
-def tree(app: typer.Typer) -> Command:
-    """All commands, each with `-v`."""
-    root = main.get_command(app)
-    for command in _leaves(root):
-        command.params.append(_verbose(command))
-    return root
-
-
-def _leaves(command: Command) -> Iterator[Command]:
-    """The commands that do something, in groups too."""
-    inner: dict[str, Command] = getattr(command, "commands", {})
-    for one in inner.values():
-        yield from _leaves(one)
-    if not inner:
-        yield command
-
-
-def _verbose(command: Command) -> core.TyperOption:
-    """`-v` of every command; `down` has another one, and of this only the long name."""
-    taken = any("-v" in param.opts for param in command.params)
-    return core.TyperOption(
-        param_decls=["--verbose", *([] if taken else ["-v"])],
-        count=True,
-        default=0,
-        expose_value=False,
-        is_eager=True,
-        callback=lambda _context, _param, count: options.trace(count),
-        help="Say what is run; twice: what the engine is asked, too.",
-    )
-
-
-def explained(error: exceptions.UsageError, begun: str) -> UsageError:
-    """The error with a hint: what was meant, or how to ask for help. `begun`: what the command line begins with."""
-    context = error.ctx
-    command = context.command_path.removesuffix(f" {HERE}") if context else begun
-    inner: Iterable[str] = getattr(context and context.command, "commands", ())
-    message, hint = _quoted(error.message), None
-    match error:
-        case exceptions.NoSuchOption(option_name=name):
-            message, hint = f"`{command}` has no option `{name}`", _mean(meant(name, _options(context)))
-        case exceptions.MissingParameter(param=param) if param and context:
-            message = f"`{command}` takes {_metavar(param, context)}, which is missing"
-        case exceptions.BadParameter(param=param) if param and context:
-            name = max(param.opts, key=len) if param.param_type_name == "option" else _metavar(param, context)
-            message, hint = f"{name}: {message}", _choice(error.message, param)
-        case exceptions.UsageError(message="Missing command."):
-            message, hint = f"`{command}` takes a command", nearest("", inner)
+    typer has no public names for the kinds of wrong usage, so these are recognized by the names of their classes.
+    """
+    context, message, hint = error.ctx, _quoted(error.message), None
+    match type(error).__name__:
+        case "NoSuchOption":
+            close = meant(error.option_name, _options(context))
+            message, hint = f"`{command}` has no option `{error.option_name}`", _mean(close)
+        case "MissingParameter":
+            message = f"`{command}` takes {_metavar(error.param, context)}, which is missing"
+        case "BadParameter":
+            is_option = error.param.param_type_name == "option"
+            name = max(error.param.opts, key=len) if is_option else _metavar(error.param, context)
+            message, hint = f"{name}: {message}", _choice(error.message, error.param)
     if extra := re.match(r"Got unexpected extra argument\S* \((.*)\)", error.message, re.DOTALL):
         message = f"`{command}` does not take `{extra[1]}`"
-    if wrong := re.match(r"No such command '(.*?)'\.", error.message):
-        return unknown_command(wrong[1], inner, command)
     return UsageError(message, hint=hint or f"{command} --help")
 
 
@@ -112,10 +72,6 @@ def require_options(before: Iterable[str], command: str = "devenv") -> None:
 
 
 def _verbs_of_compose() -> set[str]:
-    import anyio  # noqa: PLC0415 - only for verbs that nobody knows
-
-    from devenv.docker import process  # noqa: PLC0415 - as above
-
     try:
         shown = anyio.run(process.run, ["docker", "compose", "--help"])
     except EngineError:
@@ -123,20 +79,17 @@ def _verbs_of_compose() -> set[str]:
     return {*re.findall(r"^ +([a-z]+)\b", shown.text.partition("Commands:")[2], re.MULTILINE)}
 
 
-def _options(context: Context | None) -> list[str]:
-    command: Command | None = context.command if context else None
-    params = command.params if command else ()
-    return [
-        name for param in params if param.param_type_name == "option" for name in (*param.opts, *param.secondary_opts)
-    ]
+def _options(context: Any) -> list[str]:
+    options_only = (param for param in context.command.params if param.param_type_name == "option")
+    return [name for param in options_only for name in (*param.opts, *param.secondary_opts)]
 
 
 def _mean(close: str | None) -> str | None:
     return f"Did you mean `{close}`?" if close else None
 
 
-def _metavar(param: Parameter, context: Context) -> str:
-    name = param.make_metavar(context)
+def _metavar(param: Any, context: Any) -> str:
+    name: str = param.make_metavar(context)
     return name.upper() if name.islower() else name
 
 
@@ -149,7 +102,7 @@ def _quoted(message: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _choice(message: str, param: object) -> str | None:
+def _choice(message: str, param: Any) -> str | None:
     word = re.match(r"'(.*)' is not one of", message)
     choices = getattr(getattr(param, "type", None), "choices", ())
     return _mean(meant(word[1], [str(getattr(one, "value", one)) for one in choices])) if word else None

@@ -7,7 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError, unknown
+
+with LazyImports():
+    from devenv.compose import files
 
 FIRST = frozenset({"attach", "exec", "port", "run"})  # all that follows is the command's own
 ALL = frozenset({
@@ -26,14 +30,14 @@ def require_known(verb: str, before: Sequence[str], after: Sequence[str]) -> Non
     """Returns where Compose is to answer, also where it alone can tell. Raises UsageError for an unknown service."""
     if verb not in FIRST | ALL or not options.are_shared([*before]) or {"-h", "--help"} & {*after}:
         return
-    from devenv.compose.files import everything, find, read, service_names  # noqa: PLC0415 - only where it is asked
 
+    folder = os.getcwd()
     try:
-        sources = read(find(os.getcwd(), tuple(options.values([*before], "-f", "--file"))), base=os.getcwd())
+        sources = files.read(files.find(folder, tuple(options.values([*before], "-f", "--file"))), base=folder)
     except DevenvError:
         return
-    known = sorted(service_names(sources))
-    if not any(source.has_unread for source in everything(sources)):
+    known = sorted(files.service_names(sources))
+    if not any(source.has_unread for source in files.everything(sources)):
         for word in _named(verb, after):
             if word not in known:
                 raise unknown("service", word, known)

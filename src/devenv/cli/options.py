@@ -8,16 +8,20 @@ import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 
-if TYPE_CHECKING:
-    from devenv.compose.selection import Selection
-    from devenv.events import Emit
-    from devenv.ui.console import Console
+with LazyImports():
+    from devenv import events
+    from devenv.compose import files as compose_files
+    from devenv.compose import selection as selections
+    from devenv.compose import worktree
+    from devenv.docker import trace as tracing
+    from devenv.ui import console as consoles
 
 
 class Output(StrEnum):
@@ -115,34 +119,27 @@ def worktree_name(before: list[str]) -> str | None:
 
     What is wrong with its files, Compose is to say.
     """
-    from devenv.compose.files import find, read  # noqa: PLC0415 - only for verbs that are not ours
-    from devenv.compose.worktree import project_name, worktree  # noqa: PLC0415 - as above
-
     if values(before, "-p", "--project-name", "--project-directory"):
         return None
     with contextlib.suppress(DevenvError):
-        paths = find(os.getcwd(), tuple(values(before, "-f", "--file")))
-        if worktree(os.path.dirname(paths[0])):
-            return project_name(read(paths, base=os.getcwd()))
+        paths = compose_files.find(os.getcwd(), tuple(values(before, "-f", "--file")))
+        if worktree.worktree(os.path.dirname(paths[0])):
+            return worktree.project_name(compose_files.read(paths, base=os.getcwd()))
     return None
 
 
 def selection(
     files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
-) -> Selection:
+) -> selections.Selection:
     """Which project the command line means."""
-    from devenv.compose.selection import Selection  # noqa: PLC0415 - `--help` must not pay for it
-
-    return Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
+    return selections.Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
 def begin(arguments: list[str]) -> None:
     """A command line begins: how it wants to be answered, and nothing is said of what is run so far."""
     global asked  # noqa: PLW0603 - one process, one command line
     if asked.verbosity:
-        from devenv.docker.trace import listen  # noqa: PLC0415 - as above
-
-        listen(None)
+        tracing.listen(None)
     asked = Asked(wanted_output(arguments))
 
 
@@ -153,19 +150,15 @@ def trace(more: int) -> None:
         console()
 
 
-def console(output: Output | None = None, *, quiet: bool = False) -> Console:
+def console(output: Output | None = None, *, quiet: bool = False) -> consoles.Console:
     """The window that this command speaks through, also of what it runs where that was asked for."""
-    from devenv.ui.console import Console  # noqa: PLC0415 - as above
-
     as_json = (asked.output if output is None else output) is Output.JSON
-    window = Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
+    window = consoles.Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
     tell(window.emit)
     return window
 
 
-def tell(emit: Emit) -> None:
+def tell(emit: events.Emit) -> None:
     """From now on this is told of what is run, where that was asked for."""
     if asked.verbosity:
-        from devenv.docker.trace import listen  # noqa: PLC0415 - as above
-
-        listen(emit, calls=asked.verbosity > 1)
+        tracing.listen(emit, calls=asked.verbosity > 1)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from devenv.cli.lazy import LazyImports
+
+with LazyImports():
+    from devenv.ui import text
+
 
 def confirm(words: str, *, default: bool = False) -> bool:
     """Whether somebody agrees. Raises typer.Abort at the end of the input and on Ctrl-C."""
@@ -18,6 +23,4 @@ def prompt(words: str, default: str | None = None) -> str:
 
 
 def _cleaned(words: str) -> str:
-    from devenv.ui.text import clean  # noqa: PLC0415 - `--help` must not pay for it
-
-    return clean(words)
+    return text.clean(words)

@@ -1,367 +1,104 @@
-"""What can be typed after `devenv`, for completion, which has no time to import the commands.
-
-Made by scripts/write-pages from the commands; of each its help, its options with what they take and their help, and
-its arguments. `*` marks one that may be repeated; `|` stands between choices; flags take nothing.
-"""
+"""All commands of devenv: name -> module and one-line help. A module is imported when its command runs."""
 
 from __future__ import annotations
 
-# ruff: noqa: E501 - made, not written
-# fmt: off
-WORDS: dict[str, tuple[str, dict[str, tuple[str, str]], tuple[str, ...]]] = {
-    "": ("A development environment for any Compose project: up, in sync with your editor, gone without a trace.", {
-        "--version": ("", "Print the version and leave."),
-    }, ()),
-    "new": ("Make a project from a template, or find out what a folder with code needs.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--list": ("", "List the templates."),
-        "--from": ("file", "Somebody else's template; the argument is DIRECTORY."),
-        "--data": ("text", "An answer; may be repeated."),
-        "-d": ("text", "An answer; may be repeated."),
-        "--defaults": ("", "Ask nothing."),
-        "--dry-run": ("", "Show the tree, write nothing."),
-        "--overwrite": ("", "Replace files that are there."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("template", "file")),
-    "up": ("Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--detach": ("", "Leave it running; `down` ends it."),
-        "-d": ("", "Leave it running; `down` ends it."),
-        "--watcher": ("auto|inotify|watchfiles|poll", "How saves are noticed; poll where a file system tells of none."),
-        "--no-watch": ("", "Do not sync saved files."),
-        "--no-logs": ("", "Do not show the services' logs."),
-        "--no-build": ("", "Use the images as they are."),
-        "--keep": ("", "On exit, leave everything running."),
-        "--keep-volumes": ("", "On exit, leave the named volumes."),
-        "--fresh": ("", "Begin with empty volumes; what was saved stays."),
-        "--from": ("text", "Begin with these saved volumes."),
-        "--port": ("text", "Publish a port elsewhere, e.g. web:8080=80; auto: all on free ones."),
-        "--lan": ("", "Publish ports to the network, not only here."),
-        "--timeout": ("text", "Seconds to wait until all is healthy."),
-        "--open": ("", "Open the site in the browser when it is up."),
-        "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
-        "--host-settings": ("", "Give builds and containers this machine's package registries, proxies and CA."),
-        "--timings": ("", "Show where the time until ready went."),
-        "--scale": ("text", "How many containers a service has."),
-        "--trust": ("", "Allow the project's hooks on this machine, and its privileged commands."),
-        "--no-ui": ("", "Plain lines on a terminal, too."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "down": ("End what devenv began in this project: containers, networks, and, once they are saved, its volumes.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--keep-volumes": ("", "Leave the named volumes."),
-        "--volumes": ("", "Remove the volumes without a snapshot."),
-        "-v": ("", "Remove the volumes without a snapshot."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "gc": ("End what dead runs left, of every project; their volumes are saved as ever.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--dry-run": ("", "Say what is left, and leave it."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "ps": ("Show the project's services: state, health, addresses, age, restarts, and who made them.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--watch": ("", "Show it again whenever something changes."),
-        "-w": ("", "Show it again whenever something changes."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "logs": ("Show what the services print, merged by time; after the run, what its services printed last.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--follow": ("", "Go on with what comes, until Ctrl-C."),
-        "-f": ("", "Go on with what comes, until Ctrl-C."),
-        "--since": ("text", "Only since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
-        "--tail": ("text", "Only the last lines of each container."),
-        "-n": ("text", "Only the last lines of each container."),
-        "--grep": ("text", "Only lines with this in them; text in any case."),
-        "--timestamps": ("", "Say when each line was printed."),
-        "-t": ("", "Say when each line was printed."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "shell": ("Open the best shell that a running service has, or run a command in it.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "open": ("Open the project's site in the browser, and print its addresses.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--print": ("", "Print the addresses and open nothing."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service",)),
-    "completion": ("Print the script that lets a shell complete commands, options, services and more.", {
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("bash|zsh|fish",)),
-    "layers": ("Show the layers of an image, who shares them, and what would make it smaller.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--files": ("", "Read the files of the layers, too; without it up to 2 GB."),
-        "--no-files": ("", "Read the files of the layers, too; without it up to 2 GB."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service", "service")),
-    "graph": ("Show the services, what they wait for, and their networks, volumes and ports.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|mermaid|json", "A tree, a Mermaid flow chart, or JSON."),
-        "--timings": ("", "Mark what the last run's ready waited for, and say how long."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "add": ("Add a service to the Compose file, or watch rules to a service.", {
-        "--name": ("text", "Name of the new service."),
-        "--to": ("service", "Service that is to use it, or that it stands before."),
-        "--template": ("text", "Kind of a service with code of its own."),
-        "--from-mounts": ("", "With `rules`: make rules of the bind mounts of folders."),
-        "--dry-run": ("", "Show the diff, write nothing."),
-        "--yes": ("", "Write without asking."),
-        "-y": ("", "Write without asking."),
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("addition", "service")),
-    "remove": ("Take a service out of the Compose file, with what `add` put into others for it.", {
-        "--dry-run": ("", "Show the diff, write nothing."),
-        "--yes": ("", "Write without asking."),
-        "-y": ("", "Write without asking."),
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service",)),
-    "build": ("Build the project's images and tag them: version, latest, git revision.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--registry": ("text", "Where the images belong: names begin so."),
-        "--tag": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
-        "-t": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
-        "--target": ("text", "Another stage of the Dockerfile than build.target."),
-        "--no-cache": ("", "Run every step anew."),
-        "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
-        "--host-settings": ("", "Give builds and containers this machine's package registries, proxies and CA."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "push": ("Build and tag the project's images, push them, and check that the registry has them.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--registry": ("text", "Where the images belong: names begin so."),
-        "--tag": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
-        "-t": ("text", "In place of the version, `latest` and the git revision; may be repeated."),
-        "--target": ("text", "Another stage of the Dockerfile than build.target."),
-        "--no-cache": ("", "Run every step anew."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "explain": ("Say what a save of each path would do, by which rule, and which pattern decides.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("file*",)),
-    "config": ("Show the watch rules and settings as devenv understands them.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--validate": ("", "Say every mistake in the `x-devenv` and `develop` parts."),
-        "--schema": ("", "Print a JSON schema of the Compose file, for editors."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "sync": ("Bring the running containers to the state of the source tree now.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--verify": ("", "Read the containers back and print what differs."),
-        "--dry-run": ("", "Print what would be done, and do nothing."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("service*",)),
-    "doctor": ("Find what is wrong with this machine and this project, and what to type about it.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--fix": ("", "Mend what is safe to mend; shows it and asks first."),
-        "--yes": ("", "With --fix: do not ask."),
-        "--report": ("file", "Write a file to attach to an issue, without secrets."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "images": ("List the images that the project needs; pull, save and load them.", {
-    }, ()),
-    "images list": ("List every image that the project needs, who needs it, and where it would come from.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "images pull": ("Bring every image that the project needs to the engine, from where it can be had.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ()),
-    "images save": ("Write every image that the project needs into one file, for another machine or a day without a network.", {
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--stand-ins": ("", "Where no registry answers, make stand-in images from packages."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("file",)),
-    "images load": ("Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("file",)),
-    "snapshot": ("Save, list and restore the content of volumes.", {
-    }, ()),
-    "snapshot list": ("List what is saved, of all projects or of these, the newest first.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("text*",)),
-    "snapshot save": ("Save the project's volumes now; containers that use them are paused meanwhile.", {
-        "--name": ("text", "A name to find it by."),
-        "-n": ("text", "A name to find it by."),
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("text*",)),
-    "snapshot restore": ("Let the next `devenv up` begin with what was saved.", {
-        "--from": ("text", "One of another project or worktree."),
-        "--file": ("file", "Compose file; may be repeated."),
-        "-f": ("file", "Compose file; may be repeated."),
-        "--project-name": ("text", "Name of the project."),
-        "-p": ("text", "Name of the project."),
-        "--profile": ("profile", "Profile to enable; may be repeated."),
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--quiet": ("", "Only what matters."),
-        "-q": ("", "Only what matters."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("snapshot", "text*")),
-    "snapshot rm": ("Remove saved sets of volumes.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("snapshot*",)),
-    "snapshot export": ("Write a saved set to a file, for another machine.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("snapshot", "file")),
-    "snapshot import": ("Take in what `export` wrote.", {
-        "--output": ("text|json", "Text for people, or JSON events, one a line."),
-        "--verbose": ("", "Say what is run; twice: what the engine is asked, too."),
-        "-v": ("", "Say what is run; twice: what the engine is asked, too."),
-    }, ("file",)),
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`function`: `MODULE:FUNCTION` below devenv.cli.commands; its parameters are the command's options."""
+
+    function: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that share a first word; `default` runs if no second word is given."""
+
+    help: str
+    default: str | None = None
+
+
+COMMANDS = {
+    "new": Command("new:new", "Make a project from a template, or find out what a folder with code needs."),
+    "up": Command(
+        "up:up", "Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."
+    ),
+    "down": Command(
+        "up:down",
+        "End what devenv began in this project: containers, networks, and, once they are saved, its volumes.",
+    ),
+    "gc": Command("up:gc", "End what dead runs left, of every project; their volumes are saved as ever."),
+    "ps": Command(
+        "ps:ps", "Show the project's services: state, health, addresses, age, restarts, and who made them."
+    ),
+    "logs": Command(
+        "logs:logs",
+        "Show what the services print, merged by time; after the run, what its services printed last.",
+    ),
+    "shell": Command("shell:shell", "Open the best shell that a running service has, or run a command in it."),
+    "open": Command("open:open_", "Open the project's site in the browser, and print its addresses."),
+    "completion": Command(
+        "completion:completion", "Print the script that lets a shell complete commands, options, services and more."
+    ),
+    "layers": Command(
+        "layers:layers", "Show the layers of an image, who shares them, and what would make it smaller."
+    ),
+    "graph": Command("graph:graph", "Show the services, what they wait for, and their networks, volumes and ports."),
+    "add": Command("add:add", "Add a service to the Compose file, or watch rules to a service."),
+    "remove": Command(
+        "add:remove", "Take a service out of the Compose file, with what `add` put into others for it."
+    ),
+    "build": Command("release:build", "Build the project's images and tag them: version, latest, git revision."),
+    "push": Command(
+        "release:push", "Build and tag the project's images, push them, and check that the registry has them."
+    ),
+    "explain": Command(
+        "rules:explain", "Say what a save of each path would do, by which rule, and which pattern decides."
+    ),
+    "config": Command("rules:config", "Show the watch rules and settings as devenv understands them."),
+    "sync": Command("sync:sync", "Bring the running containers to the state of the source tree now."),
+    "doctor": Command(
+        "doctor:doctor", "Find what is wrong with this machine and this project, and what to type about it."
+    ),
+    "images list": Command(
+        "images:list_", "List every image that the project needs, who needs it, and where it would come from."
+    ),
+    "images pull": Command(
+        "images:pull", "Bring every image that the project needs to the engine, from where it can be had."
+    ),
+    "images save": Command(
+        "images:save",
+        "Write every image that the project needs into one file, for another machine or a day without a network.",
+    ),
+    "images load": Command(
+        "images:load",
+        "Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own.",
+    ),
+    "snapshot list": Command("snapshot:list_", "List what is saved, of all projects or of these, the newest first."),
+    "snapshot save": Command(
+        "snapshot:save", "Save the project's volumes now; containers that use them are paused meanwhile."
+    ),
+    "snapshot restore": Command("snapshot:restore", "Let the next `devenv up` begin with what was saved."),
+    "snapshot rm": Command("snapshot:rm", "Remove saved sets of volumes."),
+    "snapshot export": Command("snapshot:export", "Write a saved set to a file, for another machine."),
+    "snapshot import": Command("snapshot:import_", "Take in what `export` wrote."),
 }
-# fmt: on
+GROUPS = {
+    "images": Group("List the images that the project needs; pull, save and load them.", default="list"),
+    "snapshot": Group("Save, list and restore the content of volumes."),
+}
+STATUS = Command("status:status", "Say what stands here, and what can be done about it.")  # without a name
+
+
+def names() -> list[str]:
+    """What can be typed as a first word, in the order of the help."""
+    return list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+
+
+def members(group: str) -> dict[str, Command]:
+    """The commands of a group by their second word; empty if it is no group."""
+    found = (name.partition(" ") for name in COMMANDS)
+    return {second: COMMANDS[f"{first} {second}"] for first, _, second in found if first == group and second}

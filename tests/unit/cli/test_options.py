@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from devenv.cli import errors, main, options
+from devenv.cli import main, options, parser
 from devenv.docker import process
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, StateError, UsageError
 from support.worktrees import linked
@@ -162,7 +162,6 @@ def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
         ("images -f a.yml save x.tar", "images save -f a.yml x.tar"),
         ("images --help", "images --help"),
         ("-p n snapshot save data", "snapshot save -p n data"),
-        ("snapshot", "snapshot"),
         # `down` has a `-v` of its own, which takes the volumes
         ("-v down", "down"),
         ("-vv -q --verbose down -v", "down -q -v"),
@@ -172,8 +171,9 @@ def test_common_options_reach_the_command_of_a_group(
     monkeypatch: pytest.MonkeyPatch, line: str, expected: str
 ) -> None:
     """They may stand before it, before its group, or after it; `images` alone lists."""
-    seen: list[list[str]] = []
-    monkeypatch.setattr(errors, "invoke", lambda _, arguments: seen.append(arguments))
+    seen: list[str] = []
+    monkeypatch.setattr(parser, "invoke", lambda name, arguments: seen.append(" ".join([name, *arguments])))
+    monkeypatch.setattr(parser, "print_help", lambda words: seen.append(" ".join([*words, "--help"])))
     main.run(line.split())
-    assert seen == [expected.split()]
+    assert seen == [expected]
     assert options.asked.verbosity == {"-v": 1, "-vv": 3}.get(line.split(maxsplit=1)[0], 0)

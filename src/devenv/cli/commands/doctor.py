@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.cli.prompt import confirm
 from devenv.errors import UsageError
 
-if TYPE_CHECKING:
-    from devenv.doctor.fixes import Fix
-    from devenv.ui.console import Console
+with LazyImports():
+    import anyio
+
+    from devenv import events
+    from devenv.doctor import catalog, fixes
+    from devenv.doctor import doctor as workflow
+    from devenv.ui import console, findings
 
 
 def doctor(
@@ -30,18 +36,11 @@ def doctor(
     ] = None,
 ) -> None:
     """Find what is wrong with this machine and this project, and what to type about it."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.doctor import doctor as workflow  # noqa: PLC0415 - as above
-    from devenv.doctor.catalog import AREAS  # noqa: PLC0415 - as above
-    from devenv.events import Step  # noqa: PLC0415 - as above
-    from devenv.ui import findings  # noqa: PLC0415 - as above
-
     window, chosen = options.console(output), options.selection(file, project_name, profile)
 
     def say(what: str) -> None:
         if output is Output.TEXT:
-            window.emit(Step("doctor", "detail", what))
+            window.emit(events.Step("doctor", "detail", what))
 
     outcome = anyio.run(workflow.examine, chosen, say)
     window.close()
@@ -57,7 +56,7 @@ def doctor(
         "backups": outcome.backups,
         "failed": [error.said for error in outcome.failed],
     }
-    looked = [area for area in AREAS if area in outcome.facts.looked]
+    looked = [area for area in catalog.AREAS if area in outcome.facts.looked]
     window.answer(answer, findings.lines(outcome.findings, looked, outcome.seconds))
     for code in outcome.fixed:
         window.aside(f"fixed: {code}")
@@ -71,7 +70,7 @@ def doctor(
     raise typer.Exit(int(outcome.errors > 0))
 
 
-def _agreed(planned: tuple[Fix, ...], window: Console, output: Output, *, yes: bool) -> bool:
+def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Output, *, yes: bool) -> bool:
     for one in planned:
         window.aside(f"{', '.join(one.codes)}: {one.path}{'' if one.after is not None else ' goes'}")
         for line in (*one.shows, *([f"then: {' '.join(one.then)}"] if one.then else [])):
@@ -80,8 +79,6 @@ def _agreed(planned: tuple[Fix, ...], window: Console, output: Output, *, yes: b
             window.aside(f"  (kept as {one.backup})")
     if yes:
         return True
-    import sys  # noqa: PLC0415 - only for those who mend
-
     if output is Output.JSON or not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
     return confirm("Change it?")

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Name, Output, Profiles
+
+with LazyImports():
+    import anyio
+
+    from devenv.inspect import graph as workflow
+    from devenv.ui import graph as view
 
 
 def graph(
@@ -23,11 +30,6 @@ def graph(
     ] = False,
 ) -> None:
     """Show the services, what they wait for, and their networks, volumes and ports."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.inspect.graph import graph as workflow  # noqa: PLC0415 - as above
-    from devenv.ui.graph import mermaid, tree  # noqa: PLC0415 - as above
-
-    found = anyio.run(lambda: workflow(options.selection(file, project_name, profile), timings=timings))
+    found = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
     window = options.console(Output.JSON if output == "json" else Output.TEXT)
-    window.answer(asdict(found), mermaid(found) if output == "mermaid" else tree(found))
+    window.answer(asdict(found), view.mermaid(found) if output == "mermaid" else view.tree(found))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
+
+with LazyImports():
+    import anyio
+
+    from devenv.inspect import layers as workflow
+    from devenv.ui import layers as view
 
 
 def layers(
@@ -24,18 +33,10 @@ def layers(
     ] = None,
 ) -> None:
     """Show the layers of an image, who shares them, and what would make it smaller."""
-    import shutil  # noqa: PLC0415 - `--help` must not pay for it
-    import time  # noqa: PLC0415 - as above
-
-    import anyio  # noqa: PLC0415 - as above
-
-    from devenv.inspect.layers import layers_of  # noqa: PLC0415 - as above
-    from devenv.ui.layers import lines  # noqa: PLC0415 - as above
-
     window = options.console(output)
     names = (image, other) if other else (image,)
     chosen = options.selection(file, project_name, profile)
-    quiet = output is Output.JSON
-    report = anyio.run(lambda: layers_of(chosen, names, (lambda _: None) if quiet else window.emit, files=files))
+    emit = window.emit if output is Output.TEXT else lambda _: None
+    report = anyio.run(lambda: workflow.layers_of(chosen, names, emit, files=files))
     window.close()
-    window.answer(asdict(report), lines(report, shutil.get_terminal_size().columns, time.time()))
+    window.answer(asdict(report), view.lines(report, shutil.get_terminal_size().columns, time.time()))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Format, Name, Output, Profiles
 from devenv.errors import UsageError
 
-if TYPE_CHECKING:
-    from devenv.model.logline import Line
+with LazyImports():
+    import anyio
+
+    from devenv import bounded_search, events
+    from devenv.inspect import logs as workflow
+    from devenv.model import logline
+    from devenv.ui import text
 
 
 def logs(
@@ -35,21 +41,12 @@ def logs(
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Say when each line was printed.")] = False,
 ) -> None:
     """Show what the services print, merged by time; after the run, what its services printed last."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.bounded_search import BoundedSearch  # noqa: PLC0415 - as above
-    from devenv.events import Log, Notice  # noqa: PLC0415 - as above
-    from devenv.inspect.logs import Listener, LogQuery  # noqa: PLC0415 - as above
-    from devenv.inspect.logs import logs as workflow  # noqa: PLC0415 - as above
-    from devenv.model.logline import matcher  # noqa: PLC0415 - as above
-    from devenv.ui.text import clean  # noqa: PLC0415 - as above
-
     window = options.console(output)
-    matches = matcher(grep, BoundedSearch)
+    matches = logline.matcher(grep, bounded_search.BoundedSearch)
 
-    def say(line: Line) -> None:
+    def say(line: logline.Line) -> None:
         if output is Output.JSON:
-            window.emit(Log(line.service, line.text, line.stream, line.at or None))
+            window.emit(events.Log(line.service, line.text, line.stream, line.at or None))
         else:
             window.log(line.service, f"{line.at} {line.text}" if timestamps else line.text)
         if not window.is_heard:
@@ -57,19 +54,19 @@ def logs(
 
     def tell(message: str) -> None:
         if output is Output.JSON:
-            window.emit(Notice(message))
+            window.emit(events.Notice(message))
         else:
             window.aside(message)
 
-    wish = LogQuery(
+    query = workflow.LogQuery(
         options.selection(file, project_name, profile),
         tuple(services or ()),
         follow=follow,
         since=since,
         tail=_count(tail),
-        wanted=(lambda text: matches(clean(text))) if grep else None,
+        wanted=(lambda line: matches(text.clean(line))) if grep else None,
     )
-    anyio.run(workflow, wish, Listener(window.expect, say, tell, window.gathered))
+    anyio.run(workflow.logs, query, workflow.Listener(window.expect, say, tell, window.gathered))
 
 
 def _count(tail: str) -> int | None:

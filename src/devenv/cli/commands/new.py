@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Format, Output
 from devenv.cli.prompt import confirm, prompt
 from devenv.errors import UsageError
 
-if TYPE_CHECKING:
-    from devenv.scaffold.new.template import Question
-    from devenv.ui.console import Console
+with LazyImports():
+    from devenv.scaffold.new import new as workflow
+    from devenv.scaffold.new import template as templates
+    from devenv.ui import console, text
 
 Data = Annotated[
     list[str] | None, typer.Option("--data", "-d", metavar="KEY=VALUE", help="An answer; may be repeated.")
@@ -40,18 +42,15 @@ def new(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Make a project from a template, or find out what a folder with code needs."""
-    from devenv.scaffold.new import new as nursery  # noqa: PLC0415 - `--help` must not pay for it
-
     window = options.console(output)
     if listed:
-        from devenv.ui.text import columns  # noqa: PLC0415 - as above
-
-        rows = nursery.rows()
-        window.answer({"templates": rows}, columns(rows))
+        rows = workflow.rows()
+        window.answer({"templates": rows}, text.columns(rows))
         return
     if source is not None and directory is not None:
         raise UsageError("with --from, the only argument is the directory", hint="devenv new --from FOLDER DIRECTORY")
-    wish = nursery.NewRequest(template, source, directory, _given(data or []), overwrite=overwrite, dry_run=dry_run)
+    answers = _given(data or [])
+    request = workflow.NewRequest(template, source, directory, answers, overwrite=overwrite, dry_run=dry_run)
     asks = not defaults and output is Output.TEXT and sys.stdin.isatty() and sys.stderr.isatty()
 
     def show(lines: list[str]) -> None:
@@ -59,8 +58,8 @@ def new(
             (window.line if dry_run else window.aside)(line)
 
     try:
-        made = nursery.new(
-            wish,
+        made = workflow.new(
+            request,
             (lambda question: _ask(question, window)) if asks else None,
             confirm if asks else None,
             show,
@@ -81,7 +80,7 @@ def _given(data: list[str]) -> dict[str, str]:
     return answers
 
 
-def _ask(question: Question, window: Console) -> str:
+def _ask(question: templates.Question, window: console.Console) -> str:
     choices = f" ({', '.join(question.choices)})" if question.choices else ""
     while True:
         answer = prompt(f"{question.prompt}{choices}", question.default or None)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
+
+with LazyImports():
+    import anyio
+
+    from devenv.inspect import open as workflow
 
 
 def open_(
@@ -20,16 +27,6 @@ def open_(
     only_print: Annotated[bool, typer.Option("--print", help="Print the addresses and open nothing.")] = False,
 ) -> None:
     """Open the project's site in the browser, and print its addresses."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.inspect.open import site  # noqa: PLC0415 - as above
-
-    project, urls = anyio.run(site, options.selection(file, project_name, profile), service)
-    opened = not only_print and output is Output.TEXT and sys.stdout.isatty() and _opened(urls[0])
+    project, urls = anyio.run(workflow.site, options.selection(file, project_name, profile), service)
+    opened = not only_print and output is Output.TEXT and sys.stdout.isatty() and webbrowser.open(urls[0])
     options.console(output).answer({"project": project, "urls": urls, "opened": opened}, urls)
-
-
-def _opened(url: str) -> bool:
-    import webbrowser  # noqa: PLC0415 - as above
-
-    return webbrowser.open(url)

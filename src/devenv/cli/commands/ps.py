@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
 
-if TYPE_CHECKING:
-    from devenv.model.standing import Stands
+with LazyImports():
+    import anyio
+
+    from devenv.inspect import ps as workflow
+    from devenv.inspect import ps_watch
+    from devenv.model import standing
+    from devenv.ui import standing as view
 
 
 def ps(
@@ -23,33 +30,24 @@ def ps(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever something changes.")] = False,
 ) -> None:
     """Show the project's services: state, health, addresses, age, restarts, and who made them."""
-    import shutil  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.inspect.ps import ps as workflow  # noqa: PLC0415 - as above
-    from devenv.ui.standing import screen, table  # noqa: PLC0415 - as above
-
     window = options.console(output)
     shown: list[str] = []
 
-    def show(found: Stands) -> None:
+    def show(found: standing.Stands) -> None:
         if watch and not window.is_read:
             raise typer.Exit
-        lines = list(table(found))
+        lines = list(view.table(found))
         if lines == shown:
             return
         shown[:] = lines
         if watch and window.is_live:
             size = shutil.get_terminal_size()
-            window.redraw(screen(lines, size.columns, size.lines))
+            window.redraw(view.screen(lines, size.columns, size.lines))
         else:
             window.answer(asdict(found), [*lines, ""] if watch else lines)
 
     chosen = options.selection(file, project_name, profile)
     is_quick = not watch and not options.asked.verbosity  # who wants to see the calls gets them made as ever
-    if is_quick and workflow(chosen, services or (), show):
+    if is_quick and workflow.ps(chosen, services or (), show):
         return
-    import anyio  # noqa: PLC0415 - longer than all else
-
-    from devenv.inspect.ps_watch import watching  # noqa: PLC0415 - as above
-
-    anyio.run(lambda: watching(chosen, services or (), show, watch=watch))
+    anyio.run(lambda: ps_watch.watching(chosen, services or (), show, watch=watch))

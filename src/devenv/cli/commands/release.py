@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
 
-if TYPE_CHECKING:
-    from devenv.compose.resolve import Selection
-    from devenv.ui.console import Console
+with LazyImports():
+    import anyio
+
+    from devenv import signals
+    from devenv.images import release, wishes
+    from devenv.run import consent
+    from devenv.ui import console
 
 Services = Annotated[list[str] | None, typer.Argument(help="Only the images of these services.")]
 Registry = Annotated[
@@ -41,9 +46,17 @@ def build(
     host_settings: HostSettings = False,
 ) -> None:
     """Build the project's images and tag them: version, latest, git revision."""
-    chosen = _Chosen(options.selection(file, project_name, profile, services), registry, tag, target, no_cache)
-    window = options.console(output, quiet=quiet)
-    _run(chosen, window, push=False, stand_ins=stand_ins, host_settings=host_settings)
+    _run(
+        release.Options(
+            options.selection(file, project_name, profile, services),
+            wishes.Wishes(stand_ins=stand_ins, host_settings=host_settings),
+            registry=registry,
+            tags=tuple(tag or ()),
+            target=target,
+            no_cache=no_cache,
+        ),
+        options.console(output, quiet=quiet),
+    )
 
 
 def push(
@@ -59,38 +72,24 @@ def push(
     no_cache: Cache = False,
 ) -> None:
     """Build and tag the project's images, push them, and check that the registry has them."""
-    chosen = _Chosen(options.selection(file, project_name, profile, services), registry, tag, target, no_cache)
-    _run(chosen, options.console(output, quiet=quiet), push=True)
-
-
-class _Chosen(NamedTuple):
-    selection: Selection
-    registry: str | None
-    tags: list[str] | None
-    target: str | None
-    no_cache: bool
-
-
-def _run(
-    chosen: _Chosen, window: Console, *, push: bool, stand_ins: bool = False, host_settings: bool = False
-) -> None:
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.images.release import Options, release  # noqa: PLC0415 - as above
-    from devenv.images.wishes import Wishes  # noqa: PLC0415 - as above
-    from devenv.run.consent import weigh_builds  # noqa: PLC0415 - as above
-    from devenv.signals import endable  # noqa: PLC0415 - as above
-
-    wanted = Options(
-        chosen.selection,
-        Wishes(stand_ins=stand_ins, host_settings=host_settings),
-        registry=chosen.registry,
-        tags=tuple(chosen.tags or ()),
-        target=chosen.target,
-        no_cache=chosen.no_cache,
-        push=push,
+    _run(
+        release.Options(
+            options.selection(file, project_name, profile, services),
+            wishes.Wishes(),
+            registry=registry,
+            tags=tuple(tag or ()),
+            target=target,
+            no_cache=no_cache,
+            push=True,
+        ),
+        options.console(output, quiet=quiet),
     )
+
+
+def _run(wanted: release.Options, window: console.Console) -> None:
     try:
-        raise typer.Exit(anyio.run(endable, lambda: release(wanted, window.emit, weigh_builds)))
+        raise typer.Exit(
+            anyio.run(signals.endable, lambda: release.release(wanted, window.emit, consent.weigh_builds))
+        )
     finally:
         window.close()

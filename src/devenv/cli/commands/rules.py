@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
 from devenv.errors import ConfigError
+
+with LazyImports():
+    import anyio
+
+    from devenv.compose import schema as schemas
+    from devenv.compose import validate as validation
+    from devenv.sync.rules import explain as workflow
+    from devenv.sync.rules import lint
+    from devenv.ui import rules
 
 Paths = Annotated[list[str], typer.Argument(help="Files or folders, there or not.")]
 
@@ -22,12 +32,7 @@ def explain(
     output: Format = Output.TEXT,
 ) -> None:
     """Say what a save of each path would do, by which rule, and which pattern decides."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.sync.rules.explain import explain as workflow  # noqa: PLC0415 - as above
-    from devenv.ui import rules  # noqa: PLC0415 - as above
-
-    found = anyio.run(workflow, options.selection(file, project_name, profile), paths)
+    found = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
     window = options.console(output)
     window.answer({"paths": [asdict(path) for path in found]}, rules.explained(found))
 
@@ -48,24 +53,14 @@ def config(
 
     With any argument that is not named here it is `docker compose config`.
     """
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.sync.rules.explain import overview  # noqa: PLC0415 - as above
-    from devenv.ui import rules  # noqa: PLC0415 - as above
-
     window, chosen = options.console(output), options.selection(file, project_name, profile)
     if schema:
-        from devenv.compose.schema import compose_schema  # noqa: PLC0415 - as above
-
-        window.data(compose_schema())
+        window.data(schemas.compose_schema())
     elif validate:
-        from devenv.compose.validate import validate as workflow  # noqa: PLC0415 - as above
-        from devenv.sync.rules.lint import faults  # noqa: PLC0415 - as above
-
-        mistakes = anyio.run(workflow, chosen, faults)
+        mistakes = anyio.run(validation.validate, chosen, lint.faults)
         errors = sum(one.level == "error" for one in mistakes)
         window.answer({"errors": errors, "mistakes": [asdict(one) for one in mistakes]}, rules.mistakes(mistakes))
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
-        found = anyio.run(overview, chosen)
+        found = anyio.run(workflow.overview, chosen)
         window.answer(asdict(found), rules.shown(found))

@@ -9,9 +9,16 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Name, Profiles
 from devenv.cli.prompt import prompt
 from devenv.errors import UsageError
+
+with LazyImports():
+    import anyio
+
+    from devenv.docker import process
+    from devenv.inspect import shell as workflow
 
 
 def shell(
@@ -24,11 +31,6 @@ def shell(
     profile: Profiles = None,
 ) -> None:
     """Open the best shell that a running service has, or run a command in it."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.docker import process  # noqa: PLC0415 - as above
-    from devenv.inspect.shell import shell as workflow  # noqa: PLC0415 - as above
-
     given = list(words or ())
     cut = given.index("--") if "--" in given else len(given)
     services, command = given[:cut], given[cut + 1 :]
@@ -39,19 +41,17 @@ def shell(
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     service = services[0] if services else None
-    argv = anyio.run(lambda: workflow(chosen, service, command, _ask if asks else None, tty=tty))
+    argv = anyio.run(lambda: workflow.shell(chosen, service, command, _ask if asks else None, tty=tty))
     process.replace(argv, {"DOCKER_CLI_HINTS": "false"})
 
 
 def _ask(names: Sequence[str]) -> str:
-    from devenv.inspect.shell import answer  # noqa: PLC0415 - as above
-
     window = options.console()
     for number, name in enumerate(names, 1):
         window.aside(f"  {number}  {name}")
     while True:
         try:
-            return answer(prompt("Which service").strip(), names)
+            return workflow.answer(prompt("Which service").strip(), names)
         except UsageError as error:
             window.aside(f"{error.message}. {error.hint}")
         except typer.Abort:

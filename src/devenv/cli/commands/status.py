@@ -1,32 +1,21 @@
-"""`devenv` alone; without typer, which would cost a third of the time that it has."""
+"""`devenv` without a command but with options."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
+from devenv.cli.lazy import LazyImports
+from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
 
-import anyio
-
-from devenv.inspect.status import here
-from devenv.ui.console import Console
-from devenv.ui.status import lines
+with LazyImports():
+    from devenv.cli import bare
 
 
-def alone() -> int:
-    """The exit code of `devenv` without an argument."""
-    try:
-        tell((), None, as_json=False, quiet=False)
-    except KeyboardInterrupt:
-        return 130
-    except Exception:  # noqa: BLE001 - whatever it is, the app says it with more care
-        from devenv.cli import main  # noqa: PLC0415 - as above
-
-        return main.run([])
-    return 0
-
-
-def tell(files: tuple[str, ...], project_name: str | None, *, as_json: bool, quiet: bool) -> None:
+def status(
+    file: Files = None,
+    project_name: Name = None,
+    _profile: Profiles = None,
+    output: Format = Output.TEXT,
+    *,
+    quiet: Quiet = False,
+) -> None:
     """Say what stands here, and what can be done about it."""
-    found = anyio.run(here, os.getcwd(), files, project_name)
-    answer = {**asdict(found), "commands": [asdict(one) for one in found.commands]}
-    Console(as_json=as_json).answer(answer, list(lines(found))[: 1 if quiet else None])
+    bare.print_status(tuple(file or ()), project_name, as_json=output is Output.JSON, quiet=quiet)

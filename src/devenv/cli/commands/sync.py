@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles, Quiet
+
+with LazyImports():
+    import anyio
+
+    from devenv.sync import once
 
 
 def sync(
@@ -23,11 +29,6 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
 ) -> None:
     """Bring the running containers to the state of the source tree now."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.sync.once import Options  # noqa: PLC0415 - as above
-    from devenv.sync.once import sync as workflow  # noqa: PLC0415 - as above
-
     selection = options.selection(file, project_name, profile, services)
-    chosen = Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
-    raise typer.Exit(anyio.run(workflow, chosen, options.console(output, quiet=quiet).emit))
+    chosen = once.Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
+    raise typer.Exit(anyio.run(once.sync, chosen, options.console(output, quiet=quiet).emit))

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from devenv.cli import options
+from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, HostSettings, Name, Output, Profiles, Quiet, StandIns
 from devenv.errors import UsageError
 
-if TYPE_CHECKING:
-    from devenv.run.options import Options
-    from devenv.ui.console import Console
+with LazyImports():
+    import anyio
+
+    from devenv.compose import run_model
+    from devenv.images import wishes
+    from devenv.run import options as run_options
+    from devenv.run import preload
+    from devenv.run.active import control
+    from devenv.run.cleanup import down as down_workflow
+    from devenv.run.cleanup import gc as gc_workflow
+    from devenv.state import ledger
+    from devenv.ui import console
+    from devenv.ui.live import app as live
 
 AUTO = "auto"
 Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
@@ -67,14 +78,7 @@ def up(
         raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
     if math.isnan(timeout):  # it is not less than the least
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.compose import run_model  # noqa: PLC0415 - as above
-    from devenv.images.wishes import Wishes  # noqa: PLC0415 - as above
-    from devenv.run.options import Options  # noqa: PLC0415 - as above
-    from devenv.run.preload import up as workflow  # noqa: PLC0415 - as above
-
-    chosen = Options(
+    chosen = run_options.Options(
         selection=replace(
             options.selection(file, project_name, profile, services),
             scale=tuple(run_model.scale(text) for text in scale or ()),
@@ -93,31 +97,27 @@ def up(
         lan=lan,
         timeout=timeout,
         open=open_,
-        wishes=Wishes(stand_ins=stand_ins, host_settings=host_settings),
+        wishes=wishes.Wishes(stand_ins=stand_ins, host_settings=host_settings),
         timings=timings,
         trust=trust,
     )
     window = options.console(output, quiet=quiet)
     plain = no_ui or detach or quiet or output is Output.JSON
     try:
-        raise typer.Exit(anyio.run(workflow, chosen, window.emit) if plain else anyio.run(_shown, chosen, window))
+        code = anyio.run(preload.up, chosen, window.emit) if plain else anyio.run(_in_live_view, chosen, window)
+        raise typer.Exit(code)
     finally:
         window.close()
 
 
-async def _shown(chosen: Options, window: Console) -> int:
+async def _in_live_view(chosen: run_options.Options, window: console.Console) -> int:
     """The run's exit code; in the live view where somebody looks at a terminal."""
-    from devenv.run.preload import up as workflow  # noqa: PLC0415 - `--help` must not pay for it
-    from devenv.ui.live.app import Live, is_wanted  # noqa: PLC0415 - as above
-
-    if not is_wanted():
-        return await workflow(chosen, window.emit)
-    from devenv.run.active.control import RunController  # noqa: PLC0415 - as above
-
-    view = Live(window)
+    if not live.is_wanted():
+        return await preload.up(chosen, window.emit)
+    view = live.Live(window)
     options.tell(view.emit)
-    view.controller = controller = RunController(view.learn, view.settled, view.leave)
-    return await view.run(lambda: workflow(chosen, view.emit, controller))
+    view.controller = controller = control.RunController(view.learn, view.settled, view.leave)
+    return await view.run(lambda: preload.up(chosen, view.emit, controller))
 
 
 def down(
@@ -130,18 +130,13 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without a snapshot.")] = False,
 ) -> None:
     """End what devenv began in this project: containers, networks, and, once they are saved, its volumes."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.run.cleanup.down import down as workflow  # noqa: PLC0415 - as above
-    from devenv.state.ledger import VolumePolicy  # noqa: PLC0415 - as above
-
     if keep_volumes and volumes:
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
-    wish = VolumePolicy.KEEP if keep_volumes else VolumePolicy.DROP if volumes else VolumePolicy.SAVE
-
+    policies = ledger.VolumePolicy
+    policy = policies.KEEP if keep_volumes else policies.DROP if volumes else policies.SAVE
     window = options.console(output, quiet=quiet)
     chosen = options.selection(file, project_name, profile)
-    raise typer.Exit(anyio.run(lambda: workflow(chosen, window.emit, wish)))
+    raise typer.Exit(anyio.run(lambda: down_workflow.down(chosen, window.emit, policy)))
 
 
 def gc(
@@ -150,9 +145,5 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is left, and leave it.")] = False,
 ) -> None:
     """End what dead runs left, of every project; their volumes are saved as ever."""
-    import anyio  # noqa: PLC0415 - `--help` must not pay for it
-
-    from devenv.run.cleanup.gc import gc as workflow  # noqa: PLC0415 - as above
-
     window = options.console(output, quiet=quiet)
-    raise typer.Exit(anyio.run(lambda: workflow(window.emit, dry_run=dry_run)))
+    raise typer.Exit(anyio.run(lambda: gc_workflow.gc(window.emit, dry_run=dry_run)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from devenv.cli import options
+import anyio
 
-VERBS = frozenset({"run", "scale"})
+from devenv.cli import options
+from devenv.inspect.one_off import one_off, scaled
 
 
 def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
@@ -14,10 +15,6 @@ def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
 
     Raises DevenvError for a project that cannot be read, and for images that are not to be had.
     """
-    import anyio  # noqa: PLC0415 - only for this verb
-
-    from devenv.inspect.one_off import one_off, scaled  # noqa: PLC0415 - as above
-
     given = [*before]
     if not options.are_shared(given) or {"-h", "--help"} & {*given, *after}:
         return

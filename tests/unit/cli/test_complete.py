@@ -11,7 +11,7 @@ import pytest
 
 from devenv.cli import complete, main
 from devenv.cli.candidates import following
-from devenv.cli.completion import SCRIPTS
+from devenv.cli.commands.completion import SCRIPTS
 from devenv.volumes.store import Store
 from support.terminal import Terminal
 

@@ -1,0 +1,24 @@
+"""All commands of devenv with their options, as typer builds them: for write-pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.main import get_command
+
+from devenv.cli import parser, registry
+
+
+def command_tree() -> Any:
+    """The group of all commands; `commands` of it and of each group below it maps names to what they are."""
+    app = parser.new_app()
+    app.callback(help=parser.HELP)(parser.shared)
+    for name in registry.names():
+        if group := registry.GROUPS.get(name):
+            inner = parser.new_app()
+            for member, command in registry.members(name).items():
+                parser.add_command(inner, member, command)
+            app.add_typer(inner, name=name, help=group.help)
+        else:
+            parser.add_command(app, name, registry.COMMANDS[name])
+    return get_command(app)

@@ -1,0 +1,115 @@
+"""typer reads the options of a command and prints help."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from devenv.cli import options, registry
+from devenv.cli.errors import explained, unknown_command
+from devenv.cli.registry import Command
+from devenv.errors import UsageError, nearest
+
+HELP = """A development environment for any Compose project: up, in sync with your editor, gone without a trace.
+
+Any other command (exec, run, stop, ...) goes to `docker compose` with this project's files and name.
+"""
+
+
+class VerboseCommand(TyperCommand):
+    """A command that takes `-v` too; if `-v` is an option of its own (`down`), only `--verbose`."""
+
+    def __init__(self, name: str | None, *, params: list[Any] | None = None, **settings: Any) -> None:
+        given = params or []
+        is_taken = any("-v" in param.opts for param in given)
+        verbose = TyperOption(
+            param_decls=["--verbose", *([] if is_taken else ["-v"])],
+            count=True,
+            default=0,
+            expose_value=False,
+            is_eager=True,
+            callback=lambda _context, _param, count: options.trace(count),
+            help="Say what is run; twice: what the engine is asked, too.",
+        )
+        super().__init__(name, params=[*given, verbose], **settings)
+
+
+def invoke(name: str, arguments: list[str]) -> int:
+    """Run a command of the registry, or `devenv` without one (""), and return its exit code.
+
+    Raises UsageError for arguments that it does not take.
+    """
+    app = new_app()
+    add_command(app, name, registry.COMMANDS[name] if name else registry.STATUS)
+    return _run(app, f"devenv {name}".rstrip(), arguments)
+
+
+def print_help(words: list[str]) -> int:
+    """Print the help of a command, of a group, or of devenv (no words). Raises UsageError for an unknown command."""
+    name = " ".join(words[:2] if registry.members(*words[:1] or [""]) else words[:1])
+    if name in registry.COMMANDS:
+        return invoke(name, [*words[len(name.split()) :], "--help"])
+    if not name:
+        return _run(_overview(), "devenv", ["--help"])
+    if name in registry.GROUPS:
+        return _run(_overview(name), f"devenv {name}", ["--help"])
+    group, _, member = name.partition(" ")
+    raise unknown_member(group, member) if member else unknown_command(group, registry.names())
+
+
+def unknown_member(group: str, word: str | None) -> UsageError:
+    """The error for a group whose command is missing (None) or unknown."""
+    known = registry.members(group)
+    if word is None:
+        return UsageError(f"`devenv {group}` takes a command", hint=nearest("", known))
+    return unknown_command(word, known, f"devenv {group}")
+
+
+def new_app() -> typer.Typer:
+    """An app without a command."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def add_command(app: typer.Typer, name: str, command: Command) -> None:
+    """Import a command's module and add its function to the app."""
+    module, _, function = command.function.partition(":")
+    body = getattr(importlib.import_module(f"devenv.cli.commands.{module}"), function)
+    app.command(name.rpartition(" ")[2], cls=VerboseCommand)(body)
+
+
+def shared(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Options of `devenv` itself."""
+
+
+def _overview(group: str = "") -> typer.Typer:
+    """The names of all commands with their help, or of those of a group; none of their modules is imported."""
+    app = new_app()
+    if group:
+        app.callback(help=registry.GROUPS[group].help)(lambda: None)
+        shown = {name: command.help for name, command in registry.members(group).items()}
+    else:
+        app.callback(help=HELP)(shared)
+        known: dict[str, Any] = {**registry.COMMANDS, **registry.GROUPS}
+        shown = {name: known[name].help for name in registry.names()}
+    for name, text in shown.items():
+        app.command(name, help=text)(lambda: None)
+    return app
+
+
+def _run(app: typer.Typer, program: str, arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name=program, standalone_mode=False)
+    except typer.TyperException as error:
+        raise explained(error, program) from None
+    return code if isinstance(code, int) else 0

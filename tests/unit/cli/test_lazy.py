@@ -1,0 +1,61 @@
+"""Imports at first use."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from devenv.cli.lazy import LazyImports
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a package with one module, which nothing has imported."""
+    (tmp_path / "some_package").mkdir()
+    (tmp_path / "some_package/__init__.py").write_text("")
+    (tmp_path / "some_package/module.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("some_package", "some_package.module"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return "some_package"
+
+
+def bound(statement: str) -> dict[str, object]:
+    """The names that an import statement in a block binds."""
+    names: dict[str, object] = {"LazyImports": LazyImports}
+    exec(f"with LazyImports():\n    {statement}", names)  # noqa: S102 - statements are what is tested
+    return names
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [("import some_package", "some_package"), ("from some_package import module as m", "some_package.module")],
+)
+def test_a_module_is_imported_for_its_first_attribute(package: str, statement: str, name: str) -> None:
+    """Not by the statement."""
+    names = bound(statement)
+    assert name not in sys.modules
+    module = names[statement.rpartition(" ")[2]]
+    assert getattr(module, "__file__", "").endswith(".py")
+    assert isinstance(sys.modules[name], ModuleType)
+
+
+def test_an_attribute_is_that_of_the_module_now(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever replaces it there is seen."""
+    module = bound(f"from {package} import module")["module"]
+    assert module.value == 1  # type: ignore[attr-defined]
+    monkeypatch.setattr(f"{package}.module.value", 2)
+    assert module.value == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("statement", ["import some_package.module", "from . import module"])
+def test_other_imports_are_refused(statement: str) -> None:
+    """And imports are as before after the block, however it ended."""
+    real = builtins.__import__
+    with pytest.raises(ImportError, match="lazily"):
+        bound(statement)
+    assert builtins.__import__ is real
