@@ -21,7 +21,6 @@ ABOVE = {
     "images/prepare.py: supply",
     "inspect/logs.py: logs",
     "model/snapshot.py: expendable",
-    "run/active/causes.py",
     "run/active/observer.py: Observer",
     "run/active/project.py",
     "run/active/project.py: ActiveProject",
