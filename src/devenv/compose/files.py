@@ -111,54 +111,6 @@ def everything(sources: Sequence[Source]) -> list[Source]:
     return list(chain.from_iterable(source.everything() for source in sources))
 
 
-def place(sources: Sequence[Source], path: Path) -> Place:
-    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
-    candidates = everything(sources)[::-1]
-    for length in range(len(path), 0, -1):
-        for source in candidates:
-            if line := yamlcore.line_of(source.node, path[:length]):
-                return source.shown, line
-    return (sources[0].shown, None) if sources else (None, None)
-
-
-def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
-    """The place of a service's watch rule, counted in the merged model of `total` rules.
-
-    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
-    """
-    own = entries(sources, ("services", service, "develop", "watch"))
-    extended = total - len(own)
-    if 0 <= index - extended < len(own):
-        return own[index - extended]
-    return place(sources, ("services", service, "extends"))
-
-
-def entries(sources: Sequence[Source], path: Path) -> list[Place]:
-    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
-    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
-    return [
-        (file, entry.start_mark.line + 1)
-        for file, node in nodes
-        for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
-    ]
-
-
-def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
-    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
-    for source in everything(sources)[::-1]:
-        entries = yamlcore.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
-            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
-                return source.shown, entry.start_mark.line + 1
-    return place(sources, path)
-
-
-def shown(where: Place) -> str:
-    """A place as messages name it: FILE:LINE."""
-    return ":".join(str(part) for part in where if part is not None)
-
-
 def service_names(sources: Sequence[Source]) -> frozenset[str]:
     """The names of all services that are written, whatever their profiles."""
     nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
@@ -186,21 +138,6 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
         if own and not {*own, "*"} & {*before, *on}:
             on += tuple(own)
     return (*filter(None, before), *on) if on else given
-
-
-def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
-    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
-    path: Path = ("services", service, "ports")
-    most, found = 1, place(sources, path)
-    for source in everything(sources):
-        entries = yamlcore.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
-            said = " ".join(str(value.value) for value in values)
-            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
-            if count >= most:
-                most, found = count, (source.shown, entry.start_mark.line + 1)
-    return found
 
 
 def logical(directory: str) -> str:

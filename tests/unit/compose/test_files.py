@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 
 from devenv.compose.files import (
-    entry_place,
     everything,
     find,
     logical,
-    place,
-    port_place,
     profiles_on,
     read,
-    rule_place,
     service_names,
 )
 from devenv.errors import ConfigError, UsageError
@@ -148,36 +144,6 @@ def test_a_fault_in_an_included_file_names_it(tmp_path: Path) -> None:
     assert caught.value.where == "sub/a.yml:3"
 
 
-def test_places(tmp_path: Path) -> None:
-    """The deepest part that is written in any file; where two write it, the one that counts."""
-    write(
-        tmp_path,
-        compose_yml="services:\n  web:\n    image: a\n    ports: [x]\n",
-        compose_override_yml="services:\n  web:\n    image: b\n",
-    )
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert place(sources, ("services", "web", "image")) == ("compose.override.yml", 3)
-    assert place(sources, ("services", "web", "ports", 0)) == ("compose.yml", 4)
-    assert place(sources, ("nowhere",)) == ("compose.yml", None)
-
-
-def test_places_of_watch_rules(tmp_path: Path) -> None:
-    """Lists of all files are one list, in order; what comes by `extends` stands before them."""
-    rules = "services:\n  web:\n    extends: {{service: b}}\n    develop:\n      watch:\n{}"
-    write(
-        tmp_path,
-        compose_yml=rules.format("        - {path: a}\n        - {path: b}\n"),
-        compose_override_yml=rules.format("        - {path: c}\n"),
-    )
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert [rule_place(sources, "web", index, 4) for index in range(4)] == [
-        ("compose.override.yml", 3),
-        ("compose.yml", 6),
-        ("compose.yml", 7),
-        ("compose.override.yml", 6),
-    ]
-
-
 def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose derives bind mounts and the project's name from $PWD; so must we, and only where it is true."""
     (tmp_path / "real").mkdir()
@@ -188,23 +154,6 @@ def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: p
     assert logical(str(tmp_path)) == str(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     assert logical(os.getcwd()) == str(tmp_path / "real")
-
-
-def test_the_place_of_an_entry(tmp_path: Path) -> None:
-    """An entry of a list is found by what it holds, wherever Compose has put it, in the last file that has it."""
-    write(
-        tmp_path,
-        compose_yml="services:\n  web:\n    volumes:\n      - a:/a\n      - /:/host:ro\n      - type: bind\n"
-        "        source: /\n        target: /h2\n    cap_add: [X]\n",
-        more_yml="services: {web: {cap_add: [ALL]}}\n",
-    )
-    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
-    volumes = ("services", "web", "volumes")
-    assert entry_place(sources, volumes, "/host") == ("compose.yml", 5)
-    assert entry_place(sources, volumes, "/h2") == ("compose.yml", 6)
-    assert entry_place(sources, volumes, "/not") == ("compose.yml", 3)
-    assert entry_place(sources, ("services", "web", "cap_add"), "ALL") == ("more.yml", 1)
-    assert entry_place(sources, ("services", "web", "privileged"), "") == ("more.yml", 1)
 
 
 def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,35 +177,3 @@ def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pyte
     assert profiles_on(sources, ("tool",), ()) == ("e", "f", "a", "b")
     monkeypatch.setenv("COMPOSE_PROFILES", "b")
     assert profiles_on(sources, ("tool",), ()) == ()
-
-
-PORTS = """\
-services:
-  web:
-    image: a
-    ports:
-      - "80"
-      - ${PORT:-8080}:81
-      - {target: 82, published: "8080"}
-      - 18080:821
-  odd: {image: a, ports: 8080:80}
-"""
-
-
-@pytest.mark.parametrize(
-    ("service", "published", "target", "line"),
-    [("web", 8080, 81, 6), ("web", 8080, 82, 7), ("web", 9999, 80, 5), ("web", 9999, 99, 4), ("odd", 8080, 80, 9)],
-)
-def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, target: int, line: int) -> None:
-    """The entry that says both numbers, or one of them; else the list."""
-    write(tmp_path, compose_yml=PORTS)
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert port_place(sources, service, published, target) == ("compose.yml", line)
-
-
-def test_the_place_of_a_port_that_is_written_twice(tmp_path: Path) -> None:
-    """The later one counts, as for Compose."""
-    again = "services: {web: {ports: ['8080:81']}}\n"
-    write(tmp_path, compose_yml=PORTS, compose_override_yml=again)
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert port_place(sources, "web", 8080, 81) == ("compose.override.yml", 1)

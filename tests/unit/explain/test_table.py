@@ -17,10 +17,15 @@ TABLES = sorted(
 )
 # The options that the code of each table reads, and the groups of patterns that it uses besides those in messages.
 OPTIONS: dict[str, dict[str, type]] = {
+    "compose": {"at": str, "under": list, "words": str, "place": str},
     "pull": {"no_answer": bool, "passing": bool},
     "service": {"keys": list, "sections": list, "outside": bool},
 }
-GROUPS = {"dockerfile": {"line"}, "service": {"thing", "path", "host"}}
+GROUPS = {
+    "compose": {"service", "path", "file", "name", "key", "values", "line", "what", "text"},
+    "dockerfile": {"line"},
+    "service": {"thing", "path", "host"},
+}
 KINDS: dict[str, type] = {
     "patterns": list, "examples": list, "like": str, "cause": str, "hint": str, "text": str, "exit_code": int,
     "needs": list,
