@@ -111,17 +111,24 @@ def everything(sources: Sequence[Source]) -> list[Source]:
     return list(chain.from_iterable(source.everything() for source in sources))
 
 
+def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Each service that is written, with its profiles."""
+    profiles: dict[str, list[str]] = {}
+    for source in everything(sources):
+        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            written = yamlcore.strings(yamlcore.at(service, ["profiles"]))
+            profiles.setdefault(str(name.value), []).extend(str(profile.value) for profile in written)
+    return profiles
+
+
 def service_names(sources: Sequence[Source]) -> frozenset[str]:
     """The names of all services that are written, whatever their profiles."""
-    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
-    return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+    return frozenset(service_profiles(sources))
 
 
 def profile_names(sources: Sequence[Source]) -> frozenset[str]:
     """The profiles of all services that are written."""
-    services = (yamlcore.items(yamlcore.at(source.node, ["services"])) for source in everything(sources))
-    nodes = (yamlcore.at(service, ["profiles"]) for _, service in chain.from_iterable(services))
-    return frozenset(str(name.value) for node in nodes for name in yamlcore.strings(node))
+    return frozenset(chain.from_iterable(service_profiles(sources).values()))
 
 
 def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,9 +139,9 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
     default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
     before = given or tuple(name.strip() for name in default.split(","))
     on: tuple[str, ...] = ()
+    profiles = service_profiles(sources) if wanted else {}
     for name in wanted:
-        nodes = (yamlcore.at(source.node, ["services", name, "profiles"]) for source in everything(sources))
-        own = [str(node.value) for found in nodes if found for node in yamlcore.strings(found)]
+        own = profiles.get(name, [])
         if own and not {*own, "*"} & {*before, *on}:
             on += tuple(own)
     return (*filter(None, before), *on) if on else given
