@@ -16,7 +16,6 @@ PURE = (
     "compose/safety/paths.py",
     "compose/safety/table.py",
     "compose/safety/uses.py",
-    "compose/identity.py",
     "compose/parse.py",
     "compose/run_model.py",
     "compose/schema.py",

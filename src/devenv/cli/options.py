@@ -116,7 +116,7 @@ def worktree_name(before: list[str]) -> str | None:
     What is wrong with its files, Compose is to say.
     """
     from devenv.compose.files import find, read  # noqa: PLC0415 - only for verbs that are not ours
-    from devenv.compose.worktree import project_name, worktree  # noqa: PLC0415 - as above
+    from devenv.compose.identity import project_name, worktree  # noqa: PLC0415 - as above
 
     if values(before, "-p", "--project-name", "--project-directory"):
         return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.errors import ConfigError, UsageError
+from devenv.errors import ConfigError, DevenvError, UsageError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
+
+_PARAMETER = re.compile(r"\$\{.*\}|\$\w+")
 
 Path = Sequence[str | int]
 Place = tuple[str | None, int | None]
@@ -104,6 +107,23 @@ def text_of(shown: str, base: str) -> list[str]:
 def load_source(path: str, *, base: str) -> Source:
     """One further file, such as the one that an `extends` names, without what it includes."""
     return _read(path, os.path.dirname(path), logical(base), None)
+
+
+def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
+    """Absolute paths of the compose files, of what they include, extend and read, and of overrides to come.
+
+    What cannot be read or understood now counts with what else is known. Blocking.
+    """
+    found = {os.path.join(logical(directory), ".env")}
+    try:
+        paths = find(directory, files)
+    except DevenvError:
+        return frozenset(found)
+    folder = os.path.dirname(paths[0])
+    for path in paths:
+        _collect(path, folder, found)
+    found.update(os.path.join(folder, name) for name in OVERRIDES)
+    return frozenset(found | {os.path.realpath(path) for path in found})
 
 
 def everything(sources: Sequence[Source]) -> list[Source]:
@@ -244,3 +264,43 @@ def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode
     entries = yamlcore.at(node, ["include"])
     for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
         yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+
+
+def _collect(path: str, folder: str, found: set[str]) -> None:
+    if path in found:
+        return
+    found.update((path, os.path.join(folder, ".env")))
+    try:
+        node = load_source(path, base=folder).node
+    except DevenvError:
+        return
+    for entry in _entries(yamlcore.at(node, ["include"])):
+        own = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
+        written = yamlcore.at(entry, ["project_directory"])
+        included = list(_paths(own, folder))
+        below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
+        found.update(_paths(yamlcore.at(entry, ["env_file"]), folder))
+        for one in included:
+            _collect(one, os.path.normpath(below), found)
+    for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
+        for one in _paths(yamlcore.at(service, ["extends", "file"]), folder):
+            _collect(one, os.path.dirname(one), found)
+        for key in ("env_file", "label_file"):
+            found.update(_paths(yamlcore.at(service, [key]), folder))
+
+
+def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
+    """The files that a scalar or a list names; where a name has a parameter in it, all that it might mean."""
+    for entry in _entries(node):
+        name = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
+        text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""
+        if _PARAMETER.search(text):
+            yield from glob.glob(_PARAMETER.sub("*", glob.escape(text)), include_hidden=True)
+        elif text and "://" not in str(getattr(name, "value", "")):
+            yield text
+
+
+def _entries(node: yaml.Node | None) -> Iterable[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return tuple(node.value)
+    return () if node is None else (node,)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from devenv.compose import identity, yaml
+from devenv.compose import yaml
 from devenv.compose.files import Source, everything, find, read, service_profiles, setting
-from devenv.compose.worktree import project_name
+from devenv.compose.identity import project_name
 from devenv.errors import ConfigError, unknown
+from devenv.model.project import folder_project
 
 if TYPE_CHECKING:
     from devenv.compose.selection import Selection
@@ -96,7 +97,7 @@ def written_name(sources: Sequence[Source]) -> str:
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yaml.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
-    return written or project_name(sources) or identity.folder_project(os.path.abspath(folder))
+    return written or project_name(sources) or folder_project(os.path.abspath(folder))
 
 
 def _name(sources: Sequence[Source]) -> str | None:

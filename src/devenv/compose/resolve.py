@@ -24,9 +24,9 @@ from devenv.compose.files import (
     read,
     service_names,
 )
+from devenv.compose.identity import project_name
 from devenv.compose.positions import entries, place, port_place, rule_place, shown
 from devenv.compose.selection import Selection
-from devenv.compose.worktree import project_name
 from devenv.docker import endpoint, process
 from devenv.docker.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
