@@ -15,6 +15,7 @@ from devenv import errors
 from devenv.cli.parser import HELP
 from devenv.compose.schema import X_DEVENV
 from devenv.compose.user_config import UserSettings
+from devenv.explain import table
 from devenv.images import build_errors, pull_errors
 from devenv.run.active import causes
 
@@ -167,20 +168,17 @@ def _causes() -> Iterator[str]:
     yield "looks it up by itself, and names the line of your file; this is the whole table. `…` stands for any text,"
     yield "`‹word›` for a word that is named."
     yield "What `devenv doctor` finds by itself: [troubleshooting.md](../troubleshooting.md)."
-    for title, rows in {
-        "A service does not start, or ends": ((row.said, row.what, row.hint) for row in causes.TABLE),
-        "An image is not had from its registry": (
-            ((said,), cause, hint) for table, _, _ in pull_errors.KINDS for said, cause, hint in table
-        ),
-        "A step of a build does not reach the network": (
-            ((row.said,), row.what, _given(row.given)) for row in build_errors.TABLE
-        ),
+    for title, name in {
+        "A service does not start, or ends": causes.TABLE,
+        "An image is not had from its registry": pull_errors.TABLE,
+        "A step of a build does not reach the network": build_errors.TABLE,
     }.items():
         yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")
-        for said, what, hint in rows:
-            texts = dict.fromkeys(text for pattern in said for text in readable(pattern))
+        for entry in table.load(name):
+            texts = dict.fromkeys(text for pattern in entry.patterns for text in readable(pattern))
             shown = "<br>".join(f"`` {text} ``" for text in texts)
-            yield f"| {_cell(shown)} | {_cell(_named(what))} | {_cell(_named(hint))} |"
+            hint = _given(entry.hint) if name == build_errors.TABLE else entry.hint
+            yield f"| {_cell(shown)} | {_cell(_named(entry.cause))} | {_cell(_named(hint))} |"
 
 
 def _given(hint: str) -> str:

@@ -52,7 +52,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> None:
     """Package, templates, type marker and licence are inside; tests, scripts and the sample are not."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"devenv/__main__.py", "devenv/py.typed"} <= set(names)
+    assert {"devenv/__main__.py", "devenv/py.typed", "devenv/explain/tables/service.toml"} <= set(names)
     templates = {f"devenv/{path}" for path in _tracked("templates")}
     assert templates
     assert templates <= set(names)

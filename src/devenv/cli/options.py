@@ -18,8 +18,8 @@ from devenv.errors import DevenvError
 with LazyImports():
     from devenv import events
     from devenv.compose import files as compose_files
+    from devenv.compose import identity
     from devenv.compose import selection as selections
-    from devenv.compose import worktree
     from devenv.docker import trace as tracing
     from devenv.ui import console as consoles
 
@@ -123,8 +123,8 @@ def worktree_name(before: list[str]) -> str | None:
         return None
     with contextlib.suppress(DevenvError):
         paths = compose_files.find(os.getcwd(), tuple(values(before, "-f", "--file")))
-        if worktree.worktree(os.path.dirname(paths[0])):
-            return worktree.project_name(compose_files.read(paths, base=os.getcwd()))
+        if identity.worktree(os.path.dirname(paths[0])):
+            return identity.project_name(compose_files.read(paths, base=os.getcwd()))
     return None
 
 

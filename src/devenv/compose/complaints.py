@@ -1,26 +1,28 @@
-"""What `docker compose config` says -> a ConfigError in our words, with the file and line that it means.
+"""What `docker compose config` says -> a ConfigError by the table `compose`, with the file and line that it means.
 
 Compose names a path of the model at best, and quotes values at worst; no value of an environment is repeated.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Path, Place, Source, everything, place
+from devenv.compose.files import Place, Source, everything
+from devenv.compose.positions import Model, place
 from devenv.compose.schema import RULE, dotted
 from devenv.docker.compose import clean
 from devenv.errors import ConfigError, meant
+from devenv.explain import matcher, table
+from devenv.explain.table import Entry
 
-INSTALLED, NEWER = "the installed Docker Compose", "docker compose version   (a newer one knows it)"
+TABLE = "compose"
 # The keys that Compose knows at a path, `*` standing for any one part.
 _KEYS = {
     "": "configs include models name networks secrets services version volumes",
@@ -49,15 +51,23 @@ _FILE_PREFIX = re.compile(r"\A(?:failed to parse|validating) (?P<file>\S.*?): ")
 _PATH = re.compile(r"(?:services|networks|volumes|secrets|configs|include)(?:[.\[][^\s:'\"]+)+")
 # Parts of a path that are names or numbers: the service, and the index of a watch rule.
 _ANY = (1, 4)
-_RULE_NEEDS = {
-    "path": "a watch rule needs a `path`",
-    "target": "a rule that syncs needs a `target`, the path in the container",
-}
+_NEEDS = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
+
+Words = Mapping[str, str]
 
 
 def explain(output: str, sources: Sequence[Source]) -> ConfigError:
     """The error that Compose's standard error means."""
-    return _Reader(sources).read(_reason(output).removesuffix(": invalid compose project"))
+    reason = _reason(output).removesuffix(": invalid compose project")
+    model = Model(sources)
+    if prefix := _FILE_PREFIX.match(reason):
+        reason = reason[prefix.end() :]
+        model = model.only(prefix["file"])
+    explanation = matcher.explain(table.load(TABLE), reason, functools.partial(_words, model))
+    if explanation is None:
+        return _unknown(model, reason)
+    file, line = _place(model, explanation.entry, explanation.words)
+    return ConfigError(explanation.cause, hint=explanation.hint or None, file=file, line=line)
 
 
 def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
@@ -67,292 +77,153 @@ def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """The rules below, applied to the files that the project is made of."""
-
-    sources: Sequence[Source]
-
-    @property
-    def files(self) -> list[Source]:
-        """All files, the one that counts most first."""
-        return everything(self.sources)[::-1]
-
-    def read(self, reason: str) -> ConfigError:
-        prefix = _FILE_PREFIX.match(reason)
-        scoped = _Reader(self._only(prefix["file"])) if prefix else self
-        rest = reason[prefix.end() :] if prefix else reason
-        for pattern, handler in (*_LOOKED_INTO, *((plain.said, plain.error) for plain in _PLAIN)):
-            if match := re.match(pattern, rest):
-                return handler(scoped, match)
-        return scoped.other(rest)
-
-    def _only(self, file: str) -> Sequence[Source]:
-        """The file that Compose names; all of them where it is none of ours (`-` is standard input)."""
-        return [source for source in self.files if source.path == file] or self.sources
-
-    def unknown_key(self, match: re.Match[str]) -> ConfigError:
-        path, key = self.path(match["path"]), match["key"]
-        if path == ("services",):
-            rule = "A service's name is made of letters, digits, `.`, `_` and `-`."
-            return self.error(f"`{key}` is not a name for a service", (*path, key), hint=rule)
-        where = f"in {dotted(path)}" if path else "at the top level"
-        known = _KEYS.get(".".join("*" if n in _ANY else str(part) for n, part in enumerate(path)), "").split()
-        if key in known:
-            return self.error(f"{INSTALLED} does not know the key `{key}` {where}", (*path, key), hint=NEWER)
-        return self.error(f"unknown key `{key}` {where}", (*path, key), hint=_meant(key, known))
-
-    def wrong_choice(self, match: re.Match[str]) -> ConfigError:
-        path = self.path(match["path"])
-        values = ", ".join(re.findall(r"[\"']([^\"']+)[\"']", match["values"]))
-        written = self.texts(path)
-        what = f"`{written[0]}` is" if written else "this is"
-        return self.error(f"{dotted(path)}: {what} not one of {values}", path)
-
-    def wrong_type(self, match: re.Match[str]) -> ConfigError:
-        path = self.path(match["path"])
-        filled = " after its variables are filled in" if any("$" in text for text in self.texts(path)) else ""
-        return self.error(f"{dotted(path)} has the wrong type{filled}", path)
-
-    def depends(self, match: re.Match[str]) -> ConfigError:
-        service, name = match["service"], match["name"]
-        needs = ("depends_on", "links", "volumes_from", "network_mode", "pid", "ipc")
-        paths = (self.naming(("services", service, key), name) for key in needs)
-        path = max(paths, key=len)
-        if profiles := self.texts(("services", name, "profiles")):
-            message = f"`{service}` needs the service `{name}`, whose profile is not on"
-            return self.error(message, path, hint=f"Add --profile {profiles[0]}.")
-        services = sorted({name for _, name, _ in self.services()})
-        hint = _meant(name, services) or f"Services here: {', '.join(services)}."
-        return self.error(f"`{service}` needs the service `{name}`, which does not exist", path, hint=hint)
-
-    def env_file(self, match: re.Match[str]) -> ConfigError:
-        """Compose counts the line where it gave up: for an open quote that is the last one."""
-        files = {match["file"]} if match["file"] else {file for file, _ in self.named(("env_file",))}
-        words = re.sub(r"( near |: ?\").*", "", match["what"])
-        words = re.sub(r"unterminated quoted value.*", "a quote is not closed", words)
-        line = int(match["line"])
-        if len(files) == 1:
-            return ConfigError(words, file=self.shown(files.pop()), line=line)
-        return ConfigError(f"an env_file, line {line}: {words}")
-
-    def port(self, match: re.Match[str]) -> ConfigError:
-        text = next(filter(None, match.groups()), "")
-        lists = ((source, yamlcore.strings(ports)) for source, _, ports in self.services("ports"))
-        written = ((entry.value, _line(source, entry)) for source, entries in lists for entry in entries)
-        fallback = (text, place(self.sources, ("services",)))
-        value, at = next((entry for entry in written if text in entry[0]), fallback)
-        hint = 'Write "HOST:CONTAINER", for example "8080:80"; ports are 1 to 65535, protocols tcp and udp.'
-        return self.error_at(f"`{value}` is not a port mapping", at, hint=hint)
-
-    def healthcheck(self, _: re.Match[str]) -> ConfigError:
-        wrong = (
-            _line(source, test)
-            for source, _, test in self.services("healthcheck", "test")
-            if isinstance(test, yaml.SequenceNode)
-            and [word.value for word in yamlcore.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
-        )
-        message = "healthcheck.test must begin with CMD, CMD-SHELL or NONE, or be one line of text"
-        return self.error_at(message, next(wrong, None) or place(self.sources, ("services",)))
-
-    def watch_rule(self, match: re.Match[str]) -> ConfigError:
-        """Compose says in which service a rule lacks a key, not which rule."""
-        rules = (
-            (source, rule)
-            for source, name, found in self.services("develop", "watch")
-            if name == match["service"] and isinstance(found, yaml.SequenceNode)
-            for rule in found.value
-        )
-        wrong = (_line(source, rule) for source, rule in rules if _lacks(rule, match["key"]))
-        at = next(wrong, None) or place(self.sources, ("services", match["service"], "develop", "watch"))
-        return self.error_at(_RULE_NEEDS[match["key"]], at)
-
-    def other(self, reason: str) -> ConfigError:
-        """A complaint that no rule knows, in Compose's words; what it quotes may be a value, so it goes."""
-        found = _PATH.search(reason)
-        service = re.match(r'service "?([^\s"]+)', reason)
-        path = self.path(found[0]) if found else ("services", service[1]) if service else ()
-        if re.search(r"environment|env.?file|secret|\.env\b", reason):
-            reason = re.sub(r"\"[^\"]*\"|'[^']*'", "…", reason)
-        return self.error(reason or "Compose refuses the project and gives no reason", path)
-
-    def path(self, text: str) -> tuple[str | int, ...]:
-        """Compose's spelling of a path -> its parts; the name of a service may hold dots."""
-        text = re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", text).replace("(root)", "").strip(".")
-        parts: list[str | int] = []
-        for name in sorted({name for _, name, _ in self.services()}, key=len, reverse=True):
-            if re.match(rf"services\.{re.escape(name)}(?![^.\[])", text):
-                parts = ["services", name]
-                text = text[len(f"services.{name}") :]
-                break
-        parts += (int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", text))
-        return tuple(parts)
-
-    def naming(self, path: Path, name: str) -> Path:
-        """The path with the entry that names `name`: a key, a list item, or a text that begins with it."""
-        for node in self.nodes(path):
-            if isinstance(node, yaml.MappingNode) and yamlcore.at(node, [name]):
-                return (*path, name)
-            for index, item in enumerate(node.value if isinstance(node, yaml.SequenceNode) else ()):
-                entry = yamlcore.at(item, ["source"]) or item
-                if isinstance(entry, yaml.ScalarNode) and re.match(rf"{re.escape(name)}(?::|\Z)", entry.value):
-                    return (*path, index)
-            if isinstance(node, yaml.ScalarNode) and name in node.value.split(":"):
-                return (*path, name)
-        return path
-
-    def nodes(self, path: Path) -> Iterator[yaml.Node]:
-        """What stands at the path, from the file that counts most on."""
-        return filter(None, (yamlcore.at(source.node, path) for source in self.files))
-
-    def texts(self, path: Path) -> list[str]:
-        return [scalar.value for node in self.nodes(path) for scalar in yamlcore.strings(node)]
-
-    def services(self, *path: str) -> Iterator[tuple[Source, str, yaml.Node]]:
-        """File, name and the node at `path` of every service that has one."""
-        for source in self.files:
-            for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
-                if node := yamlcore.at(service, path):
-                    yield source, name.value, node
-
-    def named(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
-        """The files that are named anywhere under one of the keys, and where."""
-        for source in self.files:
-            for scalar in yamlcore.scalars_under(source.node, keys):
-                yield os.path.normpath(os.path.join(source.folder, scalar.value)), _line(source, scalar)
-
-    def shown(self, file: str) -> str:
-        for source in self.sources:
-            if file.startswith(source.folder.rstrip("/") + "/"):
-                return file.removeprefix(source.path.removesuffix(source.shown))
-        return file
-
-    def error(self, message: str, path: Path, *, hint: str | None = None) -> ConfigError:
-        only = self.sources[0].shown if len(self.sources) == 1 else None
-        return self.error_at(message, place(self.sources, path) if path else (only, None), hint=hint)
-
-    def error_at(self, message: str, at: Place, *, hint: str | None = None) -> ConfigError:
-        return ConfigError(message, hint=hint, file=at[0], line=at[1])
+def _words(model: Model, entry: Entry, groups: Words, _line: int) -> Words:
+    """The words for the messages of an entry; `raw_path` and `raw_file` are what Compose wrote."""
+    raw = {"path": "", "file": "", "text": "", **groups}
+    shown = {"path": dotted(model.path(raw["path"])), "file": model.shown(raw["file"])}
+    more = WORDS[entry.options["words"]](model, raw) if "words" in entry.options else {}
+    return {**raw, "raw_path": raw["path"], "raw_file": raw["file"], **shown, **more}
 
 
-class _Say(NamedTuple):
-    """A complaint that needs no second look; the groups of `said` fill all other texts.
-
-    To blame is the path `at`, or the entry below it that says the group `name`; or the line that names the group
-    `file` under one of the keys `under`; or that file itself.
-    """
-
-    said: str
-    message: str
-    at: str = "{path}"
-    hint: str | None = None
-    under: tuple[str, ...] = ()
-
-    def error(self, reader: _Reader, match: re.Match[str]) -> ConfigError:
-        told = {"path": "", "file": "", **{key: value or "" for key, value in match.groupdict().items()}}
-        path, shown = reader.path(self.at.format_map(told)), reader.shown(told["file"])
-        words = told | {"file": shown, "path": dotted(reader.path(told["path"]))}
-        message, hint = self.message.format_map(words), self.hint and self.hint.format_map(words)
-        if path:
-            return reader.error(message, reader.naming(path, told["name"]) if "name" in told else path, hint=hint)
-        own: Place = (None if self.under else shown or None, None)
-        places = (at for named, at in reader.named(self.under) if named == os.path.normpath(told["file"]))
-        return reader.error_at(message, next(places, own), hint=hint)
+def _place(model: Model, entry: Entry, words: Words) -> Place:
+    """The file and line that an entry blames."""
+    options = entry.options
+    if "place" in options:
+        return PLACES[options["place"]](model, words)
+    if path := model.path(options.get("at", "{path}").format_map({**words, "path": words["raw_path"]})):
+        return place(model.sources, model.naming(path, words["name"]) if "name" in words else path)
+    own = (None if "under" in options else words["file"] or None, None)
+    file = os.path.normpath(words["raw_file"])
+    return next((at for named, at in model.files_under(options.get("under", ())) if named == file), own)
 
 
-_P = r"(?P<path>\S+)"
-_S = r'service "(?P<service>.*)"'
-_IN_ENV_FILE = r"(?:failed to read (?P<file>.*?): )?"
-_ENV_READ = r"(?:failed to read .*?: )?(?:read|open) (?P<file>.*): "
-_UNKNOWN = r"(?P<path>\S*)\s+[Aa]dditional propert(?:y|ies) '?(?P<key>[^']*?)'?(?: is|,.*)? not allowed"
-_NO_PORT = (
-    r"[Ii]nvalid (?:hostPort|containerPort|proto|range)[^:]*: (.*)"
-    r"|[Ii]nvalid (?:ip|IP) address:? (\S+?)(?:: .*)?\Z"
-    r"|No port specified: (.*)<empty>"
-)
+def _unknown(model: Model, reason: str) -> ConfigError:
+    """A reason that no entry knows, in Compose's words; what it quotes may be a value, so it is left out."""
+    found = _PATH.search(reason)
+    service = re.match(r'service "?([^\s"]+)', reason)
+    path = model.path(found[0]) if found else ("services", service[1]) if service else ()
+    if re.search(r"environment|env.?file|secret|\.env\b", reason):
+        reason = re.sub(r"\"[^\"]*\"|'[^']*'", "…", reason)
+    file, line = model.place(path)
+    return ConfigError(reason or "Compose refuses the project and gives no reason", file=file, line=line)
 
-# Tried first, in this order.
-_LOOKED_INTO: tuple[tuple[str, Callable[[_Reader, re.Match[str]], ConfigError]], ...] = (
-    (_UNKNOWN, _Reader.unknown_key),
-    (rf"{_P} (?:\S+ must be|value must be) one of(?: the following:)? (?P<values>.*)", _Reader.wrong_choice),
-    (r"services\.(?P<service>.+)\.develop\.watch(?:: |\.\[\]\.)(?P<key>target|path)\b", _Reader.watch_rule),
-    (rf'{_S} depends on undefined service "?(?P<name>[^"]+)"?', _Reader.depends),
-    (rf".*interpolating {_P}: failed to cast to expected type", _Reader.wrong_type),
-    (rf"{_IN_ENV_FILE}line (?P<line>\d+): (?P<what>.*)", _Reader.env_file),
-    (_NO_PORT, _Reader.port),
-    (r"healthcheck\.test must start", _Reader.healthcheck),
-)
-_PLAIN = (
-    _Say(r"services must be a mapping", "`services` must be a mapping of names to services", "services"),
-    _Say(rf"{_P} must be an? (?:array|list)\Z", "{path} must be a list"),
-    _Say(rf"{_P} must be (?P<kind>.*)", "{path} must be {kind}"),
-    _Say(rf"{_P} missing property '(?P<key>\w+)'", "{path}: the key `{key}` is missing"),
-    _Say(rf"{_P} (?P<key>\w+) is required", "{path}: the key `{key}` is missing"),
-    _Say(rf"{_P} '(?P<value>.*)' does not match pattern", "{path}: `{value}` is not one of its values"),
-    _Say(rf"service ports {_P} is missing a target port", "{path} names no container port"),
-    _Say(r"(?:error decoding )?'(?P<path>services\S+)':? (?:time: )?(?P<what>.*)", "{path}: {what}"),
-    _Say(rf"{_S} has neither an image", "`{service}` has neither `image` nor `build`", "services.{service}"),
-    _Say(
-        rf"{_S} refers to undefined (?P<kind>\w+) (?P<name>[^\s:]+)",
-        "`{service}` uses the {kind} `{name}`, which is not defined",
-        "services.{service}.{kind}s",
-        "Define it at the top level, under `{kind}s:`.",
-    ),
-    _Say(
-        rf'cannot extend {_S} in .*?: service "(?P<base>.*)" not found(?P<where> in .*)?',
-        "`{service}` extends the service `{base}`, which does not exist{where}",
-        "services.{service}.extends",
-    ),
-    _Say(
-        r"services\.scale: can't set container_name and (?P<service>\S+) as",
-        "`{service}` has a `container_name`, so it cannot have several containers",
-        "services.{service}.container_name",
-    ),
-    _Say(
-        r"dependency cycle detected: (?P<cycle>(?P<service>\S+) -> .*)",
-        "services wait for each other in a circle: {cycle}",
-        "services.{service}.depends_on",
-    ),
-    _Say(
-        rf"[Nn]on-string key in {_P}: (?P<key>.*)",
-        "the key `{key}` must be text",
-        "{path}.{key}",
-        "Put it in quotes.",
-    ),
-    _Say(
-        rf"(?:.*interpolating {_P}: |{_IN_ENV_FILE})required variable (?P<key>\w+) is missing a value(?P<why>.*)",
-        "the variable {key} has no value{why}",
-        hint="Set {key} in your shell or in the file .env beside the compose file.",
-    ),
-    _Say(
-        r"invalid interpolation format for (?P<path>\S+?)\.?\Z",
-        "{path}: a `$` that begins no variable",
-        hint="A variable is written ${{NAME}}; a plain dollar sign is written $$.",
-    ),
-    _Say(
-        r"env file (?P<file>.*) not found",
-        "the env_file {file} does not exist",
-        hint="Create it, or write `env_file: [{{path: ..., required: false}}]` (Compose 2.24 and later).",
-        under=("env_file",),
-    ),
-    _Say(rf"{_ENV_READ}is a directory", "{file} is a folder", under=("env_file",)),
-    _Say(rf"{_ENV_READ}permission denied", "{file} cannot be read: permission denied", under=("env_file",)),
-    _Say(
-        r"(?:open|stat|lstat) (?P<file>.*): no such file or directory",
-        "the file {file} does not exist",
-        under=("include", "extends"),
-    ),
-    _Say(
-        r'invalid project name "(?P<project>.*)":',
-        "`{project}` is not a name for a project",
-        hint="It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`.",
-    ),
-    _Say(
-        r"project name must not be empty",
-        "the project has no name",
-        hint="The folder's name holds no letter or digit; give one with -p NAME or a line `name: NAME`.",
-    ),
-)
+
+def _unknown_key(model: Model, groups: Words) -> Words:
+    path, key = model.path(groups["path"]), groups["key"]
+    shape = ".".join("*" if n in _ANY else str(part) for n, part in enumerate(path))
+    known = _KEYS.get(shape, "").split()
+    return {
+        "where": f"in {dotted(path)}" if path else "at the top level",
+        "is_service": key if path == ("services",) else "",
+        "is_known": key if key in known else "",
+        "guess": _guess(key, known),
+    }
+
+
+def _wrong_choice(model: Model, groups: Words) -> Words:
+    written = model.texts(model.path(groups["path"]))
+    choices = ", ".join(re.findall(r"[\"']([^\"']+)[\"']", groups["values"]))
+    return {"value": f"`{written[0]}` is" if written else "this is", "choices": choices}
+
+
+def _wrong_type(model: Model, groups: Words) -> Words:
+    has_variable = any("$" in text for text in model.texts(model.path(groups["path"])))
+    return {"filled": " after its variables are filled in" if has_variable else ""}
+
+
+def _dependency(model: Model, groups: Words) -> Words:
+    services = sorted({name for _, name, _ in model.services()})
+    profiles = model.texts(("services", groups["name"], "profiles"))
+    return {
+        "profile": next(iter(profiles), ""),
+        "guess": _guess(groups["name"], services) or f"Services here: {', '.join(services)}.",
+    }
+
+
+def _env_file(model: Model, groups: Words) -> Words:
+    words = re.sub(r"( near |: ?\").*", "", groups["what"])
+    words = re.sub(r"unterminated quoted value.*", "a quote is not closed", words)
+    only = _only_env_file(model, groups["file"])
+    return {"message": words if only else f"an env_file, line {groups['line']}: {words}"}
+
+
+def _port(model: Model, groups: Words) -> Words:
+    return {"value": _port_entry(model, groups["text"])[0]}
+
+
+WORDS: Mapping[str, Callable[[Model, Words], Words]] = {
+    "unknown_key": _unknown_key,
+    "wrong_choice": _wrong_choice,
+    "wrong_type": _wrong_type,
+    "dependency": _dependency,
+    "env_file": _env_file,
+    "port": _port,
+}
+
+
+def _key_place(model: Model, words: Words) -> Place:
+    return place(model.sources, (*model.path(words["raw_path"]), words["key"]))
+
+
+def _dependency_place(model: Model, words: Words) -> Place:
+    paths = (model.naming(("services", words["service"], key), words["name"]) for key in _NEEDS)
+    return place(model.sources, max(paths, key=len))
+
+
+def _env_file_place(model: Model, words: Words) -> Place:
+    """Compose counts the line at which it gave up: for an open quote that is the last one."""
+    only = _only_env_file(model, words["raw_file"])
+    return (model.shown(only), int(words["line"])) if only else (None, None)
+
+
+def _port_place(model: Model, words: Words) -> Place:
+    return _port_entry(model, words["text"])[1]
+
+
+def _healthcheck_place(model: Model, _: Words) -> Place:
+    wrong = (
+        _line(source, test)
+        for source, _, test in model.services("healthcheck", "test")
+        if isinstance(test, yaml.SequenceNode)
+        and [word.value for word in yamlcore.strings(test)[:1]] not in (["CMD"], ["CMD-SHELL"], ["NONE"])
+    )
+    return next(wrong, None) or place(model.sources, ("services",))
+
+
+def _watch_rule_place(model: Model, words: Words) -> Place:
+    """Compose says in which service a rule lacks a key, not which rule."""
+    rules = (
+        (source, rule)
+        for source, name, node in model.services("develop", "watch")
+        if name == words["service"] and isinstance(node, yaml.SequenceNode)
+        for rule in node.value
+    )
+    wrong = (_line(source, rule) for source, rule in rules if _lacks(rule, words["key"]))
+    return next(wrong, None) or place(model.sources, ("services", words["service"], "develop", "watch"))
+
+
+PLACES: Mapping[str, Callable[[Model, Words], Place]] = {
+    "key": _key_place,
+    "dependency": _dependency_place,
+    "env_file": _env_file_place,
+    "port": _port_place,
+    "healthcheck": _healthcheck_place,
+    "watch_rule": _watch_rule_place,
+}
+
+
+def _only_env_file(model: Model, named: str) -> str | None:
+    """The env_file that Compose means: the one that it names, or the only one that there is."""
+    files = {named} if named else {file for file, _ in model.files_under(("env_file",))}
+    return files.pop() if len(files) == 1 else None
+
+
+def _port_entry(model: Model, text: str) -> tuple[str, Place]:
+    """The entry of `ports` that has the text, and its place."""
+    lists = ((source, yamlcore.strings(ports)) for source, _, ports in model.services("ports"))
+    written = ((entry.value, _line(source, entry)) for source, entries in lists for entry in entries)
+    fallback = (text, place(model.sources, ("services",)))
+    return next((entry for entry in written if text in entry[0]), fallback)
 
 
 def _reason(output: str) -> str:
@@ -386,9 +257,9 @@ def _unquoted(message: str) -> str:
         return message.strip('"')
 
 
-def _meant(word: str, known: Sequence[str]) -> str | None:
+def _guess(word: str, known: Sequence[str]) -> str:
     close = meant(word, known)
-    return f"Did you mean `{close}`?" if close else None
+    return f"Did you mean `{close}`?" if close else ""
 
 
 def _lacks(rule: yaml.Node, key: str) -> bool:

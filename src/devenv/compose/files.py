@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.errors import ConfigError, UsageError
+from devenv.errors import ConfigError, DevenvError, UsageError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
+
+_PARAMETER = re.compile(r"\$\{.*\}|\$\w+")
 
 Path = Sequence[str | int]
 Place = tuple[str | None, int | None]
@@ -106,70 +109,46 @@ def load_source(path: str, *, base: str) -> Source:
     return _read(path, os.path.dirname(path), logical(base), None)
 
 
+def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
+    """Absolute paths of the compose files, of what they include, extend and read, and of overrides to come.
+
+    What cannot be read or understood now counts with what else is known. Blocking.
+    """
+    found = {os.path.join(logical(directory), ".env")}
+    try:
+        paths = find(directory, files)
+    except DevenvError:
+        return frozenset(found)
+    folder = os.path.dirname(paths[0])
+    for path in paths:
+        _collect(path, folder, found)
+    found.update(os.path.join(folder, name) for name in OVERRIDES)
+    return frozenset(found | {os.path.realpath(path) for path in found})
+
+
 def everything(sources: Sequence[Source]) -> list[Source]:
     """All files in the order in which they count: a later one wins."""
     return list(chain.from_iterable(source.everything() for source in sources))
 
 
-def place(sources: Sequence[Source], path: Path) -> Place:
-    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
-    candidates = everything(sources)[::-1]
-    for length in range(len(path), 0, -1):
-        for source in candidates:
-            if line := yamlcore.line_of(source.node, path[:length]):
-                return source.shown, line
-    return (sources[0].shown, None) if sources else (None, None)
-
-
-def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
-    """The place of a service's watch rule, counted in the merged model of `total` rules.
-
-    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
-    """
-    own = entries(sources, ("services", service, "develop", "watch"))
-    extended = total - len(own)
-    if 0 <= index - extended < len(own):
-        return own[index - extended]
-    return place(sources, ("services", service, "extends"))
-
-
-def entries(sources: Sequence[Source], path: Path) -> list[Place]:
-    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
-    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
-    return [
-        (file, entry.start_mark.line + 1)
-        for file, node in nodes
-        for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
-    ]
-
-
-def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
-    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
-    for source in everything(sources)[::-1]:
-        entries = yamlcore.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
-            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
-                return source.shown, entry.start_mark.line + 1
-    return place(sources, path)
-
-
-def shown(where: Place) -> str:
-    """A place as messages name it: FILE:LINE."""
-    return ":".join(str(part) for part in where if part is not None)
+def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Each service that is written, with its profiles."""
+    profiles: dict[str, list[str]] = {}
+    for source in everything(sources):
+        for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+            written = yamlcore.strings(yamlcore.at(service, ["profiles"]))
+            profiles.setdefault(str(name.value), []).extend(str(profile.value) for profile in written)
+    return profiles
 
 
 def service_names(sources: Sequence[Source]) -> frozenset[str]:
     """The names of all services that are written, whatever their profiles."""
-    nodes = (yamlcore.at(source.node, ["services"]) for source in everything(sources))
-    return frozenset(str(key.value) for node in nodes for key, _ in yamlcore.items(node))
+    return frozenset(service_profiles(sources))
 
 
 def profile_names(sources: Sequence[Source]) -> frozenset[str]:
     """The profiles of all services that are written."""
-    services = (yamlcore.items(yamlcore.at(source.node, ["services"])) for source in everything(sources))
-    nodes = (yamlcore.at(service, ["profiles"]) for _, service in chain.from_iterable(services))
-    return frozenset(str(name.value) for node in nodes for name in yamlcore.strings(node))
+    return frozenset(chain.from_iterable(service_profiles(sources).values()))
 
 
 def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
@@ -180,27 +159,12 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
     default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
     before = given or tuple(name.strip() for name in default.split(","))
     on: tuple[str, ...] = ()
+    profiles = service_profiles(sources) if wanted else {}
     for name in wanted:
-        nodes = (yamlcore.at(source.node, ["services", name, "profiles"]) for source in everything(sources))
-        own = [str(node.value) for found in nodes if found for node in yamlcore.strings(found)]
+        own = profiles.get(name, [])
         if own and not {*own, "*"} & {*before, *on}:
             on += tuple(own)
     return (*filter(None, before), *on) if on else given
-
-
-def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
-    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
-    path: Path = ("services", service, "ports")
-    most, found = 1, place(sources, path)
-    for source in everything(sources):
-        entries = yamlcore.at(source.node, path)
-        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
-            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
-            said = " ".join(str(value.value) for value in values)
-            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
-            if count >= most:
-                most, found = count, (source.shown, entry.start_mark.line + 1)
-    return found
 
 
 def logical(directory: str) -> str:
@@ -300,3 +264,43 @@ def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode
     entries = yamlcore.at(node, ["include"])
     for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
         yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
+
+
+def _collect(path: str, folder: str, found: set[str]) -> None:
+    if path in found:
+        return
+    found.update((path, os.path.join(folder, ".env")))
+    try:
+        node = load_source(path, base=folder).node
+    except DevenvError:
+        return
+    for entry in _entries(yamlcore.at(node, ["include"])):
+        own = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
+        written = yamlcore.at(entry, ["project_directory"])
+        included = list(_paths(own, folder))
+        below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
+        found.update(_paths(yamlcore.at(entry, ["env_file"]), folder))
+        for one in included:
+            _collect(one, os.path.normpath(below), found)
+    for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
+        for one in _paths(yamlcore.at(service, ["extends", "file"]), folder):
+            _collect(one, os.path.dirname(one), found)
+        for key in ("env_file", "label_file"):
+            found.update(_paths(yamlcore.at(service, [key]), folder))
+
+
+def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
+    """The files that a scalar or a list names; where a name has a parameter in it, all that it might mean."""
+    for entry in _entries(node):
+        name = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
+        text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""
+        if _PARAMETER.search(text):
+            yield from glob.glob(_PARAMETER.sub("*", glob.escape(text)), include_hidden=True)
+        elif text and "://" not in str(getattr(name, "value", "")):
+            yield text
+
+
+def _entries(node: yaml.Node | None) -> Iterable[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return tuple(node.value)
+    return () if node is None else (node,)

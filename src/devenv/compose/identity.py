@@ -1,12 +1,44 @@
-"""The name of a project by the folder or the git worktree that it lies in. Pure."""
+"""The name of a project by the git worktree that it lies in. Git itself is not run."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
+from collections.abc import Sequence
 
-LONGEST = 40
+from devenv.compose import yaml
+from devenv.compose.files import Source, setting, upward
+from devenv.model.project import folder_project
+
+LONGEST = 40  # characters of a name that is made of a folder's
+SIZE_LIMIT = 8192
+_NAME = "COMPOSE_PROJECT_NAME"
+
+
+def project_name(sources: Sequence[Source]) -> str | None:
+    """The name for `-p`; None in no worktree, and where the file or the environment names the project."""
+    folder = sources[0].folder
+    found = worktree(folder)
+    if found is None or setting(folder, _NAME) or any(yaml.at(source.node, ["name"]) for source in sources):
+        return None
+    return worktree_project(*found)
+
+
+def worktree(folder: str) -> tuple[str, str] | None:
+    """What the folder is called in the main tree, and the worktree that it lies in; None where it lies in none.
+
+    A submodule has a `.git` file, too, but nothing in common with another tree: what counts is what holds it.
+    """
+    for above in upward(folder):
+        path = os.path.join(above, ".git")
+        if os.path.isdir(path):
+            return None
+        git = _named(path, above, "gitdir: ")
+        common = git and _named(os.path.join(git, "commondir"), git)
+        if git and common:
+            name = repository(common) if above == folder else os.path.basename(folder)
+            return name, os.path.basename(git)
+    return None
 
 
 def worktree_project(project: str, worktree: str) -> str:
@@ -27,11 +59,19 @@ def repository(common: str) -> str:
     return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
 
 
-def folder_project(folder: str) -> str:
-    """The name that Compose gives to a project in that folder, empty where it can make none of the folder's."""
-    return re.sub(r"[^a-z0-9_-]", "", os.path.basename(folder).lower()).lstrip("_-")
-
-
 def plain(name: str) -> str:
     """As Compose makes a project's name of a folder's, but no longer than it is good for."""
     return folder_project(name)[:LONGEST]
+
+
+def _named(path: str, folder: str, before: str = "") -> str | None:
+    """The path that a file of one line names, relative to `folder`."""
+    if not os.path.isfile(path):  # a pipe would hold us
+        return None
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            line = file.read(SIZE_LIMIT)
+    except OSError:
+        return None
+    named = line.removeprefix(before).rstrip("\n")
+    return os.path.normpath(os.path.join(folder, named)) if line.startswith(before) and named else None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from devenv.compose import identity, yaml
-from devenv.compose.files import Source, everything, find, read, setting
-from devenv.compose.worktree import project_name
+from devenv.compose import yaml
+from devenv.compose.files import Source, everything, find, read, service_profiles, setting
+from devenv.compose.identity import project_name
 from devenv.errors import ConfigError, unknown
+from devenv.model.project import folder_project
 
 if TYPE_CHECKING:
     from devenv.compose.selection import Selection
@@ -71,22 +73,16 @@ def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
 def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: Sequence[str]) -> Outline:
     """The outline of the project that a command line means. Blocking; raises ConfigError."""
     sources = read(find(directory, files), base=directory)
-    files_read = everything(sources)
-    own: dict[str, set[str]] = {}
-    for source in files_read:
-        for key, service in yaml.items(yaml.at(source.node, ["services"])):
-            words = yaml.strings(yaml.at(service, ["profiles"]))
-            own.setdefault(str(key.value), set()).update(str(word.value) for word in words)
+    services = service_profiles(sources)
     default = (setting(sources[0].folder, "COMPOSE_PROFILES") or "").split(",")
     on = {one.strip() for one in profiles or default}
-    active = [service for service, needs in own.items() if not needs or {*needs, "*"} & on]
-    known = {word for words in own.values() for word in words}
+    active = {service: not needs or bool({*needs, "*"} & on) for service, needs in services.items()}
     return Outline(
         name or _name(sources),
-        tuple(active),
-        tuple(service for service in own if service not in active),
-        tuple(sorted(known)),
-        not any(source.has_unread or _extends(source) for source in files_read),
+        tuple(service for service, is_on in active.items() if is_on),
+        tuple(service for service, is_on in active.items() if not is_on),
+        tuple(sorted({*chain.from_iterable(services.values())})),
+        not any(source.has_unread or _extends(source) for source in everything(sources)),
     )
 
 
@@ -101,7 +97,7 @@ def written_name(sources: Sequence[Source]) -> str:
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yaml.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")
-    return written or project_name(sources) or identity.folder_project(os.path.abspath(folder))
+    return written or project_name(sources) or folder_project(os.path.abspath(folder))
 
 
 def _name(sources: Sequence[Source]) -> str | None:

@@ -15,22 +15,18 @@ from devenv.compose import compat, run_model, yaml
 from devenv.compose.files import (
     Place,
     Source,
-    entries,
     everything,
     find,
     load_source,
     logical,
-    place,
-    port_place,
     profile_names,
     profiles_on,
     read,
-    rule_place,
     service_names,
-    shown,
 )
+from devenv.compose.identity import project_name
+from devenv.compose.positions import entries, place, port_place, rule_place, shown
 from devenv.compose.selection import Selection
-from devenv.compose.worktree import project_name
 from devenv.docker import endpoint, process
 from devenv.docker.compose import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown

@@ -121,10 +121,8 @@ def run_model(
             _swap_images(service, choices.images, choices.builds.get(name, BuildChange()))
     _drop_dependencies(chosen)
     result["services"] = chosen
-    own = labels if chosen.keys() - choices.unmarked else {}
-    for kind, existing, marks in (("networks", found.networks, own), ("volumes", found.volumes, {})):
-        if kind in result:
-            result[kind] = {key: _resource(key, one or {}, existing, marks) for key, one in result[kind].items()}
+    _adapt_resources(result, "networks", found.networks, labels if chosen.keys() - choices.unmarked else {})
+    _adapt_resources(result, "volumes", found.volumes, {})
     return result
 
 
@@ -259,6 +257,11 @@ def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
         needs = service.get("depends_on") or {}
         if needs.keys() - services.keys():
             service["depends_on"] = {name: need for name, need in needs.items() if name in services}
+
+
+def _adapt_resources(model: dict[str, Any], kind: str, existing: frozenset[str], labels: Mapping[str, str]) -> None:
+    if kind in model:
+        model[kind] = {key: _resource(key, one or {}, existing, labels) for key, one in model[kind].items()}
 
 
 def _resource(

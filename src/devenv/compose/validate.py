@@ -47,25 +47,31 @@ def written(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     """What the files alone tell. Raises as `validate` does."""
     paths = find(selection.directory, selection.files)
     sources, failed = readable(paths, base=selection.directory)
-    files, others = everything(sources), []
-    for path in dict.fromkeys(path for source in files for path in extended(source)):
-        try:
-            others.append(load_source(path, base=selection.directory))
-        except ConfigError as error:
-            failed[error.said] = error
-    others = [source for source in others if source.path not in {file.path for file in files}]
+    files = everything(sources)
+    others = _others(files, selection.directory, failed)
     page = _Page(selection.directory, (*files, *others))
-    names = {} if failed or not all(map(_is_whole, files)) else _names(files)
+    names = {} if failed or any(source.has_unread for source in files) else _names(files)
     found = [page.error(error) for error in failed.values()]
     for source in files:
         found += page.block(source, ("x-devenv",), X_DEVENV, names)
-    for source in (*files, *others):
+    for source in page.sources:
         for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
             found += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
-        project = _project(source, os.path.dirname(paths[0]), (*files, *others))
+        project = _project(source, os.path.dirname(paths[0]), page.sources)
         found += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
     unique = {(one.file, one.line, one.column, one.message.rpartition(": ")[2]): one for one in reversed(found)}
     return tuple(sorted(unique.values(), key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
+
+
+def _others(files: Sequence[Source], base: str, failed: dict[str, ConfigError]) -> list[Source]:
+    """The files that an `extends` of the project's files names; what is wrong with some is added to `failed`."""
+    others = []
+    for path in dict.fromkeys(path for source in files for path in extended(source)):
+        try:
+            others.append(load_source(path, base=base))
+        except ConfigError as error:
+            failed[error.said] = error
+    return [source for source in others if source.path not in {file.path for file in files}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +153,6 @@ def _plain(node: yaml.Node) -> Any:
         return undoubled(yamlcore.value(node, file=""))
     except ConfigError:
         return LATER  # a tag that does not fit: Compose says so
-
-
-def _is_whole(source: Source) -> bool:
-    """Whether everything that the file includes was read: what is remote or interpolated, Compose alone reads."""
-    entries = yamlcore.at(source.node, ["include"])
-    named = [
-        name
-        for entry in (entries.value if isinstance(entries, yaml.SequenceNode) else ())
-        for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
-    ]
-    return len(named) == len(source.includes)
 
 
 def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import yaml
 
 from devenv.errors import ConfigError
+from devenv.explain import matcher, table
 
 SIZE_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 100
@@ -43,15 +44,6 @@ _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
 _SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # what all of these begin with
 _CORE_TAGS = frozenset({_STR, _BINARY, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
-
-_WORDS = (
-    (re.compile(r"character '\\t'"), "a tab is used for indentation", "Indent with spaces."),
-    (re.compile(r"cannot start any token"), "a value may not begin with this character", "Put it in quotes."),
-    (re.compile(r"mapping values are not allowed"), "unexpected `:`", "Check the indentation, or quote the value."),
-    (re.compile(r"expected <block end>|did not find expected key"), "the indentation is off", None),
-    (re.compile(r"unexpected end of stream"), "a quote is not closed", None),
-    (re.compile(r"expected ',' or '[\]}]'"), "a bracket is not closed, or a comma is missing", None),
-)
 
 
 def construct(text: str, *, file: str) -> Any:
@@ -269,10 +261,9 @@ class _Composer:
         problem = error.problem or "this is not YAML"
         if line is not None and "\t" in _indentation(self.text, line):
             problem = r"character '\t'"
-        for pattern, words, hint in _WORDS:
-            if pattern.search(problem):
-                return ConfigError(words, hint=hint, file=self.file, line=line, column=column)
-        return ConfigError(problem, file=self.file, line=line, column=column)
+        explanation = matcher.explain(table.load("yaml"), problem)
+        words, hint = (explanation.cause, explanation.hint or None) if explanation else (problem, None)
+        return ConfigError(words, hint=hint, file=self.file, line=line, column=column)
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:

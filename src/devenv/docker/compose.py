@@ -13,6 +13,8 @@ from typing import Any, NoReturn, cast
 from devenv.docker import process
 from devenv.docker.process import OnLine
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
+from devenv.explain import matcher, table
+from devenv.explain.table import Entry
 
 FAILED_STEP_LINES = 15
 OnMade = Callable[[str, str], object]  # kind and name, as Compose reports them
@@ -60,35 +62,6 @@ _UNKNOWN = re.compile(r": unknown(?=: |\Z)")
 _ROOT = re.compile(
     r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff|fs)(?=/)"
 )  # of a container, on the engine
-
-# What BuildKit says, what it means, what to do. The groups fill the text; `line` is of the Dockerfile.
-_BUILD_FAULTS = (
-    (
-        r"dockerfile parse error on line (?P<line>\d+): (?P<what>.*)",
-        "{what}",
-        "A line begins with an instruction (FROM, COPY, RUN, ...) or continues one that ends with a backslash.",
-    ),
-    (
-        r"failed to read dockerfile: open",
-        "the Dockerfile of {service} does not exist",
-        "Write it, or correct `build.dockerfile` of the service.",
-    ),
-    (
-        r"target stage \"?(?P<stage>[^\"]*)\"? could not be found",
-        "no stage is called `{stage}`, as build.target wants",
-        "Correct `build.target`, or name the stage: FROM ... AS {stage}",
-    ),
-    (
-        r'unable to prepare context: path "(?P<context>.*)" not found',
-        "the build context of {service} does not exist: {context}",
-        "Correct `build.context` of the service.",
-    ),
-    (
-        r'"/?(?P<missing>[^"]*)": not found',
-        "`{missing}` is not in the build context, or .dockerignore keeps it out",
-        "Paths in COPY and ADD start from `build.context`, not from the Dockerfile.",
-    ),
-)
 
 
 class VerbError(EngineError):
@@ -261,17 +234,19 @@ class Compose:
 
     def _dockerfile_failure(self, reason: str, service: str | None) -> DevenvError | None:
         """The error for what is wrong with a Dockerfile or a context, if that is it."""
-        faults = ((re.search(pattern, reason), message, hint) for pattern, message, hint in _BUILD_FAULTS)
-        found, message, hint = next((fault for fault in faults if fault[0]), (None, "", ""))
-        if found is None:
+        shown_service = f"`{service}`" if service else "a service"
+
+        def words(_: Entry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
+            return {"service": shown_service, **{name: self._shown(text) for name, text in groups.items()}}
+
+        explanation = matcher.explain(table.load("dockerfile"), reason, words)
+        if explanation is None:
             return None
-        told = {name: self._shown(text) for name, text in found.groupdict().items()}
-        told["service"] = f"`{service}`" if service else "a service"
-        file, inline = (None, None) if "context" in told else self._dockerfile(service)
-        line = int(told["line"]) if "line" in told else None
+        file, inline = (None, None) if "context" in explanation.words else self._dockerfile(service)
+        line = int(explanation.words["line"]) if "line" in explanation.words else None
         place = f"line {line} of {inline}: " if line else f"{inline}: "
-        said = (place if inline else "") + message.format_map(told)
-        return ConfigError(said, hint=hint.format_map(told), file=file, line=line if file else None)
+        message = (place if inline else "") + explanation.cause
+        return ConfigError(message, hint=explanation.hint, file=file, line=line if file else None)
 
     def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
         """The Dockerfile's path, or the words for an inline one; neither where it is not known."""

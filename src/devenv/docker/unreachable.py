@@ -9,47 +9,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from devenv.errors import EngineError
+from devenv.explain import matcher, table
 
 if TYPE_CHECKING:
     from devenv.docker.endpoint import Endpoint
 
-# What ssh, the shell there or docker there says -> what to type. The first row that matches any line holds.
-HINTS = tuple(
-    (re.compile(pattern, re.IGNORECASE), hint)
-    for pattern, hint in (
-        (
-            r"could not resolve hostname|the name \S+ is not found|name or service not known",
-            "{ssh}   (no such name: correct the address, or add a `Host` to ~/.ssh/config)",
-        ),
-        (
-            r"host identification has changed|host key for \S+ has changed",
-            "ssh-keygen -R {name}   (only if that machine has a new key; then: {ssh})",
-        ),
-        (
-            r"host key verification failed|no \S+ host key is known",
-            "ssh-keyscan {port}{name} >> ~/.ssh/known_hosts   (or: {ssh}, and compare the key)",
-        ),
-        (
-            r"permission denied \(|too many authentication failures",
-            "{ssh}   (it has to log in without a question: ssh-add, or: ssh-copy-id {port}{login})",
-        ),
-        (
-            r"permission denied.*docker|docker.*permission denied",
-            "{ssh} 'sudo usermod -aG docker $USER'   (then try again)",
-        ),
-        (
-            r"docker\S* (command )?not found|command not found: docker",
-            "{ssh} docker version   (install Docker there)",
-        ),
-        (
-            r"kex_exchange_identification|connection (reset|closed) by",
-            "{ssh}   (its sshd ended the connection: if it drops many logins at once, raise its MaxStartups)",
-        ),
-        (r"cannot connect to the docker daemon|is the docker daemon running", "{ssh} sudo systemctl start docker"),
-        (r"connection refused", "{ssh}   (nothing listens at that port: start sshd there, or correct the port)"),
-        (r"timed out|no route to host|network is unreachable", "{ssh}   (is that machine on, and the VPN up?)"),
-    )
-)
+TABLE = "engine"
 _WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
 _GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
 _LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
@@ -65,12 +30,13 @@ def reason(printed: str) -> str:
     bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
-    known = [line for pattern, _ in HINTS for line in reversed(lines) if pattern.search(line)]
     if not lines:
         return ""
+    lines.reverse()  # the last words count
+    explanation = matcher.explain(table.load(TABLE), "\n".join(lines))
     from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
 
-    return Redactor(os.environ).text((known or lines[-1:])[0]).rstrip(".")
+    return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
 def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
@@ -102,7 +68,8 @@ def _hint(endpoint: Endpoint, said: str) -> str:
         "login": shlex.quote(login),
         "name": shlex.quote(login.rpartition("@")[2]),
     }
-    return next((hint.format(**known) for pattern, hint in HINTS if pattern.search(said)), "{ssh}".format(**known))
+    explanation = matcher.explain(table.load(TABLE), said, lambda *_: known)
+    return explanation.hint if explanation else known["ssh"]
 
 
 def start_command() -> str:

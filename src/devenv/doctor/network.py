@@ -6,7 +6,6 @@ All of it blocks, and a name server that hangs cannot be called off: `patiently`
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import http.client
 import json
@@ -19,13 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import anyio
 
 from devenv.doctor.diagnose import Route, shown
 from devenv.errors import ConfigError
-from devenv.host import proxies
+from devenv.host import proxies, tls
 from devenv.host.certificates import Certificates
 from devenv.model.addresses import LOOPBACK
 from devenv.model.image_ref import HUB, canonical, split
@@ -129,7 +128,7 @@ def heard(url: str, seconds: float, public: Certificates, headers: Mapping[str, 
     """The answer to a GET of the URL; to a HEAD where a manifest is asked for, since that is no pull. Blocking."""
     address, issuer = urlsplit(url), ""
     proxy = _proxy(address)
-    connection = _connection(address, proxy, seconds)
+    connection = tls.connection(address, proxy, seconds)
     try:
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
@@ -156,26 +155,9 @@ def _proxy(address: SplitResult) -> SplitResult | None:
     return None if not given or spared or LOOPBACK.fullmatch(host) else urlsplit(given)
 
 
-def _connection(address: SplitResult, proxy: SplitResult | None, seconds: float) -> http.client.HTTPConnection:
-    where = proxy or address
-    port = where.port or (443 if where.scheme == "https" else 80)
-    if address.scheme == "http":
-        return http.client.HTTPConnection(str(where.hostname), port, timeout=seconds)
-    context = ssl.create_default_context()
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # what a company made for itself may lack what that demands
-    connection = http.client.HTTPSConnection(str(where.hostname), port, timeout=seconds, context=context)
-    if proxy:
-        login = base64.b64encode(f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()).decode()
-        shown_to_it = {"Proxy-Authorization": f"Basic {login}"} if proxy.username else {}
-        connection.set_tunnel(str(address.hostname), address.port or 443, shown_to_it)
-    return connection
-
-
 def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
     """Who vouches for the site, where that is nobody whom all systems trust; empty where `public` is not known."""
-    # A method of the socket from 3.13 on; before, of what is inside it.
-    chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined] # noqa: SLF001
-    if not public or ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes()) in public:
+    if not public or tls.anchor(secured) in public:
         return ""
     issuer: Any = (secured.getpeercert() or {}).get("issuer", ())
     names = dict(pair for part in issuer for pair in part)

@@ -17,12 +17,13 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 
 from devenv.docker import process
 from devenv.errors import EngineError
+from devenv.host import tls
 from devenv.tasks import each
 
 BUNDLES = (
@@ -51,7 +52,6 @@ VARIABLES = (
 PUBLIC_KEYCHAIN = "/System/Library/Keychains/SystemRootCertificates.keychain"
 ADDED_KEYCHAIN = "/Library/Keychains/System.keychain"
 PATIENCE = 2.0
-HTTPS = 443
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
 Certificates = frozenset[bytes]  # DER
@@ -150,10 +150,7 @@ def _read(paths: Iterable[str]) -> Certificates:
 
 
 async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
-    context = ssl.create_default_context()
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # what a company made for itself may lack what the strict demand
-    with contextlib.suppress(ssl.SSLError):  # what is no certificate
-        context.load_verify_locations(cadata="".join(map(pem, trust.added | trust.bundle)))
+    context = tls.context(trust.added | trust.bundle)
     anchors: list[bytes | None] = []
 
     async def ask(site: str) -> None:
@@ -169,17 +166,10 @@ def anchor(site: str, context: ssl.SSLContext) -> bytes | None:
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:
-        where = (site, HTTPS) if direct else (str(proxy.hostname), proxy.port or 80)
-        connection = http.client.HTTPSConnection(*where, timeout=PATIENCE, context=context)
-        if not direct:
-            login = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
-            shown = {"Proxy-Authorization": f"Basic {base64.b64encode(login).decode()}"} if proxy.username else {}
-            connection.set_tunnel(site, HTTPS, shown)
+        connection = tls.connection(urlsplit(f"https://{site}"), None if direct else proxy, PATIENCE, context)
         connection.connect()
         try:
-            # A method of the socket from 3.13 on; before, of what is inside it.
-            chain = connection.sock._sslobj.get_verified_chain()  # type: ignore[union-attr] # noqa: SLF001
-            return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes())
+            return tls.anchor(connection.sock)
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException):

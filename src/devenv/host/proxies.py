@@ -17,7 +17,8 @@ from devenv.host.registry_auth import cli_settings
 from devenv.model.addresses import LOOPBACK
 from devenv.redact import masked
 
-VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PROXIES = {"HTTP_PROXY": "http", "HTTPS_PROXY": "https"}  # variable -> scheme
+VARIABLES = (*PROXIES, "NO_PROXY")
 SCHEMES = ("http", "https", "socks5", "socks5h")
 INTERNAL = ("http.docker.internal", "hubproxy.docker.internal")  # Docker Desktop's own: only its engine reaches them
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -32,15 +33,13 @@ def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[st
     `system` is what `urllib.request.getproxies` says. Raises ConfigError for a value that is no proxy.
     """
     given = {name: environment.get(name) or environment.get(name.lower()) or "" for name in VARIABLES}
-    if not given["HTTP_PROXY"] and not given["HTTPS_PROXY"]:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-            given[name] = system.get(name.partition("_")[0].lower(), "")
-    proxies = {name: value for name in ("HTTP_PROXY", "HTTPS_PROXY") if (value := given[name])}
-    hosts = {name: _host(name, value) for name, value in proxies.items()}
-    proxies = {name: value for name, value in proxies.items() if hosts[name] not in INTERNAL}
+    if not any(given[name] for name in PROXIES):
+        given |= {name: system.get(scheme, "") for name, scheme in PROXIES.items()}
+    hosts = {name: _host(name, given[name]) for name in PROXIES if given[name]}
+    proxies = {name: given[name] for name, host in hosts.items() if host not in INTERNAL}
     if not proxies:
         return {}
-    exceptions = [entry.strip() for entry in (given["NO_PROXY"] or system.get("no", "")).split(",") if entry.strip()]
+    exceptions = [*filter(None, map(str.strip, (given["NO_PROXY"] or system.get("no", "")).split(",")))]
     for entry in exceptions:
         _require_exception(entry)
     return {**proxies, "NO_PROXY": ",".join(dict.fromkeys((*exceptions, *HERE)))}

@@ -7,106 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devenv.errors import EngineError
+from devenv.explain import matcher, table
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, familiar, registry, split
 
 ABSENT = "there is no such image or tag"
 
-# The first pattern that fits decides. The network comes first: a registry's name server may fail while the engine
-# asks for a token, and that text says "unauthorized" too. {host} is the registry.
-NO_ANSWER = (
-    (
-        r"http\.docker\.internal",
-        "Docker Desktop's own proxy does not let it through",
-        "Docker Desktop: Settings, Resources, Proxies",
-    ),
-    (
-        r"proxyconnect|proxy authentication",
-        "the proxy does not let it through",
-        "docker info shows the engine's proxy (HTTP Proxy, HTTPS Proxy); it is set where the engine is",
-    ),
-    (r"no such host|server misbehaving|name resolution|name or service not known", "its name is not found (DNS)", ""),
-    (r"connection refused", "connection refused", ""),
-    (r"no route to host|network is unreachable|host is down", "no route to it", ""),
-    (
-        r"x509|certificate",
-        "its certificate is not trusted",
-        "put the authority's certificate where the engine looks for it: /etc/docker/certs.d/{host}/ca.crt",
-    ),
-    (
-        r"server gave http response to https client|first record does not look like a tls handshake",
-        "it does not speak HTTPS",
-        'give it a certificate, or name it in the engine\'s daemon.json: "insecure-registries": ["{host}"]',
-    ),
-    (r"i/o timeout|timeout|deadline ?exceeded|request canceled|nothing came for", "no answer in time", ""),
-    (r"error parsing http 40[37] response|unexpected http status:? 403", "something on the way blocks it (403)", ""),
-    (
-        r"content-type header|invalid character '|unmarshalling|text/html",
-        "what answers there is no registry",
-        "the network may want you to sign in first; what is there: curl -i https://{host}",
-    ),
-)
-PASSING = (
-    (
-        r"(?:status:?|request to \S+) 50[0234]|bad gateway|service unavailable|http 50[0234]",
-        "it is out of service",
-        "",
-    ),
-    (r"tls: |connection reset|broken pipe|unexpected eof|: eof$|short read", "the connection broke", ""),
-)
-LIMITS = (
-    (
-        r"toomanyrequests|rate limit|too many requests|\b429\b",
-        "the registry's limit of pulls is reached",
-        "docker login {host}",
-    ),
-)
-REFUSALS = (
-    (
-        r"error getting credentials|docker-credential-",
-        "the docker CLI's credential helper cannot be used",
-        "take `credsStore` out of ~/.docker/config.json and log in again: docker login {host}",
-    ),
-    (
-        r"verification failed|digest mismatch|does not match (?:the )?(?:expected )?digest|failed commit on ref",
-        "what came is not what its digest says, and was thrown away",
-        "correct the digest, or ask who runs the registry",
-    ),
-    (
-        r"no matching manifest|no match for platform|does not match the specified platform",
-        "there is no such image for this processor",
-        "choose one that there is: `platform: linux/amd64` at the service",
-    ),
-    (
-        r"incorrect username or password|invalid username/password",
-        "the registry does not know the user and password that docker keeps",
-        "docker login {host}",
-    ),
-    (
-        r"denied|unauthorized|no basic auth|forbidden|authentication required|insufficient.scope",
-        "access is denied",
-        "docker login {host}",
-    ),
-    (r"does not exist locally", "there is no such image here", "devenv build"),
-    (
-        r"manifest unknown|no such manifest|name unknown|name_unknown|: not found",
-        ABSENT,
-        "devenv images shows where the name is written",
-    ),
-    (r"no space left", "the engine's disk is full", "docker system df"),
-    (
-        r"too large|status:? 413",
-        "a layer is larger than the registry takes",
-        "ask who runs the registry for a higher limit, or make the layer smaller: devenv layers",
-    ),
-    (
-        r"invalid reference format|must be lowercase",
-        "that is not an image's name",
-        "devenv images shows where the name is written",
-    ),
-)
-# Rows, whether it is no registry's word, and whether the same may work in a moment.
-KINDS = ((NO_ANSWER, True, False), (LIMITS, False, True), (PASSING, True, True), (REFUSALS, False, False))
+TABLE = "pull"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds on the engine ask for no token: what they need is here before. Another builder asks by itself.
 TOKEN_COMMAND = "BUILDX_BUILDER=default devenv up"  # noqa: S105 - no password
@@ -151,12 +58,13 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     host = registry(reference) if reference else named_host(text) or HUB
     name = re.escape(split(reference)[0])  # it may hold any of the words
     told = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
-    for patterns, impossible, passing in KINDS:
-        for pattern, cause, hint in patterns:
-            if re.search(pattern, told, re.IGNORECASE | re.MULTILINE):
-                command = TOKEN_COMMAND if impossible and TOKEN.search(told) else hint.replace("{host}", host)
-                return Failure(cause, impossible, passing, command.removesuffix(f" {HUB}") or None)
-    return None
+    explanation = matcher.explain(table.load(TABLE), told, lambda *_: {"host": host})
+    if explanation is None:
+        return None
+    options = explanation.entry.options
+    impossible, passing = options.get("no_answer", False), options.get("passing", False)
+    command = TOKEN_COMMAND if impossible and TOKEN.search(told) else explanation.hint.removesuffix(f" {HUB}")
+    return Failure(explanation.cause, impossible, passing, command or None)
 
 
 def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -204,3 +206,8 @@ class Project:
             if service.name == name:
                 return service
         raise KeyError(name)
+
+
+def folder_project(folder: str) -> str:
+    """The name that Compose gives to a project in the folder; empty if it can make none of the folder's name."""
+    return re.sub(r"[^a-z0-9_-]", "", os.path.basename(folder).lower()).lstrip("_-")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from devenv.compose.identity import folder_project
 from devenv.model.containers import Volume
+from devenv.model.project import folder_project
 from devenv.model.snapshot import Snapshot
 from devenv.state.identity import Place, moment
 

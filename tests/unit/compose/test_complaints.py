@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from devenv.compose import yaml
-from devenv.compose.complaints import INSTALLED, NEWER, explain, warnings
+from devenv.compose.complaints import PLACES, TABLE, WORDS, explain, warnings
 from devenv.compose.files import Source
+from devenv.explain import table
 
 FILE = """\
 name: x
@@ -56,11 +57,11 @@ def sources(text: str = FILE) -> list[Source]:
         ),
         (
             "validating -: services.web Additional property provider is not allowed",
-            f"compose.yml:3: {INSTALLED} does not know the key `provider` in services.web | {NEWER}",
+            "compose.yml:3: the installed Docker Compose does not know the key `provider` in services.web | docker compose version   (a newer one knows it)",
         ),
         (
             "validating -: services.web additional properties 'use_api_socket' not allowed",
-            f"compose.yml:3: {INSTALLED} does not know the key `use_api_socket` in services.web | {NEWER}",
+            "compose.yml:3: the installed Docker Compose does not know the key `use_api_socket` in services.web | docker compose version   (a newer one knows it)",
         ),
         (
             "validating -: services.web.build additional properties 'contxt' not allowed",
@@ -249,3 +250,10 @@ def test_warnings_are_told_once_with_their_place() -> None:
         "the key `version` has no meaning any more",
         "something else",
     )
+
+
+def test_each_function_that_an_entry_names_exists_and_is_named() -> None:
+    """The table and the code know the same functions."""
+    options = [entry.options for entry in table.load(TABLE)]
+    assert {option["words"] for option in options if "words" in option} == set(WORDS)
+    assert {option["place"] for option in options if "place" in option} == set(PLACES)

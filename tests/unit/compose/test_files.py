@@ -8,15 +8,12 @@ from pathlib import Path
 import pytest
 
 from devenv.compose.files import (
-    entry_place,
     everything,
     find,
+    inputs,
     logical,
-    place,
-    port_place,
     profiles_on,
     read,
-    rule_place,
     service_names,
 )
 from devenv.errors import ConfigError, UsageError
@@ -148,36 +145,6 @@ def test_a_fault_in_an_included_file_names_it(tmp_path: Path) -> None:
     assert caught.value.where == "sub/a.yml:3"
 
 
-def test_places(tmp_path: Path) -> None:
-    """The deepest part that is written in any file; where two write it, the one that counts."""
-    write(
-        tmp_path,
-        compose_yml="services:\n  web:\n    image: a\n    ports: [x]\n",
-        compose_override_yml="services:\n  web:\n    image: b\n",
-    )
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert place(sources, ("services", "web", "image")) == ("compose.override.yml", 3)
-    assert place(sources, ("services", "web", "ports", 0)) == ("compose.yml", 4)
-    assert place(sources, ("nowhere",)) == ("compose.yml", None)
-
-
-def test_places_of_watch_rules(tmp_path: Path) -> None:
-    """Lists of all files are one list, in order; what comes by `extends` stands before them."""
-    rules = "services:\n  web:\n    extends: {{service: b}}\n    develop:\n      watch:\n{}"
-    write(
-        tmp_path,
-        compose_yml=rules.format("        - {path: a}\n        - {path: b}\n"),
-        compose_override_yml=rules.format("        - {path: c}\n"),
-    )
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert [rule_place(sources, "web", index, 4) for index in range(4)] == [
-        ("compose.override.yml", 3),
-        ("compose.yml", 6),
-        ("compose.yml", 7),
-        ("compose.override.yml", 6),
-    ]
-
-
 def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose derives bind mounts and the project's name from $PWD; so must we, and only where it is true."""
     (tmp_path / "real").mkdir()
@@ -188,23 +155,6 @@ def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: p
     assert logical(str(tmp_path)) == str(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     assert logical(os.getcwd()) == str(tmp_path / "real")
-
-
-def test_the_place_of_an_entry(tmp_path: Path) -> None:
-    """An entry of a list is found by what it holds, wherever Compose has put it, in the last file that has it."""
-    write(
-        tmp_path,
-        compose_yml="services:\n  web:\n    volumes:\n      - a:/a\n      - /:/host:ro\n      - type: bind\n"
-        "        source: /\n        target: /h2\n    cap_add: [X]\n",
-        more_yml="services: {web: {cap_add: [ALL]}}\n",
-    )
-    sources = read([str(tmp_path / "compose.yml"), str(tmp_path / "more.yml")], base=str(tmp_path))
-    volumes = ("services", "web", "volumes")
-    assert entry_place(sources, volumes, "/host") == ("compose.yml", 5)
-    assert entry_place(sources, volumes, "/h2") == ("compose.yml", 6)
-    assert entry_place(sources, volumes, "/not") == ("compose.yml", 3)
-    assert entry_place(sources, ("services", "web", "cap_add"), "ALL") == ("more.yml", 1)
-    assert entry_place(sources, ("services", "web", "privileged"), "") == ("more.yml", 1)
 
 
 def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,33 +180,62 @@ def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pyte
     assert profiles_on(sources, ("tool",), ()) == ()
 
 
-PORTS = """\
+MAIN = """
+include: [one.yml, {path: [sub/two.yml], project_directory: other, env_file: sub/two.env}, "oci://far/away"]
 services:
-  web:
-    image: a
-    ports:
-      - "80"
-      - ${PORT:-8080}:81
-      - {target: 82, published: "8080"}
-      - 18080:821
-  odd: {image: a, ports: 8080:80}
+  web: {extends: {file: base/web.yml, service: web}, env_file: web.env}
+  api: {extends: web, env_file: [api.env, {path: more.env, required: false}, "mode.${MODE:-dev}"]}
 """
 
 
-@pytest.mark.parametrize(
-    ("service", "published", "target", "line"),
-    [("web", 8080, 81, 6), ("web", 8080, 82, 7), ("web", 9999, 80, 5), ("web", 9999, 99, 4), ("odd", 8080, 80, 9)],
-)
-def test_the_place_of_a_port(tmp_path: Path, service: str, published: int, target: int, line: int) -> None:
-    """The entry that says both numbers, or one of them; else the list."""
-    write(tmp_path, compose_yml=PORTS)
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert port_place(sources, service, published, target) == ("compose.yml", line)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with files of every kind."""
+    monkeypatch.delenv("COMPOSE_FILE", raising=False)
+    texts = {
+        "compose.yml": MAIN,
+        "sub/two.yml": "services: {two: {image: a, env_file: own.env}}",
+        "base/web.yml": "services: {web: {extends: {file: ../deep.yml, service: x}, env_file: base.env}}",
+        "deep.yml": "include: [compose.yml]",
+        "mode.dev": "",
+        "mode.test": "",
+        "mode-other": "",
+    }
+    for name, text in texts.items():
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path / "p"
 
 
-def test_the_place_of_a_port_that_is_written_twice(tmp_path: Path) -> None:
-    """The later one counts, as for Compose."""
-    again = "services: {web: {ports: ['8080:81']}}\n"
-    write(tmp_path, compose_yml=PORTS, compose_override_yml=again)
-    sources = read(find(str(tmp_path)), base=str(tmp_path))
-    assert port_place(sources, "web", 8080, 81) == ("compose.override.yml", 1)
+def named(folder: Path, *files: str) -> set[str]:
+    """The files that are found, relative to the folder."""
+    return {path.removeprefix(f"{folder}/") for path in inputs(str(folder), files)}
+
+
+def test_everything_that_is_named_is_found(folder: Path) -> None:
+    """Includes, extends at any depth, env files of both, each relative to its own place, there or not."""
+    read = "compose.yml one.yml sub/two.yml sub/two.env base/web.yml deep.yml"
+    environment = ".env other/.env base/.env web.env api.env more.env other/own.env base/base.env"
+    overrides = {f"{stem}.override.{end}" for stem in ("compose", "docker-compose") for end in ("yml", "yaml")}
+    assert named(folder) == {*read.split(), *environment.split(), *overrides, "mode.dev", "mode.test"}
+
+
+def test_a_broken_file_hides_no_other(folder: Path) -> None:
+    """While the override is half-written and an include is gone, both are still followed, and so is the rest."""
+    whole = named(folder)
+    (folder / "compose.override.yml").write_text("services: {", encoding="utf-8")
+    assert named(folder) == whole
+    (folder / "base/web.yml").unlink()
+    assert named(folder) == whole - {"deep.yml", "base/base.env"}
+    (folder / "compose.yml").write_text("a: [", encoding="utf-8")
+    assert {"compose.yml", "compose.override.yml", ".env"} <= named(folder)
+    (folder / "compose.yml").unlink()
+    assert ".env" in named(folder)
+
+
+def test_a_link_is_followed_too(folder: Path) -> None:
+    """An edit of what a linked compose file points to is an edit of the project."""
+    (folder / "real.yml").write_text("services: {}", encoding="utf-8")
+    (folder / "link.yml").symlink_to("real.yml")
+    assert {"link.yml", "real.yml"} <= named(folder, "link.yml")

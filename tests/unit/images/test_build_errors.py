@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from devenv.explain import table
+from devenv.explain.table import Entry
 from devenv.images.build_errors import GIVE, TABLE, baked, explain
 
 NPM = "npm error request to https://registry.npm.test/is-odd failed, reason: "
@@ -22,7 +24,7 @@ PIP_UNTRUSTED = (
 APT = "W: Failed to fetch http://deb.test/debian/dists/trixie/InRelease  "
 GIT = "fatal: unable to access 'https://pypi.test/x.git/': "
 GO = 'go: github.com/google/uuid@v1.6.0: Get "https://goproxy.test/github.com/google/uuid/@v/v1.6.0.mod": '
-UNTRUSTED, PROXY, _, UNKNOWN, SILENT = TABLE
+UNTRUSTED, PROXY, _, UNKNOWN, SILENT = table.load(TABLE)
 NPMJS, PYPI, DEBIAN = "registry.npm.test", "pypi.test", "deb.test"
 LOOPBACK = "127.0.0.1:3128"
 
@@ -75,7 +77,7 @@ LOOPBACK = "127.0.0.1:3128"
         ("RUN curl https://pypi.test/\ncurl: (28) Connection timed out after 5001 milliseconds", SILENT, PYPI),
     ],
 )
-def test_the_words_of_a_step_are_a_cause(text: str, row: object, named: str) -> None:
+def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> None:
     """What the programs say leads to its row; the cause names who was not reached, the hint gives what helps."""
     off, on = (explain(text.splitlines(), given=given) for given in (False, True))
     assert off is not None
@@ -83,8 +85,8 @@ def test_the_words_of_a_step_are_a_cause(text: str, row: object, named: str) -> 
     assert off.hint == GIVE
     assert named in off.what
     words = {"host": named, "proxy": named}
-    assert row.what.format_map(words).split(named)[-1] in off.what  # type: ignore[attr-defined]
-    assert on.hint.split("https://")[0] == row.given.format_map(words).split("https://")[0]  # type: ignore[attr-defined]
+    assert row.cause.format_map(words).split(named)[-1] in off.what
+    assert on.hint.split("https://")[0] == row.hint.format_map(words).split("https://")[0]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from devenv.compose import yaml as yamlcore
-from devenv.compose.files import Source, entry_place, load_source, rule_place, setting, shown
+from devenv.compose.files import Source, load_source, setting
 from devenv.compose.parse import undoubled
+from devenv.compose.positions import entry_place, rule_place, shown
 from devenv.compose.safety.facts import gather
 from devenv.compose.safety.table import Danger, dangers
 from devenv.compose.safety.uses import Use, uses

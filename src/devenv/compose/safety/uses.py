@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,16 +60,22 @@ def _mounts(name: str, service: Model, model: Model) -> Iterator[Use]:
 def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes: bool) -> Iterator[Use]:
     """The paths that a named volume is only another name of (the options are those of mount(8))."""
     options = volume.get("driver_opts") or {}
-    device, kind = str(options.get("device") or ""), str(options.get("type") or "").lower()
-    flags = [flag.strip() for flag in str(options.get("o") or "").split(",")]
-    if device and (kind in _BIND or _BIND & {*flags}):
+    device, kind, written = (str(options.get(key) or "") for key in ("device", "type", "o"))
+    kind = kind.lower()
+    flags = [flag.strip() for flag in written.split(",")]
+    if device and _BIND & {kind, *flags}:
         yield Use(name, "mounts", device, at, entry, writes and "ro" not in flags)
     elif "overlay" in kind:
-        layers = [value for key, _, value in (flag.partition("=") for flag in flags) if key in _LAYERS]
-        for source in (source for layer in layers for source in layer.split(":") if source):
-            yield Use(name, "mounts", source, at, entry, writes)
+        yield from (Use(name, "mounts", source, at, entry, writes) for source in _layers(flags))
     elif kind and kind not in _ELSEWHERE:
         yield Use(name, "mounts", device, at, entry, writes, always=_FILE_SYSTEM.format(device or "none", kind))
+
+
+def _layers(flags: Iterable[str]) -> Iterator[str]:
+    """The folders that an overlay file system is made of, by its options."""
+    for key, _, value in (flag.partition("=") for flag in flags):
+        if key in _LAYERS:
+            yield from filter(None, value.split(":"))
 
 
 def _files(name: str, service: Model, model: Model) -> Iterator[Use]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from devenv.compose import resolve
-from devenv.compose.inputs import inputs
+from devenv.compose.files import inputs
 from devenv.compose.resolve import Loaded, Selection
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice, Problem

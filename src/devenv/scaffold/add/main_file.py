@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.compose import yaml
-from devenv.compose.files import Source, find, place, read, service_names
+from devenv.compose.files import Source, find, read, service_names
+from devenv.compose.positions import place
 from devenv.compose.resolve import Selection
 from devenv.errors import ConfigError, UsageError, unknown
 from devenv.scaffold.add import proposal as proposals

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from devenv.explain import table
+from devenv.explain.table import Entry
 from devenv.model.project import Mount
 
 # ruff: noqa: E501 - what was said is quoted as it was
-from devenv.run.active.causes import TABLE, Cause, Facts, Row, _words, explain, owners
+from devenv.run.active.causes import TABLE, Cause, Facts, explain, find, owners, words
+
+ENTRIES = table.load(TABLE)
 
 MODEL = {
     "networks": {"front": {"name": "shared", "external": True}, "none": None},
@@ -547,16 +551,17 @@ def test_a_cause(found: Facts, what: str) -> None:
 
 def test_every_row_decides_a_case() -> None:
     """No row of the table is without a case, and none stands behind one that always takes its place."""
-    deciding = {next(row for row in TABLE if row.explain(found)) for _, found, _ in CASES}
-    assert [row.what for row in TABLE if row not in deciding] == []
+    deciding = {explanation.entry.id for _, found, _ in CASES if (explanation := find(found))}
+    assert [entry.id for entry in ENTRIES if entry.id not in deciding] == []
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.what for row in TABLE])
-def test_no_text_lacks_a_word(row: Row) -> None:
-    """Whichever pattern of a row fits, it knows every word of the texts."""
-    known = {*_words(Facts("web"), {}), *(("one", "key") if row.sections else ())}
-    wanted = {name for text in (row.what, row.hint) for _, name, _, _ in string.Formatter().parse(text) if name}
-    for pattern in row.said:
+@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
+def test_no_text_lacks_a_word(entry: Entry) -> None:
+    """Whichever pattern of an entry matches, it knows every word of the texts."""
+    blamed = {(section, ""): "x" for section in entry.options.get("sections", ())}
+    known = {*(words(Facts("web", owners=blamed), entry, {}) or {})}
+    wanted = {name for text in (entry.cause, entry.hint) for _, name, _, _ in string.Formatter().parse(text) if name}
+    for pattern in entry.patterns:
         assert wanted <= known | set(re.compile(pattern).groupindex), pattern
 
 

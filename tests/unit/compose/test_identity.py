@@ -10,8 +10,7 @@ import pytest
 
 from devenv.compose import identity
 from devenv.compose.files import read
-from devenv.compose.identity import worktree_project
-from devenv.compose.worktree import project_name, worktree
+from devenv.compose.identity import project_name, worktree, worktree_project
 from support.worktrees import add, git, linked, repository
 
 PLAIN = "services:\n  web: {image: a}\n"

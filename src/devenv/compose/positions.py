@@ -1,0 +1,151 @@
+"""Find the file and line in which a part of the model is written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from devenv.compose import yaml as yamlcore
+from devenv.compose.files import Path, Place, Source, everything
+
+
+def place(sources: Sequence[Source], path: Path) -> Place:
+    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
+    candidates = everything(sources)[::-1]
+    for length in range(len(path), 0, -1):
+        for source in candidates:
+            if line := yamlcore.line_of(source.node, path[:length]):
+                return source.shown, line
+    return (sources[0].shown, None) if sources else (None, None)
+
+
+def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
+    """The place of a service's watch rule, counted in the merged model of `total` rules.
+
+    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
+    """
+    own = entries(sources, ("services", service, "develop", "watch"))
+    extended = total - len(own)
+    if 0 <= index - extended < len(own):
+        return own[index - extended]
+    return place(sources, ("services", service, "extends"))
+
+
+def entries(sources: Sequence[Source], path: Path) -> list[Place]:
+    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
+    nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
+    return [
+        (file, entry.start_mark.line + 1)
+        for file, node in nodes
+        for entry in (node.value if isinstance(node, yaml.SequenceNode) else [node])
+    ]
+
+
+def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
+    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
+    for source in everything(sources)[::-1]:
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values: list[yaml.Node] = [*yamlcore.strings(entry), *(value for _, value in yamlcore.items(entry))]
+            if any(text in (str(value.value), *str(value.value).split(":")) for value in values):
+                return source.shown, entry.start_mark.line + 1
+    return place(sources, path)
+
+
+def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
+    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
+    path: Path = ("services", service, "ports")
+    most, found = 1, place(sources, path)
+    for source in everything(sources):
+        entries = yamlcore.at(source.node, path)
+        for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
+            values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
+            said = " ".join(str(value.value) for value in values)
+            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
+            if count >= most:
+                most, found = count, (source.shown, entry.start_mark.line + 1)
+    return found
+
+
+def shown(where: Place) -> str:
+    """A place as messages name it: FILE:LINE."""
+    return ":".join(str(part) for part in where if part is not None)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that the files make together, and the nodes in which its parts are written."""
+
+    sources: Sequence[Source]
+
+    @property
+    def files(self) -> list[Source]:
+        """All files, the one that counts most first."""
+        return everything(self.sources)[::-1]
+
+    def only(self, file: str) -> Model:
+        """The model of one file, by its path; the whole model if it is none of ours (`-` is standard input)."""
+        return Model([source for source in self.files if source.path == file] or self.sources)
+
+    def place(self, path: Path) -> Place:
+        """The place of a path; of an empty path the file, if there is only one."""
+        only = self.sources[0].shown if len(self.sources) == 1 else None
+        return place(self.sources, path) if path else (only, None)
+
+    def path(self, text: str) -> tuple[str | int, ...]:
+        """The parts of a path as Compose spells it; the name of a service may hold dots."""
+        text = re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", text).replace("(root)", "").strip(".")
+        parts: list[str | int] = []
+        for name in sorted({name for _, name, _ in self.services()}, key=len, reverse=True):
+            if re.match(rf"services\.{re.escape(name)}(?![^.\[])", text):
+                parts = ["services", name]
+                text = text[len(f"services.{name}") :]
+                break
+        parts += (int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", text))
+        return tuple(parts)
+
+    def naming(self, path: Path, name: str) -> Path:
+        """The path with the entry that names `name`: a key, a list item, or a text that begins with it."""
+        for node in self.nodes(path):
+            if isinstance(node, yaml.MappingNode) and yamlcore.at(node, [name]):
+                return (*path, name)
+            for index, item in enumerate(node.value if isinstance(node, yaml.SequenceNode) else ()):
+                entry = yamlcore.at(item, ["source"]) or item
+                if isinstance(entry, yaml.ScalarNode) and re.match(rf"{re.escape(name)}(?::|\Z)", entry.value):
+                    return (*path, index)
+            if isinstance(node, yaml.ScalarNode) and name in node.value.split(":"):
+                return (*path, name)
+        return path
+
+    def nodes(self, path: Path) -> Iterator[yaml.Node]:
+        """What stands at the path, from the file that counts most on."""
+        return filter(None, (yamlcore.at(source.node, path) for source in self.files))
+
+    def texts(self, path: Path) -> list[str]:
+        """The text at the path, or the texts of the list there, of all files."""
+        return [scalar.value for node in self.nodes(path) for scalar in yamlcore.strings(node)]
+
+    def services(self, *path: str) -> Iterator[tuple[Source, str, yaml.Node]]:
+        """File, name and the node at `path` of every service that has one."""
+        for source in self.files:
+            for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
+                if node := yamlcore.at(service, path):
+                    yield source, name.value, node
+
+    def files_under(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
+        """The paths of the files that are named anywhere under one of the keys, and where."""
+        for source in self.files:
+            for scalar in yamlcore.scalars_under(source.node, keys):
+                at = (source.shown, scalar.start_mark.line + 1)
+                yield os.path.normpath(os.path.join(source.folder, scalar.value)), at
+
+    def shown(self, file: str) -> str:
+        """The name of a file in messages: below the project's folder, relative to it."""
+        for source in self.sources:
+            if file.startswith(source.folder.rstrip("/") + "/"):
+                return file.removeprefix(source.path.removesuffix(source.shown))
+        return file
