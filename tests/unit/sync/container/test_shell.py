@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102, ARG002 - the fakes speak the words of what they stand for
-import contextlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
-import anyio.abc
 import pytest
 
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
-from devenv.model.containers import Container
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container import shell as shells
 from devenv.sync.container.shell import BrokenShellError, Shell
 from devenv.sync.container.shell_commands import quoted
 from devenv.sync.container.tar import NANO, Entry
+from support.local_container import LocalEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -43,51 +38,6 @@ NAMES = [
     b" leading and trailing ",
     b"%s\\n%d",
 ]
-
-
-class LocalSession:
-    """Stands for `engine.api.Session`: the shell is a child on this machine."""
-
-    def __init__(self, child: anyio.abc.Process) -> None:
-        self.child = child
-
-    async def send(self, data: bytes) -> None:
-        assert self.child.stdin is not None
-        try:
-            await self.child.stdin.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise ConnectionResetError from error
-
-    async def receive(self) -> tuple[int, bytes] | None:
-        assert self.child.stdout is not None
-        try:
-            return 1, await self.child.stdout.receive()
-        except anyio.EndOfStream:
-            return None
-
-
-class LocalEngine:
-    """Stands for `engine.api.Engine`: opens sessions on this machine, or raises what it was told to."""
-
-    def __init__(self, argv: list[str], error: Exception | None = None) -> None:
-        self.argv = argv
-        self.error = error
-        self.children: list[anyio.abc.Process] = []
-        self.containers = SimpleNamespace(inspect=self.inspect)
-        self.exec = SimpleNamespace(session=self.session)
-
-    async def inspect(self, number: str) -> Container:
-        return Container(id=number, name=number, service="web", state="running", ours=True)
-
-    @contextlib.asynccontextmanager
-    async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
-        assert argv[1] == "-s"
-        assert argv[2].startswith("DEVENV_SESSION=m")
-        if self.error is not None:
-            raise self.error
-        async with await anyio.open_process(self.argv, stderr=subprocess.STDOUT) as child:
-            self.children.append(child)
-            yield LocalSession(child)
 
 
 async def opened(engine: Any) -> Shell:

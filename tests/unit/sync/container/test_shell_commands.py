@@ -13,7 +13,8 @@ import pytest
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import NANO, Entry
-from unit.sync.container.test_shell import NAMES, SHELLS, LocalEngine, opened
+from support.local_container import LocalEngine
+from unit.sync.container.test_shell import NAMES, SHELLS, opened
 
 pytestmark = pytest.mark.anyio
 
