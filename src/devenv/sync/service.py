@@ -21,11 +21,12 @@ from devenv.model.project import Action, Hook, Project
 from devenv.model.sync_plan import Exec, Restart, ServicePlan, Sync
 from devenv.sync import planner, reconcile
 from devenv.sync.actions import ServiceActions
-from devenv.sync.container.archive import LARGE_BYTES
+from devenv.sync.container.host_files import LARGE_BYTES
 from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
-from devenv.sync.container.target import NO_SHELL, Target
+from devenv.sync.container.target import Target
+from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.host import manifest
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.queue import FEW, Waiting
@@ -419,7 +420,7 @@ class ServiceSync:
             record = await anyio.to_thread.run_sync(puts.read)
             tops = [rule.top for rule in self.rules if rule.copies]
             target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)
-            target.strays |= record.staged
+            target.staged.paths |= record.staged
             try:
                 files = await self._bring_up_to_date(target, puts, record, is_first=is_first)
             except BaseException:

@@ -27,6 +27,7 @@ class Access:
     def __init__(
         self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, tops: Sequence[str]
     ) -> None:
+        self.owner = owner
         self._engine = engine
         self._mark = mark
         self._tops = tops

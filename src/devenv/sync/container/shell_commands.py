@@ -12,10 +12,12 @@ import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, Entry
 
+T = TypeVar("T")
 LINK = "a link is there in the container, and links are not followed"
 NOT_THERE = "its folder is not there in the container"
 PIECE = 24 * 1024  # bytes of content in a command
@@ -96,7 +98,7 @@ def _folder(path: str) -> bytes:
     return quoted(posixpath.dirname(path))
 
 
-def chunked(paths: list[str]) -> list[list[str]]:
+def chunked(paths: list[T]) -> list[list[T]]:
     """The paths in pieces that a command line takes."""
     return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
@@ -135,6 +137,23 @@ def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
     staged = quoted(place)
     order = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
+
+
+def rename_group(places: Sequence[str]) -> bytes:
+    """The rename of entries that are staged together, in a folder beside the targets."""
+    stage = posixpath.dirname(places[0])
+    names = b" ".join(quoted(posixpath.basename(place)) for place in places)
+    return b"g " + quoted(stage) + b" " + quoted(posixpath.dirname(stage)) + b" " + names
+
+
+def remove_stages(stages: Iterable[str]) -> bytes:
+    """The command that removes staging folders that are empty; it never fails."""
+    return b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :"
+
+
+def discard(place: str) -> bytes:
+    """The command that removes a file which the engine has written."""
+    return b"rm -f -- " + quoted(place)
 
 
 def is_roots(folder: str) -> bytes:

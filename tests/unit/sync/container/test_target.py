@@ -16,10 +16,11 @@ from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container import archive, shell_commands, staging, tar
+from devenv.sync.container import archive, host_files, shell_commands, staging, tar
 from devenv.sync.container.access import Access
 from devenv.sync.container.journal import Record, SyncJournal
-from devenv.sync.container.target import NO_SHELL, Target
+from devenv.sync.container.target import Target
+from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules import rules
 from support.engine import Container as MemoryContainer
 from support.engine import MemoryEngine, MemoryHost, Node
@@ -118,7 +119,7 @@ async def test_put_and_replace(box: Box, target: Target) -> None:
     assert (stat.S_IMODE(put.st_mode), put.st_uid) == (0o755, os.getuid())
     assert abs(put.st_mtime_ns - 1_700_000_000_123_456_789) < 1000  # the archive is extracted with times as floats
     assert bool(box.engine.archived) is (box.transport == "archive")
-    assert target.strays == set()
+    assert target.staged.paths == set()
 
 
 async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
@@ -175,7 +176,7 @@ async def test_a_failed_path_stops_no_other(box: Box, target: Target) -> None:
     outcome = await target.deliver((), syncs)
     assert outcome.files == 1
     assert outcome.failed.keys() == {s.target for s in syncs[:3]}
-    assert outcome.failed[gone.target] == archive.GONE
+    assert outcome.failed[gone.target] == host_files.GONE
     assert outcome.failed[syncs[1].target] == IN_FOLDER
     assert (box.app / "fine").read_text() == "new"
     assert (box.app / "file").read_text() == "own"
@@ -197,7 +198,7 @@ async def test_a_folder_that_has_gone_is_made_again(box: Box, target: Target) ->
 
 async def test_a_large_file(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes in pieces; one that cannot be put leaves nothing beside its place."""
-    monkeypatch.setattr(archive, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
     content = os.urandom(1_300_000)
     (box.app / "folder").mkdir()
     syncs = [box.write("large", content, 0o600), box.write("folder", content), box.write("small")]
@@ -225,9 +226,9 @@ async def test_what_an_earlier_run_staged_is_removed(box: Box, target: Target) -
     (box.app / ".devenv-a1-8~/x").write_text("half")
     places = {str(box.app / ".devenv-a1-7~"), str(box.app / ".devenv-a1-8~")}
     box.journal.note(staged=places)
-    target.strays |= places
+    target.staged.paths |= places
     await target.open_shell()
-    assert (box.there(), target.strays, box.journal.read()) == ([], set(), Record())
+    assert (box.there(), target.staged.paths, box.journal.read()) == ([], set(), Record())
 
 
 async def test_a_shell_that_ends_is_opened_again(box: Box, target: Target) -> None:
@@ -440,7 +441,7 @@ async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypat
 
 async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one archive request, in pieces."""
-    monkeypatch.setattr(archive, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
     box = Shellless(tmp_path, user="", is_running=False)
     content = os.urandom(5000)
     outcome = await (await box.reach()).deliver((), [box.write("large", content)])
