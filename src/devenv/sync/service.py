@@ -459,9 +459,9 @@ class ServiceSync:
             self._doubt({path: state for path in now if (state := put.get(path) or self.done.get(path))})
         seen = Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)
         puts.note(gone=left - seen.placed)
-        stale = reconcile.stale(seen.placed, self.rules, self.site.now, left - seen.placed)
-        missing, after = reconcile.parted(seen.missing, [path for path in stale if path in self.site.now])
-        puts.note(placed=reconcile.named(syncs) - record.placed)
+        stale = reconcile.stale_targets(seen.placed, self.rules, self.site.now, left - seen.placed)
+        missing, after = reconcile.split_blocked(seen.missing, [path for path in stale if path in self.site.now])
+        puts.note(placed=reconcile.journal_paths(syncs) - record.placed)
         outcome = Outcome()
         for at in range(0, len(missing), AT_ONCE):
             outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))

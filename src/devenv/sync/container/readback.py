@@ -156,7 +156,9 @@ class _Reading:
     def __init__(self, syncs: Iterable[Sync], placed: Collection[str]) -> None:
         self._wanted = {sync.target: sync for sync in syncs}
         self._placed = frozenset(placed)
-        self._host_folders = {name[:-1] for name in reconcile.named(self._wanted.values()) if name.endswith("/")}
+        self._host_folders = {
+            name[:-1] for name in reconcile.journal_paths(self._wanted.values()) if name.endswith("/")
+        }
         self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in parents(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()

@@ -55,7 +55,7 @@ class Target:
         cannot be reached, or the container has gone.
         """
         async with self._turn:
-            self._journal.note(placed=reconcile.named(s for s in syncs if s.target in fresh))
+            self._journal.note(placed=reconcile.journal_paths(s for s in syncs if s.target in fresh))
             outcome = await self._attempt(deletes, syncs)
             if await self._access.become_root(outcome.failed.values()):
                 denied, outcome.failed = outcome.failed, {}
@@ -117,7 +117,7 @@ class Target:
 
     async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:
         """Which of the syncs the container lacks, and which of these names of the journal are there."""
-        tops = reconcile.tops([*(s.target for s in syncs), *placed], bound)
+        tops = reconcile.readback_roots([*(s.target for s in syncs), *placed], bound)
         seen = await readback.look(self._engine, self.container.id, syncs, tops, placed)
         self._known_folders |= seen.folders
         return seen
