@@ -103,7 +103,7 @@ class Delivery:
         """
         files = {s.target: s for s in syncs}
         known = () if self._container.running else self._known_folders
-        seen = await self._access.look(self._container.id, files, known)
+        seen = await self._access.find_links(self._container.id, files, known)
         links = {folder for folder, is_link in seen.items() if is_link}
         blocked = {target for target in files if links.intersection(parents(target))}
         self.outcome.failed.update(dict.fromkeys(blocked, shell_commands.LINK))
@@ -230,7 +230,7 @@ class Delivery:
         """Those of the items whose targets are in folders that nobody but root can exchange for links."""
         if self._shell is None or not items:
             return []
-        folders = await self._access.roots(self._shell.shell, {posixpath.dirname(item.target) for item in items})
+        folders = await self._access.root_only(self._shell.shell, {posixpath.dirname(item.target) for item in items})
         return [item for item in items if posixpath.dirname(item.target) in folders]
 
     def _count(self, entries: Entries, failed: Collection[Item]) -> None:

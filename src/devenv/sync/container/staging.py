@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from devenv.sync.container.shell_commands import NOT_THERE
+from devenv.sync.container.shell_commands import NO_FOLDER
 
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
@@ -45,7 +45,7 @@ def plain(reason: str, target: str) -> str:
 def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
     """Of what has no folder to be in, why that folder could not be made."""
     for target, reason in failed.items():
-        if reason == NOT_THERE:
+        if reason == NO_FOLDER:
             failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
 
 

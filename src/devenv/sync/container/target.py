@@ -108,10 +108,10 @@ class Target:
 
     async def _remove_staged(self, shell: Shell) -> None:
         places = sorted(self.staged.paths)
-        failures = await run(shell, [shell_commands.unstaged(place) for place in places])
+        failures = await run(shell, [shell_commands.unstage(place) for place in places])
         left = [places[index] for index in failures]
         if left and not self._access.is_root:  # root's shell staged them, before the container was started again
-            commands = [shell_commands.unstaged(place) for place in left]
+            commands = [shell_commands.unstage(place) for place in left]
             left = [left[index] for index in await self._access.run_as_root(self.container.id, commands)]
         self.staged.keep(left)
 

@@ -78,7 +78,7 @@ class HelperTransport:
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
         """Make folders with the service's owner if they are missing."""
-        failed = await do(self._shell, [perl_helper.folder(path, *self._owner) for path in folders])
+        failed = await do(self._shell, [perl_helper.make_folder(path, *self._owner) for path in folders])
         return {folders[index]: "" for index in failed}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
@@ -112,7 +112,7 @@ class ShellTransport:
     async def _put_into(self, folder: str, entries: Mapping[str, Entry]) -> dict[str, str]:
         """Write the entries, by target, all of one folder. Returns the targets that failed, with the reasons."""
         place = self._staged.add_new(folder)
-        orders = shell_commands.puts(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
+        orders = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
         failures = await run(self.shell, [order for order, _ in orders])
         reasons = [(orders[index][1], text) for index, text in failures.items()]
         failed = {target: text for target, text in reversed(reasons) if target}  # the first is the cause
@@ -130,11 +130,11 @@ class ShellTransport:
         if file.size > MOST_BY_SHELL:
             raise OSError(0, TOO_LARGE)
         stage, target = posixpath.basename(file.item.path), file.item.target
-        orders = shell_commands.puts(stage, {target: file.entry}, self._owner, as_root=self._as_root)
+        orders = shell_commands.put(stage, {target: file.entry}, self._owner, as_root=self._as_root)
         enter, begin, *rest = (order for order, _ in orders)
         _check(await run(self.shell, [enter, begin]))
         async for piece in file.content():
-            _check(await run(self.shell, shell_commands.more(stage, target, piece)))
+            _check(await run(self.shell, shell_commands.append(stage, target, piece)))
         await file.verify()
         _check(await run(self.shell, rest))
 
@@ -158,7 +158,7 @@ class ShellTransport:
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
         """Make folders with the service's owner if they are missing."""
-        failures = await run(self.shell, [shell_commands.folder(path, *self._owner) for path in folders])
+        failures = await run(self.shell, [shell_commands.make_folder(path, *self._owner) for path in folders])
         return {folders[index]: text for index, text in failures.items()}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
@@ -166,10 +166,10 @@ class ShellTransport:
         files = {d.target: d for d in deletes if not d.directory}
         folders = {d.target: d for d in deletes if d.directory}
         commands = [
-            *((order, [files[path] for path in paths]) for order, paths in shell_commands.removals(files)),
+            *((order, [files[path] for path in paths]) for order, paths in shell_commands.remove(files)),
             *(
                 (order, [folders[path] for path in paths])
-                for order, paths in shell_commands.folder_removals([*folders])
+                for order, paths in shell_commands.remove_folders([*folders])
             ),
         ]
         failures = await run(self.shell, [order for order, _ in commands])
@@ -181,7 +181,7 @@ class ShellTransport:
 
     async def unstage(self, place: str) -> None:
         """Remove a staged file or folder."""
-        await run(self.shell, [shell_commands.unstaged(place)])
+        await run(self.shell, [shell_commands.unstage(place)])
 
 
 class ArchiveTransport:

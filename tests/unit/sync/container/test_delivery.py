@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 class PartlyRoots(Access):
     """Of a container in which only root can change the folder `roots`, unlike /tmp of this machine."""
 
-    async def roots(self, shell: Shell, folders: Iterable[str]) -> set[str]:
+    async def root_only(self, shell: Shell, folders: Iterable[str]) -> set[str]:
         """Those of the folders that are named so."""
         assert not shell.broken
         return {folder for folder in folders if os.path.basename(folder) == "roots"}

@@ -68,7 +68,7 @@ def q(path: bytes) -> bytes:
 
 def remove(*paths: bytes) -> bytes:
     """The order that removes paths of one folder."""
-    ((order, _),) = shell_commands.removals(map(os.fsdecode, paths))
+    ((order, _),) = shell_commands.remove(map(os.fsdecode, paths))
     return order
 
 
@@ -102,7 +102,7 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
 async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
     """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
     target = folder + b"/" + name
-    order = shell_commands.folder(os.fsdecode(target), os.getuid(), os.getgid())
+    order = shell_commands.make_folder(os.fsdecode(target), os.getuid(), os.getgid())
     assert await shell.run([order, order]) == {}
     assert os.path.isdir(target)
     write(target + b"/x")
@@ -172,7 +172,7 @@ async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str
 async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
     """`d` changes only what it makes."""
     os.mkdir(folder + b"/it", 0o700)
-    assert await shell.run([shell_commands.folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
+    assert await shell.run([shell_commands.make_folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
     found = os.stat(folder + b"/it")
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
 
@@ -345,7 +345,7 @@ async def test_folders_by_hand(by_helper: Shell, folder: bytes) -> None:
     old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
     os.mkdir(old, 0o700)
     write(os.fsencode(file))
-    made = [perl_helper.folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
+    made = [perl_helper.make_folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
     assert await by_helper.do(made) == [3, 4]
     assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (new, deep)} == {(1234, 1235)}
     assert (os.stat(old).st_uid, stat.S_IMODE(os.stat(old).st_mode)) == (os.getuid(), 0o700)
@@ -400,9 +400,11 @@ async def test_orders_may_hold_what_looks_like_something_else(by_helper: Shell, 
 async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
     """Wherever the connection is cut: neither half a name nor half of what belongs together."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
-    whole = perl_helper.operations([perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))])
+    whole = perl_helper.operations_message(
+        [perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))]
+    )
     if kind == "orders":
-        whole = perl_helper.orders(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
+        whole = perl_helper.shell_message(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
     for size in range(len(whole)):
         write(other)
         engine = LocalEngine(["sh"])

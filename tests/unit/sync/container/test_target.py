@@ -75,10 +75,10 @@ class Box:
 def by_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every folder is one that only root can change."""
 
-    async def roots(_self: Access, _shell: object, folders: Iterable[str]) -> set[str]:
+    async def root_only(_self: Access, _shell: object, folders: Iterable[str]) -> set[str]:
         return set(folders)
 
-    monkeypatch.setattr(Access, "roots", roots)
+    monkeypatch.setattr(Access, "root_only", root_only)
 
 
 @pytest.fixture(params=TRANSPORTS)
