@@ -15,8 +15,8 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
-from devenv.docker.client import CallError
 from devenv.docker.http import Body
+from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.sync.container.shell import ROOT
 
@@ -47,12 +47,13 @@ class LocalSession:
 
 
 class LocalEngine:
-    """Stands for `docker.client.Engine`: opens sessions on this machine, or raises the given error."""
+    """Stands for `docker.client.Engine` and its groups: opens sessions on this machine, or raises the error."""
 
     def __init__(self, argv: list[str], error: Exception | None = None) -> None:
         self.argv = argv
         self.error = error
         self.children: list[anyio.abc.Process] = []
+        self.archive = self.containers = self.exec = self
 
     async def inspect(self, number: str) -> Container:
         """A running container of that id."""

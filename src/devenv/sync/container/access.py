@@ -141,8 +141,8 @@ class Access:
                 or not self._rule_targets
                 or any(relative_to(folder, target) for target in self._rule_targets)
             ):
-                seen[folder] = await self._engine.is_link(container_id, folder)
-            elif not await self._engine.exists(container_id, folder):
+                seen[folder] = await self._engine.archive.is_link(container_id, folder)
+            elif not await self._engine.archive.exists(container_id, folder):
                 seen[folder] = None
         return seen
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import anyio
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.protocols import ContainerFiles
+from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import archive, perl_helper, shell_commands, staging, tar
@@ -37,7 +38,7 @@ class Delivery:
 
     def __init__(
         self,
-        engine: Engine,
+        files: ContainerFiles,
         container: Container,
         access: Access,
         shell: Shell | None,
@@ -50,7 +51,7 @@ class Delivery:
         self._known_folders = known_folders
         self._staged = staged
         owner = access.owner
-        self._archive = ArchiveTransport(engine, container.id, owner)
+        self._archive = ArchiveTransport(files, container.id, owner)
         self._helper = HelperTransport(shell, owner) if shell is not None and shell.has_helper else None
         self._shell = ShellTransport(shell, owner, staged, as_root=access.is_root) if shell is not None else None
         # One after the other does what the one before it could not do; the engine does not work beside a shell.

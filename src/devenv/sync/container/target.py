@@ -72,7 +72,8 @@ class Target:
             await self._remove_staged(shell)
         else:
             deletes, in_the_way = _without_shell(deletes, syncs, is_running=self.container.running)
-        delivery = Delivery(self._engine, self.container, self._access, shell, self._known_folders, self.staged)
+        files = self._engine.archive
+        delivery = Delivery(files, self.container, self._access, shell, self._known_folders, self.staged)
         outcome = delivery.outcome
         if deletes:
             await delivery.remove(deletes)

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from devenv.docker.client import CallError, Engine
+from devenv.docker.protocols import ContainerFiles
+from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import archive, perl_helper, shell_commands, tar
 from devenv.sync.container.access import do, run
@@ -187,8 +188,8 @@ class ShellTransport:
 class ArchiveTransport:
     """Has the engine extract an archive, which follows links: only for folders that root alone can change."""
 
-    def __init__(self, engine: Engine, container_id: str, owner: tuple[int, int]) -> None:
-        self._engine = engine
+    def __init__(self, files: ContainerFiles, container_id: str, owner: tuple[int, int]) -> None:
+        self._files = files
         self._container_id = container_id
         self._owner = owner
 
@@ -198,7 +199,7 @@ class ArchiveTransport:
         Raises CallError if the container has gone.
         """
         try:
-            await self._engine.put(self._container_id, tar.packed(entry for _, entry in entries))
+            await self._files.put(self._container_id, tar.packed(entry for _, entry in entries))
         except CallError as error:
             if NO_CONTAINER.search(error.reason):
                 raise
@@ -207,14 +208,14 @@ class ArchiveTransport:
 
     async def put_large(self, file: LargeFile) -> None:
         """Write a file to the item's path while it is read. Raises OSError or CallError if it fails."""
-        await self._engine.put(self._container_id, file.packed(), size=file.size)
+        await self._files.put(self._container_id, file.packed(), size=file.size)
         await file.verify()
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
         """Make folders that are missing with the service's owner; those of root come with the files in them."""
         uid, gid = self._owner
         if folders and (uid or gid):
-            await self._engine.put(self._container_id, archive.folders(folders, uid=uid, gid=gid))
+            await self._files.put(self._container_id, archive.folders(folders, uid=uid, gid=gid))
         return {}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:

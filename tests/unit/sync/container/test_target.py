@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devenv.docker.client import CallError
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
@@ -294,7 +294,7 @@ async def test_one_bad_entry_of_an_archive_fails_alone(
             raise CallError(500, "no space left on device", "writing")
         await put(number, data, size=size)
 
-    monkeypatch.setattr(box.engine, "put", refusing, raising=False)
+    monkeypatch.setattr(box.engine, "put", refusing)
     syncs[1] = box.write("bad", b"poison")
     outcome = await target.deliver((), syncs)
     assert outcome.failed == {syncs[1].target: "no space left on device"}
@@ -312,7 +312,7 @@ async def test_a_container_that_has_gone_is_no_failed_path(
     async def gone(*_: object, **__: object) -> None:
         raise CallError(404, "No such container: c", "writing")
 
-    monkeypatch.setattr(box.engine, "put", gone, raising=False)
+    monkeypatch.setattr(box.engine, "put", gone)
     with pytest.raises(CallError):
         await target.deliver((), [box.write("a")])
     await target.close()
@@ -432,7 +432,7 @@ async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypat
         asked.append(path)
         return False
 
-    monkeypatch.setattr(box.engine, "is_link", is_link, raising=False)
+    monkeypatch.setattr(box.engine.archive, "is_link", is_link)
     await target.deliver((), [box.write("sub/x", b"2")])
     assert asked == []
     await target.deliver((), [box.write("sub/more/x", b"2")])

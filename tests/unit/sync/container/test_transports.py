@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.docker.client import CallError
+from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import host_files, shell_commands, transports
 from devenv.sync.container.host_files import DirFds, Item, LargeFile
