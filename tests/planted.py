@@ -67,7 +67,7 @@ BUGS = (
     ),
     Bug(
         "a link is followed",
-        "sync/container/archive.py",
+        "sync/container/host_files.py",
         "found = os.lstat(name, dir_fd=folder)",
         "found = os.stat(name, dir_fd=folder)",
         f"{EXACT}links_are_copied_and_never_followed",
@@ -81,7 +81,7 @@ BUGS = (
     ),
     Bug(
         "a file is sent as it is found, half written or not",
-        "sync/container/archive.py",
+        "sync/container/host_files.py",
         "if is_whole and same and len(content) == after.st_size:",
         "if content:",
         f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
@@ -103,7 +103,7 @@ BUGS = (
     Bug(
         "what is gone is not deleted before the rest is sent",
         "sync/container/target.py",
-        "        if deletes:\n            await self._delete(shell, deletes, outcome)\n",
+        "            await delivery.remove(deletes)\n",
         "",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
@@ -138,8 +138,8 @@ BUGS = (
     Bug(
         "files belong to root",
         "sync/container/archive.py",
-        "found = read(item, opened, uid, gid)",
-        "found = read(item, opened)",
+        "entry = host_files.read(item, opened, uid, gid)",
+        "entry = host_files.read(item, opened)",
         f"{EXACT}whatever_takes_the_place_of_whatever",
     ),
     Bug(

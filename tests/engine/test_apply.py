@@ -13,7 +13,7 @@ import pytest
 from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container import archive, pieces
+from devenv.sync.container import host_files, transports
 from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.target import Target
 from support import docker_cli as docker
@@ -300,7 +300,7 @@ async def test_a_large_file_goes_in_pieces(
     if kind != "scratch":
         sh(box, f"mkdir -p /srv; chown {user} /srv")
     target = await reach(api, box)
-    size = archive.LARGE_BYTES + 12_345
+    size = host_files.LARGE_BYTES + 12_345
     big = source(tmp_path, "big")
     Path(big).write_bytes(os.urandom(size))
     syncs = [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")]
@@ -339,6 +339,6 @@ async def test_a_file_too_large_for_a_shell_is_one_problem(
     big = source(tmp_path, "big")
     os.truncate(big, 6 << 30)
     outcome = await target.deliver((), [Sync(big, "/srv/big"), Sync(source(tmp_path, "small"), "/srv/small")])
-    assert (outcome.files, outcome.failed) == (1, {"/srv/big": pieces.TOO_LARGE})
+    assert (outcome.files, outcome.failed) == (1, {"/srv/big": transports.TOO_LARGE})
     assert sh(box, "ls -A /srv") == "small"
     await target.close()

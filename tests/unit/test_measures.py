@@ -24,8 +24,6 @@ ABOVE: set[str] = {
     "scaffold/add/rules.py: stages",
     "scaffold/new/new.py: new",
     "state/run_dir.py: Run",
-    "sync/container/target.py: Target",
-    "sync/container/target.py: _delete",
     "sync/once.py: sync",
     "sync/service.py",
     "sync/service.py: ServiceSync",

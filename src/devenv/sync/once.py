@@ -110,7 +110,7 @@ class _Once:
                 for line in str(plan).splitlines():
                     self.emit(Notice(line))
                 return True
-            puts.note(placed=reconcile.named(syncs) - record.placed, gone=left - seen.placed)
+            puts.note(placed=reconcile.journal_paths(syncs) - record.placed, gone=left - seen.placed)
             began = time.monotonic()
             outcome = await target.deliver(deletes, missing)
             self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
@@ -124,7 +124,7 @@ class _Once:
         self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
     ) -> tuple[Delete, ...]:
         """What the container was given and still has, and the host has no more."""
-        stale = reconcile.stale(placed, bound, self.now, kept)
+        stale = reconcile.stale_targets(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)

@@ -13,7 +13,7 @@ FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
 READ_WHOLE_FROM = 50  # from so many entries on, a rule's folder is read back at once
 
 
-def tops(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozenset[str]:
+def readback_roots(targets: Iterable[str], bound: Sequence[BoundRule]) -> frozenset[str]:
     """The container paths to read back for these targets: below each rule's own only what is wanted at its top.
 
     So folders that exist only in the container (node_modules beside src) are not read. A rule's own target is named
@@ -36,7 +36,7 @@ def _is_covered(top: str, tops: Collection[str]) -> bool:
     return any(other.endswith("/") and top != other and top.startswith(other) for other in tops)
 
 
-def named(syncs: Iterable[Sync]) -> frozenset[str]:
+def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
     """The targets as the journal of what was put names them, folders with a `/` at their end; those they bring along.
 
     A file brings the folders that it is in, below its rule's own.
@@ -62,7 +62,7 @@ def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
 
-def stale(
+def stale_targets(
     placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
 ) -> dict[str, FileState]:
     """By host path, what the container was once given and the host has no more; with a state of its kind.
@@ -95,7 +95,7 @@ def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
     return path in now and now[path].kind is Kind.DIR
 
 
-def parted(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
+def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
     """The syncs that can be done at once, and those at or below host paths that have to go first."""
     at_once: list[Sync] = []
     after: list[Sync] = []

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devenv.events import Emit, Notice, Problem
-from devenv.sync.container.pieces import TOO_LARGE
+from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.planner import LOOP, NO_FILE
 from devenv.sync.rules.rules import relative_to
 

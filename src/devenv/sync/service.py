@@ -21,11 +21,12 @@ from devenv.model.project import Action, Hook, Project
 from devenv.model.sync_plan import Exec, Restart, ServicePlan, Sync
 from devenv.sync import planner, reconcile
 from devenv.sync.actions import ServiceActions
-from devenv.sync.container.archive import LARGE_BYTES
+from devenv.sync.container.host_files import LARGE_BYTES
 from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
-from devenv.sync.container.target import NO_SHELL, Target
+from devenv.sync.container.target import Target
+from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.host import manifest
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.queue import FEW, Waiting
@@ -419,7 +420,7 @@ class ServiceSync:
             record = await anyio.to_thread.run_sync(puts.read)
             tops = [rule.top for rule in self.rules if rule.copies]
             target = await Target.reach(self.site.engine, container, self.site.mark, puts, tops)
-            target.strays |= record.staged
+            target.staged.paths |= record.staged
             try:
                 files = await self._bring_up_to_date(target, puts, record, is_first=is_first)
             except BaseException:
@@ -458,9 +459,9 @@ class ServiceSync:
             self._doubt({path: state for path in now if (state := put.get(path) or self.done.get(path))})
         seen = Seen(placed=left) if is_first else await target.compare(syncs, self.rules, left)
         puts.note(gone=left - seen.placed)
-        stale = reconcile.stale(seen.placed, self.rules, self.site.now, left - seen.placed)
-        missing, after = reconcile.parted(seen.missing, [path for path in stale if path in self.site.now])
-        puts.note(placed=reconcile.named(syncs) - record.placed)
+        stale = reconcile.stale_targets(seen.placed, self.rules, self.site.now, left - seen.placed)
+        missing, after = reconcile.split_blocked(seen.missing, [path for path in stale if path in self.site.now])
+        puts.note(placed=reconcile.journal_paths(syncs) - record.placed)
         outcome = Outcome()
         for at in range(0, len(missing), AT_ONCE):
             outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))

@@ -44,7 +44,7 @@ async def compare(engine: Engine, container_id: str, bound: Sequence[BoundRule],
     now = await anyio.to_thread.run_sync(host, bound)
     syncs = planner.initial(now, bound)
     unwanted = reconcile.leftovers(placed, bound, now) | _names_of_others(now, bound, {s.target for s in syncs})
-    tops = reconcile.tops([*(s.target for s in syncs), *unwanted], bound)
+    tops = reconcile.readback_roots([*(s.target for s in syncs), *unwanted], bound)
     return Verdict(len(syncs), await readback.look(engine, container_id, syncs, tops, unwanted))
 
 

@@ -22,8 +22,8 @@ def bound(*watch: WatchRule) -> tuple[rules.BoundRule, ...]:
 def test_only_what_the_host_has_at_its_top_is_read_back() -> None:
     """A folder that exists only in the container costs nothing; from fifty names on the whole folder is read."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    assert reconcile.tops(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], one) == {"/app/a", "/app/b"}
-    assert reconcile.tops([f"/app/{i}" for i in range(60)], one) == {"/app/"}
+    assert reconcile.readback_roots(["/app/a/x", "/app/a/y/", "/app/b", "/elsewhere"], one) == {"/app/a", "/app/b"}
+    assert reconcile.readback_roots([f"/app/{i}" for i in range(60)], one) == {"/app/"}
 
 
 def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
@@ -31,15 +31,15 @@ def test_what_is_read_with_its_folder_is_not_read_twice() -> None:
     watch = [("/p/src", "/app"), ("/p/lib", "/app/lib"), ("/p/f", "/etc/f"), ("/p/all", "/")]
     rules = bound(*(WatchRule(path, Action.SYNC, target) for path, target in watch[:3]))
     wanted = [*(f"/app/{i}" for i in range(60)), "/app/lib/x", "/etc/f"]
-    assert reconcile.tops(wanted, rules) == {"/app/", "/etc/f"}
-    assert reconcile.tops([f"/{i}" for i in range(60)], bound(WatchRule("/p", Action.SYNC, "/"))) == {"/"}
+    assert reconcile.readback_roots(wanted, rules) == {"/app/", "/etc/f"}
+    assert reconcile.readback_roots([f"/{i}" for i in range(60)], bound(WatchRule("/p", Action.SYNC, "/"))) == {"/"}
 
 
 def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
     """Not what is still there, what a rule ignores by now, or what no rule is for."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app", ignore=("*.log",)), WatchRule("/p/f", Action.SYNC, "/etc/f"))
     placed = {"/app/gone", "/app/old/", "/app/there", "/app/x.log", "/elsewhere", "/etc/f"}
-    found = reconcile.stale(placed, one, {"/p/src/there": FILE})
+    found = reconcile.stale_targets(placed, one, {"/p/src/there": FILE})
     assert {path: state.kind for path, state in found.items()} == {
         "/p/src/gone": Kind.FILE,
         "/p/src/old": Kind.DIR,
@@ -50,22 +50,22 @@ def test_stale_is_what_was_put_and_is_no_more_on_the_host() -> None:
 def test_what_another_rule_still_puts_there_is_not_stale() -> None:
     """Two folders into one: the file of the one that is left stays."""
     two = bound(WatchRule("/p/a", Action.SYNC, "/app"), WatchRule("/p/b", Action.SYNC, "/app"))
-    assert reconcile.stale({"/app/x"}, two, {"/p/a/x": FILE}) == {}
-    assert set(reconcile.stale({"/app/x"}, two, {})) == {"/p/b/x"}
+    assert reconcile.stale_targets({"/app/x"}, two, {"/p/a/x": FILE}) == {}
+    assert set(reconcile.stale_targets({"/app/x"}, two, {})) == {"/p/b/x"}
 
 
 def test_folders_are_named_with_a_slash() -> None:
     """As the journal tells folders from files."""
-    assert reconcile.named([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
+    assert reconcile.journal_paths([Sync("/p/a", "/a"), Sync("/p/d", "/d", folder=True)]) == {"/a", "/d/"}
     deep = [Sync(f"/p/b/c/{name}", f"/to/b/c/{name}", root="/p") for name in "xy"]
-    assert reconcile.named(deep) == {"/to/b/", "/to/b/c/", "/to/b/c/x", "/to/b/c/y"}
+    assert reconcile.journal_paths(deep) == {"/to/b/", "/to/b/c/", "/to/b/c/x", "/to/b/c/y"}
 
 
 def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
     """Those between the rule's root and the file that are no folders any more."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
     now = {"/p/src/a": FileState(Kind.DIR, 0o755, 0, 0, 0, 0), "/p/src/flip": FILE}
-    found = reconcile.stale({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
+    found = reconcile.stale_targets({"/app/a/b/c/f", "/app/flip/g", "/app/flip/"}, one, now)
     assert {path: state.kind for path, state in found.items()} == {
         "/p/src/a/b/c/f": Kind.FILE,
         "/p/src/a/b/c": Kind.DIR,
@@ -81,7 +81,7 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
     now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
     placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
     assert reconcile.leftovers(placed, one, now) == placed - {"/app/f"}
-    assert {path: state.kind for path, state in reconcile.stale(placed, one, now).items()} == {
+    assert {path: state.kind for path, state in reconcile.stale_targets(placed, one, now).items()} == {
         "/p/src/a": Kind.FILE,
         "/p/src/d": Kind.DIR,
         "/p/src/d/x": Kind.FILE,
@@ -92,5 +92,5 @@ def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
 def test_a_folder_that_holds_something_else_does_not_go_with_its_files() -> None:
     """Nor is it said to go; the folders in it do."""
     one = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    found = reconcile.stale({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
+    found = reconcile.stale_targets({"/app/a/b/f"}, one, {}, kept={"/app/a/"})
     assert set(found) == {"/p/src/a/b/f", "/p/src/a/b"}

@@ -20,8 +20,8 @@ from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync import service
-from devenv.sync.container import archive
-from devenv.sync.container.journal import SyncJournal
+from devenv.sync.container import host_files
+from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.host import scan
@@ -38,7 +38,7 @@ class FakeTarget:
     def __init__(self, number: str, during: Callable[[], None] = lambda: None) -> None:
         self.container = Container(id=number, name=number, service="web", state="created", ours=True)
         self.during = during
-        self.strays: set[str] = set()
+        self.staged = StagedPaths(SyncJournal())
         self.deleted: list[str] = []
         self.put: list[str] = []
         self.present: set[str] = set()
@@ -247,7 +247,7 @@ async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: 
     assert one.deleted == ["/src/a"]
 
 
-@pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (archive.LARGE_BYTES + 1, True)])
+@pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (host_files.LARGE_BYTES + 1, True)])
 async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, size: int, is_put_off: bool) -> None:
     """It waits for ten times as long as the try took."""
     one = FakeTarget("one", during=lambda: time.sleep(0.2))

@@ -15,6 +15,7 @@ from devenv.events import Event
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.sync import service
+from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.rules import rules
@@ -31,7 +32,7 @@ class FakeTarget:
 
     def __init__(self) -> None:
         self.container = WEB
-        self.strays: set[str] = set()
+        self.staged = StagedPaths(SyncJournal())
         self.put: list[str] = []
         self.deleted: list[str] = []
         self.is_closed = False

@@ -21,15 +21,16 @@ DENIED = re.compile("(?i)permission denied|not permitted")
 class Access:
     """The way into one container: a shell of the service's user, or root's if that user cannot put the files.
 
-    `owner` is the user by number, `tops` are the targets of the rules, as they are written.
+    `owner` is the user by number, `rule_targets` are the targets of the rules, as they are written.
     """
 
     def __init__(
-        self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, tops: Sequence[str]
+        self, engine: Engine, container: Container, owner: tuple[int, int], mark: str, rule_targets: Sequence[str]
     ) -> None:
+        self.owner = owner
         self._engine = engine
         self._mark = mark
-        self._tops = tops
+        self._rule_targets = rule_targets
         self._user = container.user if owner[0] else ROOT
         self._shell: Shell | None = None
         self._is_tried = False
@@ -71,17 +72,19 @@ class Access:
         return self._shell
 
     async def _opened(self, container_id: str) -> Shell | None:
-        return await Shell.open(self._engine, container_id, self._mark, user=self._user, check=self._settle)
+        return await Shell.open(self._engine, container_id, self._mark, user=self._user, check=self._resolve_targets)
 
-    async def _settle(self, shell: Shell) -> bool:
+    async def _resolve_targets(self, shell: Shell) -> bool:
         """Where the targets really are; whether the shell's user can put files there."""
-        tops = list(self._tops)
-        found = await shell.run([shell_commands.where(top) for top in tops]) if tops else {}
-        places = {tops[index]: shell_commands.place(text) for index, text in found.items()}
-        self._places = {top: place for top, place in places.items() if place}
+        rule_targets = list(self._rule_targets)
+        found = await shell.run([shell_commands.resolve(target) for target in rule_targets]) if rule_targets else {}
+        places = {rule_targets[index]: shell_commands.resolved(text) for index, text in found.items()}
+        self._places = {target: place for target, place in places.items() if place}
         if self.is_root:
             return True
-        return not await shell.run([shell_commands.is_writable(self.real(top)) for top in tops or ["/"]])
+        return not await shell.run(
+            [shell_commands.is_writable(self.real(target)) for target in rule_targets or ["/"]]
+        )
 
     async def become_root(self, reasons: Iterable[str]) -> bool:
         """Root's shell from now on if that is what the reasons ask for; whether it is another one than before."""
@@ -107,20 +110,22 @@ class Access:
 
     def given(self, path: str) -> str:
         """The path below a rule's target for where it really is."""
-        return _moved(path, ((place, top) for top, place in self._places.items()))
+        return _moved(path, ((place, target) for target, place in self._places.items()))
 
-    async def roots(self, shell: Shell, folders: Iterable[str]) -> set[str]:
+    async def root_only(self, shell: Shell, folders: Iterable[str]) -> set[str]:
         """Those of the folders that nobody but root can exchange for links: the engine may put files there."""
         wanted = sorted(set(folders))
         if not wanted or not self.is_root:
             return set()
         if shell.has_helper:
-            failed: Collection[int] = await do(shell, [perl_helper.is_roots(folder) for folder in wanted])
+            failed: Collection[int] = await do(shell, [perl_helper.is_root_only(folder) for folder in wanted])
         else:
-            failed = await run(shell, [shell_commands.is_roots(folder) for folder in wanted])
+            failed = await run(shell, [shell_commands.is_root_only(folder) for folder in wanted])
         return {folder for index, folder in enumerate(wanted) if index not in failed}
 
-    async def look(self, container_id: str, targets: Iterable[str], known: Collection[str]) -> dict[str, bool | None]:
+    async def find_links(
+        self, container_id: str, targets: Iterable[str], known: Collection[str]
+    ) -> dict[str, bool | None]:
         """Folders above the targets, without a shell: whether each is a link, or None if nothing is there.
 
         `known` are folders for sure. What root alone can have made, above and at the targets of the rules, is not
@@ -131,7 +136,11 @@ class Access:
             outer = seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer
-            elif not self.is_root or not self._tops or any(relative_to(folder, top) for top in self._tops):
+            elif (
+                not self.is_root
+                or not self._rule_targets
+                or any(relative_to(folder, target) for target in self._rule_targets)
+            ):
                 seen[folder] = await self._engine.archive.is_link(container_id, folder)
             elif not await self._engine.archive.exists(container_id, folder):
                 seen[folder] = None

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import secrets
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from devenv import private_files
 from devenv.errors import StateError
+from devenv.sync.container import staging
 
 PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no clean path has two slashes, so what is torn is no record
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # times as many records as there are paths
+RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,39 @@ class SyncJournal:
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
                 private_files.remove(self.path)
+
+
+class StagedPaths:
+    """Container paths where something was put beside its place and may still be; the journal has them, too."""
+
+    def __init__(self, journal: SyncJournal) -> None:
+        self.paths: set[str] = set()
+        self._journal = journal
+
+    def add(self, paths: Collection[str]) -> None:
+        """Note paths before something is put there."""
+        self.paths.update(paths)
+        self._journal.note(staged=paths)
+
+    def add_new(self, folder: str) -> str:
+        """A new path in the folder, noted."""
+        path = f"{folder.rstrip('/')}/{staged_name()}"
+        self.add([path])
+        return path
+
+    def forget(self, paths: Collection[str]) -> None:
+        """Nothing is at these paths any more."""
+        self._journal.note(gone=paths)
+        self.paths.difference_update(paths)
+
+    def keep(self, paths: Collection[str]) -> None:
+        """Nothing is at any path but these."""
+        self.forget(self.paths.difference(paths))
+
+
+def staged_name() -> str:
+    """A new name for something that is staged by this process."""
+    return staging.name(RUN, next(_NUMBERS))
 
 
 def forget_others(folder: str, container_ids: Collection[str]) -> None:

@@ -132,12 +132,12 @@ def start(mark: str, shell: str, session: str) -> bytes:
     return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
 
 
-def operations(them: Iterable[bytes]) -> bytes:
+def operations_message(operations: Iterable[bytes]) -> bytes:
     """Deeds as they are sent."""
-    return _framed(b"d", b"".join(them))
+    return _framed(b"d", b"".join(operations))
 
 
-def orders(text: bytes) -> bytes:
+def shell_message(text: bytes) -> bytes:
     """Orders for the shell behind it as they are sent."""
     return _framed(b"s", text)
 
@@ -183,7 +183,7 @@ def rename(place: str, target: str) -> bytes:
     return b"m %s %s\n" % (_hex(place), _hex(target))
 
 
-def folder(path: str, uid: int, gid: int) -> bytes:
+def make_folder(path: str, uid: int, gid: int) -> bytes:
     """A folder of this owner, where there is none."""
     return b"d %s %d %d\n" % (_hex(path), uid, gid)
 
@@ -198,7 +198,7 @@ def remove_empty(path: str) -> bytes:
     return b"e %s\n" % _hex(path)
 
 
-def is_roots(path: str) -> bytes:
+def is_root_only(path: str) -> bytes:
     """Fails if anybody but root can change the folder, or one above it, or if one is a link."""
     return b"t %s\n" % _hex(path)
 

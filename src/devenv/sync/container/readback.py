@@ -16,9 +16,8 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
-from devenv.sync.container import archive, large, tar
-from devenv.sync.container.archive import PERMISSIONS, Item
-from devenv.sync.container.dir_fds import DirFds
+from devenv.sync.container import host_files, tar
+from devenv.sync.container.host_files import PERMISSIONS, DirFds, Item
 from devenv.sync.container.staging import parents
 from devenv.sync.container.tar import Member
 from devenv.sync.rules.rules import relative_to
@@ -157,7 +156,9 @@ class _Reading:
     def __init__(self, syncs: Iterable[Sync], placed: Collection[str]) -> None:
         self._wanted = {sync.target: sync for sync in syncs}
         self._placed = frozenset(placed)
-        self._host_folders = {name[:-1] for name in reconcile.named(self._wanted.values()) if name.endswith("/")}
+        self._host_folders = {
+            name[:-1] for name in reconcile.journal_paths(self._wanted.values()) if name.endswith("/")
+        }
         self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in parents(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()
@@ -208,7 +209,7 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
     """Whether the entry is what the host has: kind, content, mode of a file, text of a link."""
     item = Item(sync.source, sync.target, sync.root, sync.folder)
     try:
-        entry = archive.read(item, opened)
+        entry = host_files.read(item, opened)
         if entry is None:
             return member.kind == tar.FILE and _is_large(item, member, digest)
     except OSError:
@@ -224,13 +225,13 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
 
 
 def _is_large(item: Item, member: Member, digest: str) -> bool:
-    descriptor = large.open_file(item)
+    descriptor = host_files.open_file(item)
     try:
         found = os.fstat(descriptor)
         is_alike = (found.st_size, stat.S_IMODE(found.st_mode) & PERMISSIONS) == (
             member.size,
             member.mode & PERMISSIONS,
         )
-        return is_alike and large.digest_of(descriptor, found.st_size) == digest
+        return is_alike and host_files.digest_of(descriptor, found.st_size) == digest
     finally:
         os.close(descriptor)

@@ -19,10 +19,10 @@ from devenv.tasks import first
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
-LATE_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
+SILENT_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
 BATCH_BYTES = 64 * 1024  # more orders could fill the pipe both ways while nobody reads
-HAND_BYTES = 2 << 20  # of deeds, which are answered together at their end
-ORDER_EXTRA = 64  # what is sent around each order
+HELPER_BYTES = 2 << 20  # of deeds, which are answered together at their end
+COMMAND_EXTRA = 64  # what is sent around each order
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
@@ -99,7 +99,7 @@ class Shell:
             now = await engine.containers.inspect(container_id)
             return now is None or now.state == "paused"
 
-        is_handing_over = False
+        is_starting_helper = False
         try:
             argv = [program, "-s", name]
             session = await stack.enter_async_context(engine.exec.session(container_id, argv, user=user, mark=mark))
@@ -107,12 +107,12 @@ class Shell:
             with contextlib.suppress(ConnectionError):
                 await session.send(shell_commands.PRELUDE)
             is_fit = not await shell.run([shell_commands.NEEDED, PREDECESSORS % quoted(name)]) and await check(shell)
-            is_handing_over = by_helper and is_fit
-            if is_handing_over:
-                await shell._hand_over(program, name)
+            is_starting_helper = by_helper and is_fit
+            if is_starting_helper:
+                await shell._start_helper(program, name)
         except BaseException as error:
             await _close(stack)
-            if is_handing_over and isinstance(error, (ConnectionError, TimeoutError)):
+            if is_starting_helper and isinstance(error, (ConnectionError, TimeoutError)):
                 return await cls._open(engine, container_id, mark, program, user, check, by_helper=False)
             if isinstance(error, CallError) and NO_PROGRAM.search(error.reason):
                 return error.reason
@@ -126,12 +126,12 @@ class Shell:
             return None
         return shell
 
-    async def _hand_over(self, program: str, name: str) -> None:
+    async def _start_helper(self, program: str, name: str) -> None:
         """From now on deeds are done without a process each, where the image has what that takes."""
         with anyio.fail_after(START_SECONDS):
             has_helper = not await self._exchange(perl_helper.start(self._mark, program, name))
         if has_helper:
-            await self._session.send(perl_helper.orders(shell_commands.PRELUDE))
+            await self._session.send(perl_helper.shell_message(shell_commands.PRELUDE))
         self.has_helper = has_helper
 
     async def do(self, operations: Sequence[bytes]) -> list[int]:
@@ -143,8 +143,8 @@ class Shell:
             return list(range(len(operations)))
         failed: list[int] = []
         async with self._turn:
-            for start, stop in _batches(operations, HAND_BYTES):
-                answer = await self._exchange(perl_helper.operations(operations[start:stop]))
+            for start, stop in _batches(operations, HELPER_BYTES):
+                answer = await self._exchange(perl_helper.operations_message(operations[start:stop]))
                 failed += [start + index for index in sorted(answer)]
         return failed
 
@@ -162,7 +162,7 @@ class Shell:
         lines = [order + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, order in enumerate(orders)]
         lines.append(b"printf '\\n%s end\\n' " + mark)
         text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # whole or not at all, wherever the connection is cut
-        return await self._exchange(perl_helper.orders(text) if self.has_helper else text)
+        return await self._exchange(perl_helper.shell_message(text) if self.has_helper else text)
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
         try:
@@ -197,7 +197,7 @@ class Shell:
         while True:
             line, found, rest = self._buffer.partition(b"\n")
             if not found:
-                with anyio.move_on_after(LATE_SECONDS) as late:
+                with anyio.move_on_after(SILENT_SECONDS) as late:
                     message = await self._session.receive()
                 if late.cancelled_caught:
                     if await self._is_paused():
@@ -228,10 +228,10 @@ def _batches(orders: Sequence[bytes], most: int) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     start = size = 0
     for index, order in enumerate(orders):
-        if index > start and size + len(order) + ORDER_EXTRA > most:
+        if index > start and size + len(order) + COMMAND_EXTRA > most:
             ranges.append((start, index))
             start, size = index, 0
-        size += len(order) + ORDER_EXTRA
+        size += len(order) + COMMAND_EXTRA
     if start < len(orders):
         ranges.append((start, len(orders)))
     return ranges

@@ -12,12 +12,14 @@ import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, Entry
 
+T = TypeVar("T")
 LINK = "a link is there in the container, and links are not followed"
-NOT_THERE = "its folder is not there in the container"
+NO_FOLDER = "its folder is not there in the container"
 PIECE = 24 * 1024  # bytes of content in a command
 MV_ARGUMENTS = 500
 USUAL_MODE = 0o644  # what a file gets from the umask
@@ -79,7 +81,7 @@ v() { [ "$k" = "$1" ] || return; [ -e "$2" ] || [ -h "$2" ] || return 0; o . ".$
 z() { k=; c "$1" || { ! y "$1"; return; }; if [ -d "$2" ] && [ ! -h "$2" ]; then rmdir -- "$2" 2>/dev/null || { q=$1
 [ "$q" != / ] || q=; c "$q/${2#./}" && [ -O . ] && rm -f -- ./* ./.[!.]* ./..?*; c "$1" && rmdir -- "$2"; }
 else rm -f -- "$2"; fi; }
-""" % {b"link": LINK.encode(), b"away": NOT_THERE.encode()}
+""" % {b"link": LINK.encode(), b"away": NO_FOLDER.encode()}
 NEEDED = b"( for c in mv rm rmdir mkdir chown chmod ls; do command -v $c || exit 1; done ) >/dev/null"
 
 
@@ -96,7 +98,7 @@ def _folder(path: str) -> bytes:
     return quoted(posixpath.dirname(path))
 
 
-def chunked(paths: list[str]) -> list[list[str]]:
+def chunked(paths: list[T]) -> list[list[T]]:
     """The paths in pieces that a command line takes."""
     return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
@@ -109,23 +111,23 @@ def _by_folder(paths: Iterable[str]) -> Iterator[list[str]]:
         yield from chunked(inside)
 
 
-def removals(files: Iterable[str]) -> list[tuple[bytes, list[str]]]:
+def remove(files: Iterable[str]) -> list[tuple[bytes, list[str]]]:
     """Commands after which no file and no empty folder is at the paths; with the paths of each."""
     groups = list(_by_folder(files))
     return [(b" ".join([b"r", _folder(group[0]), *map(_name, group)]), group) for group in groups]
 
 
-def folder_removals(folders: Sequence[str]) -> list[tuple[bytes, list[str]]]:
+def remove_folders(folders: Sequence[str]) -> list[tuple[bytes, list[str]]]:
     """Commands after which no empty folder is at the paths, in their order; with the paths of each."""
     return [(b" ".join([b"x", _folder(path), _name(path)]), [path]) for path in folders]
 
 
-def folder(path: str, uid: int, gid: int) -> bytes:
+def make_folder(path: str, uid: int, gid: int) -> bytes:
     """The command for a folder of this owner if there is none."""
     return b" ".join([b"d", _folder(path), _name(path), b"%d:%d" % (uid, gid)])
 
 
-def unstaged(place: str) -> bytes:
+def unstage(place: str) -> bytes:
     """The command after which nothing is at a place where a file was staged."""
     return b" ".join([b"z", _folder(place), _name(place)])
 
@@ -137,7 +139,24 @@ def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
     return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
 
 
-def is_roots(folder: str) -> bytes:
+def rename_group(places: Sequence[str]) -> bytes:
+    """The rename of entries that are staged together, in a folder beside the targets."""
+    stage = posixpath.dirname(places[0])
+    names = b" ".join(quoted(posixpath.basename(place)) for place in places)
+    return b"g " + quoted(stage) + b" " + quoted(posixpath.dirname(stage)) + b" " + names
+
+
+def remove_stages(stages: Iterable[str]) -> bytes:
+    """The command that removes staging folders that are empty; it never fails."""
+    return b"rmdir -- " + b" ".join(map(quoted, sorted(stages))) + b" 2>/dev/null || :"
+
+
+def discard(place: str) -> bytes:
+    """The command that removes a file which the engine has written."""
+    return b"rm -f -- " + quoted(place)
+
+
+def is_root_only(folder: str) -> bytes:
     """The command that fails if anybody but root can change the folder, or one above it, or if one is a link."""
     return b"u " + quoted(folder)
 
@@ -147,17 +166,17 @@ def is_writable(path: str) -> bytes:
     return b"w " + quoted(path)
 
 
-def where(target: str) -> bytes:
+def resolve(target: str) -> bytes:
     """The command that fails if the path to a rule's target has links: see `place`."""
     return b"b " + quoted(target)
 
 
-def place(said: str) -> str | None:
+def resolved(output: str) -> str | None:
     """Where the target really is, from what `where` printed; None if links lead there that root did not put there."""
-    return said[1:] if said.startswith("=") else None
+    return output[1:] if output.startswith("=") else None
 
 
-def puts(
+def put(
     stage: str, entries: Mapping[str, Entry], owner: tuple[int, int], *, as_root: bool
 ) -> list[tuple[bytes, str | None]]:
     """Commands that put the entries, by target, all of one folder, with a folder named `stage` in between.
@@ -175,11 +194,11 @@ def puts(
         for group in chunked(list(entries))
     )
     made += ((b" ".join([b"v", name, _name(target)]), target) for target in entries)
-    made.append((unstaged(posixpath.join(posixpath.dirname(next(iter(entries))), stage)), None))
+    made.append((unstage(posixpath.join(posixpath.dirname(next(iter(entries))), stage)), None))
     return made
 
 
-def more(stage: str, target: str, content: bytes) -> list[bytes]:
+def append(stage: str, target: str, content: bytes) -> list[bytes]:
     """Commands that add to a file which `puts` has begun: they come after its first two."""
     start = b" ".join([b"a", quoted(stage), _name(target), b""])
     return [start + printed(content[at : at + PIECE]) for at in range(0, len(content), PIECE)]

@@ -1,4 +1,4 @@
-"""Where files are put before they are in place, and the orders that move them there at once.
+"""Where files are put before they are in place.
 
 A name ends in `~`, which the watchers of dev servers skip. From many files in one folder on, one staging folder and
 one `mv` beat a rename each, unless a rename takes no process.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from devenv.sync.container.shell_commands import NOT_THERE, chunked
+from devenv.sync.container.shell_commands import NO_FOLDER
 
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
 BULK = 12
@@ -45,7 +45,7 @@ def plain(reason: str, target: str) -> str:
 def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
     """Of what has no folder to be in, why that folder could not be made."""
     for target, reason in failed.items():
-        if reason == NOT_THERE:
+        if reason == NO_FOLDER:
             failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
 
 
@@ -73,19 +73,3 @@ def parents(path: str) -> Iterator[str]:
     while folder not in ("/", ""):
         yield folder
         folder = posixpath.dirname(folder)
-
-
-def groups(staging: Staging, places: Iterable[str]) -> list[list[str]]:
-    """Staged paths that one `mv` each moves: those of one staging folder, as many as a command line takes."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for place in places:
-        if (folder := posixpath.dirname(place)) in staging.folders:
-            found[folder].append(place)
-    return [chunk for inside in found.values() for chunk in chunked(inside)]
-
-
-def together(group: Sequence[str], quoted: Callable[[str], bytes]) -> bytes:
-    """The order that moves a group."""
-    folder = posixpath.dirname(group[0])
-    names = b" ".join(quoted(posixpath.basename(place)) for place in group)
-    return b"g " + quoted(folder) + b" " + quoted(posixpath.dirname(folder)) + b" " + names

@@ -13,7 +13,7 @@ from devenv.sync.rules.rules import relative_to
 Fresh = dict[str, FileState | None]
 
 
-def hold(
+def suppress_root_loss(
     before: Mapping[str, FileState], fresh: Fresh, roots: Iterable[str], held: frozenset[str]
 ) -> tuple[Fresh, frozenset[str]]:
     """`fresh` without what went together with a rule's root, and the roots that are held by now.

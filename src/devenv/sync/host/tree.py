@@ -124,7 +124,7 @@ class HostTree:
 
     def _take(self, fresh: root_guard.Fresh) -> None:
         """Enter what a look has found, and pass on the paths that have changed."""
-        fresh, self._held = root_guard.hold(self.now, fresh, self._guarded, self._held)
+        fresh, self._held = root_guard.suppress_root_loss(self.now, fresh, self._guarded, self._held)
         fresh = links.settled(self.now, fresh)
         changes = manifest.diff(self.now, fresh)
         manifest.apply(self.now, changes)

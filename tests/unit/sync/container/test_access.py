@@ -43,7 +43,7 @@ def access(engine: FakeEngine, user: int, *tops: str) -> Access:
 async def test_each_folder_is_asked_about_once_from_the_first_on() -> None:
     """What is below a link or below nothing is not asked about, nor what is known."""
     engine = FakeEngine("/app", "/app/a", "/app/a/b", links=("/app/link",))
-    seen = await access(engine, 1000, "/app").look(
+    seen = await access(engine, 1000, "/app").find_links(
         "c", ["/app/a/b/f", "/app/a/b/g", "/app/link/x/f", "/app/no/x/f"], ()
     )
     assert seen == {
@@ -52,16 +52,22 @@ async def test_each_folder_is_asked_about_once_from_the_first_on() -> None:
     }  # fmt: skip
     assert engine.asked == ["/app", "/app/a", "/app/a/b", "/app/link", "/app/no"]
     engine.asked.clear()
-    assert await access(engine, 1000, "/app").look("c", ["/app/a/b/f"], {"/app/a/b", "/app"}) == {"/app/a": False}
+    assert await access(engine, 1000, "/app").find_links("c", ["/app/a/b/f"], {"/app/a/b", "/app"}) == {
+        "/app/a": False
+    }
 
 
 async def test_links_above_the_target_are_roots_affair_in_a_service_of_root() -> None:
     """In a service of another user they are not: that user may have made them."""
     engine = FakeEngine("/srv", "/srv/app/in", links=("/srv/app",))
     path = "/srv/app/in/f"
-    assert await access(engine, 0, "/srv/app").look("c", [path], ()) == {"/srv/app/in": False}
-    assert await access(engine, 0).look("c", [path], ()) == {"/srv": False, "/srv/app": True, "/srv/app/in": True}
-    assert (await access(engine, 7, "/srv/app").look("c", [path], ()))["/srv/app"] is True
+    assert await access(engine, 0, "/srv/app").find_links("c", [path], ()) == {"/srv/app/in": False}
+    assert await access(engine, 0).find_links("c", [path], ()) == {
+        "/srv": False,
+        "/srv/app": True,
+        "/srv/app/in": True,
+    }
+    assert (await access(engine, 7, "/srv/app").find_links("c", [path], ()))["/srv/app"] is True
 
 
 @pytest.mark.parametrize(("user", "is_root"), [("", True), ("0:5", True), ("1000", False), ("1000:0", False)])

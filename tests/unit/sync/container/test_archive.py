@@ -11,20 +11,36 @@ from pathlib import Path
 
 import pytest
 
-from devenv.sync.container import archive, tar
-from devenv.sync.container.archive import Item
+from devenv.sync.container import archive, host_files, tar
+from devenv.sync.container.archive import Batch
+from devenv.sync.container.host_files import Item
 
 
-def built(*items: Item) -> archive.Archive:
+def built(*items: Item) -> Batch:
     """The only archive of these items."""
     (only,) = archive.build(items, uid=1000, gid=1001)
     return only
 
 
+def packed(batch: Batch) -> bytes:
+    """The archive of a batch."""
+    return tar.packed(entry for _, entry in batch.entries)
+
+
+def content_size(batch: Batch) -> int:
+    """Bytes of content."""
+    return sum(len(entry.content) for _, entry in batch.entries)
+
+
+def paths(batch: Batch) -> list[str]:
+    """The container paths of a batch."""
+    return [item.path for item, _ in batch.entries]
+
+
 def members(data: bytes) -> dict[str, tarfile.TarInfo]:
     """What is in a tar."""
-    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
-        return {info.name: info for info in tar}
+    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as file:
+        return {info.name: info for info in file}
 
 
 def test_a_file_as_it_is(tmp_path: Path) -> None:
@@ -34,11 +50,11 @@ def test_a_file_as_it_is(tmp_path: Path) -> None:
     path.chmod(0o751)
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
     found = built(Item(str(path), "/srv/g"))
-    assert found.data.count(b"mtime=1700000000.123456789") == 1
-    info = members(found.data)["srv/g"]
+    assert packed(found).count(b"mtime=1700000000.123456789") == 1
+    info = members(packed(found))["srv/g"]
     assert (info.uid, info.gid, info.mode, info.size) == (1000, 1001, 0o751, 3)
-    assert (found.size, found.failed) == (3, ())
-    assert archive.first_file(found.data) == b"abc"
+    assert (content_size(found), found.failed) == (3, ())
+    assert archive.first_file(packed(found)) == b"abc"
 
 
 def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
@@ -48,7 +64,7 @@ def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
     datas = []
     for ns in (5_000_000_001, 5_000_000_002):
         os.utime(path, ns=(ns, ns))
-        datas.append(built(Item(str(path), "/f")).data)
+        datas.append(packed(built(Item(str(path), "/f"))))
     assert datas[0] != datas[1]
 
 
@@ -58,7 +74,8 @@ def test_links_and_folders(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "loose").symlink_to("/no/such")
     names = ("folder", "link", "loose")
-    found = members(built(*(Item(str(tmp_path / n), f"/{n}", folder=n == "folder") for n in names)).data)
+    items = [Item(str(tmp_path / n), f"/{n}", folder=n == "folder") for n in names]
+    found = members(packed(built(*items)))
     assert found["folder"].isdir()
     assert (found["link"].linkname, found["loose"].linkname) == ("folder", "/no/such")
     assert found["link"].issym()
@@ -69,7 +86,7 @@ def test_what_is_of_another_kind_than_planned_is_not_there(tmp_path: Path) -> No
     (tmp_path / "d").mkdir()
     (tmp_path / "f").write_text("x")
     items = (Item(str(tmp_path / "d"), "/d"), Item(str(tmp_path / "f"), "/f", folder=True))
-    assert [reason for _, reason in built(*items).failed] == [archive.GONE] * 2
+    assert [reason for _, reason in built(*items).failed] == [host_files.GONE] * 2
 
 
 def test_special_bits_stay_at_home(tmp_path: Path) -> None:
@@ -77,7 +94,7 @@ def test_special_bits_stay_at_home(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"")
     path.chmod(0o4755)
-    assert members(built(Item(str(path), "/f")).data)["f"].mode == 0o755
+    assert members(packed(built(Item(str(path), "/f"))))["f"].mode == 0o755
 
 
 @pytest.mark.parametrize("name", [b"two words", b"new\nline", b"\xff\xfe", b"x" * 255, "ü".encode(), b"-"])
@@ -88,7 +105,7 @@ def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
         file.write(b"x")
     path = f"/{'d' * 90}/{'e' * 90}/{os.fsdecode(name)}"
     found = built(Item(os.fsdecode(source), path))
-    ((member, content, _),) = tar.Reader().feed(found.data)
+    ((member, content, _),) = tar.Reader().feed(packed(found))
     assert (os.fsdecode(member.name), content) == (path[1:], b"x")
 
 
@@ -100,7 +117,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     items = [Item(str(tmp_path / n), f"/{n}") for n in ("gone", "pipe", "f", "socket")]
     found = built(*items)
-    assert [item.path for item in found.items] == ["/f"]
+    assert paths(found) == ["/f"]
     assert {item.path: bool(reason) for item, reason in found.failed} == {
         "/gone": True,
         "/pipe": True,
@@ -111,7 +128,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_only_failures_and_nothing(tmp_path: Path) -> None:
     """Failures are told although there is nothing to send; no items are no archive."""
     (only,) = archive.build([Item(str(tmp_path / "gone"), "/g")], uid=0, gid=0)
-    assert (only.items, len(only.failed)) == ((), 1)
+    assert (only.entries, len(only.failed)) == ((), 1)
     assert list(archive.build([], uid=0, gid=0)) == []
 
 
@@ -124,14 +141,14 @@ def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pyte
         (tmp_path / str(index)).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / str(index)), f"/{index}"))
     found = list(archive.build(items, uid=0, gid=0, most=3))
-    assert [[item.path for item in part.items] for part in found] == [
+    assert [paths(part) for part in found] == [
         ["/0", "/1", "/2"],
         ["/3"],
         ["/4"],
         ["/5"],
         ["/6"],
     ]
-    assert [part.size for part in found] == [30, 10, 95, 500, 1]
+    assert [content_size(part) for part in found] == [30, 10, 95, 500, 1]
 
 
 def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> None:
@@ -141,7 +158,7 @@ def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> N
     parts = archive.build([Item(str(tmp_path / n), f"/{n}") for n in ("a", "b", "c")], uid=0, gid=0, most=1)
     next(parts)
     (tmp_path / "c").write_bytes(b"newer")
-    assert [archive.first_file(part.data) for part in parts] == [b"old", b"newer"]
+    assert [archive.first_file(packed(part)) for part in parts] == [b"old", b"newer"]
 
 
 def test_no_torn_reads(tmp_path: Path) -> None:
@@ -161,11 +178,11 @@ def test_no_torn_reads(tmp_path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        packed = [built(Item(str(path), "/f")) for _ in range(100)]
+        batches = [built(Item(str(path), "/f")) for _ in range(100)]
     finally:
         stop.set()
         writer.join()
-    sent = [archive.first_file(part.data) for part in packed if part.items]
+    sent = [archive.first_file(packed(part)) for part in batches if part.entries]
     assert sent
     assert all(content == record * (len(content) // 64) for content in sent)
     assert sorted(map(len, sent)) == list(map(len, sent))
@@ -189,15 +206,15 @@ def test_a_file_that_never_rests_is_not_sent(tmp_path: Path, monkeypatch: pytest
 
 def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an archive of its own that has no content yet, so that nobody can take it for an empty file."""
-    monkeypatch.setattr(archive, "LARGE_BYTES", 100)
+    monkeypatch.setattr(host_files, "LARGE_BYTES", 100)
     items = []
     for name, size in (("a", 101), ("b", 100), ("c", 1)):
         (tmp_path / name).write_bytes(b"x" * size)
         items.append(Item(str(tmp_path / name), f"/{name}"))
     found = list(archive.build(items, uid=0, gid=0))
-    assert [[item.path for item in part.items] for part in found] == [["/b", "/c"], ["/a"]]
+    assert [paths(part) for part in found] == [["/b", "/c"], []]
     assert [part.large for part in found] == [None, items[0]]
-    assert found[1].read == ()
+    assert found[1].entries == ()
 
 
 def test_the_first_file_of_nothing() -> None:
@@ -221,10 +238,10 @@ def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path)
     (tmp_path / "src/link").symlink_to(outside)
     root = str(tmp_path / "src")
     found = built(Item(f"{root}/link/deep/secret", "/x", root))
-    assert (found.items, len(found.failed), b"canary" in found.data) == ((), 1, False)
+    assert (found.entries, len(found.failed), b"canary" in packed(found)) == ((), 1, False)
     (tmp_path / "home").symlink_to(outside)
     root = str(tmp_path / "home")
-    assert built(Item(f"{root}/deep/secret", "/x", f"{root}/deep")).size == len("canary")
+    assert content_size(built(Item(f"{root}/deep/secret", "/x", f"{root}/deep"))) == len("canary")
 
 
 def test_more_folders_than_descriptors(tmp_path: Path) -> None:
@@ -236,5 +253,5 @@ def test_more_folders_than_descriptors(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("x")
         items.append(Item(str(path), f"/{i}", str(tmp_path)))
-    assert sum(len(part.items) for part in archive.build(items, uid=0, gid=0)) == 300
+    assert sum(len(part.entries) for part in archive.build(items, uid=0, gid=0)) == 300
     assert (len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0) == before

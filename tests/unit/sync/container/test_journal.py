@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
 import pytest
 
 from devenv.errors import StateError
 from devenv.sync.container import journal
-from devenv.sync.container.journal import Record, SyncJournal, forget_others
+from devenv.sync.container.journal import Record, StagedPaths, SyncJournal, forget_others
 
 
 def test_what_was_noted_is_read_back_by_the_next(tmp_path: Path) -> None:
@@ -75,3 +76,17 @@ def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="link is a symbolic link"):
         SyncJournal.of(str(tmp_path / "link"), "c1")
     assert (tmp_path / "victim/c1").read_bytes() == content
+
+
+def test_staged_paths_are_in_the_journal_as_long_as_they_may_be_there(tmp_path: Path) -> None:
+    """Before something is put there, until it is known to be gone."""
+    noted = SyncJournal(str(tmp_path / "journal"))
+    staged = StagedPaths(noted)
+    path, other = staged.add_new("/app/"), staged.add_new("/")
+    assert (posixpath.dirname(path), posixpath.dirname(other)) == ("/app", "/")
+    staged.add(["/app/a", "/app/b"])
+    assert noted.read().staged == staged.paths == {path, other, "/app/a", "/app/b"}
+    staged.forget([path])
+    assert noted.read().staged == staged.paths == {other, "/app/a", "/app/b"}
+    staged.keep(["/app/b", "/never/there"])
+    assert noted.read().staged == staged.paths == {"/app/b"}

@@ -19,7 +19,7 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.sync import verify
-from devenv.sync.container import archive, large
+from devenv.sync.container import host_files
 from devenv.sync.container.readback import Seen
 from devenv.sync.rules import rules
 
@@ -234,8 +234,8 @@ async def test_an_archive_that_is_cut_is_read_again(box: Box, times: int) -> Non
 
 async def test_a_large_file_is_compared_in_pieces(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """Content and mode, as for others."""
-    monkeypatch.setattr(archive, "LARGE_BYTES", 1000)
-    monkeypatch.setattr(large, "PIECE", 900)
+    monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(host_files, "PIECE", 900)
     box.put("big", "x" * 5000)
     assert (await box.compared()).different == ()
     box.real("/app/big").write_text("x" * 4999 + "y")

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-# ruff: noqa: D102, ARG002 - the fakes speak the words of what they stand for
-import contextlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
-import anyio.abc
 import pytest
 
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
-from devenv.model.containers import Container
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container import shell as shells
 from devenv.sync.container.shell import BrokenShellError, Shell
 from devenv.sync.container.shell_commands import quoted
 from devenv.sync.container.tar import NANO, Entry
+from support.local_container import LocalEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -43,51 +38,6 @@ NAMES = [
     b" leading and trailing ",
     b"%s\\n%d",
 ]
-
-
-class LocalSession:
-    """Stands for `engine.api.Session`: the shell is a child on this machine."""
-
-    def __init__(self, child: anyio.abc.Process) -> None:
-        self.child = child
-
-    async def send(self, data: bytes) -> None:
-        assert self.child.stdin is not None
-        try:
-            await self.child.stdin.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise ConnectionResetError from error
-
-    async def receive(self) -> tuple[int, bytes] | None:
-        assert self.child.stdout is not None
-        try:
-            return 1, await self.child.stdout.receive()
-        except anyio.EndOfStream:
-            return None
-
-
-class LocalEngine:
-    """Stands for `engine.api.Engine`: opens sessions on this machine, or raises what it was told to."""
-
-    def __init__(self, argv: list[str], error: Exception | None = None) -> None:
-        self.argv = argv
-        self.error = error
-        self.children: list[anyio.abc.Process] = []
-        self.containers = SimpleNamespace(inspect=self.inspect)
-        self.exec = SimpleNamespace(session=self.session)
-
-    async def inspect(self, number: str) -> Container:
-        return Container(id=number, name=number, service="web", state="running", ours=True)
-
-    @contextlib.asynccontextmanager
-    async def session(self, _id: str, argv: list[str], *, user: str, mark: str) -> AsyncIterator[LocalSession]:
-        assert argv[1] == "-s"
-        assert argv[2].startswith("DEVENV_SESSION=m")
-        if self.error is not None:
-            raise self.error
-        async with await anyio.open_process(self.argv, stderr=subprocess.STDOUT) as child:
-            self.children.append(child)
-            yield LocalSession(child)
 
 
 async def opened(engine: Any) -> Shell:
@@ -118,7 +68,7 @@ def q(path: bytes) -> bytes:
 
 def remove(*paths: bytes) -> bytes:
     """The order that removes paths of one folder."""
-    ((order, _),) = shell_commands.removals(map(os.fsdecode, paths))
+    ((order, _),) = shell_commands.remove(map(os.fsdecode, paths))
     return order
 
 
@@ -152,7 +102,7 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
 async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
     """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
     target = folder + b"/" + name
-    order = shell_commands.folder(os.fsdecode(target), os.getuid(), os.getgid())
+    order = shell_commands.make_folder(os.fsdecode(target), os.getuid(), os.getgid())
     assert await shell.run([order, order]) == {}
     assert os.path.isdir(target)
     write(target + b"/x")
@@ -222,7 +172,7 @@ async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str
 async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
     """`d` changes only what it makes."""
     os.mkdir(folder + b"/it", 0o700)
-    assert await shell.run([shell_commands.folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
+    assert await shell.run([shell_commands.make_folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
     found = os.stat(folder + b"/it")
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
 
@@ -395,7 +345,7 @@ async def test_folders_by_hand(by_helper: Shell, folder: bytes) -> None:
     old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
     os.mkdir(old, 0o700)
     write(os.fsencode(file))
-    made = [perl_helper.folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
+    made = [perl_helper.make_folder(path, 1234, 1235) for path in (old, new, deep, file, f"{old}/no/where")]
     assert await by_helper.do(made) == [3, 4]
     assert {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (new, deep)} == {(1234, 1235)}
     assert (os.stat(old).st_uid, stat.S_IMODE(os.stat(old).st_mode)) == (os.getuid(), 0o700)
@@ -450,9 +400,11 @@ async def test_orders_may_hold_what_looks_like_something_else(by_helper: Shell, 
 async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
     """Wherever the connection is cut: neither half a name nor half of what belongs together."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
-    whole = perl_helper.operations([perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))])
+    whole = perl_helper.operations_message(
+        [perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))]
+    )
     if kind == "orders":
-        whole = perl_helper.orders(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
+        whole = perl_helper.shell_message(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
     for size in range(len(whole)):
         write(other)
         engine = LocalEngine(["sh"])

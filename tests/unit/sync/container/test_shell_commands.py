@@ -13,7 +13,8 @@ import pytest
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import NANO, Entry
-from unit.sync.container.test_shell import NAMES, SHELLS, LocalEngine, opened
+from support.local_container import LocalEngine
+from unit.sync.container.test_shell import NAMES, SHELLS, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> Entr
 async def put(shell: Shell, entries: dict[str, Entry], *, as_root: bool = True) -> dict[str | None, str]:
     """Which targets failed, or None for the folder, and why."""
     owner = (os.getuid(), os.getgid())
-    orders = shell_commands.puts(".stage~", entries, owner, as_root=as_root)
+    orders = shell_commands.put(".stage~", entries, owner, as_root=as_root)
     failures = await shell.run([order for order, _ in orders])
     return {orders[index][1]: failures[index] for index in sorted(failures, reverse=True)}
 
@@ -96,17 +97,17 @@ async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "sub").symlink_to("keep")
     path = f"{tmp_path}/sub/deep"
     assert (await put(shell, {f"{path}/f": entry()}))[None] == shell_commands.LINK
-    ((removal, paths),) = shell_commands.removals([f"{path}/f"])
-    ((empty, _),) = shell_commands.folder_removals([path])
+    ((removal, paths),) = shell_commands.remove([f"{path}/f"])
+    ((empty, _),) = shell_commands.remove_folders([path])
     orders = [
         removal,
         empty,
-        shell_commands.folder(f"{path}/new", os.getuid(), os.getgid()),
-        shell_commands.unstaged(f"{path}/f"),
+        shell_commands.make_folder(f"{path}/new", os.getuid(), os.getgid()),
+        shell_commands.unstage(f"{path}/f"),
     ]
     assert paths == [f"{path}/f"]
     assert await shell.run(orders) == dict.fromkeys(range(4), shell_commands.LINK)
-    assert await shell.run([shell_commands.folder(f"{tmp_path}/sub", os.getuid(), os.getgid())]) == {
+    assert await shell.run([shell_commands.make_folder(f"{tmp_path}/sub", os.getuid(), os.getgid())]) == {
         0: shell_commands.LINK
     }
     assert ([*keep.iterdir()], (keep / "f").read_text()) == ([keep / "f"], "kept")
@@ -115,10 +116,10 @@ async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
 async def test_a_folder_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
     """It cannot hold anything to be removed; what is put into it fails with the reason."""
     path = f"{tmp_path}/none/f"
-    ((removal, _),) = shell_commands.removals([path])
-    ((empty, _),) = shell_commands.folder_removals([path])
-    assert await shell.run([removal, empty, shell_commands.unstaged(path)]) == {}
-    assert (await put(shell, {path: entry()}))[None] == shell_commands.NOT_THERE
+    ((removal, _),) = shell_commands.remove([path])
+    ((empty, _),) = shell_commands.remove_folders([path])
+    assert await shell.run([removal, empty, shell_commands.unstage(path)]) == {}
+    assert (await put(shell, {path: entry()}))[None] == shell_commands.NO_FOLDER
 
 
 async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
@@ -131,8 +132,8 @@ async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
     top = base / f".devenv-test-{os.getpid()}"
     (top / "in").mkdir(parents=True)
     try:
-        check = shell_commands.is_roots(f"{top}/in")
-        assert await shell.run([check, shell_commands.is_roots(f"{top}/none")]) == {1: ""}
+        check = shell_commands.is_root_only(f"{top}/in")
+        assert await shell.run([check, shell_commands.is_root_only(f"{top}/none")]) == {1: ""}
         for mode in (0o775, 0o757, 0o1777):
             top.chmod(mode)
             assert list(await shell.run([check])) == [0]
@@ -141,14 +142,14 @@ async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
         assert list(await shell.run([check])) == [0]
         os.chown(top / "in", 0, 0)
         (top / "link").symlink_to("in")
-        assert list(await shell.run([check, shell_commands.is_roots(f"{top}/link")])) == [1]
+        assert list(await shell.run([check, shell_commands.is_root_only(f"{top}/link")])) == [1]
         said = await shell.run(
-            [shell_commands.where(f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
+            [shell_commands.resolve(f"{top}/{name}") for name in ("in/x", "link/x/y", "in", "none/x")]
         )
-        assert {index: shell_commands.place(text) for index, text in said.items()} == {1: f"{top}/in/x/y"}
+        assert {index: shell_commands.resolved(text) for index, text in said.items()} == {1: f"{top}/in/x/y"}
         top.chmod(0o777)
-        said = await shell.run([shell_commands.where(f"{top}/link/x")])
-        assert {index: shell_commands.place(text) for index, text in said.items()} == {0: None}
+        said = await shell.run([shell_commands.resolve(f"{top}/link/x")])
+        assert {index: shell_commands.resolved(text) for index, text in said.items()} == {0: None}
     finally:
         shutil.rmtree(top)
 
@@ -165,10 +166,10 @@ async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
         *perl_helper.put(entry(), f"{path}/n~", f"{path}/n"),
         *perl_helper.put(entry(link=b"x"), f"{path}/n~", f"{path}/n"),
         perl_helper.rename(f"{path}/f~", f"{path}/f"),
-        perl_helper.folder(f"{path}/new", os.getuid(), os.getgid()),
+        perl_helper.make_folder(f"{path}/new", os.getuid(), os.getgid()),
         perl_helper.remove(f"{path}/f"),
         perl_helper.remove_empty(f"{path}/none"),
-        perl_helper.is_roots(path),
+        perl_helper.is_root_only(path),
         *large,
     ]
     assert await perl.do(operations) == list(range(len(operations)))

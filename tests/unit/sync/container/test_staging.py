@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from devenv.sync.container import shell_commands, staging
-from devenv.sync.container.shell_commands import quoted
+from devenv.sync.container import staging
 
 
 def names() -> Callable[[], str]:
@@ -35,15 +34,6 @@ def test_each_is_put_for_itself_where_a_rename_is_cheap() -> None:
     found = staging.stage(many("/c"), names(), alone=True)
     assert found.places == {target: f"/c/.{number}~" for number, target in enumerate(many("/c"), 1)}
     assert (found.folders, found.strays) == ({}, frozenset(found.places.values()))
-    assert staging.groups(found, found.places.values()) == []
-
-
-def test_a_group_is_as_long_as_a_command_line_takes() -> None:
-    """More become several orders."""
-    found = staging.stage(many("/c", shell_commands.MV_ARGUMENTS + 1), names(), alone=False)
-    groups = staging.groups(found, found.places.values())
-    assert [len(group) for group in groups] == [shell_commands.MV_ARGUMENTS, 1]
-    assert staging.together(groups[1], quoted) == b"g '/c/.1~' '/c' 'f500'"
 
 
 def test_reasons_name_the_target() -> None:

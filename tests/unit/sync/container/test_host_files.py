@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv.sync.container import large, tar
-from devenv.sync.container.archive import Item
-from devenv.sync.container.large import Large
+from devenv.sync.container import host_files, tar
+from devenv.sync.container.host_files import Item, LargeFile
 
 pytestmark = pytest.mark.anyio
 
@@ -25,19 +24,19 @@ def item(path: Path) -> Item:
     return Item(str(path), "/srv/big", str(path.parent))
 
 
-async def packed(one: Large) -> bytes:
+async def packed(one: LargeFile) -> bytes:
     """All pieces together."""
     return b"".join([piece async for piece in one.packed()])
 
 
 async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Content over several pieces, mode, owner and time to the nanosecond."""
-    monkeypatch.setattr(large, "PIECE", 1000)
+    monkeypatch.setattr(host_files, "PIECE", 1000)
     path = tmp_path / "f"
     path.write_bytes(os.urandom(5300))
     path.chmod(0o750)
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    async with Large(item(path), uid=7, gid=8) as one:
+    async with LargeFile(item(path), uid=7, gid=8) as one:
         data = await packed(one)
         await one.verify()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -57,17 +56,17 @@ async def test_a_change_while_it_is_sent_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Also one that leaves size and times as they were."""
-    monkeypatch.setattr(large, "PIECE", 1000)
+    monkeypatch.setattr(host_files, "PIECE", 1000)
     path = tmp_path / "f"
     path.write_bytes(b"x" * 5000)
     was = path.stat()
 
-    async def rest(one: Large, pieces: AsyncIterator[bytes]) -> None:
+    async def rest(one: LargeFile, pieces: AsyncIterator[bytes]) -> None:
         async for _ in pieces:
             pass
         await one.verify()
 
-    async with Large(item(path)) as one:
+    async with LargeFile(item(path)) as one:
         pieces = one.content()
         await anext(pieces)
         with path.open("r+b") as file:
@@ -109,7 +108,7 @@ async def test_what_is_being_written_is_not_begun(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fstat", growing)
     with pytest.raises(OSError, match="being written"):
-        async with Large(item(path)):
+        async with LargeFile(item(path)):
             pass
 
 
@@ -127,7 +126,7 @@ async def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
         (tmp_path / "src/sub").symlink_to(tmp_path)
         path = tmp_path / "src/sub/secret"
     with pytest.raises(OSError):
-        async with Large(Item(str(path), "/x", str(tmp_path / "src"))):
+        async with LargeFile(Item(str(path), "/x", str(tmp_path / "src"))):
             pass
 
 
@@ -139,11 +138,10 @@ def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""
         import anyio
-        from devenv.sync.container.archive import Item
-        from devenv.sync.container.large import Large
+        from devenv.sync.container.host_files import Item, LargeFile
         async def main():
             total = 0
-            async with Large(Item({str(path)!r}, "/x")) as one:
+            async with LargeFile(Item({str(path)!r}, "/x")) as one:
                 async for piece in one.packed():
                     total += len(piece)
                     if total > 300 << 20:

@@ -1,0 +1,251 @@
+"""One attempt to bring deletes and syncs into a container: choose a transport for each folder, collect outcomes."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import anyio
+
+from devenv.docker.protocols import ContainerFiles
+from devenv.docker.transport import CallError
+from devenv.model.containers import Container
+from devenv.model.sync_plan import Delete, Sync
+from devenv.sync.container import archive, perl_helper, shell_commands, staging, tar
+from devenv.sync.container.access import Access
+from devenv.sync.container.archive import Batch, Entries
+from devenv.sync.container.host_files import Item, LargeFile
+from devenv.sync.container.journal import StagedPaths, staged_name
+from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.shell import Shell
+from devenv.sync.container.staging import parents
+from devenv.sync.container.transports import (
+    NO_CONTAINER,
+    ArchiveTransport,
+    HelperTransport,
+    ShellTransport,
+    Transport,
+)
+from devenv.tasks import first
+
+
+class Delivery:
+    """Removes, then puts, by the shell if there is one; `outcome` says what became of each target.
+
+    `known_folders` are folders that are in the container for sure; the set is kept up to date.
+    """
+
+    def __init__(
+        self,
+        files: ContainerFiles,
+        container: Container,
+        access: Access,
+        shell: Shell | None,
+        known_folders: set[str],
+        staged: StagedPaths,
+    ) -> None:
+        self.outcome = Outcome()
+        self._container = container
+        self._access = access
+        self._known_folders = known_folders
+        self._staged = staged
+        owner = access.owner
+        self._archive = ArchiveTransport(files, container.id, owner)
+        self._helper = HelperTransport(shell, owner) if shell is not None and shell.has_helper else None
+        self._shell = ShellTransport(shell, owner, staged, as_root=access.is_root) if shell is not None else None
+        # One after the other does what the one before it could not do; the engine does not work beside a shell.
+        in_container = tuple(transport for transport in (self._helper, self._shell) if transport is not None)
+        self._in_container: tuple[Transport, ...] = in_container or (self._archive,)
+
+    # --- remove ---------------------------------------------------------------------------------------------------
+
+    async def remove(self, deletes: Sequence[Delete]) -> None:
+        """Remove files and empty folders."""
+        self._known_folders.difference_update(d.target for d in deletes)  # even if the answer is lost
+        files = [d for d in deletes if not d.directory]
+        folders = [d for d in deletes if d.directory]
+        # What was taken for a file may have been a folder, whose content goes only now.
+        above = {parent for delete in deletes for parent in parents(delete.target)}
+        folders += [replace(file, directory=True) for file in files if file.target in above]
+        failed = dict.fromkeys([*files, *folders], "")
+        for transport in self._in_container:
+            failed = await transport.remove([*failed])
+        self.outcome.failed.update({delete.target: reason for delete, reason in failed.items()})
+
+    # --- put ------------------------------------------------------------------------------------------------------
+
+    async def put(self, syncs: Sequence[Sync]) -> None:
+        """Put files, links and empty folders in their places."""
+        if self._shell is None:
+            items = [_item(sync, sync.target) for sync in await self._without_links(syncs)]
+            await self._put_all(items)
+            self.outcome.atomic = not self._container.running
+            return
+        files = {s.target: s for s in syncs if not s.folder}
+        self._known_folders.difference_update(files)
+        staged = staging.stage(files, staged_name, alone=self._helper is not None)
+        self._staged.add(staged.strays)
+        unmade = await self._make_folders(_with_parents(map(posixpath.dirname, files)))
+        await self._put_all([_item(files[target], place) for target, place in staged.places.items()])
+        made = {s.target for s in syncs if s.folder}
+        self._known_folders -= made
+        failed = await self._make_folders(_with_parents(made))
+        self.outcome.failed.update((folder, failed[folder]) for folder in made & failed.keys())
+        self.outcome.files += len(made - failed.keys())
+        staging.explain(self.outcome.failed, {**unmade, **failed})
+        failed_at = [place for target, place in staged.places.items() if target in self.outcome.failed]
+        self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
+
+    async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
+        """The syncs that no link is in the way of, found without a shell; their missing folders are made.
+
+        Those that the engine makes by itself are root's.
+        """
+        files = {s.target: s for s in syncs}
+        known = () if self._container.running else self._known_folders
+        seen = await self._access.find_links(self._container.id, files, known)
+        links = {folder for folder, is_link in seen.items() if is_link}
+        blocked = {target for target in files if links.intersection(parents(target))}
+        self.outcome.failed.update(dict.fromkeys(blocked, shell_commands.LINK))
+        self._known_folders.update(folder for folder, is_link in seen.items() if is_link is False)
+        await self._archive.make_folders([folder for folder, is_link in seen.items() if is_link is None])
+        return [sync for target, sync in files.items() if target not in blocked]
+
+    async def _make_folders(self, folders: Iterable[str]) -> dict[str, str]:
+        """Make folders with the service's owner if they are missing. Returns those that failed, with the reasons."""
+        wanted = sorted(set(folders) - self._known_folders)
+        failed = dict.fromkeys(wanted, "")
+        for transport in self._in_container:
+            failed = await transport.make_folders([*failed])
+        self._known_folders.update(folder for folder in wanted if folder not in failed)
+        return failed
+
+    async def _put_all(self, items: Sequence[Item]) -> None:
+        """Put all items, archive by archive; the next one is read while the last one is put."""
+        uid, gid = self._access.owner
+        most = archive.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
+        batches = archive.build(items, uid=uid, gid=gid, most=most)
+        if archive.is_small(items):
+            for small in batches:
+                await self._put_batch(small)
+            return
+        upcoming: list[Batch | None] = [await anyio.to_thread.run_sync(next, batches, None)]
+
+        async def read() -> None:
+            upcoming.append(await anyio.to_thread.run_sync(next, batches, None))
+
+        while (batch := upcoming.pop()) is not None:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    await self._put_batch(batch)
+            except BaseExceptionGroup as group:
+                raise first(group) from None
+
+    async def _put_batch(self, batch: Batch) -> None:
+        """Put what was read: by the helper, what that cannot do by the shell or the archive request."""
+        self._fail(dict(batch.failed))
+        if batch.large is not None:
+            await self._put_large(batch.large)
+            return
+        entries: Entries = batch.entries
+        if self._helper is not None and entries:
+            entries = await self._put_by_helper(self._helper, entries)
+        if self._shell is not None and entries:
+            entries = await self._put_by_shell(self._shell, entries)
+        if entries:
+            await self._put_by_archive(entries)
+
+    async def _put_by_helper(self, helper: HelperTransport, entries: Entries) -> Entries:
+        """Put the entries, but for large files that may go by the archive request. Returns what is left."""
+        large = [item for item, entry in entries if len(entry.content) > perl_helper.MOST_BYTES]
+        in_roots = set(await self._in_roots_folders(large))
+        chosen = [(item, entry) for item, entry in entries if item not in in_roots]
+        failed = await helper.put(chosen)
+        self._count(chosen, failed)
+        if failed:  # a folder that was there may have gone: the engine would make it with root as owner
+            above = {folder for item in failed for folder in parents(item.target)}
+            self._known_folders -= above
+            await self._make_folders(above)
+        return [(item, entry) for item, entry in entries if item in failed or item in in_roots]
+
+    async def _put_by_shell(self, shell: ShellTransport, entries: Entries) -> Entries:
+        """Put what lies where somebody else than root could put a link. Returns what is left."""
+        in_roots = set(await self._in_roots_folders([item for item, _ in entries]))
+        chosen = [(item, entry) for item, entry in entries if item not in in_roots]
+        failed = await shell.put(chosen)
+        self._count(chosen, failed)
+        self._fail(failed)
+        return [(item, entry) for item, entry in entries if item in in_roots]
+
+    async def _put_by_archive(self, entries: Entries) -> None:
+        failed = await self._archive.put(entries)
+        if not failed:
+            self._count(entries, failed)
+            await self._rename([item for item, _ in entries], {i for i, e in entries if e.kind == tar.LINK})
+            return
+        if self._shell is not None:
+            await self._shell.discard(item.path for item in failed)
+        if len(failed) == 1:
+            self._fail(failed)
+            return
+        uid, gid = self._access.owner
+        for item in failed:  # one bad entry fails a whole archive: each is tried alone to find it
+            alone = await anyio.to_thread.run_sync(next, archive.build([item], uid=uid, gid=gid))
+            await self._put_batch(alone)
+
+    async def _put_large(self, item: Item) -> None:
+        by_archive = self._shell is None or bool(await self._in_roots_folders([item]))
+        transport = self._archive if by_archive else self._in_container[0]
+        if transport is self._shell:
+            item = replace(item, path=self._staged.add_new(posixpath.dirname(item.target)))
+        uid, gid = self._access.owner
+        try:
+            async with LargeFile(item, uid=uid, gid=gid) as file:
+                await transport.put_large(file)
+        except (CallError, OSError) as error:
+            reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
+            if NO_CONTAINER.search(reason):
+                raise
+            if self._shell is not None:  # what was put by half may take the space that others need
+                await self._shell.unstage(item.path)
+            self._fail({item: reason})
+            return
+        self.outcome.files += 1
+        self.outcome.bytes += file.size
+        if by_archive:
+            await self._rename([item], ())
+
+    async def _rename(self, items: Sequence[Item], links: Collection[Item]) -> None:
+        """Rename what the archive request has put to its targets; without a shell it is there already."""
+        if self._shell is None:
+            return
+        if self._helper is not None:
+            items = [*await self._helper.rename(items)]
+        failed = await self._shell.rename(items, links)
+        self._fail(failed)
+        self.outcome.files -= len(failed)
+
+    async def _in_roots_folders(self, items: Sequence[Item]) -> list[Item]:
+        """Those of the items whose targets are in folders that nobody but root can exchange for links."""
+        if self._shell is None or not items:
+            return []
+        folders = await self._access.root_only(self._shell.shell, {posixpath.dirname(item.target) for item in items})
+        return [item for item in items if posixpath.dirname(item.target) in folders]
+
+    def _count(self, entries: Entries, failed: Collection[Item]) -> None:
+        done = [entry for item, entry in entries if item not in failed]
+        self.outcome.files += len(done)
+        self.outcome.bytes += sum(len(entry.content) for entry in done)
+
+    def _fail(self, reasons: Mapping[Item, str]) -> None:
+        self.outcome.failed.update((item.target, reason) for item, reason in reasons.items())
+
+
+def _item(sync: Sync, place: str) -> Item:
+    return Item(sync.source, place, sync.root, sync.folder, sync.target)
+
+
+def _with_parents(folders: Iterable[str]) -> set[str]:
+    return {above for folder in set(folders) for above in (folder, *parents(folder))}
