@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import pytest
 
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
-from devenv.events import Event
+from devenv.events import Emit, Event
 from devenv.images import acquire
 from devenv.images.pull_errors import read_failure
 from devenv.images.standins import build as standins
@@ -50,7 +50,7 @@ T = TypeVar("T")
 @pytest.fixture(scope="module")
 def images(engine: str) -> dict[str, str]:
     """The stand-ins, made where they are missing."""
-    return anyio.run(standins.make, WANTED, ignore)
+    return make(WANTED)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_second_make_makes_nothing(images: dict[str, str]) -> None:
     """What is there and of today's recipe is left as it is, at once."""
     events: list[Event] = []
     before = {image: inspect(image)["Id"] for image in images.values()}
-    assert anyio.run(standins.make, WANTED, events.append) == images
+    assert make(WANTED, events.append) == images
     assert events == []
     assert {image: inspect(image)["Id"] for image in images.values()} == before
 
@@ -242,7 +242,7 @@ def test_an_interrupted_make_leaves_nothing(engine: str, tmp_path: Path, monkeyp
                 if "extracting" in str(event):
                     tasks.cancel_scope.cancel()
 
-            tasks.start_soon(standins.make, ["debian:forky-slim"], watch)
+            tasks.start_soon(with_engine, partial(standins.make, references=["debian:forky-slim"], emit=watch))
 
     anyio.run(main)
     assert list(tmp_path.iterdir()) == []
@@ -291,7 +291,7 @@ def test_mariadb_stands_in_for_mysql(engine: str, start: Start) -> None:
     recipe = find("mysql:lts")
     assert recipe is not None
     fallback = replace(recipe, roots=recipe.roots[1:])
-    anyio.run(standins.make_recipes, [fallback], ignore)
+    anyio.run(with_engine, partial(standins.make_recipes, recipes=[fallback], emit=ignore))
     try:
         assert inspect(fallback.image)["Config"]["Labels"]["devenv.stand-in.inside"].startswith("MariaDB")
         variables = ("ROOT_PASSWORD=a'b", "DATABASE=my_db", "USER=u", "PASSWORD=p")
@@ -584,9 +584,14 @@ def ignore(_: Event) -> None:
     """What nobody wants to hear."""
 
 
+def make(references: Iterable[str], emit: Emit = ignore) -> dict[str, str]:
+    """Reference -> the name of its stand-in, each of them made if it is missing."""
+    return anyio.run(with_engine, partial(standins.make, references=references, emit=emit))
+
+
 def made(reference: str) -> str:
     """The stand-in's name, the image being there."""
-    return anyio.run(standins.make, [reference], ignore)[reference]
+    return make([reference])[reference]
 
 
 def tried(container: str, *argv: str) -> str:

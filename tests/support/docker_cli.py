@@ -155,6 +155,11 @@ def ensure_base_image() -> str:
     if succeeds("pull", "--quiet", PUBLIC_BASE):
         docker("tag", PUBLIC_BASE, BASE_IMAGE)
         return BASE_IMAGE
-    from devenv.images.standins import build  # noqa: PLC0415 - most runs have the image
+    from devenv.docker.client import Engine  # noqa: PLC0415 - most runs have the image
+    from devenv.images.standins import build  # noqa: PLC0415 - as above
 
-    return anyio.run(build.make, [PUBLIC_BASE], lambda _: None)[PUBLIC_BASE]
+    async def make() -> str:
+        async with Engine.connect() as engine:
+            return (await build.make(engine, [PUBLIC_BASE], lambda _: None))[PUBLIC_BASE]
+
+    return anyio.run(make)

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from devenv.docker import cli, process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
@@ -111,17 +110,3 @@ async def test_a_container_without_an_id_is_none(body: bytes) -> None:
     assert isinstance(found, EngineError)
     assert found.message == "creating a container: unexpected answer from the engine at unix:///x"
     assert found.hint == "docker info"
-
-
-@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode(errors="replace"))
-async def test_what_the_docker_command_prints_is_no_crash_either(
-    body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same of `docker image inspect`."""
-
-    async def run(*_: object, **__: object) -> process.Completed:
-        return process.Completed(0, body, b"")
-
-    monkeypatch.setattr(process, "run", run)
-    with contextlib.suppress(EngineError):
-        await cli.local_images(["i"])

@@ -7,8 +7,7 @@ python-on-whales, in a worker thread.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,6 @@ import anyio
 
 from devenv.docker import inspect, process, trace
 from devenv.errors import EngineError
-
-UNREACHABLE = ("Cannot connect to the Docker daemon", "error during connect", "permission denied while trying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +30,6 @@ class LocalImage:
     created: str
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""
-
-
-async def local_images(references: Iterable[str]) -> tuple[LocalImage, ...]:
-    """Those of the referenced images that the engine has, by one call; what is missing is left out."""
-    wanted = tuple(references)
-    if not wanted:
-        return ()
-    done = await process.run(["docker", "image", "inspect", *wanted])
-    if any(text in done.error_text for text in UNREACHABLE):
-        raise EngineError("the Docker engine does not answer", hint="docker info")
-    try:
-        return tuple(local_image(entry) for entry in json.loads(done.stdout or b"[]"))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise EngineError("`docker image inspect` printed something unexpected", hint="docker info") from error
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
 from devenv.images import acquire
+from devenv.images.local import LocalMatch, local_matches
 from devenv.images.mirrors import candidates, prefix, prefixes
 from devenv.images.needs import Need
 from devenv.images.pull_errors import Failure, read_failure
@@ -54,7 +55,7 @@ class Sources:
         except ConfigError as error:
             return {"told": (("project-wrong", error),)}
         _, self._public = await certificates.find(())
-        here = await acquire.at_hand(self.engine, wanted, asked)
+        here = await local_matches(self.engine, wanted, asked)
         by_host: dict[str, list[Need]] = {}
         for need in wanted:
             if not (name := registry(need.reference)).endswith(MADE_HERE):
@@ -84,7 +85,7 @@ class Sources:
     def _runs(self, platform: str) -> bool:
         return limits.emulates(platform) if self.facts.here else self.facts.kind in VIRTUAL
 
-    async def _registry(self, here: Mapping[str, acquire.LocalMatch], one: tuple[str, list[Need]]) -> Registry:
+    async def _registry(self, here: Mapping[str, LocalMatch], one: tuple[str, list[Need]]) -> Registry:
         name, needs = one
         pulled = [need for need in needs if acquire.to_pull(need, here) and need.kind != "frontend"]
         need = (pulled or needs)[0]

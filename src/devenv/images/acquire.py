@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 import anyio
 
 from devenv.compose.user_config import user_settings
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.proxies import child_environment
-from devenv.images.mirrors import candidates, exact, loaded, prefixes
+from devenv.images.local import local_images, local_matches
+from devenv.images.mirrors import prefixes
 from devenv.images.needs import DockerfileText, Need, needs
 from devenv.images.pull import pull_all
 from devenv.images.pull_errors import Failure, decide, explain
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find
-from devenv.model.image_ref import canonical, familiar
+from devenv.model.image_ref import familiar
 from devenv.model.project import Build, Project
 
 
@@ -53,7 +53,7 @@ async def provide(
     asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
-    here = {reference: image.name for reference, image in (await at_hand(engine, wanted, asked)).items()}
+    here = {reference: image.name for reference, image in (await local_matches(engine, wanted, asked)).items()}
     for need in wanted:
         if name := here.get(need.reference):
             emit(ImageState(need.reference, "present", "" if name == need.reference else name))
@@ -71,7 +71,7 @@ async def provide(
         emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
     if decision.stand_ins:
         emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
-    made = await standins.make(decision.stand_ins, emit) if decision.stand_ins else {}
+    made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
     fresh = {need.reference: need.reference for need in waiting if need.reference not in failures}
     names = {**here, **fresh, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
@@ -121,54 +121,6 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMatch:
-    """An image of the engine, and the name by which it serves a reference."""
-
-    name: str
-    image: LocalImage
-
-
-async def at_hand(engine: Engine, wanted: Sequence[Need], mirrors: Sequence[str]) -> dict[str, LocalMatch]:
-    """Reference as written -> what the engine has of it: under its own name, loaded from an archive, from a mirror.
-
-    An image for another platform than the one needed does not count.
-    """
-    own = await present(engine, [need.reference for need in wanted])
-    names: dict[str, tuple[str, ...]] = {need.reference: (need.reference,) for need in wanted}
-    for need in wanted:
-        if not _fits(need, own.get(need.reference)):
-            there = (name for mirror in mirrors for name in candidates(need.reference, mirror))
-            names[need.reference] += (loaded(need.reference), *there)
-    known = await present(engine, {name for others in names.values() for name in others[1:]}) | own
-    found = {}
-    for need in wanted:
-        fitting = (LocalMatch(name, known[name]) for name in names[need.reference] if _fits(need, known.get(name)))
-        if one := next(fitting, None):
-            found[need.reference] = one
-    return found
-
-
-def _fits(need: Need, image: LocalImage | None) -> bool:
-    wanted = "/".join((need.platform or "").split("/")[:2])  # variants differ between what is written and what is
-    return image is not None and (not wanted or not image.platform or image.platform == wanted)
-
-
-async def present(engine: Engine, asked: Collection[str]) -> dict[str, LocalImage]:
-    """Reference as asked for -> the engine's image of that name."""
-    found: dict[str, LocalImage] = {}
-    for image in await engine.images.local_images(asked) if asked else ():
-        names = {canonical(name) for name in image.names}
-        found |= {one: image for one in asked if exact(one) in names or _is_id(one, image.id)}
-    return found
-
-
-def _is_id(reference: str, image_id: str) -> bool:
-    """Whether it is the image's id, as an engine shows it: whole, or its first twelve digits."""
-    digits = image_id.removeprefix("sha256:")
-    return reference in (image_id, digits, digits[:12])
-
-
 def to_pull(need: Need, here: Collection[str]) -> bool:
     """Whether a registry is to be asked for it, by its pull_policy and by what is here."""
     return need.policy == "always" or (need.policy != "never" and need.reference not in here)
@@ -183,7 +135,7 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
 async def _stood_in(engine: Engine, wanted: Sequence[Need]) -> bool:
     """Whether all have stand-ins here already: who was silent before is not waited for so long again."""
     made = [recipe.image for recipe in recipes_for(wanted).values()]
-    return len(made) == len(wanted) and len(await present(engine, made)) == len(set(made))
+    return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))
 
 
 def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:

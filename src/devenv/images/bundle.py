@@ -30,6 +30,7 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError, EngineError, RefusedError, UsageError
 from devenv.events import Emit, Notice, Step
 from devenv.images import acquire
+from devenv.images.local import local_images
 from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
 from devenv.images.standins.build import FOR
 from devenv.model.image_ref import familiar
@@ -99,7 +100,7 @@ async def save(selection: loading.Selection, path: str, emit: Emit, *, stand_ins
     project = (await loading.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
-        here = await acquire.present(engine, [*names.values()])
+        here = await local_images(engine, [*names.values()])
         kept = tuple(dict.fromkeys(_kept(reference, here[name]) for reference, name in names.items()))
         if not kept:
             raise UsageError(f"{project.name} needs no image")
@@ -374,7 +375,7 @@ def _ids(digest: str, texts: Mapping[str, bytes]) -> set[str]:
 
 async def _load(engine: Engine, file: BinaryIO, archive: Archive, emit: Emit) -> None:
     names = {one.reference: loaded(one.reference) for one in archive.images}
-    replaced = (await acquire.present(engine, [*names.values()])).values()
+    replaced = (await local_images(engine, [*names.values()])).values()
     try:
         await engine.images.load(_chunks(file, archive.length, emit))
         found = {one.reference: await _found(engine, one, archive) for one in archive.images}

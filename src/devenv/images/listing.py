@@ -16,7 +16,8 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials
-from devenv.images.acquire import LocalMatch, at_hand, mirrors_of, present, recipes_for, to_pull, wanted_by
+from devenv.images.acquire import mirrors_of, recipes_for, to_pull, wanted_by
+from devenv.images.local import LocalMatch, local_images, local_matches
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
 from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
@@ -70,9 +71,9 @@ async def survey(selection: resolve.Selection) -> list[Row]:
         wanted = await wanted_by(engine, project)
         recipes = recipes_for(wanted)
         # one by one: the same reference may be needed for two platforms
-        held = await each(lambda need: at_hand(engine, [need], mirrors), wanted)
+        held = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
         here = dict(zip(wanted, held, strict=True))
-        made = await present(engine, [recipe.image for recipe in recipes.values()])
+        made = await local_images(engine, [recipe.image for recipe in recipes.values()])
         absent = [need for need in wanted if to_pull(need, here[need])]
         answers = dict(zip(absent, await each(partial(_ask, engine, mirrors), absent), strict=True))
     return [

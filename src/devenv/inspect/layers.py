@@ -21,6 +21,7 @@ from devenv.images import acquire
 from devenv.images.layers import contents as anatomy
 from devenv.images.layers.advice import COPIES_ALL, LEAST, advice
 from devenv.images.layers.history import built, common
+from devenv.images.local import local_matches
 from devenv.images.standins.recipes import find
 from devenv.model.layers import Advice, Anatomy, Report
 from devenv.model.project import Build, Service
@@ -104,7 +105,7 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
     if service.build is None:
         project_state = await engine.project_state(project.name)
         needs = [need for need in await acquire.wanted_by(engine, stage.only([name])) if need.reference == reference]
-        here = await acquire.at_hand(engine, needs, ())
+        here = await local_matches(engine, needs, ())
         recipe = find(reference)
         stand_in = recipe.image if recipe else reference
         reference = next(

@@ -206,7 +206,8 @@ class MemoryHost:
         """By id or tag. Raises Refused."""
         tagged = reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
         for one in self.images.values():
-            if one.id == reference or tagged in one.tags:
+            digits = one.id.removeprefix("sha256:")
+            if reference in (one.id, digits, digits[:12]) or tagged in one.tags:
                 return one
         raise Refused(404, f"No such image: {tagged}")
 

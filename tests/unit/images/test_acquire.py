@@ -105,7 +105,7 @@ class World:
             raise CallError(404, refused, "asking")
         return f"sha256:{'2' * 64}"
 
-    async def make(self, references: Iterable[str], emit: Emit) -> dict[str, str]:
+    async def make(self, _: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
         """All that was asked for, as made."""
         self.made = list(references)
         for reference in self.made:
@@ -215,18 +215,6 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
     del world.here["never:1"]
     with pytest.raises(EngineError, match=r"never:1 .service b.: it is not here, and its pull_policy is never"):
         run(world, project, stand_ins=True)
-
-
-def test_an_image_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As engines show it, whole or short; it is no name, and no registry has it."""
-    image = LocalImage("sha256:" + "1f" * 32, (), 5, "")
-
-    async def local_images(*_: object) -> tuple[LocalImage, ...]:
-        return (image,)
-
-    monkeypatch.setattr(Images, "local_images", local_images)
-    ids = [image.id, "1f" * 32, "1f" * 6]
-    assert anyio.run(acquire.present, NO_ENGINE, [*ids, "1f1f"]) == dict.fromkeys(ids, image)
 
 
 def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:

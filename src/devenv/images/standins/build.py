@@ -16,8 +16,10 @@ import anyio
 
 from devenv.docker import cli, process
 from devenv.docker.cli import LocalImage
+from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
+from devenv.images.local import local_images
 from devenv.images.standins import debian
 from devenv.images.standins.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, Root, common_folder, find
 from devenv.tasks import each
@@ -29,17 +31,17 @@ RECIPE = "devenv.stand-in.recipe"
 NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-async def make(references: Iterable[str], emit: Emit) -> dict[str, str]:
+async def make(engine: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
     """Reference -> the name of its stand-in, all of them present afterwards; what is missing is made, in parallel.
 
     Raises EngineError where there is no recipe, a tool is missing or a package cannot be had.
     """
     recipes = {reference: _recipe(reference) for reference in references}
-    await make_recipes(recipes.values(), emit)
+    await make_recipes(engine, recipes.values(), emit)
     return {reference: recipe.image for reference, recipe in recipes.items()}
 
 
-async def make_recipes(recipes: Iterable[Recipe], emit: Emit) -> None:
+async def make_recipes(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
     """The image of each recipe is there, made by it. Raises as `make`."""
     wanted = list(recipes)
     with tempfile.TemporaryDirectory(prefix="devenv-images-", ignore_cleanup_errors=True) as folder:
@@ -49,7 +51,7 @@ async def make_recipes(recipes: Iterable[Recipe], emit: Emit) -> None:
             authorities=await anyio.to_thread.run_sync(host_authorities),
             script=await anyio.Path(debian.trust_script()).read_bytes(),
         )
-        await workshop.look(wanted)
+        await workshop.look(engine, wanted)
         await each(workshop.get, wanted)
 
 
@@ -91,11 +93,10 @@ class _Workshop:
         self._statuses: dict[str, str] = {}
         self._at_work: dict[str, anyio.Lock] = {}
 
-    async def look(self, recipes: list[Recipe]) -> None:
+    async def look(self, engine: Engine, recipes: list[Recipe]) -> None:
         """Learn which stand-ins the engine has; raise EngineError if a tool for those it has not is missing."""
         based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
-        for image in await cli.local_images({recipe.image for recipe in based}):
-            self._known |= dict.fromkeys(image.names, image)
+        self._known = await local_images(engine, {recipe.image for recipe in based})
         absent = [recipe for recipe in based if recipe.image not in self._known]
         if absent:
             bare, npm = any(not recipe.base for recipe in absent), any(recipe.npm for recipe in absent)

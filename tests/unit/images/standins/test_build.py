@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
 
 from devenv.docker import cli, process
 from devenv.docker.cli import LocalImage
+from devenv.docker.client import Engine
 from devenv.docker.process import Completed
 from devenv.errors import EngineError
 from devenv.events import Event, ImageState, Notice
@@ -20,6 +22,7 @@ from devenv.images.standins import build as standins
 from devenv.images.standins import debian
 from devenv.images.standins.recipes import Root, find
 
+NO_ENGINE = cast("Engine", None)
 NODE = "stand-in.devenv/node:22"
 BASE = "stand-in.devenv/debian:trixie-slim"
 
@@ -40,9 +43,9 @@ class Workbench:
     dropped: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
-    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
+    async def local_images(self, _: Engine, references: Iterable[str]) -> dict[str, LocalImage]:
         """Those of the images that are here."""
-        return tuple(self.here[reference] for reference in references if reference in self.here)
+        return {reference: self.here[reference] for reference in references if reference in self.here}
 
     async def root(self, root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
         """A root whose packages all have version 1."""
@@ -100,7 +103,7 @@ class Workbench:
         """What `make` hands back."""
 
         async def main() -> dict[str, str]:
-            return await standins.make(references, self.events.append)
+            return await standins.make(NO_ENGINE, references, self.events.append)
 
         return anyio.run(main)
 
@@ -126,7 +129,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(debian, "fetch", made.fetch)
     monkeypatch.setattr(debian, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
-    for name in ("local_images", "build", "drop", "read"):
+    monkeypatch.setattr(standins, "local_images", made.local_images)
+    for name in ("build", "drop", "read"):
         monkeypatch.setattr(cli, name, getattr(made, name))
     return made
 
