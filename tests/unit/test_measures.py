@@ -21,7 +21,6 @@ ABOVE: set[str] = {
     "run/active/project.py: ActiveProject",
     "run/cleanup/teardown.py: Teardown",
     "run/up.py: UpRun",
-    "scaffold/add/rules.py: stages",
     "scaffold/new/new.py: new",
     "state/run_dir.py: Run",
     "sync/once.py: sync",

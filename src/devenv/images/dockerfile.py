@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 FROM, COPY, MOUNT, SYNTAX = "FROM", "COPY --from", "RUN --mount", "# syntax="  # ways to use an image
@@ -19,7 +19,6 @@ DIRECTIVE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 VALID_DIRECTIVES = ("syntax", "escape", "check")
 NAME = re.compile(r"\d+|[@*#?$!-]|\w*")
 BOM = "\ufeff"
-LONGEST = 1000  # characters of a value that patterns are tried on
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,30 @@ class Instruction:
     line: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """One FROM and what follows it; an empty name where it has none. `triggers` are of the stages built on it."""
+    """One FROM and the instructions after it; an empty name if it has none.
+
+    `built_on` is the index of the earlier stage that FROM names. `arguments` are the values of ARG before the first
+    FROM, for this FROM.
+    """
 
     name: str
     base: Reference
-    sources: list[Reference] = field(default_factory=list)
-    triggers: list[Reference] = field(default_factory=list)
+    built_on: int | None
+    arguments: Mapping[str, str]
+    instructions: list[Instruction] = field(default_factory=list)
+
+    @property
+    def sources(self) -> list[Reference]:
+        """What its COPY --from and RUN --mount=from= take files from."""
+        return [source for instruction in self.instructions for source in _sources(instruction)]
+
+    @property
+    def triggers(self) -> list[Reference]:
+        """What its ONBUILD instructions take files from in the stages that are built on it."""
+        deferred = (_deferred(one) for one in self.instructions if one.keyword == "ONBUILD")
+        return [source for instruction in deferred for source in _sources(instruction)]
 
 
 def references(
@@ -70,19 +85,17 @@ def references(
     if not syntax:
         syntax, line = frontend(text)
     found = [Reference(syntax.split()[0], line, SYNTAX)] if syntax else []
-    stages = _stages(text, {**_automatic(platform or builder, builder), "TARGETSTAGE": target or "default"}, given)
-    return found + _reachable(stages, target, {"scratch", *(name.lower() for name in contexts)})
+    automatic = {**_automatic(platform or builder, builder), "TARGETSTAGE": target or "default"}
+    return found + _reachable(stages(text, given, automatic), target, {"scratch", *map(str.lower, contexts)})
 
 
-def ground(text: str, *, args: Mapping[str, str] | None = None, target: str | None = None) -> str | None:
-    """The image that the files of the target's stage lie on, as the text names it; None for `scratch`."""
-    stages = _stages(text, _automatic(None, None), args or {})
-    names = [stage.name for stage in stages]
-    index = _last(names, target.lower()) if target else len(stages) - 1
+def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str | None = None) -> str | None:
+    """Return the image that the target stage is built on through all stages, as written; None for `scratch`."""
+    parsed = stages(text, args or {})
+    index = stage_index(parsed, target)
     name = None
-    while index is not None and index >= 0:
-        name = stages[index].base.name
-        index = _last(names[:index], name.lower())
+    while index is not None:
+        name, index = parsed[index].base.name, parsed[index].built_on
     return None if name == "scratch" else name
 
 
@@ -151,8 +164,8 @@ class _Lexer:
         self._text, self._at = text, 0
         self._scope, self._escape = scope, escape
 
-    def until(self, stop: str, *, raw: bool = False) -> str:
-        """What comes before `stop` (or the end); `raw` keeps escape characters."""
+    def until(self, stop: str) -> str:
+        """What comes before `stop` (or the end)."""
         done = ""
         while stop or self._at < len(self._text):
             char = self._take()
@@ -166,7 +179,7 @@ class _Lexer:
             elif char == "$":
                 char = self._variable()
             elif char == self._escape:
-                char = (char if raw else "") + self._text[self._at : self._at + 1]
+                char = self._text[self._at : self._at + 1]
                 self._at += 1
             done += char
         return done
@@ -191,70 +204,32 @@ class _Lexer:
             return self._scope.get(name, "") if name else "$"
         self._at += 1
         name, operator = self._name(), self._take()
-        value = self._scope.get(name)
         if not name:
             raise ValueError(self._text)
+        value = self._scope.get(name)
         if operator == "}":
             return value or ""
-        if operator == "/":
-            return self._replaced(value or "")
         unset = value is None
         if operator == ":":
             unset, operator = not value, self._take()
-        word = self.until("}", raw=operator in "#%")
-        if operator in "#%":
-            return _trimmed(value or "", word, operator)
-        if operator not in "-+?" or (operator == "?" and unset):
-            raise ValueError(word)
-        return word if unset == (operator == "-") and operator != "?" else (value or "") if operator != "+" else ""
+        return self._alternative(operator, value or "", unset=unset)
+
+    def _alternative(self, operator: str, value: str, *, unset: bool) -> str:
+        """The result of `-` (default), `+` (replacement) or `?` (required); patterns (`#`, `%`, `/`) are refused."""
+        word = self.until("}")
+        if operator == "-":
+            return word if unset else value
+        if operator == "+":
+            return "" if unset else word
+        if operator == "?" and not unset:
+            return value
+        raise ValueError(word)
 
     def _name(self) -> str:
         found = NAME.match(self._text, self._at)
         assert found is not None  # noqa: S101 - it matches nothing, too
         self._at = found.end()
         return found[0]
-
-    def _replaced(self, value: str) -> str:
-        everywhere = self._text.startswith("/", self._at)
-        self._at += everywhere
-        pattern, new = self.until("/", raw=True), self.until("}", raw=True)
-        done, at = "", 0
-        while at <= len(value):
-            ends = _ends(pattern, value[at:])
-            step = max(ends, default=0)
-            done += (new if ends else "") + value[at : at + (not step)]
-            at += step or 1
-            if ends and not everywhere:
-                break
-        return done + value[at:]
-
-
-def _trimmed(value: str, word: str, side: str) -> str:
-    """The value without what the pattern matches at its beginning (#) or its end (%); a doubled sign: the longest."""
-    pattern = word.removeprefix(side)
-    if side == "%":  # from behind, the end of what matches is where to cut
-        pattern, value = "".join(reversed(_parts(pattern))), value[::-1]
-    ends = _ends(pattern, value) or {0}
-    value = value[max(ends) if word.startswith(side) else min(ends) :]
-    return value if side == "#" else value[::-1]
-
-
-def _ends(pattern: str, value: str) -> set[int]:
-    """Where a shell pattern may end that begins with the value; it takes no more time than they are long."""
-    if len(value) > LONGEST:
-        raise ValueError(value)
-    ends = {0}
-    for part in _parts(pattern):
-        if part == "*":
-            ends = set(range(min(ends), len(value) + 1)) if ends else ends
-        else:
-            ends = {at + 1 for at in ends if at < len(value) and part in ("?", value[at], f"\\{value[at]}")}
-    return ends
-
-
-def _parts(pattern: str) -> list[str]:
-    """The characters of a shell pattern: `*` and `?` mean something, unless a backslash is before them."""
-    return re.findall(r"(?s)\\.|.", pattern)
 
 
 def _blank(line: str) -> bool:
@@ -310,38 +285,57 @@ def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
     return found
 
 
-def _stages(text: str, scope: dict[str, str], args: Mapping[str, str]) -> list[Stage]:
+def stages(text: str, args: Mapping[str, str], automatic: Mapping[str, str] | None = None) -> list[Stage]:
+    """The stages in order; `args` are the build's, `automatic` those that the builder sets by itself."""
     lines = (line.lstrip() for line in text.removeprefix(BOM).split("\n"))
     escape = next((value for _, key, value in _directives(lines, "#") if key == "escape"), "\\")
-    stages: list[Stage] = []
+    scope = dict(automatic or {})
+    parsed: list[Stage] = []
     for instruction in instructions(text, escape):
         if instruction.keyword == "FROM":
-            stages.append(_stage(instruction, lambda word: expand(word, scope, escape)))
-        elif stages:
-            stages[-1].sources.extend(_sources(instruction))
-            if instruction.keyword == "ONBUILD":
-                keyword, *rest = instruction.rest.split(maxsplit=1) or [""]
-                trigger = Instruction(keyword.upper(), "".join(rest), instruction.line)
-                stages[-1].triggers.extend(_sources(trigger))
+            parsed.append(_stage(instruction, parsed, scope, escape))
+        elif parsed:
+            parsed[-1].instructions.append(instruction)
         elif instruction.keyword == "ARG":
-            for word in WORD.findall(instruction.rest):
-                name, equals, default = word.partition("=")
-                if name in args or equals:
-                    scope[name] = args[name] if name in args else expand(default, scope, escape) or ""
-    return stages
+            scope |= _declared(instruction, args, scope, escape)
+    return parsed
 
 
-def _stage(instruction: Instruction, value: Callable[[str], str | None]) -> Stage:
-    flags, rest = _flags(instruction.rest)
+def _declared(
+    instruction: Instruction, args: Mapping[str, str], scope: Mapping[str, str], escape: str
+) -> dict[str, str]:
+    """The values of the arguments that an ARG before the first FROM declares."""
+    values: dict[str, str] = {}
+    for word in WORD.findall(instruction.rest):
+        name, equals, default = word.partition("=")
+        if name in args or equals:
+            values[name] = args[name] if name in args else expand(default, {**scope, **values}, escape) or ""
+    return values
+
+
+def _stage(instruction: Instruction, earlier: list[Stage], scope: Mapping[str, str], escape: str) -> Stage:
+    options, rest = flags(instruction.rest)
     image, *named = rest.split() or [""]
     name = named[1].lower() if len(named) == 2 and named[0].lower() == "as" else ""  # noqa: PLR2004 - AS and a name
-    platform = value(dict(flags).get("platform", ""))
-    return Stage(name, Reference(value(image) or image, instruction.line, platform=platform or None))
+    platform = expand(dict(options).get("platform", ""), scope, escape)
+    base = Reference(expand(image, scope, escape) or image, instruction.line, platform=platform or None)
+    return Stage(name, base, _last(earlier, base.name), dict(scope))
+
+
+def stage_index(stages: list[Stage], target: str | None) -> int | None:
+    """The index of the target stage, of the last one without a target; None if there is no such stage."""
+    return _last(stages, target.lower()) if target else len(stages) - 1 if stages else None
+
+
+def _deferred(instruction: Instruction) -> Instruction:
+    """The instruction that an ONBUILD holds."""
+    keyword, *rest = instruction.rest.split(maxsplit=1) or [""]
+    return Instruction(keyword.upper(), "".join(rest), instruction.line)
 
 
 def _sources(instruction: Instruction) -> Iterator[Reference]:
     """What COPY --from and RUN --mount=from= name; in both, variables are not replaced."""
-    for flag, value in _flags(instruction.rest)[0]:
+    for flag, value in flags(instruction.rest)[0]:
         if (instruction.keyword, flag) == ("COPY", "from") and value:
             yield Reference(value, instruction.line, COPY)
         if (instruction.keyword, flag) == ("RUN", "mount"):
@@ -350,7 +344,7 @@ def _sources(instruction: Instruction) -> Iterator[Reference]:
                 yield Reference(options["from"], instruction.line, MOUNT)
 
 
-def _flags(rest: str) -> tuple[list[tuple[str, str]], str]:
+def flags(rest: str) -> tuple[list[tuple[str, str]], str]:
     """The flags that an instruction begins with, without quotes, and what follows them."""
     flags = []
     while rest.startswith("--") and (word := WORD.match(rest)):
@@ -363,35 +357,34 @@ def _flags(rest: str) -> tuple[list[tuple[str, str]], str]:
 
 def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> list[Reference]:
     """What the target's stage names, and those that it is made of, except for `contexts`; in the order of stages."""
-    names = [stage.name for stage in stages]
-    waiting = [_last(names, target.lower()) if target else len(stages) - 1] if stages else []
+    waiting = [stage_index(stages, target)]
     seen: set[int] = set()
-    found: list[tuple[int, Reference]] = []
+    images: list[tuple[int, Reference]] = []
     while waiting:
         index = waiting.pop()
         if index is None or index in seen:
             continue
         seen.add(index)
         stage = stages[index]
-        below = None if stage.base.name in contexts else _last(names[:index], stage.base.name)
+        below = None if stage.base.name in contexts else stage.built_on
         triggers = [] if below is None else stages[below].triggers
         for source in (stage.base, *stage.sources, *triggers):
             if source.name.lower() in contexts:
                 continue
-            other = below if source is stage.base else _other(names, source)
+            other = below if source is stage.base else source_stage(stages, source)
             waiting.append(other)
             if other is None:
-                found.append((index, source))
-    return [source for _, source in sorted(found, key=lambda pair: pair[0])]
+                images.append((index, source))
+    return [source for _, source in sorted(images, key=lambda pair: pair[0])]
 
 
-def _other(names: list[str], source: Reference) -> int | None:
+def source_stage(stages: list[Stage], source: Reference) -> int | None:
     """The stage, an earlier or a later one, that is meant; COPY --from may count them from 0."""
     if source.how == COPY and re.fullmatch(r"[+-]?\d+", source.name):
-        return int(source.name) if int(source.name) in range(len(names)) else None
-    return _last(names, source.name.lower())
+        return int(source.name) if int(source.name) in range(len(stages)) else None
+    return _last(stages, source.name.lower())
 
 
-def _last(names: list[str], name: str) -> int | None:
+def _last(stages: list[Stage], name: str) -> int | None:
     """The last stage of that name."""
-    return next((index for index in reversed(range(len(names))) if name and names[index] == name), None)
+    return next((index for index in reversed(range(len(stages))) if name and stages[index].name == name), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from devenv.model.image_ref import canonical, split
 from devenv.model.project import Build, Project, Service
 
 DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # wherever they are mirrored
+PATTERN = re.compile(r"\$\{\w+[#%/]")  # of a variable
 KINDS = ("service", "base", "context", "frontend")  # of two kinds the later counts: it allows less
 
 
@@ -128,7 +130,9 @@ def reads_dockerfiles(frontend: str) -> bool:
 
 def _no_image(found: Reference, dockerfile: DockerfileText) -> ConfigError:
     hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
-    if "$" in found.name and found.how == FROM:
+    if PATTERN.search(found.name):
+        hint = "devenv reads `${NAME}`, `${NAME:-default}` and `${NAME:+other}` in FROM, but no patterns (# % /)."
+    elif "$" in found.name and found.how == FROM:
         hint = "Give its variables a value: `ARG NAME=value` before the first FROM, or `build.args`."
     elif "$" in found.name:
         hint = f"{found.how} takes no variables: write `FROM {found.name[:80]} AS name`, and take it from there."

@@ -20,7 +20,7 @@ from devenv.host.proxies import step_arguments
 from devenv.images import acquire
 from devenv.images.build_errors import baked
 from devenv.images.builder import foreign_builder
-from devenv.images.dockerfile import frontend, ground, instructions, without_syntax
+from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
 from devenv.images.host_settings.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.standins.build import FOR
@@ -151,7 +151,7 @@ def _ground(service: Service, text: DockerfileText | None) -> str | None:
     """The reference that the service's file system begins with, as written."""
     if service.build is None:
         return service.image
-    return ground(text.text, args=dict(service.build.args), target=service.build.target) if text else None
+    return base_image(text.text, args=dict(service.build.args), target=service.build.target) if text else None
 
 
 def _written(text: str, build: Build) -> str:

@@ -11,9 +11,9 @@ import pytest
 from devenv.images.dockerfile import (
     FROM,
     Reference,
+    base_image,
     expand,
     frontend,
-    ground,
     instructions,
     references,
     without_syntax,
@@ -155,12 +155,9 @@ def test_the_platforms_fill_their_variables() -> None:
         ('"a\\"b\\c\'"', "a\"b\\c'"),
         ("a\\", "a"),
         ("${B}$B", ""),
-        ("${D#*.}|${D##*.}|${D#?}|${D#x}|${B#x}", "b.c|c|.b.c|a.b.c|"),
-        ("${D%.*}|${D%%.*}|${D%?}|${D%x}|${D%%*}", "a.b|a|a.b.|a.b.c|"),
-        ("${D/./-}|${D//./-}|${D/b*/x}|${D/\\*/x}|${S/\\//-}|${B/a/b}", "a-b.c|a-b-c|a.x|a.b.c|x-y|"),
-        ("${D//b/}|${D///-}|${D/z/-}", "a..c|-a-.-b-.-c-|a.b.c"),
-        ("${D%.?}|${D#*.*.}|${D%%.*.*}|${D%\\?}", "a.b|c|a|a.b.c"),
-        ("${L#*a}", None),
+        ("${D#*.}", None),
+        ("${D%%.*}", None),
+        ("${D/./-}", None),
         ("${B:-" * 900 + "}" * 900, None),
         ("${A", None),
         ("${A:-", None),
@@ -174,7 +171,7 @@ def test_the_platforms_fill_their_variables() -> None:
 )
 def test_expand(text: str, expected: str | None) -> None:
     """Variables and quotes are replaced as the builder's lexer does it; what it refuses makes the text unknown."""
-    assert expand(text, {"A": "1", "E": "", "D": "a.b.c", "S": "x/y", "L": "x" * 1001}) == expected
+    assert expand(text, {"A": "1", "E": "", "D": "a.b.c"}) == expected
 
 
 def test_expand_with_another_escape() -> None:
@@ -250,17 +247,14 @@ def test_instructions_keep_their_first_line() -> None:
         ("# syntax=x\n# check=y", None, None),
     ],
 )
-def test_ground(text: str, target: str | None, expected: str | None) -> None:
+def test_base_image(text: str, target: str | None, expected: str | None) -> None:
     """The image below the target's own files is found through all stages."""
-    assert ground(text, target=target) == expected
+    assert base_image(text, target=target) == expected
 
 
 def test_hostile_files_take_no_time() -> None:
-    """Neither long continued lines nor patterns that could match in many ways hold anybody up."""
-    pattern = "*a" * 12 + "b"
-    words = f"${{V#{pattern}}}${{V//{pattern}/}}${{V%%{pattern}}}"
+    """Neither long continued lines nor many backslashes take long to read."""
     with limited(20):
-        assert references(f"ARG V={'a' * 300}\nFROM a:{words}\n")[0].line == 2
         references("FROM a\nRUN " + " \\\n".join(["echo x && 'y' "] * 5000))
         references("FROM a\nRUN " + "\\" * 40000 + '"x <<E')
 

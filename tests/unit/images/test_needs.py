@@ -121,6 +121,7 @@ def test_one_reference_for_two_platforms_is_two_needs() -> None:
         ("FROM a:$\n", 1, "a:$", "Give its variables a value"),
         ("FROM ${V}\n", 1, "${V}", "Give its variables a value"),
         ("FROM a\nCOPY --from=$V b c\n", 2, "$V", "write `FROM $V AS name`"),
+        ("ARG V=1.2\nFROM a:${V%.*}\n", 2, "a:${V%.*}", "but no patterns"),
     ],
 )
 def test_what_cannot_name_an_image(text: str, line: int, name: str, hint: str) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from devenv.compose.resolve import Loaded, Selection, load
 from devenv.errors import ConfigError, UsageError
-from devenv.images.dockerfile import WORD, Instruction, expand, instructions
 from devenv.model.project import Action, Service
 from devenv.scaffold.add import proposal as proposals
+from devenv.scaffold.add.copied_files import copying_stages
 from devenv.scaffold.add.main_file import MainFile, opened
 from devenv.scaffold.add.proposal import Proposal
 from devenv.scaffold.add.yaml_edit import flow
@@ -60,19 +59,6 @@ def _scalar(text: str) -> str:
     return text if re.fullmatch(r"[./]?[\w./-]+", text, re.ASCII) else json.dumps(text)
 
 
-@dataclass(slots=True)
-class Stage:
-    """One FROM, with where it copies what to, and from which other stages it takes files."""
-
-    name: str
-    base: str
-    folder: str = ""
-    copies: list[tuple[list[str], str, int]] = field(default_factory=list)
-    takes: list[str] = field(default_factory=list)
-    command: str = ""
-    scope: dict[str, str] = field(default_factory=dict)
-
-
 async def rules(selection: Selection, name: str | None, *, from_mounts: bool = False) -> Proposal:
     """What adds watch rules to the service, or to all; checked and not written.
 
@@ -111,79 +97,6 @@ def shown(path: str, folder: str) -> str:
     return path if relative is None else f"./{relative}" if relative else "."
 
 
-def stages(text: str, args: Mapping[str, str] | None = None) -> list[Stage]:
-    """The stages of a Dockerfile, in order; `args` are the build's."""
-    found: list[Stage] = []
-    first: dict[str, str] = {}  # what ARG says before there is a stage
-    for one in instructions(text):
-        words = one.rest.split()
-        if one.keyword == "FROM":
-            words = [word for word in words if not word.startswith("--")]
-            named = len(words) == 3 and words[1].lower() == "as"  # noqa: PLR2004 - IMAGE AS NAME
-            base = words[0].lower() if words else ""
-            before = next((stage for stage in reversed(found) if stage.name == base), None)
-            begins, command = (before.folder, before.command) if before else ("/", "")
-            name, scope = words[2].lower() if named else str(len(found)), dict(before.scope) if before else {}
-            found.append(Stage(name, base, begins, command=command, scope=scope))
-        elif one.keyword in ("ARG", "ENV"):
-            _declare(found[-1].scope if found else first, one, {**first, **(args or {})})
-        elif found and one.keyword == "WORKDIR":
-            found[-1].folder = posixpath.join(found[-1].folder, _value(one.rest, found[-1].scope))
-        elif found and one.keyword in ("CMD", "ENTRYPOINT"):
-            found[-1].command += f" {one.rest}"
-        elif found and one.keyword in ("COPY", "ADD"):
-            _copy(found[-1], one.rest, one.line)
-    return found
-
-
-def _declare(scope: dict[str, str], one: Instruction, args: Mapping[str, str]) -> None:
-    """The variables that the instruction sets are in the scope, each with the value that it has there."""
-    pairs = [word.partition("=") for word in WORD.findall(one.rest)]
-    if one.keyword == "ENV" and pairs and not pairs[0][1]:  # ENV NAME all the rest
-        pairs = [(pairs[0][0], "=", one.rest.partition(" ")[2].strip())]
-    for name, equals, value in pairs:
-        if one.keyword == "ARG" and name in args:
-            scope[name] = args[name]
-        elif equals:
-            scope[name] = _value(value, scope)
-
-
-def _value(text: str, scope: Mapping[str, str]) -> str:
-    """The text with its variables replaced and without quotes; with its `$` where one is not known here."""
-    is_known = all(name in scope for name in re.findall(r"\$\{?(\w+)", text))
-    return (expand(text, scope) if is_known else None) or text.strip("\"'")
-
-
-def _copy(stage: Stage, rest: str, line: int) -> None:
-    flags = [word for word in WORD.findall(rest) if word.startswith("--")]
-    if taken := [flag.partition("=")[2].lower() for flag in flags if flag.startswith("--from=")]:
-        stage.takes += taken
-        return
-    plain = re.sub(r"^(--\S+\s+)+", "", rest)
-    words = WORD.findall(plain)
-    with contextlib.suppress(ValueError):
-        words = [str(word) for word in json.loads(plain)]
-    words = [_value(word, stage.scope) for word in words]
-    target = posixpath.join(stage.folder, words[-1]) if words else ""
-    if len(words) > 1 and not any("$" in word or "<<" in word or "://" in word for word in (*words, target)):
-        into = len(words) > 2 or words[-1] in (".", "./") or target.endswith("/")  # noqa: PLR2004 - several sources
-        stage.copies.append((words[:-1], posixpath.normpath(target) + ("/" if into else ""), line))
-
-
-def chain(all_: Sequence[Stage], target: str | None) -> tuple[list[Stage], list[Stage]]:
-    """The stages that the target's lies on, itself last; and those that these take files from."""
-    named = {stage.name: stage for stage in all_} | {str(index): stage for index, stage in enumerate(all_)}
-    at = named.get(target.lower()) if target else all_[-1] if all_ else None
-    under: list[Stage] = []
-    while at is not None and at not in under:
-        under.insert(0, at)
-        at = named.get(at.base)
-    others: list[Stage] = []
-    for stage in under:
-        others += [named[name] for name in stage.takes if name in named and named[name] not in (*under, *others)]
-    return under, others
-
-
 def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
     """Rules for what the build copies; an earlier one for a path comes first."""
     build = service.build
@@ -194,15 +107,16 @@ def _from_build(service: Service, loaded: Loaded) -> Iterator[Rule]:
     if text is None:
         data = proposals.read(dockerfile)
         text = (data or b"").decode(errors="replace")
-    under, others = chain(stages(text, dict(build.args)), build.target)
+    below, others = copying_stages(text, dict(build.args), build.target)
     given = loaded.model["services"][service.name].get("command") or ""
-    command = f"{given} {under[-1].command if under else ''}"
+    command = f"{given} {below[-1].command if below else ''}"
     seen: set[str] = set()
-    for stage in (*under, *others):
-        for sources, target, line in stage.copies:
-            for rule in _copied(build.context, sources, target, f"{build.dockerfile}:{line}", command):
+    for stage in (*below, *others):
+        for copy in stage.copies:
+            source = f"{build.dockerfile}:{copy.line}"
+            for rule in _copied(build.context, copy.sources, copy.target, source, command):
                 if stage in others:
-                    why = f"built in another stage ({build.dockerfile}:{line})"
+                    why = f"built in another stage ({source})"
                     rule = Rule(rule.path, Action.REBUILD, why, ignore=rule.ignore)  # noqa: PLW2901 - the same, built
                 if rule.path not in seen and (rule.target == "" or not _in_mount(service, rule.target)):
                     seen.add(rule.path)

@@ -1,4 +1,4 @@
-"""What a Dockerfile copies, and the rules that follow from it."""
+"""The rules that follow from what a Dockerfile copies."""
 
 from __future__ import annotations
 
@@ -8,66 +8,7 @@ import pytest
 
 from devenv.model.project import Action
 from devenv.scaffold.add import rules
-from devenv.scaffold.add.rules import Rule, chain, stages
-
-SEVERAL = """\
-FROM node:22 AS base
-WORKDIR /srv
-COPY package*.json ./
-FROM base AS dev
-COPY --chown=node:node src src
-COPY ["a b", "/x/"]
-ADD https://example.com/x /y
-COPY $WHERE /z
-CMD ["node", "--watch", "src/main.js"]
-FROM golang:1 AS tool
-WORKDIR /go
-COPY main.go .
-FROM base
-COPY --from=tool /go/main /bin/
-COPY src /srv/src
-"""
-
-
-def test_the_stages_know_what_they_copy_where() -> None:
-    """A stage begins where its base left off; what is remote, variable or of another stage does not count."""
-    base, dev, tool, last = stages(SEVERAL)
-
-    assert base.copies == [(["package*.json"], "/srv/", 3)]
-    assert dev.copies == [(["src"], "/srv/src", 5), (["a b"], "/x/", 6)]
-    assert (dev.folder, "--watch" in dev.command) == ("/srv", True)
-    assert chain([base, dev, tool, last], None) == ([base, last], [tool])
-    assert chain([base, dev, tool, last], "dev") == ([base, dev], [])
-    assert chain([], None) == ([], [])
-
-
-VARIABLES = """\
-ARG ROOT=/opt VERSION
-FROM python:3 AS base
-ARG ROOT
-ENV HOME=${ROOT}/app DATA="$ROOT/my data"
-ENV SRC lib
-WORKDIR $HOME
-COPY ${SRC} ./$SRC
-FROM base
-COPY a $DATA/
-WORKDIR /srv/$VERSION
-COPY b .
-COPY c "$NOBODY/c"
-WORKDIR /srv
-COPY d .
-"""
-
-
-def test_variables_of_a_dockerfile_are_replaced() -> None:
-    """By ARG, ENV and the build's arguments; what nothing is known of makes no rule, whose target would be wrong."""
-    base, last = stages(VARIABLES)
-
-    assert base.copies == [(["lib"], "/opt/app/lib", 7)]
-    assert last.copies == [(["a"], "/opt/my data/", 9), (["d"], "/srv/", 14)]
-    given, more = stages(VARIABLES.replace("/srv/$V", "/srv/${ROOT}$V"), {"ROOT": "/x", "VERSION": "3"})
-    assert given.copies == [(["lib"], "/x/app/lib", 7)]
-    assert more.copies[0] == (["a"], "/x/my data/", 9)
+from devenv.scaffold.add.rules import Rule
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""What the stages of a Dockerfile copy, and to which path."""
+
+from __future__ import annotations
+
+from devenv.scaffold.add.copied_files import Copy, copying_stages
+
+SEVERAL = """\
+FROM node:22 AS base
+WORKDIR /srv
+COPY package*.json ./
+FROM base AS dev
+COPY --chown=node:node src src
+COPY ["a b", "/x/"]
+ADD https://example.com/x /y
+COPY $WHERE /z
+CMD ["node", "--watch", "src/main.js"]
+FROM golang:1 AS tool
+WORKDIR /go
+COPY main.go .
+FROM base
+COPY --from=tool /go/main /bin/
+COPY src /srv/src
+"""
+
+
+def test_stages_know_what_they_copy_and_where() -> None:
+    """A stage begins where its base left off; a URL, an unknown variable or another stage's file is left out."""
+    (base, last), (tool,) = copying_stages(SEVERAL)
+    assert base.copies == [Copy(("package*.json",), "/srv/", 3)]
+    assert last.copies == [Copy(("src",), "/srv/src", 15)]
+    assert tool.copies == [Copy(("main.go",), "/go/", 12)]
+    (_, dev), others = copying_stages(SEVERAL, target="DEV")
+    assert dev.copies == [Copy(("src",), "/srv/src", 5), Copy(("a b",), "/x/", 6)]
+    assert (dev.folder, "--watch" in dev.command, others) == ("/srv", True, [])
+    assert copying_stages("") == copying_stages(SEVERAL, target="unknown") == ([], [])
+
+
+def test_stages_by_number_and_with_an_escape_directive() -> None:
+    """COPY --from counts stages from 0; `escape` changes what continues a line."""
+    text = "# escape=`\nFROM a\nCOPY x `\n  /x\nFROM b\nCOPY --from=0 /x /x\n"
+    (last,), (first,) = copying_stages(text)
+    assert (last.copies, first.copies) == ([], [Copy(("x",), "/x", 3)])
+
+
+VARIABLES = """\
+ARG ROOT=/opt VERSION
+FROM python:3 AS base
+ARG ROOT
+ENV HOME=${ROOT}/app DATA="$ROOT/my data"
+ENV SRC lib
+WORKDIR $HOME
+COPY ${SRC} ./$SRC
+FROM base
+COPY a $DATA/
+WORKDIR /srv/$VERSION
+COPY b .
+COPY c "$NOBODY/c"
+WORKDIR /srv
+COPY d .
+"""
+
+
+def test_variables_of_a_dockerfile_are_replaced() -> None:
+    """By ARG, ENV and the build's arguments; an unknown variable makes no copy, whose target would be wrong."""
+    (base, last), _ = copying_stages(VARIABLES)
+    assert base.copies == [Copy(("lib",), "/opt/app/lib", 7)]
+    assert last.copies == [Copy(("a",), "/opt/my data/", 9), Copy(("d",), "/srv/", 14)]
+    text = VARIABLES.replace("/srv/$V", "/srv/${ROOT}$V")
+    (base, last), _ = copying_stages(text, {"ROOT": "/x", "VERSION": "3"})
+    assert base.copies == [Copy(("lib",), "/x/app/lib", 7)]
+    assert last.copies[0] == Copy(("a",), "/x/my data/", 9)
