@@ -172,17 +172,17 @@ BUGS = (
     ),
     Bug(
         "a damaged file of images is loaded",
-        "images/bundle.py",
+        "images/bundle_file.py",
         'if unpacked.stored.hexdigest() != note["archive"]:',
         "if False:",
-        "tests/unit/images/test_bundle.py::test_damage_is_seen_wherever_it_is",
+        "tests/unit/images/test_bundle_file.py::test_damage_is_seen_wherever_it_is",
     ),
     Bug(
         "a file of images gives them public names",
-        "images/bundle.py",
+        "images/bundle_file.py",
         "if not all(SAVING.fullmatch(name) for name in names):",
         "if False:",
-        "tests/unit/images/test_bundle.py::test_what_no_engine_writes",
+        "tests/unit/images/test_bundle_file.py::test_what_no_engine_writes",
     ),
     Bug(
         "a damaged snapshot is restored",

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from devenv.images import bundle
+from devenv.images import bundle_file
 from devenv.images.mirrors import LOADED_REGISTRY
 
 Entries = dict[str, Any]  # path -> bytes, or a TarInfo without content
@@ -26,7 +26,7 @@ def engine_archive(*names: str, change: Callable[[Entries], object] = lambda _: 
         config = add(entries, json.dumps({"os": "linux", "name": name}).encode())
         manifest = add(entries, json.dumps({"config": {"digest": config}, "layers": [{"digest": layer}]}).encode())
         listed.append({"Config": blob(config), "RepoTags": [tag], "Layers": [blob(layer)]})
-        manifests.append({"digest": manifest, "annotations": {bundle.NAMED: tag}})
+        manifests.append({"digest": manifest, "annotations": {bundle_file.NAMED: tag}})
         ids.append(config)
     entries["index.json"] = json.dumps({"manifests": manifests}).encode()
     entries["manifest.json"] = json.dumps(listed).encode()
@@ -63,7 +63,7 @@ def saved_file(packed_tar: bytes, listed: list[dict[str, Any]], **note: Any) -> 
     """The file of `devenv images save`, byte for byte, whatever is in it."""
     packed = gzip.compress(packed_tar, 1)
     about = {
-        "format": bundle.FORMAT,
+        "format": bundle_file.FORMAT,
         "project": "shop",
         "saved": "2026-01-02T03:04:05+00:00",
         "images": listed,
@@ -74,7 +74,7 @@ def saved_file(packed_tar: bytes, listed: list[dict[str, Any]], **note: Any) -> 
     content = json.dumps({"digest": digest, **about}, indent=1).encode()
     return b"".join(
         header(name, len(data)) + data + bytes(-len(data) % 512)
-        for name, data in ((bundle.IMAGES, packed), (bundle.NOTE, content))
+        for name, data in ((bundle_file.IMAGES, packed), (bundle_file.NOTE, content))
     ) + bytes(1024)
 
 

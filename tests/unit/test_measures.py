@@ -11,8 +11,6 @@ ABOVE: set[str] = {
     "docker/inspect.py: container",
     "doctor/diagnose.py: _unanswered",
     "images/acquire.py: provide",
-    "images/bundle.py",
-    "images/bundle.py: _walk",
     "images/prepare.py: supply",
     "inspect/logs.py: logs",
     "model/snapshot.py: expendable",
