@@ -18,8 +18,8 @@ from devenv.docker.client import Engine
 from devenv.events import Emit, Event, Notice
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
+from devenv.images.build import foreign_builder
 from devenv.images.build_errors import baked
-from devenv.images.builder import foreign_builder
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
 from devenv.images.host_settings.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.needs import DockerfileText, Need, bases

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.compose import resolve, run_model
+from devenv.compose.parse import is_image
 from devenv.compose.resolve import Loaded, Selection
 from devenv.compose.run_model import Choices, Found
 from devenv.docker import process
@@ -26,13 +27,14 @@ from devenv.images.build import build
 from devenv.images.needs import bases
 from devenv.images.prepare import MARKS, PreparedImages, supply
 from devenv.images.pull_errors import read_failure
-from devenv.images.tags import names, repository, versions
 from devenv.images.wishes import Wishes
-from devenv.model.image_ref import canonical, registry
+from devenv.model.image_ref import canonical, split
+from devenv.model.image_ref import registry as registry_of
 from devenv.model.project import Project, Service
 from devenv.tasks import each
 
 WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 PROXY = re.compile(r"(?i)\b(?:npm_config_|(?:npm_config_)?(?:https?|ftp|all)_)proxy=\S")
 
 
@@ -222,7 +224,7 @@ async def _hand_out(engine: Engine, called: Sequence[str], own: str, options: Op
 
 async def _push(engine: Engine, name: str, emit: Emit) -> str:
     """The digest under which the registry has the image, as it says itself when it is asked afterwards."""
-    host = registry(name)
+    host = registry_of(name)
     auth = await credentials(host)
     emit(ImageState(name, "pushing"))
     try:
@@ -238,3 +240,45 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
             f"{host} says that {name} is {there}, but what was pushed is {pushed}: pushed over meanwhile?"
         )
     return pushed
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
+    """The repository with each tag, each once. Raises UsageError for a tag that cannot be one."""
+    for tag in tags:
+        if not TAG.fullmatch(tag):
+            raise UsageError(
+                f"`{tag}` cannot be a tag", hint="letters, digits, `_`, `.` and `-`, at most 128 of them"
+            )
+    return tuple(dict.fromkeys(f"{repository}:{tag}" for tag in tags))
+
+
+def repository(image: str | None, service: str, *, project: str, registry: str | None = None) -> str:
+    """Where the image of a service belongs: as `image:` says it, else after project and service, in `registry`.
+
+    Raises UsageError for something that is no registry.
+    """
+    name = split(image)[0] if image else f"{project}-{service}"
+    if registry is None:
+        return name
+    place = registry.rstrip("/")
+    if not is_image(f"{place}/x"):
+        hint = "a host and perhaps a path, such as registry.example:5000/team"
+        raise UsageError(f"`{hidden(registry)}` is not a registry", hint=hint)
+    return f"{place}/{name.removeprefix(f'{registry_of(name)}/')}"
+
+
+def versions(*, image: str | None, manifest: str | None, revision: str | None) -> tuple[str, ...]:
+    """The tags of a release: its version (as `image:` says, else the package's manifest), `latest`, its revision."""
+    written = split(image)[1] if image else None
+    version = written if written not in (None, "latest") else manifest
+    found = (version and version.replace("+", "-"), "latest", revision)
+    return tuple(tag for tag in found if tag)
+
+
+def hidden(text: str) -> str:
+    """The text without what stands before an `@`: it may be a password."""
+    head, sign, host = text.rpartition("@")
+    return f"{head.partition('://')[0]}://***@{host}" if "://" in head else f"***@{host}" if sign else text

@@ -1,17 +1,23 @@
-"""Why a build failed, in words that say where."""
+"""Which builder a build uses, and why it failed."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
 
 from devenv.docker.compose import BuildError
-from devenv.images.build import build
+from devenv.docker.endpoint import Endpoint
+from devenv.images.build import build, foreign_builder
 
 if TYPE_CHECKING:
     from devenv.docker.compose import Compose
+
+
+HERE = Endpoint("unix:///var/run/docker.sock")
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,43 @@ def test_who_does_not_answer(reason: str, expected: str) -> None:
     with pytest.raises(BuildError) as caught:
         anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, given=False))
     assert caught.value.message == expected
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Buildx's folder, with one builder of each kind."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("BUILDX_BUILDER", raising=False)
+    monkeypatch.delenv("BUILDX_CONFIG", raising=False)
+    instances = tmp_path / "buildx/instances"
+    instances.mkdir(parents=True)
+    for name, driver in (("box", "docker-container"), ("own", "docker")):
+        (instances / name).write_text(json.dumps({"Name": name, "Driver": driver}))
+    return tmp_path / "buildx"
+
+
+@pytest.mark.parametrize(
+    ("current", "variable", "name"),
+    [
+        (None, "", None),
+        (None, "box", "box"),
+        (None, "own", None),
+        (None, "default", None),
+        ({"Key": HERE.host, "Name": "box"}, "", "box"),
+        ({"Key": HERE.host, "Name": "box"}, "default", None),
+        ({"Key": "unix:///elsewhere", "Name": "box"}, "", None),
+        ({"Key": "unix:///elsewhere", "Name": "box", "Global": True}, "", "box"),
+        ({"Key": HERE.host, "Name": ""}, "", None),
+        ([], "", None),
+    ],
+)
+def test_whose_builder_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, current: object, variable: str, name: str | None
+) -> None:
+    """The variable counts before the choice that was made for this engine, or for all."""
+    if current is not None:
+        (folder / "current").write_text(json.dumps(current))
+    monkeypatch.setenv("BUILDX_BUILDER", variable)
+    told = foreign_builder(HERE)
+    assert (told.message.split()[2:4] if told else None) == ([name, "(docker-container)"] if name else None)
+    assert told is None or told.hint == "BUILDX_BUILDER=default devenv up"

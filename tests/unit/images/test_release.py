@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import UsageError
-from devenv.images.tags import hidden, names, repository, versions
+from devenv.images.release import hidden, names, repository, versions
 
 
 @pytest.mark.parametrize(
