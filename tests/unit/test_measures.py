@@ -10,8 +10,6 @@ MOST_LINES, MOST_METHODS, MOST_FIELDS, MOST_COMPLEXITY = 400, 20, 12, 20
 ABOVE: set[str] = {
     "docker/inspect.py: container",
     "doctor/diagnose.py: _unanswered",
-    "images/acquire.py: provide",
-    "images/prepare.py: supply",
     "inspect/logs.py: logs",
     "model/snapshot.py: expendable",
     "run/active/observer.py: Observer",

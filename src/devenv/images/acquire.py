@@ -18,7 +18,7 @@ from devenv.images.local import local_images, local_matches
 from devenv.images.mirrors import prefixes
 from devenv.images.needs import DockerfileText, Need, needs
 from devenv.images.pull import pull_all
-from devenv.images.pull_errors import Failure, decide, explain
+from devenv.images.pull_errors import Decision, Failure, decide, explain
 from devenv.images.standins import build as standins
 from devenv.images.standins.recipes import Recipe, find
 from devenv.model.image_ref import familiar
@@ -49,34 +49,49 @@ async def provide(
     `mirrors` are entries as written. Raises EngineError, naming every image that cannot be had, and ConfigError for
     a missing Dockerfile, an entry that is no mirror or a proxy that is none.
     """
-    os.environ.update(child_environment())  # whatever we start from now on finds the proxies of this machine
+    os.environ.update(child_environment())  # every child from now on uses the proxies of this machine
     asked = prefixes(mirrors)
     texts = await anyio.to_thread.run_sync(dockerfiles, project)
     wanted = needs(project, texts, engine.platform)
-    here = {reference: image.name for reference, image in (await local_matches(engine, wanted, asked)).items()}
-    for need in wanted:
-        if name := here.get(need.reference):
-            emit(ImageState(need.reference, "present", "" if name == need.reference else name))
-    waiting = [need for need in wanted if to_pull(need, here)]
-    hurry = stand_ins and await _stood_in(engine, waiting)
-    pulled = await pull_all(engine, waiting, asked, emit, hurry=hurry)
+    here = {reference: match.name for reference, match in (await local_matches(engine, wanted, asked)).items()}
+    _report_present(wanted, here, emit)
+    missing = [need for need in wanted if to_pull(need, here)]
+    hurry = stand_ins and await _have_stand_ins(engine, missing)
+    pulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     failures = {**_forbidden(wanted, here), **pulled.failures}
-    bare = [need.reference for need in wanted if _dispensable(need, here, failures)]
-    recipes = recipes_for([need for need in wanted if need.reference in failures])
-    pressing = {reference: failure for reference, failure in failures.items() if reference not in bare}
-    decision = decide(pressing, here=here, recipes=recipes, consent=stand_ins)
-    if decision.failed:
-        raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
+    spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
+    decision = _decide(wanted, here, {r: f for r, f in failures.items() if r not in spare}, stand_ins=stand_ins)
     if decision.stale:
         emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
     if decision.stand_ins:
         emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
     made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
-    fresh = {need.reference: need.reference for need in waiting if need.reference not in failures}
-    names = {**here, **fresh, **pulled.swaps, **made}
+    own = {need.reference: need.reference for need in missing if need.reference not in failures}
+    names = {**here, **own, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
-    return Provided(swaps, frontends | dict.fromkeys(bare), wanted, texts)
+    return Provided(swaps, _frontends(wanted, swaps, spare), wanted, texts)
+
+
+def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit) -> None:
+    for need in wanted:
+        if name := here.get(need.reference):
+            emit(ImageState(need.reference, "present", "" if name == need.reference else name))
+
+
+def _decide(
+    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], *, stand_ins: bool
+) -> Decision:
+    """What becomes of the images that could not be pulled. Raises EngineError if one of them has no substitute."""
+    recipes = recipes_for(need for need in wanted if need.reference in failures)
+    decision = decide(failures, here=here, recipes=recipes, consent=stand_ins)
+    if decision.failed:
+        raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
+    return decision
+
+
+def _frontends(wanted: Iterable[Need], swaps: Mapping[str, str], spare: Iterable[str]) -> dict[str, str | None]:
+    references = [need.reference for need in wanted if need.kind == "frontend"]
+    return {name: swaps[name] for name in references if name in swaps} | dict.fromkeys(spare)
 
 
 def mirrors_of(project: Project) -> tuple[str, ...]:
@@ -132,7 +147,7 @@ def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     return {reference: recipe for reference, recipe in found.items() if recipe}
 
 
-async def _stood_in(engine: Engine, wanted: Sequence[Need]) -> bool:
+async def _have_stand_ins(engine: Engine, wanted: Sequence[Need]) -> bool:
     """Whether all have stand-ins here already: who was silent before is not waited for so long again."""
     made = [recipe.image for recipe in recipes_for(wanted).values()]
     return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))

@@ -73,49 +73,73 @@ async def supply(
 
     What is in `said` is not said again.
     """
-    heard = set(said)
-
-    def tell(event: Event) -> None:
-        if isinstance(event, Notice) and event in heard:
-            return
-        if isinstance(event, Notice):
-            heard.add(event)
-        emit(event)
-
+    once = _Once(emit, said)
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
-    for notice in (
-        foreign_builder(engine.endpoint) if built else None,
-        *(baked(s, b.args) for s, b in built.items()),
-    ):
-        if notice:
-            tell(notice)
-    mirrors, stand_ins = acquire.mirrors_of(project), wishes.stand_ins or settings.stand_ins
-    provided = await acquire.provide(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=tell)
-    texts = provided.texts
+    _warn(engine, built, once)
+    provided = await acquire.provide(
+        engine,
+        project,
+        mirrors=acquire.mirrors_of(project),
+        stand_ins=wishes.stand_ins or settings.stand_ins,
+        emit=once,
+    )
     given = wishes.host_settings or settings.host_settings
-    host = await _given(engine, provided.wanted, provided.swaps, tell) if given else _Given()
+    host = await _given(engine, provided.wanted, provided.swaps, once) if given else _Given()
     swaps = {**provided.swaps, **host.images}
-    used = bases(project, texts, engine.platform)
+    used = bases(project, provided.texts, engine.platform)
     builds = {}
     for name, build in built.items():
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        set_here = {argument.lower() for argument, _ in build.args}
-        arguments = {one: value for one, value in host.arguments.items() if one.lower() not in set_here}
-        change = _change(texts.get(name), BuildChange(own, arguments), provided.frontends)
-        if change.dockerfile is not None:
-            change = replace(change, dockerfile=await anyio.to_thread.run_sync(_written, change.dockerfile, build))
-        builds[name] = change
-    if plain := [name for name, build in builds.items() if build.dockerfile is not None]:
+        change = BuildChange(own, _arguments(build, host.arguments))
+        builds[name] = await _change(build, provided.texts.get(name), change, provided.frontends)
+    if without := [name for name, build in builds.items() if build.dockerfile is not None]:
         why = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
-        tell(Notice(f"{why} {', '.join(plain)}"))
+        once(Notice(f"{why} {', '.join(without)}"))
+    environment = await _environments(engine, project, provided.texts, host)
+    return PreparedImages(swaps, builds, environment, given, provided.texts, frozenset(once.notices))
+
+
+class _Once:
+    """Passes events on, each notice only the first time."""
+
+    def __init__(self, emit: Emit, known: Iterable[Notice]) -> None:
+        self.notices = set(known)
+        self._emit = emit
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            if event in self.notices:
+                return
+            self.notices.add(event)
+        self._emit(event)
+
+
+def _warn(engine: Engine, built: Mapping[str, Build], emit: Emit) -> None:
+    """Report a builder that does not see the engine's images, and secrets among build arguments."""
+    foreign = foreign_builder(engine.endpoint) if built else None
+    for notice in (foreign, *(baked(name, build.args) for name, build in built.items())):
+        if notice:
+            emit(notice)
+
+
+def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
+    """Those of the arguments that the build does not set by itself, in any case of letters."""
+    own = {name.lower() for name, _ in build.args}
+    return {name: value for name, value in arguments.items() if name.lower() not in own}
+
+
+async def _environments(
+    engine: Engine, project: Project, texts: Mapping[str, DockerfileText], host: _Given
+) -> dict[str, Mapping[str, str]]:
+    """Service -> the variables of this host's settings that its image does not set, if its image is derived."""
     environment: dict[str, Mapping[str, str]] = {}
     for service in project.services:
         text = texts.get(service.name)
         if image := host.images.get(_ground(service, text) or ""):
-            taken = await _variables(engine, image, text)
-            environment[service.name] = {name: to for name, to in host.environment.items() if name not in taken}
-    return PreparedImages(swaps, builds, environment, given, texts, frozenset(heard))
+            own = await _variables(engine, image, text)
+            environment[service.name] = {name: to for name, to in host.environment.items() if name not in own}
+    return environment
 
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
@@ -166,16 +190,19 @@ def _written(text: str, build: Build) -> str:
     return path
 
 
-def _change(text: DockerfileText | None, change: BuildChange, frontends: Mapping[str, str | None]) -> BuildChange:
-    """What the build is given, with its label. A frontend that nobody has is left to the engine's own builder.
+async def _change(
+    build: Build, text: DockerfileText | None, change: BuildChange, frontends: Mapping[str, str | None]
+) -> BuildChange:
+    """The change with its label, and with another frontend if the one that the Dockerfile names is missing.
 
-    `dockerfile` is the text of the Dockerfile then.
+    If no frontend can be had, the engine's own builder reads a copy of the Dockerfile without that line.
     """
     local = sorted({image for image in change.bases.values() if image.startswith(LOCAL)})
     change = replace(change, labels={BUILT_ON: ", ".join(local)} if local else {})
     name = frontend(text.text)[0] if text else ""
     if text is None or name not in frontends:
         return change
-    if found := frontends[name]:
-        return replace(change, arguments={**change.arguments, "BUILDKIT_SYNTAX": found})
-    return replace(change, dockerfile=without_syntax(text.text))
+    if image := frontends[name]:
+        return replace(change, arguments={**change.arguments, "BUILDKIT_SYNTAX": image})
+    path = await anyio.to_thread.run_sync(_written, without_syntax(text.text), build)
+    return replace(change, dockerfile=path)

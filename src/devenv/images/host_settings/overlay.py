@@ -61,13 +61,17 @@ def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
         changes[UV_TOML] = uv.encode()
     if settings.go and image.get(GO_ENV):
         merge(GO_ENV, lambda text: with_keys(text, settings.go, over=True))
-    release = image.get(RELEASE) or b""
-    distribution = re.search(rb'^ID="?(\w+)', release, re.MULTILINE)
-    name = distribution[1].decode() if distribution else ""
-    archives = {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
+    archives = _archives(settings, image)
     for path in filter(_OWN_SOURCES.fullmatch, image):
         merge(path, lambda text: with_archives(text, archives))
     return changes
+
+
+def _archives(settings: Settings, image: Files) -> dict[str, str]:
+    """The archives of the image's own distribution: "" and "-security", empty for no change."""
+    match = re.search(rb'^ID="?(\w+)', image.get(RELEASE) or b"", re.MULTILINE)
+    name = match[1].decode() if match else ""
+    return {kind: settings.apt.get(f"{name}{kind}", "") for kind in ("", "-security")}
 
 
 def _uv(settings: Settings) -> str:
