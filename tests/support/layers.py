@@ -25,6 +25,7 @@ PURE = (
     "images/layers/advice.py",
     "doctor/catalog.py",
     "doctor/diagnose.py",
+    "doctor/facts.py",
     "doctor/report.py",
     "images/dockerfile.py",
     "images/layers/history.py",

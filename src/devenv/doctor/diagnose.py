@@ -1,17 +1,16 @@
-"""What was seen of a machine and a project -> findings. Pure."""
+"""Findings from the facts of a machine and a project. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from devenv.doctor.catalog import ERROR, SEVERITIES, WARNING, finding
-from devenv.errors import DevenvError
-from devenv.host.ports import Taken
+from devenv.doctor.facts import Facts, Registry
 from devenv.images.pull_errors import Failure
 from devenv.model.addresses import LOOPBACK
-from devenv.model.finding import Disk, Finding
+from devenv.model.finding import Finding
 from devenv.redact import masked
 
 GIGA = 10**9
@@ -19,7 +18,6 @@ FULL, LOW = 2 * 10**8, 2 * GIGA  # bytes
 FEW_INODES = 0.02  # of all
 FEW_INSTANCES = 128
 FEW_PULLS = 10
-VIRTUAL = ("desktop", "orbstack", "colima")  # engines in a virtual machine, which bring an emulator along
 KINDS = {
     "desktop": (
         "Docker Desktop: memory, disk and proxies are those of its machine",
@@ -38,218 +36,141 @@ BUILDX = (
 MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What this machine hears from a registry and where it gives tokens: why it hears nothing, or empty.
-
-    `issuer`: who opens TLS on the way; `left` of `limit` pulls, where that is told.
-    """
-
-    registry: str = ""
-    token: str = ""
-    token_host: str = ""
-    issuer: str = ""
-    left: int | None = None
-    limit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """A registry that the project needs, by one reference of it: what the engine heard (`failure`), and we.
-
-    `missing` names the images that are to come from there; `recipe`: there are stand-ins for all of them.
-    """
-
-    host: str
-    reference: str
-    users: tuple[str, ...]
-    failure: Failure | None
-    route: Route
-    missing: tuple[str, ...] = ()
-    recipe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that was looked at; each default means that it was not, or that there is nothing of the kind."""
-
-    # tools: versions, None where one is not there; and a `devenv` that is another program
-    docker: bool = True
-    compose: str | None = ""
-    buildx: str | None = ""
-    other: str = ""
-    # the engine: its address; why it cannot be used, as the code of a finding; (name, address) of others that answer
-    host: str = ""
-    context: str | None = None
-    state: str = ""
-    why: str = ""  # the words of what was to lead there
-    start: str = ""  # the command that starts one, or selects another
-    elsewhere: tuple[tuple[str, str], ...] = ()
-    # what it says of itself; `here`: it runs on this kernel, `capacity` is its memory in bytes
-    version: str = ""
-    kind: str = ""
-    platform: str = ""
-    capacity: int = 0
-    root: str = ""
-    here: bool = False
-    gateway: str = ""
-    engine_proxies: Mapping[str, str] = field(default_factory=dict)
-    engine_mirrors: tuple[str, ...] = ()
-    # proxies of the environment by variable, those that do not answer, (variable, host) of Docker Desktop's own
-    environment: Mapping[str, str] = field(default_factory=dict)
-    exceptions: str = ""
-    dead: tuple[str, ...] = ()
-    internal: tuple[tuple[str, str], ...] = ()
-    # the docker CLI's config.json: where it is, the proxies that containers get, helpers that are not on PATH
-    config: str = ""
-    inside: Mapping[str, str] = field(default_factory=dict)
-    helpers: tuple[str, ...] = ()
-    # the builder that is selected, and the file that selects it
-    builder: str = ""
-    driver: str = ""
-    proxied: bool = False
-    gone: bool = False
-    selection: str = ""
-    # limits of this machine
-    disks: tuple[Disk, ...] = ()
-    watches: int = 0
-    instances: int = 0
-    interface: str = ""
-    mtu: int = 0
-    servers: tuple[str, ...] = ()
-    lowest_port: int = 0
-    # what the project asks for: newer key -> Compose that knows it; (reference, platform, whether it is emulated)
-    keys: Mapping[str, str] = field(default_factory=dict)
-    built: tuple[str, ...] = ()
-    memory: int = 0
-    ports: tuple[int, ...] = ()
-    networks: Mapping[str, int] = field(default_factory=dict)  # -> MTU
-    folders: int = 0
-    silent: str = ""  # the file system without events
-    crlf: tuple[str, ...] = ()
-    unresolved: str = ""  # what this machine finds by name and a container does not
-    foreign: tuple[tuple[str, str, bool], ...] = ()
-    taken: tuple[Taken, ...] = ()
-    registries: tuple[Registry, ...] = ()
-    mirrors: tuple[tuple[str, str, Failure | None], ...] = ()  # name, whose, why it does not give an image
-    consent: bool = False  # to stand-ins
-    # errors that say it themselves, by code; areas that were looked at, and those that gave no answer in time
-    told: tuple[tuple[str, DevenvError], ...] = ()
-    looked: tuple[str, ...] = ()
-    unchecked: tuple[str, ...] = ()
-
-
 def diagnose(facts: Facts) -> tuple[Finding, ...]:
     """Every finding, errors first."""
-    parts = (_tools, _engine, _registries, _proxies, _builder, _machine, _network, _project)
-    found = [one for part in parts for one in part(facts)]
-    found += [finding(code, said=error.said, hint=error.hint) for code, error in facts.told]
-    found += [replace(finding("unchecked", area=area), area=area) for area in facts.unchecked]
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: SEVERITIES.index(one.severity)))
+    checks = (
+        _tools, _engine, _registries, _proxies, _client_proxies, _builder,
+        _disks, _taken_ports, _watches, _memory, _network, _project,
+    )  # fmt: skip
+    findings = [finding_ for check in checks for finding_ in check(facts)]
+    findings += [finding(code, said=error.said, hint=error.hint) for code, error in facts.errors]
+    findings += [replace(finding("unchecked", area=area), area=area) for area in facts.unchecked]
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding_: SEVERITIES.index(finding_.severity)))
 
 
 def _tools(facts: Facts) -> Iterator[Finding]:
-    if facts.other:
-        yield finding("other-devenv", path=facts.other)
-    if not facts.docker:
+    tools, keys = facts.tools, facts.demands.keys
+    if tools.other:
+        yield finding("other-devenv", path=tools.other)
+    if not tools.docker:
         yield finding("cli-missing")
         return
-    if facts.compose is None:
+    if tools.compose is None:
         yield finding("compose-missing")
-    newer = {key: needed for key, needed in facts.keys.items() if numbers(facts.compose) < numbers(needed)}
-    if facts.compose and newer:
+    newer = {key: needed for key, needed in keys.items() if numbers(tools.compose) < numbers(needed)}
+    if tools.compose and newer:
         names = ", ".join(f"`{key}`" for key in sorted(newer))
-        yield finding("compose-keys", version=facts.compose, keys=names, needed=max(newer.values(), key=numbers))
-    if facts.built and facts.buildx is None:
-        yield finding("buildx-missing", services=", ".join(facts.built))
+        yield finding("compose-keys", version=tools.compose, keys=names, needed=max(newer.values(), key=numbers))
+    if facts.demands.built and tools.buildx is None:
+        yield finding("buildx-missing", services=", ".join(facts.demands.built))
     for compose, needed, why in BUILDX:
-        if facts.buildx and numbers(facts.compose) >= compose and numbers(facts.buildx) < needed:
-            least, why_so = ".".join(map(str, needed)), why.format(compose=facts.compose)
-            yield finding("buildx-old", version=facts.buildx, needed=least, why=why_so)
+        if tools.buildx and numbers(tools.compose) >= compose and numbers(tools.buildx) < needed:
+            least, why_so = ".".join(map(str, needed)), why.format(compose=tools.compose)
+            yield finding("buildx-old", version=tools.buildx, needed=least, why=why_so)
             return
 
 
 def numbers(version: str | None) -> tuple[int, ...]:
-    """What a version begins with: `v2.26.1-4` is (2, 26, 1)."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version or "")
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    """The numbers that a version begins with: `v2.26.1-4` is (2, 26, 1)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", version or "")
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _engine(facts: Facts) -> Iterator[Finding]:
-    if facts.state:
-        by = f" (context {facts.context})" if facts.context else ""
-        yield finding(facts.state, host=facts.host, by=by, why=facts.why, hint=facts.start)
-    for name, where in facts.elsewhere:
-        yield finding("engine-elsewhere", name=name, address=where)
-    if facts.kind:
-        said, hint = KINDS[facts.kind]
+    connection, kind = facts.connection, facts.engine.kind
+    if connection.state:
+        by = f" (context {connection.context})" if connection.context else ""
+        yield finding(connection.state, host=connection.host, by=by, why=connection.why, hint=connection.start)
+    for name, address in connection.elsewhere:
+        yield finding("engine-elsewhere", name=name, address=address)
+    if kind:
+        said, hint = KINDS[kind]
         yield finding("engine-kind", said=said, hint=hint)
-    low = [str(port) for port in facts.ports if port < facts.lowest_port]
-    if facts.kind == "rootless" and low:
+    low = [str(port) for port in facts.demands.ports if port < facts.machine.lowest_port]
+    if kind == "rootless" and low:
         yield finding("rootless-port", ports=", ".join(low))
 
 
 def _registries(facts: Facts) -> Iterator[Finding]:
-    for one in facts.registries:
-        if one.failure:
-            yield _unanswered(one, one.failure, facts) if one.failure.elsewhere else _refused(one, one.failure)
-        elif one.route.token:
-            proxy = shown(next(iter(facts.engine_proxies.values()), ""))
-            hint = (
-                f"export HTTPS_PROXY={proxy}   (the engine's; only `docker build` needs it)" if proxy else "devenv up"
-            )
-            yield finding("registry-client", token=one.route.token_host, cause=one.route.token, hint=hint)
-        if one.route.left is not None and one.route.left < FEW_PULLS:
-            yield finding("hub-limit", left=one.route.left, limit=one.route.limit)
-        if one.route.issuer:
-            yield finding("tls-intercepted", host=one.host, issuer=one.route.issuer)
-    for mirror, whose, failure in facts.mirrors:
+    for registry in facts.images.registries:
+        yield from _registry(registry, facts)
+    for mirror, whose, failure in facts.images.mirrors:
         if failure and failure.impossible:
             yield finding("mirror-dead", mirror=mirror, whose=whose, cause=failure.cause, hint=failure.hint)
-    for program in facts.helpers:
-        yield finding("helper-missing", program=program, path=facts.config)
+    for program in facts.client.missing_helpers:
+        yield finding("helper-missing", program=program, path=facts.client.path)
 
 
-def _refused(one: Registry, failure: Failure) -> Finding:
+def _registry(registry: Registry, facts: Facts) -> Iterator[Finding]:
+    failure, route = registry.failure, registry.route
+    if failure:
+        yield _unanswered(registry, failure, facts) if failure.elsewhere else _refused(registry, failure)
+    elif route.token:
+        proxy = shown(next(iter(facts.engine.proxies.values()), ""))
+        hint = f"export HTTPS_PROXY={proxy}   (the engine's; only `docker build` needs it)" if proxy else "devenv up"
+        yield finding("registry-client", token=route.token_host, cause=route.token, hint=hint)
+    if route.left is not None and route.left < FEW_PULLS:
+        yield finding("hub-limit", left=route.left, limit=route.limit)
+    if route.issuer:
+        yield finding("tls-intercepted", host=registry.host, issuer=route.issuer)
+
+
+def _refused(registry: Registry, failure: Failure) -> Finding:
     values = {
-        "reference": one.reference,
-        "users": ", ".join(one.users),
+        "reference": registry.reference,
+        "users": ", ".join(registry.users),
         "cause": failure.cause,
         "hint": failure.hint or "",
     }
-    return finding("image-refused", None if one.missing else WARNING, **values)
+    return finding("image-refused", None if registry.missing else WARNING, **values)
 
 
-def _unanswered(one: Registry, failure: Failure, facts: Facts) -> Finding:
-    """The registry does not answer the engine, and perhaps this machine."""
-    client, proxy = one.route.registry or one.route.token, shown(next(iter(facts.environment.values()), ""))
-    mirror = next((name for name, _, fault in facts.mirrors if fault is None), None)
-    offered = ("devenv up" if facts.consent else "devenv up --stand-ins") if one.missing and one.recipe else None
-    hint = "; or ".join(filter(None, (failure.hint, offered))) or (MIRROR if one.missing and not mirror else "")
-    if not client and proxy and not facts.engine_proxies:
-        hint = f"give the engine your proxy {proxy}: `proxies` in daemon.json"
-    need = (
-        f"{', '.join(one.missing)} cannot be had" if one.missing else "all images are here, so it is not needed now"
-    )
-    if one.missing and mirror:
+def _unanswered(registry: Registry, failure: Failure, facts: Facts) -> Finding:
+    """The finding for a registry that does not answer the engine, and perhaps not this machine."""
+    client, missing, consent = registry.route.registry or registry.route.token, registry.missing, facts.images.consent
+    mirror = next((name for name, _, fault in facts.images.mirrors if fault is None), None)
+    if not missing:
+        need = "all images are here, so it is not needed now"
+    elif mirror:
         need = f"the mirror {mirror} answers in its place"
-    values = {"host": one.host, "cause": failure.cause, "client": client, "need": need, "hint": hint}
-    severity = ERROR if one.missing and not mirror and not (one.recipe and facts.consent) else WARNING
-    return finding("registry-silent" if client else "registry-engine", severity, **values)
+    else:
+        need = f"{', '.join(missing)} cannot be had"
+    values = {"host": registry.host, "cause": failure.cause, "client": client, "need": need}
+    hint = _way_out(registry, failure, mirror, facts)
+    severity = ERROR if missing and not mirror and not (registry.recipe and consent) else WARNING
+    return finding("registry-silent" if client else "registry-engine", severity, **values, hint=hint)
+
+
+def _way_out(registry: Registry, failure: Failure, mirror: str | None, facts: Facts) -> str:
+    """What to type or to set if the registry does not answer the engine."""
+    is_reached = not (registry.route.registry or registry.route.token)
+    proxy = shown(next(iter(facts.proxies.environment.values()), ""))
+    if is_reached and proxy and not facts.engine.proxies:
+        return f"give the engine your proxy {proxy}: `proxies` in daemon.json"
+    offered = None
+    if registry.missing and registry.recipe:
+        offered = "devenv up" if facts.images.consent else "devenv up --stand-ins"
+    hint = "; or ".join(filter(None, (failure.hint, offered)))
+    return hint or (MIRROR if registry.missing and not mirror else "")
 
 
 def _proxies(facts: Facts) -> Iterator[Finding]:
-    yield from (finding("proxy-internal", name=name, host=host) for name, host in facts.internal)
-    yield from (finding("proxy-dead", proxy=shown(proxy)) for proxy in facts.dead)
-    if facts.environment and _misses_loopback(facts.exceptions):
+    yield from (finding("proxy-internal", name=name, host=host) for name, host in facts.proxies.internal)
+    yield from (finding("proxy-dead", proxy=shown(proxy)) for proxy in facts.proxies.dead)
+    if facts.proxies.environment and _misses_loopback(facts.proxies.exceptions):
         yield finding("proxy-loopback")
-    inside = dict.fromkeys(value for name, value in facts.inside.items() if name != "noProxy" and value)
-    if inside and _misses_loopback(facts.inside.get("noProxy", "")):
-        yield finding("proxy-inside", path=facts.config)
-    for value in inside:
-        if re.search(rf"//(?:[^/@]*@)?(?:{LOOPBACK.pattern})(?=[:/]|\Z)", value):
-            gateway = facts.gateway or "host.docker.internal"
-            yield finding("proxy-local", path=facts.config, proxy=shown(value), gateway=gateway)
+
+
+def _client_proxies(facts: Facts) -> Iterator[Finding]:
+    """Of the proxies that the docker CLI gives to containers."""
+    given, path = facts.client.proxies, facts.client.path
+    addresses = dict.fromkeys(value for name, value in given.items() if name != "noProxy" and value)
+    if addresses and _misses_loopback(given.get("noProxy", "")):
+        yield finding("proxy-inside", path=path)
+    for address in addresses:
+        if re.search(rf"//(?:[^/@]*@)?(?:{LOOPBACK.pattern})(?=[:/]|\Z)", address):
+            gateway = facts.builder.gateway or "host.docker.internal"
+            yield finding("proxy-local", path=path, proxy=shown(address), gateway=gateway)
 
 
 def _misses_loopback(exceptions: str) -> bool:
@@ -268,54 +189,68 @@ def shown(proxy: str) -> str:
 
 
 def _builder(facts: Facts) -> Iterator[Finding]:
-    if facts.gone:
+    builder = facts.builder
+    if builder.is_gone:
         by_file = "devenv doctor --fix   (or: docker buildx use default)"
-        yield finding("builder-gone", name=facts.builder, hint=by_file if facts.selection else "unset BUILDX_BUILDER")
-    elif facts.driver not in ("", "docker"):
-        lost = "" if facts.proxied or not facts.engine_proxies else ", without the engine's proxy"
-        yield finding("builder-foreign", name=facts.builder, driver=facts.driver, lost=lost)
+        yield finding(
+            "builder-gone", name=builder.name, hint=by_file if builder.selection else "unset BUILDX_BUILDER"
+        )
+    elif builder.driver not in ("", "docker"):
+        lost = "" if builder.has_proxy or not facts.engine.proxies else ", without the engine's proxy"
+        yield finding("builder-foreign", name=builder.name, driver=builder.driver, lost=lost)
 
 
-def _machine(facts: Facts) -> Iterator[Finding]:
-    for disk in facts.disks:
+def _disks(facts: Facts) -> Iterator[Finding]:
+    for disk in facts.machine.disks:
         if disk.free < LOW or disk.inodes <= FEW_INODES:
             left = f"{disk.free / GIGA:.1f} GB" if disk.inodes > FEW_INODES else "hardly an inode"
             severity = ERROR if disk.free < FULL or not disk.inodes else WARNING
             values = {"what": disk.what, "path": disk.path, "free": left, "meaning": disk.meaning, "hint": disk.hint}
             yield finding("disk-full", severity, **values)
-    for one in facts.taken:
-        ips = " and ".join(filter(None, one.wanted.ips)) or "all addresses"
+
+
+def _taken_ports(facts: Facts) -> Iterator[Finding]:
+    for taken in facts.taken:
+        ips = " and ".join(filter(None, taken.wanted.ips)) or "all addresses"
         whose = {
-            "service": one.wanted.service,
-            "target": f"{one.wanted.target}",
-            "owner": one.owner or "another program",
+            "service": taken.wanted.service,
+            "target": f"{taken.wanted.target}",
+            "owner": taken.owner or "another program",
         }
-        yield finding("port-taken", port=one.wanted.port, ips=ips, free=one.free, **whose)
-    if facts.watches and facts.folders > facts.watches:
-        yield finding("inotify-watches", folders=f"{facts.folders:,}", watches=f"{facts.watches:,}")
-    if facts.instances and facts.instances < FEW_INSTANCES:
-        yield finding("inotify-instances", instances=facts.instances)
-    if facts.silent:
-        yield finding("no-events", kind=facts.silent)
-    if facts.capacity and facts.memory > facts.capacity:
-        hint = KINDS["desktop"][1] if facts.kind == "desktop" else "lower `mem_limit` of a service"
-        asked, there = (f"{size / GIGA:.1f} GB" for size in (facts.memory, facts.capacity))
-        yield finding("memory", asked=asked, there=there, hint=hint)
+        yield finding("port-taken", port=taken.wanted.port, ips=ips, free=taken.free, **whose)
+
+
+def _watches(facts: Facts) -> Iterator[Finding]:
+    machine, folders = facts.machine, facts.tree.folders
+    if machine.watches and folders > machine.watches:
+        yield finding("inotify-watches", folders=f"{folders:,}", watches=f"{machine.watches:,}")
+    if machine.instances and machine.instances < FEW_INSTANCES:
+        yield finding("inotify-instances", instances=machine.instances)
+    if facts.tree.silent:
+        yield finding("no-events", kind=facts.tree.silent)
+
+
+def _memory(facts: Facts) -> Iterator[Finding]:
+    asked, there = facts.demands.memory, facts.engine.memory
+    if there and asked > there:
+        hint = KINDS["desktop"][1] if facts.engine.kind == "desktop" else "lower `mem_limit` of a service"
+        yield finding("memory", asked=f"{asked / GIGA:.1f} GB", there=f"{there / GIGA:.1f} GB", hint=hint)
 
 
 def _network(facts: Facts) -> Iterator[Finding]:
-    for name, mtu in facts.networks.items() if facts.here and facts.mtu else ():
-        if facts.mtu < mtu:
-            yield finding("mtu", network=name, mtu=mtu, interface=facts.interface, host=facts.mtu)
-    if facts.here and facts.servers and all(re.match(r"127\.|::1$", server) for server in facts.servers):
-        yield finding("dns-local", servers=", ".join(facts.servers))
-    if facts.unresolved:
-        yield finding("dns-inside", name=facts.unresolved)
+    machine, here = facts.machine, facts.engine.here
+    for name, mtu in facts.demands.networks.items() if here and machine.mtu else ():
+        if machine.mtu < mtu:
+            yield finding("mtu", network=name, mtu=mtu, interface=machine.interface, host=machine.mtu)
+    if here and machine.servers and all(re.match(r"127\.|::1$", server) for server in machine.servers):
+        yield finding("dns-local", servers=", ".join(machine.servers))
+    if facts.images.unresolved:
+        yield finding("dns-inside", name=facts.images.unresolved)
 
 
 def _project(facts: Facts) -> Iterator[Finding]:
-    for reference, platform, emulated in facts.foreign:
+    for reference, platform, emulated in facts.images.foreign:
         code = "platform-emulated" if emulated else "platform-missing"
-        yield finding(code, reference=reference, platform=platform, own=facts.platform)
-    if facts.crlf:
-        yield finding("crlf", files=", ".join(facts.crlf), first=facts.crlf[0])
+        yield finding(code, reference=reference, platform=platform, own=facts.engine.platform)
+    if crlf := facts.tree.crlf:
+        yield finding("crlf", files=", ".join(crlf), first=crlf[0])

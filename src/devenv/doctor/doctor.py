@@ -13,7 +13,8 @@ from devenv import __version__
 from devenv.compose.resolve import Selection
 from devenv.doctor import fixes, probes
 from devenv.doctor.catalog import ERROR
-from devenv.doctor.diagnose import Facts, diagnose
+from devenv.doctor.diagnose import diagnose
+from devenv.doctor.facts import Facts
 from devenv.doctor.fixes import Fix
 from devenv.doctor.report import report
 from devenv.errors import DevenvError, UsageError

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from devenv.docker import process
-from devenv.doctor.diagnose import Facts, with_loopback
+from devenv.doctor.diagnose import with_loopback
+from devenv.doctor.facts import Facts
 from devenv.errors import StateError
 
 SYSCTL_FILE = "/etc/sysctl.d/60-devenv-inotify.conf"
@@ -72,12 +73,12 @@ def _of_settings(facts: Facts, codes: set[str]) -> Iterator[Fix]:
     done = tuple(code for code in ("helper-missing", "proxy-inside") if code in codes)
     if not done:
         return
-    path = os.path.realpath(facts.config)
+    path = os.path.realpath(facts.client.path)
     before = _read(path) or b"{}"
     new: dict[str, Any] = json.loads(before)
     shows = []
     if "helper-missing" in done:
-        shows += _without_helpers(new, facts.helpers)
+        shows += _without_helpers(new, facts.client.missing_helpers)
     if "proxy-inside" in done:
         inside = new["proxies"]["default"]
         inside["noProxy"], old = with_loopback(inside.get("noProxy") or ""), inside.get("noProxy")
@@ -97,15 +98,17 @@ def _without_helpers(new: dict[str, Any], missing: tuple[str, ...]) -> list[str]
 
 
 def _of_builder(facts: Facts, codes: set[str]) -> Iterator[Fix]:
-    if "builder-gone" in codes and facts.selection:
-        shows = (f"- {facts.builder}   (then the engine itself builds)",)
-        yield Fix(("builder-gone",), facts.selection, shows, _read(facts.selection), None)
+    path = facts.builder.selection
+    if "builder-gone" in codes and path:
+        shows = (f"- {facts.builder.name}   (then the engine itself builds)",)
+        yield Fix(("builder-gone",), path, shows, _read(path), None)
 
 
 def _of_limits(facts: Facts, codes: set[str]) -> Iterator[Fix]:
     done = tuple(code for code in ("inotify-watches", "inotify-instances") if code in codes)
     if done:
-        text = SYSCTL.format(max(WATCHES, facts.watches), max(INSTANCES, facts.instances))  # the other may be larger
+        # A limit that is no finding may be larger than ours.
+        text = SYSCTL.format(max(WATCHES, facts.machine.watches), max(INSTANCES, facts.machine.instances))
         shows = tuple(f"+ {line}" for line in text.splitlines())
         yield Fix(done, SYSCTL_FILE, shows, _read(SYSCTL_FILE), text.encode(), ("sysctl", "-p", SYSCTL_FILE))
 

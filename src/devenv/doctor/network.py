@@ -22,7 +22,8 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 import anyio
 
-from devenv.doctor.diagnose import Route, shown
+from devenv.doctor.diagnose import shown
+from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
 from devenv.host import proxies, tls
 from devenv.host.certificates import Certificates

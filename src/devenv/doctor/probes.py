@@ -8,6 +8,7 @@ import shutil
 import socket
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +27,21 @@ from devenv.docker.unreachable import start_command
 from devenv.doctor import network as routes
 from devenv.doctor import project_tree
 from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
-from devenv.doctor.diagnose import Facts
-from devenv.doctor.quick_check import about
-from devenv.doctor.registries import SITE, Sources, asked_mirrors, direct
+from devenv.doctor.facts import (
+    Builder,
+    ClientConfig,
+    Connection,
+    Demands,
+    EngineInfo,
+    Facts,
+    ImageSources,
+    Machine,
+    Proxies,
+    Tools,
+    Tree,
+)
+from devenv.doctor.quick_check import engine_info
+from devenv.doctor.registries import SITE, Sources, asked_mirrors
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.host import limits as host
 from devenv.host import listeners, ports, proxies
@@ -49,7 +62,7 @@ REASONS: dict[type[BaseException], str] = {
     PermissionError: "engine-forbidden",
 }
 Say = Callable[[str], object]
-Seen = dict[str, Any]  # fields of `Facts`
+Seen = dict[str, Any]  # groups of `Facts` by name, and errors to add
 Look = Callable[[], Awaitable[Seen | None]]
 Part = tuple[str, float, Look]  # the area, and the seconds that the look may take
 
@@ -63,7 +76,10 @@ async def gather(selection: Selection, say: Say) -> Facts:
         )
         await each(lambda work: work(), (alone, partial(look.project_and_engine, stack)))
     return Facts(
-        **look.found, told=tuple(look.told), looked=tuple(look.looked), unchecked=tuple(dict.fromkeys(look.late))
+        **look.groups,
+        errors=tuple(look.errors),
+        looked=tuple(look.looked),
+        unchecked=tuple(dict.fromkeys(look.late)),
     )
 
 
@@ -72,24 +88,25 @@ async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
     elsewhere = await routes.patiently(LOCAL, lambda: tuple(host.engines_elsewhere(endpoint.host)))
     away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
     start = start_command() if endpoint.local else away
-    found = {"host": endpoint.host, "context": endpoint.context, "start": start, "elsewhere": elsewhere or ()}
+    connection = Connection(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
     causes: list[BaseException] = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
     if not any(isinstance(cause, OSError) for cause in causes):
-        return {**found, "told": (("engine-unusable", error),)}
-    if said := next((str(cause) for cause in causes if isinstance(cause, WayError)), ""):
-        found |= {"why": f": {said}", "start": error.hint}
+        return {"connection": connection, "errors": (("engine-unusable", error),)}
+    if words := next((str(cause) for cause in causes if isinstance(cause, WayError)), ""):
+        connection = replace(connection, why=f": {words}", start=error.hint or "")
     reasons = (REASONS[type(cause)] for cause in causes if type(cause) in REASONS)
-    return {**found, "state": next(reasons, "engine-silent") if endpoint.local else "engine-unreachable"}
+    state = next(reasons, "engine-silent") if endpoint.local else "engine-unreachable"
+    return {"connection": replace(connection, state=state)}
 
 
 class _Round:
-    """One look around: what was found, what was told by errors, and what was not in time."""
+    """One look around: groups of facts, errors that are findings, and what was not in time."""
 
     def __init__(self, selection: Selection, say: Say) -> None:
-        self.found: Seen = {}
-        self.told: list[tuple[str, DevenvError]] = []
+        self.groups: Seen = {}
+        self.errors: list[tuple[str, DevenvError]] = []
         self.looked: list[str] = []
         self.late: list[str] = []
         self._selection = selection
@@ -116,38 +133,37 @@ class _Round:
             return
         if seen:  # else there was nothing to look at
             self.looked.append(area)
-        self.told += seen.pop("told", ())
-        self.found |= seen
+        self.errors += seen.pop("errors", ())
+        self.groups |= seen
 
     async def project_and_engine(self, stack: contextlib.AsyncExitStack) -> None:
         """The engine and the project, then what hangs on both."""
         await self.parts((ENGINE, 3 * REACH, partial(self._reach, stack)), (PROJECT, LOAD, self._project))
-        if any(
-            code == "engine-address" for code, _ in self.told
-        ):  # Compose stumbles over it as well, in Docker's words
-            self.told = [one for one in self.told if one[0] != "project-wrong"]
+        if any(code == "engine-address" for code, _ in self.errors):
+            # Compose fails at the address as well, in Docker's words.
+            self.errors = [(code, error) for code, error in self.errors if code != "project-wrong"]
         engine, loaded = self._engine, self._loaded
         if engine:
-            await self.parts((ENGINE, REACH, partial(about, engine)))
-        known = Facts(**self.found)
-        machine = partial(host.machine, known.root if known.here else "")
-        looks: list[Part] = [(MACHINE, LOCAL, partial(routes.patiently, LOCAL, machine))]
+            await self.parts((ENGINE, REACH, partial(_info, engine)))
+        known = Facts(**self.groups)
+        looks: list[Part] = [(MACHINE, LOCAL, partial(_machine, known.engine.root if known.engine.here else ""))]
         if loaded:
             looks.append((PROJECT, 2 * project_tree.SECONDS, partial(_tree, loaded.project)))
         if engine:
             looks.append((BUILDER, LOCAL, partial(_builder, engine)))
         if engine and loaded:
             looks.append((MACHINE, LOCAL, partial(_taken, engine, loaded.project)))
-            looks.append((REGISTRIES, 2 * SITE, Sources(engine, loaded.project, known).look))
-        elif engine and known.engine_mirrors:
-            looks.append((REGISTRIES, SITE, partial(_mirrors, engine, known)))
+            sources = Sources(engine, loaded.project, known.engine, known.client.missing_helpers)
+            looks.append((REGISTRIES, 2 * SITE, sources.look))
+        elif engine and known.engine.mirrors:
+            looks.append((REGISTRIES, SITE, partial(_mirrors, engine, known.engine)))
         await self.parts(*looks)
 
     async def _reach(self, stack: contextlib.AsyncExitStack) -> Seen:
         try:
             endpoint = await resolve()
         except DevenvError as error:
-            return {"told": (("engine-address", error),)}
+            return {"errors": (("engine-address", error),)}
         failed = EngineError(f"the engine at {endpoint.host} does not answer")
         failed.__cause__ = TimeoutError()
         with anyio.move_on_after(REACH if endpoint.local else 2 * REACH):
@@ -156,7 +172,7 @@ class _Round:
             except EngineError as error:
                 failed = error
             else:
-                return {"host": endpoint.host, "context": endpoint.context}
+                return {"connection": Connection(endpoint.host, endpoint.context)}
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
@@ -171,47 +187,61 @@ class _Round:
         try:
             loaded = self._loaded = await load.load(chosen, faults=faults)
         except DevenvError as error:
-            return {} if isinstance(error, EngineError) else {"told": (("project-wrong", error),)}
+            return {} if isinstance(error, EngineError) else {"errors": (("project-wrong", error),)}
         files = sources.everything(sources.read(paths, base=chosen.directory))
-        services, networks = loaded.project.services, loaded.model.get("networks") or {}
-        return {
-            "keys": {key: compat.NEWER_KEYS[key] for file in files for key, _ in compat.newer_keys(file)},
-            "built": tuple(service.name for service in services if service.build),
-            "memory": sum(_memory(loaded.model["services"].get(s.name) or {}) * s.scale for s in services),
-            "ports": tuple(
-                int(p.published) for s in services for p in s.ports if p.published and p.published.isdigit()
-            ),
-            "networks": {name: mtu for name, network in networks.items() if (mtu := _mtu(network or {}))},
-        }
+        keys = {key: compat.NEWER_KEYS[key] for file in files for key, _ in compat.newer_keys(file)}
+        return {"demands": demands(loaded, keys)}
+
+
+def demands(loaded: Loaded, keys: Mapping[str, str]) -> Demands:
+    """What the services and networks of a project ask of the tools, the engine and this machine."""
+    services, networks = loaded.project.services, loaded.model.get("networks") or {}
+    ports = [port.published for service in services for port in service.ports]
+    return Demands(
+        keys=keys,
+        built=tuple(service.name for service in services if service.build),
+        memory=sum(_memory(loaded.model["services"].get(s.name) or {}) * s.scale for s in services),
+        ports=tuple(int(port) for port in ports if port and port.isdigit()),
+        networks={name: mtu for name, network in networks.items() if (mtu := _mtu(network or {}))},
+    )
 
 
 async def _tools() -> Seen:
-    found: Seen = {"other": host.other_devenv(), "docker": shutil.which("docker") is not None}
-    if not found["docker"]:
-        return found
+    other = host.other_devenv()
+    if shutil.which("docker") is None:
+        return {"tools": Tools(docker=False, other=other)}
     asked = (["docker", "compose", "version", "--short"], ["docker", "buildx", "version"])
-    for name, done in zip(("compose", "buildx"), await each(process.run, asked), strict=True):
-        version = next((word for word in done.text.split() if word.lstrip("v")[:1].isdigit()), None)
-        found[name] = version.removeprefix("v") if version and not done.returncode else None
-    return found
+    compose, buildx = map(_version, await each(process.run, asked))
+    return {"tools": Tools(compose=compose, buildx=buildx, other=other)}
+
+
+def _version(done: process.Completed) -> str | None:
+    version = next((word for word in done.text.split() if word.lstrip("v")[:1].isdigit()), None)
+    return version.removeprefix("v") if version and not done.returncode else None
+
+
+async def _info(engine: Engine) -> Seen:
+    return {"engine": await engine_info(engine)}
+
+
+async def _machine(engine_root: str) -> Seen | None:
+    limits = await routes.patiently(LOCAL, partial(host.machine, engine_root))
+    return None if limits is None else {"machine": Machine(**limits)}
 
 
 async def _proxies() -> Seen:
-    given = {name: os.environ.get(name) or os.environ.get(name.lower()) or "" for name in LAYERS}
-    given = {name: value for name, value in given.items() if value}
+    values = {name: os.environ.get(name) or os.environ.get(name.lower()) or "" for name in (*LAYERS, "NO_PROXY")}
+    exceptions = values.pop("NO_PROXY")
+    given = {name: value for name, value in values.items() if value}
     internal = tuple((n, h) for n, v in given.items() for h in proxies.INTERNAL if f"//{h}" in v or f"@{h}" in v)
     try:
         chosen = proxies.chosen(os.environ, urllib.request.getproxies())
     except ConfigError as error:
-        return {"internal": internal, "told": (("proxy-invalid", error),)}
-    asked = list(dict.fromkeys(chosen[name] for name in LAYERS if name in chosen))
+        return {"proxies": Proxies(internal=internal), "errors": (("proxy-invalid", error),)}
+    asked = dict.fromkeys(chosen[name] for name in LAYERS if name in chosen)
     answers = await each(lambda proxy: routes.patiently(PROXY, partial(_answers, proxy)), asked)
-    return {
-        "environment": given,
-        "exceptions": os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "",
-        "internal": internal,
-        "dead": tuple(proxy for proxy, answer in zip(asked, answers, strict=True) if not answer),
-    }
+    dead = tuple(proxy for proxy, answer in zip(asked, answers, strict=True) if not answer)
+    return {"proxies": Proxies(given, exceptions, dead, internal)}
 
 
 def _answers(proxy: str) -> bool:
@@ -224,30 +254,32 @@ async def _settings() -> Seen:
     try:
         settings = cli_settings()
     except ConfigError as error:
-        return {"told": (("docker-config", error),)}
+        return {"errors": (("docker-config", error),)}
     named = [settings.get("credsStore"), *(settings.get("credHelpers") or {}).values()]
     programs = dict.fromkeys(f"docker-credential-{name}" for name in named if name)
-    inside: dict[str, str | None] = (settings.get("proxies") or {}).get("default") or {}
-    return {
-        "config": os.path.join(config_folder(), "config.json"),
-        "inside": {name: value for name, value in inside.items() if value},
-        "helpers": tuple(program for program in programs if shutil.which(program) is None),
-    }
+    given: dict[str, str | None] = (settings.get("proxies") or {}).get("default") or {}
+    client = ClientConfig(
+        path=os.path.join(config_folder(), "config.json"),
+        proxies={name: value for name, value in given.items() if value},
+        missing_helpers=tuple(program for program in programs if shutil.which(program) is None),
+    )
+    return {"client": client}
 
 
 async def _builder(engine: Engine) -> Seen:
     name, instance = selected(engine.endpoint)
-    gone = False
+    is_gone = False
     if name not in ("", "default") and not instance:
-        gone = (await process.run(["docker", "context", "inspect", "--", name])).returncode != 0
-    return {
-        "builder": name,
-        "driver": str(instance.get("Driver", "")),
-        "proxied": "_proxy" in str([node.get("DriverOpts") for node in instance.get("Nodes") or ()]).lower(),
-        "gone": gone,
-        "selection": "" if os.environ.get("BUILDX_BUILDER") else selection_file(),
-        "gateway": await proxies.gateway(engine),
-    }
+        is_gone = (await process.run(["docker", "context", "inspect", "--", name])).returncode != 0
+    builder = Builder(
+        name=name,
+        driver=str(instance.get("Driver", "")),
+        has_proxy="_proxy" in str([node.get("DriverOpts") for node in instance.get("Nodes") or ()]).lower(),
+        is_gone=is_gone,
+        selection="" if os.environ.get("BUILDX_BUILDER") else selection_file(),
+        gateway=await proxies.gateway(engine),
+    )
+    return {"builder": builder}
 
 
 async def _taken(engine: Engine, project: Project) -> Seen:
@@ -259,12 +291,9 @@ async def _taken(engine: Engine, project: Project) -> Seen:
     return {"taken": await taken([port for port in wanted if port.port not in held], engine)}
 
 
-async def _mirrors(engine: Engine, known: Facts) -> Seen:
-    return {
-        "mirrors": await asked_mirrors(
-            engine, dict.fromkeys(known.engine_mirrors, "the engine's"), at_site=direct(known)
-        )
-    }
+async def _mirrors(engine: Engine, info: EngineInfo) -> Seen:
+    whose = dict.fromkeys(info.mirrors, "the engine's")
+    return {"images": ImageSources(mirrors=await asked_mirrors(engine, whose, at_site=info.goes_direct))}
 
 
 async def _tree(project: Project) -> Seen:
@@ -273,10 +302,11 @@ async def _tree(project: Project) -> Seen:
         "silent": project_tree.silent,
         "crlf": project_tree.crlf,
     }
-    found = await each(
+    answers = await each(
         lambda look: routes.patiently(2 * project_tree.SECONDS, partial(look, project)), looks.values()
     )
-    return {name: one for name, one in zip(looks, found, strict=True) if one is not None}
+    known: dict[str, Any] = {name: value for name, value in zip(looks, answers, strict=True) if value is not None}
+    return {"tree": Tree(**known)} if known else {}
 
 
 def _mtu(network: Mapping[str, Any]) -> int:

@@ -12,7 +12,8 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import resolve
 from devenv.doctor.catalog import INFO
-from devenv.doctor.diagnose import VIRTUAL, Facts, diagnose
+from devenv.doctor.diagnose import diagnose
+from devenv.doctor.facts import VIRTUAL, EngineInfo, Facts, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
@@ -28,37 +29,37 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
         from devenv.doctor.probes import unreached  # noqa: PLC0415 - a run that goes well does not pay for it
 
         first, *rest = diagnose(Facts(**await unreached(endpoint, error)))
-        hints = filter(None, (first.hint, *(f"{one.message}: {one.hint}" for one in rest)))
+        hints = filter(None, (first.hint, *(f"{finding.message}: {finding.hint}" for finding in rest)))
         raise EngineError(first.message, hint="; or ".join(hints) or None) from error
 
 
 async def warn(engine: Engine, emit: Emit) -> None:
     """What the run may fail of, as far as it is seen in a moment, is told; nothing where all is well."""
     with contextlib.suppress(EngineError):
-        found = await about(engine)
-        room = await anyio.to_thread.run_sync(limits.machine, found["root"] if found["here"] else "")
-        for one in diagnose(Facts(**room)):
-            if one.severity != INFO:
-                emit(Notice(one.message, one.hint))
+        info = await engine_info(engine)
+        room = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")
+        for finding in diagnose(Facts(machine=Machine(**room))):
+            if finding.severity != INFO:
+                emit(Notice(finding.message, finding.hint))
 
 
-async def about(engine: Engine) -> dict[str, Any]:
-    """What the engine says of itself, as fields of `Facts`. Raises EngineError."""
+async def engine_info(engine: Engine) -> EngineInfo:
+    """What the engine says of itself. Raises EngineError."""
     paths = ("info", "version")
     shown, version = await each(lambda path: engine.ask(path, "asking for the engine", dict[str, Any]), paths)
     proxies = {"HTTPS_PROXY": shown.get("HttpsProxy"), "HTTP_PROXY": shown.get("HttpProxy")}
     kind = _kind(shown, version)
     is_kernel = engine.kernel == os.uname().release and kind not in VIRTUAL
-    return {
-        "version": str(shown.get("ServerVersion", "")),
-        "kind": kind,
-        "platform": engine.platform,
-        "capacity": int(shown.get("MemTotal") or 0),
-        "root": str(shown.get("DockerRootDir") or ""),
-        "here": engine.endpoint.local and is_kernel,
-        "engine_proxies": {name: str(value) for name, value in proxies.items() if value},
-        "engine_mirrors": tuple((shown.get("RegistryConfig") or {}).get("Mirrors") or ()),
-    }
+    return EngineInfo(
+        version=str(shown.get("ServerVersion", "")),
+        kind=kind,
+        platform=engine.platform,
+        memory=int(shown.get("MemTotal") or 0),
+        root=str(shown.get("DockerRootDir") or ""),
+        here=engine.endpoint.local and is_kernel,
+        proxies={name: str(value) for name, value in proxies.items() if value},
+        mirrors=tuple((shown.get("RegistryConfig") or {}).get("Mirrors") or ()),
+    )
 
 
 def _kind(shown: Mapping[str, Any], version: Mapping[str, Any]) -> str:

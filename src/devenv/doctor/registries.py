@@ -16,7 +16,7 @@ from devenv.docker.client import Engine
 from devenv.docker.exec import OWN_VARIABLES
 from devenv.docker.transport import CallError
 from devenv.doctor import network
-from devenv.doctor.diagnose import VIRTUAL, Facts, Registry
+from devenv.doctor.facts import VIRTUAL, EngineInfo, ImageSources, Registry
 from devenv.errors import ConfigError, EngineError
 from devenv.host import certificates, limits
 from devenv.host.registry_auth import credentials
@@ -38,22 +38,23 @@ NOT_FOUND = 2  # getent's exit code
 
 @dataclass
 class Sources:
-    """One look at what a project's images need; `facts` are those of the engine."""
+    """One look at what a project's images need; `missing_helpers` are credential helpers that are not on PATH."""
 
     engine: Engine
     project: Project
-    facts: Facts
+    engine_info: EngineInfo
+    missing_helpers: tuple[str, ...]
     _public: certificates.Certificates = frozenset()
     _mute: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
 
     async def look(self) -> dict[str, Any]:
-        """Fields of `Facts`."""
+        """The `images` and `errors` of the facts."""
         try:
             settings = user_settings()
             wanted = await acquire.wanted_by(self.engine, self.project)
             asked = prefixes(acquire.mirrors_of(self.project))
         except ConfigError as error:
-            return {"told": (("project-wrong", error),)}
+            return {"errors": (("project-wrong", error),)}
         _, self._public = await certificates.find(())
         here = await local_matches(self.engine, wanted, asked)
         by_host: dict[str, list[Need]] = {}
@@ -62,28 +63,25 @@ class Sources:
                 by_host.setdefault(name, []).append(need)
         own = prefixes(settings.mirrors)
         whose = {name: "yours" if name in own else "the project's" for name in asked}
-        whose |= dict.fromkeys(self.facts.engine_mirrors, "the engine's")
+        whose |= dict.fromkeys(self.engine_info.mirrors, "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
         found, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
-            lambda: asked_mirrors(self.engine, whose, example, at_site=direct(self.facts)),
+            lambda: asked_mirrors(self.engine, whose, example, at_site=self.engine_info.goes_direct),
             lambda: self._unresolved(list(by_host)[:1]),
         )
-        return {
-            "registries": tuple(found),
-            "mirrors": mirrors,
-            "consent": settings.stand_ins,
-            "foreign": tuple(
-                (n.reference, n.platform, self._runs(n.platform))
-                for n in wanted
-                if n.platform and not limits.native(n.platform, self.facts.platform)
-            ),
-            "unresolved": unresolved,
-            "told": tuple(("helper-failed", error) for error in self._mute),
-        }
+        foreign = [n for n in wanted if n.platform and not limits.native(n.platform, self.engine_info.platform)]
+        images = ImageSources(
+            registries=tuple(found),
+            mirrors=mirrors,
+            foreign=tuple((n.reference, n.platform, self._runs(n.platform)) for n in foreign if n.platform),
+            unresolved=unresolved,
+            consent=settings.stand_ins,
+        )
+        return {"images": images, "errors": tuple(("helper-failed", error) for error in self._mute)}
 
     def _runs(self, platform: str) -> bool:
-        return limits.emulates(platform) if self.facts.here else self.facts.kind in VIRTUAL
+        return limits.emulates(platform) if self.engine_info.here else self.engine_info.kind in VIRTUAL
 
     async def _registry(self, here: Mapping[str, LocalMatch], one: tuple[str, list[Need]]) -> Registry:
         name, needs = one
@@ -108,7 +106,7 @@ class Sources:
                 return ""  # of which it is told by itself, as of helpers that are not there
             except EngineError as error:
                 failed = error
-        if not self.facts.helpers:
+        if not self.missing_helpers:
             self._mute.append(failed)
         return ""
 
@@ -146,11 +144,6 @@ async def asked_mirrors(
         return name, one[1], failure
 
     return tuple(filter(None, await each(ask, whose.items())))
-
-
-def direct(facts: Facts) -> bool:
-    """Whether the engine is on this machine and goes to sites without a proxy."""
-    return facts.here and not facts.engine_proxies
 
 
 async def _silent(url: str) -> Failure | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from devenv.doctor.diagnose import Facts, shown
+from devenv.doctor.diagnose import shown
+from devenv.doctor.facts import Facts, Registry
 from devenv.model.finding import Finding
 
 CONTENTS = """# devenv doctor: report
@@ -35,17 +36,32 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _facts(facts: Facts, versions: Mapping[str, str]) -> Iterator[str]:
     yield from (f"{name}: {value}" for name, value in versions.items())
-    yield f"Compose: {facts.compose or 'none'}, Buildx: {facts.buildx or 'none'}"
-    where, by = re.sub(r"//\S*@", "//***@", facts.host), facts.context or "default"
-    yield f"engine: {facts.version or 'none'} {facts.kind}, {facts.platform}, at {where}, context {by}"
-    layers = {"environment": facts.environment, "engine": facts.engine_proxies, "docker CLI": facts.inside}
-    for layer, proxies in layers.items():
-        given = ", ".join(f"{name} {shown(value)}" for name, value in proxies.items() if name != "noProxy")
-        yield f"proxies of the {layer}: {given or 'none'}"
-    for one in facts.registries:
-        engine = one.failure.cause if one.failure else "answers"
-        tokens = one.route.token or "answers" if one.route.token_host else "none wanted"
-        yield f"registry {one.host}: engine: {engine}; here: {one.route.registry or 'answers'}; tokens: {tokens}"
-    yield from (f"free for {disk.what}: {disk.free / 10**9:.1f} GB" for disk in facts.disks)
-    yield f"inotify: {facts.watches} watches, {facts.instances} instances"
-    yield f"largest packet on the way out: {facts.mtu or 'unknown'}"
+    yield f"Compose: {facts.tools.compose or 'none'}, Buildx: {facts.tools.buildx or 'none'}"
+    yield _engine(facts)
+    yield _proxies("environment", facts.proxies.environment)
+    yield _proxies("engine", facts.engine.proxies)
+    yield _proxies("docker CLI", facts.client.proxies)
+    yield from map(_registry, facts.images.registries)
+    machine = facts.machine
+    yield from (f"free for {disk.what}: {disk.free / 10**9:.1f} GB" for disk in machine.disks)
+    yield f"inotify: {machine.watches} watches, {machine.instances} instances"
+    yield f"largest packet on the way out: {machine.mtu or 'unknown'}"
+
+
+def _engine(facts: Facts) -> str:
+    engine, context = facts.engine, facts.connection.context or "default"
+    address = re.sub(r"//\S*@", "//***@", facts.connection.host)
+    return f"engine: {engine.version or 'none'} {engine.kind}, {engine.platform}, at {address}, context {context}"
+
+
+def _proxies(layer: str, proxies: Mapping[str, str]) -> str:
+    given = ", ".join(f"{name} {shown(value)}" for name, value in proxies.items() if name != "noProxy")
+    return f"proxies of the {layer}: {given or 'none'}"
+
+
+def _registry(registry: Registry) -> str:
+    engine = registry.failure.cause if registry.failure else "answers"
+    tokens = registry.route.token or "answers" if registry.route.token_host else "none wanted"
+    return (
+        f"registry {registry.host}: engine: {engine}; here: {registry.route.registry or 'answers'}; tokens: {tokens}"
+    )

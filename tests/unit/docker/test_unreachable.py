@@ -12,7 +12,8 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.unreachable import reason, unreachable
 from devenv.doctor import probes
-from devenv.doctor.diagnose import Facts, diagnose
+from devenv.doctor.diagnose import diagnose
+from devenv.doctor.facts import Facts
 from devenv.errors import EngineError
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,22 @@ from typing import Any
 import pytest
 
 from devenv.doctor import catalog
-from devenv.doctor.diagnose import KINDS, Facts, Registry, Route, diagnose
+from devenv.doctor.diagnose import KINDS, diagnose
+from devenv.doctor.facts import (
+    Builder,
+    ClientConfig,
+    Connection,
+    Demands,
+    EngineInfo,
+    Facts,
+    ImageSources,
+    Machine,
+    Proxies,
+    Registry,
+    Route,
+    Tools,
+    Tree,
+)
 from devenv.errors import ConfigError
 from devenv.host.ports import Taken, Wanted
 from devenv.images.pull_errors import Failure
@@ -18,7 +33,7 @@ from devenv.model.finding import Disk, Finding
 GOLDEN = Path(__file__).parent / "findings.txt"
 ROOT = Path(__file__).parents[3]
 HOST = "unix:///var/run/docker.sock"
-TOOLS = Facts(compose="2.40.3", buildx="0.29.1")
+TOOLS = Facts(tools=Tools(compose="2.40.3", buildx="0.29.1"))
 GONE = Failure("no answer in time", impossible=True)
 FINE = Route("", "", "auth.docker.io")
 PROXY = "http://ann:s3cret@proxy.example:3128"
@@ -26,38 +41,54 @@ CONFIG = "/home/ann/.docker/config.json"
 GB = 10**9
 
 
-def engine(state: str) -> Facts:
-    """One that does not answer."""
-    return Facts(host=HOST, state=state, start="sudo systemctl start docker")
+def engine(state: str, *elsewhere: tuple[str, str]) -> Facts:
+    """An engine that does not answer, and others that do."""
+    return Facts(connection=Connection(HOST, None, state, start="sudo systemctl start docker", elsewhere=elsewhere))
 
 
 def error(code: str, message: str, hint: str, file: str | None = None, line: int | None = None) -> Facts:
     """What is told by an error of ours."""
-    return Facts(told=((code, ConfigError(message, hint=hint, file=file, line=line)),))
+    return Facts(errors=((code, ConfigError(message, hint=hint, file=file, line=line)),))
 
 
-def hub(failure: Failure | None, route: Route, *missing: str, recipe: bool = False, **more: Any) -> Facts:
+def hub(
+    failure: Failure | None,
+    route: Route,
+    *missing: str,
+    recipe: bool = False,
+    consent: bool = False,
+    mirrors: tuple[tuple[str, str, Failure | None], ...] = (),
+    **more: Any,
+) -> Facts:
     """What became of node:22."""
     one = Registry("docker.io", "node:22", ("client/Dockerfile:1",), failure, route, missing, recipe)
-    return Facts(registries=(one,), **more)
+    return Facts(images=ImageSources((one,), mirrors, consent=consent), **more)
 
 
 def disk(free: int, inodes: float = 0.5) -> Facts:
     """The engine's disk with so much room."""
     return Facts(
-        disks=(Disk("the engine's disk", "/var/lib/docker", free, inodes, "images do not fit", "docker system df"),)
+        machine=Machine(
+            disks=(
+                Disk("the engine's disk", "/var/lib/docker", free, inodes, "images do not fit", "docker system df"),
+            )
+        )
     )
 
 
 ALONE = Route("no answer in time", "no answer in time", "auth.docker.io")
 DENIED = Failure("access is denied", hint="docker login")
 CASES: dict[str, Facts] = {
-    "no docker": Facts(docker=False),
-    "no Compose, no Buildx": Facts(compose=None, buildx=None, built=("web", "api")),
-    "newer keys": replace(TOOLS, compose="2.26.1-4", keys={"include": "2.34.0", "initial_sync": "2.39.4"}),
-    "Buildx for a newer Compose": replace(TOOLS, buildx="0.13.1+ds1"),
-    "Buildx from before 0.12": Facts(compose="2.20.0", buildx="0.11.2"),
-    "another devenv": replace(TOOLS, other="/nix/bin/devenv"),
+    "no docker": Facts(tools=Tools(docker=False)),
+    "no Compose, no Buildx": Facts(tools=Tools(compose=None, buildx=None), demands=Demands(built=("web", "api"))),
+    "newer keys": replace(
+        TOOLS,
+        tools=replace(TOOLS.tools, compose="2.26.1-4"),
+        demands=Demands(keys={"include": "2.34.0", "initial_sync": "2.39.4"}),
+    ),
+    "Buildx for a newer Compose": replace(TOOLS, tools=replace(TOOLS.tools, buildx="0.13.1+ds1")),
+    "Buildx from before 0.12": Facts(tools=Tools(compose="2.20.0", buildx="0.11.2")),
+    "another devenv": replace(TOOLS, tools=replace(TOOLS.tools, other="/nix/bin/devenv")),
     "DOCKER_HOST": error(
         "engine-address", "cannot reach the engine at http://***@x: it is no address", "unset DOCKER_HOST"
     ),
@@ -66,12 +97,16 @@ CASES: dict[str, Facts] = {
     "forbidden": engine("engine-forbidden"),
     "silent": engine("engine-silent"),
     "remote": Facts(
-        host="ssh://ann@far.example", context="far", state="engine-unreachable", start="docker context ls"
+        connection=Connection(
+            host="ssh://ann@far.example", context="far", state="engine-unreachable", start="docker context ls"
+        )
     ),
     "old": error("engine-unusable", "the engine is too old: it speaks API 1.40", "upgrade Docker to 20.10 or newer"),
-    "elsewhere": replace(engine("engine-missing"), elsewhere=(("Colima", "unix:///c.sock"),)),
-    **{kind: Facts(kind=kind) for kind in KINDS},
-    "rootless ports": Facts(kind="rootless", ports=(80, 443, 8080), lowest_port=1024),
+    "elsewhere": engine("engine-missing", ("Colima", "unix:///c.sock")),
+    **{kind: Facts(engine=EngineInfo(kind=kind)) for kind in KINDS},
+    "rootless ports": Facts(
+        engine=EngineInfo(kind="rootless"), demands=Demands(ports=(80, 443, 8080)), machine=Machine(lowest_port=1024)
+    ),
     "no registry": hub(GONE, ALONE, "node:22", "mysql:9"),
     "no registry, nothing missing": hub(GONE, ALONE),
     "no registry, recipes": hub(GONE, ALONE, "node:22", recipe=True),
@@ -81,30 +116,38 @@ CASES: dict[str, Facts] = {
     ),
     "the engine alone": hub(GONE, FINE, "node:22"),
     "the engine alone, without the proxy": hub(
-        GONE, FINE, "node:22", environment={"HTTPS_PROXY": PROXY}, exceptions="localhost,127.0.0.1"
+        GONE, FINE, "node:22", proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="localhost,127.0.0.1")
     ),
     "the client alone": hub(None, ALONE),
-    "the client alone, without the proxy": hub(None, ALONE, engine_proxies={"HTTPS_PROXY": PROXY}),
+    "the client alone, without the proxy": hub(None, ALONE, engine=EngineInfo(proxies={"HTTPS_PROXY": PROXY})),
     "refused": hub(DENIED, FINE, "node:22"),
     "refused, not needed": hub(DENIED, FINE),
     "few pulls": hub(None, replace(FINE, left=4, limit=100)),
     "intercepted": hub(None, replace(FINE, issuer="Example Corp")),
-    "dead mirror": Facts(mirrors=(("mirror.example", "the engine's", GONE),)),
-    "no helper": Facts(config=CONFIG, helpers=("docker-credential-desktop",)),
+    "dead mirror": Facts(images=ImageSources(mirrors=(("mirror.example", "the engine's", GONE),))),
+    "no helper": Facts(client=ClientConfig(path=CONFIG, missing_helpers=("docker-credential-desktop",))),
     "a failed helper": error("helper-failed", "`docker-credential-x` failed for docker.io", "docker login"),
     "broken settings": error("docker-config", "is not JSON", "docker login writes it anew", CONFIG),
     "no proxy's address": error("proxy-invalid", "HTTP_PROXY is no proxy's address: x", "HTTP_PROXY=http://x:3128"),
-    "a dead proxy": Facts(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,)),
-    "Desktop's proxy": Facts(internal=(("HTTP_PROXY", "http.docker.internal"),)),
-    "loopback by proxy": Facts(environment={"HTTP_PROXY": PROXY}, exceptions=".example, 10.0.0.0/8"),
-    "loopback by proxy, inside": Facts(config=CONFIG, inside={"httpProxy": PROXY, "noProxy": "example.com"}),
-    "a proxy on 127.0.0.1, inside": Facts(
-        config=CONFIG, inside={"httpsProxy": "http://127.0.0.1:3128", "noProxy": "localhost,127.0.0.1"}
+    "a dead proxy": Facts(proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="*", dead=(PROXY,))),
+    "Desktop's proxy": Facts(proxies=Proxies(internal=(("HTTP_PROXY", "http.docker.internal"),))),
+    "loopback by proxy": Facts(proxies=Proxies(environment={"HTTP_PROXY": PROXY}, exceptions=".example, 10.0.0.0/8")),
+    "loopback by proxy, inside": Facts(
+        client=ClientConfig(path=CONFIG, proxies={"httpProxy": PROXY, "noProxy": "example.com"})
     ),
-    "a builder of its own": Facts(builder="box", driver="docker-container", engine_proxies={"HTTPS_PROXY": PROXY}),
-    "a builder of its own, that has the proxy": Facts(builder="box", driver="remote", proxied=True),
-    "a builder that is gone": Facts(builder="box", gone=True, selection="/home/ann/.docker/buildx/current"),
-    "a builder that is gone, by variable": Facts(builder="box", gone=True),
+    "a proxy on 127.0.0.1, inside": Facts(
+        client=ClientConfig(
+            path=CONFIG, proxies={"httpsProxy": "http://127.0.0.1:3128", "noProxy": "localhost,127.0.0.1"}
+        )
+    ),
+    "a builder of its own": Facts(
+        builder=Builder(name="box", driver="docker-container"), engine=EngineInfo(proxies={"HTTPS_PROXY": PROXY})
+    ),
+    "a builder of its own, that has the proxy": Facts(builder=Builder(name="box", driver="remote", has_proxy=True)),
+    "a builder that is gone": Facts(
+        builder=Builder(name="box", is_gone=True, selection="/home/ann/.docker/buildx/current")
+    ),
+    "a builder that is gone, by variable": Facts(builder=Builder(name="box", is_gone=True)),
     "full": disk(10**8),
     "no inodes": disk(5 * GB, 0.0),
     "nearly full": disk(GB),
@@ -115,50 +158,51 @@ CASES: dict[str, Facts] = {
             Taken(Wanted("db", ("",), 3306, 3306), None, 3307),
         )
     ),
-    "inotify": Facts(watches=8192, instances=16, folders=12345),
-    "no events": Facts(silent="9p"),
-    "small packets": Facts(here=True, interface="tun0", mtu=1400, networks={"default": 1500, "small": 1400}),
-    "name servers": Facts(here=True, servers=("127.0.0.53", "::1")),
-    "no names inside": Facts(unresolved="registry.example"),
-    "memory": Facts(capacity=4 * GB, memory=6 * GB),
-    "memory of Docker Desktop": Facts(capacity=4 * GB, kind="desktop", memory=6 * GB),
+    "inotify": Facts(machine=Machine(watches=8192, instances=16), tree=Tree(folders=12345)),
+    "no events": Facts(tree=Tree(silent="9p")),
+    "small packets": Facts(
+        engine=EngineInfo(here=True),
+        machine=Machine(interface="tun0", mtu=1400),
+        demands=Demands(networks={"default": 1500, "small": 1400}),
+    ),
+    "name servers": Facts(engine=EngineInfo(here=True), machine=Machine(servers=("127.0.0.53", "::1"))),
+    "no names inside": Facts(images=ImageSources(unresolved="registry.example")),
+    "memory": Facts(engine=EngineInfo(memory=4 * GB), demands=Demands(memory=6 * GB)),
+    "memory of Docker Desktop": Facts(
+        engine=EngineInfo(memory=4 * GB, kind="desktop"), demands=Demands(memory=6 * GB)
+    ),
     "a wrong project": error("project-wrong", "unknown key `imagee`", "Did you mean `image`?", "compose.yml", 4),
     "another processor": Facts(
-        platform="linux/amd64", foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True))
+        engine=EngineInfo(platform="linux/amd64"),
+        images=ImageSources(foreign=(("a:1", "linux/arm64", False), ("b:1", "linux/arm64", True))),
     ),
-    "line ends": Facts(crlf=("web/entrypoint.sh", "web/start.sh")),
+    "line ends": Facts(tree=Tree(crlf=("web/entrypoint.sh", "web/start.sh"))),
     "late": Facts(unchecked=("registries", "tools")),
 }
 WELL = hub(
     None,
     replace(FINE, left=80, limit=100),
-    compose="2.40.3",
-    buildx="0.29.1",
-    host=HOST,
-    version="28.5.2",
-    platform="linux/amd64",
-    capacity=8 * GB,
-    here=True,
-    engine_proxies={"HTTPS_PROXY": PROXY},
-    environment={"HTTPS_PROXY": PROXY},
-    exceptions="localhost,127.0.0.1",
-    config=CONFIG,
-    inside={"httpProxy": PROXY, "noProxy": "*"},
-    builder="default",
-    driver="docker",
-    disks=disk(50 * GB).disks,
-    watches=524288,
-    instances=1024,
-    interface="eth0",
-    mtu=1500,
-    servers=("10.0.0.2", "127.0.0.53"),
-    lowest_port=1024,
-    keys={"include": "2.34.0"},
-    built=("web",),
-    memory=4 * GB,
-    ports=(80,),
-    networks={"default": 1500},
-    folders=300,
+    tools=Tools(compose="2.40.3", buildx="0.29.1"),
+    connection=Connection(host=HOST),
+    engine=EngineInfo(
+        version="28.5.2", platform="linux/amd64", memory=8 * GB, here=True, proxies={"HTTPS_PROXY": PROXY}
+    ),
+    proxies=Proxies(environment={"HTTPS_PROXY": PROXY}, exceptions="localhost,127.0.0.1"),
+    client=ClientConfig(path=CONFIG, proxies={"httpProxy": PROXY, "noProxy": "*"}),
+    builder=Builder(name="default", driver="docker"),
+    machine=Machine(
+        disks=disk(50 * GB).machine.disks,
+        watches=524288,
+        instances=1024,
+        interface="eth0",
+        mtu=1500,
+        servers=("10.0.0.2", "127.0.0.53"),
+        lowest_port=1024,
+    ),
+    demands=Demands(
+        keys={"include": "2.34.0"}, built=("web",), memory=4 * GB, ports=(80,), networks={"default": 1500}
+    ),
+    tree=Tree(folders=300),
 )
 
 
@@ -190,7 +234,7 @@ def test_what_is_fine_is_no_finding() -> None:
 
 def test_errors_come_first() -> None:
     """Then warnings, then what is only worth knowing; the same is said once."""
-    facts = replace(WELL, silent="nfs", crlf=("a.sh",), told=(("project-wrong", ConfigError("wrong")),))
+    facts = replace(WELL, tree=Tree(silent="nfs", crlf=("a.sh",)), errors=(("project-wrong", ConfigError("wrong")),))
     assert [one.code for one in diagnose(facts)] == ["project-wrong", "crlf", "no-events"]
 
 

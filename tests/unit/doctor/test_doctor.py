@@ -23,7 +23,17 @@ from devenv.compose.resolve import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.doctor import fixes, network, probes, project_tree, quick_check, registries
 from devenv.doctor.catalog import AREAS, finding
-from devenv.doctor.diagnose import Facts, Registry, Route
+from devenv.doctor.facts import (
+    ClientConfig,
+    Connection,
+    Facts,
+    ImageSources,
+    Machine,
+    Proxies,
+    Registry,
+    Route,
+    Tools,
+)
 from devenv.doctor.report import report
 from devenv.errors import EngineError, StateError
 from devenv.host import limits
@@ -189,7 +199,7 @@ def test_why_an_engine_is_not_reached(endpoint: Endpoint, cause: Exception | Non
     error = EngineError("x")
     error.__cause__ = cause
     found = anyio.run(probes.unreached, endpoint, error)
-    assert code in (found.get("state"), *(told for told, _ in found.get("told", ())))
+    assert code in (found["connection"].state, *(told for told, _ in found.get("errors", ())))
 
 
 def test_scripts_with_the_wrong_line_ends(tmp_path: Path) -> None:
@@ -271,7 +281,9 @@ def test_a_helper_of_one_registry(tmp_path: Path) -> None:
     real = tmp_path / "real.json"
     real.write_text(json.dumps({"credHelpers": {"a.example": "gone", "b.example": "here"}, "detachKeys": "x"}))
     (tmp_path / "config.json").symlink_to(real)
-    facts = Facts(config=str(tmp_path / "config.json"), helpers=("docker-credential-gone",))
+    facts = Facts(
+        client=ClientConfig(path=str(tmp_path / "config.json"), missing_helpers=("docker-credential-gone",))
+    )
     (fix,) = fixes.planned(facts, {"helper-missing", "crlf"})
     assert fix.shows == ('- "credHelpers": {"a.example": "gone"}',)
     assert anyio.run(fixes.carry_out, fix) == f"{real}.devenv-backup1"
@@ -305,7 +317,7 @@ def test_a_fix_that_cannot_be_made(tmp_path: Path) -> None:
 def test_limits_are_raised_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In a file of our own, after which the system is told."""
     monkeypatch.setattr(fixes, "SYSCTL_FILE", str(tmp_path / "60.conf"))
-    (fix,) = fixes.planned(Facts(instances=8192), {"inotify-watches"})
+    (fix,) = fixes.planned(Facts(machine=Machine(instances=8192)), {"inotify-watches"})
     raised = b"fs.inotify.max_user_watches = 524288\nfs.inotify.max_user_instances = 8192\n"
     assert (fix.before, fix.after, fix.then[0]) == (None, raised, "sysctl")
     assert fixes.planned(Facts(), {"builder-gone"}) == ()
@@ -315,15 +327,17 @@ def test_limits_are_raised_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 FACTS = Facts(
-    compose="2.40.3",
-    host="ssh://ann@far.example",
-    environment={"HTTPS_PROXY": "http://ann:s3cret@proxy.example:3128"},
-    inside={"httpProxy": "http://p.example", "noProxy": "secret.example"},
-    registries=(
-        Registry("docker.io", "node:22", (), None, Route("", "", "auth.docker.io")),
-        Registry("r.example", "r.example/x", (), Failure("connection refused"), Route("no answer in time")),
+    tools=Tools(compose="2.40.3"),
+    connection=Connection(host="ssh://ann@far.example"),
+    proxies=Proxies(environment={"HTTPS_PROXY": "http://ann:s3cret@proxy.example:3128"}),
+    client=ClientConfig(proxies={"httpProxy": "http://p.example", "noProxy": "secret.example"}),
+    images=ImageSources(
+        registries=(
+            Registry("docker.io", "node:22", (), None, Route("", "", "auth.docker.io")),
+            Registry("r.example", "r.example/x", (), Failure("connection refused"), Route("no answer in time")),
+        )
     ),
-    disks=(Disk("the engine's disk", "/var", 5 * 10**9, 0.5, "", ""),),
+    machine=Machine(disks=(Disk("the engine's disk", "/var", 5 * 10**9, 0.5, "", ""),)),
 )
 
 
@@ -337,7 +351,7 @@ def test_the_report() -> None:
     assert "- registry r.example: engine: connection refused; here: no answer in time; tokens: none wanted\n" in text
     assert "HTTPS_PROXY http://***@proxy.example:3128" in text
     assert not [word for word in ("s3cret", "ann", "secret.example", "/home") if word in text]
-    assert "None." in report(replace(FACTS, host=""), (), {}, "/")
+    assert "None." in report(replace(FACTS, connection=Connection(host="")), (), {}, "/")
 
 
 def test_lines_for_people() -> None:
