@@ -1,0 +1,68 @@
+"""Registries as this machine reaches them."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from functools import partial
+from http.client import RemoteDisconnected
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+
+from devenv.doctor import network
+
+
+def test_patience() -> None:
+    """What hangs is left alone after its seconds, and what fails is nothing."""
+
+    async def look() -> tuple[object, ...]:
+        began = time.monotonic()
+        late = await network.patiently(0.05, threading.Event().wait)
+        return (
+            late,
+            await network.patiently(5, partial(int, "x")),
+            await network.patiently(5, partial(int, "7")),
+            began,
+        )
+
+    late, failed, found, began = anyio.run(look)
+    assert (late, failed, found) == (None, None, 7)
+    assert time.monotonic() - float(str(began)) < 1
+
+
+@pytest.mark.parametrize(
+    ("challenge", "url"),
+    [
+        (
+            'Bearer realm="https://t.example/token",service="s"',
+            "https://t.example/token?service=s&scope=repository%3Aa%2Fb%3Apull",
+        ),
+        ('Basic realm="x"', ""),
+        ('Bearer realm="file:///etc/passwd"', ""),
+        ("", ""),
+    ],
+)
+def test_where_tokens_are_given(challenge: str, url: str) -> None:
+    """Only where a registry names a site for it."""
+    assert network.realm(challenge, "a/b") == url
+
+
+@pytest.mark.parametrize(
+    ("error", "proxy", "said"),
+    [
+        (OSError("Tunnel connection failed: 407 Proxy Authentication Required"), True, "(407)"),
+        (TimeoutError(), True, "the proxy http://***@p.example:3128 does not answer"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), False, "it does not speak TLS"),
+        (RemoteDisconnected("x"), False, "it does not speak HTTP"),
+        (OSError(113, "No route to host"), False, "no route to host"),
+        (ValueError("x"), False, "it cannot be reached"),
+    ],
+)
+def test_what_is_said_of_a_fault(error: Exception, proxy: bool, said: str) -> None:
+    """In our words, and without a password."""
+    heard = network.said(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
+    assert said in heard
+    assert "s3cret" not in heard

@@ -1,0 +1,90 @@
+"""Limits and facts of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from devenv.host import limits
+
+
+def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read where Linux has them; a folder that is not there yet is measured all the same."""
+    monkeypatch.setattr(limits, "SYSCTL", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "not/yet"))
+    (tmp_path / "fs/inotify").mkdir(parents=True)
+    (tmp_path / "fs/inotify/max_user_watches").write_text("8192\n")
+    found = limits.machine("")
+    assert (found["watches"], found["instances"], found["lowest_port"]) == (8192, 0, 0)
+    (disk,) = found["disks"]
+    assert (disk.path, disk.free > 0, 0 <= disk.inodes <= 1) == (str(tmp_path), True, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "files", "servers"),
+    [
+        ("linux", {"resolv": "# x\nnameserver 10.0.0.2\n nameserver ::1\n"}, ("10.0.0.2", "::1")),
+        ("linux", {"resolv": "nameserver 127.0.0.53\n", "resolved": "nameserver 10.0.0.3\n"}, ("10.0.0.3",)),
+        ("linux", {}, ()),
+        ("darwin", {"resolv": "nameserver 10.0.0.2\n"}, ()),
+    ],
+)
+def test_name_servers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    files: Mapping[str, str],
+    servers: tuple[str, ...],
+) -> None:
+    """Those that the engine would give to containers; on another system nobody knows from a file."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(limits, "RESOLV", (str(tmp_path / "resolved"), str(tmp_path / "resolv")))
+    monkeypatch.setattr("sys.platform", system)
+    assert limits.name_servers() == servers
+
+
+def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is there where the kernel knows it, and it is turned on."""
+    monkeypatch.setattr(limits, "SYSCTL", str(tmp_path))
+    (tmp_path / "fs/binfmt_misc").mkdir(parents=True)
+    (tmp_path / "fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter x\n")
+    (tmp_path / "fs/binfmt_misc/qemu-s390x").write_text("disabled\n")
+    assert [limits.emulates(f"linux/{one}") for one in ("arm64", "s390x", "riscv64")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("platform", "own", "is_native"),
+    [
+        ("linux/amd64/v2", "linux/amd64", True),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("arm64", "linux/arm64", True),
+        ("Linux/aarch64", "linux/arm64", True),
+        ("linux/386", "linux/amd64", True),
+        ("linux/386", "linux/arm64", False),
+        ("linux/arm64", "linux/amd64", False),
+        ("windows/amd64", "linux/amd64", False),
+    ],
+)
+def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bool) -> None:
+    """Variants do not count, nor how a processor is written; 32 bits of the same one run as they are."""
+    assert limits.native(platform, own) == is_native
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "is_other"),
+    [
+        ("#!/usr/bin/python\nimport sys\nfrom devenv.__main__ import main\n", 0o755, False),
+        ("#!/bin/sh\n", 0o755, True),
+        ("#!/bin/sh\n", 0o644, False),
+    ],
+)
+def test_which_devenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, is_other: bool) -> None:
+    """Only the first that can be run counts, and ours is known by what it starts."""
+    program = tmp_path / "devenv"
+    program.write_text(text)
+    program.chmod(mode)
+    monkeypatch.setenv("PATH", f":{tmp_path / 'nowhere'}:{tmp_path}")
+    assert limits.other_devenv() == (str(program) if is_other else "")
