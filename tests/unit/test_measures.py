@@ -23,7 +23,6 @@ ABOVE = {
     "run/active/project.py",
     "run/active/project.py: ActiveProject",
     "run/cleanup/teardown.py: Teardown",
-    "run/up.py: UpRun",
     "scaffold/add/rules.py: stages",
     "scaffold/new/new.py: new",
     "state/run_dir.py: Run",
