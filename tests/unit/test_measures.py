@@ -22,7 +22,6 @@ ABOVE = {
     "run/active/observer.py: Observer",
     "run/active/project.py",
     "run/active/project.py: ActiveProject",
-    "run/cleanup/teardown.py: Teardown",
     "scaffold/add/rules.py: stages",
     "scaffold/new/new.py: new",
     "state/run_dir.py: Run",

@@ -110,8 +110,8 @@ async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped
         context.emit,
         context.volume_transfer,
         context.run.asked() or policy,
-        hurry=end.ending.hurry,
-        quiet_sweeps=CUT_OFF_SWEEPS if project.is_cut_off else 1,
+        CUT_OFF_SWEEPS if project.is_cut_off else 1,
+        end.ending.hurry,
     )
     return await teardown.run_down(end.reason, project.observer.project_state)
 
