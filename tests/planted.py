@@ -193,16 +193,16 @@ BUGS = (
     ),
     Bug(
         "a volume goes though it could not be saved",
-        "run/cleanup/teardown.py",
+        "run/cleanup/volume_removal.py",
         "            why = error.message if",
-        "            await self.engine.volumes.remove(volume.name)\n            why = error.message if",
+        "            await self.engine.volumes.remove(name)\n            why = error.message if",
         "tests/unit/run/cleanup/test_teardown.py::test_a_volume_that_cannot_be_saved_stays",
     ),
     Bug(
         "a volume goes in a hurry",
-        "run/cleanup/teardown.py",
-        "if not self._is_safe(one) and not await self._unhurried(lambda: self._save(one)):",
-        "if not self._is_safe(one) and not await self._unhurried(lambda: self._save(one)) and False:",
+        "run/cleanup/volume_removal.py",
+        "if not self._is_safe(one) and not await self.progress.unhurried(lambda: self._save(one)):",
+        "if not self._is_safe(one) and not await self.progress.unhurried(lambda: self._save(one)) and False:",
         "tests/unit/run/cleanup/test_teardown.py::test_hurry_leaves_a_volume_that_takes_time",
     ),
     Bug(
@@ -312,7 +312,7 @@ BUGS = (
     ),
     Bug(
         "a kill loses a volume",
-        "run/cleanup/teardown.py",
+        "run/cleanup/volume_removal.py",
         "return one.volume.elsewhere or",
         "return True or",
         "tests/e2e/test_kills.py::test_a_kill_leaves_nothing_and_loses_nothing",

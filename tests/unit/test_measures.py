@@ -14,8 +14,6 @@ ABOVE: set[str] = {
     "run/active/observer.py: Observer",
     "run/active/project.py",
     "run/active/project.py: ActiveProject",
-    "run/cleanup/teardown.py: Teardown",
-    "run/up.py: UpRun",
     "scaffold/new/new.py: new",
     "state/run_dir.py: Run",
     "sync/once.py: sync",

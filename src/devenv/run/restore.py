@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from devenv.compose.parse import undoubled
-from devenv.errors import RefusedError, StateError
+from devenv.errors import StateError
 from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.project import Resource
-from devenv.model.snapshot import Snapshot, ago, database
+from devenv.model.snapshot import Snapshot, database
 from devenv.run.desired import DesiredState
+from devenv.run.volume_choice import VolumeChoice, age, date
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
 from devenv.volumes import lineage as lineages
-from devenv.volumes.lineage import NOTHING, Beginning, Lineage, Start, Wanted
+from devenv.volumes.lineage import NOTHING, Lineage, Wanted
 from devenv.volumes.lineages import fresh as fresh_lineage
 from devenv.volumes.project_volumes import ProjectVolumes
 
@@ -106,67 +106,14 @@ class InitialVolumes:
         if asked is not None:
             line = replace(line or fresh_lineage(wanted), asked=(asked.id, asked.volume), torn=NOTHING)
         fits = frozenset(s.id for s in stored if snapshots.fits(s, needed))
-        begin = lineages.beginning(line, stored, fits)
-        key, service = wanted.key, users[0]
-        if begin.start in (Start.LOST, Start.TORN):
-            raise self._unusable(begin, line, key, stored)
-        if begin.start is Start.ASKED and begin.snapshot is not None and begin.snapshot.id not in fits:
-            raise RefusedError(
-                f"the snapshot {begin.snapshot.id} of {begin.snapshot.volume} was written by "
-                f"{begin.snapshot.database}, and {service} is {needed}: it could not read it",
-                hint=f"Give {service} its old image back, or: devenv up --fresh   (starts empty)",
-            )
-        if begin.start is Start.DROPPED:
-            self.emit(Notice(f"{key} starts empty after `down --volumes`"))
-        elif begin.start is not Start.ASKED:
-            self._tell(begin, line, wanted, service, needed, stored)
-        return begin.snapshot
-
-    def _unusable(self, begin: Beginning, line: Lineage | None, key: str, stored: Sequence[Snapshot]) -> StateError:
-        own = [s for s in stored if line is not None and s.lineage in {line.id, ""} and s.volume == key]
-        mine = [s for s in own if (s.id, s.volume) != begin.reference and s.settled]
-        name = begin.reference[0]
-        fresh = "devenv up --fresh   (starts empty)"
-        if begin.start is Start.TORN and line is not None:
-            source = lineages.by_reference(stored, line.source)
-            since = f", saved {_date(source.created)}," if source else ""
-            said = f"{key} was being restored to {line.source[0]}{since} when the run died"
-            when = _date(begin.snapshot.created) if begin.snapshot else "later"
-            hint = f"devenv up --from {line.source[0]}, or: devenv up --from {name}"
-            return StateError(f"{said}; other data was written to it since: saved as {name}, {when}", hint=hint)
-        what = "the state that was asked for" if line is not None and line.asked else "its last saved state"
-        saved = f", saved {_date(line.saved)}," if line is not None and not line.asked and line.saved else ""
-        older = f"devenv up --from {mine[-1].id}   (saved {_date(mine[-1].created)}), or: " if mine else ""
-        return StateError(f"{key}: {what}, {name}{saved} is missing or cannot be read", hint=f"{older}{fresh}")
-
-    def _tell(
-        self,
-        begin: Beginning,
-        line: Lineage | None,
-        wanted: Wanted,
-        service: str,
-        needed: str,
-        stored: Sequence[Snapshot],
-    ) -> None:
-        """Say why the volume does not begin with the newest data that somebody may expect."""
-        key, instead = wanted.key, "an older one is restored" if begin.snapshot else "it starts empty"
-        own = [s for s in stored if line is not None and s.lineage == line.id]
-        last = max(own, key=lambda s: s.created, default=None)
-        head = lineages.by_reference(stored, begin.reference)
-        if begin.start is Start.UNFIT and head is not None:
-            then = f"{key} was last saved {_ago(head.created)} by {head.database}"
-            why = f"{then}; {service} is {needed} and could not read it: {instead}"
-            self.emit(Notice(why, f"Give {service} its old image back, or carry the data over with a dump."))
-        elif last is not None and not last.settled and (last.id, last.volume) != begin.reference:
-            why = f"{key} was last saved {_ago(last.created)}, before {service} was up for the first time: {instead}"
-            self.emit(Notice(why, f"devenv up --from {last.id}   (if you want it all the same)"))
-        elif line is not None and not line.is_fixed and line.place.path != wanted.place.path:
-            self.emit(Notice(f"{key} goes on with the data of {line.place.path}, which was renamed to this folder"))
-        elif line is not None and line.place.inode and line.place.inode != wanted.place.inode and begin.snapshot:
-            said = f"{key} goes on with the data that another folder at this path had, saved {_ago(line.saved)}"
-            self.emit(Notice(said, "devenv down, then: devenv up --fresh   (starts empty)"))
-        if line is None or (begin.start is Start.EMPTY and last is None):
+        choice = VolumeChoice(lineages.beginning(line, stored, fits), wanted, line, stored, users[0], needed)
+        if (error := choice.error()) is not None:
+            raise error
+        if (notice := choice.notice()) is not None:
+            self.emit(notice)
+        if choice.is_first:
             self._tell_of_others(wanted, stored)
+        return choice.begin.snapshot
 
     def _tell_of_others(self, wanted: Wanted, stored: Sequence[Snapshot]) -> None:
         """The volume begins empty: whose data may be meant, and how to take them."""
@@ -181,7 +128,7 @@ class InitialVolumes:
                 return
             whose, at, name = last.directory, last.created, last.id
         gone = "" if not whose.startswith("/") or os.path.isdir(whose) else ", which is gone"
-        said = f"{wanted.key} starts empty; data of it were saved {_ago(at)} for {whose}{gone}"
+        said = f"{wanted.key} starts empty; data of it were saved {age(at)} for {whose}{gone}"
         self.emit(Notice(said, f"devenv down && devenv snapshot restore {name}"))
 
     async def _database(self, users: tuple[str, ...]) -> str:
@@ -194,9 +141,9 @@ class InitialVolumes:
 
 def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: str) -> str:
     whose = other.place.path or f"{other.project}, which shares its name"
-    since = f" since {_date(other.live.since)}" if other.live else ""
+    since = f" since {date(other.live.since)}" if other.live else ""
     ours = (
-        f"the data of this folder were last saved {_date(line.saved)}" if line and line.saved else "yours begin empty"
+        f"the data of this folder were last saved {date(line.saved)}" if line and line.saved else "yours begin empty"
     )
     return f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}"
 
@@ -204,11 +151,3 @@ def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: s
 def _apart(volume: Resource, stage: DesiredState) -> str:
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
     return f"devenv up -p {stage.project.name}-2   (data of its own), or: {keep}"
-
-
-def _date(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _ago(at: float) -> str:
-    return ago(time.time() - at)

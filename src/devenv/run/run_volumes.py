@@ -117,19 +117,26 @@ class RunVolumes:
         A database without a health check may still be making its first files: it has to run for a while.
         """
         now = time.monotonic()
-        well = {s.service: s.phase for s in standings if s.phase in GOOD}
-        self._well = {name: self._well.get(name, now) for name in well}
-        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in project_state.of(n))}
-        sure = {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
+        sure = self._long_well(project_state, standings, now)
         users = {v.name: stage.mounted.get(v.key, ()) for v in stage.project.volumes}
-        settled = [
-            replace(r, content=Content.SETTLED) for r in self.unsettled if sure.issuperset(users.get(r.name, ()))
-        ]
-        self.enter(self.ledger.with_records(settled))
+        self.enter(
+            self.ledger.with_records(
+                replace(record, content=Content.SETTLED)
+                for record in self.unsettled
+                if sure.issuperset(users.get(record.name, ()))
+            )
+        )
         if now - self._created_at >= PROVEN_AFTER:
             held = {name for c in self.ledger.containers(project_state) for name in c.volumes}
             proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
             self.enter(self.ledger.with_records(proven))
+
+    def _long_well(self, project_state: ProjectState, standings: Iterable[Standing], now: float) -> set[str]:
+        """The services that are well; a database without a health check has to be well for a while."""
+        well = {s.service: s.phase for s in standings if s.phase in GOOD}
+        self._well = {name: self._well.get(name, now) for name in well}
+        doubtful = {n for n, p in well.items() if p is Phase.STARTED and any(c.database for c in project_state.of(n))}
+        return {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
 
     def enter(self, ledger: Ledger) -> None:
         """The ledger in force, and on disk as far as the disk takes it: whoever ends the run looks at what exists."""

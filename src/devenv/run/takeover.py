@@ -11,10 +11,10 @@ from devenv.errors import StateError
 from devenv.events import Emit, Notice
 from devenv.model.containers import Container, ProjectState
 from devenv.run.cleanup import remains
-from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, MOVED, Teardown
+from devenv.run.cleanup.teardown import MOVED, Teardown, of_earlier
 from devenv.state import identity
 from devenv.state.identity import Content, Place, Verdict
-from devenv.state.ledger import Judged, Ledger
+from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.transfer import VolumeTransfer
 
@@ -46,9 +46,7 @@ class Takeover:
             await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
-            stopped = await Teardown(self.engine, self.run, earlier, self.emit, self.volume_transfer).run_down(
-                "--fresh"
-            )
+            stopped = await self._teardown(earlier, self.volume_transfer).run_down("--fresh")
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
@@ -76,9 +74,7 @@ class Takeover:
             raise StateError(said, hint=other)
         self.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
         keeper = replace(self.volume_transfer, directory=earlier.directory)
-        sweeps = CUT_OFF_SWEEPS if earlier.phase == "up" else 1
-        down = Teardown(self.engine, self.run, earlier, self.emit, keeper, quiet_sweeps=sweeps)
-        stopped = await down.run_down("another folder")
+        stopped = await self._teardown(earlier, keeper).run_down("another folder")
         if stopped.survivors:
             raise StateError(
                 f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}",
@@ -121,6 +117,9 @@ class Takeover:
         await self.volume_transfer.rescue(one.volume, (), one.record)
         await self.engine.volumes.remove(name)
         self.volume_transfer.ended(one.record.lineage)
+
+    def _teardown(self, earlier: Ledger, transfer: VolumeTransfer) -> Teardown:
+        return of_earlier(self.engine, self.run, earlier, self.emit, transfer, VolumePolicy.SAVE)
 
     async def _look(self) -> ProjectState:
         return await self.engine.project_state(self.volume_transfer.project)

@@ -31,12 +31,16 @@ class Record:
         self._began = clock()
         self._told: list[Told] | None = []
 
+    def seconds(self) -> float:
+        """The seconds since the beginning."""
+        return self._clock() - self._began
+
     def emit(self, event: Event) -> None:
         """Tell one event."""
         if self._told is not None and isinstance(event, (Step, ImageState, ServiceState, Restored, Ready)):
             if self._told and _is_more(event, self._told[-1][1]):
                 self._told.pop()
-            self._told.append((self._clock() - self._began, event))
+            self._told.append((self.seconds(), event))
         self._emit(event)
 
     def end(self, project: Project) -> tuple[Timings, tuple[tuple[str, float | None], ...]]:

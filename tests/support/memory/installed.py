@@ -18,7 +18,7 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint
 from devenv.docker.unreachable import unreachable
 from devenv.host import limits as host_facts
-from devenv.run import desired, up
+from devenv.run import desired, steps
 from devenv.run.active import observer
 from devenv.run.cleanup import teardown
 from devenv.state.run_dir import Run
@@ -42,7 +42,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.delenv("DOCKER_CONTEXT", raising=False)
         patch.setattr(Engine, "connect", ways.connect)
         patch.setattr(desired, "Compose", ways.compose)
-        patch.setattr(up, "Guardian", ways.guardian)
+        patch.setattr(steps, "Guardian", ways.guardian)
         patch.setattr(load, "load", ways.load)
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)

@@ -16,6 +16,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit
 from devenv.run.cleanup import guardian_note
+from devenv.run.cleanup.remains import PHASES
 from devenv.run.cleanup.teardown import finish
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import LOOKED_AT, Run
@@ -133,7 +134,7 @@ def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
     ledger = run.read()
     if dead is None or ledger is None or (ledger.pid, ledger.began) != (dead.pid, dead.began):
         return None
-    return ledger if ledger.phase in ("up", "left") else None
+    return ledger if ledger.phase in PHASES else None
 
 
 def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:

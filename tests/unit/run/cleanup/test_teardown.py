@@ -23,7 +23,7 @@ from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import teardown
 from devenv.run.cleanup.kept_logs import KeptLogs
-from devenv.run.cleanup.teardown import Teardown
+from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, STUCK_SWEEPS, Sweeps, Teardown, of_earlier
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Content, Place, VolumeRecord
 from devenv.state.ledger import Ledger, VolumePolicy
@@ -387,9 +387,9 @@ async def test_a_network_that_others_use(down: Down, run: Run, user: Container) 
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"wish": VolumePolicy.KEEP}, "--keep-volumes"),
+        ({"policy": VolumePolicy.KEEP}, "--keep-volumes"),
         ({"creates": (record("p_data", is_kept=True),)}, "x-devenv.keep"),
-        ({"creates": (record("p_data", is_kept=True),), "wish": VolumePolicy.DROP}, "x-devenv.keep"),
+        ({"creates": (record("p_data", is_kept=True),), "policy": VolumePolicy.DROP}, "x-devenv.keep"),
     ],
 )
 async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: dict[str, Any], reason: str) -> None:
@@ -431,7 +431,7 @@ async def test_without_a_snapshot_if_none_is_wanted(
     engine = FakeEngine(*users, DATA)
     volume_transfer = FakeVault(engine)
     created = record("p_data", is_proven=proven)
-    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), wish=VolumePolicy.DROP)
+    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), policy=VolumePolicy.DROP)
     assert engine.calls == calls
     assert stopped.saved.keys() == ({"data"} if len(calls) == 2 and not users else set())
     assert volume_transfer.endings == [("line of p_data", True)]
@@ -445,13 +445,13 @@ async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
     assert stopped.survivors == ()
 
 
-@pytest.mark.parametrize("wish", [VolumePolicy.SAVE, VolumePolicy.DROP])
-async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, wish: VolumePolicy) -> None:
+@pytest.mark.parametrize("policy", [VolumePolicy.SAVE, VolumePolicy.DROP])
+async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, policy: VolumePolicy) -> None:
     """Somebody may have written to the volume since; it counts as no state of its own."""
     engine = FakeEngine(DATA)
     volume_transfer = FakeVault(engine)
     created = record("p_data", content=Content.RESTORING)
-    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), wish=wish)
+    stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), policy=policy)
     assert engine.calls == ["rescue p_data", "remove p_data"]
     assert (volume_transfer.rescued, stopped.saved, stopped.survivors) == (["line of p_data"], {}, ())
 
@@ -469,20 +469,20 @@ async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> Non
     assert left.record("p_data") == created
 
 
-@pytest.mark.parametrize("wish", [VolumePolicy.SAVE, VolumePolicy.DROP, VolumePolicy.KEEP])
+@pytest.mark.parametrize("policy", [VolumePolicy.SAVE, VolumePolicy.DROP, VolumePolicy.KEEP])
 @pytest.mark.parametrize(
     "volume",
     [replace(DATA, created=LATER), replace(DATA, driver="other"), replace(DATA, created="")],
     ids=["created later", "another driver", "no time"],
 )
 async def test_a_volume_that_was_created_again_is_not_ours(
-    down: Down, run: Run, volume: Volume, wish: VolumePolicy
+    down: Down, run: Run, volume: Volume, policy: VolumePolicy
 ) -> None:
     """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
     engine = FakeEngine(volume)
     volume_transfer = FakeVault(engine)
     stopped, events = await down(
-        engine, volume_transfer=volume_transfer, creates=("p_data",), times={"other": AT}, wish=wish
+        engine, volume_transfer=volume_transfer, creates=("p_data",), times={"other": AT}, policy=policy
     )
     assert engine.calls == []
     assert [e for e in events if isinstance(e, Kept)] == [
@@ -506,7 +506,7 @@ async def test_a_data_folder_that_was_moved(down: Down) -> None:
     engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
     engine.times = {"other": LATER}
     created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
-    stopped, events = await down(engine, creates=created, times={"other": AT}, wish=VolumePolicy.DROP)
+    stopped, events = await down(engine, creates=created, times={"other": AT}, policy=VolumePolicy.DROP)
     assert sorted(engine.calls) == ["remove p_data", "remove p_more", "save p_data", "save p_more"]
     assert stopped.survivors == ()
     (told,) = [e for e in events if isinstance(e, Notice)]
@@ -641,3 +641,24 @@ async def test_only_after_a_death_it_is_looked_for_late_creates(run: Run, phase:
     with anyio.fail_after(20):
         await teardown.finish(engine, run, lambda _: None, VolumePolicy.SAVE, "down")  # type: ignore[arg-type]
     assert ("remove id-late" in engine.calls) is is_found
+
+
+def test_sweeps_count_what_comes_in_a_row() -> None:
+    """Looks that find nothing, and looks that find only what the sweep before could not remove."""
+    sweeps = Sweeps()
+    ids = [{"a", "b"}, {"a"}, {"a"}, {"a"}, set[str](), set[str](), {"a"}]
+    counts = []
+    for there in ids:
+        sweeps = sweeps.after(frozenset(there))
+        counts.append((sweeps.quiet, sweeps.stuck))
+    assert counts == [(0, 0), (0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (0, 0)]
+    assert STUCK_SWEEPS > 2
+
+
+@pytest.mark.parametrize(("phase", "sweeps"), [("up", CUT_OFF_SWEEPS), ("detached", 1), ("kept", 1), ("left", 1)])
+def test_after_a_run_that_died_more_looks_are_taken(run: Run, phase: str, sweeps: int) -> None:
+    """And if the teardown is cut off, its ledger is that of a dead run: any command may go on with it."""
+    engine = FakeEngine()
+    ledger = replace(begun(), phase=phase)
+    way = of_earlier(engine, run, ledger, print, FakeVault(engine), VolumePolicy.SAVE)  # type: ignore[arg-type]
+    assert (way.quiet_sweeps, way.ledger.phase) == (sweeps, "up")

@@ -1,0 +1,248 @@
+"""The steps of `devenv up`: each one takes the value that the step before returned, and returns the next value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+
+from devenv.compose.resolve import Loaded
+from devenv.docker import process
+from devenv.doctor import quick_check
+from devenv.errors import UsageError
+from devenv.events import Notice
+from devenv.host.free_ports import require_free
+from devenv.model.project import Moment, Project
+from devenv.run.active.project import ActiveProject, build, supplied
+from devenv.run.active.stats import cast
+from devenv.run.cleanup.guardian import Guardian
+from devenv.run.consent import require_trust, weigh
+from devenv.run.desired import DesiredState, chosen, look, published, require_checks
+from devenv.run.run_volumes import RunVolumes
+from devenv.run.takeover import Takeover
+from devenv.run.values import (
+    Active,
+    Checked,
+    Context,
+    Entered,
+    Guarded,
+    Planned,
+    Selected,
+    Supplied,
+    TakenOver,
+    Value,
+)
+from devenv.state import ledger as ledgers
+from devenv.state.runs import key_of
+from devenv.tasks import patiently
+
+# --- check ---------------------------------------------------------------------------------------------------------
+
+
+async def select_services(context: Context, loaded: Loaded) -> Selected:
+    """Choose the services that the command line names, and those that they need.
+
+    Raises UsageError if there are none.
+    """
+    names = chosen(loaded.project, context.options.selection.services)
+    if not any(service.scale for service in loaded.project.services if service.name in names):
+        raise UsageError("there is nothing to bring up: every service has a scale of 0", hint="--scale SERVICE=1")
+    return Selected(loaded, names)
+
+
+async def review(context: Context, selected: Selected) -> Selected:
+    """Report the dangers of the project and a lack of space or memory. Raises RefusedError without trust."""
+    weigh(selected.loaded, selected.names, context.emit)
+    await quick_check.warn(context.engine, context.emit)
+    require_trust(selected.loaded.project, trust=context.options.trust)
+    return selected
+
+
+async def start_guardian(context: Context, selected: Selected) -> Guarded:
+    """Start the guardian of this run, after the child processes of an earlier run that died have ended.
+
+    What those still create would come after this run has looked.
+    """
+    run, endpoint = context.run, context.engine.endpoint
+    earlier = run.read()
+    if earlier is not None and earlier.phase == "up":
+        await process.end_recorded(run.children)
+    process.record_children(run.children)
+    drawn = os.ttyname(1) if context.controller is not None else ""
+    return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), selected, earlier)
+
+
+async def take_over(context: Context, guarded: Guarded) -> TakenOver:
+    """Take over, or end, what earlier runs left. Raises StateError if the project belongs to somebody else."""
+    takeover = Takeover(context.engine, context.run, context.volume_transfer, context.place, context.emit)
+    earlier, project_state = await takeover.go(guarded.earlier, fresh=context.options.fresh)
+    return TakenOver(guarded.guardian, guarded.selected, earlier, project_state)
+
+
+async def plan(context: Context, taken: TakenOver) -> Planned:
+    """Derive the desired state from the files and from what exists, and choose its ports."""
+    found = await look(context.engine, taken.project_state)
+    desired = DesiredState(taken.selected.loaded, taken.selected.names, found, owner=context.run.made.owner)
+    desired = await published(desired, context.options, context.engine, taken.project_state)
+    if context.controller is not None:
+        context.controller.learn(cast(desired))
+    if desired.is_narrowed:
+        addresses = " and ".join(desired.addresses)
+        context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))
+    return Planned(taken.guardian, desired, taken.earlier, taken.project_state)
+
+
+async def require_free_ports(context: Context, planned: Planned) -> Planned:
+    """Raise EngineError if a process that is not a container of this project has a port that the run needs.
+
+    Only an engine on this machine can be checked.
+    """
+    if context.engine.endpoint.local:
+        held = {host for container in planned.project_state.containers for _, host, _ in container.ports}
+        wanted = planned.desired.wanted_ports(planned.desired.own)
+        missing = [port for port in wanted if port.port not in held]
+        await require_free(missing, context.engine, context.options.ports)
+    return planned
+
+
+async def begin_ledger(context: Context, planned: Planned) -> Checked:
+    """Return the ledger that this run goes on with: the earlier run's, or a new one."""
+    endpoint, project_state = context.engine.endpoint, planned.project_state
+    key = await key_of(context.engine)
+    if planned.earlier is not None:
+        ledger = ledgers.take_over(planned.earlier, project_state, context.place, key)
+    else:
+        ledger = ledgers.begin(
+            project_state,
+            planned.desired.found.times,
+            project=planned.desired.project.name,
+            place=context.place,
+            engine=key,
+            endpoint=endpoint.host,
+            context=endpoint.context,
+        )
+    context.run.asked()  # a volume policy that came too late for the run before
+    return Checked(planned.guardian, planned.desired, ledger)
+
+
+async def before_up(context: Context, checked: Checked) -> Entered:
+    """Run the `before_up` hooks."""
+    await context.hooks(checked.desired).run(Moment.BEFORE_UP)
+    return Entered(checked.guardian, checked.desired, checked.ledger)
+
+
+# --- images --------------------------------------------------------------------------------------------------------
+
+
+async def acquire_images(context: Context, entered: Entered) -> Supplied:
+    """Get every image that the services and their Dockerfiles need: it exists, is pulled, or is made."""
+    desired = await supplied(context.engine, entered.desired, entered.desired.own, context.options, context.emit)
+    return Supplied(entered.guardian, desired, entered.ledger)
+
+
+async def build_images(context: Context, supplied_: Supplied) -> Supplied:
+    """Build the images of the services that have a build section."""
+    if context.options.build:
+        await build(supplied_.desired, supplied_.desired.built, context.emit)
+    await require_checks(supplied_.desired, context.options, context.engine)
+    return supplied_
+
+
+# --- the project on the engine -------------------------------------------------------------------------------------
+
+
+async def activate(context: Context, ready: Supplied) -> Active:
+    """Return the active project; nothing of it exists yet. The guardian stands by before anything is created."""
+    if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
+        context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
+    volumes = RunVolumes(context.run, context.volume_transfer, ready.ledger)
+    volumes.adopt(ready.desired, await context.engine.project_state(ready.desired.project.name))
+    project = ActiveProject(context.options, context.emit, context.engine, context.run, volumes, ready.desired)
+    return Active(ready.guardian, project)
+
+
+async def restore_volumes(context: Context, active: Active) -> Active:
+    """Create the new volumes, each with its saved content."""
+    await active.project.volumes(context.tasks, context.options.source)
+    return active
+
+
+async def create_containers(context: Context, active: Active) -> Active:
+    """Create containers and networks; nothing runs yet."""
+    if not await active.project.create(context.tasks) and context.options.watch:
+        context.emit(
+            Notice(
+                "no service has watch rules: saved files reach containers only by bind mounts or a rebuild",
+                "add `develop: {watch: [{path: ./src, action: sync, target: /app/src}]}` to a service",
+            )
+        )
+    return active
+
+
+async def sync_containers(context: Context, active: Active) -> Active:
+    """Bring every container up to date with the project's files, before its first process runs."""
+    await active.project.sync(context.tasks)
+    return active
+
+
+async def begin_start(context: Context, active: Active) -> Active:
+    """Let Compose start the services in order, in the background: the observer reports who waits for whom."""
+    context.tasks.start_soon(active.project.start)
+    return active
+
+
+async def wait_until_healthy(context: Context, active: Active) -> Active:
+    """Wait until every service has started, is healthy if it has a health check, or has ended with 0 if it should.
+
+    Raises DevenvError after the timeout.
+    """
+    observer = active.project.observer
+    if not await patiently(context.options.timeout, observer.until_ready):
+        raise await observer.late(context.options.timeout)
+    active.project.settle()  # a service that dies right after `ready` has been well
+    return active
+
+
+async def after_healthy(context: Context, active: Active) -> Active:
+    """Run the `after_healthy` hooks."""
+    await context.hooks(active.desired).run(Moment.AFTER_HEALTHY)
+    return active
+
+
+# --- the sequence --------------------------------------------------------------------------------------------------
+
+UpStep = Callable[[Context, Any], Awaitable[Value]]
+
+STEPS: tuple[tuple[str, UpStep], ...] = (
+    ("check", select_services),
+    ("check", review),
+    ("check", start_guardian),
+    ("check", take_over),
+    ("check", plan),
+    ("check", require_free_ports),
+    ("check", begin_ledger),
+    (Moment.BEFORE_UP.value, before_up),
+    ("images", acquire_images),
+    ("build", build_images),
+    ("restore", activate),
+    ("restore", restore_volumes),
+    ("create", create_containers),
+    ("sync", sync_containers),
+    ("start", begin_start),
+    ("healthy", wait_until_healthy),
+    (Moment.AFTER_HEALTHY.value, after_healthy),
+)
+
+
+def groups(project: Project) -> Iterator[tuple[str, tuple[UpStep, ...]]]:
+    """Yield the steps by the event that reports them. Hooks are reported only if the project has some."""
+    silent = {moment.value for moment in Moment} - {hook.moment.value for hook in project.hooks}
+    event, steps = STEPS[0][0], list[UpStep]()
+    for name, step in STEPS:
+        if name != event and name not in silent:
+            yield event, tuple(steps)
+            event, steps = name, []
+        steps.append(step)
+    yield event, tuple(steps)
