@@ -172,6 +172,14 @@ class Run:
         finally:
             os.close(descriptor)
 
+    def mark_ending(self) -> None:
+        """Tell others that the project is held only to clean up from now on; the caller holds the lock.
+
+        As far as the disk takes it: without the mark, `devenv down` asks the run to end once more.
+        """
+        with contextlib.suppress(OSError, StateError):
+            private_files.append(self._lock, CLEANING)
+
     def up_error(self) -> StateError:
         """The error that says who holds the project."""
         since = time.strftime("%H:%M:%S", time.localtime(os.stat(self._lock).st_mtime))

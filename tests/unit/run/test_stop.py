@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ async def test_volumes_are_saved_unless_somebody_wants_otherwise(
         assert stopped is not None
         assert (stopped.survivors, is_dismissed(run)) == ((), True)
     assert (len(Store.at_home().all()), exists(machine)) == (snapshots, left)
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(Outcome.ENDED, True), (Outcome.DETACHED, False)])
+async def test_other_commands_see_that_a_run_is_ending(
+    machine: Machine, shop: Site, outcome: Outcome, expected: bool
+) -> None:
+    """From before the `before_down` hooks on, so that they wait instead of asking it to end."""
+    async with opened(machine, shop, hooks=(HOOK,), trust=True) as run:
+        active = await run.after(steps.wait_until_healthy)
+        assert not run.context.run.is_cleaned()
+        is_cleaned = list[bool]()
+        context = replace(run.context, emit=lambda _: is_cleaned.append(run.context.run.is_cleaned()))
+        await stop(context, active, end(outcome=outcome))
+        assert run.context.run.is_cleaned() == expected
+        assert all(is_cleaned)
 
 
 async def test_a_detached_run_stays_for_a_later_command(machine: Machine, shop: Site) -> None:

@@ -159,6 +159,18 @@ def test_the_lock_is_let_go_by_the_kernel() -> None:
         pass
 
 
+def test_a_run_that_ends_says_so_to_other_commands() -> None:
+    """From then on it only cleans up; whoever holds the project next begins without the mark."""
+    run = Run.open("an engine", Endpoint("unix:///x"), "p")
+    with run.lock():
+        assert not run.is_cleaned()
+        run.mark_ending()
+        assert (run.is_cleaned(), run.is_held(), run.holder()) == (True, True, os.getpid())
+    assert not run.is_cleaned()
+    with run.lock():
+        assert not run.is_cleaned()
+
+
 def test_a_wish_is_heard_once() -> None:
     """Whoever asks the run to end says what becomes of its volumes; what is no wish is none."""
     run = opened()

@@ -101,8 +101,8 @@ async def _held(run: Run, wish: VolumePolicy) -> AsyncIterator[int | None]:
             holder = run.holder()
             if holder is None:
                 raise
-            if not run.is_cleaned():
-                run.ask(wish)
+            run.ask(wish)
+            if not run.is_cleaned():  # a run that is ending already would take a second signal for a hurry
                 asked = holder
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                     os.kill(holder, signal.SIGINT)

@@ -1,0 +1,92 @@
+"""`devenv down` beside a process that holds the project, and after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.compose.resolve import Selection
+from devenv.events import Notice
+from devenv.run.cleanup import down
+from devenv.state.ledger import VolumePolicy
+from devenv.state.run_dir import Run
+from support.memory.machine import Command, Machine, Site, mounted, shown
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with one engine, whose state folder is private to the test."""
+    with Machine(tmp_path).installed() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(machine: Machine) -> Site:
+    """A project with one service and one named volume."""
+    return machine.site("shop", db={"volumes": [mounted("data")]})
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The signals that `down` has sent: process and number. They do not arrive."""
+    sent = list[tuple[int, int]]()
+    monkeypatch.setattr(down.os, "kill", lambda pid, sign: sent.append((pid, sign)))  # type: ignore[attr-defined]
+    return sent
+
+
+async def beside(machine: Machine, shop: Site, *, is_ending: bool, policy: VolumePolicy) -> tuple[Command, Run]:
+    """`down` while a detached run of the project is held for half a second by a process."""
+    await machine.run_up(shop, detach=True)
+    (run,) = Run.folders("shop")
+    command = Command(machine)
+    async with anyio.create_task_group() as tasks:
+        with run.lock():
+            if is_ending:
+                run.mark_ending()
+            work = partial(down.down, Selection(str(shop.folder)), command.emit, policy)
+            tasks.start_soon(command.serve, work)
+            await anyio.sleep(0.5)
+            assert not command.over.is_set(), shown(command)
+    assert command.code == 0, shown(command)
+    return command, run
+
+
+async def test_a_run_that_goes_on_is_asked_to_end(
+    machine: Machine, shop: Site, signals: list[tuple[int, int]]
+) -> None:
+    """By one signal; what becomes of its volumes is written down before."""
+    await beside(machine, shop, is_ending=False, policy=VolumePolicy.DROP)
+    assert signals == [(os.getpid(), signal.SIGINT)]
+
+
+async def test_a_run_that_is_ending_is_not_hurried(
+    machine: Machine, shop: Site, signals: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second signal would skip hooks and kill containers. The volume policy still counts, if it comes in time."""
+    asked = list[VolumePolicy]()
+    ask = Run.ask
+
+    def listen(run: Run, policy: VolumePolicy) -> None:
+        asked.append(policy)
+        ask(run, policy)
+
+    monkeypatch.setattr(Run, "ask", listen)
+    await beside(machine, shop, is_ending=True, policy=VolumePolicy.DROP)
+    assert signals == []
+    assert asked == [VolumePolicy.DROP]
+    assert machine.host.containers == {}
+
+
+async def test_nothing_to_end_is_fine(machine: Machine, shop: Site) -> None:
+    """And reported in one line."""
+    command = await machine.down(shop)
+    assert command.code == 0
+    assert [e.message for e in command.events if isinstance(e, Notice)] == ["nothing of devenv's is up in shop"]
