@@ -1,4 +1,4 @@
-"""`devenv explain` and `devenv config`: what the watch rules say of a path, and what they are."""
+"""`devenv explain` and `devenv config`: what the watch rules do with a path, and how devenv reads them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
 from devenv.sync.rules.rules import BoundRule, bind, relative_to
 
-UNSEEN = FileState(Kind.FILE, 0o644, 0, 0, 0, 0)  # a file that may come
+MISSING = FileState(Kind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
 
 
 async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained, ...]:
-    """What a save of each path, relative to the selection's folder, would do. Raises as `load` does."""
+    """What a change of each path, relative to the selection's folder, would cause. Raises what `load` raises."""
     loaded = await load(selection, faults=faults)
     here = logical(selection.directory)
     explaining = _Explaining(loaded, here, bind(loaded.project, scan.dockerignores(loaded.project)))
@@ -31,7 +31,7 @@ async def explain(selection: Selection, paths: Sequence[str]) -> tuple[Explained
 
 
 async def overview(selection: Selection) -> Shown:
-    """The project's rules as they are understood. Raises as `load` does."""
+    """The project's rules as devenv reads them. Raises what `load` raises."""
     loaded = await load(selection, faults=faults)
     project = loaded.project
     bound = bind(project, scan.dockerignores(project))
@@ -50,25 +50,25 @@ def _shown(service: Service, loaded: Loaded, bound: Sequence[BoundRule]) -> Show
     ignores = scan.dockerignore(service.build)[0] if service.build else None
     rules = tuple(
         ShownRule(
-            action=str(one.rule.action),
-            path=_short(one.rule.path, directory),
-            target=one.rule.target,
-            ignore=one.rule.ignore,
-            include=one.rule.include,
-            initial_sync=one.rule.initial_sync,
-            exec=one.rule.exec.command if one.rule.exec else (),
-            place=_place(loaded, one),
-            note="a bind mount has the files already" if one.skip_sync else "",
+            action=str(bound_rule.rule.action),
+            path=_short(bound_rule.rule.path, directory),
+            target=bound_rule.rule.target,
+            ignore=bound_rule.rule.ignore,
+            include=bound_rule.rule.include,
+            initial_sync=bound_rule.rule.initial_sync,
+            exec=bound_rule.rule.exec.command if bound_rule.rule.exec else (),
+            place=_place(loaded, bound_rule),
+            note="a bind mount has the files already" if bound_rule.skip_sync else "",
         )
-        for one in bound
-        if one.service == service.name
+        for bound_rule in bound
+        if bound_rule.service == service.name
     )
     return ShownService(service.name, _short(ignores, directory) if ignores else None, rules)
 
 
 @dataclass(frozen=True, slots=True)
 class _Explaining:
-    """The rules of a project, to be asked about paths from the folder `here`."""
+    """The rules of a project; paths are relative to the folder `here`."""
 
     loaded: Loaded
     here: str
@@ -83,7 +83,7 @@ class _Explaining:
         return Explained(asked, state.kind.value if state else "absent", verdicts)
 
     def _name(self, path: str, rule: BoundRule) -> str | None:
-        """The path as events would name it to the rule, None where it is none of its; links are not followed."""
+        """The path as file events would name it, or None if it is not below the rule's path. Follows no links."""
         directory = self.loaded.project.directory
         folder = os.path.realpath(os.path.dirname(path))
         below = relative_to(folder, os.path.realpath(directory))
@@ -91,16 +91,16 @@ class _Explaining:
         return next((name for name in (real, path) if relative_to(name, rule.rule.path) is not None), None)
 
     def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
-        """What would be done for a file of these names, or in the folder that is there."""
-        seen = UNSEEN if state is None or state.kind is Kind.DIR else state
-        present = dict.fromkeys(named.values(), seen)
+        """What would be done by service if these paths changed; a file in its place if the path is a folder."""
+        planned = MISSING if state is None or state.kind is Kind.DIR else state
+        present = dict.fromkeys(named.values(), planned)
         rivals = {
-            source: lying
+            source: existing
             for target in (rule.target_for(name) for rule, name in named.items() if rule.overlaps)
             for other in self.rules
             if other.overlaps
             for source in other.sources_for(target)
-            if (lying := scan.state(source))
+            if (existing := scan.state(source))
         }
         change = Changes(present=tuple(present.items()))
         plan = planner.plan(change, self.rules, directory="/", states=rivals | present)
@@ -126,7 +126,7 @@ class _Explaining:
         )
 
     def _written(self, rule: BoundRule, named: str, pattern: str) -> tuple[str, str]:
-        """The pattern as it is written, and where."""
+        """The pattern as it is written in a file, and its `file:line`."""
         lists = {"ignore": rule.rule.ignore, "include": rule.rule.include}
         if named in lists:
             lines = lists[named]
@@ -169,6 +169,6 @@ def _place(loaded: Loaded, rule: BoundRule) -> str:
 
 
 def _short(path: str, directory: str) -> str:
-    """Relative where it lies in the folder; `.` for the folder itself."""
+    """The path relative to the folder if it is below; `.` for the folder itself."""
     relative = relative_to(path, directory)
     return path if relative is None else relative or "."

@@ -1,4 +1,4 @@
-"""What cannot work in a project's watch rules, and what deserves a word."""
+"""Errors in a project's watch rules, and warnings about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SYSTEM = ("/proc", "/sys", "/dev")
 
 
 def faults(project: Project, home: str) -> tuple[RuleFault, ...]:
-    """Every fault of every rule; `home` is the user's home folder, which nobody means to watch as a whole."""
+    """Every fault of every rule; `home` is the user's home folder, which must not be watched as a whole."""
     return tuple(
         RuleFault(service.name, index, *fault)
         for service in project.services
@@ -101,7 +101,7 @@ def _far_away(project: Project, rule: WatchRule, home: str) -> Iterator[Fault]:
 
 
 def _twice(earlier: Iterable[WatchRule], rule: WatchRule) -> Iterator[Fault]:
-    """Folders that are laid over each other; a target that ends in `/` may take any number of single files."""
+    """Folders with the same target; several single files may have the same target if it ends in `/`."""
     target = rule.target or ""
     if not rule.action.syncs or target.endswith("/"):
         return

@@ -1,16 +1,15 @@
 """Docker's pattern matching: the syntax of .dockerignore, and of `ignore` and `include` in watch rules.
 
-`*` and `?` stay inside one name, `**` crosses any number of names, `[a-z]` and `[^a]` are one character, a
-backslash takes the next character as it is. A pattern that matches a folder matches all that is below it. The
-last pattern that matches decides; `!` turns it round. Paths are relative, with `/`, and as clean as
-`os.scandir` gives them.
+`*` and `?` match within one name, `**` matches any number of names, `[a-z]` and `[^a]` match one character, a
+backslash escapes the next character. A pattern that matches a folder matches everything below it. The last pattern
+that matches decides; `!` negates it. Paths are relative, with `/` as separator, and normalised.
 
-Every pattern becomes one regular expression that never goes back over a decided part, so that a hostile
+Every pattern becomes one regular expression that does not backtrack over a matched part, so that a malicious
 pattern costs no more than a plain one: between two `*` of a name, and between two `**` of a path, the first
-place where the part in between fits is as good as any later one.
+position where the part in between matches is as good as any later one.
 
-Three differences to Docker are on purpose, all against its documentation there: a class does not match `/`
-(`a[^b]c` matches `a/c`), `*` and `?` in a class are characters, and so is a letter after a backslash.
+Three differences to Docker are intended; in each, Docker contradicts its documentation: a class does not match `/`
+(in Docker, `a[^b]c` matches `a/c`), `*` and `?` in a class are literal, and so is a letter after a backslash.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 
-BACKSLASH = "A character that is meant as it is takes a backslash before it: `\\[`."
+BACKSLASH = "To match a special character literally, put a backslash before it: `\\[`."
 _STAR, _DEEP, _ALL, _SLASH = "*", "**", ".*", "/"
 _NAMES = "(?:[^/]*/)*?"
 _BELOW = "(?:/.*)?"
@@ -34,7 +33,7 @@ _MOST_INNER = 6
 
 
 def dockerignore_lines(text: str) -> tuple[str, ...]:
-    """The lines of a .dockerignore file, stripped; one that is a comment is empty.
+    """The stripped lines of a .dockerignore file; a comment becomes an empty line.
 
     A comment has its `#` at the very start of the line.
     """
@@ -43,28 +42,28 @@ def dockerignore_lines(text: str) -> tuple[str, ...]:
 
 
 def place_of(pattern: str, lines: Sequence[str]) -> int:
-    """The index of the last line that was read as this pattern; ValueError where none was."""
+    """The index of the last line that is this pattern once it is normalised. Raises ValueError if none is."""
     return max(index for index, line in enumerate(lines) if _clean(line) == pattern)
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """An ordered list of patterns; made by `parse`."""
+    """An ordered list of patterns; `parse` makes it."""
 
     lines: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, lines: Iterable[str]) -> Patterns:
-        """The patterns, cleaned; ValueError names the first bad one. `.` and empty lines say nothing."""
+        """The normalised patterns, without `.` and empty lines. Raises ValueError, which names the first bad one."""
         patterns = cls(tuple(filter(None, map(_clean, lines))))
         for line in patterns.lines:
             _compiled(line)
         return patterns
 
     def matches(self, path: str, *, default: bool = False) -> bool:
-        """Whether the last pattern that matches the path or a folder above it is a plain one.
+        """Whether the last pattern that matches the path or a folder above it is not negated.
 
-        `default` is the answer where no pattern matches: what an earlier list said.
+        `default` is the answer if no pattern matches: that of an earlier list.
         """
         for negated, regex in self._runs:
             if regex.fullmatch(path):
@@ -72,13 +71,13 @@ class Patterns:
         return default
 
     def deciding(self, path: str) -> str | None:
-        """The pattern that decides about the path, or None where none matches."""
+        """The pattern that decides about the path, or None if none matches."""
         return next((line for line in reversed(self.lines) if _compiled(line).regex.fullmatch(path)), None)
 
     def outcomes_below(self, directory: str, *, defaults: frozenset[bool] = frozenset({False})) -> frozenset[bool]:
         """Every answer that `matches` may give for some path below the directory ("" is the root).
 
-        An answer that is missing is impossible, so that a walk may turn back; one that is there may still
+        An answer that is not in the set is impossible, so that a walk can skip the directory; one that is in it need
         not occur. `defaults` are the possible answers of an earlier list.
         """
         inside = f"{directory}/" if directory else ""
@@ -98,7 +97,7 @@ class Patterns:
 
     @cached_property
     def _runs(self) -> tuple[tuple[bool, re.Pattern[str]], ...]:
-        """Neighbours of one polarity as one expression, last first."""
+        """(negated, expression) for each run of patterns that are all negated or all not, last run first."""
         runs = groupby(map(_compiled, reversed(self.lines)), key=lambda pattern: pattern.negated)
         return tuple(
             (negated, _regex(_union([tokens for pattern in run for tokens in pattern.variants]) + _BELOW))
@@ -108,10 +107,10 @@ class Patterns:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """One pattern, compiled.
+    """One compiled pattern.
 
-    `regex` matches what the pattern matches and all below it; `reach` the folders, with a `/` at their end,
-    below which it may match something.
+    `regex` matches the paths that the pattern matches and everything below them; `reach` matches the folders, with a
+    `/` at their end, below which the pattern may match something.
     """
 
     negated: bool
@@ -147,18 +146,18 @@ def _regex(text: str) -> re.Pattern[str]:
 
 
 def _tokens(pattern: str) -> Iterator[str]:
-    """The pattern as pieces of a regular expression, with `*`, `**`, `.*` and `/` as signs of their own."""
+    """The parts of the regular expression, with `*`, `**`, `.*` and `/` as tokens of their own."""
     if suffix := _SUFFIX.fullmatch(pattern):
-        # Docker takes a leading `**` before plain text as "ends with": `**.pyc` matches `a.pyc`.
+        # In Docker a leading `**` before literal text means "ends with": `**.pyc` matches `a.pyc`.
         yield from (_ALL, *map(re.escape, suffix[1]))
         return
     at, previous = 0, ""
     while at < len(pattern):
-        found = _TOKEN.match(pattern, at)
-        if not found:
+        match = _TOKEN.match(pattern, at)
+        if not match:
             raise ValueError(f"`{pattern[at:]}` is not complete")
-        at = found.end()
-        token = _token(found[0], last=at == len(pattern))
+        at = match.end()
+        token = _token(match[0], last=at == len(pattern))
         if (previous, token) != (_DEEP, _DEEP):
             yield token
         previous = token
@@ -198,7 +197,7 @@ def _variants(tokens: tuple[str, ...], depth: int = 0) -> Iterator[tuple[str, ..
 
 
 def _union(variants: Sequence[tuple[str, ...]]) -> str:
-    """One expression for all; those that begin with `**` share the search for the place where they fit."""
+    """One expression for all; those that begin with `**` share the search for their position."""
     plain = [_body(tokens) for tokens in variants if tokens[0] != _DEEP]
     deep = [_body(tokens[1:]) for tokens in variants if tokens[0] == _DEEP]
     shared = [f"{_NAMES}(?:{'|'.join(deep)})"] if deep else []
@@ -225,7 +224,7 @@ def _name(tokens: Sequence[str]) -> str:
 
 
 def _reach(tokens: tuple[str, ...]) -> Iterator[str]:
-    """What the beginnings of matching paths look like, cut after a `/`; the root is the empty one."""
+    """Expressions for the beginnings of matching paths, each up to a `/`; the root is the empty one."""
     yield ""
     for at, token in enumerate(tokens):
         if token in (_DEEP, _ALL):

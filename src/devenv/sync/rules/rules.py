@@ -1,12 +1,12 @@
-"""Which rule of `develop.watch` a host path falls under, and where in the container it belongs.
+"""Which rules of `develop.watch` match a host path, and which container path it is copied to.
 
-A path below a rule's own path counts unless one of these hides it, the later over the earlier: it is a compose
-file or a Dockerfile (only where files are copied); the build's .dockerignore; the rule's `ignore`, whose `!x`
-takes back what came before. Editors' temporary files never count; `.git` only where an `ignore` entry such as
-`!.git` names it. Then `include`, where given, must match.
+A path below a rule's own path matches unless one of these excludes it; a later one overrides an earlier one: the
+path is a Compose file or a Dockerfile (only for rules that copy files); the build's .dockerignore; the rule's
+`ignore`, in which `!x` includes a path again. Editors' temporary files never match, and `.git` only if an `ignore`
+entry such as `!.git` names it. If the rule has `include`, that must match as well.
 
-The rule's own path was named on purpose: neither list hides it, and .dockerignore patterns that would hide it
-as a whole (`dist` for a rule on ./dist) have no say for that rule. So a rule on a single file always counts.
+The rule's own path was named on purpose: neither list excludes it, and .dockerignore patterns that would exclude all
+of it (`dist` for a rule on ./dist) are not applied to that rule. So a rule on a single file always matches it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from devenv.model.project import Action, Mount, Project, Service, WatchRule
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
 
 EDITOR_TEMP = (
-    "**/.devenv-*~",  # our own files on their way to the container
+    "**/.devenv-*~",  # files that devenv has staged
     "**/*~",
     "**/.*.swp",
     "**/.*.swx",
@@ -44,9 +44,10 @@ _GIT = "**/.git"
 
 @dataclass(frozen=True)
 class BoundRule:
-    """A rule of one service with everything that decides about paths.
+    """A rule of one service, with everything that decides whether it matches a path.
 
-    `index` is its place in the service; `overlaps` says that another rule may put something at the same place.
+    `index` is its position in the service; `overlaps` says that another rule may copy to the same container paths.
+    `mounted` are the container paths of bind mounts below the target.
     """
 
     service: str
@@ -64,37 +65,37 @@ class BoundRule:
 
     @property
     def copies(self) -> bool:
-        """Whether this rule puts files into the container itself: a bind mount may do it already."""
+        """Whether this rule copies files into the container; false if a bind mount provides them."""
         return self.rule.action.syncs and not self.skip_sync
 
     @property
     def inert(self) -> bool:
-        """Whether nothing is left to do: a plain `sync` on a bind mount."""
+        """Whether the rule does nothing: a plain `sync` whose files a bind mount provides."""
         return self.skip_sync and self.rule.action is Action.SYNC
 
     def matches(self, path: str) -> bool:
-        """Whether the rule is for this absolute host path."""
+        """Whether the rule matches this absolute host path."""
         relative = relative_to(path, self.rule.path)
         if not relative:
             return relative is not None
         return not self._ignores(path, relative) and (self.included is None or self.included.matches(relative))
 
     def decision(self, path: str) -> tuple[str, str]:
-        """The list that decides whether the rule is for a path, and the pattern in it; "" where none does.
+        """The list that decides whether the rule matches a path, and the pattern in it; "" if none decides.
 
-        The list is `include`, `ignore`, `.dockerignore`, `built-in` (editors' files, .git) or `own file` (a compose
-        file or a Dockerfile); an `include` without a pattern is one that does not name the path.
+        The list is `include`, `ignore`, `.dockerignore`, `built-in` (editors' files, .git) or `own file` (a Compose
+        file or a Dockerfile); `include` without a pattern means that no pattern of it matches the path.
         """
         relative = relative_to(path, self.rule.path)
         if not relative:
             return "", ""
-        named, pattern = self._said(path, relative)
+        excluded_by = self._last_decision(path, relative)
         if self.included is not None and not self._ignores(path, relative):
             return "include", self.included.deciding(relative) or ""
-        return named, pattern
+        return excluded_by
 
     def prunes(self, directory: str) -> bool:
-        """Whether no path below the directory can match, so that it needs no watch and no walk."""
+        """Whether no path below the directory can match, so that it need not be watched or walked."""
         relative = relative_to(directory, self.rule.path)
         if relative is None:
             return relative_to(self.rule.path, directory) is None
@@ -105,9 +106,9 @@ class BoundRule:
         return False not in self.ignored.outcomes_below(relative, defaults=self._dockerignored_below(directory))
 
     def target_for(self, path: str) -> str:
-        """The absolute container path, normalised, for a host path that matches.
+        """The absolute, normalised container path for a host path that matches.
 
-        A target that ends in `/` means "into" for a rule on a single file.
+        For a rule on a single file, a target that ends in `/` is the folder to put the file into.
         """
         relative = relative_to(path, self.rule.path)
         if not relative and (self.rule.target or "").endswith("/"):
@@ -115,24 +116,24 @@ class BoundRule:
         return f"{self.top.rstrip('/')}/{relative}" if relative else self.top
 
     def sources_for(self, target: str) -> tuple[str, ...]:
-        """The host paths, there or not, that this rule maps to an absolute container path."""
+        """The host paths, whether they exist or not, that this rule copies to an absolute container path."""
         relative = relative_to(target, self.top)
         below = () if relative is None else (f"{self.rule.path}/{relative}" if relative else self.rule.path,)
         into = (self.rule.path,) if relative and self.target_for(self.rule.path) == target else ()
         return (*below, *into)
 
     def is_mounted(self, target: str) -> bool:
-        """Whether this container path lies in a bind mount below the rule's target: the host's own files."""
+        """Whether this container path is in a bind mount below the rule's target."""
         return any(relative_to(target, mount) is not None for mount in self.mounted)
 
     def _ignores(self, path: str, relative: str) -> bool:
         if self.never.matches(relative):
             return True
-        hidden = path in self.own_files or self._is_dockerignored(path)
-        return self.ignored.matches(relative, default=hidden)
+        excluded = path in self.own_files or self._is_dockerignored(path)
+        return self.ignored.matches(relative, default=excluded)
 
-    def _said(self, path: str, relative: str) -> tuple[str, str]:
-        """What was said last about the path, by whatever hides or takes back."""
+    def _last_decision(self, path: str, relative: str) -> tuple[str, str]:
+        """The list and the pattern that decided last about the path, to exclude it or to include it again."""
         if self.never.matches(relative):
             return "built-in", self.never.deciding(relative) or ""
         if pattern := self.ignored.deciding(relative):
@@ -151,7 +152,7 @@ class BoundRule:
         relative = relative_to(directory, self.context) if self.context else None
         if relative is not None:
             return self.dockerignore.outcomes_below(relative)
-        return frozenset({False})  # also above the context: what lies beside it is not ignored
+        return frozenset({False})  # above the context, too: files beside the context are not ignored
 
     @cached_property
     def top(self) -> str:
@@ -162,13 +163,13 @@ class BoundRule:
 def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tuple[BoundRule, ...]:
     """Every rule of the project, in order; `dockerignores` has the .dockerignore lines of each service.
 
-    ConfigError where a pattern is no pattern.
+    Raises ConfigError if a pattern is not valid.
     """
     own = frozenset(_own_files(project))
     return tuple(
         rule
         for service in project.services
-        for rule in _marked(
+        for rule in _with_overlaps(
             [
                 _bound(service, index, rule, dockerignores.get(service.name, ()), own)
                 for index, rule in enumerate(service.watch)
@@ -178,7 +179,7 @@ def bind(project: Project, dockerignores: Mapping[str, tuple[str, ...]]) -> tupl
 
 
 def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
-    """The host paths to watch, none of them inside another."""
+    """The host paths to watch, none of them below another."""
     minimal: list[str] = []
     for path in sorted({rule.rule.path for rule in rules if not rule.inert}):
         if not any(relative_to(path, root) is not None for root in minimal):
@@ -187,17 +188,17 @@ def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
 
 
 def wanted(rules: Iterable[BoundRule], path: str) -> bool:
-    """Whether any rule is for this host path."""
+    """Whether any rule matches this host path."""
     return any(rule.matches(path) for rule in rules if not rule.inert)
 
 
 def prune(rules: Iterable[BoundRule], directory: str) -> bool:
-    """Whether no rule is for anything below this folder."""
+    """Whether no rule matches anything below this folder."""
     return all(rule.prunes(directory) for rule in rules if not rule.inert)
 
 
 def relative_to(path: str, folder: str) -> str | None:
-    """The path below the folder, "" for the folder itself, None elsewhere. Both are absolute and clean."""
+    """The path relative to the folder, "" for the folder itself, None if it is not below. Both are normalised."""
     if path == folder:
         return ""
     inside = folder if folder.endswith("/") else f"{folder}/"
@@ -205,20 +206,20 @@ def relative_to(path: str, folder: str) -> str | None:
 
 
 def container_path(path: str) -> str:
-    """A path in a container, absolute and clean."""
+    """A container path, made absolute and normalised."""
     return "/" + posixpath.normpath(f"/{path}").lstrip("/")
 
 
 def mount_over(service: Service, target: str) -> Mount | None:
-    """The innermost mount that a container path of the service lies in, if any."""
+    """The innermost mount that contains a container path of the service, or None."""
     mounts = (*service.volumes, *(Mount("tmpfs", path) for path in service.tmpfs))
-    place = container_path(target)
-    covering = [mount for mount in mounts if relative_to(place, container_path(mount.target)) is not None]
+    path = container_path(target)
+    covering = [mount for mount in mounts if relative_to(path, container_path(mount.target)) is not None]
     return max(covering, key=lambda mount: len(container_path(mount.target)), default=None)
 
 
 def is_bind_mounted(service: Service, rule: WatchRule) -> bool:
-    """Whether the files are at the rule's target already, through a bind mount of what the rule watches."""
+    """Whether a bind mount of the watched path provides the files at the rule's target."""
     mount = mount_over(service, rule.target or "") if rule.action.syncs else None
     source = mount.source if mount and mount.type == "bind" else None
     return source is not None and relative_to(posixpath.normpath(rule.path), posixpath.normpath(source)) is not None
@@ -249,15 +250,15 @@ def _bound(
     )
 
 
-def _marked(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
-    """One service's rules, those marked whose places in the container meet."""
+def _with_overlaps(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
+    """One service's rules, with `overlaps` set for those whose targets are equal or below one another."""
     for rule in rules:
         others = [other.top for other in rules if other is not rule and other.copies] if rule.copies else []
-        yield replace(rule, overlaps=any(_meet(rule.top, top) for top in others))
+        yield replace(rule, overlaps=any(_overlap(rule.top, top) for top in others))
 
 
-def _meet(one: str, other: str) -> bool:
-    return relative_to(one, other) is not None or relative_to(other, one) is not None
+def _overlap(target: str, other: str) -> bool:
+    return relative_to(target, other) is not None or relative_to(other, target) is not None
 
 
 def _parsed(lines: Iterable[str], place: str) -> Patterns:
@@ -268,12 +269,12 @@ def _parsed(lines: Iterable[str], place: str) -> Patterns:
 
 
 def _never(ignored: Patterns) -> Patterns:
-    taken_back = (line for line in ignored.lines if line.startswith("!") and ".git" in line[1:].split("/"))
-    return Patterns.parse((_GIT, *taken_back, *EDITOR_TEMP))
+    included_again = (line for line in ignored.lines if line.startswith("!") and ".git" in line[1:].split("/"))
+    return Patterns.parse((_GIT, *included_again, *EDITOR_TEMP))
 
 
 def _own_files(project: Project) -> Iterator[str]:
-    """The compose files and Dockerfiles: a container has no use for them, a rebuild rule has."""
+    """The Compose files and Dockerfiles, which a rebuild rule needs and a container does not."""
     for file in project.files:
         yield posixpath.normpath(posixpath.join(project.directory, file))
     for service in project.services:
@@ -282,9 +283,9 @@ def _own_files(project: Project) -> Iterator[str]:
 
 
 def _binds_below(service: Service, rule: WatchRule) -> Iterator[str]:
-    """Container folders below the target where a copy would be written through to the host."""
+    """Bind mounts below the target: a copy there would be written to the host."""
     target = container_path(rule.target or "")
     for mount in service.volumes:
-        place = container_path(mount.target)
-        if mount.type == "bind" and relative_to(place, target):
-            yield place
+        path = container_path(mount.target)
+        if mount.type == "bind" and relative_to(path, target):
+            yield path
