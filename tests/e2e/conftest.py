@@ -10,7 +10,7 @@ import pytest
 from conftest import newer_compose_env
 from support.cli import StartDevenv
 from support.lab import Lab
-from support.pantry import Kitchen
+from support.lab_stack import LabStack
 from support.stack import unique_name
 from support.upper import Up
 
@@ -22,14 +22,14 @@ def up(devenv: StartDevenv) -> Up:
 
 
 @pytest.fixture
-def kitchens(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Kitchen]]:
-    """Makes projects on a lab's engine: `kitchens(lab, compose="installed", within=()) -> Kitchen`."""
-    made: list[Kitchen] = []
+def lab_stacks(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., LabStack]]:
+    """Makes projects on a lab's engine: `lab_stacks(lab, compose="installed", within=()) -> LabStack`."""
+    made: list[LabStack] = []
 
-    def make(lab: Lab, compose: str = "installed", within: Sequence[str] = ()) -> Kitchen:
+    def make(lab: Lab, compose: str = "installed", within: Sequence[str] = ()) -> LabStack:
         plugins = {} if compose == "installed" else newer_compose_env()
         name = unique_name(request.node.originalname)
-        made.append(Kitchen(lab, tmp_path / f"kitchen{len(made)}", name, plugins, within))
+        made.append(LabStack(lab, tmp_path / f"lab_stack{len(made)}", name, plugins, within))
         return made[-1]
 
     yield make
@@ -38,6 +38,6 @@ def kitchens(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callabl
 
 
 @pytest.fixture
-def kitchen(lab: Lab, kitchens: Callable[..., Kitchen]) -> Kitchen:
+def lab_stack(lab: Lab, lab_stacks: Callable[..., LabStack]) -> LabStack:
     """A project on an engine that reaches nobody but the test's fronts at 127.0.0.1."""
-    return kitchens(lab)
+    return lab_stacks(lab)

@@ -20,7 +20,7 @@ import pytest
 from support import cli
 from support.docker_cli import BASE_IMAGE
 from support.lab import Authority, ConnectProxy, Lab, shut_off
-from support.pantry import HUB_KEY, Kitchen, assert_plain
+from support.lab_stack import HUB_KEY, LabStack, assert_plain
 from support.registries import Answer, Forward, Seen, Tokens, error, hang, listening
 from support.schemas import answered
 
@@ -68,7 +68,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def examined(bench: Bench | Kitchen, *args: str) -> dict[str, Any]:
+def examined(bench: Bench | LabStack, *args: str) -> dict[str, Any]:
     """What the doctor says as JSON, also by code; its `seconds` do not count the start of Python."""
     began = time.monotonic()
     argv = ("--output", "json", *args)
@@ -84,15 +84,15 @@ def examined(bench: Bench | Kitchen, *args: str) -> dict[str, Any]:
 # --- registries and proxies ---------------------------------------------------------------------------------------
 
 
-def test_problem_two(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_problem_two(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """The client reaches no token endpoint, the engine does by its proxy: one sentence explains it, within 5 s."""
     hub(proxied_lab)
-    kitchen = kitchens(proxied_lab, within=shut_off(*HUB))
-    kitchen.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
-    kitchen.compose_file({"client": {"build": {"context": "."}}})
-    kitchen.login(HUB_KEY, "ann", CANARY)
+    lab_stack = lab_stacks(proxied_lab, within=shut_off(*HUB))
+    lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+    lab_stack.compose_file({"client": {"build": {"context": "."}}})
+    lab_stack.login(HUB_KEY, "ann", CANARY)
 
-    found = examined(kitchen)
+    found = examined(lab_stack)
     assert found["seconds"] < 5, found
     told = found["codes"]["registry-client"]
     assert "auth.docker.io answers the engine and not this machine (no answer in time)" in told["message"]
@@ -111,12 +111,12 @@ def hub(lab: Lab, *rules: Callable[[Seen, Forward], Answer | None]) -> Tokens:
 
 
 @contextlib.contextmanager
-def way_of_the_client(lab: Lab, kitchen: Kitchen) -> Iterator[ConnectProxy]:
+def way_of_the_client(lab: Lab, lab_stack: LabStack) -> Iterator[ConnectProxy]:
     """A proxy for the client alone, which leads where that of the engine does."""
     proxy = ConnectProxy(listener := listening())
     proxy.routes.update(lab.proxy.routes)
     address = f"http://ann:{CANARY}@127.0.0.1:{listener.getsockname()[1]}"
-    kitchen.env |= {"HTTPS_PROXY": address, "NO_PROXY": LOOPBACK, "SSL_CERT_FILE": str(lab.authority.certificate)}
+    lab_stack.env |= {"HTTPS_PROXY": address, "NO_PROXY": LOOPBACK, "SSL_CERT_FILE": str(lab.authority.certificate)}
     proxy.demands = f"ann:{CANARY}"
     try:
         yield proxy
@@ -124,25 +124,25 @@ def way_of_the_client(lab: Lab, kitchen: Kitchen) -> Iterator[ConnectProxy]:
         proxy.close()
 
 
-def test_all_is_well(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_all_is_well(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """Engine and client reach Docker Hub, each by its proxy: within 3 s; who opens TLS on the way is told."""
     hub(proxied_lab)
-    kitchen = one_image(kitchens(proxied_lab))
-    with way_of_the_client(proxied_lab, kitchen) as proxy:
-        found = examined(kitchen)
+    lab_stack = one_image(lab_stacks(proxied_lab))
+    with way_of_the_client(proxied_lab, lab_stack) as proxy:
+        found = examined(lab_stack)
         assert {"registry-1.docker.io:443", "auth.docker.io:443"} <= set(proxy.seen)
     assert found["seconds"] < 3, found
     assert "Lab Root" in found["codes"]["tls-intercepted"]["message"]
     assert not [one for one in found["findings"] if one["area"] == "registries" and one["severity"] != "info"]
 
 
-def one_image(kitchen: Kitchen, reference: str = "node:20") -> Kitchen:
-    """The kitchen, with a project that needs one image."""
-    kitchen.compose_file({"one": {"image": reference}})
-    return kitchen
+def one_image(lab_stack: LabStack, reference: str = "node:20") -> LabStack:
+    """The lab_stack, with a project that needs one image."""
+    lab_stack.compose_file({"one": {"image": reference}})
+    return lab_stack
 
 
-def test_few_pulls_are_left(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_few_pulls_are_left(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """Docker Hub's own count is told, and asking for it takes none away."""
 
     def counted(seen: Seen, forward: Forward) -> Answer | None:
@@ -154,31 +154,31 @@ def test_few_pulls_are_left(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) 
         )
 
     hub(proxied_lab, counted)
-    kitchen = one_image(kitchens(proxied_lab))
-    with way_of_the_client(proxied_lab, kitchen):
-        assert "3 more of 100" in examined(kitchen)["codes"]["hub-limit"]["message"]
+    lab_stack = one_image(lab_stacks(proxied_lab))
+    with way_of_the_client(proxied_lab, lab_stack):
+        assert "3 more of 100" in examined(lab_stack)["codes"]["hub-limit"]["message"]
 
 
-def test_only_the_client_reaches_the_registry(lab: Lab, kitchen: Kitchen) -> None:
+def test_only_the_client_reaches_the_registry(lab: Lab, lab_stack: LabStack) -> None:
     """The engine is to be given the proxy of the environment, whose password nobody sees."""
     hub(lab)
-    one_image(kitchen)
-    with way_of_the_client(lab, kitchen):
-        told = examined(kitchen)["codes"]["registry-engine"]
+    one_image(lab_stack)
+    with way_of_the_client(lab, lab_stack):
+        told = examined(lab_stack)["codes"]["registry-engine"]
     assert told["severity"] == "error"
     assert "node:20 cannot be had" in told["message"]
     assert "http://***@127.0.0.1:" in told["hint"]
 
 
 def test_a_client_that_does_not_trust_the_registry(
-    proxied_lab: Lab, kitchens: Callable[..., Kitchen], tmp_path: Path
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path
 ) -> None:
     """What is not trusted here, and is by the engine, says so in the same sentence."""
     hub(proxied_lab)
-    kitchen = one_image(kitchens(proxied_lab))
-    with way_of_the_client(proxied_lab, kitchen):
-        kitchen.env["SSL_CERT_FILE"] = str(Authority(tmp_path / "stranger").certificate)
-        assert "its certificate is not trusted here" in examined(kitchen)["codes"]["registry-client"]["message"]
+    lab_stack = one_image(lab_stacks(proxied_lab))
+    with way_of_the_client(proxied_lab, lab_stack):
+        lab_stack.env["SSL_CERT_FILE"] = str(Authority(tmp_path / "stranger").certificate)
+        assert "its certificate is not trusted here" in examined(lab_stack)["codes"]["registry-client"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -189,56 +189,56 @@ def test_a_client_that_does_not_trust_the_registry(
     ],
     ids=["denied", "unknown"],
 )
-def test_a_registry_that_refuses(lab: Lab, kitchen: Kitchen, answer: Answer, said: str) -> None:
+def test_a_registry_that_refuses(lab: Lab, lab_stack: LabStack, answer: Answer, said: str) -> None:
     """The reason stands with the image and who needs it."""
     front = lab.front(lambda seen, _: answer if "/manifests/" in seen.path else None)
-    one_image(kitchen, f"{front.address}/team/app:1")
-    told = examined(kitchen)["codes"]["image-refused"]
+    one_image(lab_stack, f"{front.address}/team/app:1")
+    told = examined(lab_stack)["codes"]["image-refused"]
     assert said in told["message"]
     assert "service one" in told["message"]
 
 
-def test_all_hangs(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_all_hangs(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """Registry, token endpoint, mirror and the environment's proxy give no answer: told of each, within 8 s."""
     proxied_lab.site(HUB[0], hang(), empty=True)
     mirror = proxied_lab.front(hang(), empty=True)
-    kitchen = one_image(kitchens(proxied_lab, within=shut_off(*HUB, "proxy.lab.test")))
-    kitchen.mirrors(mirror.address)
-    kitchen.env["HTTP_PROXY"] = "http://proxy.lab.test:3128"
+    lab_stack = one_image(lab_stacks(proxied_lab, within=shut_off(*HUB, "proxy.lab.test")))
+    lab_stack.mirrors(mirror.address)
+    lab_stack.env["HTTP_PROXY"] = "http://proxy.lab.test:3128"
 
-    found = examined(kitchen)
+    found = examined(lab_stack)
     assert found["seconds"] < 8, found
     assert found["codes"]["registry-silent"]["severity"] == "error"
     assert {"mirror-dead", "proxy-dead", "proxy-loopback"} <= found["codes"].keys()
 
 
-def test_a_mirror_answers(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
     """Without Docker Hub that is a warning, and `up` works."""
     lab.registry.put("library/node", "20", text="node 20")
-    kitchen = one_image(kitchen)
-    kitchen.mirrors(front := lab.front(prefix="docker.io").address)
-    found = examined(kitchen)
+    lab_stack = one_image(lab_stack)
+    lab_stack.mirrors(front := lab.front(prefix="docker.io").address)
+    found = examined(lab_stack)
     assert f"the mirror {front} answers in its place" in found["codes"]["registry-silent"]["message"]
     assert found["errors"] == 0
 
 
-def test_a_name_that_containers_do_not_find(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_a_name_that_containers_do_not_find(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """The registry's name is known to this machine alone."""
     front = proxied_lab.site("registry.lab.test")
     orders = (
         "printf '127.0.0.1 registry.lab.test\n' | cat /etc/hosts - >{0}; mount --bind {0} /etc/hosts; exec \"$@\""
     )
-    kitchen = kitchens(proxied_lab)
-    kitchen.within = ["unshare", "--mount", "--propagation=private", "sh", "-c",
-                      orders.format(kitchen.folder / "hosts"), "sh"]  # fmt: skip
+    lab_stack = lab_stacks(proxied_lab)
+    lab_stack.within = ["unshare", "--mount", "--propagation=private", "sh", "-c",
+                      orders.format(lab_stack.folder / "hosts"), "sh"]  # fmt: skip
     port = front.address.rpartition(":")[2]
     proxied_lab.proxy.routes[f"registry.lab.test:{port}"] = front.address
-    kitchen.env |= {"SSL_CERT_FILE": str(proxied_lab.authority.certificate)}
+    lab_stack.env |= {"SSL_CERT_FILE": str(proxied_lab.authority.certificate)}
     proxied_lab.borrow(BASE_IMAGE)
-    kitchen.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
+    lab_stack.compose_file({"one": {"image": BASE_IMAGE, "command": "sleep 60"},
                           "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
-    assert kitchen.plain("compose", "up", "-d").returncode == 0
-    found = examined(kitchen, "--profile", "late")
+    assert lab_stack.plain("compose", "up", "-d").returncode == 0
+    found = examined(lab_stack, "--profile", "late")
     assert found["codes"]["dns-inside"]["message"] == "containers do not find registry.lab.test, this machine does"
 
 

@@ -12,55 +12,55 @@ from typing import Any
 import pytest
 
 from support.lab import Lab
-from support.pantry import Kitchen, assert_plain
+from support.lab_stack import LabStack, assert_plain
 from support.registries import Answer, Forward, Front, Seen, basic, hang
 
 USER, SECRET = "ann", "c4n4ry-p4ss"
 
 
 @pytest.fixture
-def front(lab: Lab, kitchen: Kitchen) -> Front:
+def front(lab: Lab, lab_stack: LabStack) -> Front:
     """A registry with a base image, and a project of one service that is built on it in two stages."""
     front = lab.front()
     lab.registry.put("team/base", "1")
-    kitchen.write("Dockerfile", f"FROM {front.address}/team/base:1 AS dev\nENV A=1\nFROM dev AS final\nENV A=2\n")
-    kitchen.write("package.json", '{"version": "1.4.0"}')
-    kitchen.compose_file({"web": {"build": {"context": ".", "target": "dev"}}})
+    lab_stack.write("Dockerfile", f"FROM {front.address}/team/base:1 AS dev\nENV A=1\nFROM dev AS final\nENV A=2\n")
+    lab_stack.write("package.json", '{"version": "1.4.0"}')
+    lab_stack.compose_file({"web": {"build": {"context": ".", "target": "dev"}}})
     for args in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
-        subprocess.run(["git", *args], cwd=kitchen.folder, check=True)
+        subprocess.run(["git", *args], cwd=lab_stack.folder, check=True)
     return front
 
 
-def test_what_is_built_is_tagged(kitchen: Kitchen, front: Front) -> None:
+def test_what_is_built_is_tagged(lab_stack: LabStack, front: Front) -> None:
     """Version, latest and revision, which says that something is not committed."""
-    kitchen.write("more", "")
-    done = kitchen.run("build")
+    lab_stack.write("more", "")
+    done = lab_stack.run("build")
     assert done.returncode == 0, done.stderr
-    made = sorted(name.partition(":")[2] for name in kitchen.images() if name.startswith(f"{kitchen.name}-web:"))
+    made = sorted(name.partition(":")[2] for name in lab_stack.images() if name.startswith(f"{lab_stack.name}-web:"))
     assert made[0] == "1.4.0"
     assert re.fullmatch(r"[0-9a-f]{12}-dirty", made[1])
     assert made[2:] == ["latest"]
 
 
-def test_a_stage_of_its_own_leaves_what_up_runs(kitchen: Kitchen, front: Front) -> None:
+def test_a_stage_of_its_own_leaves_what_up_runs(lab_stack: LabStack, front: Front) -> None:
     """`--target` builds another image; the name that `up` uses goes on to mean its own."""
-    extra = f"{kitchen.name}-extra:1"
-    kitchen.compose_file({"web": {"build": {"context": ".", "target": "dev", "tags": [extra]}}})
-    assert kitchen.run("build").returncode == 0
-    before = image(kitchen, f"{kitchen.name}-web:latest")
-    assert kitchen.run("build", "--target", "final").returncode == 0
+    extra = f"{lab_stack.name}-extra:1"
+    lab_stack.compose_file({"web": {"build": {"context": ".", "target": "dev", "tags": [extra]}}})
+    assert lab_stack.run("build").returncode == 0
+    before = image(lab_stack, f"{lab_stack.name}-web:latest")
+    assert lab_stack.run("build", "--target", "final").returncode == 0
     assert "A=1" in before["Config"]["Env"]
-    assert image(kitchen, f"{kitchen.name}-web:latest")["Id"] == before["Id"]
-    assert image(kitchen, extra)["Id"] == before["Id"]
-    assert "A=2" in image(kitchen, f"{kitchen.name}-web:1.4.0")["Config"]["Env"]
-    assert not [name for name in kitchen.images() if name.startswith("release.devenv")]
+    assert image(lab_stack, f"{lab_stack.name}-web:latest")["Id"] == before["Id"]
+    assert image(lab_stack, extra)["Id"] == before["Id"]
+    assert "A=2" in image(lab_stack, f"{lab_stack.name}-web:1.4.0")["Config"]["Env"]
+    assert not [name for name in lab_stack.images() if name.startswith("release.devenv")]
 
 
-def test_a_push_arrives(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_a_push_arrives(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """Behind a password: every tag is in the registry, under the digest that was told."""
     private = lab.front(basic(USER, SECRET))
-    kitchen.login(private.address, USER, SECRET)
-    done = kitchen.run("push", "--registry", f"{private.address}/shop", "--output", "json")
+    lab_stack.login(private.address, USER, SECRET)
+    done = lab_stack.run("push", "--registry", f"{private.address}/shop", "--output", "json")
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     pushed = {event["reference"]: event["detail"] for event in told if event.get("state") == "pushed"}
@@ -71,16 +71,16 @@ def test_a_push_arrives(lab: Lab, kitchen: Kitchen, front: Front) -> None:
     assert "c4n4ry" not in done.stdout + done.stderr
 
 
-def test_a_push_without_login(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_a_push_without_login(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """The command that logs in is said, and nothing of what the registry's door printed."""
     private = lab.front(basic(USER, SECRET))
-    done = kitchen.run("push", "--registry", private.address, "--tag", "1")
+    done = lab_stack.run("push", "--registry", private.address, "--tag", "1")
     assert done.returncode == 4
     assert f"docker login {private.address}" in done.stderr
     assert_plain(done.stderr)
 
 
-def test_a_registry_that_has_something_else(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_a_registry_that_has_something_else(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """Somebody else is quicker with the same tag: what is asked for afterwards decides."""
 
     def pushed_over(seen: Seen, forward: Forward) -> Answer | None:
@@ -90,41 +90,43 @@ def test_a_registry_that_has_something_else(lab: Lab, kitchen: Kitchen, front: F
         lab.registry.put(seen.path.removeprefix("/v2/").partition("/manifests/")[0], "1")
         return taken
 
-    done = kitchen.run("push", "--registry", lab.front(pushed_over).address, "--tag", "1")
+    done = lab_stack.run("push", "--registry", lab.front(pushed_over).address, "--tag", "1")
     assert done.returncode == 4, done.stderr
     assert "pushed over meanwhile" in done.stderr
 
 
 @pytest.mark.parametrize("dockerfile", ["FROM {0}\n", "FROM scratch\nCOPY --from={0} /which /which\n"])
-def test_what_is_of_this_machine_alone_stays_here(lab: Lab, kitchen: Kitchen, front: Front, dockerfile: str) -> None:
+def test_what_is_of_this_machine_alone_stays_here(
+    lab: Lab, lab_stack: LabStack, front: Front, dockerfile: str
+) -> None:
     """On a stand-in, or with a file of one: refused, and the registry has seen nothing."""
     lab.registry.put("team/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
-    kitchen.write("Dockerfile", dockerfile.format(f"{front.address}/team/made:1"))
-    kitchen.compose_file({"web": {"build": {"context": "."}}})
+    lab_stack.write("Dockerfile", dockerfile.format(f"{front.address}/team/made:1"))
+    lab_stack.compose_file({"web": {"build": {"context": "."}}})
     target = lab.front()
-    done = kitchen.run("push", "--registry", target.address)
+    done = lab_stack.run("push", "--registry", target.address)
     assert done.returncode == 6, done.stderr
     assert "a stand-in (node:22)" in done.stderr
     assert target.seen == []
 
 
-def test_a_stand_in_under_another_name(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_a_stand_in_under_another_name(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """A file of one that a mirror or a saved file brought is not pushed either."""
     lab.registry.put("library/made", "1", config={"Labels": {"devenv.stand-in": "node:22"}})
-    kitchen.mirrors(front.address)
-    kitchen.write("Dockerfile", "FROM scratch\nCOPY --from=made:1 /which /which\n")
-    kitchen.compose_file({"web": {"build": {"context": "."}}})
-    done = kitchen.run("push", "--registry", lab.front().address)
+    lab_stack.mirrors(front.address)
+    lab_stack.write("Dockerfile", "FROM scratch\nCOPY --from=made:1 /which /which\n")
+    lab_stack.compose_file({"web": {"build": {"context": "."}}})
+    done = lab_stack.run("push", "--registry", lab.front().address)
     assert done.returncode == 6, done.stderr
 
 
-def test_a_push_that_is_terminated(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_a_push_that_is_terminated(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """No child goes on, and the name that it worked with is gone."""
     slow = lab.front(hang(1))
     run = subprocess.Popen(
         [sys.executable, "-m", "devenv", "push", "--registry", slow.address, "--target", "final"],
-        cwd=kitchen.folder,
-        env={**os.environ, **kitchen.env},
+        cwd=lab_stack.folder,
+        env={**os.environ, **lab_stack.env},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -134,7 +136,7 @@ def test_a_push_that_is_terminated(lab: Lab, kitchen: Kitchen, front: Front) -> 
     run.terminate()
     run.communicate(timeout=10)
     assert run.returncode == 143
-    assert not [name for name in kitchen.images() if name.startswith("release.devenv")]
+    assert not [name for name in lab_stack.images() if name.startswith("release.devenv")]
 
 
 @pytest.mark.parametrize(
@@ -146,11 +148,11 @@ def test_a_push_that_is_terminated(lab: Lab, kitchen: Kitchen, front: Front) -> 
         "RUN npm_config_https_proxy=http://u:p4ss@h:1 true",
     ],
 )
-def test_a_proxy_in_the_image(lab: Lab, kitchen: Kitchen, front: Front, line: str) -> None:
+def test_a_proxy_in_the_image(lab: Lab, lab_stack: LabStack, front: Front, line: str) -> None:
     """Whoever ran it elsewhere would go through it; the value itself is not repeated."""
-    kitchen.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")
-    kitchen.compose_file({"web": {"build": {"context": "."}}})
-    done = kitchen.run("push", "--registry", front.address)
+    lab_stack.write("Dockerfile", f"FROM {front.address}/team/base:1\n{line}\n")
+    lab_stack.compose_file({"web": {"build": {"context": "."}}})
+    done = lab_stack.run("push", "--registry", front.address)
     assert done.returncode == 6, done.stderr
     assert "p4ss" not in done.stderr + done.stdout
 
@@ -164,14 +166,14 @@ def test_a_proxy_in_the_image(lab: Lab, kitchen: Kitchen, front: Front, line: st
         (["build", "nobody"], "no service `nobody`"),
     ],
 )
-def test_what_cannot_be(kitchen: Kitchen, front: Front, args: list[str], said: str) -> None:
+def test_what_cannot_be(lab_stack: LabStack, front: Front, args: list[str], said: str) -> None:
     """Told before anything is built."""
-    done = kitchen.run(*args)
+    done = lab_stack.run(*args)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "p4ss" not in done.stderr
 
 
-def image(kitchen: Kitchen, name: str) -> dict[str, Any]:
+def image(lab_stack: LabStack, name: str) -> dict[str, Any]:
     """The engine's description of an image."""
-    return dict(json.loads(kitchen.lab.docker("image", "inspect", name))[0])
+    return dict(json.loads(lab_stack.lab.docker("image", "inspect", name))[0])

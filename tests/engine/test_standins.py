@@ -280,9 +280,9 @@ def test_a_project_is_provided_for_from_the_engine(images: dict[str, str], tmp_p
     services = (Service("a", build=Build(str(tmp_path))), Service("b", image=images["caddy:2"]))
     project = Project("p", str(tmp_path), (), services)
     provided = anyio.run(
-        with_engine, partial(acquire.provide, project=project, mirrors=(), stand_ins=False, emit=ignore)
+        with_engine, partial(acquire.acquire_images, project=project, mirrors=(), stand_ins=False, emit=ignore)
     )
-    assert provided == acquire.Provided()
+    assert provided == acquire.AcquiredImages()
 
 
 @pytest.mark.long

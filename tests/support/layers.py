@@ -35,7 +35,7 @@ PURE = (
     "images/build_errors.py",
     "images/pull_errors.py",
     "images/needs.py",
-    "images/wishes.py",
+    "images/options.py",
     "run/active/causes.py",
     "run/active/model_diff.py",
     "state/identity.py",

@@ -26,7 +26,7 @@ from devenv.model.project import Build, Project
 
 
 @dataclass(frozen=True, slots=True)
-class Provided:
+class AcquiredImages:
     """What takes the place of images, all of it on the engine.
 
     `swaps`: a reference as written -> the name that it is here under: loaded, a mirror's or a stand-in's.
@@ -41,9 +41,9 @@ class Provided:
     texts: Mapping[str, DockerfileText] = field(default_factory=dict, compare=False)
 
 
-async def provide(
+async def acquire_images(
     engine: Engine, project: Project, *, mirrors: Sequence[str], stand_ins: bool, emit: Emit
-) -> Provided:
+) -> AcquiredImages:
     """All images are here afterwards; those that could not be pulled have stand-ins, if `stand_ins` allows it.
 
     `mirrors` are entries as written. Raises EngineError, naming every image that cannot be had, and ConfigError for
@@ -69,7 +69,7 @@ async def provide(
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
     names = {**here, **own, **pulled.swaps, **made}
     swaps = {reference: name for reference, name in names.items() if name != reference}
-    return Provided(swaps, _frontends(wanted, swaps, spare), wanted, texts)
+    return AcquiredImages(swaps, _frontends(wanted, swaps, spare), wanted, texts)
 
 
 def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit) -> None:

@@ -16,20 +16,22 @@ from devenv.images.build_errors import explain
 from devenv.images.pull_errors import known_failure, named_host
 
 
-async def build(compose: Compose, services: Sequence[str], emit: Emit, *, given: bool) -> None:
-    """The images of these services. `given`: the builds know this host's settings.
+async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_settings: bool) -> None:
+    """The images of these services. `host_settings`: the builds know this host's settings.
 
     Raises as `Compose.build`; what kept a build from a registry or a package is said with a cause and a command.
     """
     try:
         await compose.build(services, lambda line: emit(Step("build", "detail", line)))
     except BuildError as error:
-        raise _told(error, given=given) from error
+        raise _told(error, host_settings=host_settings) from error
 
 
-def _told(error: BuildError, *, given: bool) -> BuildError:
+def _told(error: BuildError, *, host_settings: bool) -> BuildError:
     if error.in_step:
-        fault = explain((error.reason, *error.lines), given=given)  # curl names no host, and its command does
+        fault = explain(
+            (error.reason, *error.lines), host_settings=host_settings
+        )  # curl names no host, and its command does
         reason = f"{error.reason}: {fault.what}" if fault else error.reason
         return BuildError(error.subject, reason, error.lines, in_step=True, hint=fault.hint if fault else None)
     failure = known_failure(error.reason)

@@ -34,12 +34,12 @@ class Fault:
     hint: str
 
 
-def explain(lines: Sequence[str], *, given: bool) -> Fault | None:
-    """The fault that the last lines of a failed step tell of; None where it was not the network.
+def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
+    """The fault that the last lines of a failed step show; None if it was not the network.
 
-    The command of the step may be the first of `lines`: some tools name no host. `given`: builds have this host's
-    settings already. What fails to reach a name without a dot wants another service, or its own machine: no fault of
-    the network's.
+    The command of the step may be the first of `lines`: some tools name no host. `host_settings`: the builds have
+    this host's settings already. A name without a dot that is not reached is another service or the step itself, no
+    fault of the network.
     """
     text = "\n".join(lines)
     hosts = [host for line in text.split("\n") if (host := _host(line))]
@@ -51,7 +51,7 @@ def explain(lines: Sequence[str], *, given: bool) -> Fault | None:
         return {"host": host, "proxy": groups.get("proxy", "on 127.0.0.1"), "named": "".join(hosts)}
 
     explanation = matcher.explain(table.load(TABLE), text, words)
-    return Fault(explanation.cause, explanation.hint if given else GIVE) if explanation else None
+    return Fault(explanation.cause, explanation.hint if host_settings else GIVE) if explanation else None
 
 
 def _host(line: str) -> str | None:
@@ -59,7 +59,7 @@ def _host(line: str) -> str | None:
     return found["host"] if found and not re.fullmatch(r"127\.[\d.]+", found["host"]) else None
 
 
-def baked(service: str, arguments: Iterable[tuple[str, str]]) -> Notice | None:
+def secret_arguments_notice(service: str, arguments: Iterable[tuple[str, str]]) -> Notice | None:
     """A word about build arguments that look like secrets: the image's history keeps them."""
     names = [name for name, value in arguments if value and _SECRET.search(name) and "public" not in name.lower()]
     if not names:

@@ -78,12 +78,12 @@ async def load(path: str, emit: Emit) -> None:
 async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: bool) -> dict[str, str]:
     """Reference as written -> the name that it is on the engine under, for all that the project needs."""
     mirrors, consent = acquire.mirrors_of(project), stand_ins or user_settings().stand_ins
-    provided = await acquire.provide(engine, project, mirrors=mirrors, stand_ins=consent, emit=emit)
-    wanted = [need.reference for need in provided.wanted]
-    spare = [reference for reference, name in provided.frontends.items() if name is None]
+    acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=consent, emit=emit)
+    wanted = [need.reference for need in acquired.wanted]
+    spare = [reference for reference, name in acquired.frontends.items() if name is None]
     if spare:
         emit(Notice(f"nobody has {', '.join(spare)}: the engine's own builder is used in its place"))
-    return {reference: provided.swaps.get(reference, reference) for reference in wanted if reference not in spare}
+    return {reference: acquired.swaps.get(reference, reference) for reference in wanted if reference not in spare}
 
 
 def _bundled(reference: str, image: LocalImage) -> BundledImage:

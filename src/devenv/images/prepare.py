@@ -19,13 +19,13 @@ from devenv.events import Emit, Event, Notice
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
 from devenv.images.build import foreign_builder
-from devenv.images.build_errors import baked
+from devenv.images.build_errors import secret_arguments_notice
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
 from devenv.images.host_settings.overlay import INSIDE, INSIDE_REGISTRY
 from devenv.images.needs import DockerfileText, Need, bases
+from devenv.images.options import ImageOptions
 from devenv.images.standins.build import FOR
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
-from devenv.images.wishes import Wishes
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
@@ -45,59 +45,59 @@ class PreparedImages:
     images: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, BuildChange] = field(default_factory=dict)
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    given: bool = False
+    host_settings: bool = False
     texts: Mapping[str, DockerfileText] = field(default_factory=dict)
-    said: frozenset[Notice] = frozenset()
+    reported: frozenset[Notice] = frozenset()
 
-    def beside(self, other: PreparedImages) -> PreparedImages:
+    def merged_over(self, other: PreparedImages) -> PreparedImages:
         """Both; where both have something to say, this one."""
         return PreparedImages(
             {**other.images, **self.images},
             {**other.builds, **self.builds},
             {**other.environment, **self.environment},
-            self.given,
+            self.host_settings,
             {**other.texts, **self.texts},
-            other.said | self.said,
+            other.reported | self.reported,
         )
 
-    async def holds(self, project: Project) -> bool:
+    async def is_current(self, project: Project) -> bool:
         """Whether the Dockerfiles of these services are still the ones for which it was made."""
         texts = await anyio.to_thread.run_sync(acquire.dockerfiles, project)
         return all(self.texts.get(name) == text for name, text in texts.items())
 
 
-async def supply(
-    engine: Engine, project: Project, wishes: Wishes, emit: Emit, *, said: frozenset[Notice] = frozenset()
+async def prepare_images(
+    engine: Engine, project: Project, options: ImageOptions, emit: Emit, *, reported: frozenset[Notice] = frozenset()
 ) -> PreparedImages:
     """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made.
 
     What is in `said` is not said again.
     """
-    once = _Once(emit, said)
+    once = _Once(emit, reported)
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
     _warn(engine, built, once)
-    provided = await acquire.provide(
+    acquired = await acquire.acquire_images(
         engine,
         project,
         mirrors=acquire.mirrors_of(project),
-        stand_ins=wishes.stand_ins or settings.stand_ins,
+        stand_ins=options.stand_ins or settings.stand_ins,
         emit=once,
     )
-    given = wishes.host_settings or settings.host_settings
-    host = await _given(engine, provided.wanted, provided.swaps, once) if given else _Given()
-    swaps = {**provided.swaps, **host.images}
-    used = bases(project, provided.texts, engine.platform)
+    host_settings = options.host_settings or settings.host_settings
+    host = await _derived(engine, acquired.wanted, acquired.swaps, once) if host_settings else _HostSettings()
+    swaps = {**acquired.swaps, **host.images}
+    used = bases(project, acquired.texts, engine.platform)
     builds = {}
     for name, build in built.items():
         own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
         change = BuildChange(own, _arguments(build, host.arguments))
-        builds[name] = await _change(build, provided.texts.get(name), change, provided.frontends)
+        builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
     if without := [name for name, build in builds.items() if build.dockerfile is not None]:
         why = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without)}"))
-    environment = await _environments(engine, project, provided.texts, host)
-    return PreparedImages(swaps, builds, environment, given, provided.texts, frozenset(once.notices))
+    environment = await _environments(engine, project, acquired.texts, host)
+    return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(once.notices))
 
 
 class _Once:
@@ -118,7 +118,7 @@ class _Once:
 def _warn(engine: Engine, built: Mapping[str, Build], emit: Emit) -> None:
     """Report a builder that does not see the engine's images, and secrets among build arguments."""
     foreign = foreign_builder(engine.endpoint) if built else None
-    for notice in (foreign, *(baked(name, build.args) for name, build in built.items())):
+    for notice in (foreign, *(secret_arguments_notice(name, build.args) for name, build in built.items())):
         if notice:
             emit(notice)
 
@@ -130,13 +130,13 @@ def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _environments(
-    engine: Engine, project: Project, texts: Mapping[str, DockerfileText], host: _Given
+    engine: Engine, project: Project, texts: Mapping[str, DockerfileText], host: _HostSettings
 ) -> dict[str, Mapping[str, str]]:
     """Service -> the variables of this host's settings that its image does not set, if its image is derived."""
     environment: dict[str, Mapping[str, str]] = {}
     for service in project.services:
         text = texts.get(service.name)
-        if image := host.images.get(_ground(service, text) or ""):
+        if image := host.images.get(_base_image(service, text) or ""):
             own = await _variables(engine, image, text)
             environment[service.name] = {name: to for name, to in host.environment.items() if name not in own}
     return environment
@@ -150,7 +150,7 @@ async def _variables(engine: Engine, image: str, text: DockerfileText | None) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _HostSettings:
     """What this host's settings come to: reference -> the image that knows them, and the rest by name."""
 
     images: Mapping[str, str] = field(default_factory=dict)
@@ -158,20 +158,20 @@ class _Given:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-async def _given(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str], emit: Emit) -> _Given:
+async def _derived(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, str], emit: Emit) -> _HostSettings:
     from devenv.images.host_settings import derive  # noqa: PLC0415 - TLS and all: a tenth of what `up` imports
 
     settings = await derive.host_settings()
-    for notice in derive.told(settings):
+    for notice in derive.notices(settings):
         emit(notice)
     bare = {n.reference: swaps.get(n.reference, n.reference) for n in wanted if n.kind in ("service", "base")}
     derived = await derive.derive(engine, bare, settings, emit)
     variables = derive.environment(settings)
     # A step sees those that its stage declares by ARG; the others change nothing.
-    return _Given(derived, {**variables, **await step_arguments(engine, emit)}, variables)
+    return _HostSettings(derived, {**variables, **await step_arguments(engine, emit)}, variables)
 
 
-def _ground(service: Service, text: DockerfileText | None) -> str | None:
+def _base_image(service: Service, text: DockerfileText | None) -> str | None:
     """The reference that the service's file system begins with, as written."""
     if service.build is None:
         return service.image

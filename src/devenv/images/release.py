@@ -25,9 +25,9 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.build import build
 from devenv.images.needs import bases
-from devenv.images.prepare import MARKS, PreparedImages, supply
+from devenv.images.options import ImageOptions
+from devenv.images.prepare import MARKS, PreparedImages, prepare_images
 from devenv.images.pull_errors import read_failure
-from devenv.images.wishes import Wishes
 from devenv.model.image_ref import canonical, split
 from devenv.model.image_ref import registry as registry_of
 from devenv.model.project import Project, Service
@@ -43,7 +43,7 @@ class Options:
     """What the command line says; `target` is another stage than the file's, `tags` take the place of ours."""
 
     selection: Selection
-    wishes: Wishes = field(default_factory=Wishes)
+    images: ImageOptions = field(default_factory=ImageOptions)
     registry: str | None = None
     tags: tuple[str, ...] = ()
     target: str | None = None
@@ -72,12 +72,12 @@ async def release(
     revision = None if options.tags else await _revision(project.directory)
     called = {service.name: await _names(service, project, options, revision) for service in project.services}
     async with Engine.connect() as engine:
-        supplied = await supply(engine, project, options.wishes, emit)
+        prepared = await prepare_images(engine, project, options.images, emit)
         if options.push:
-            _refuse({name: change.labels for name, change in supplied.builds.items()})
-        await _build(loaded, project, supplied, options, emit)
+            _refuse({name: change.labels for name, change in prepared.builds.items()})
+        await _build(loaded, project, prepared, options, emit)
         if options.push:
-            await _check(engine, project, supplied, options)
+            await _check(engine, project, prepared, options)
         for service in project.services:
             await _hand_out(engine, called[service.name], _own(service, project), options, emit)
 
@@ -152,9 +152,9 @@ def _work_name(own: str, options: Options) -> str:
     return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
 
 
-async def _build(loaded: Loaded, project: Project, supplied: PreparedImages, options: Options, emit: Emit) -> None:
+async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, options: Options, emit: Emit) -> None:
     model = run_model.run_model(
-        loaded.model, found=Found(), choices=Choices(images=supplied.images, builds=supplied.builds)
+        loaded.model, found=Found(), choices=Choices(images=prepared.images, builds=prepared.builds)
     )
     for service in project.services:
         entry = model["services"][service.name]
@@ -165,16 +165,16 @@ async def _build(loaded: Loaded, project: Project, supplied: PreparedImages, opt
         if options.no_cache:
             entry["build"]["no_cache"] = True
     compose = Compose(project.name, project.directory, run_model.dump(model))
-    await build(compose, [service.name for service in project.services], emit, given=supplied.given)
+    await build(compose, [service.name for service in project.services], emit, host_settings=prepared.host_settings)
 
 
-async def _check(engine: Engine, project: Project, supplied: PreparedImages, options: Options) -> None:
+async def _check(engine: Engine, project: Project, prepared: PreparedImages, options: Options) -> None:
     """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
-    taken = bases(project, supplied.texts, engine.platform)
+    taken = bases(project, prepared.texts, engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
         others = (*taken.get(service.name, ()), *_contexts(service, project))
-        sources = [image, *(supplied.images.get(name, name) for name in others)]
+        sources = [image, *(prepared.images.get(name, name) for name in others)]
         for found in await engine.images.local_images(sources):
             _refuse({service.name: found.labels})
         if any(PROXY.search(line) for line in await engine.images.recorded_texts(image)):

@@ -12,8 +12,8 @@ from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
 from devenv.doctor import quick_check
 from devenv.events import Emit
+from devenv.images.options import ImageOptions
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
-from devenv.images.wishes import Wishes
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.run.active.phases import closure
@@ -76,7 +76,7 @@ async def _staged(
     engine: Engine, run: Run, loaded: Loaded, selection: Selection, targets: frozenset[str], emit: Emit
 ) -> DesiredState:
     project_state = await engine.project_state(loaded.project.name)
-    options = Options(selection, wishes=Wishes(stand_ins=_stood_in(project_state)))
+    options = Options(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
     weigh(loaded, names, emit)
     stage = DesiredState(loaded, names, await look(engine, project_state), owner=run.made.owner)

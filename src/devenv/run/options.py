@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from devenv.compose.resolve import Loaded, Selection
 from devenv.compose.run_model import PortChange
-from devenv.images.wishes import Wishes
+from devenv.images.options import ImageOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Options:
     lan: bool = False
     timeout: float = 300.0
     open: bool = False
-    wishes: Wishes = field(default_factory=Wishes)
+    images: ImageOptions = field(default_factory=ImageOptions)
     timings: bool = False
     trust: bool = False
     ahead: Callable[[], Awaitable[Loaded]] | None = None

@@ -26,7 +26,7 @@ from devenv.events import Emit, Event, ImageState, Notice
 from devenv.host import proxies
 from devenv.images import acquire, listing
 from devenv.images import pull as pulls
-from devenv.images.acquire import Provided, provide
+from devenv.images.acquire import AcquiredImages, acquire_images
 from devenv.images.mirrors import exact
 from devenv.images.standins import build
 from devenv.model.image_ref import canonical, registry
@@ -150,7 +150,7 @@ def project(tmp_path: Path) -> Project:
 def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
     """One look at the engine is enough when everything is there, however the names are written."""
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
-    assert run(world, project) == Provided()
+    assert run(world, project) == AcquiredImages()
     assert (world.pulled, world.looks) == ([], 1)
     assert world.texts() == ["node:22 present", "mysql:9 present"]
 
@@ -158,7 +158,7 @@ def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
 def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
     """Only the missing image is asked for, and its layers are counted."""
     world.here = {"node:22": ""}
-    assert run(world, project, stand_ins=True) == Provided()
+    assert run(world, project, stand_ins=True) == AcquiredImages()
     assert world.pulled == ["mysql:9"]
     assert world.texts() == [
         "node:22 present",
@@ -209,7 +209,7 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
         Service("c", image="missing:1", pull_policy="missing"),
     )
     world.here, world.refuse = dict.fromkeys(("always:1", "never:1", "missing:1"), ""), {"always:1": NO_HOST}
-    assert run(world, project) == Provided()
+    assert run(world, project) == AcquiredImages()
     assert world.pulled == ["always:1"]
     assert world.texts()[-1] == "no registry answers: always:1 not renewed"
     del world.here["never:1"]
@@ -310,7 +310,7 @@ def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monke
     monkeypatch.setattr(pulls, "FIRST_WORD", 0.2)
     monkeypatch.setattr(pulls, "TOLD_EVERY", 0.15)
     world.here = {"node:22": ""}
-    assert run(world, project) == Provided()
+    assert run(world, project) == AcquiredImages()
     assert world.texts()[-1] == "mysql:9 pulled"
 
 
@@ -333,7 +333,7 @@ def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Pat
     """`always`: the registry's own image takes the place of what a mirror gave on another day."""
     world.here = {"m.example/library/a:1": ""}
     project = a_project(tmp_path, Service("a", image="a:1", pull_policy="always"))
-    assert run(world, project, mirrors=("m.example",)) == Provided()
+    assert run(world, project, mirrors=("m.example",)) == AcquiredImages()
     world.refuse = {"a:1": NO_HOST}
     assert run(world, project, mirrors=("m.example",)).swaps == {"a:1": "m.example/library/a:1"}
     assert world.texts()[-1] == "no registry answers: a:1 not renewed"
@@ -371,7 +371,7 @@ def test_what_may_pass_is_tried_again(world: World, project: Project) -> None:
     """A busy registry is asked again, three times at most; a refusal, once."""
     world.here = {"node:22": ""}
     world.passing = {"mysql:9": ["toomanyrequests", "unexpected EOF", "received unexpected HTTP status: 502"]}
-    assert run(world, project) == Provided()
+    assert run(world, project) == AcquiredImages()
     assert world.pulled == ["mysql:9"] * 4
     assert "mysql:9 pulling the connection broke: again in 0 s" in world.texts()
     world.passing = {"mysql:9": ["toomanyrequests"] * 9}
@@ -521,9 +521,9 @@ def a_project(folder: Path, *services: Service) -> Project:
     return Project("todo", str(folder), (str(folder / "compose.yml"),), services)
 
 
-def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Iterable[str] = ()) -> Provided:
-    async def main() -> Provided:
-        return await provide(
+def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Iterable[str] = ()) -> AcquiredImages:
+    async def main() -> AcquiredImages:
+        return await acquire_images(
             NO_ENGINE, project, mirrors=tuple(mirrors), stand_ins=stand_ins, emit=world.events.append
         )
 

@@ -47,7 +47,7 @@ def test_who_does_not_answer(reason: str, expected: str) -> None:
             raise BuildError("the build of `a`", reason)
 
     with pytest.raises(BuildError) as caught:
-        anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, given=False))
+        anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, host_settings=False))
     assert caught.value.message == expected
 
 

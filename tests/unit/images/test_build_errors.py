@@ -6,7 +6,7 @@ import pytest
 
 from devenv.explain import table
 from devenv.explain.table import Entry
-from devenv.images.build_errors import GIVE, TABLE, baked, explain
+from devenv.images.build_errors import GIVE, TABLE, explain, secret_arguments_notice
 
 NPM = "npm error request to https://registry.npm.test/is-odd failed, reason: "
 PIP = "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None)) after connection broken by "
@@ -79,7 +79,7 @@ LOOPBACK = "127.0.0.1:3128"
 )
 def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> None:
     """What the programs say leads to its row; the cause names who was not reached, the hint gives what helps."""
-    off, on = (explain(text.splitlines(), given=given) for given in (False, True))
+    off, on = (explain(text.splitlines(), host_settings=given) for given in (False, True))
     assert off is not None
     assert on is not None
     assert off.hint == GIVE
@@ -103,12 +103,12 @@ def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> N
 )
 def test_other_failures_are_not_the_networks(text: str) -> None:
     """A step that wants another service, or its own machine, or what does not exist, is told as it is."""
-    assert explain(text.splitlines(), given=False) is None
+    assert explain(text.splitlines(), host_settings=False) is None
 
 
 def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
     """A registry that knows nobody is not helped by the host's settings: they hold no logins."""
-    fault = explain(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], given=False)
+    fault = explain(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], host_settings=False)
     assert fault is not None
     assert fault.what == "registry.npm.test wants a login, which the build does not have"
     assert "--mount=type=secret" in fault.hint
@@ -117,7 +117,7 @@ def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
 def test_arguments_that_look_like_secrets_are_told() -> None:
     """Their names and a way out, and never their values."""
     given = [("NPM_TOKEN", "canary"), ("DB_PASSWORD", "canary"), ("APIKEY", "canary"), ("AUTHOR", "me"), ("KEY", "")]
-    notice = baked("web", [*given, ("VITE_PUBLIC_KEY", "open"), ("MONKEY", "see")])
+    notice = secret_arguments_notice("web", [*given, ("VITE_PUBLIC_KEY", "open"), ("MONKEY", "see")])
     assert notice is not None
     assert (
         notice.message == "the image of `web` keeps its build arguments NPM_TOKEN, DB_PASSWORD, APIKEY in its history"
@@ -125,7 +125,7 @@ def test_arguments_that_look_like_secrets_are_told() -> None:
     assert notice.hint == (
         "Give it as a secret: `secrets:` of the build, and RUN --mount=type=secret,id=npm_token in the Dockerfile."
     )
-    assert baked("web", [("NODE_ENV", "production")]) is None
-    single = baked("web", [("auth", "x")])
+    assert secret_arguments_notice("web", [("NODE_ENV", "production")]) is None
+    single = secret_arguments_notice("web", [("auth", "x")])
     assert single is not None
     assert "argument auth" in single.message

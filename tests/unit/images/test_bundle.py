@@ -21,7 +21,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Notice
 from devenv.images import acquire, bundle, bundle_file
-from devenv.images.acquire import Provided
+from devenv.images.acquire import AcquiredImages
 from devenv.images.mirrors import exact
 from devenv.images.needs import Need
 from devenv.images.standins.build import FOR
@@ -51,11 +51,11 @@ class World:
         """Its images, as `Engine.images`."""
         return self
 
-    async def provide(self, *_: object, **__: object) -> Provided:
+    async def acquire_images(self, *_: object, **__: object) -> AcquiredImages:
         """Nothing is pulled."""
         swaps = {reference: name for reference, name in self.wanted.items() if name and name != reference}
         missing = {reference: None for reference, name in self.wanted.items() if name is None}
-        return Provided(swaps, missing, tuple(Need(reference, ()) for reference in self.wanted))
+        return AcquiredImages(swaps, missing, tuple(Need(reference, ()) for reference in self.wanted))
 
     async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
@@ -126,7 +126,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(loading, "load", loaded)
-    monkeypatch.setattr(acquire, "provide", made.provide)
+    monkeypatch.setattr(acquire, "acquire_images", made.acquire_images)
     return made
 
 

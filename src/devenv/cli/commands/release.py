@@ -14,7 +14,8 @@ with LazyImports():
     import anyio
 
     from devenv import signals
-    from devenv.images import release, wishes
+    from devenv.images import options as image_options
+    from devenv.images import release
     from devenv.run import consent
     from devenv.ui import console
 
@@ -49,7 +50,7 @@ def build(
     _run(
         release.Options(
             options.selection(file, project_name, profile, services),
-            wishes.Wishes(stand_ins=stand_ins, host_settings=host_settings),
+            image_options.ImageOptions(stand_ins=stand_ins, host_settings=host_settings),
             registry=registry,
             tags=tuple(tag or ()),
             target=target,
@@ -75,7 +76,7 @@ def push(
     _run(
         release.Options(
             options.selection(file, project_name, profile, services),
-            wishes.Wishes(),
+            image_options.ImageOptions(),
             registry=registry,
             tags=tuple(tag or ()),
             target=target,

@@ -17,7 +17,7 @@ with LazyImports():
     import anyio
 
     from devenv.compose import run_model
-    from devenv.images import wishes
+    from devenv.images import options as image_options
     from devenv.run import options as run_options
     from devenv.run import preload
     from devenv.run.active import control
@@ -97,7 +97,7 @@ def up(
         lan=lan,
         timeout=timeout,
         open=open_,
-        wishes=wishes.Wishes(stand_ins=stand_ins, host_settings=host_settings),
+        images=image_options.ImageOptions(stand_ins=stand_ins, host_settings=host_settings),
         timings=timings,
         trust=trust,
     )

@@ -57,7 +57,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return dict.fromkeys(VARIABLES, TRUSTED) if settings.authorities else {}
 
 
-def told(settings: Settings) -> tuple[Notice, ...]:
+def notices(settings: Settings) -> tuple[Notice, ...]:
     """What is said of it: one line, and one for each setting that is left out."""
     words = ", ".join(WORDS[kind] for kind in settings.kinds)
     given = [Notice(f"builds and containers get this host's {words}")] if words else []

@@ -20,7 +20,7 @@ from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, U
 from devenv.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.host.free_ports import require_free
 from devenv.images import build as builds
-from devenv.images.prepare import supply
+from devenv.images.prepare import prepare_images
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Settings
 from devenv.run.active import model_diff
@@ -211,10 +211,12 @@ class ActiveProject:
         began = time.monotonic()
         self.emit(Step("rebuild", "begin", f"{service}: {f'{cause} changed' if cause else 'somebody asked for it'}"))
         async with self._turns[service]:
-            if not await self.stage.supply.holds(one := self.stage.only((service,))):
-                found = await supply(self.engine, one, self.options.wishes, self.emit, said=self.stage.supply.said)
+            if not await self.stage.supply.is_current(one := self.stage.only((service,))):
+                found = await prepare_images(
+                    self.engine, one, self.options.images, self.emit, reported=self.stage.supply.reported
+                )
                 # The stage of now: other files may have come into force meanwhile.
-                self.stage = replace(self.stage, supply=found.beside(self.stage.supply))
+                self.stage = replace(self.stage, supply=found.merged_over(self.stage.supply))
             await build(self.stage, (service,), self.emit)
             await self._replace(service)
         self.emit(Step("rebuild", "end", service, time.monotonic() - began))
@@ -441,14 +443,14 @@ async def supplied(
     engine: Engine, stage: DesiredState, names: Iterable[str], options: Options, emit: Emit
 ) -> DesiredState:
     """The stage with every image that these services and their Dockerfiles need: present, pulled, or made."""
-    found = await supply(engine, stage.only(names), options.wishes, emit, said=stage.supply.said)
-    return replace(stage, supply=found.beside(stage.supply))
+    found = await prepare_images(engine, stage.only(names), options.images, emit, reported=stage.supply.reported)
+    return replace(stage, supply=found.merged_over(stage.supply))
 
 
 async def build(stage: DesiredState, names: Sequence[str], emit: Emit) -> None:
     """The images of these services."""
     if names:
-        await builds.build(stage.making, names, emit, given=stage.supply.given)
+        await builds.build(stage.making, names, emit, host_settings=stage.supply.host_settings)
 
 
 def _told(

@@ -10,7 +10,7 @@ import pytest
 from devenv.host import certificates
 from devenv.host.package_managers import Settings
 from devenv.images.host_settings import overlay
-from devenv.images.host_settings.derive import environment, host_settings, name, told
+from devenv.images.host_settings.derive import environment, host_settings, name, notices
 
 ID = "sha256:1"
 
@@ -44,11 +44,11 @@ def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
 def test_it_is_said_in_one_line() -> None:
     """What is left out has one of its own, and nothing is said of nothing."""
     settings = Settings(authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",))
-    assert [notice.message for notice in told(settings)] == [
+    assert [notice.message for notice in notices(settings)] == [
         "builds and containers get this host's company CA, npm registry",
         "not given to builds: pip's index-url: it is a secret",
     ]
-    assert told(Settings()) == ()
+    assert notices(Settings()) == ()
 
 
 def test_containers_get_variables_for_the_authorities_alone() -> None:

@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from support.cli import StartDevenv
 from support.lab import Lab
-from support.pantry import Kitchen, assert_plain
+from support.lab_stack import LabStack, assert_plain
 
 
 def test_a_colleague_without_a_registry(
-    lab: Lab, proxied_lab: Lab, kitchens: Callable[..., Kitchen], devenv: StartDevenv
+    lab: Lab, proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv
 ) -> None:
     """What a mirror, a registry with a port and a digest gave on one machine comes up on another that has none."""
     pinned = lab.registry.put("library/lab-pinned", "1", text="pinned")
     lab.registry.put("library/lab-base", "2", text="base")
     lab.registry.put("team/app", "3", text="app")
     front = lab.front()
-    here, there = kitchens(lab), kitchens(proxied_lab)
+    here, there = lab_stacks(lab), lab_stacks(proxied_lab)
     for one in (here, there):
         one.write("Dockerfile", f"FROM lab-base:2\nCOPY --from=lab-pinned@{pinned} /which /pinned\n")
         one.compose_file({"a": {"image": f"{front.address}/team/app:3"}, "b": {"build": {"context": "."}}})

@@ -10,7 +10,7 @@ import pytest
 
 from support.cli import StartDevenv, run
 from support.lab import Authority, Lab
-from support.pantry import Kitchen, assert_plain
+from support.lab_stack import LabStack, assert_plain
 from support.registries import Answer, Front, Rule, Tokens, cut, error, first, hang, listening, too_many
 
 UNAVAILABLE = error(503, "UNAVAILABLE", "service unavailable")
@@ -33,24 +33,24 @@ STAYING: dict[str, tuple[Callable[[], Rule], str]] = {
 }
 
 
-def test_what_passes(lab: Lab, kitchen: Kitchen) -> None:
+def test_what_passes(lab: Lab, lab_stack: LabStack) -> None:
     """Limits, registries out of service and connections that break: all is tried again, and said in our words."""
     fronts = {name: lab.front(rule()) for name, rule in PASSING.items()}
-    lab_images(lab, kitchen, fronts)
+    lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
-    done = kitchen.run("images", "pull")
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 30
     assert "again in" in done.stdout + done.stderr
     assert_plain(done.stdout + done.stderr)
 
 
-def test_what_does_not_pass(lab: Lab, kitchen: Kitchen) -> None:
+def test_what_does_not_pass(lab: Lab, lab_stack: LabStack) -> None:
     """One finding in time: of each image its cause."""
     fronts = {name: lab.front(rule()) for name, (rule, _) in STAYING.items()}
-    lab_images(lab, kitchen, fronts)
+    lab_images(lab, lab_stack, fronts)
     began = time.monotonic()
-    done = kitchen.run("images", "pull", timeout=120)
+    done = lab_stack.run("images", "pull", timeout=120)
     assert time.monotonic() - began < 60
     finding(done.returncode, done.stderr, f"{len(fronts)} images")
     lines = done.stderr.splitlines()
@@ -59,37 +59,37 @@ def test_what_does_not_pass(lab: Lab, kitchen: Kitchen) -> None:
         assert said in told
 
 
-def test_what_is_no_registry(lab: Lab, kitchen: Kitchen) -> None:
+def test_what_is_no_registry(lab: Lab, lab_stack: LabStack) -> None:
     """A web page in the place of a registry is said to be none."""
     front = lab.front(STAYING["page"][0]())
-    one_image(lab, kitchen, front)
-    done = kitchen.run("images", "pull")
+    one_image(lab, lab_stack, front)
+    done = lab_stack.run("images", "pull")
     finding(done.returncode, done.stderr, front.address)
 
 
-def test_a_token_endpoint_that_hangs(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_a_token_endpoint_that_hangs(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """The time is bounded, and `images` says it too."""
     tokens = Tokens(anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
     proxied_lab.site("auth.docker.io", hang(40, "/token"), empty=True)
-    kitchen = kitchens(proxied_lab)
-    one_image(proxied_lab, kitchen, "lab-slow:1")
+    lab_stack = lab_stacks(proxied_lab)
+    one_image(proxied_lab, lab_stack, "lab-slow:1")
     began = time.monotonic()
-    done = kitchen.run("images", "pull", timeout=120)
+    done = lab_stack.run("images", "pull", timeout=120)
     assert time.monotonic() - began < 35
     finding(done.returncode, done.stderr, "no answer in time")
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_company_registry(
-    proxied_lab: Lab, kitchens: Callable[..., Kitchen], tmp_path: Path, trusted: bool
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, trusted: bool
 ) -> None:
     """An authority of one's own, trusted by the engine or not."""
     authority = None if trusted else Authority(tmp_path / "stranger")
     proxied_lab.site("registry.lab.test", authority=authority)
-    kitchen = kitchens(proxied_lab)
-    one_image(proxied_lab, kitchen, "registry.lab.test/team/app:1")
-    done = kitchen.run("images", "pull")
+    lab_stack = lab_stacks(proxied_lab)
+    one_image(proxied_lab, lab_stack, "registry.lab.test/team/app:1")
+    done = lab_stack.run("images", "pull")
     if trusted:
         assert done.returncode == 0, done.stderr
         assert_plain(done.stderr)
@@ -98,63 +98,63 @@ def test_a_company_registry(
         assert "/etc/docker/certs.d/registry.lab.test/ca.crt" in done.stderr
 
 
-def test_a_dead_proxy(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_a_dead_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """The engine's proxy is named as the cause; a mirror that needs none still works."""
-    kitchen = kitchens(proxied_lab)
-    one_image(proxied_lab, kitchen, "lab-far:1")
+    lab_stack = lab_stacks(proxied_lab)
+    one_image(proxied_lab, lab_stack, "lab-far:1")
     with proxied_lab.without_proxy():
-        done = kitchen.run("images", "pull")
+        done = lab_stack.run("images", "pull")
         finding(done.returncode, done.stderr, "proxy")
-        kitchen.mirrors(proxied_lab.front().address)
-        assert kitchen.run("images", "pull").returncode == 0
+        lab_stack.mirrors(proxied_lab.front().address)
+        assert lab_stack.run("images", "pull").returncode == 0
 
 
-def test_a_proxy_that_wants_to_know_who_asks(proxied_lab: Lab, kitchens: Callable[..., Kitchen]) -> None:
+def test_a_proxy_that_wants_to_know_who_asks(proxied_lab: Lab, lab_stacks: Callable[..., LabStack]) -> None:
     """Its refusal is no refusal of the registry."""
-    kitchen = kitchens(proxied_lab)
+    lab_stack = lab_stacks(proxied_lab)
     proxied_lab.site("registry-1.docker.io")
-    one_image(proxied_lab, kitchen, "lab-far:1")
+    one_image(proxied_lab, lab_stack, "lab-far:1")
     proxied_lab.proxy.demands = "ann:c4n4ry"
-    done = kitchen.run("images", "pull")
+    done = lab_stack.run("images", "pull")
     finding(done.returncode, done.stderr, "proxy")
 
 
-def test_a_live_proxy(proxied_lab: Lab, kitchens: Callable[..., Kitchen], devenv: StartDevenv) -> None:
+def test_a_live_proxy(proxied_lab: Lab, lab_stacks: Callable[..., LabStack], devenv: StartDevenv) -> None:
     """Docker Hub through the engine's proxy, for a service and for a build."""
-    kitchen = kitchens(proxied_lab, "newer")
+    lab_stack = lab_stacks(proxied_lab, "newer")
     proxied_lab.site("registry-1.docker.io")
-    one_image(proxied_lab, kitchen, "lab-far:1")
-    kitchen.write("Dockerfile", "FROM lab-far:1\nRUN true\n")
-    kitchen.compose_file({"a": {"image": "lab-far:1"}, "b": {"build": {"context": "."}}})
-    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    one_image(proxied_lab, lab_stack, "lab-far:1")
+    lab_stack.write("Dockerfile", "FROM lab-far:1\nRUN true\n")
+    lab_stack.compose_file({"a": {"image": "lab-far:1"}, "b": {"build": {"context": "."}}})
+    run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready")
     assert run.stop() == 130
     assert_plain(run.report(10**6))
     assert set(proxied_lab.proxy.seen) == {"registry-1.docker.io:443"}
 
 
-def test_stand_ins_by_consent(lab: Lab, kitchen: Kitchen, devenv: StartDevenv, base_image: str) -> None:
+def test_stand_ins_by_consent(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, base_image: str) -> None:
     """Without consent they are offered, with it they are used; both without a word of Docker's."""
     lab.borrow(base_image)
-    kitchen.write("Dockerfile", "FROM debian:trixie-slim\nRUN true\n")
-    kitchen.compose_file({"a": {"build": {"context": "."}, "command": ["sleep", "60"], "init": True}})
-    done = kitchen.run("up")
+    lab_stack.write("Dockerfile", "FROM debian:trixie-slim\nRUN true\n")
+    lab_stack.compose_file({"a": {"build": {"context": "."}, "command": ["sleep", "60"], "init": True}})
+    done = lab_stack.run("up")
     finding(done.returncode, done.stderr, "debian:trixie-slim")
     assert "devenv up --stand-ins" in done.stderr
-    run = devenv("up", "--stand-ins", cwd=kitchen.folder, env=kitchen.env)
+    run = devenv("up", "--stand-ins", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready", timeout=180)  # where the one that is here is of an older recipe, a new one is made
     assert run.stop() == 130
     assert_plain(run.report(10**6))
-    assert "debian:trixie-slim" not in kitchen.images()
+    assert "debian:trixie-slim" not in lab_stack.images()
 
 
 @pytest.mark.parametrize("where", ["image", "FROM"])
 @pytest.mark.parametrize("name", ["--privileged", "alpine;id", "x@sha256:123", "localhost:99999/x"])
-def test_names_that_are_none(kitchen: Kitchen, where: str, name: str) -> None:
+def test_names_that_are_none(lab_stack: LabStack, where: str, name: str) -> None:
     """Row 10: exit 5 with the name and who wrote it, before anybody is asked."""
-    kitchen.write("Dockerfile", f"FROM {name}\n")
-    kitchen.compose_file({"a": {"image": name} if where == "image" else {"build": {"context": "."}}})
-    done = kitchen.run("images", "pull")
+    lab_stack.write("Dockerfile", f"FROM {name}\n")
+    lab_stack.compose_file({"a": {"image": name} if where == "image" else {"build": {"context": "."}}})
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 5, done.stderr
     assert name in done.stderr or name.startswith("--"), "in a FROM that is a flag"
     assert_plain(done.stderr)
@@ -172,17 +172,17 @@ def test_names_that_are_none(kitchen: Kitchen, where: str, name: str) -> None:
         ("nonsense", 4),
     ],
 )
-def test_an_engine_that_is_none(kitchen: Kitchen, host: str, code: int) -> None:
+def test_an_engine_that_is_none(lab_stack: LabStack, host: str, code: int) -> None:
     """Row 18: one line with a hint within five seconds, and nothing is run."""
-    kitchen.compose_file({"a": {"image": "lab-any:1"}})
+    lab_stack.compose_file({"a": {"image": "lab-any:1"}})
     for command in (("images",), ("up",)):
         began = time.monotonic()
-        done = run(*command, cwd=kitchen.folder, env={**kitchen.env, "DOCKER_HOST": host})
+        done = run(*command, cwd=lab_stack.folder, env={**lab_stack.env, "DOCKER_HOST": host})
         assert time.monotonic() - began < 5
         assert done.returncode == code, f"{command} {done.stderr}"
         assert "hint:" in done.stderr
         assert_plain(done.stderr)
-    assert not (kitchen.folder / "PWNED").exists()
+    assert not (lab_stack.folder / "PWNED").exists()
 
 
 @pytest.mark.parametrize(
@@ -196,32 +196,32 @@ def test_an_engine_that_is_none(kitchen: Kitchen, host: str, code: int) -> None:
         pytest.param(Answer(200, {"Content-Type": "application/json"}, b'"' + b"a" * (80 << 20) + b'"'), id="80 MB"),
     ],
 )
-def test_an_engine_that_talks_nonsense(kitchen: Kitchen, answer: Answer) -> None:
+def test_an_engine_that_talks_nonsense(lab_stack: LabStack, answer: Answer) -> None:
     """Row 19: `unexpected answer`, exit 4."""
-    kitchen.compose_file({"a": {"image": "lab-any:1"}})
+    lab_stack.compose_file({"a": {"image": "lab-any:1"}})
     front = Front(listening(), lambda *_: answer)
     try:
         for command in (("images",), ("up",)):
-            done = run(*command, cwd=kitchen.folder, env={**kitchen.env, "DOCKER_HOST": f"tcp://{front.address}"})
+            done = run(*command, cwd=lab_stack.folder, env={**lab_stack.env, "DOCKER_HOST": f"tcp://{front.address}"})
             assert done.returncode == 4, f"{command} {done.stderr}"
             assert_plain(done.stderr)
     finally:
         front.close()
 
 
-def lab_images(lab: Lab, kitchen: Kitchen, fronts: Mapping[str, Front]) -> None:
+def lab_images(lab: Lab, lab_stack: LabStack, fronts: Mapping[str, Front]) -> None:
     """A project of one new image for each front, under its name."""
     for name in fronts:
         lab.registry.put(f"team/{name}", "1")
-    kitchen.compose_file({name: {"image": f"{front.address}/team/{name}:1"} for name, front in fronts.items()})
+    lab_stack.compose_file({name: {"image": f"{front.address}/team/{name}:1"} for name, front in fronts.items()})
 
 
-def one_image(lab: Lab, kitchen: Kitchen, where: Front | str) -> None:
+def one_image(lab: Lab, lab_stack: LabStack, where: Front | str) -> None:
     """A project of one new image: in a front's registry, or by its full name."""
     image = where if isinstance(where, str) else f"{where.address}/team/app:1"
     repository = image.rpartition(":")[0]
     lab.registry.put(f"library/{image[:-2]}" if "/" not in image else repository.partition("/")[2], "1")
-    kitchen.compose_file({"a": {"image": image}})
+    lab_stack.compose_file({"a": {"image": image}})
 
 
 def finding(code: int, text: str, said: str) -> None:

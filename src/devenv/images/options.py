@@ -1,4 +1,4 @@
-"""What somebody consents to for one run. Pure."""
+"""What the user allows for the images of one run. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is consented to for this run, besides what the user's own file says."""
+class ImageOptions:
+    """What is allowed for this run, in addition to the user's settings file."""
 
     stand_ins: bool = False
     host_settings: bool = False

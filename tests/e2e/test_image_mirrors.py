@@ -8,7 +8,7 @@ import pytest
 
 from support.cli import StartDevenv
 from support.lab import Lab
-from support.pantry import Kitchen, assert_plain
+from support.lab_stack import LabStack, assert_plain
 from support.registries import basic, error, first, forged
 
 DEAD = "127.0.0.1:9"
@@ -20,66 +20,66 @@ RUN --mount=from=lab-mount:3,target=/m cat /m/which > /mount
 
 
 @pytest.mark.parametrize("form", ["host", "prefix"])
-def test_up_takes_all_from_a_mirror(lab: Lab, kitchen: Kitchen, devenv: StartDevenv, form: str) -> None:
+def test_up_takes_all_from_a_mirror(lab: Lab, lab_stack: LabStack, devenv: StartDevenv, form: str) -> None:
     """Services and every place of a Dockerfile, by the mirror's name: no name of theirs means something else."""
     for name, tag in (("base", "1"), ("tool", "2"), ("mount", "3"), ("service", "latest")):
         lab.registry.put(f"library/lab-{name}", tag, text=name)
     front = lab.front(prefix="" if form == "host" else "docker.io")
-    kitchen.write("Dockerfile", DOCKERFILE)
-    kitchen.compose_file({"app": {"build": {"context": "."}}, "plain": {"image": "lab-service"}})
-    kitchen.mirrors(front.address)
-    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    lab_stack.write("Dockerfile", DOCKERFILE)
+    lab_stack.compose_file({"app": {"build": {"context": "."}}, "plain": {"image": "lab-service"}})
+    lab_stack.mirrors(front.address)
+    run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready")
-    found = [kitchen.which("app"), kitchen.read_file("app", "/tool"), kitchen.read_file("app", "/mount")]
-    assert [*found, kitchen.which("plain")] == ["base", "tool", "mount", "service"]
+    found = [lab_stack.which("app"), lab_stack.read_file("app", "/tool"), lab_stack.read_file("app", "/mount")]
+    assert [*found, lab_stack.which("plain")] == ["base", "tool", "mount", "service"]
     assert run.stop() == 130
     assert_plain(run.report(10**6))
-    assert [name for name in kitchen.images() if name.startswith("lab-")] == []
-    assert kitchen.folder.joinpath("Dockerfile").read_text() == DOCKERFILE
+    assert [name for name in lab_stack.images() if name.startswith("lab-")] == []
+    assert lab_stack.folder.joinpath("Dockerfile").read_text() == DOCKERFILE
 
 
-def test_a_mirror_in_the_project_for_any_registry(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_mirror_in_the_project_for_any_registry(lab: Lab, lab_stack: LabStack) -> None:
     """`x-devenv.images.mirrors` with a path; below it, each registry has its own folder."""
     lab.registry.put("registry.invalid/team/app", "3")
     front = lab.front(prefix="all")
-    kitchen.compose_file(
+    lab_stack.compose_file(
         {"a": {"image": "registry.invalid/team/app:3"}},
         **{"x-devenv": {"images": {"mirrors": [f"{front.address}/all"]}}},
     )
-    assert pulled(kitchen) == 0
-    assert f"{front.address}/all/registry.invalid/team/app:3" in kitchen.images()
+    assert pulled(lab_stack) == 0
+    assert f"{front.address}/all/registry.invalid/team/app:3" in lab_stack.images()
 
 
-def test_a_dead_mirror_before_a_live_one(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_dead_mirror_before_a_live_one(lab: Lab, lab_stack: LabStack) -> None:
     """The next one is asked; `images` says which it would be."""
-    wish(kitchen, lab.registry.put("library/lab-one", "1") and "lab-one:1")
+    wish(lab_stack, lab.registry.put("library/lab-one", "1") and "lab-one:1")
     front = lab.front()
-    kitchen.mirrors(DEAD, front.address)
-    told = kitchen.run("images")
+    lab_stack.mirrors(DEAD, front.address)
+    told = lab_stack.run("images")
     assert told.returncode == 0
     assert front.address in told.stdout
     assert len(front.asked("/blobs/")) <= 1, "the manifest is asked for, and what says the platform"
-    assert pulled(kitchen) == 0
-    assert f"{front.address}/library/lab-one:1" in kitchen.images()
+    assert pulled(lab_stack) == 0
+    assert f"{front.address}/library/lab-one:1" in lab_stack.images()
 
 
-def test_a_mirror_that_is_out_of_order_is_asked_once(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_mirror_that_is_out_of_order_is_asked_once(lab: Lab, lab_stack: LabStack) -> None:
     """What hangs or fails for one image does not hold up the others."""
     for number in range(6):
         lab.registry.put(f"library/lab-{number}", "1")
     broken = lab.front(first(10**6, error(503, "UNAVAILABLE", "maintenance"), "/v2/"), empty=True)
-    kitchen.compose_file({f"s{number}": {"image": f"lab-{number}:1"} for number in range(6)})
-    kitchen.mirrors(broken.address, lab.front().address)
-    assert pulled(kitchen) == 0
+    lab_stack.compose_file({f"s{number}": {"image": f"lab-{number}:1"} for number in range(6)})
+    lab_stack.mirrors(broken.address, lab.front().address)
+    assert pulled(lab_stack) == 0
     assert len({one.path for one in broken.asked("/manifests/")}) <= 8  # two names each of those pulled at once
 
 
-def test_no_mirror_has_it(lab: Lab, kitchen: Kitchen) -> None:
+def test_no_mirror_has_it(lab: Lab, lab_stack: LabStack) -> None:
     """One finding: what is missing, who needs it, where it was looked for, and what to type."""
     front = lab.front()
-    wish(kitchen, "lab-nowhere:1")
-    kitchen.mirrors(DEAD, front.address)
-    done = kitchen.run("images", "pull")
+    wish(lab_stack, "lab-nowhere:1")
+    lab_stack.mirrors(DEAD, front.address)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 4
     assert "lab-nowhere:1 (service s0)" in done.stderr
     assert DEAD in done.stdout + done.stderr
@@ -88,81 +88,83 @@ def test_no_mirror_has_it(lab: Lab, kitchen: Kitchen) -> None:
     assert_plain(done.stdout + done.stderr)
 
 
-def test_a_digest_is_respected(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_digest_is_respected(lab: Lab, lab_stack: LabStack) -> None:
     """A pinned reference comes by its digest, whatever the tag means at the mirror by now."""
     pinned = lab.registry.put("library/lab-pinned", "1", text="old")
     lab.registry.put("library/lab-pinned", "1", text="new")
     front = lab.front()
-    wish(kitchen, f"lab-pinned:1@{pinned}")
-    kitchen.mirrors(front.address)
-    assert pulled(kitchen) == 0
+    wish(lab_stack, f"lab-pinned:1@{pinned}")
+    lab_stack.mirrors(front.address)
+    assert pulled(lab_stack) == 0
     assert lab.docker("run", "--rm", f"{front.address}/library/lab-pinned@{pinned}", "cat", "/which") == "old"
 
 
 @pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
-def test_a_wrong_digest_is_refused(lab: Lab, kitchen: Kitchen, part: str) -> None:
+def test_a_wrong_digest_is_refused(lab: Lab, lab_stack: LabStack, part: str) -> None:
     """What is not what its digest says is no image; the next mirror has a good one."""
     pinned = lab.registry.put("library/lab-forged", "1")
     bad = lab.front(forged(part))
-    wish(kitchen, f"lab-forged@{pinned}")
-    kitchen.mirrors(bad.address)
-    done = kitchen.run("images", "pull")
+    wish(lab_stack, f"lab-forged@{pinned}")
+    lab_stack.mirrors(bad.address)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 4
     assert re.search("digest", done.stderr), done.stdout + done.stderr
     assert_plain(done.stdout + done.stderr)
-    assert kitchen.images() == set()
-    kitchen.mirrors(bad.address, lab.front().address)
-    assert pulled(kitchen) == 0
+    assert lab_stack.images() == set()
+    lab_stack.mirrors(bad.address, lab.front().address)
+    assert pulled(lab_stack) == 0
 
 
-def test_a_mirror_that_wants_a_login(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_mirror_that_wants_a_login(lab: Lab, lab_stack: LabStack) -> None:
     """Without one, the hint is how to log in there; with it, the image comes."""
     lab.registry.put("library/lab-one", "1")
     front = lab.front(basic("ann", "c4n4ry"))
-    wish(kitchen, "lab-one:1")
-    kitchen.mirrors(front.address)
-    done = kitchen.run("images", "pull")
+    wish(lab_stack, "lab-one:1")
+    lab_stack.mirrors(front.address)
+    done = lab_stack.run("images", "pull")
     assert (done.returncode, f"docker login {front.address}" in done.stderr) == (4, True), done.stderr
-    kitchen.login(front.address, "ann", "c4n4ry")
-    assert pulled(kitchen) == 0
+    lab_stack.login(front.address, "ann", "c4n4ry")
+    assert pulled(lab_stack) == 0
 
 
 @pytest.mark.parametrize("policy", ["never", "missing", "always"])
-def test_pull_policies(lab: Lab, kitchen: Kitchen, policy: str) -> None:
+def test_pull_policies(lab: Lab, lab_stack: LabStack, policy: str) -> None:
     """What is here is asked for again by `always` alone; `never` is never asked for."""
     lab.registry.put("team/app", "1", text="old")
     front = lab.front()
     image = f"{front.address}/team/app:1"
-    kitchen.compose_file({"a": {"image": image, "pull_policy": policy}})
-    done = kitchen.run("images", "pull")
+    lab_stack.compose_file({"a": {"image": image, "pull_policy": policy}})
+    done = lab_stack.run("images", "pull")
     assert (done.returncode, bool(front.seen)) == ((4, False) if policy == "never" else (0, True)), done.stderr
     assert_plain(done.stderr)
     lab.docker("pull", image)
     front.seen.clear()
-    assert pulled(kitchen) == 0
+    assert pulled(lab_stack) == 0
     assert bool(front.seen) == (policy == "always")
 
 
-def test_an_image_that_cannot_be_renewed(lab: Lab, kitchen: Kitchen) -> None:
+def test_an_image_that_cannot_be_renewed(lab: Lab, lab_stack: LabStack) -> None:
     """`always`, and nobody answers: the image that is here does, and that is said."""
     lab.registry.put("team/app", "1")
     front = lab.front()
-    kitchen.compose_file({"a": {"image": f"{front.address}/team/app:1", "pull_policy": "always"}})
-    assert pulled(kitchen) == 0
+    lab_stack.compose_file({"a": {"image": f"{front.address}/team/app:1", "pull_policy": "always"}})
+    assert pulled(lab_stack) == 0
     front.close()
-    done = kitchen.run("images", "pull")
+    done = lab_stack.run("images", "pull")
     assert (done.returncode, "not renewed" in done.stdout + done.stderr) == (0, True), done
 
 
-def test_a_frontend_that_no_registry_has(lab: Lab, kitchen: Kitchen, devenv: StartDevenv) -> None:
+def test_a_frontend_that_no_registry_has(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
     """A `# syntax=` line is no hindrance: the engine's own builder reads what other builders read."""
     lab.registry.put("library/lab-base", "1", text="base")
-    kitchen.write("Dockerfile", "# syntax=docker/dockerfile:1.7\nFROM lab-base:1\nRUN <<EOF\necho here >/here\nEOF\n")
-    kitchen.compose_file({"app": {"build": {"context": "."}}})
-    kitchen.mirrors(lab.front().address)
-    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    lab_stack.write(
+        "Dockerfile", "# syntax=docker/dockerfile:1.7\nFROM lab-base:1\nRUN <<EOF\necho here >/here\nEOF\n"
+    )
+    lab_stack.compose_file({"app": {"build": {"context": "."}}})
+    lab_stack.mirrors(lab.front().address)
+    run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready")
-    assert kitchen.read_file("app", "/here") == "here"
+    assert lab_stack.read_file("app", "/here") == "here"
     assert run.stop() == 130
     assert_plain(run.report(10**6))
 
@@ -178,23 +180,23 @@ def test_a_frontend_that_no_registry_has(lab: Lab, kitchen: Kitchen, devenv: Sta
         ("-v", "-v"),
     ],
 )
-def test_a_mirror_that_is_none(lab: Lab, kitchen: Kitchen, mirror: str, shown: str) -> None:
+def test_a_mirror_that_is_none(lab: Lab, lab_stack: LabStack, mirror: str, shown: str) -> None:
     """Row 31: exit 5, shown without credentials, and nobody is asked."""
-    wish(kitchen, "lab-any:1")
-    kitchen.mirrors(mirror)
-    done = kitchen.run("images", "pull")
+    wish(lab_stack, "lab-any:1")
+    lab_stack.mirrors(mirror)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 5, done.stderr
     assert shown in done.stderr
     assert "c4n4ry" not in done.stdout + done.stderr
 
 
-def wish(kitchen: Kitchen, *images: str) -> None:
+def wish(lab_stack: LabStack, *images: str) -> None:
     """A project of these images."""
-    kitchen.compose_file({f"s{number}": {"image": image} for number, image in enumerate(images)})
+    lab_stack.compose_file({f"s{number}": {"image": image} for number, image in enumerate(images)})
 
 
-def pulled(kitchen: Kitchen) -> int:
+def pulled(lab_stack: LabStack) -> int:
     """The exit code of `devenv images pull`, which had nothing of Docker's to say."""
-    done = kitchen.run("images", "pull")
+    done = lab_stack.run("images", "pull")
     assert_plain(done.stdout + done.stderr)
     return done.returncode

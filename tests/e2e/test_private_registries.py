@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
-from support.pantry import Kitchen, assert_plain
+from support.lab_stack import LabStack, assert_plain
 from support.registries import Front, Tokens, basic, moved
 
 USER, SECRET = "ann", "c4n4ry-p4ss"
@@ -30,84 +30,84 @@ def by_token(lab: Lab) -> Front:
 
 
 @pytest.mark.parametrize("private", [by_password, by_token])
-def test_logged_in(lab: Lab, kitchen: Kitchen, private: Private) -> None:
+def test_logged_in(lab: Lab, lab_stack: LabStack, private: Private) -> None:
     """What `docker login` keeps is enough, for a service and for a build."""
     front = private(lab)
-    image = wanted(lab, kitchen, front)
-    kitchen.login(front.address, USER, SECRET)
-    done = kitchen.run("images", "pull")
+    image = wanted(lab, lab_stack, front)
+    lab_stack.login(front.address, USER, SECRET)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 0, done.stderr
-    assert kitchen.images() == {image}
-    assert_silent(kitchen, done.stdout + done.stderr)
+    assert lab_stack.images() == {image}
+    assert_silent(lab_stack, done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("private", [by_password, by_token])
 @pytest.mark.parametrize("secret", [None, "c4n4ry-wrong"])
-def test_not_let_in(lab: Lab, kitchen: Kitchen, private: Private, secret: str | None) -> None:
+def test_not_let_in(lab: Lab, lab_stack: LabStack, private: Private, secret: str | None) -> None:
     """Nobody, or with a wrong password: access is denied, and the hint is the one command that helps."""
     front = private(lab)
-    wanted(lab, kitchen, front)
+    wanted(lab, lab_stack, front)
     if secret:
-        kitchen.login(front.address, USER, secret)
-    done = kitchen.run("images", "pull")
+        lab_stack.login(front.address, USER, secret)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 4, done.stderr
     assert f"docker login {front.address}" in done.stderr
-    assert_silent(kitchen, done.stdout + done.stderr)
-    told = kitchen.run("images")
-    assert_silent(kitchen, told.stdout + told.stderr)
+    assert_silent(lab_stack, done.stdout + done.stderr)
+    told = lab_stack.run("images")
+    assert_silent(lab_stack, told.stdout + told.stderr)
 
 
-def test_a_credential_helper(lab: Lab, kitchen: Kitchen, tmp_path: Path) -> None:
+def test_a_credential_helper(lab: Lab, lab_stack: LabStack, tmp_path: Path) -> None:
     """A program on PATH knows the password."""
     front = by_password(lab)
-    image = wanted(lab, kitchen, front)
+    image = wanted(lab, lab_stack, front)
     helper(
-        kitchen,
+        lab_stack,
         tmp_path,
         f"read -r host; [ $1 = get ] && printf '%s' '{json.dumps({'Username': USER, 'Secret': SECRET})}'",
     )
-    kitchen.docker_settings(credHelpers={front.address: "lab"})
-    done = kitchen.run("images", "pull")
+    lab_stack.docker_settings(credHelpers={front.address: "lab"})
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 0, done.stderr
-    assert kitchen.images() == {image}
-    assert_silent(kitchen, done.stdout + done.stderr)
+    assert lab_stack.images() == {image}
+    assert_silent(lab_stack, done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("script", [None, f"echo {SECRET}; echo {SECRET} >&2; exit 1"])
-def test_a_credential_helper_that_fails(lab: Lab, kitchen: Kitchen, tmp_path: Path, script: str | None) -> None:
+def test_a_credential_helper_that_fails(lab: Lab, lab_stack: LabStack, tmp_path: Path, script: str | None) -> None:
     """Not there, or broken: it is named, and nothing that it printed is repeated."""
-    wanted(lab, kitchen, by_password(lab))
+    wanted(lab, lab_stack, by_password(lab))
     if script:
-        helper(kitchen, tmp_path, script)
-    kitchen.docker_settings(credsStore="lab")
-    done = kitchen.run("images", "pull")
+        helper(lab_stack, tmp_path, script)
+    lab_stack.docker_settings(credsStore="lab")
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 4, done.stderr
     assert "docker-credential-lab" in done.stdout + done.stderr
-    assert_silent(kitchen, done.stdout + done.stderr)
+    assert_silent(lab_stack, done.stdout + done.stderr)
 
 
-def test_a_helper_that_is_missing_does_not_matter_elsewhere(lab: Lab, kitchen: Kitchen) -> None:
+def test_a_helper_that_is_missing_does_not_matter_elsewhere(lab: Lab, lab_stack: LabStack) -> None:
     """Public images come all the same: without it nobody is logged in."""
     front = lab.front()
-    wanted(lab, kitchen, front)
-    kitchen.docker_settings(credHelpers={"other.test": "lab"})
-    assert kitchen.run("images", "pull").returncode == 0
+    wanted(lab, lab_stack, front)
+    lab_stack.docker_settings(credHelpers={"other.test": "lab"})
+    assert lab_stack.run("images", "pull").returncode == 0
 
 
-def test_nobody_else_sees_the_password(lab: Lab, kitchen: Kitchen) -> None:
+def test_nobody_else_sees_the_password(lab: Lab, lab_stack: LabStack) -> None:
     """Another registry of the project, a mirror and the host of a redirect get none, though two of them ask."""
     tokens = Tokens(anonymous=True)
     endpoint, elsewhere = lab.front(tokens, empty=True), lab.front()
     mirror, other = (lab.front(tokens.bearer(f"http://{endpoint.address}/token")) for _ in range(2))
     front = lab.front(basic(USER, SECRET), moved(f"http://{elsewhere.address}"))
-    image = wanted(lab, kitchen, front)
+    image = wanted(lab, lab_stack, front)
     lab.registry.put("library/lab-mirrored", "1")
     lab.registry.put("team/other", "1")
     services = {"a": image, "b": "lab-mirrored:1", "c": f"{other.address}/team/other:1"}
-    kitchen.compose_file({name: {"image": found} for name, found in services.items()})
-    kitchen.mirrors(mirror.address)
-    kitchen.login(front.address, USER, SECRET)
-    done = kitchen.run("images", "pull")
+    lab_stack.compose_file({name: {"image": found} for name, found in services.items()})
+    lab_stack.mirrors(mirror.address)
+    lab_stack.login(front.address, USER, SECRET)
+    done = lab_stack.run("images", "pull")
     assert done.returncode == 0, done.stderr
     assert elsewhere.asked("/blobs/")
     assert endpoint.asked("/token")
@@ -115,27 +115,27 @@ def test_nobody_else_sees_the_password(lab: Lab, kitchen: Kitchen) -> None:
     assert [one for one in shown if not one.startswith("Bearer ")] == [""] * shown.count("")
 
 
-def wanted(lab: Lab, kitchen: Kitchen, front: Front) -> str:
+def wanted(lab: Lab, lab_stack: LabStack, front: Front) -> str:
     """A project of an image in that registry: its name."""
     lab.registry.put("team/app", "1")
     image = f"{front.address}/team/app:1"
-    kitchen.write("Dockerfile", f"FROM {image}\n")
-    kitchen.compose_file({"a": {"image": image}, "b": {"build": {"context": "."}}})
+    lab_stack.write("Dockerfile", f"FROM {image}\n")
+    lab_stack.compose_file({"a": {"image": image}, "b": {"build": {"context": "."}}})
     return image
 
 
-def helper(kitchen: Kitchen, folder: Path, script: str) -> None:
+def helper(lab_stack: LabStack, folder: Path, script: str) -> None:
     """A credential helper of that name on the PATH of the project's commands."""
     program = folder / "bin/docker-credential-lab"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    kitchen.env["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    lab_stack.env["PATH"] = f"{program.parent}:{os.environ['PATH']}"
 
 
-def assert_silent(kitchen: Kitchen, text: str) -> None:
+def assert_silent(lab_stack: LabStack, text: str) -> None:
     """No password in the text, nor in any file that devenv wrote; and no word of Docker's."""
     assert "c4n4ry" not in text
-    written = (kitchen.folder.parent / "home/state").rglob("*")
+    written = (lab_stack.folder.parent / "home/state").rglob("*")
     assert [path for path in written if path.is_file() and b"c4n4ry" in path.read_bytes()] == []
     assert_plain(text)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from support.lab import Lab
-from support.pantry import Kitchen
+from support.lab_stack import LabStack
 from support.registries import Front, basic, forged, too_many
 
 USER, SECRET = "c4n4ry-user", "c4n4ry-good"
@@ -27,12 +27,12 @@ BAD = (("images", "-vv"), ("images", "pull", "-vv"), ("up", "-vv"))
 
 
 @pytest.fixture
-def front(lab: Lab, kitchen: Kitchen, base_image: str) -> Front:
+def front(lab: Lab, lab_stack: LabStack, base_image: str) -> Front:
     """A project of a built service and one whose image lies in a private registry, and secrets in every place."""
     lab.borrow(base_image)
     lab.registry.put("team/app", "1")
     front = lab.front(basic(USER, SECRET), too_many(1))
-    home = kitchen.folder.parent / "home"
+    home = lab_stack.folder.parent / "home"
     for path, text in {
         ".npmrc": "registry=https://npm.test/\n//npm.test/:_authToken=c4n4ry-01\n//npm.test/:_password=c4n4ry-02\n",
         ".config/pip/pip.conf": "[global]\nindex-url = https://c4n4ry-03:c4n4ry-04@pip.test/simple\n",
@@ -41,18 +41,18 @@ def front(lab: Lab, kitchen: Kitchen, base_image: str) -> Front:
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(text)
     auths = {f"r{number}.test": encoded(f"c4n4ry-1{number}", f"c4n4ry-2{number}") for number in range(8)}
-    kitchen.docker_settings(auths={front.address: encoded(USER, SECRET), **auths})
+    lab_stack.docker_settings(auths={front.address: encoded(USER, SECRET), **auths})
     dead = "http://c4n4ry-30:c4n4ry%40{}@127.0.0.1:9"
     names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-    kitchen.env.update({name: dead.format(number) for number, name in enumerate(names)})
-    kitchen.env.update({"HOME": str(home), "NPM_TOKEN": "c4n4ry-40", "npm_config__auth": "c4n4ry-41"})
-    kitchen.env.update({"PIP_INDEX_URL": "https://u:c4n4ry-42@pip.test/", "GOPROXY": "https://u:c4n4ry-43@go.test"})
-    kitchen.write("secret.env", "".join(f"SECRET_{number}=c4n4ry-5{number}\n" for number in range(10)))
-    kitchen.write("secret.txt", "c4n4ry-60")
-    kitchen.write(
+    lab_stack.env.update({name: dead.format(number) for number, name in enumerate(names)})
+    lab_stack.env.update({"HOME": str(home), "NPM_TOKEN": "c4n4ry-40", "npm_config__auth": "c4n4ry-41"})
+    lab_stack.env.update({"PIP_INDEX_URL": "https://u:c4n4ry-42@pip.test/", "GOPROXY": "https://u:c4n4ry-43@go.test"})
+    lab_stack.write("secret.env", "".join(f"SECRET_{number}=c4n4ry-5{number}\n" for number in range(10)))
+    lab_stack.write("secret.txt", "c4n4ry-60")
+    lab_stack.write(
         "Dockerfile", f"FROM {base_image}\nRUN --mount=type=secret,id=s test -s /run/secrets/s\nCMD sleep 60\n"
     )
-    kitchen.compose_file(
+    lab_stack.compose_file(
         {
             "web": {
                 "build": {"context": ".", "secrets": ["s"], "args": {"API_TOKEN": "c4n4ry-61"}},
@@ -67,41 +67,41 @@ def front(lab: Lab, kitchen: Kitchen, base_image: str) -> Front:
     return front
 
 
-def test_all_goes_well(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_all_goes_well(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """The way up and down, with this host's settings: nothing is seen, and no image holds anything."""
-    files = [path.read_bytes() for path in kitchen.folder.parent.rglob("*") if path.is_file()]
-    texts = [*files, *(str(value).encode() for value in kitchen.env.values())]
+    files = [path.read_bytes() for path in lab_stack.folder.parent.rglob("*") if path.is_file()]
+    texts = [*files, *(str(value).encode() for value in lab_stack.env.values())]
     assert sum(text.count(BIRD) + text.count(b64(0)) for text in texts) >= 50
     for argv in GOOD:
-        done = kitchen.run(*argv, timeout=120)
+        done = lab_stack.run(*argv, timeout=120)
         assert done.returncode == 0, done.stderr
         assert seen(done.stdout + done.stderr) == [], argv
         assert re.search(r"docker|GET /", done.stderr), argv
-    assert_nothing_kept(lab, kitchen)
+    assert_nothing_kept(lab, lab_stack)
 
 
-def test_all_goes_wrong(lab: Lab, kitchen: Kitchen, front: Front) -> None:
+def test_all_goes_wrong(lab: Lab, lab_stack: LabStack, front: Front) -> None:
     """A forged image, a mirror with a password in its address, a wrong password: nothing is seen either."""
     front.rules.append(forged("/blobs/"))
     for argv in BAD:
-        done = kitchen.run(*argv, timeout=120)
+        done = lab_stack.run(*argv, timeout=120)
         assert done.returncode == (0 if argv == BAD[0] else 4), done.stderr
         assert seen(done.stdout + done.stderr) == [], argv
     front.rules.insert(0, basic("somebody", "else"))
-    kitchen.mirrors("https://c4n4ry-80:c4n4ry-81@mirror.test")
+    lab_stack.mirrors("https://c4n4ry-80:c4n4ry-81@mirror.test")
     for argv in BAD:
-        done = kitchen.run(*argv)
+        done = lab_stack.run(*argv)
         assert done.returncode == 5, done.stderr
         assert seen(done.stdout + done.stderr) == [], argv
-    kitchen.mirrors("mirror.invalid")
-    done = kitchen.run("images", "pull")
+    lab_stack.mirrors("mirror.invalid")
+    done = lab_stack.run("images", "pull")
     assert (done.returncode, seen(done.stdout + done.stderr)) == (4, []), done.stderr
-    assert_nothing_kept(lab, kitchen)
+    assert_nothing_kept(lab, lab_stack)
 
 
-def assert_nothing_kept(lab: Lab, kitchen: Kitchen) -> None:
+def assert_nothing_kept(lab: Lab, lab_stack: LabStack) -> None:
     """In no file of devenv's, and in no image, whatever made it: history, config and labels."""
-    files = (kitchen.folder.parent / "home/state").rglob("*")
+    files = (lab_stack.folder.parent / "home/state").rglob("*")
     assert [path for path in files if path.is_file() and seen(path.read_bytes())] == []
     for image in set(lab.docker("images", "-aq").split()):
         shown = lab.docker("history", "--no-trunc", image) + lab.docker("inspect", image)

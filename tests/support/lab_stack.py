@@ -58,7 +58,7 @@ def assert_plain(text: str) -> None:
     assert [raw for raw in RAW if raw in text] == [], text
 
 
-class Kitchen(Stack):
+class LabStack(Stack):
     """A Compose project on a lab's engine, with a user's settings and a docker CLI's settings of its own.
 
     `within` is what its commands are put behind.

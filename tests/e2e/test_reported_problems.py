@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.cli import StartDevenv
 from support.lab import Lab, shut_off
-from support.pantry import HUB_KEY, Kitchen, assert_plain
+from support.lab_stack import HUB_KEY, LabStack, assert_plain
 from support.registries import Tokens
 
 PROBLEM_ONE = 'Error response from daemon: Get "https://registry-1.docker.io/v2/": '
@@ -19,29 +19,31 @@ PROBLEM_TWO = (
 COMPOSE_FILE = {"client": {"build": {"context": "."}}}
 
 
-def test_problem_one(lab: Lab, kitchen: Kitchen, devenv: StartDevenv) -> None:
+def test_problem_one(lab: Lab, lab_stack: LabStack, devenv: StartDevenv) -> None:
     """The engine reaches no Docker Hub; a mirror that it does reach is enough."""
     lab.registry.put("library/node", "20", text="node 20")
-    kitchen.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
-    kitchen.compose_file(COMPOSE_FILE)
-    assert PROBLEM_ONE in kitchen.plain("pull", "node:20").stderr
-    kitchen.mirrors(lab.front(prefix="docker.io").address)
-    run = devenv("up", cwd=kitchen.folder, env=kitchen.env)
+    lab_stack.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
+    lab_stack.compose_file(COMPOSE_FILE)
+    assert PROBLEM_ONE in lab_stack.plain("pull", "node:20").stderr
+    lab_stack.mirrors(lab.front(prefix="docker.io").address)
+    run = devenv("up", cwd=lab_stack.folder, env=lab_stack.env)
     run.wait_for("ready")
-    assert kitchen.which("client") == "node 20"
+    assert lab_stack.which("client") == "node 20"
     assert run.stop() == 130
     assert_plain(run.report(lines=10**6))
-    assert not {name for name in kitchen.images() if name.startswith("node:")}, "no name means something else now"
+    assert not {name for name in lab_stack.images() if name.startswith("node:")}, "no name means something else now"
 
 
-def test_problem_two(proxied_lab: Lab, kitchens: Callable[..., Kitchen], tmp_path: Path, devenv: StartDevenv) -> None:
+def test_problem_two(
+    proxied_lab: Lab, lab_stacks: Callable[..., LabStack], tmp_path: Path, devenv: StartDevenv
+) -> None:
     """The engine has a proxy, the client has none: `docker pull` works, a build waits half a minute and fails."""
     proxied_lab.registry.put("library/node", "20", text="node 20")
     tokens = Tokens({"ann": "secret"}, anonymous=True)
     proxied_lab.site("registry-1.docker.io", tokens.bearer("https://auth.docker.io/token"))
     proxied_lab.site("auth.docker.io", tokens, empty=True)
     alone = shut_off("registry-1.docker.io", "auth.docker.io")
-    both = [kitchens(proxied_lab, compose, alone) for compose in ("installed", "newer")]
+    both = [lab_stacks(proxied_lab, compose, alone) for compose in ("installed", "newer")]
     for one in both:
         one.write("Dockerfile", "FROM node:20\nCOPY compose.yml /\n")
         one.compose_file(COMPOSE_FILE)
