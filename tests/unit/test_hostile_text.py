@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.errors import DevenvError
+from devenv.ui.cells import Span
 from devenv.ui.console import Console
-from devenv.ui.live.cells import Span
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
 from devenv.ui.live.terminal import Terminal

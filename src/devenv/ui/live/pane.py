@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from devenv.ui import graph
+from devenv.ui.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
 from devenv.ui.live import log
-from devenv.ui.live.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
 from devenv.ui.live.progress import BuildStep, Progress
 from devenv.ui.live.state import BAD, GOOD, State, Sync
 from devenv.ui.live.table import ago, counted, took

@@ -6,7 +6,7 @@ is the same.
 
 from __future__ import annotations
 
-from devenv.ui.live.cells import Row, Span, beside, cut, row, width
+from devenv.ui.cells import Row, Span, beside, cut, row, width
 from devenv.ui.live.pane import built, log_or_page, under_way
 from devenv.ui.live.state import BAD, GOOD, State
 from devenv.ui.live.table import SAFE_URL, STOPPED, counted, hidden, most, services_table, shortened

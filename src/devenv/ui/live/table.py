@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from devenv.ui.live.cells import Row, Span, fit, row, width
+from devenv.ui.cells import Row, Span, fit, row, width
 from devenv.ui.live.state import BAD, GOOD, Service, State
 from devenv.ui.text import LONG_MS, MARKS, clean
 
