@@ -62,6 +62,7 @@ PURE = (
     "scaffold/new/names.py",
     "ui/cells.py",
     "ui/findings.py",
+    "ui/live/commands.py",
     "ui/live/keys.py",
     "ui/live/log.py",
     "ui/live/pane.py",

@@ -168,7 +168,7 @@ def test_the_live_view_shows_text_alone(text: str, monkeypatch: pytest.MonkeyPat
     for cls in EVENTS:
         for event in variants(cls, text):
             state.tell(event, time.monotonic())
-    state.note = text
+    state.view.note = text
     rows = screen(state, 120, 60, time.monotonic())
     rows.append((Span(text, "good"), Span(text, "link", f"https://x/{text}"), Span(text, text, text)))
     written = io.BytesIO()

@@ -35,7 +35,6 @@ ABOVE = {
     "sync/service.py",
     "sync/service.py: ServiceSync",
     "sync/service.py: _bring_up_to_date",
-    "ui/live/state.py: State",
 }
 
 

@@ -23,7 +23,7 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
         return
     blocks, tall = _blocks(len(services), columns, most)
     seen = tall * blocks
-    first = max(min(state.selected, len(services) - 1) - seen + 1, 0)
+    first = max(min(state.view.selected, len(services) - 1) - seen + 1, 0)
     cells = (columns - 2 * (blocks - 1)) // blocks
     shape = _shape(services, cells, now)
     shown = services[first : first + seen]

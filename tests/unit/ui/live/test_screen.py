@@ -18,7 +18,7 @@ from devenv.ui.live.screen import screen
 from devenv.ui.live.table import ago
 from devenv.ui.live.terminal import Terminal
 from support.stories import STORIES, fifty, two, waiting
-from unit.ui.live.test_state import press, state_of
+from unit.ui.live.test_commands import press, state_of
 
 KEYS = ["g", "y", "?", "e", " ", "/", "x", "up", "down", "pgup", "home", "end", "escape", "l", "enter", "r", "d"]
 
