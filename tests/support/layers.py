@@ -61,8 +61,9 @@ PURE = (
     "scaffold/add/copied_files.py",
     "scaffold/new/detect.py",
     "scaffold/new/names.py",
-    "ui/live/cells.py",
+    "ui/cells.py",
     "ui/findings.py",
+    "ui/live/commands.py",
     "ui/live/keys.py",
     "ui/live/log.py",
     "ui/live/pane.py",
@@ -98,7 +99,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "watchfiles": ("sync/host/watcher.py",),
     "ctypes": ("sync/host/inotify.py", "memory.py"),
     "yaml": ("compose/", "scaffold/"),
-    "rich": ("ui/",),
+    "rich": (),
     "typer": ("cli/",),
     "click": ("cli/",),
 }
@@ -114,17 +115,17 @@ STARTERS = frozenset({
 # The guardian forks for each try: what the try loads is gone with the child.
 MAY_START = {"run/cleanup/guardian.py": frozenset({"os.fork"})}
 
-# The console, the version path, and the guardian, whose standard output is its own log and never a terminal.
-PRINTERS = ("ui/console.py", "__main__.py", "run/cleanup/guardian.py")
+# The writer, the version path, and the guardian, whose standard output is its own log and never a terminal.
+PRINTERS = ("ui/writer.py", "__main__.py", "run/cleanup/guardian.py")
 
-# What writes to the terminal beside `print`, and the only files that may use it: the console and the live view clean
+# What writes to the terminal beside `print`, and the only files that may use it: the writer and the live view clean
 # every text, `ask` cleans questions, and what `render` writes is read by its parent.
 WRITERS = frozenset({
     "typer.echo", "typer.secho", "typer.confirm", "typer.prompt", "typer.launch", "typer.progressbar",
     "sys.stdout.write", "sys.stderr.write", "sys.stdout.writelines", "sys.stderr.writelines",
     "sys.__stdout__", "sys.__stderr__",
 })  # fmt: skip
-MAY_WRITE = ("ui/console.py", "cli/prompt.py", "scaffold/new/render.py")
+MAY_WRITE = ("ui/writer.py", "cli/prompt.py", "scaffold/new/render.py")
 
 # Each may import itself and what stands on a floor below; the packages of one floor know nothing of each other. The
 # modules of the lowest floor may import each other.

@@ -18,10 +18,10 @@ from devenv.errors import DevenvError
 from devenv.model.graph import Graph, Node
 from devenv.model.live import Fact, ServiceGraph, ServiceStats, ViewCommand
 from devenv.model.project import Condition, Dependency
+from devenv.ui.cells import Row
 from devenv.ui.console import Console
 from devenv.ui.live import app
 from devenv.ui.live.app import Live
-from devenv.ui.live.cells import Row
 
 Told = e.Event | Fact
 MB = 2**20

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from devenv import events as e
 from devenv.errors import DevenvError
+from devenv.ui.cells import Span
 from devenv.ui.console import Console
-from devenv.ui.live.cells import Span
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
 from devenv.ui.live.terminal import Terminal
@@ -168,7 +168,7 @@ def test_the_live_view_shows_text_alone(text: str, monkeypatch: pytest.MonkeyPat
     for cls in EVENTS:
         for event in variants(cls, text):
             state.tell(event, time.monotonic())
-    state.note = text
+    state.view.note = text
     rows = screen(state, 120, 60, time.monotonic())
     rows.append((Span(text, "good"), Span(text, "link", f"https://x/{text}"), Span(text, text, text)))
     written = io.BytesIO()

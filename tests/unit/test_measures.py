@@ -20,8 +20,6 @@ ABOVE: set[str] = {
     "sync/service.py",
     "sync/service.py: ServiceSync",
     "sync/service.py: _bring_up_to_date",
-    "ui/console.py: Console",
-    "ui/live/state.py: State",
 }
 
 

@@ -18,7 +18,7 @@ from devenv.errors import DevenvError
 from devenv.model.live import Fact, ViewCommand
 from devenv.tasks import first
 from devenv.ui.console import Console
-from devenv.ui.live import keys
+from devenv.ui.live import commands, keys
 from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
 from devenv.ui.live.terminal import Terminal
@@ -126,7 +126,7 @@ class Live:
 
     def _detached(self) -> None:
         """Says what runs on, where the view was there until the run had let go of it."""
-        if self.state.is_detaching and self.state.ready and not self._is_over:
+        if self.state.view.is_detaching and self.state.ready and not self._is_over:
             self.leave()
             self._console.emit(self.state.ready)
             self._console.emit(e.Notice("left running", "devenv down"))
@@ -169,7 +169,7 @@ class Live:
                 return
             typed, rest = keys.parse(rest + data)
             for key in typed:
-                if wish := self.state.press(key):
+                if wish := commands.press(self.state, key):
                     await self._grant(wish)
                     if wish.verb == "quit":  # a key that is held down is no second Ctrl-C
                         return
@@ -195,7 +195,7 @@ class Live:
         try:
             await self.controller.shell(container)
         except DevenvError as error:
-            self.state.note = error.said
+            self.state.view.note = error.said
         finally:
             if not self._is_over:
                 self._terminal.enter()
@@ -205,7 +205,7 @@ class Live:
 
         graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
         if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
-            self.state.note = f"no browser here: {url}"
+            self.state.view.note = f"no browser here: {url}"
 
     async def _obey(self) -> None:
         """Another size, and Ctrl-Z."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from devenv.ui import graph
+from devenv.ui.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
 from devenv.ui.live import log
-from devenv.ui.live.cells import ELLIPSIS, Row, Span, cut, fit, pieces, row, width
 from devenv.ui.live.progress import BuildStep, Progress
 from devenv.ui.live.state import BAD, GOOD, State, Sync
 from devenv.ui.live.table import ago, counted, took
@@ -32,31 +32,31 @@ HELP = (
 
 def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
     """A title, and so many rows of the log or of what is in its place, the newest at the bottom."""
-    if state.page:
+    if state.view.page:
         lines = list(_page(state, columns, now))
-        state.offset = max(0, min(state.offset, len(lines) - rows))
-        shown = lines[state.offset : state.offset + rows]
+        state.view.offset = max(0, min(state.view.offset, len(lines) - rows))
+        shown = lines[state.view.offset : state.view.offset + rows]
         more = len(lines) - len(shown)
-        yield _title(state.page, f"{more} more: PgUp PgDn" if more else "", "Esc: back to the log", columns)
+        yield _title(state.view.page, f"{more} more: PgUp PgDn" if more else "", "Esc: back to the log", columns)
         yield from shown
         yield from [()] * (rows - len(shown))
         return
     chosen, typed = state.log.filter, state.log.filter.typed
     title = f"log: {typed}" if typed else "log"
     title += f" ({counted(len(state.log.shown), 'line')})" if typed and not chosen.fault else ""
-    held = chosen.fault if state.typing is None else ""
-    if state.anchor is not None:
-        held = f"paused, {counted(state.log.below(state.anchor), 'line')} below: space or End goes on"
+    held = chosen.fault if state.view.typing is None else ""
+    if state.view.anchor is not None:
+        held = f"paused, {counted(state.log.below(state.view.anchor), 'line')} below: space or End goes on"
     yield _title(title, held, "", columns)
     names = list(state.services)
     prefix = min(max(map(width, (*names, "devenv"))), WIDEST_PREFIX, max(columns // 4, 1))
     styles = {name: f"service{index % SERVICE_STYLES}" for index, name in enumerate(state.services)}
     found: list[Row] = []
-    for line in state.log.above(state.anchor):
+    for line in state.log.above(state.view.anchor):
         if len(found) >= rows:
             break
         most = max(rows * 2 // 3, 1)
-        found += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.marked)))
+        found += reversed(list(_line(line, prefix, styles, columns, most, marked=line.number == state.view.marked)))
     found = found[:rows]
     yield from reversed(found)
     yield from [()] * (rows - len(found))
@@ -88,9 +88,9 @@ def _line(
 
 
 def _page(state: State, columns: int, now: float) -> Iterator[Row]:
-    match state.page:
-        case "graph" if state.graph is not None:
-            for line in graph.tree(state.graph):
+    match state.view.page:
+        case "graph" if state.project.graph.nodes:
+            for line in graph.tree(state.project.graph):
                 yield _drawn(line, state)
         case "syncs":
             for sync in reversed(state.syncs):

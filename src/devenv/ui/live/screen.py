@@ -6,7 +6,7 @@ is the same.
 
 from __future__ import annotations
 
-from devenv.ui.live.cells import Row, Span, beside, cut, row, width
+from devenv.ui.cells import Row, Span, beside, cut, row, width
 from devenv.ui.live.pane import built, log_or_page, under_way
 from devenv.ui.live.state import BAD, GOOD, State
 from devenv.ui.live.table import SAFE_URL, STOPPED, counted, hidden, most, services_table, shortened
@@ -28,7 +28,7 @@ def screen(state: State, columns: int, rows: int, now: float) -> list[Row]:
     below = list(under_way(state, columns, now))
     room = rows - len(head) - len(table) - len(foot) - 1
     below = below[-max(room * 2 // 3, 0) :] if room > 0 else []
-    state.height = max(room - len(below), 1)
+    state.view.height = max(room - len(below), 1)
     pane = list(log_or_page(state, columns, room - len(below), now)) if room >= 0 else []
     found = [*head, *table, *pane, *below, *foot]
     return [row(one, columns) for one in [*found, *([()] * rows)][:rows]]
@@ -39,7 +39,8 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     up = sum(word in GOOD for word in words)
     bad = ", ".join(clean(service.name) for service in state.services.values() if service.word in BAD)
     said = f"{up} of {len(words)} up" if words else ""
-    spans = [Span(clean(state.project) or "devenv", "bold"), Span(f"  {said}", "dim" if up < len(words) else "good")]
+    name = clean(state.project.graph.project) or "devenv"
+    spans = [Span(name, "bold"), Span(f"  {said}", "dim" if up < len(words) else "good")]
     spans += [Span(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     for url in state.ready.urls if state.ready else ():
         spans += [Span("  "), _link(url)]
@@ -52,10 +53,10 @@ def _link(url: str) -> Span:
 
 
 def _hints(state: State, columns: int) -> Row:
-    if state.typing is not None:
+    if state.view.typing is not None:
         fault = state.log.filter.fault
         count = fault or f"{len(state.log.shown)} lines"
-        left = [Span("/", "bold"), Span(state.typing), Span("▏")]
+        left = [Span("/", "bold"), Span(state.view.typing), Span("▏")]
         return beside(left, [Span(count, "bad" if fault else "dim")], columns)
     return (Span(next((hints for hints in HINTS if width(hints) <= columns), HINTS[-1]), "dim"),)
 
@@ -68,12 +69,12 @@ def _status(state: State, columns: int) -> Row:
 def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thing to say
     """What is going on and why, the most pressing first; and its style."""
     busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
-    if state.note:
-        return state.note, "bold"
+    if state.view.note:
+        return state.view.note, "bold"
     if busy:
         return f"{MARKS['starting']} {'; '.join(busy)}", "warn"
     if state.step is not None:
-        return f"{MARKS['starting']} {_step(state)}{'; then detaches' if state.is_detaching else ''}", "warn"
+        return f"{MARKS['starting']} {_step(state)}{'; then detaches' if state.view.is_detaching else ''}", "warn"
     if state.problem:
         return f"{MARKS['exited']} {state.problem}", "bad"
     late = _late(state)

@@ -1,4 +1,4 @@
-"""The live view's state: what was told, and what was typed, folded. Pure: the clock (seconds) is handed in."""
+"""The live view's state: events and facts of the run, folded. Pure: the clock (seconds) is handed in."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from devenv import events as e
 from devenv.model.graph import Graph
-from devenv.model.live import Fact, ServiceStats, ViewCommand
+from devenv.model.live import Fact, ServiceGraph, ServiceStats
 from devenv.model.logline import Search, unbounded
 from devenv.ui import text, waterfall
 from devenv.ui.live import log
-from devenv.ui.live.keys import PASTED
-from devenv.ui.live.log import Filter, Line, Logbook
+from devenv.ui.live.log import Filter, Logbook
 from devenv.ui.live.progress import Progress
 
 SYNCS = 200
@@ -21,8 +20,6 @@ TIMINGS_WIDTH = 68  # what is left of 80 columns beside the names
 GOOD = ("healthy", "started", "completed")
 BAD = ("unhealthy", "exited")
 ALIVE = ("healthy", "started", "starting", "unhealthy")
-PAGES = {"g": "graph", "y": "syncs", "?": "help"}
-BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 
 class Sync(NamedTuple):
@@ -55,15 +52,33 @@ class Service:
         return {"": "absent", "created": "waiting" if self.detail else "created"}.get(self.state, self.state)
 
 
+@dataclass(slots=True)
+class View:
+    """What the keys chose: what is shown of the run, and what is being typed. `search`: how filters search."""
+
+    search: Search = unbounded
+    note: str = ""  # what the last key led to
+    selected: int = 0
+    page: str = ""  # what is in the log's place: graph, syncs or help
+    offset: int = 0  # first line of that page
+    anchor: int | None = None  # the lowest line of the log in view; None follows the log
+    marked: int | None = None  # the error that was looked for
+    typing: str | None = None  # a filter that is being typed
+    replaced: Filter = field(default_factory=Filter)  # the filter before that
+    is_detaching: bool = False
+    height: int = 10  # rows of the pane, as last drawn: the length of a page
+
+    def follow_log(self) -> None:
+        """Show the end of the log."""
+        self.anchor = self.marked = None
+
+
 class State:
     """All that the screen is made of."""
 
     def __init__(self, *, verbose: bool = False, search: Search = unbounded) -> None:
-        self._search = search
         self.verbose = verbose  # what builds print is in the log, too
-        self.project = ""
-        self.graph: Graph | None = None
-        self.built: frozenset[str] = frozenset()
+        self.project = ServiceGraph(Graph("", ()))
         self.services: dict[str, Service] = {}
         self.log = Logbook()
         self.syncs: deque[Sync] = deque(maxlen=SYNCS)
@@ -72,25 +87,20 @@ class State:
         self.step_detail = ""
         self.ready: e.Ready | None = None
         self.problem = ""
-        self.note = ""  # what the last key came to
-        self.is_detaching = False
-        self.selected = 0
-        self.page = ""  # what is in the log's place: graph, syncs or help
-        self.offset = 0  # first line of that page
-        self.anchor: int | None = None  # the lowest line of the log in view; None follows it
-        self.marked: int | None = None  # the error that was looked for
-        self.typing: str | None = None  # a filter that is being typed
-        self._before = Filter()
-        self.height = 10  # rows of the pane, as last drawn: what a page is
+        self.view = View(search)
 
-    # --- what is told ---------------------------------------------------------------------------------------------
+    @property
+    def chosen(self) -> Service | None:
+        """The service that keys are for."""
+        rows = list(self.services.values())
+        return rows[min(self.view.selected, len(rows) - 1)] if rows else None
 
     def learn(self, fact: Fact) -> None:
         """One fact that is no event."""
         if isinstance(fact, ServiceStats):
             self._service(fact.service).service_stats = fact
             return
-        self.project, self.graph, self.built = fact.graph.project, fact.graph, fact.built
+        self.project = fact
         known = self.services
         self.services = {node.name: known.get(node.name) or Service(node.name) for node in fact.graph.nodes}
 
@@ -104,7 +114,7 @@ class State:
                 self.log.add(hook, line)
                 return
             case _:
-                self.note = ""
+                self.view.note = ""
                 self._told(event, at)
 
     def _told(self, event: e.Event, at: float) -> None:
@@ -181,157 +191,8 @@ class State:
     def _service(self, name: str) -> Service:
         return self.services.setdefault(name, Service(name))
 
-    # --- what is typed --------------------------------------------------------------------------------------------
-
-    @property
-    def chosen(self) -> Service | None:
-        """The service that keys are for."""
-        rows = list(self.services.values())
-        return rows[min(self.selected, len(rows) - 1)] if rows else None
-
-    def press(self, key: str) -> ViewCommand | None:
-        """One key; what it asks of somebody else."""
-        self.note = ""
-        if self.typing is not None:
-            self._type(key)
-            return None
-        if key.startswith(PASTED):
-            self.note = "what is pasted is no key; / filters by it"
-            return None
-        if key in ("q", "d"):
-            return self._leave(key)
-        if key in ("up", "k", "down", "j"):
-            step = -1 if key in ("up", "k") else 1
-            self.selected = max(0, min(self.selected + step, len(self.services) - 1))
-        elif key in PAGES:
-            self.page, self.offset = ("" if self.page == PAGES[key] else PAGES[key]), 0
-        elif key in ("pgup", "pgdn", "home", "end"):
-            self._scroll(key)
-        elif not self._log_key(key):
-            return self._service_key(key)
-        return None
-
-    def _leave(self, key: str) -> ViewCommand | None:
-        if key == "q":
-            return ViewCommand("quit")
-        self.is_detaching = True
-        self.note = "" if self.ready else "detaches once all is up"
-        return ViewCommand("detach")
-
-    def _log_key(self, key: str) -> bool:
-        """Whether it was a key of the log."""
-        match key:
-            case "/":
-                self._before, self.typing, self.page = self.log.filter, self.log.filter.typed, ""
-            case "e":
-                self._find_error()
-            case " ":
-                self.anchor, self.marked = (None if self.anchor is not None else self.log.newest), None
-            case "l":
-                self._only_chosen()
-            case "escape":
-                self._escape()
-            case _:
-                return False
-        return True
-
-    def _escape(self) -> None:
-        """Back by one step: the page, the pause, the filter, a failed build."""
-        if self.page:
-            self.page = ""
-        elif self.anchor is not None:
-            self.anchor = self.marked = None
-        elif self.log.filter.typed:
-            self.log.narrow(Filter())
-        else:
-            self.problem = ""
-            if self.progress.failed:
-                self.progress.clear()
-
-    def _only_chosen(self) -> None:
-        if self.chosen is not None:
-            wanted = f"@{self.chosen.name}"
-            self.log.narrow(log.parse("" if self.log.filter.typed == wanted else wanted, self._search))
-            self.anchor, self.marked, self.page = None, None, ""
-
-    def _find_error(self) -> None:
-        """The last error in view, or, where that is what is looked at, the one before."""
-
-        def is_error(line: Line) -> bool:
-            return log.level(line) == "error"
-
-        found = self.log.last(is_error, self.marked)
-        found = self.log.last(is_error) if found is None else found
-        if found is None:
-            self.note = "no error in the log" + (" that the filter lets through" if self.log.filter.typed else "")
-        else:
-            self.marked, self.page = found, ""
-            self.anchor = self.log.step(found, self.height - 3) or self.log.newest  # what follows it is seen too
-
-    def _scroll(self, key: str) -> None:
-        page = max(self.height - 1, 1)
-        if self.page:
-            self.offset = {"pgup": max(self.offset - page, 0), "pgdn": self.offset + page, "home": 0, "end": 10**6}[
-                key
-            ]
-        elif key == "end":
-            self.anchor = self.marked = None
-        else:
-            lines = {"pgup": -page, "pgdn": page, "home": -log.SHOWN}[key]
-            self.anchor = self.log.step(self.anchor, lines)
-
-    def _service_key(self, key: str) -> ViewCommand | None:
-        service = self.chosen
-        verb = {"r": "restart", "b": "rebuild", "s": "stop", "x": "shell", "enter": "shell", "o": "open"}.get(key)
-        if verb is None or service is None:
-            return None
-        if verb == "open":
-            return self._open(service)
-        if verb == "shell":
-            self.note = "" if service.service_stats.container else f"{service.name} does not run"
-            return ViewCommand("shell", service.service_stats.container) if service.service_stats.container else None
-        if service.busy:
-            self.note = f"{service.name} is busy: {service.busy}"
-            return None
-        if verb == "rebuild" and service.name not in self.built:
-            self.note = f"{service.name} is not built by this run: r restarts it"
-            return None
-        service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
-        return ViewCommand(verb, service.name)
-
-    def _open(self, service: Service) -> ViewCommand | None:
-        known = self.ready.urls if self.ready else ()
-        url = next((url for url in service.service_stats.urls if url in known), None)
-        if url is None and self.ready and not service.service_stats.urls:
-            self.note = f"{service.name} publishes no port"
-            return None
-        url = url or next(iter(service.service_stats.urls), None)
-        self.note = f"opening {url}" if url else f"{service.name} is not up yet"
-        return ViewCommand("open", url) if url else None
-
-    def _type(self, key: str) -> None:
-        assert self.typing is not None  # noqa: S101 - only then it is called
-        match key:
-            case "enter":
-                self.typing = None
-                return
-            case "escape":
-                self.typing = None
-                self.log.narrow(self._before)
-                return
-            case "backspace":
-                self.typing = self.typing[:-1]
-            case "clear":
-                self.typing = ""
-            case _ if len(key) == 1 or key.startswith(PASTED):
-                self.typing += key.removeprefix(PASTED)
-            case _:
-                return
-        self.log.narrow(log.parse(self.typing, self._search))
-        self.anchor = self.marked = None
-
     def settled(self, service: str, why: str) -> None:
         """What was asked for is done, or is not, because of that."""
         if service in self.services:
             self.services[service].busy = ""
-        self.note = why
+        self.view.note = why

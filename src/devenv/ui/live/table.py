@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from devenv.ui.live.cells import Row, Span, fit, row, width
+from devenv.ui.cells import Row, Span, fit, row, width
 from devenv.ui.live.state import BAD, GOOD, Service, State
 from devenv.ui.text import LONG_MS, MARKS, clean
 
@@ -23,7 +23,7 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
         return
     blocks, tall = _blocks(len(services), columns, most)
     seen = tall * blocks
-    first = max(min(state.selected, len(services) - 1) - seen + 1, 0)
+    first = max(min(state.view.selected, len(services) - 1) - seen + 1, 0)
     cells = (columns - 2 * (blocks - 1)) // blocks
     shape = _shape(services, cells, now)
     shown = services[first : first + seen]

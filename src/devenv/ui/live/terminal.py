@@ -10,7 +10,7 @@ import termios
 from collections.abc import Sequence
 from typing import Any
 
-from devenv.ui.live.cells import Row, Span
+from devenv.ui.cells import Row, Span
 from devenv.ui.text import clean
 
 # The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from devenv import events as e
 from devenv.model.graph import Graph, Node
 from devenv.model.live import ServiceGraph, ServiceStats
-from devenv.ui.live.cells import Span, width
+from devenv.ui.cells import Span, width
 from devenv.ui.live.screen import screen
 from devenv.ui.live.table import ago
 from devenv.ui.live.terminal import Terminal
 from support.stories import STORIES, fifty, two, waiting
-from unit.ui.live.test_state import press, state_of
+from unit.ui.live.test_commands import press, state_of
 
 KEYS = ["g", "y", "?", "e", " ", "/", "x", "up", "down", "pgup", "home", "end", "escape", "l", "enter", "r", "d"]
 

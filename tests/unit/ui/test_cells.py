@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.ui.live.cells import Span, beside, cut, fit, pieces, row, width
+from devenv.ui.cells import Span, beside, cut, fit, pieces, row, width
 from devenv.ui.text import clean
 
 LINES = st.text(max_size=60).map(clean)

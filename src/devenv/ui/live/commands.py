@@ -1,0 +1,171 @@
+"""Key -> what is shown, or a command for the run or the terminal. Pure."""
+
+from __future__ import annotations
+
+from devenv.model.live import ViewCommand
+from devenv.ui.live import log
+from devenv.ui.live.keys import PASTED
+from devenv.ui.live.log import Filter, Line
+from devenv.ui.live.state import Service, State
+
+PAGES = {"g": "graph", "y": "syncs", "?": "help"}
+BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
+
+
+def press(state: State, key: str) -> ViewCommand | None:
+    """One key; what it asks of somebody else."""
+    view = state.view
+    view.note = ""
+    if view.typing is not None:
+        _type(state, key)
+        return None
+    if key.startswith(PASTED):
+        view.note = "what is pasted is no key; / filters by it"
+        return None
+    if key in ("q", "d"):
+        return _leave(state, key)
+    if key in ("up", "k", "down", "j"):
+        step = -1 if key in ("up", "k") else 1
+        view.selected = max(0, min(view.selected + step, len(state.services) - 1))
+    elif key in PAGES:
+        view.page, view.offset = ("" if view.page == PAGES[key] else PAGES[key]), 0
+    elif key in ("pgup", "pgdn", "home", "end"):
+        _scroll(state, key)
+    elif not _log_key(state, key):
+        return _service_key(state, key)
+    return None
+
+
+def _leave(state: State, key: str) -> ViewCommand | None:
+    if key == "q":
+        return ViewCommand("quit")
+    state.view.is_detaching = True
+    state.view.note = "" if state.ready else "detaches once all is up"
+    return ViewCommand("detach")
+
+
+def _log_key(state: State, key: str) -> bool:
+    """Whether it was a key of the log."""
+    view = state.view
+    match key:
+        case "/":
+            view.replaced, view.typing, view.page = state.log.filter, state.log.filter.typed, ""
+        case "e":
+            _find_error(state)
+        case " ":
+            view.anchor, view.marked = (None if view.anchor is not None else state.log.newest), None
+        case "l":
+            _only_chosen(state)
+        case "escape":
+            _escape(state)
+        case _:
+            return False
+    return True
+
+
+def _escape(state: State) -> None:
+    """Back by one step: the page, the pause, the filter, a failed build."""
+    view = state.view
+    if view.page:
+        view.page = ""
+    elif view.anchor is not None:
+        view.follow_log()
+    elif state.log.filter.typed:
+        state.log.narrow(Filter())
+    else:
+        state.problem = ""
+        if state.progress.failed:
+            state.progress.clear()
+
+
+def _only_chosen(state: State) -> None:
+    view = state.view
+    if state.chosen is not None:
+        wanted = f"@{state.chosen.name}"
+        state.log.narrow(log.parse("" if state.log.filter.typed == wanted else wanted, view.search))
+        view.follow_log()
+        view.page = ""
+
+
+def _find_error(state: State) -> None:
+    """The last error in view, or, where that is what is looked at, the one before."""
+    view = state.view
+
+    def is_error(line: Line) -> bool:
+        return log.level(line) == "error"
+
+    found = state.log.last(is_error, view.marked)
+    found = state.log.last(is_error) if found is None else found
+    if found is None:
+        view.note = "no error in the log" + (" that the filter lets through" if state.log.filter.typed else "")
+    else:
+        view.marked, view.page = found, ""
+        view.anchor = state.log.step(found, view.height - 3) or state.log.newest  # the lines after it are shown too
+
+
+def _scroll(state: State, key: str) -> None:
+    view = state.view
+    page = max(view.height - 1, 1)
+    if view.page:
+        offsets = {"pgup": max(view.offset - page, 0), "pgdn": view.offset + page, "home": 0, "end": 10**6}
+        view.offset = offsets[key]
+    elif key == "end":
+        view.follow_log()
+    else:
+        lines = {"pgup": -page, "pgdn": page, "home": -log.SHOWN}[key]
+        view.anchor = state.log.step(view.anchor, lines)
+
+
+def _service_key(state: State, key: str) -> ViewCommand | None:
+    view = state.view
+    service = state.chosen
+    verb = {"r": "restart", "b": "rebuild", "s": "stop", "x": "shell", "enter": "shell", "o": "open"}.get(key)
+    if verb is None or service is None:
+        return None
+    if verb == "open":
+        return _open(state, service)
+    if verb == "shell":
+        view.note = "" if service.service_stats.container else f"{service.name} does not run"
+        return ViewCommand("shell", service.service_stats.container) if service.service_stats.container else None
+    if service.busy:
+        view.note = f"{service.name} is busy: {service.busy}"
+        return None
+    if verb == "rebuild" and service.name not in state.project.built:
+        view.note = f"{service.name} is not built by this run: r restarts it"
+        return None
+    service.busy, service.is_stopped = f"{BUSY[verb]}: you asked for it", verb == "stop"
+    return ViewCommand(verb, service.name)
+
+
+def _open(state: State, service: Service) -> ViewCommand | None:
+    known = state.ready.urls if state.ready else ()
+    url = next((url for url in service.service_stats.urls if url in known), None)
+    if url is None and state.ready and not service.service_stats.urls:
+        state.view.note = f"{service.name} publishes no port"
+        return None
+    url = url or next(iter(service.service_stats.urls), None)
+    state.view.note = f"opening {url}" if url else f"{service.name} is not up yet"
+    return ViewCommand("open", url) if url else None
+
+
+def _type(state: State, key: str) -> None:
+    view = state.view
+    assert view.typing is not None  # noqa: S101 - only then it is called
+    match key:
+        case "enter":
+            view.typing = None
+            return
+        case "escape":
+            view.typing = None
+            state.log.narrow(view.replaced)
+            return
+        case "backspace":
+            view.typing = view.typing[:-1]
+        case "clear":
+            view.typing = ""
+        case _ if len(key) == 1 or key.startswith(PASTED):
+            view.typing += key.removeprefix(PASTED)
+        case _:
+            return
+    state.log.narrow(log.parse(view.typing, view.search))
+    view.follow_log()

@@ -1,0 +1,143 @@
+"""The only writer to stdout and stderr.
+
+Every text that is written passes `_cleaned` (or is JSON in ASCII), whatever it comes from: `_put` takes nothing else.
+The terminal's codes that are written are those of this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import select
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, NamedTuple, NewType
+
+from devenv.ui import cells, text
+
+CLEAR_LINE = "\r\x1b[2K"
+REDRAW = "\x1b[H\x1b[J"
+DIM = 2
+Clean = NewType("Clean", str)
+
+
+class Painted(NamedTuple):
+    """A text in a colour or weight of the terminal's."""
+
+    text: str
+    code: int
+
+
+Piece = str | Painted
+
+
+class Writer:
+    """Writes lines, and below them a status line if stdout is a terminal.
+
+    A reader that goes away, or a terminal that dies, silences it and stops nothing.
+    """
+
+    def __init__(self) -> None:
+        self.colour = _wants_colour(sys.stdout)
+        self._status = Clean("")
+        self._dead: set[int] = set()  # streams without a reader
+        self._gathers = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A mark that the locale does not have is no reason to fall silent.
+                stream.reconfigure(errors="replace")
+
+    @property
+    def has_status(self) -> bool:
+        """Whether a status line is shown."""
+        return bool(self._status)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether stdout had a reader at the last write."""
+        return id(sys.stdout) not in self._dead
+
+    @property
+    def is_read(self) -> bool:
+        """As `is_heard`, for commands that write rarely: a pipe is asked whether it has a reader."""
+        with contextlib.suppress(OSError, ValueError):
+            pipe = select.poll()
+            pipe.register(sys.stdout, 0)
+            return self.is_heard and not pipe.poll(0)
+        return self.is_heard
+
+    def line(self, *line: Piece, stream: IO[str] | None = None, over: bool = False) -> None:
+        """Write the line (to stdout), and below it the status line; without pieces the status line alone.
+
+        `over`: in place of what is on the terminal's last line.
+        """
+        written = f"{self._cleaned(*line)}\n" if line else ""
+        if self._status or over or not line:
+            written = f"{CLEAR_LINE}{written}{self._status}"
+        self._put(stream or sys.stdout, Clean(written))
+
+    def json(self, value: Any, stream: IO[str] | None = None) -> None:
+        """Write a JSON value on a line, in ASCII."""
+        dumped = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # which JSON lets pass as it is
+        self.line(dumped, stream=stream)
+
+    def status(self, line: str) -> None:
+        """Write the line as the status line, cut to the terminal's width."""
+        columns = shutil.get_terminal_size().columns
+        self._status = self._cleaned(Painted(cells.cut(f"{cells.ELLIPSIS} {text.clean(line)}", columns - 1), DIM))
+        self.line()
+
+    def close_status(self) -> None:
+        """Remove the status line."""
+        if self._status:
+            self._status = Clean("")
+            self.line()
+
+    def redraw(self, lines: Iterable[str]) -> None:
+        """Write the lines in place of what the terminal shows."""
+        self._put(sys.stdout, Clean(f"{REDRAW}{self._cleaned(chr(10).join(lines))}\n"))
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within it, lines for a pipe or a file are written many at once."""
+        self._gathers = True
+        try:
+            yield
+        finally:
+            self._gathers = False
+            self._put(sys.stdout, Clean(""))
+
+    def _cleaned(self, *line: Piece) -> Clean:
+        """The texts without what a terminal acts on, in their colours if there are colours."""
+        cleaned = ""
+        for piece in line:
+            bare = piece if isinstance(piece, str) else piece.text
+            if not bare.isprintable():  # nearly all are, and a log may have a million lines
+                bare = text.clean_lines(bare)
+            cleaned += bare if isinstance(piece, str) or not self.colour else f"\x1b[{piece.code}m{bare}\x1b[0m"
+        return Clean(cleaned)
+
+    def _put(self, stream: IO[str], cleaned: Clean) -> None:
+        if id(stream) in self._dead:
+            return
+        try:
+            stream.write(cleaned)
+            if not self._gathers:
+                stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more; the run goes on, and above all its cleanup.
+            self._dead.add(id(stream))
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether the stream is a terminal that can be drawn on."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def _wants_colour(stream: IO[str]) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or is_terminal(stream)

@@ -1,0 +1,190 @@
+"""Keys of the live view: what they change, and what they ask for."""
+
+from __future__ import annotations
+
+from devenv import events as e
+from devenv.model.live import ServiceStats, ViewCommand
+from devenv.ui.live import commands
+from devenv.ui.live import log as logbook
+from devenv.ui.live.keys import PASTED
+from devenv.ui.live.state import State
+from support.stories import Told, fifty, two
+
+
+def state_of(*told: Told) -> State:
+    state = State()
+    for one in told:
+        if isinstance(one, e.Event):
+            state.tell(one, 1.0)
+        else:
+            state.learn(one)
+    return state
+
+
+def press(state: State, *keys: str) -> ViewCommand | None:
+    command = None
+    for key in keys:
+        command = commands.press(state, key)
+    return command
+
+
+def typed(state: State) -> tuple[str | None, str]:
+    return state.view.typing, state.log.filter.typed
+
+
+def held(state: State) -> int | None:
+    return state.view.anchor
+
+
+def test_services_are_chosen() -> None:
+    """Up and down, not beyond the ends; keys are for the chosen one."""
+    state = state_of(*two())
+    for keys, name in ((("up",), "db"), (("down",), "web"), (("j", "j"), "web"), (("k",), "db")):
+        press(state, *keys)
+        assert state.chosen is not None
+        assert state.chosen.name == name
+    assert State().chosen is None
+    assert press(State(), "r") is None
+    assert press(State(), "down", "l") is None
+
+
+def test_restart_rebuild_stop() -> None:
+    """Each is asked for once: meanwhile the service is busy."""
+    state = state_of(*two())
+    assert press(state, "down", "r") == ViewCommand("restart", "web")
+    assert state.services["web"].busy == "restarting: you asked for it"
+    assert press(state, "s") is None
+    assert "busy" in state.view.note
+    state.settled("web", "not yet")
+    assert (state.view.note, state.services["web"].busy) == ("not yet", "")
+    state.settled("gone", "")
+    assert press(state, "s") == ViewCommand("stop", "web")
+    state.tell(e.Restarted("web", "", 20.0), 2.0)
+    assert [line.text for line in state.log.recent(1)] == ["web restarted in 20 ms"]
+    assert press(state, "b") == ViewCommand("rebuild", "web")
+    assert press(state, "up", "b") is None
+    assert state.view.note == "db is not built by this run: r restarts it"
+
+
+def test_a_shell() -> None:
+    """In a container that runs; else it says that none does."""
+    state = state_of(*two())
+    assert press(state, "x") == press(state, "enter") == ViewCommand("shell", "c1")
+    state.learn(ServiceStats("db"))
+    assert press(state, "x") is None
+    assert state.view.note == "db does not run"
+
+
+def test_the_browser() -> None:
+    """The address that speaks HTTP, or the first one; else why there is none."""
+    state = state_of(*two())
+    assert press(state, "o") is None
+    assert state.view.note == "db publishes no port"
+    assert press(state, "down", "o") == ViewCommand("open", "http://localhost:8080/")
+    state.learn(ServiceStats("web", urls=("http://localhost:1/", "http://localhost:2/")))
+    assert press(state, "o") == ViewCommand("open", "http://localhost:1/")
+    fresh = state_of(*list(two())[:1])
+    assert press(fresh, "o") is None
+    assert fresh.view.note == "db is not up yet"
+
+
+def test_leaving() -> None:
+    """`q` ends, `d` detaches, at once or when all is up."""
+    state = state_of(*two())
+    assert press(state, "q") == ViewCommand("quit")
+    assert press(state, "d") == ViewCommand("detach")
+    assert (state.view.note, state.view.is_detaching) == ("", True)
+    fresh = State()
+    press(fresh, "d")
+    assert fresh.view.note == "detaches once all is up"
+
+
+def test_a_filter_is_typed() -> None:
+    """It holds while it is typed; enter keeps it, escape takes the one before."""
+    state = state_of(*two())
+    press(state, "/", *"gey", "backspace", "t", "left")
+    assert state.view.typing == "get"
+    assert [line.service for line in state.log.shown] == ["web"]
+    press(state, "enter")
+    assert typed(state) == (None, "get")
+    press(state, "/", "clear", *"zz", "q", "escape")
+    assert typed(state) == (None, "get")
+    press(state, "escape")
+    assert state.log.filter.typed == ""
+
+
+def test_the_log_of_one_service() -> None:
+    """`l` shows the chosen one's lines alone, and again all."""
+    state = state_of(*two())
+    press(state, "l")
+    assert {line.service for line in state.log.shown} == {"db"}
+    press(state, "l")
+    assert len({line.service for line in state.log.shown}) == 3
+
+
+def test_errors_are_found() -> None:
+    """The last one, then those before, then the last again; where there is none, it says so."""
+    state = state_of(*(e.Log("web", line) for line in ("Error 1", "a", "Error 2", *"bcdefghijklmnop")))
+    state.view.height = 5
+    found = []
+    for _ in range(3):
+        press(state, "e")
+        found.append((state.view.marked, state.view.anchor))
+    assert found == [(3, 5), (1, 3), (3, 5)]
+    press(state, "escape")
+    assert (state.view.anchor, state.view.marked) == (None, None)
+    state.log.narrow(logbook.parse("b"))
+    press(state, "e")
+    assert state.view.note == "no error in the log that the filter lets through"
+    fresh = state_of(e.Log("web", "fine"))
+    press(fresh, "e")
+    assert fresh.view.note == "no error in the log"
+    fresh.tell(e.Log("web", "Error"), 1.0)
+    press(fresh, "e")
+    assert (fresh.view.marked, fresh.view.anchor) == (2, 2)
+
+
+def test_pause_and_scroll() -> None:
+    """What is looked at stays while more comes; a page is the pane less one row."""
+    state = state_of(*(e.Log("web", str(i)) for i in range(100)))
+    press(state, " ")
+    assert state.view.anchor == 100
+    state.tell(e.Log("web", "more"), 1.0)
+    assert state.view.anchor == 100
+    press(state, "pgup")
+    assert state.view.anchor == 91
+    press(state, "pgdn", "pgdn")
+    assert held(state) is None
+    press(state, "home")
+    assert held(state) == 1
+    press(state, "end")
+    assert held(state) is None
+    press(state, "pgup", " ")
+    assert state.view.anchor is None
+
+
+def test_pages() -> None:
+    """Graph, syncs and help in the log's place, each with its own scrolling; the same key or escape leaves."""
+    state = state_of(*fifty())
+    press(state, "g")
+    assert state.view.page == "graph"
+    press(state, "pgdn")
+    assert state.view.offset == 9
+    press(state, "pgup", "pgup")
+    assert state.view.offset == 0
+    press(state, "end", "home", "y")
+    assert (state.view.page, state.view.offset) == ("syncs", 0)
+    press(state, "?", "?")
+    assert state.view.page == ""
+    press(state, "g", "escape")
+    assert state.view.page == ""
+    assert press(state, "z") is None
+
+
+def test_what_is_pasted() -> None:
+    """It is no keys: nothing is asked for; where a filter is typed, it is part of that."""
+    state = state_of(*two())
+    assert press(state, f"{PASTED}quit") is None
+    assert state.view.note == "what is pasted is no key; / filters by it"
+    press(state, "/", f"{PASTED}econnrefused 127", "enter")
+    assert [line.service for line in state.log.shown] == ["web"]
