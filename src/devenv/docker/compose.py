@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 from devenv.docker import process
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.docker.process import OnLine
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from devenv.explain import matcher, table
@@ -51,8 +52,6 @@ _DAEMON = re.compile(
     r"|failed to read dockerfile: )+"
 )
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")  # in an address that a step or its output names
-_STEP = re.compile(r"#(?P<number>\d+) \[(?:(?P<service>[\w.-]+) )?(?P<stage>internal|[^\]]*?\d+/\d+)\] (?P<what>.*)")
-_OUTPUT = re.compile(r"#(?P<number>\d+) (?:[0-9.]+ )(?P<text>.*)")
 _ENDED = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
 _MADE = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|Recreat)(?:e|ed|ing)\s*\Z")
 _STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
@@ -275,18 +274,19 @@ class _BuildLog:
         self.output: dict[str, deque[str]] = {}
         self.failed: str | None = None
 
-    def line(self, text: str) -> None:
-        line = _LOGIN.sub("***@", clean(text))
+    def line(self, raw: str) -> None:
+        line = _LOGIN.sub("***@", clean(raw))
         if not line:
             return
         self.on_line(line)
-        if step := _STEP.match(line):
-            self.steps[step["number"]] = (step["service"], step["what"])
-        elif output := _OUTPUT.match(line):
-            lines = self.output.setdefault(output["number"], deque(maxlen=FAILED_STEP_LINES))
-            lines.append(output["text"])
-        elif error := re.match(r"#(\d+) ERROR", line):
-            self.failed = error[1]
+        match parse(line):
+            case StepBegin() as step if step.is_internal or step.is_instruction:
+                service = step.label.split()[0] if len(step.label.split()) > 1 else None
+                self.steps[step.number] = (service, step.what)
+            case StepOutput(number, text, is_own=True):
+                self.output.setdefault(number, deque(maxlen=FAILED_STEP_LINES)).append(text)
+            case StepEnd(number, "failed"):
+                self.failed = number
 
     @property
     def failed_service(self) -> str | None:
