@@ -16,7 +16,8 @@ import anyio
 import pytest
 
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose, VerbError
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import VerbError
 from devenv.docker.transport import CallError
 from devenv.errors import PortError
 from devenv.model.containers import HOLDS_LABEL, ONE_OFF_LABEL, OWNER_LABEL, PROJECT_LABEL, Container

@@ -14,7 +14,8 @@ import pytest
 from devenv.compose.resolve import Loaded, Selection, load
 from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_model
 from devenv.docker.client import Engine
-from devenv.docker.compose import Compose, VerbError
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from devenv.run.active.failures import FailureReporter
 from devenv.run.desired import DesiredState, chosen, look

@@ -23,6 +23,7 @@ PURE = (
     "explain/*.py",
     "host/ports.py",
     "images/layers/advice.py",
+    "docker/build_progress.py",
     "doctor/catalog.py",
     "doctor/diagnose.py",
     "doctor/facts.py",

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker.compose import VerbError
+from devenv.docker.compose_failures import VerbError
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError, StateError
 from devenv.model.containers import PROJECT_LABEL

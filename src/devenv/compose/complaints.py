@@ -17,7 +17,7 @@ from devenv.compose import yaml as yamlcore
 from devenv.compose.files import Place, Source, everything
 from devenv.compose.positions import Model, place
 from devenv.compose.schema import RULE, dotted
-from devenv.docker.compose import clean
+from devenv.docker.compose_failures import clean
 from devenv.errors import ConfigError, meant
 from devenv.explain import matcher, table
 from devenv.explain.table import Entry

@@ -28,7 +28,7 @@ from devenv.compose.identity import project_name
 from devenv.compose.positions import entries, place, port_place, rule_place, shown
 from devenv.compose.selection import Selection
 from devenv.docker import endpoint, process
-from devenv.docker.compose import missing_compose
+from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault
 from devenv.tasks import each

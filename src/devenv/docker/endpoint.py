@@ -46,6 +46,10 @@ class Endpoint:
         """The address without what stands before an `@`."""
         return re.sub(r"//.*@", "//***@", self.host)
 
+    def docker_command(self, *args: str) -> list[str]:
+        """The docker command on this engine: the CLI's current context may be another one by now."""
+        return ["docker", *(("--context", self.context) if self.context else ("--host", self.host)), *args]
+
     @property
     def local(self) -> bool:
         """Whether published ports appear on this machine."""
@@ -103,15 +107,13 @@ class Connection(Protocol):
 async def dial(endpoint: Endpoint) -> Connection:
     """A connection to the engine. Raises OSError where there is none, TimeoutError after five seconds.
 
-    Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which follows
-    whatever the CLI follows, one child a connection. The endpoint is named to it: the CLI's current context may
-    be another one by then.
+    Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which supports
+    whatever the CLI supports; one child per connection.
     """
     with anyio.fail_after(CONNECT_TIMEOUT):
         if endpoint.socket is not None:
             return _Socket(await anyio.connect_unix(endpoint.socket))
-        where = ("--context", endpoint.context) if endpoint.context else ("--host", endpoint.host)
-        argv = ["docker", *where, "system", "dial-stdio"]
+        argv = endpoint.docker_command("system", "dial-stdio")
         with trace.command(argv) as told:
             told.outcome = "goes on"
         printed = open(process.scratch(), "r+b", buffering=0)  # noqa: ASYNC230, SIM115 - in memory, as long as the child

@@ -13,13 +13,17 @@ from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
 from devenv.docker.streams import Frames, lines
 from devenv.docker.transport import LONG_TIMEOUT, CallError, Transport
-from devenv.errors import EngineError
+from devenv.errors import DevenvError, EngineError
+from devenv.model.containers import Container
 
 CANNOT_RUN = (126, 127)
 EXIT_PAUSES = (0.0, 0.05, 0.2, 0.5)
 SESSION_MARK = "DEVENV_SESSION"
 COMMAND_MARK = "DEVENV_COMMAND"
 SHELL = "/bin/sh"
+BEST_SHELL = 'for shell in bash zsh ash sh; do command -v "$shell" && exit; done'
+PROBES = ("sh", "/busybox/sh", "bash", "/usr/bin/bash")
+PROBE_SECONDS = 10.0
 # For commands of devenv itself: the PATH of an image may begin with a folder that the service can write, and the
 # variables of the loader may name files in such a folder.
 OWN_VARIABLES = {
@@ -144,6 +148,18 @@ class Exec:
         argv = [SHELL, "-c", LEFTOVERS, "sh", COMMAND_MARK, mark]
         with contextlib.suppress(CallError):
             await self.run(container_id, argv, user=user, privileged=privileged, mark=mark, environment=OWN_VARIABLES)
+
+    async def best_shell(self, container: Container) -> str:
+        """The path of the best shell in the container. Raises DevenvError if it has no shell."""
+        for probe in PROBES:
+            try:
+                code, output = await self.run(container.id, [probe, "-c", BEST_SHELL], timeout=PROBE_SECONDS)
+            except CallError:  # some engines report a missing program like this
+                continue
+            if code not in CANNOT_RUN:
+                return output.strip().splitlines()[0] if output.strip() else probe
+        hint = f"devenv shell {container.service} -- PROGRAM   (runs a program that its image has)"
+        raise DevenvError(f"the image of `{container.service}` has no shell", hint=hint)
 
     @contextlib.asynccontextmanager
     async def _start(

@@ -194,16 +194,7 @@ class Client:
     async def _asked(
         self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
     ) -> AsyncIterator[Exchange]:
-        fields = [
-            ("Host", "docker"),
-            ("Content-Type", TAR if method == "PUT" else "application/json"),
-            ("Transfer-Encoding", "chunked")
-            if isinstance(body, AsyncIterable)
-            else ("Content-Length", str(len(body))),
-            *headers.items(),
-        ]
-        fields += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
-        head = h11.Request(method=method, target=target, headers=fields)
+        head = _head(method, target, body, upgrade=upgrade, headers=headers)
         # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
         # calls that can be made twice.
         is_once = method == "POST" or isinstance(body, AsyncIterable)
@@ -254,6 +245,17 @@ class Client:
         await self._end_kept()
         for exchange in exchanges:
             await exchange.aclose()
+
+
+def _head(method: str, target: str, body: Body, *, upgrade: bool, headers: Mapping[str, str]) -> h11.Request:
+    fields = [
+        ("Host", "docker"),
+        ("Content-Type", TAR if method == "PUT" else "application/json"),
+        ("Transfer-Encoding", "chunked") if isinstance(body, AsyncIterable) else ("Content-Length", str(len(body))),
+        *headers.items(),
+    ]
+    fields += [("Connection", "Upgrade"), ("Upgrade", "tcp")] if upgrade else []
+    return h11.Request(method=method, target=target, headers=fields)
 
 
 def _patience(method: str, idle: float | None) -> float | None:

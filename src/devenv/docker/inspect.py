@@ -56,14 +56,14 @@ def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
 
 
 def container(shown: Mapping[str, Any]) -> Container:
-    """The container that was inspected; whether it is ours, its labels do not say."""
+    """The container that was inspected. `ours` is False: its labels do not say whether it is ours."""
     config, state = shown["Config"], shown["State"]
-    labels = config.get("Labels") or {}
-    health = (state.get("Health") or {}).get("Status")
+    labels = _value(config, "Labels", {})
+    health = _value(state, "Health", {}).get("Status")
     project = labels.get(PROJECT_LABEL, "")
-    image = shown.get("Image") or ""
+    image = _value(shown, "Image", "")
     timeout = config.get("StopTimeout")
-    bindings = (shown.get("NetworkSettings") or {}).get("Ports") or {}
+    bindings = _value(_value(shown, "NetworkSettings", {}), "Ports", {})
     return Container(
         id=text(shown["Id"]),
         name=text(shown["Name"]).lstrip("/"),
@@ -71,29 +71,34 @@ def container(shown: Mapping[str, Any]) -> Container:
         state=state["Status"],
         ours=False,
         health=health if health in ("starting", "healthy", "unhealthy") else None,
-        exit_code=int(state.get("ExitCode") or 0),
+        exit_code=int(_value(state, "ExitCode", 0)),
         out_of_memory=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        started_at=state.get("StartedAt") or "",
-        finished_at=state.get("FinishedAt") or "",
-        user=config.get("User") or "",
+        error=_value(state, "Error", ""),
+        started_at=_value(state, "StartedAt", ""),
+        finished_at=_value(state, "FinishedAt", ""),
+        user=_value(config, "User", ""),
         tty=bool(config.get("Tty")),
         image=image,
         stop_timeout=float(10 if timeout is None else timeout),
         depends_on=tuple(d.split(":")[0] for d in labels.get(DEPENDS_LABEL, "").split(",") if d),
         ports=_ports(bindings, "tcp"),
         udp_ports=_ports(bindings, "udp"),
-        volumes=tuple(m["Name"] for m in shown.get("Mounts") or () if m.get("Type") == "volume"),
+        volumes=tuple(m["Name"] for m in _value(shown, "Mounts", ()) if m.get("Type") == "volume"),
         holds=labels.get(HOLDS_LABEL, ""),
-        database=database(variables(config.get("Env")), config.get("Image") or ""),
-        restarts=int(shown.get("RestartCount") or 0),
+        database=database(variables(config.get("Env")), _value(config, "Image", "")),
+        restarts=int(_value(shown, "RestartCount", 0)),
         project=project,
         number=labels.get(NUMBER_LABEL, "") if HASH_LABEL in labels else "",
-        created=shown.get("Created") or "",
+        created=_value(shown, "Created", ""),
         owner=labels.get(OWNER_LABEL, ""),
         is_old=bool(project) and labels.get(OLD_LABEL) == project,
         inherits=labels.get(IMAGE_LABEL, image) != image,
     )
+
+
+def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:
+    """The value under the key, or the default if it is missing, null or empty."""
+    return shown.get(key) or default
 
 
 def network(shown: Mapping[str, Any]) -> Network:

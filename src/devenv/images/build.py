@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from devenv.docker.compose import BuildError, Compose
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import BuildError
 from devenv.docker.context import config_folder
 from devenv.docker.endpoint import Endpoint
 from devenv.events import Emit, Notice, Step

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from devenv.compose.outline import Outline, outline, require_known
 from devenv.compose.selection import Selection
 from devenv.docker.client import Engine
-from devenv.docker.container_shell import best_shell, docker_command
 from devenv.errors import DevenvError, UsageError, unknown
 from devenv.model.containers import Container
 
@@ -28,9 +27,9 @@ async def shell(
         container = _chosen(project, containers, service, ask)
         words = list(command)
         if not words or (len(words) == 1 and " " in words[0].strip()):
-            best = await best_shell(engine, container)
+            best = await engine.exec.best_shell(container)
             words = [best, "-c", *words] if words else [best]
-        return [*docker_command(engine.endpoint), "exec", "-it" if tty else "-i", container.id, *words]
+        return engine.endpoint.docker_command("exec", "-it" if tty else "-i", container.id, *words)
 
 
 def _chosen(project: Outline, containers: Sequence[Container], service: str | None, ask: Ask | None) -> Container:

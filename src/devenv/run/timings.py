@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.events import Emit, Event, ImageState, Ready, Restored, ServiceState, Span, Step, Timings
 from devenv.images.layers.history import mark
 from devenv.model.project import Condition, Project
@@ -15,11 +16,7 @@ Told = tuple[float, Event]  # seconds from the beginning
 NOT_YET = ("absent", "created")
 SERVICES = ("start", "healthy")  # the steps that all services share: told by service
 SLACK = 0.05  # seconds by which what follows may seem to begin before the end of what it follows
-# BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci`, `#12 0.3 a line of its output`, `#12 DONE 3.2s`.
-LINE = re.compile(
-    r"#(?P<number>\d+) (?:\[(?P<where>[^\]]+)\] (?P<step>(?P<what>\w*).*)|DONE (?P<took>[\d.]+)s|(?P<cached>CACHED))?"
-)
-FRACTION = re.compile(r"\d+/\d+")
+WORD = re.compile(r"\w*")
 
 
 class Record:
@@ -54,22 +51,22 @@ def steps(told: Iterable[Told]) -> tuple[tuple[str, float | None], ...]:
     marks: dict[str, str] = {}
     found: list[tuple[str, float | None]] = []
     for _, event in told:
-        line = _line(event)
-        if line and line["where"]:
-            marks[line["number"]] = mark(line["step"])
-        elif line and line["number"] in marks and (line["took"] or line["cached"]):
-            found.append((marks.pop(line["number"]), float(line["took"]) if line["took"] else None))
+        match _line(event):
+            case StepBegin(number, _, what):
+                marks[number] = mark(what)
+            case StepEnd(number, state, seconds) if number in marks and (seconds is not None or state == "cached"):
+                found.append((marks.pop(number), seconds))
     return tuple(found)
 
 
-def _line(event: Event) -> re.Match[str] | None:
-    return LINE.match(event.detail) if isinstance(event, Step) and event.name == "build" else None
+def _line(event: Event) -> StepBegin | StepOutput | StepEnd | None:
+    return parse(event.detail) if isinstance(event, Step) and event.name == "build" else None
 
 
 def _is_more(event: Event, last: Event) -> bool:
     """Whether both are but output of one step of a build: of those, the last one counts."""
     one, other = _line(event), _line(last)
-    return bool(one and other and one[0] == other[0] and one[0] == f"#{one['number']} ")
+    return isinstance(one, StepOutput) and isinstance(other, StepOutput) and one.number == other.number
 
 
 def timings(told: Sequence[Told], project: Project) -> Timings:
@@ -107,19 +104,19 @@ def _stages(told: Iterable[Told]) -> list[Span]:
         line = _line(event)
         if line is None:
             continue
-        if line["where"]:
-            names[line["number"]] = _stage(line["where"], line["what"])
-        if name := names.get(line["number"]):
-            began = max(0.0, at - float(line["took"] or 0))  # a step that is slow to be told of began before
+        if isinstance(line, StepBegin):
+            names[line.number] = _stage(line)
+        if name := names.get(line.number):
+            seconds = line.seconds or 0.0 if isinstance(line, StepEnd) else 0.0
+            began = max(0.0, at - seconds)  # a step that is slow to be told of began before
             known = found.get(name, Span(name, began, at))
             found[name] = replace(known, start=min(known.start, began), end=at)
     return list(found.values())
 
 
-def _stage(where: str, what: str) -> str:
-    words = [word for word in where.split() if not FRACTION.fullmatch(word)]
-    is_stage = len(words) < len(where.split()) or "internal" in words
-    return " ".join(["build", *words, *([] if is_stage else [what])])
+def _stage(step: StepBegin) -> str:
+    verb = [] if step.is_instruction or step.is_internal else WORD.findall(step.what)[:1]
+    return " ".join(["build", *step.names, *verb])
 
 
 def _pulls(told: Iterable[Told]) -> list[Span]:

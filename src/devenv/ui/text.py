@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from devenv import events as e
+from devenv.docker.build_progress import StepBegin, parse
 from devenv.model.snapshot import ago, shown
 
 ESCAPES = re.compile(
@@ -41,8 +42,6 @@ ENDED = {
     "sync": "brought the containers up to date",
 }
 LONG_MS = 1000.0
-# BuildKit's plain progress: `#12 [web dev 3/5] RUN npm ci` begins something, all else is detail of it.
-BUILD_STEP = re.compile(r"#\d+ (\[(?!(?:\S+ )?internal\]).+)")
 
 
 def clean(line: str) -> str:
@@ -135,8 +134,9 @@ def progress(event: e.Event) -> str | None:
         case e.Step(name, "begin", detail):
             return f"{BEGUN[name]}{f'; {detail}' if detail else ''}" if name in BEGUN else None
         case e.Step("build", "detail", detail):
-            found = BUILD_STEP.match(clean(detail))
-            return f"building {found[1]}" if found else None
+            step = parse(clean(detail))
+            building = isinstance(step, StepBegin) and not step.is_internal and f"building [{step.label}] {step.what}"
+            return building or None
         case e.Step(_, "detail", detail):
             return clean(detail).strip() or None
         case e.ImageState(reference, "pulling" | "making" | "pushing" as state, detail):

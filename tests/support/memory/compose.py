@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from devenv.docker.compose import Compose, clean
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import clean
 from devenv.docker.process import OnLine
 from support.memory import model as names
 from support.memory.client import MemoryEngine
@@ -128,9 +129,9 @@ class MemoryCompose(Compose):
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """The images of the services that have a build section, the same one for the same section and stamp."""
-        for name in services or [n for n, s in self._services().items() if s.get("build")]:
+        for name in services or [n for n, s in self.failures().services.items() if s.get("build")]:
             await checkpoint()
-            build(self.home.host, self.project, name, self._services()[name])
+            build(self.home.host, self.project, name, self.failures().services[name])
             on_line(f"#1 [{name} 1/1] FROM memory")
 
     async def _run(self, verb: str, *args: str, on_error_line: OnLine | None = None) -> None:
@@ -143,7 +144,7 @@ class MemoryCompose(Compose):
             steps = program.run(partial(program.start, services))
         code = await self.home.run(steps, said, lambda line: on_error_line and on_error_line(clean(line)))
         if code:
-            raise self._failure(verb, "\n".join(said))
+            raise self.failures().of_verb(verb, "\n".join(said))
 
 
 def build(host: MemoryHost, project: str, name: str, service: Mapping[str, Any]) -> Image:

@@ -1,79 +1,65 @@
-"""What Compose and the engine said when a verb failed, and what people are told."""
+"""The command lines of Compose, and what it reports while it creates."""
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import pytest
 
-from devenv.docker.compose import Compose, VerbError
+from devenv.docker import process
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import BuildError, VerbError
 
-MODEL = {"services": {"a": {"container_name": "mine"}, "a-b": {"build": {"context": "/p/b"}}}}
-COMPOSE = Compose("p", "/p", json.dumps(MODEL).encode())
-DAEMON = "Error response from daemon: "
-RUNC = (
-    f"{DAEMON}failed to create task for container: failed to create shim task: OCI runtime create failed: "
-    "runc create failed: unable to start container process: "
-)
+pytestmark = pytest.mark.anyio
 
-
-@pytest.mark.parametrize(
-    ("said", "message", "service"),
-    [
-        (
-            f' Container p-a-b-1  Starting\n{RUNC}exec: "x": executable file not found in $PATH: unknown',
-            'could not start `a-b`: exec: "x": executable file not found in $PATH',
-            "a-b",
-        ),
-        (
-            f" Container mine  Created\n Container {'0123456789ab'}_p-a-b-1  Creating\n{DAEMON}no memory",
-            "could not start `a-b`: no memory",
-            "a-b",
-        ),
-        (f" Container mine  Starting\n{DAEMON}no user x", "could not start `a`: no user x", "a"),
-        (f" Container mine  Starting\n Container p-a-b-1  Starting\n{DAEMON}x", "could not start: x", None),
-        (
-            f'{DAEMON}Conflict. The name "/mine" is already in use by container "{"0123456789ab" * 5}cdef".',
-            'could not start: Conflict. The name "/mine" is already in use by ….',
-            None,
-        ),
-        (
-            f"{DAEMON}cannot join network of a non running container: {'0123456789ab' * 5}cdef",
-            "could not start: cannot join network of a non running container: …",
-            None,
-        ),
-        (
-            f'{RUNC}error mounting "/p/x": make mountpoint "/var/lib/docker/overlay2/0ab1/merged/app/x": read-only',
-            'could not start: error mounting "/p/x": make mountpoint "/app/x": read-only',
-            None,
-        ),
-        (
-            "dependency failed to start: container p-a-b-1 exited (0)",
-            "could not start: dependency failed to start: `a-b` exited (0)",
-            None,
-        ),
-        (
-            "dependency failed to start: container mine is unhealthy",
-            "could not start: dependency failed to start: `a` is unhealthy",
-            None,
-        ),
-        ('service "a" is unhealthy', 'could not start: service "a" is unhealthy', None),
-        ("container of somebody", "could not start: container of somebody", None),
-        ("", "could not start: Compose gave no reason", None),
-    ],
-)
-def test_a_failed_verb(said: str, message: str, service: str | None) -> None:
-    """The service and the engine's reason, without its layers, its folders, ids and the names of containers."""
-    error = COMPOSE._failure("start", said)
-    assert isinstance(error, VerbError)
-    assert (error.message, error.service) == (message, service)
-    assert error.message.endswith(error.reason)
+COMPOSE = Compose("p", "/p", b'{"services": {"web": {"build": {"context": "/p"}}}}')
+HEAD = ["docker", "compose", "-p", "p", "--project-directory", "/p", "-f", "-"]
 
 
-def test_a_port_taken_meanwhile_leaves_the_other_ports_in_the_hint() -> None:
-    """Whoever types it gets what was asked for before, too; of the port in question the new one counts."""
-    model = {"services": {"web": {"ports": [{"published": "8080", "target": 80}]}}}
-    compose = Compose("p", "/p", json.dumps(model).encode(), {("db", 5432): "15432", ("web", 80): "8080"})
-    said = "Error response from daemon: driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated"
-    error = compose._failure("start", said)
-    assert error.hint == "Publish it elsewhere: devenv up --port db:15432=5432 --port web:18080=80"
+class Child:
+    """Stands in for `process.run`: prints these lines, and ends with that code."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *lines: str, code: int = 0) -> None:
+        self.lines, self.code = lines, code
+        self.argv: list[str] = []
+        self.options: dict[str, Any] = {}
+        monkeypatch.setattr(process, "run", self.run)
+
+    async def run(self, argv: list[str], **options: Any) -> process.Completed:
+        """The child, ended."""
+        self.argv, self.options = argv, options
+        for listener in ("on_line", "on_error_line"):
+            for line in self.lines:
+                if options.get(listener):
+                    options[listener](line)
+        return process.Completed(self.code, b"", "\n".join(self.lines).encode())
+
+
+async def test_containers_and_networks_are_reported_as_they_are_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the verb fails later."""
+    lines = (
+        " Network p_default  Creating",
+        " Container p-web-1  Recreate",
+        " Container p-db-1  Running",
+        "no memory",
+    )
+    child, created = Child(monkeypatch, *lines, code=1), list[tuple[str, str]]()
+    with pytest.raises(VerbError, match="no memory"):
+        await COMPOSE.create(["web"], force=True, on_made=lambda kind, name: created.append((kind, name)))
+    assert created == [("network", "p_default"), ("container", "p-web-1")]
+    assert child.argv == [*HEAD, "create", "--no-build", "--force-recreate", "web"]
+
+
+async def test_the_model_is_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that the user's shell sets for Compose do not count."""
+    child = Child(monkeypatch)
+    await COMPOSE.start()
+    assert (child.argv, child.options["stdin"]) == ([*HEAD, "start"], COMPOSE.model)
+    assert child.options["env"]["COMPOSE_FILE"] == ""
+
+
+async def test_a_build_passes_its_progress_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    child, shown = Child(monkeypatch, "#5 [2/2] RUN x", "#5 ERROR: y", "a reason", code=1), list[str]()
+    with pytest.raises(BuildError, match="the build of `web` failed: a reason"):
+        await COMPOSE.build(on_line=shown.append)
+    assert (child.argv, shown[0]) == ([*HEAD, "build"], "#5 [2/2] RUN x")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 import pytest
 
-from devenv.docker.compose import BuildError
+from devenv.docker.compose_failures import BuildError
 from devenv.docker.endpoint import Endpoint
 from devenv.images.build import build, foreign_builder
 

@@ -47,13 +47,12 @@ class RunController:
 
     async def shell(self, container: str) -> None:
         """Somebody has been in the best shell of a container. Raises DevenvError where there is none."""
-        from devenv.docker.container_shell import into  # noqa: PLC0415 - as below
-
         running = self._running()
         found = None if running is None else await running.engine.containers.inspect(container)
         if running is None or found is None:
             raise DevenvError("that container has gone")
-        await process.foreground(await into(running.engine, found))
+        best_shell = await running.engine.exec.best_shell(found)
+        await process.foreground(running.engine.endpoint.docker_command("exec", "-it", found.id, best_shell))
 
     async def serve(self, running: Callable[[], ActiveProject | None], emit: Emit) -> None:
         """Carries wishes out and tells facts, until cancelled."""

@@ -13,7 +13,7 @@ from devenv.compose import resolve
 from devenv.compose.files import Place
 from devenv.compose.resolve import Loaded, Selection
 from devenv.docker.client import Engine
-from devenv.docker.compose import VerbError, plain
+from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active import causes

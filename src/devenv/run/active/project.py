@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
-from devenv.docker.compose import VerbError
+from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, UsageError
 from devenv.events import Emit, Notice, Problem, Rebuilt, Reloaded, Removed, Restarted, Step
 from devenv.host.free_ports import require_free

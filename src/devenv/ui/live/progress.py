@@ -6,15 +6,11 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.events import ImageState
 from devenv.ui.text import clean
 
 LAYERS = re.compile(r"(\d+) of (\d+) layers(?:, (\d+) of (\d+) MB)?")
-STEP = re.compile(r"#(?P<number>\d+) \[(?P<where>[^\]]+)\] (?P<what>.+)")
-OUTPUT = re.compile(r"#(?P<number>\d+) [\d.]+ (?P<text>.*)")
-END = re.compile(
-    r"#(?P<number>\d+) (?:(?P<done>DONE)(?: (?P<took>[\d.]+)s)?|(?P<cached>CACHED)|(?P<failed>ERROR)\b.*)"
-)
 LAST_LINES = 15
 MOST_STEPS = 500
 
@@ -61,20 +57,18 @@ class Progress:
 
     def line(self, line: str, at: float) -> None:
         """One line of a build's progress."""
-        text = clean(line).strip()
-        if (found := STEP.match(text)) and "internal" not in found["where"].split():
-            if found["number"] not in self.steps:
+        match parse(clean(line).strip()):
+            case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
                 if self.failed:
                     self.clear()
-                self.steps[found["number"]] = BuildStep(found["where"], found["what"], at)
+                self.steps[number] = BuildStep(label, what, at)
                 while len(self.steps) > MOST_STEPS:
                     del self.steps[next(iter(self.steps))]
-        elif (found := END.match(text)) and (step := self.steps.get(found["number"])):
-            step.state = "done" if found["done"] else "cached" if found["cached"] else "failed"
-            step.seconds = float(found["took"]) if found["took"] else None
-            self.failed = self.failed or step.state == "failed"
-        elif (found := OUTPUT.match(text)) and (step := self.steps.get(found["number"])):
-            step.lines.append(found["text"])
+            case StepEnd(number, state, seconds) if step := self.steps.get(number):
+                step.state, step.seconds = state, seconds
+                self.failed = self.failed or state == "failed"
+            case StepOutput(number, text, is_own=True) if step := self.steps.get(number):
+                step.lines.append(text)
 
     def over(self, *, images: bool = False) -> None:
         """The build has ended: nothing is left of it, unless it failed. With `images`, no image is on its way either.

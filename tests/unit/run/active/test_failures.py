@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devenv.compose.resolve import Loaded, Selection
-from devenv.docker.compose import VerbError
+from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Project, Service

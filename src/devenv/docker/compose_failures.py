@@ -1,0 +1,273 @@
+"""Why a verb of `docker compose` failed, read from its output: the service, the reason, and what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
+from devenv.docker.process import OnLine
+from devenv.errors import ConfigError, DevenvError, EngineError, PortError
+from devenv.explain import matcher, table
+from devenv.explain.table import Entry
+
+FAILED_STEP_LINES = 15
+LONGEST_COMMAND = 120
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_NOISE = re.compile(
+    r"\s*(?:(?:Container|Network|Volume|Image|Service) \S+\s+\w+\s*$"  # progress
+    r"|time=\"|\S+ (?:Pulling|Pulled|Error|Interrupted|Skipped)\b"
+    r"|Dockerfile:\d+$|-+$|\s*\d+ \|)"
+)
+_DAEMON = re.compile(
+    r"\A(?:Error response from daemon: |failed to create task for container: |failed to create shim task: "
+    r"|OCI runtime create failed: |runc create failed: |unable to start container process: "
+    r"|target \S+: |failed to solve: |failed to compute cache key: |failed to calculate checksum of ref \S+: "
+    r"|failed to read dockerfile: )+"
+)
+_LOGIN = re.compile(r"(?<=://)[^/\s@]+@")  # in an address in a command or its output
+_EXIT = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)')
+_STATE = re.compile(r"\s*Container (?P<name>\S+)\s+(?P<state>\w+)")
+_PORT = re.compile(r"Bind for \S*:(?P<taken>\d+) failed|listen \w+ \S*:(?P<port>\d+): bind: (?P<why>.*)")
+_ID = re.compile(r"(?:(?:container )?\"[0-9a-f]{64}\")|\b[0-9a-f]{64}\b")
+_UNKNOWN = re.compile(r": unknown(?=: |\Z)")
+_ROOT = re.compile(
+    r"/\S*/(?:overlay2|rootfs|snapshots)/[0-9a-f]+/(?:merged|diff|fs)(?=/)"
+)  # of a container, on the engine
+
+
+class VerbError(EngineError):
+    """`create` or `start` failed: `reason` in plain words, and the service, if it is clear which service it was."""
+
+    def __init__(self, verb: str, reason: str, service: str | None = None) -> None:
+        super().__init__(f"could not {verb} `{service}`: {reason}" if service else f"could not {verb}: {reason}")
+        self.verb = verb
+        self.reason = reason
+        self.service = service
+
+
+class BuildError(EngineError):
+    """A build failed: `reason` in BuildKit's words or, if `in_step`, how a RUN step ended; `lines` are its last."""
+
+    def __init__(
+        self,
+        subject: str,
+        reason: str,
+        lines: tuple[str, ...] = (),
+        *,
+        in_step: bool = False,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__("".join([f"{subject} failed: {reason}", *(f"\n  {line}" for line in lines)]), hint=hint)
+        self.subject = subject
+        self.reason = reason
+        self.lines = lines
+        self.in_step = in_step
+
+
+class BuildLog:
+    """The progress of a build: each line is passed on without logins; the last lines of every step are kept."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._steps: dict[str, tuple[str | None, str]] = {}  # number -> service, instruction
+        self._output: dict[str, deque[str]] = {}
+        self._failed: str | None = None
+
+    def line(self, raw: str) -> None:
+        """Take the next line of the output."""
+        line = without_logins(clean(raw))
+        if not line:
+            return
+        self._on_line(line)
+        match parse(line):
+            case StepBegin() as step if step.is_internal or step.is_instruction:
+                service = step.label.split()[0] if len(step.label.split()) > 1 else None
+                self._steps[step.number] = (service, step.what)
+            case StepOutput(number, text, is_own=True):
+                self._output.setdefault(number, deque(maxlen=FAILED_STEP_LINES)).append(text)
+            case StepEnd(number, "failed"):
+                self._failed = number
+
+    @property
+    def failed_service(self) -> str | None:
+        """The service of the step that failed, or else of the last step; None if only one service is built."""
+        number = self._failed or next(reversed(self._steps), "")
+        return self._steps.get(number, (None, ""))[0]
+
+    @property
+    def failed_step(self) -> str | None:
+        """The instruction that failed."""
+        return self._steps[self._failed][1] if self._failed in self._steps else None
+
+    @property
+    def failed_lines(self) -> tuple[str, ...]:
+        """The last lines of the step that failed."""
+        return tuple(self._output.get(self._failed or "", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Reads failures of one project: its name, its folder, the services of its run model.
+
+    `given` are the host's ports that the command line named, by service and container port.
+    """
+
+    project: str
+    directory: str
+    services: Mapping[str, Any]
+    given: Mapping[tuple[str, int], str]
+
+    def of_verb(self, verb: str, output: str) -> DevenvError:
+        """The error for the output of `create` or `start`."""
+        reason = last_reason(output)
+        if error := missing_compose(output) or _unreachable(reason):
+            return error
+        if match := _PORT.search(reason):
+            return self._of_port(match["taken"] or match["port"], match["why"] or "already", reason)
+        is_of_another = reason.startswith("dependency failed to start")
+        return VerbError(verb, self._with_services(reason), None if is_of_another else self._unfinished(output))
+
+    def of_build(self, log: BuildLog, output: str, services: Sequence[str]) -> DevenvError:
+        """The error for the output of `build`; `services` are those that it was called for."""
+        output = without_logins(output)
+        reason = last_reason(output)
+        service = self._built_service(reason, log, services)
+        error = missing_compose(output) or _unreachable(reason) or self._of_dockerfile(reason, service)
+        if error:
+            return error
+        subject = f"the build of `{service}`" if service else "the build"
+        if exit_ := _EXIT.search(reason):
+            command = log.failed_step or f"RUN {exit_['command'].removeprefix('/bin/sh -c ')}"
+            reason = f"`{_short(command)}` ended with exit code {exit_['code']}"
+            return BuildError(subject, reason, log.failed_lines, in_step=True)
+        return BuildError(subject, plain(reason), log.failed_lines)
+
+    def _of_port(self, port: str, why: str, reason: str) -> PortError:
+        state = "is taken" if "already" in why else f"cannot be used: {why}"
+        endpoint = re.search(r"endpoint (\S+) ", reason)
+        publishers = [
+            (name, entry["target"])
+            for name, service in self.services.items()
+            for entry in service.get("ports") or ()
+            if str(entry.get("published")) == port
+        ]
+        if not publishers:
+            return PortError(f"host port {port} {state}")
+        named = [pair for pair in publishers if endpoint and f"-{pair[0]}-" in endpoint[1]]
+        service, target = (named or publishers)[0]
+        ports = {**self.given, (service, int(target)): int(port) % 55535 + 10000}
+        options = [f"--port {name}:{published}={inner}" for (name, inner), published in ports.items()]
+        hint = f"Publish it elsewhere: {' '.join(['devenv up', *options])}"
+        return PortError(f"host port {port}, which `{service}` publishes, {state}", hint=hint)
+
+    def _unfinished(self, output: str) -> str | None:
+        """The service of the only container that Compose began to work on and did not finish; else None."""
+        states = {match["name"]: match["state"] for line in output.splitlines() if (match := _STATE.match(line))}
+        begun = [name for name, state in states.items() if state.endswith("ing") or state == "Error"]
+        return self._service_of(begun[0]) if len(begun) == 1 else None
+
+    def _with_services(self, reason: str) -> str:
+        """The reason with the names of services instead of containers."""
+
+        def service(match: re.Match[str]) -> str:
+            name = self._service_of(match[1])
+            return f"`{name}`" if name else match[0]
+
+        return re.sub(r"container (\S+)", service, plain(reason))
+
+    def _service_of(self, container: str) -> str | None:
+        """The service of a container; a container that is being replaced has its id before its name."""
+        for name, service in self.services.items():
+            known = service.get("container_name")
+            pattern = re.escape(known) if known else rf"{re.escape(f'{self.project}-{name}')}-\d+"
+            if re.fullmatch(rf"(?:[0-9a-f]{{12}}_)?{pattern}", container):
+                return name
+        return None
+
+    def _built_service(self, reason: str, log: BuildLog, services: Sequence[str]) -> str | None:
+        """The service whose build failed, if it is clear; steps name the service only if several are built."""
+        if len(services) == 1:
+            return services[0]
+        target = re.match(r"target (\S+): ", reason)
+        built = [name for name, service in self.services.items() if service.get("build")]
+        name = target[1] if target else log.failed_service
+        return name if name in built else built[0] if len(built) == 1 else None
+
+    def _of_dockerfile(self, reason: str, service: str | None) -> DevenvError | None:
+        """The error for a wrong Dockerfile or build context; None for any other reason."""
+        shown_service = f"`{service}`" if service else "a service"
+
+        def words(_: Entry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
+            return {"service": shown_service, **{name: self._relative(text) for name, text in groups.items()}}
+
+        explanation = matcher.explain(table.load("dockerfile"), reason, words)
+        if explanation is None:
+            return None
+        file, inline = (None, None) if "context" in explanation.words else self._dockerfile(service)
+        line = int(explanation.words["line"]) if "line" in explanation.words else None
+        place = f"line {line} of {inline}: " if line else f"{inline}: "
+        message = (place if inline else "") + explanation.cause
+        return ConfigError(message, hint=explanation.hint, file=file, line=line if file else None)
+
+    def _dockerfile(self, service: str | None) -> tuple[str | None, str | None]:
+        """The Dockerfile's path, or a description of an inline Dockerfile; neither if it is unknown."""
+        build = self.services.get(service or "", {}).get("build") or {}
+        if "dockerfile_inline" in build:
+            return None, f"the dockerfile_inline of `{service}`"
+        if not build:
+            return None, None
+        path = os.path.join(build.get("context", ""), build.get("dockerfile", "Dockerfile"))
+        return self._relative(path.replace("$$", "$")), None
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(self.directory.rstrip("/") + "/")
+
+
+def last_reason(output: str) -> str:
+    """The line of Compose's output that gives the reason, without colours and progress; empty if there is none."""
+    lines = [line.strip() for line in clean(output).splitlines()]
+    return next((line for line in reversed(lines) if line and not _NOISE.match(line)), "")
+
+
+def plain(reason: str) -> str:
+    """A reason without the layers that passed it on, without ids and without the engine's own folders."""
+    return _ID.sub("…", _ROOT.sub("", _UNKNOWN.sub("", _DAEMON.sub("", reason)))) or "Compose gave no reason"
+
+
+def missing_compose(output: str) -> DevenvError | None:
+    """The error if `docker` is installed without its Compose plugin; None for any other output."""
+    if re.search(r"unknown (?:shorthand )?flag|'compose' is not a docker command", output[:200]):
+        hint = "Install it: apt install docker-compose (Debian), docker-compose-plugin (Docker's own packages)."
+        return EngineError("`docker compose` is not installed", hint=hint)
+    return None
+
+
+def _unreachable(reason: str) -> DevenvError | None:
+    if match := re.search(r"Cannot connect to the Docker daemon at (\S+?)\.? ", reason):
+        return EngineError(f"no engine answers at {match[1]}", hint="docker info")
+    if match := re.search(r"permission denied while trying to connect to .* at (\S+?)(?:: |\Z)", reason):
+        hint = "Add yourself to the group that owns the socket: sudo usermod -aG docker $USER, then log in again."
+        return EngineError(f"you may not talk to the engine at {match[1]}", hint=hint)
+    return None
+
+
+def clean(text: str) -> str:
+    """The text without colours and control characters, its lines kept."""
+    return _ESCAPES.sub("", text)
+
+
+def without_logins(text: str) -> str:
+    """The text with `***` for the user and password in addresses."""
+    return _LOGIN.sub("***@", text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_COMMAND else text[: LONGEST_COMMAND - 1] + "…"

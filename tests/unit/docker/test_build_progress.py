@@ -1,0 +1,45 @@
+"""Lines of BuildKit's plain progress."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("#12 [web dev 3/5] RUN npm ci", StepBegin("12", "web dev 3/5", "RUN npm ci")),
+        ("#1 [internal] load build definition", StepBegin("1", "internal", "load build definition")),
+        ("#12 0.3 a line", StepOutput("12", "a line", is_own=True)),
+        ("#12 0.3 ", StepOutput("12", "", is_own=True)),
+        ("#12 sha256:ab 1MB / 2MB", StepOutput("12", "sha256:ab 1MB / 2MB", is_own=False)),
+        ("#12 DONE 3.2s", StepEnd("12", "done", 3.2)),
+        ("#12 DONE", StepEnd("12", "done", None)),
+        ("#12 CACHED", StepEnd("12", "cached", None)),
+        ("#12 ERROR: process did not complete", StepEnd("12", "failed", None)),
+        ("#12", None),
+        ("ERROR: failed to solve", None),
+        ("", None),
+    ],
+)
+def test_a_line(line: str, expected: StepBegin | StepOutput | StepEnd | None) -> None:
+    assert parse(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "is_internal", "is_instruction"),
+    [
+        ("web dev 3/5", ("web", "dev"), False, True),
+        ("3/5", (), False, True),
+        ("internal", ("internal",), True, False),
+        ("web internal", ("web", "internal"), True, False),
+        ("internal 1/2", ("internal",), False, True),
+        ("auth", ("auth",), False, False),
+    ],
+)
+def test_a_label(label: str, names: tuple[str, ...], is_internal: bool, is_instruction: bool) -> None:
+    """A stage may be called `internal`."""
+    step = StepBegin("1", label, "x")
+    assert (step.names, step.is_internal, step.is_instruction) == (names, is_internal, is_instruction)
