@@ -212,7 +212,10 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ("services:\n  web:\n    image: a\n    env_file: bad.env\n", "bad.env:2: key cannot contain a space"),
         ("services:\n  web:\n    image: a:${NO?said so}\n", "compose.yml:3: the variable NO has no value: said so"),
-        ("services:\n  web:\n    image: a:${\n", "compose.yml:3: services.web.image: a `$` that begins no variable"),
+        (
+            "services:\n  web:\n    image: a:${\n",
+            "compose.yml:3: services.web.image: `$` is not followed by a variable",
+        ),
         (
             "services:\n  web:\n    image: a\n    ports:\n      - 1:2:3:x\n",
             "compose.yml:5: `1:2:3:x` is not a port mapping",

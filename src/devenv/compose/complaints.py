@@ -238,7 +238,7 @@ def _warning(message: str, sources: Sequence[Source]) -> str:
         at = _first_use(unset[1], sources)
         return f"the variable {unset[1]} is not set, so it counts as empty{at}"
     if "attribute `version` is obsolete" in message:
-        return "the key `version` has no meaning any more"
+        return "the key `version` is obsolete, and ignored"
     return message
 
 
