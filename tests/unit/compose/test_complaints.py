@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - what Compose says is quoted whole
-"""What Compose 2.26.1 and 2.40.3 really said, and what we make of it."""
+"""Errors of Compose 2.26.1 and 2.40.3, and the errors that devenv makes of them."""
 
 from __future__ import annotations
 
@@ -231,14 +231,14 @@ def sources(text: str = FILE) -> list[Source]:
     ids=lambda value: value[:40],
 )
 def test_a_complaint_becomes_a_place_and_plain_words(said: str, meant: str) -> None:
-    """File and line, what is wrong in our words, a hint where one helps, and never a value."""
+    """File and line, the cause in plain words, a hint if one helps, and never a value."""
     error = explain(said, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant
     assert "hunter2" not in f"{error} {error.hint}"
 
 
 def test_warnings_are_told_once_with_their_place() -> None:
-    """A variable that is not set, a key without meaning; what we know nothing about stays as it is."""
+    """A variable that is not set, an obsolete key; other warnings stay as they are."""
     unset = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"TAG\" variable is not set. Defaulting to a blank string."'
     others = """
         time="2026-01-01T00:00:00Z" level=warning msg="-: the attribute `version` is obsolete, it will be ignored"
@@ -246,7 +246,7 @@ def test_warnings_are_told_once_with_their_place() -> None:
         time="2026-01-01T00:00:00Z" level=warning msg="something else"
     """
     assert warnings(f"{unset}\n{unset}\n{others}", sources()) == (
-        "the variable TAG is not set, so it counts as empty (compose.yml:20)",
+        "the variable TAG is not set, so its value is empty (compose.yml:20)",
         "the key `version` is obsolete, and ignored",
         "something else",
     )
