@@ -15,7 +15,7 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
-CRLF = "the interpreter that the first line of `/run/x` names is not there; most often that line ends with CRLF"
+CRLF = "the interpreter in the first line of `/run/x` is not found; usually that line ends with CRLF"
 # A program for PA-RISC, as far as its header goes.
 FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x0f\x00\x01" + bytes(4096)
 
@@ -29,7 +29,7 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     "crlf": ({"command": ["/run/x"], "volumes": ["./crlf.sh:/run/x"]}, CRLF),
     "env": (
         {"command": ["/run/x"], "volumes": ["./env.sh:/run/x"]},
-        "exit code 127: a script has the line ends of Windows (CRLF)",
+        "exit code 127: a script has Windows line endings (CRLF)",
     ),
     "foreign": (
         {"command": ["/run/x"], "volumes": ["./foreign:/run/x"]},
@@ -37,7 +37,7 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "platform": (
         {"command": ["/foreign"]},
-        "exit code 1: its image is for linux/riscv64, and the engine runs linux/",
+        "exit code 1: its image is for linux/riscv64, but the engine runs linux/",
     ),
     "variable": ({"command": ["bash", "-uc", "echo $$API_KEY"]}, "exit code 127: the variable API_KEY is not set"),
     "denied": (
@@ -49,12 +49,12 @@ DEADLY: dict[str, tuple[dict[str, Any], str]] = {
     "mode": ({"command": ["sh", "-c", "touch /x; /x"]}, "exit code 126: `/x` is not executable"),
     "full": (
         {"command": ["cp", "/bin/bash", "/t/x"], "tmpfs": ["/t:size=64k"]},
-        "exit code 1: no room is left on its disk",
+        "exit code 1: no space is left on its disk",
     ),
     "fixed": ({"command": ["touch", "/etc/x"], "read_only": True}, "exit code 1: /etc/x is read-only"),
     "host": (
         {"command": ["curl", "-sS", "http://nowhere/"]},
-        "exit code 6: it does not find the host `nowhere`",
+        "exit code 6: it cannot find the host `nowhere`",
     ),
     "self": (
         {"command": ["curl", "-sS", "http://127.0.0.1:81/"]},

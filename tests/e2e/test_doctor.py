@@ -185,7 +185,7 @@ def test_a_client_that_does_not_trust_the_registry(
     ("answer", "said"),
     [
         (error(401, "UNAUTHORIZED", "authentication required"), "denied"),
-        (error(404, "MANIFEST_UNKNOWN", "x"), "no such image"),
+        (error(404, "MANIFEST_UNKNOWN", "x"), "image or tag not found"),
     ],
     ids=["denied", "unknown"],
 )

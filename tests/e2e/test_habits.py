@@ -190,7 +190,7 @@ def test_codes_in_a_watch_rule_are_text(stack: Stack, state_env: dict[str, str])
     stack.compose_file({"one": idle_service(develop={"watch": [rule]})})
     env = {**stack.env, **state_env, "TERM": "xterm", "CI": ""}
     with Terminal(sys.executable, "-m", "devenv", "up", "--no-ui", cwd=stack.folder, env=env) as terminal:
-        terminal.until("abcd is not there: the rule waits for it")
+        terminal.until("abcd does not exist: the rule waits for it")
         terminal.until("is up after")
         terminal.type("\x03")
         assert terminal.process.wait(60) == 130

@@ -54,7 +54,7 @@ def test_from_nothing_to_up_and_back(stack: Stack, devenv: StartDevenv) -> None:
     [
         ("up wbe", "there is no service `wbe`", "Did you mean `web`?"),
         ("--profile tols up", "there is no profile `tols`", "Did you mean `tools`?"),
-        ("up --port wbe:1=2", "--port names the service `wbe`, which is not there", "Did you mean `web`?"),
+        ("up --port wbe:1=2", "--port names the service `wbe`, which does not exist", "Did you mean `web`?"),
         ("sync wbe", "there is no service `wbe`", "Did you mean `web`?"),
         ("build too", "there is no service `too`", "Did you mean `tool`?"),
     ],

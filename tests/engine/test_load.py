@@ -75,7 +75,7 @@ def test_one_file(project: Path) -> None:
     assert result.project.service("web").image == "a:1"
     assert result.project.service("web").watch == (rule(project, "."),)
     assert result.places == {("web", 0): ("compose.yml", 5)}
-    assert result.warnings == (f"compose.yml:5: {project}/src is not there: the rule waits for it",)
+    assert result.warnings == (f"compose.yml:5: {project}/src does not exist: the rule waits for it",)
     (project / "src").mkdir()
     assert loaded(project).warnings == ()
     assert "image" not in repr(result).replace("image='a:1'", "")
@@ -212,7 +212,10 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ("services:\n  web:\n    image: a\n    env_file: bad.env\n", "bad.env:2: key cannot contain a space"),
         ("services:\n  web:\n    image: a:${NO?said so}\n", "compose.yml:3: the variable NO has no value: said so"),
-        ("services:\n  web:\n    image: a:${\n", "compose.yml:3: services.web.image: a `$` that begins no variable"),
+        (
+            "services:\n  web:\n    image: a:${\n",
+            "compose.yml:3: services.web.image: `$` is not followed by a variable",
+        ),
         (
             "services:\n  web:\n    image: a\n    ports:\n      - 1:2:3:x\n",
             "compose.yml:5: `1:2:3:x` is not a port mapping",
@@ -223,7 +226,7 @@ def test_names_and_profiles(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ("services:\n  web: {image: a}\nservices: {}\n", 'compose.yml:3: duplicate key "services" (first on line 1)'),
         ("x-a: 1\n", "compose.yml: no services in compose.yml"),
-        ("services: {}\n", "compose.yml:1: no services in compose.yml | Write them under the key `services:`."),
+        ("services: {}\n", "compose.yml:1: no services in compose.yml | Define services under the key `services:`."),
         (
             "services:\n  web: {image: a, profiles: [x]}\n",
             "compose.yml:1: no services in compose.yml | All services belong to profiles",
@@ -246,7 +249,7 @@ def test_errors_have_a_place(project: Path, text: str, complaint: str) -> None:
 def test_warnings(project: Path) -> None:
     """What Compose warns of is kept, with the line where the variable is used."""
     write(project, "compose.yml", "services:\n  web:\n    image: a\n    command: x $UNSET_HERE\n")
-    assert loaded(project).warnings == ("the variable UNSET_HERE is not set, so it counts as empty (compose.yml:4)",)
+    assert loaded(project).warnings == ("the variable UNSET_HERE is not set, so its value is empty (compose.yml:4)",)
 
 
 def test_docker_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

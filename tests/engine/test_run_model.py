@@ -317,7 +317,7 @@ def test_a_taken_port_says_what_to_type(both: Stack) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "program": ({"command": ["nope"]}, "could not start `program`: its image has no program `nope`", "command:"),
     "file": ({"command": ["/etc/passwd"]}, "could not start `file`: `/etc/passwd` is not executable", "command:"),
-    "user": ({"user": "nobody2"}, "could not start `user`: its image knows no user `nobody2`", "user: nobody2"),
+    "user": ({"user": "nobody2"}, "could not start `user`: its image has no user `nobody2`", "user: nobody2"),
     "folder": (
         {"working_dir": "/etc/passwd"},
         "could not create `folder`: its working folder /etc/passwd cannot be entered",
@@ -325,7 +325,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "mount": (
         {"volumes": ["./empty:/etc/passwd"]},
-        "could not start `mount`: empty does not fit on /etc/passwd: one is a file, the other a folder",
+        "could not start `mount`: empty cannot be mounted on /etc/passwd: one is a file, the other a folder",
         "volumes:",
     ),
     "device": (
@@ -345,7 +345,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "waiting": (
         {"depends_on": {"base": {"condition": "service_healthy"}}},
-        "could not start: others wait for `base` to be healthy, and it has no health check",
+        "could not start: others wait for `base` to be healthy, but it has no health check",
         "base:",
     ),
 }
@@ -414,7 +414,7 @@ def test_what_is_refused(both: Stack) -> None:
             "FROM stand-in.devenv/debian:trixie-slim\n",
             {"target": "zz"},
             ConfigError,
-            "Dockerfile no stage is called `zz`, as build.target wants",
+            "Dockerfile `build.target` names the stage `zz`, which does not exist",
         ),
         ("", {"dockerfile": "Nope"}, ConfigError, "Nope the Dockerfile of `web` does not exist"),
         ("", {"context": "nope"}, ConfigError, "the build context of `web` does not exist: nope"),

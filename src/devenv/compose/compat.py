@@ -1,7 +1,7 @@
-"""A user's file made readable for an older Compose, by changing its text in the few places that need it.
+"""Adapt the text of a Compose file for an older Compose, only where it is needed.
 
-An older Compose refuses the newer keys of `develop.watch`, yet hands on whatever begins with `x-`. The rest of
-the text stays as it is, byte for byte: its comments, anchors, tags and line numbers.
+An older Compose refuses the newer keys of `develop.watch`, but passes on keys that start with `x-`. The rest of the
+text stays the same, byte for byte: its comments, anchors, tags and line numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from devenv.compose import yaml as yamlcore
 from devenv.compose.files import Source
 
 NEWER_KEYS = {"include": "2.34.0", "initial_sync": "2.39.4"}
-KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of them
+KNOWS_ALL = NEWER_KEYS["initial_sync"]  # the newest of these versions
 
 
 class Splice(NamedTuple):
@@ -29,7 +29,7 @@ class Splice(NamedTuple):
 
 
 def sanitised(source: Source, copies: Mapping[str, str] | None = None) -> str:
-    """The file's text for an older Compose; `copies` says where the copies of included files lie (path -> path)."""
+    """The file's text for an older Compose; `copies` maps paths of included files to paths of their copies."""
     splices = {*_watch_splices(source), *_include_splices(source, copies or {})}
     text = source.text
     for splice in sorted(splices, reverse=True):
@@ -48,9 +48,9 @@ def newer_keys(source: Source) -> list[tuple[str, int]]:
 
 
 def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:
-    """Spell the newer keys that this Compose has `known` as they were, in the model that it printed.
+    """Restore the newer keys that this Compose supports (`known`) in the model that it printed.
 
-    Watch rules are part of a service's hash; so that of a container which plain Compose made stays the same.
+    Watch rules are part of a service's hash: so the hash is the same as that of plain Compose.
     """
     for service in (model.get("services") or {}).values():
         for rule in (service.get("develop") or {}).get("watch") or ():
@@ -60,7 +60,7 @@ def restore(model: Mapping[str, Any], known: Callable[[str], bool]) -> None:
 
 
 def _typed(key: str, value: object) -> object:
-    """What Compose itself makes of the key's value: a list, a truth value."""
+    """The value of the key in the type that Compose gives it: a list, or true or false."""
     if not isinstance(value, str):
         return value
     return [value] if key == "include" else {"true": True, "false": False}.get(value, value)
@@ -83,7 +83,7 @@ def _watch_splices(source: Source) -> Iterator[Splice]:
 
 
 def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
-    # an alias is the same node as its anchor: then the mark is elsewhere, and the text behind the key says `*name`
+    # an alias is the same node as its anchor: then the marks are those of the anchor, and `*name` follows the key
     alias = re.compile(r"\s*:\s+(\*[^\s,\[\]{}]+)").match(text, key.end_mark.index)
     if alias:
         return Splice(alias.start(1), alias.end(1), _quoted([value.value]))
@@ -95,7 +95,7 @@ def _as_list(text: str, key: yaml.Node, value: yaml.ScalarNode) -> Splice:
 
 
 def _include_splices(source: Source, copies: Mapping[str, str]) -> Iterator[Splice]:
-    """The entry names the copy, and the folder that its paths start from, which the copy's own would not be."""
+    """Changes that let an entry name the copy, with the original folder for its relative paths."""
     for name, entry, included in source.includes:
         if included.path not in copies:
             continue

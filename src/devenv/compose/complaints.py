@@ -1,4 +1,4 @@
-"""What `docker compose config` says -> a ConfigError by the table `compose`, with the file and line that it means.
+"""Turn an error of `docker compose config` into a ConfigError with file and line, by the table `compose`.
 
 Compose names a path of the model at best, and quotes values at worst; no value of an environment is repeated.
 """
@@ -23,7 +23,7 @@ from devenv.explain import matcher, table
 from devenv.explain.table import Entry
 
 TABLE = "compose"
-# The keys that Compose knows at a path, `*` standing for any one part.
+# The keys that Compose knows at a path; `*` stands for any part.
 _KEYS = {
     "": "configs include models name networks secrets services version volumes",
     "services.*": (
@@ -57,7 +57,7 @@ Words = Mapping[str, str]
 
 
 def explain(output: str, sources: Sequence[Source]) -> ConfigError:
-    """The error that Compose's standard error means."""
+    """The error for the standard error of Compose."""
     reason = _reason(output).removesuffix(": invalid compose project")
     model = Model(sources)
     if prefix := _FILE_PREFIX.match(reason):
@@ -71,10 +71,10 @@ def explain(output: str, sources: Sequence[Source]) -> ConfigError:
 
 
 def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
-    """What Compose warned of while it read the files, one line each, without repetition."""
+    """The warnings of Compose about the files, each once."""
     logged = (match for match in _LOGGED.finditer(clean(output)) if match["level"] == "warning")
-    told = (_warning(_unquoted(match["message"]), sources) for match in logged)
-    return tuple(dict.fromkeys(told))
+    messages = (_warning(_unquoted(match["message"]), sources) for match in logged)
+    return tuple(dict.fromkeys(messages))
 
 
 def _words(model: Model, entry: Entry, groups: Words, _line: int) -> Words:
@@ -98,10 +98,10 @@ def _place(model: Model, entry: Entry, words: Words) -> Place:
 
 
 def _unknown(model: Model, reason: str) -> ConfigError:
-    """A reason that no entry knows, in Compose's words; what it quotes may be a value, so it is left out."""
-    found = _PATH.search(reason)
+    """The error for a reason that no entry matches, in Compose's words without quoted texts, which may be secrets."""
+    match = _PATH.search(reason)
     service = re.match(r'service "?([^\s"]+)', reason)
-    path = model.path(found[0]) if found else ("services", service[1]) if service else ()
+    path = model.path(match[0]) if match else ("services", service[1]) if service else ()
     if re.search(r"environment|env.?file|secret|\.env\b", reason):
         reason = re.sub(r"\"[^\"]*\"|'[^']*'", "…", reason)
     file, line = model.place(path)
@@ -171,7 +171,7 @@ def _dependency_place(model: Model, words: Words) -> Place:
 
 
 def _env_file_place(model: Model, words: Words) -> Place:
-    """Compose counts the line at which it gave up: for an open quote that is the last one."""
+    """Compose counts to the line where it stopped: for an open quote that is the last line."""
     only = _only_env_file(model, words["raw_file"])
     return (model.shown(only), int(words["line"])) if only else (None, None)
 
@@ -191,7 +191,7 @@ def _healthcheck_place(model: Model, _: Words) -> Place:
 
 
 def _watch_rule_place(model: Model, words: Words) -> Place:
-    """Compose says in which service a rule lacks a key, not which rule."""
+    """Compose names the service whose rule lacks a key, but not the rule."""
     rules = (
         (source, rule)
         for source, name, node in model.services("develop", "watch")
@@ -213,7 +213,7 @@ PLACES: Mapping[str, Callable[[Model, Words], Place]] = {
 
 
 def _only_env_file(model: Model, named: str) -> str | None:
-    """The env_file that Compose means: the one that it names, or the only one that there is."""
+    """The env_file that Compose names, or the only env_file of the project."""
     files = {named} if named else {file for file, _ in model.files_under(("env_file",))}
     return files.pop() if len(files) == 1 else None
 
@@ -227,26 +227,26 @@ def _port_entry(model: Model, text: str) -> tuple[str, Place]:
 
 
 def _reason(output: str) -> str:
-    """The one line that says why; what follows an interpolation error is the value, and is dropped."""
+    """The line with the reason; the lines after an interpolation error quote the value, and are dropped."""
     lines = [line.strip() for line in clean(output).splitlines()]
-    told = [line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed")]
-    return told[0] if told else ""
+    reasons = (line for line in lines if line and not _LOGGED.match(line) and not line.startswith("decoding failed"))
+    return next(reasons, "")
 
 
 def _warning(message: str, sources: Sequence[Source]) -> str:
     if unset := re.match(r'The "(\w+)" variable is not set', message):
         at = _first_use(unset[1], sources)
-        return f"the variable {unset[1]} is not set, so it counts as empty{at}"
+        return f"the variable {unset[1]} is not set, so its value is empty{at}"
     if "attribute `version` is obsolete" in message:
-        return "the key `version` has no meaning any more"
+        return "the key `version` is obsolete, and ignored"
     return message
 
 
 def _first_use(name: str, sources: Sequence[Source]) -> str:
     use = re.compile(rf"(?<!\$)\$(?:{name}\b|\{{{name}\b)")
     for source in everything(sources):
-        if found := use.search(source.text):
-            return f" ({source.shown}:{source.text.count(chr(10), 0, found.start()) + 1})"
+        if match := use.search(source.text):
+            return f" ({source.shown}:{source.text.count(chr(10), 0, match.start()) + 1})"
     return ""
 
 

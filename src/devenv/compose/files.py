@@ -1,4 +1,4 @@
-"""The files that a project is made of: found as Compose finds them, read once, checked, and asked for lines."""
+"""The files of a project: found as Compose finds them, read once and checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Place = tuple[str | None, int | None]
 
 
 class Include(NamedTuple):
-    """One file of an `include` entry: the scalar that names it, the whole entry, and what it leads to."""
+    """One file of an `include` entry: the scalar that names it, the whole entry, and the file itself."""
 
     name: yaml.ScalarNode
     entry: yaml.Node
@@ -35,7 +35,7 @@ class Include(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was read and checked; `folder` is what its relative paths start from."""
+    """A file that was read and checked; its relative paths start from `folder`."""
 
     path: str
     shown: str
@@ -46,7 +46,7 @@ class Source:
 
     @property
     def has_unread(self) -> bool:
-        """Whether it includes what is Compose's alone to fetch, or to complain about."""
+        """Whether it includes a file that only Compose can fetch or report as missing."""
         return len(self.includes) < sum(len(names) for _, names in _included(self.node))
 
     def everything(self) -> Iterator[Source]:
@@ -59,7 +59,7 @@ class Source:
 def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The absolute paths of the project's files: `-f`, then COMPOSE_FILE, then the names that Compose looks for.
 
-    Raises ConfigError where there is none.
+    Raises ConfigError if there is no file.
     """
     here = logical(directory)
     if "-" in files:
@@ -75,28 +75,28 @@ def find(directory: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def read(paths: Sequence[str], *, base: str) -> tuple[Source, ...]:
-    """The checked files; messages name them relative to `base` where they lie below it."""
+    """The checked files; messages name them relative to `base` if they are below it."""
     folder = os.path.dirname(paths[0])
     return tuple(_read(path, folder, logical(base), ()) for path in paths)
 
 
 def readable(paths: Sequence[str], *, base: str) -> tuple[tuple[Source, ...], dict[str, ConfigError]]:
-    """As `read`, of the files that can be read, and what is wrong with the others, by what is said of it."""
+    """The files that can be read, and the errors of the others by their whole text."""
     folder = os.path.dirname(paths[0])
-    found: list[Source] = []
+    sources: list[Source] = []
     errors: dict[str, ConfigError] = {}
     for path in paths:
-        for above in ((), None):  # where an included file is at fault, the one that names it is looked at without
+        for above in ((), None):  # if an included file has an error, the file that names it is read without it
             try:
-                found.append(_read(path, folder, logical(base), above))
+                sources.append(_read(path, folder, logical(base), above))
                 break
             except ConfigError as error:
                 errors[error.said] = error
-    return tuple(found), errors
+    return tuple(sources), errors
 
 
 def text_of(shown: str, base: str) -> list[str]:
-    """The lines of a file of the project, by the name that messages give it; none where it cannot be read."""
+    """The lines of a file of the project, named as in messages; none if it cannot be read."""
     try:
         data = _bytes(os.path.join(logical(base), shown), shown)
     except ConfigError:
@@ -105,34 +105,34 @@ def text_of(shown: str, base: str) -> list[str]:
 
 
 def load_source(path: str, *, base: str) -> Source:
-    """One further file, such as the one that an `extends` names, without what it includes."""
+    """One more file, such as that of an `extends`, without the files that it includes."""
     return _read(path, os.path.dirname(path), logical(base), None)
 
 
 def inputs(directory: str, files: tuple[str, ...] = ()) -> frozenset[str]:
-    """Absolute paths of the compose files, of what they include, extend and read, and of overrides to come.
+    """Absolute paths of the Compose files, of the files that they include, extend and read, and of overrides.
 
-    What cannot be read or understood now counts with what else is known. Blocking.
+    A file that does not exist or cannot be read now is named too. Blocking.
     """
-    found = {os.path.join(logical(directory), ".env")}
+    known = {os.path.join(logical(directory), ".env")}
     try:
         paths = find(directory, files)
     except DevenvError:
-        return frozenset(found)
+        return frozenset(known)
     folder = os.path.dirname(paths[0])
     for path in paths:
-        _collect(path, folder, found)
-    found.update(os.path.join(folder, name) for name in OVERRIDES)
-    return frozenset(found | {os.path.realpath(path) for path in found})
+        _collect(path, folder, known)
+    known.update(os.path.join(folder, name) for name in OVERRIDES)
+    return frozenset(known | {os.path.realpath(path) for path in known})
 
 
 def everything(sources: Sequence[Source]) -> list[Source]:
-    """All files in the order in which they count: a later one wins."""
+    """All files, each before the files that override it."""
     return list(chain.from_iterable(source.everything() for source in sources))
 
 
 def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
-    """Each service that is written, with its profiles."""
+    """Each service in the files, with its profiles."""
     profiles: dict[str, list[str]] = {}
     for source in everything(sources):
         for name, service in yamlcore.items(yamlcore.at(source.node, ["services"])):
@@ -142,19 +142,19 @@ def service_profiles(sources: Sequence[Source]) -> dict[str, list[str]]:
 
 
 def service_names(sources: Sequence[Source]) -> frozenset[str]:
-    """The names of all services that are written, whatever their profiles."""
+    """The names of all services in the files, whatever their profiles."""
     return frozenset(service_profiles(sources))
 
 
 def profile_names(sources: Sequence[Source]) -> frozenset[str]:
-    """The profiles of all services that are written."""
+    """The profiles of all services in the files."""
     return frozenset(chain.from_iterable(service_profiles(sources).values()))
 
 
 def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
-    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` turns them on.
+    """`given`, with the profiles of `wanted` services that need one: as `docker compose up SERVICE` activates them.
 
-    What these depend on has to be on by itself. COMPOSE_PROFILES counts where nothing is given, also beside these.
+    Profiles of their dependencies are not activated. COMPOSE_PROFILES counts if nothing is given, also beside these.
     """
     default = setting(sources[0].folder, "COMPOSE_PROFILES") or ""
     before = given or tuple(name.strip() for name in default.split(","))
@@ -168,9 +168,9 @@ def profiles_on(sources: Sequence[Source], wanted: Sequence[str], given: tuple[s
 
 
 def logical(directory: str) -> str:
-    """The folder's absolute path, spelled as the shell spells it where it is a link to where we are.
+    """The absolute path of the folder; through the link in $PWD if the shell is there by a link.
 
-    Compose spells it so too: bind mounts and the project's name come from this.
+    Compose does the same: bind mounts and the project's name come from this path.
     """
     path = os.path.abspath(directory)
     shell = os.environ.get("PWD", "")
@@ -182,14 +182,14 @@ def logical(directory: str) -> str:
 
 
 def setting(folder: str, key: str) -> str | None:
-    """What the environment, or else the folder's .env or COMPOSE_ENV_FILES, says for a key of Compose's own."""
+    """The value of a variable of Compose: from the environment, else from COMPOSE_ENV_FILES or the folder's .env."""
     named = [os.path.abspath(name) for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
     files = named[::-1] or [os.path.join(folder, ".env")]
     return os.environ.get(key) or next(filter(None, (_dotenv(file, key) for file in files)), None)
 
 
 def upward(folder: str) -> Iterator[str]:
-    """The folder, then those above it."""
+    """The folder, then its parents."""
     yield folder
     while (parent := os.path.dirname(folder)) != folder:
         folder = parent
@@ -202,15 +202,15 @@ def _from_environment(here: str) -> tuple[str, ...]:
 
 
 def _dotenv(path: str, key: str) -> str | None:
-    """One plain value of such a file; Compose reads all the others by itself."""
+    """One plain value of an env file; Compose reads all other values."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(yamlcore.SIZE_LIMIT)
     except OSError:
         return None
     line = rf"^[ \t]*(?:export[ \t]+)?{key}[ \t]*=[ \t]*(?:\"(.*?)\"|'(.*?)'|([^#\r\n]*))"
-    found = re.findall(line, text, re.MULTILINE)
-    return "".join(found[-1]).strip() if found else None
+    values = re.findall(line, text, re.MULTILINE)
+    return "".join(values[-1]).strip() if values else None
 
 
 def _first(folder: str, names: Sequence[str]) -> str | None:
@@ -237,7 +237,7 @@ def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> S
 
 
 def _bytes(path: str, shown: str) -> bytes:
-    """What the file holds; nothing else is opened, since a pipe that nobody writes to would hold us."""
+    """The content of a regular file; nothing else is opened, since a pipe without a writer would block."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
@@ -254,22 +254,22 @@ def _includes(node: yaml.Node, folder: str, base: str, above: tuple[str, ...]) -
         written = yamlcore.at(entry, ["project_directory"])
         own = os.path.join(folder, str(written.value)) if written else os.path.dirname(files[0]) if files else folder
         for name, file in zip(names, files, strict=True):
-            # what is remote, interpolated or missing is Compose's to fetch or to complain about; so is a cycle
+            # Compose fetches remote and interpolated files, and reports missing files and cycles
             if "$" not in name.value and os.path.isfile(file) and file not in above:
                 yield Include(name, entry, _read(file, os.path.normpath(own), base, above))
 
 
 def _included(node: yaml.Node) -> Iterator[tuple[yaml.Node, list[yaml.ScalarNode]]]:
-    """Every entry under `include`, with the files that it names."""
+    """Each entry under `include`, with the files that it names."""
     entries = yamlcore.at(node, ["include"])
     for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
         yield entry, yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"]))
 
 
-def _collect(path: str, folder: str, found: set[str]) -> None:
-    if path in found:
+def _collect(path: str, folder: str, known: set[str]) -> None:
+    if path in known:
         return
-    found.update((path, os.path.join(folder, ".env")))
+    known.update((path, os.path.join(folder, ".env")))
     try:
         node = load_source(path, base=folder).node
     except DevenvError:
@@ -279,18 +279,18 @@ def _collect(path: str, folder: str, found: set[str]) -> None:
         written = yamlcore.at(entry, ["project_directory"])
         included = list(_paths(own, folder))
         below = os.path.join(folder, str(written.value)) if written else os.path.dirname((included or [path])[0])
-        found.update(_paths(yamlcore.at(entry, ["env_file"]), folder))
-        for one in included:
-            _collect(one, os.path.normpath(below), found)
+        known.update(_paths(yamlcore.at(entry, ["env_file"]), folder))
+        for file in included:
+            _collect(file, os.path.normpath(below), known)
     for _, service in yamlcore.items(yamlcore.at(node, ["services"])):
-        for one in _paths(yamlcore.at(service, ["extends", "file"]), folder):
-            _collect(one, os.path.dirname(one), found)
+        for file in _paths(yamlcore.at(service, ["extends", "file"]), folder):
+            _collect(file, os.path.dirname(file), known)
         for key in ("env_file", "label_file"):
-            found.update(_paths(yamlcore.at(service, [key]), folder))
+            known.update(_paths(yamlcore.at(service, [key]), folder))
 
 
 def _paths(node: yaml.Node | None, folder: str) -> Iterator[str]:
-    """The files that a scalar or a list names; where a name has a parameter in it, all that it might mean."""
+    """The files that a scalar or a list names; if a name has a variable in it, all files that it can mean."""
     for entry in _entries(node):
         name = entry if isinstance(entry, yaml.ScalarNode) else yamlcore.at(entry, ["path"])
         text = os.path.normpath(os.path.join(folder, str(name.value))) if name else ""

@@ -10,24 +10,24 @@ from devenv.compose import yaml
 from devenv.compose.files import Source, setting, upward
 from devenv.model.project import folder_project
 
-LONGEST = 40  # characters of a name that is made of a folder's
+LONGEST = 40  # characters of a name that is derived from a folder
 SIZE_LIMIT = 8192
 _NAME = "COMPOSE_PROJECT_NAME"
 
 
 def project_name(sources: Sequence[Source]) -> str | None:
-    """The name for `-p`; None in no worktree, and where the file or the environment names the project."""
+    """The name for `-p`; None outside worktrees, or if a file or the environment names the project."""
     folder = sources[0].folder
-    found = worktree(folder)
-    if found is None or setting(folder, _NAME) or any(yaml.at(source.node, ["name"]) for source in sources):
+    place = worktree(folder)
+    if place is None or setting(folder, _NAME) or any(yaml.at(source.node, ["name"]) for source in sources):
         return None
-    return worktree_project(*found)
+    return worktree_project(*place)
 
 
 def worktree(folder: str) -> tuple[str, str] | None:
-    """What the folder is called in the main tree, and the worktree that it lies in; None where it lies in none.
+    """The name of the folder in the main tree, and the name of its git worktree; None if it is in no worktree.
 
-    A submodule has a `.git` file, too, but nothing in common with another tree: what counts is what holds it.
+    A submodule has a `.git` file too, but no common folder: the tree that contains it counts.
     """
     for above in upward(folder):
         path = os.path.join(above, ".git")
@@ -42,10 +42,10 @@ def worktree(folder: str) -> tuple[str, str] | None:
 
 
 def worktree_project(project: str, worktree: str) -> str:
-    """A name that Compose accepts: the project's, then the worktree's, once where that begins with the project's.
+    """A name that Compose accepts: the project's and the worktree's, or only the latter if it starts with the former.
 
-    A worktree whose name a project cannot have (capitals, dots, too long) gets a mark of its own instead of what is
-    lost, so that two of one repository never share a name and with it their data.
+    If the name of the worktree is not valid (capitals, dots, too long), a short hash replaces what is lost. So two
+    worktrees of one repository never have the same name, and never share data.
     """
     base, own = plain(project), plain(worktree)
     if own != worktree:
@@ -54,19 +54,19 @@ def worktree_project(project: str, worktree: str) -> str:
 
 
 def repository(common: str) -> str:
-    """What the repository with this git folder is called: `shop` for /home/me/shop/.git and for /srv/shop.git."""
+    """The name of the repository with this git folder: `shop` for /home/me/shop/.git and for /srv/shop.git."""
     name = os.path.basename(common)
     return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
 
 
 def plain(name: str) -> str:
-    """As Compose makes a project's name of a folder's, but no longer than it is good for."""
+    """The name that Compose derives from a folder's, with a limit on its length."""
     return folder_project(name)[:LONGEST]
 
 
 def _named(path: str, folder: str, before: str = "") -> str | None:
-    """The path that a file of one line names, relative to `folder`."""
-    if not os.path.isfile(path):  # a pipe would hold us
+    """The path in a file of one line, which is relative to `folder`; None if there is none."""
+    if not os.path.isfile(path):  # opening a pipe could block
         return None
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:

@@ -1,4 +1,4 @@
-"""A project's name and services without Compose: read from the files, by commands in a hurry."""
+"""The name and the services of a project, read from its files without Compose, for quick commands."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What the files say by themselves; `dormant` are services whose profiles are off, `profiles` all that there are.
+    """The name, services and profiles in the files; `dormant` services have only profiles that are not active.
 
-    `name` is None where it takes Compose to tell it: it is made of variables.
+    `name` is None if only Compose can tell it, because it contains variables.
     """
 
     name: str | None
     services: tuple[str, ...] = ()
     dormant: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
-    is_whole: bool = False  # whether no service and no profile can come from files that were not read
+    is_whole: bool = False  # whether all files that can have services and profiles were read
 
 
 async def outline(selection: Selection) -> tuple[str, Outline]:
     """The project's name and its outline. Raises ConfigError, but not where `-p` names a project that has no files.
 
-    Where only Compose can tell the name, it is asked, and may raise what `load` does.
+    If only Compose can tell the name, it is asked; raises as `load` then.
     """
-    found = sketched(selection)
-    if found.name is not None:
-        return found.name, found
-    from devenv.compose.resolve import load  # noqa: PLC0415 - hardly ever needed
+    known = sketched(selection)
+    if known.name is not None:
+        return known.name, known
+    from devenv.compose.resolve import load  # noqa: PLC0415 - rarely needed
 
-    return (await load(selection)).project.name, found
+    return (await load(selection)).project.name, known
 
 
 def sketched(selection: Selection) -> Outline:
-    """The outline; of a project that `-p` names and that has no files, its name alone.
+    """The outline; only the name of a project that `-p` names and that has no files.
 
-    Blocking; raises ConfigError, and UsageError for a profile that no file has.
+    Blocking. Raises ConfigError, and UsageError for a profile that no file has.
     """
     try:
-        found = sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
+        known = sketch(selection.directory, selection.files, selection.project_name, selection.profiles)
     except ConfigError:
         if selection.project_name is None:
             raise
         return Outline(selection.project_name)
-    for profile in selection.profiles if found.is_whole else ():
-        if profile not in (*found.profiles, "*"):
-            raise unknown("profile", profile, found.profiles)
-    return found
+    for profile in selection.profiles if known.is_whole else ():
+        if profile not in (*known.profiles, "*"):
+            raise unknown("profile", profile, known.profiles)
+    return known
 
 
 def require_known(wanted: Iterable[str], known: Iterable[str]) -> None:
-    """Raises UsageError, which names the nearest one, for a service that is not known."""
+    """Raise UsageError, which suggests a similar name, for a service that is not known."""
     names = sorted({*known})
     for service in wanted:
         if service not in names:
@@ -75,7 +75,7 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
     sources = read(find(directory, files), base=directory)
     services = service_profiles(sources)
     default = (setting(sources[0].folder, "COMPOSE_PROFILES") or "").split(",")
-    on = {one.strip() for one in profiles or default}
+    on = {profile.strip() for profile in profiles or default}
     active = {service: not needs or bool({*needs, "*"} & on) for service, needs in services.items()}
     return Outline(
         name or _name(sources),
@@ -87,13 +87,13 @@ def sketch(directory: str, files: tuple[str, ...], name: str | None, profiles: S
 
 
 def _extends(source: Source) -> bool:
-    """Whether a service may have its profiles from elsewhere."""
+    """Whether a service of the file may have profiles from another file."""
     services = yaml.items(yaml.at(source.node, ["services"]))
     return any(yaml.at(service, ["extends"]) is not None for _, service in services)
 
 
 def written_name(sources: Sequence[Source]) -> str:
-    """The project's name as it is written, with the variables it may be made of; else its worktree's or folder's."""
+    """The project's name in its files, which may contain variables; else by its worktree or its folder."""
     folder = sources[0].folder
     nodes = [node for source in sources if (node := yaml.at(source.node, ["name"]))]
     written = setting(folder, "COMPOSE_PROJECT_NAME") or (str(nodes[-1].value) if nodes else "")

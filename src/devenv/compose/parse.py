@@ -1,4 +1,4 @@
-"""The model that Compose resolved -> Project."""
+"""Parse the resolved model of Compose into a Project."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _IMAGE = re.compile(
 
 
 def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], others: Iterable[str] = ()) -> Project:
-    """The project; raises ShapeError (a ConfigError) that names the path of what is wrong.
+    """The project. Raises ShapeError (a ConfigError) with the path of a wrong value.
 
-    `others`: services that are written, too, but whose profile is not on.
+    `others`: services in the files whose profile is not active.
 
-    Compose prints every `$` doubled, so that its output can be read again; the project holds plain ones.
+    Compose prints each `$` doubled, so that its output can be read again; the project has single ones.
     """
     root = _Cursor(undoubled(dict(model)))
     services, block = root.at("services", {}), root.at("x-devenv", {})
@@ -66,13 +66,13 @@ def parse(model: Mapping[str, Any], *, directory: str, files: tuple[str, ...], o
 
 
 def is_image(reference: str) -> bool:
-    """Whether `reference` can name an image at all (the grammar of image references)."""
+    """Whether `reference` is valid by the grammar of image references."""
     match = _IMAGE.fullmatch(reference)
     return match is not None and len(match["name"]) <= _NAME_LIMIT and int(match["port"] or 0) <= _HIGHEST_PORT
 
 
 def undoubled(value: Any) -> Any:
-    """A part of the model with plain `$`."""
+    """A part of the model with single `$`."""
     if isinstance(value, str):
         return value.replace("$$", "$")
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def undoubled(value: Any) -> Any:
 
 
 class _Cursor:
-    """A value with the path that leads to it, so that every complaint names its place."""
+    """A value with its path in the model, so that each error has a place."""
 
     def __init__(self, value: Any, path: tuple[str | int, ...] = ()) -> None:
         self.value = value
@@ -134,7 +134,7 @@ class _Cursor:
         return tuple(item.text() for item in self.sequence())
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """A mapping or a list of KEY=VALUE; what has no value takes the host's, so it is left out."""
+        """A mapping or a list of KEY=VALUE, without keys that have no value: they get that of the host."""
         if isinstance(self.value, list):
             halves = (item.partition("=") for item in self.texts())
             return tuple((key, value) for key, sign, value in halves if sign)
@@ -228,7 +228,7 @@ def _service(name: str, service: _Cursor) -> Service:
 def _no_nul(environment: _Cursor) -> None:
     for _, cursor in environment.entries():
         if "\0" in str(cursor.value):
-            raise cursor.wrong("the value holds a NUL byte, which no environment can", hint="Look into its env_file.")
+            raise cursor.wrong("the value contains a NUL byte", hint="Check its env_file.")
 
 
 def _image(cursor: _Cursor) -> str:

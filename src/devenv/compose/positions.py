@@ -14,7 +14,7 @@ from devenv.compose.files import Path, Place, Source, everything
 
 
 def place(sources: Sequence[Source], path: Path) -> Place:
-    """The file and line of the deepest part of `path` that is written anywhere; the first file if none is."""
+    """The file and line of the deepest part of `path` that any file has; the first file if none has a part of it."""
     candidates = everything(sources)[::-1]
     for length in range(len(path), 0, -1):
         for source in candidates:
@@ -26,7 +26,7 @@ def place(sources: Sequence[Source], path: Path) -> Place:
 def rule_place(sources: Sequence[Source], service: str, index: int, total: int) -> Place:
     """The place of a service's watch rule, counted in the merged model of `total` rules.
 
-    Compose appends the lists of all files; rules that none of them holds come from `extends`, and come first.
+    Compose appends the lists of all files. Rules that are in no file come from `extends`, and come first.
     """
     own = entries(sources, ("services", service, "develop", "watch"))
     extended = total - len(own)
@@ -36,7 +36,7 @@ def rule_place(sources: Sequence[Source], service: str, index: int, total: int) 
 
 
 def entries(sources: Sequence[Source], path: Path) -> list[Place]:
-    """The places of all entries of the lists that the files have at `path`; what is no list is one entry."""
+    """The places of all entries of the lists that the files have at `path`; another value is a single entry."""
     nodes = [(source.shown, node) for source in everything(sources) if (node := yamlcore.at(source.node, path))]
     return [
         (file, entry.start_mark.line + 1)
@@ -46,7 +46,7 @@ def entries(sources: Sequence[Source], path: Path) -> list[Place]:
 
 
 def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
-    """The place of the entry of the list at `path` that is the text, or has it between colons, else of the list."""
+    """The place of the entry of the list at `path` that is the text or has it between colons; else of the list."""
     for source in everything(sources)[::-1]:
         entries = yamlcore.at(source.node, path)
         for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
@@ -57,18 +57,18 @@ def entry_place(sources: Sequence[Source], path: Path, text: str) -> Place:
 
 
 def port_place(sources: Sequence[Source], service: str, published: int, target: int) -> Place:
-    """The place of the entry of a service's `ports` that says most of the two numbers, the last one of several."""
+    """The place of the entry of a service's `ports` that has most of the two numbers; of equal entries the last."""
     path: Path = ("services", service, "ports")
-    most, found = 1, place(sources, path)
+    most, best = 1, place(sources, path)
     for source in everything(sources):
         entries = yamlcore.at(source.node, path)
         for entry in entries.value if isinstance(entries, yaml.SequenceNode) else ():
             values = [entry] if isinstance(entry, yaml.ScalarNode) else [value for _, value in yamlcore.items(entry)]
-            said = " ".join(str(value.value) for value in values)
-            count = sum(re.search(rf"\b{number}\b", said) is not None for number in (published, target))
+            text = " ".join(str(value.value) for value in values)
+            count = sum(re.search(rf"\b{number}\b", text) is not None for number in (published, target))
             if count >= most:
-                most, found = count, (source.shown, entry.start_mark.line + 1)
-    return found
+                most, best = count, (source.shown, entry.start_mark.line + 1)
+    return best
 
 
 def shown(where: Place) -> str:
@@ -84,11 +84,11 @@ class Model:
 
     @property
     def files(self) -> list[Source]:
-        """All files, the one that counts most first."""
+        """All files, those that override others first."""
         return everything(self.sources)[::-1]
 
     def only(self, file: str) -> Model:
-        """The model of one file, by its path; the whole model if it is none of ours (`-` is standard input)."""
+        """The model of the file with this path; the whole model if there is no such file (`-` is standard input)."""
         return Model([source for source in self.files if source.path == file] or self.sources)
 
     def place(self, path: Path) -> Place:
@@ -122,7 +122,7 @@ class Model:
         return path
 
     def nodes(self, path: Path) -> Iterator[yaml.Node]:
-        """What stands at the path, from the file that counts most on."""
+        """The nodes at the path, of the overriding files first."""
         return filter(None, (yamlcore.at(source.node, path) for source in self.files))
 
     def texts(self, path: Path) -> list[str]:

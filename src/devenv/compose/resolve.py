@@ -1,4 +1,4 @@
-"""Compose files -> the Project and the resolved model: found, checked, made readable, resolved by Compose."""
+"""Load a project: its Compose files are found, checked, resolved by Compose, and parsed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from devenv.compose.selection import Selection
 from devenv.docker import endpoint, process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
-from devenv.model.project import Moment, Project, ProjectHook, RuleFault
+from devenv.model.project import Moment, Project, ProjectHook, RuleFault, Service
 from devenv.tasks import each
 
 if TYPE_CHECKING:
     from devenv.compose.safety.table import Danger
 
-__all__ = ["Selection"]  # whoever loads a project has to say which
+__all__ = ["Selection"]  # each caller of `load` needs it
 
-# The corridor knows what a rule can do; this room knows the line that it is written on.
+# The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
 
 _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
@@ -46,13 +46,13 @@ _ENVIRONMENT = {"COMPOSE_ANSI": "never", "COMPOSE_MENU": "0"}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A project, the resolved model as Compose printed it, and what Compose and we warn of.
+    """A project, the resolved model as Compose printed it, and the warnings of Compose and devenv.
 
-    `dangers`: what of it reaches beyond its own containers.
+    `dangers`: the parts of the project that reach beyond its own containers.
 
-    `places` says of a service's rule, counted from 0, in which file and line it is written.
+    `places` maps a service and the index of a watch rule to the file and line of the rule.
 
-    The model holds the values of env_files: it belongs into no file, no log and no error.
+    The model holds the values of env_files: it must not be in any file, log or error.
     """
 
     project: Project
@@ -65,11 +65,11 @@ class Loaded:
 async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Loaded:
     """The selected project. Needs the Compose plugin, but no engine.
 
-    `faults` says which watch rules of a project cannot work or deserve a warning, given the user's home folder.
+    `faults` returns the watch rules of a project that cannot work or need a warning, given the user's home folder.
 
-    Raises ConfigError with file and line for what is wrong in the files, UsageError for a service or profile that is
-    not there, RefusedError for a rule that would watch far too much, EngineError where Compose is missing; and
-    whatever `require_address` raises.
+    Raises ConfigError with file and line for an error in the files, UsageError for a service or profile that does not
+    exist, RefusedError for a rule that would watch far too much, EngineError if Compose is missing, and as
+    `require_address`.
     """
     endpoint.require_address()
     sources = _sources(selection)
@@ -82,22 +82,22 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: ()) -> Lo
     compat.restore(model, resolver.knows)
     run_model.rescale(model.get("services") or {}, selection.scale)
     warnings = _warnings(resolved.error_text, sources)
-    project = _respelled(_project(model, sources, warnings))
+    project = _with_links(_project(model, sources, warnings))
     places = _places(project, sources)
-    warnings += _judged(project, faults, places)
-    from devenv.compose.safety.findings import found  # noqa: PLC0415 - as above
+    warnings += _rule_warnings(project, faults, places)
+    from devenv.compose.safety.findings import find_dangers  # noqa: PLC0415 - loaded while Compose is at work
 
-    dangers = await anyio.to_thread.run_sync(found, model, project, sources, abandon_on_cancel=True)
+    dangers = await anyio.to_thread.run_sync(find_dangers, model, project, sources, abandon_on_cancel=True)
     return Loaded(project, model, warnings, places, dangers)
 
 
 def where(selection: Selection, path: Sequence[str | int]) -> Place:
-    """The file and line where `path` of the selected project is written. Blocking; ConfigError as `load`."""
+    """The file and line of `path` in the selected project. Blocking; raises ConfigError as `load`."""
     return place(_sources(selection), path)
 
 
 def where_port(selection: Selection, service: str, published: int, target: int) -> Place:
-    """As `where`, for one of a service's ports."""
+    """The file and line of a port of a service; as `where`."""
     return port_place(_sources(selection), service, published, target)
 
 
@@ -106,7 +106,7 @@ def _sources(selection: Selection) -> tuple[Source, ...]:
 
 
 def _require_named(selection: Selection, sources: Sequence[Source]) -> None:
-    """Raises UsageError for a service or a profile of the command line that no file has, where all could be read."""
+    """Raise UsageError for a service or profile of the command line that no file has, if all could be read."""
     services, profiles = service_names(sources), profile_names(sources)
     missing = [("service", name, services) for name in selection.services if name not in services]
     missing += [("profile", name, profiles) for name in selection.profiles if name not in {*profiles, "*"}]
@@ -125,7 +125,7 @@ def _require_named(selection: Selection, sources: Sequence[Source]) -> None:
 
 @dataclass(slots=True)
 class _Resolver:
-    """One run of `docker compose config`, beside which the version is asked for where anything hangs on it."""
+    """One run of `docker compose config`, and beside it one of `docker compose version` if the version matters."""
 
     selection: Selection
     sources: tuple[Source, ...]
@@ -133,7 +133,7 @@ class _Resolver:
     known: anyio.Event = field(default_factory=anyio.Event)
 
     async def resolve(self) -> process.Completed:
-        """What Compose printed. Its version is known by then, unless no file has a word that it matters for."""
+        """The output of Compose. Afterwards its version is known, unless no file has a key that depends on it."""
         matters = any(key in source.text for source in everything(self.sources) for key in compat.NEWER_KEYS)
         try:
             *_, done = await each(lambda work: work(), [*([self._version] if matters else []), self._config])
@@ -147,7 +147,7 @@ class _Resolver:
         return done
 
     def knows(self, needed: str) -> bool:
-        """Whether this Compose is at least of the version."""
+        """Whether the installed Compose has at least the version."""
         return version_tuple(self.version) >= version_tuple(needed)
 
     async def _version(self) -> process.Completed:
@@ -174,10 +174,10 @@ class _Resolver:
 
     @contextlib.asynccontextmanager
     async def _arguments(self) -> AsyncIterator[tuple[list[str], bytes | None]]:
-        """What `-f` names, and standard input.
+        """The values of `-f`, and standard input.
 
-        One file goes in by standard input, changed whether this Compose needs it or not: that saves waiting for
-        its version. Several go in as they are, or as copies where one uses keys that this Compose refuses.
+        A single file is passed on standard input, and adapted for any Compose: so its version need not be known.
+        Several files are passed by their paths, or as adapted copies if this Compose refuses keys of one of them.
         """
         newer = [source for source in everything(self.sources) if compat.sanitised(source) != source.text]
         if len(self.sources) == 1 and set(newer) <= {self.sources[0]}:
@@ -188,7 +188,7 @@ class _Resolver:
         if not newer or self.knows(compat.KNOWS_ALL):
             yield [source.path for source in self.sources], None
             return
-        import tempfile  # noqa: PLC0415 - hardly ever needed
+        import tempfile  # noqa: PLC0415 - rarely needed
 
         with tempfile.TemporaryDirectory(prefix="devenv-") as folder:
             copies: dict[str, str] = {}
@@ -206,30 +206,30 @@ class _Resolver:
         ]
         if "develop.watch" in output and (error := self._extended_newer(bases)):
             return error
-        from devenv.compose import complaints  # noqa: PLC0415 - a project without errors does not pay for it
+        from devenv.compose import complaints  # noqa: PLC0415 - only for errors
 
-        return complaints.explain(output, (*(found for _, found in bases), *self.sources))
+        return complaints.explain(output, (*(base for _, base in bases), *self.sources))
 
     def _extended_newer(self, extended: Sequence[tuple[Source, Source]]) -> ConfigError | None:
-        """The error for a newer key in a file that an `extends` names: that file, Compose reads by itself."""
-        for source, found in extended:
-            for key, line in compat.newer_keys(found):
+        """The error for a newer key in a file of an `extends`, which Compose reads unchanged."""
+        for source, base in extended:
+            for key, line in compat.newer_keys(base):
                 needed = compat.NEWER_KEYS[key]
                 if not self.knows(needed):
                     message = f"`{key}` in a file that is named by `extends` needs Compose {needed}"
-                    hint = f"Here is Compose {self.version}. Update it, or move the rule into {source.shown}."
-                    return ConfigError(message, hint=hint, file=found.shown, line=line)
+                    hint = f"Compose {self.version} is installed. Update it, or move the rule into {source.shown}."
+                    return ConfigError(message, hint=hint, file=base.shown, line=line)
         return None
 
 
 def version_tuple(text: str) -> tuple[int, ...]:
-    """The numbers that a version begins with: `2.26.1-4` -> (2, 26, 1)."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    """The numbers at the start of a version: `2.26.1-4` -> (2, 26, 1)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _copy(source: Source, copies: dict[str, str], folder: str) -> None:
-    """Write a copy where the text has to change; an included file comes before the one that names it."""
+    """Write a copy if the text has to change; an included file comes before the file that includes it."""
     text = compat.sanitised(source, copies)
     if text != source.text and source.path not in copies:
         copies[source.path] = os.path.join(folder, f"{len(copies)}.yml")
@@ -255,7 +255,7 @@ def _model(output: str) -> dict[str, Any]:
 def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
     if not errors:
         return ()
-    from devenv.compose import complaints  # noqa: PLC0415 - a project without warnings does not pay for it
+    from devenv.compose import complaints  # noqa: PLC0415 - only for warnings
 
     return complaints.warnings(errors, sources)
 
@@ -263,55 +263,52 @@ def _warnings(errors: str, sources: Sequence[Source]) -> tuple[str, ...]:
 def _project(model: Mapping[str, Any], sources: Sequence[Source], warnings: Sequence[str]) -> Project:
     if not model.get("services"):
         raise _no_services(sources)
-    from devenv.compose.parse import parse  # noqa: PLC0415 - what is not needed before Compose, comes meanwhile
-    from devenv.compose.schema import ShapeError  # noqa: PLC0415 - as above
+    from devenv.compose.parse import parse  # noqa: PLC0415 - loaded while Compose is at work
+    from devenv.compose.schema import ShapeError  # noqa: PLC0415 - loaded while Compose is at work
 
     try:
         paths = tuple(source.path for source in sources)
         project = parse(model, directory=sources[0].folder, files=paths, others=service_names(sources))
     except ShapeError as error:
         file, line = place(sources, error.path)
-        told = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
-        raise ConfigError(error.message, hint=told or None, file=file, line=line) from None
+        hint = " ".join([*([error.hint] if error.hint else []), *(f"Note: {warning}." for warning in warnings)])
+        raise ConfigError(error.message, hint=hint or None, file=file, line=line) from None
     return replace(project, hooks=tuple(_placed(project, sources)))
 
 
 def _placed(project: Project, sources: Sequence[Source]) -> Iterator[ProjectHook]:
-    """The hooks with where they are written.
+    """The hooks with their places in the files.
 
-    An older Compose takes the block of the last file alone, a newer one puts them together: the last ones count.
+    An older Compose keeps only the block of the last file, a newer one merges them: the last places count.
     """
     for moment in Moment:
         hooks = [hook for hook in project.hooks if hook.moment is moment]
         places = entries(sources, ("x-devenv", "hooks", moment))
-        if len(places) < len(hooks):  # nobody has written them as they are: a file that Compose alone reads
+        if len(places) < len(hooks):  # they are in a file that only Compose can read
             places = [place(sources, ("x-devenv", "hooks", moment))] * len(hooks)
-        for hook, its in zip(hooks, places[len(places) - len(hooks) :], strict=True):
-            yield replace(hook, where=shown(its))
+        for hook, hook_place in zip(hooks, places[len(places) - len(hooks) :], strict=True):
+            yield replace(hook, where=shown(hook_place))
 
 
 def _no_services(sources: Sequence[Source]) -> ConfigError:
     written = service_names(sources)
-    profiles = "All services belong to profiles; turn one on with --profile NAME."
+    profiles = "All services belong to profiles; activate one with --profile NAME."
     file, line = place(sources, ("services",))
     return ConfigError(
         f"no services in {sources[0].shown}",
-        hint=profiles if written else "Write them under the key `services:`.",
+        hint=profiles if written else "Define services under the key `services:`.",
         file=file,
         line=line,
     )
 
 
-def _respelled(project: Project) -> Project:
-    """Rule paths in the folders' own spelling: Compose resolves the first link on the way, there and nowhere else."""
+def _with_links(project: Project) -> Project:
+    """The project with the links of its folder in rule paths, since Compose resolves the first link there."""
     services = [
         replace(
             service,
             watch=tuple(
-                replace(
-                    rule,
-                    path=_spelled(rule.path, project.directory, *([service.build.context] if service.build else [])),
-                )
+                replace(rule, path=_with_link(rule.path, project.directory, *_contexts(service)))
                 for rule in service.watch
             ),
         )
@@ -320,7 +317,11 @@ def _respelled(project: Project) -> Project:
     return replace(project, services=tuple(services))
 
 
-def _spelled(path: str, *folders: str) -> str:
+def _contexts(service: Service) -> list[str]:
+    return [service.build.context] if service.build else []
+
+
+def _with_link(path: str, *folders: str) -> str:
     linked = [folder for folder in folders if os.path.realpath(folder) != folder and not _is_in(path, folder)]
     above = path if linked else "/"
     while above != os.path.dirname(above):
@@ -344,18 +345,18 @@ def _places(project: Project, sources: Sequence[Source]) -> dict[tuple[str, int]
     }
 
 
-def _judged(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
-    """What deserves a warning in the watch rules; what cannot work is raised."""
+def _rule_warnings(project: Project, faults: Faults, places: Mapping[tuple[str, int], Place]) -> tuple[str, ...]:
+    """The warnings about watch rules. Raises ConfigError or RefusedError for a rule that cannot work."""
     warnings = []
     for fault in (*faults(project, os.path.expanduser("~")), *_missing(project)):
         file, line = places[fault.service, fault.index]
         error = ConfigError(fault.message, hint=fault.hint, file=file, line=line)
         if fault.level == "error":
             raise error
-        said = f"{error.where}: {fault.message}"
+        message = f"{error.where}: {fault.message}"
         if fault.level == "refused":
-            raise RefusedError(said, hint=fault.hint)
-        warnings.append(said)
+            raise RefusedError(message, hint=fault.hint)
+        warnings.append(message)
     return tuple(warnings)
 
 
@@ -363,5 +364,5 @@ def _missing(project: Project) -> Iterator[RuleFault]:
     for service in project.services:
         for index, rule in enumerate(service.watch):
             if not os.path.lexists(rule.path):
-                message = f"{rule.path} is not there: the rule waits for it"
+                message = f"{rule.path} does not exist: the rule waits for it"
                 yield RuleFault(service.name, index, message, "", "warning")

@@ -1,8 +1,8 @@
-"""The resolved model -> the model that every Compose verb gets on stdin. Your files stay as they are.
+"""Make the run model, which every Compose command gets on stdin, from the resolved model. The files stay unchanged.
 
-What may change is bound by Compose's hashes. A service's hash must stay the same from run to run, so the label
-that marks it is constant; a named volume gets no label at all, since a newer Compose would ask to recreate it
-and lose its data; whatever exists already becomes `external`, which no Compose compares.
+The hashes of Compose limit the changes. A service's hash must be the same in each run, so its owner label is
+constant. A named volume gets no label, since a newer Compose would ask to recreate it, which loses its data. A
+network or volume that exists already becomes `external`, which Compose does not compare.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class PortChange:
-    """`target` of the service is published on the host's port `published`, whatever the file says."""
+    """The container port `target` of the service is published on the host port `published`, not as in the file."""
 
     service: str
     published: str
@@ -39,7 +39,7 @@ class PortChange:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The service has so many containers, whatever the file says."""
+    """The service has this number of containers, not that of the file."""
 
     service: str
     containers: int
@@ -47,7 +47,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What exists before the run: services with a container that is not ours, real names of the rest.
+    """What exists before the run: services with containers of others, and the real names of networks and volumes.
 
     `old_services` have containers of devenv 0.1, whose label stays until they are replaced for another reason.
     `times` has the `CreatedAt` of the volumes.
@@ -62,10 +62,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class BuildChange:
-    """What the build of one service is given.
+    """Changes to the build of a service.
 
-    `bases`: a name in its Dockerfile (`FROM`, `COPY --from`) -> the image that it stands for. `arguments` holds for
-    those that the file does not set. `dockerfile` is a file in the place of the project's. `labels` mark the image.
+    `bases`: a name in its Dockerfile (`FROM`, `COPY --from`) -> the image to use for it. `arguments` are added if the
+    file does not set them. `dockerfile` replaces the file of the project. `labels` mark the image.
     """
 
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -76,12 +76,12 @@ class BuildChange:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What this run changes on purpose.
+    """Changes of this run to the model.
 
-    A port that names no address is published on those of `addresses`, where there are any. `environment` is by
-    service, and holds for what the service does not set itself. `images` replaces the `image` of services that are
-    not built, and what their builds name as `docker-image://`; `builds` is for those that are. `owner` is what our
-    label says; the services in `unmarked` do not become ours, nor do networks if there is no other service.
+    A port without an address is published on `addresses`, if there are any. `environment`, by service, is added for
+    variables that the service does not set. `images` replaces the `image` of services without a build, and
+    `docker-image://` contexts of builds; `builds` changes services with a build. `owner` is the value of the owner
+    label; the services in `unmarked` do not get it, nor do networks if there is no other service.
     """
 
     addresses: tuple[str, ...] = (LOOPBACK,)
@@ -100,9 +100,9 @@ def run_model(
     choices: Choices,
     services: frozenset[str] | None = None,
 ) -> dict[str, Any]:
-    """A changed copy of the resolved `model`, restricted to `services` where given.
+    """A changed copy of the resolved `model`, with only `services` if given.
 
-    Raises UsageError for a port change that fits no published port.
+    Raises UsageError for a change of a port that is not published.
     """
     result = copy.deepcopy(dict(model))
     result.pop("x-devenv", None)
@@ -113,8 +113,8 @@ def run_model(
     chosen = {name: service for name, service in everything.items() if services is None or name in services}
     for name, service in chosen.items():
         if service.get("memswap_limit") == "-1":
-            service["memswap_limit"] = -1  # Compose prints it as text and then does not read that
-        # a foreign one stays whole: its watch rules and, on an older Compose, its profiles are in its hash
+            service["memswap_limit"] = -1  # Compose prints text here, but does not read it
+        # the service of others stays unchanged: its watch rules and, with an older Compose, profiles are in its hash
         if name not in found.foreign_services:
             marks = {} if name in choices.unmarked else old if name in found.old_services else labels
             _adapt(service, marks, choices, choices.environment.get(name))
@@ -135,7 +135,7 @@ def dump(model: Mapping[str, Any]) -> bytes:
 
 
 def port_change(text: str) -> PortChange:
-    """`SERVICE:HOST=CONTAINER` as written after `--port`; UsageError where it is not that."""
+    """Parse a value of `--port`: `SERVICE:HOST=CONTAINER`. Raises UsageError."""
     match = _PORT_CHANGE.fullmatch(text)
     if match is None or not all(0 < int(match[key]) < 65536 for key in ("published", "target")):  # noqa: PLR2004 - ports
         hint = "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
@@ -144,7 +144,7 @@ def port_change(text: str) -> PortChange:
 
 
 def scale(text: str) -> Scale:
-    """`SERVICE=N` as written after `--scale`; UsageError where it is not that."""
+    """Parse a value of `--scale`: `SERVICE=N`. Raises UsageError."""
     match = _SCALE.fullmatch(text)
     if match is None:
         raise UsageError(f"`{text}` is not a number of containers", hint="Write SERVICE=N, such as --scale web=3.")
@@ -152,29 +152,29 @@ def scale(text: str) -> Scale:
 
 
 def rescale(services: Mapping[str, dict[str, Any]], changes: tuple[Scale, ...]) -> None:
-    """The services of a resolved model changed. Raises UsageError for one that cannot have so many containers."""
+    """Apply the changes to the services. Raises UsageError for a service that cannot have so many containers."""
     for change in changes:
         service = services.get(change.service)
         if service is None:
             hint = nearest(change.service, sorted(services))
-            raise UsageError(f"--scale names the service `{change.service}`, which is not there", hint=hint)
+            raise UsageError(f"--scale names the service `{change.service}`, which does not exist", hint=hint)
         fixed = [f"the host port {port['published']}" for port in service.get("ports") or () if _is_one(port)]
         fixed += [f"the name {service['container_name']}"] if "container_name" in service else []
         if change.containers > 1 and fixed:
             message = f"`{change.service}` cannot have {change.containers} containers: only one of them can have"
-            raise UsageError(f"{message} {fixed[0]}", hint="Leave it out of the file, and the engine chooses one.")
+            raise UsageError(f"{message} {fixed[0]}", hint="Remove it from the file: then the engine chooses one.")
         service["scale"] = change.containers
         if "replicas" in (service.get("deploy") or {}):
             service["deploy"]["replicas"] = change.containers
 
 
 def _is_one(port: Mapping[str, Any]) -> bool:
-    """Whether it is one port of the host, not a range and not the engine's choice."""
+    """Whether it is a single port of the host, not a range or the engine's choice."""
     return str(port.get("published") or "").isdecimal() and port["published"] != "0"
 
 
 def context_key(reference: str) -> str:
-    """The name under which BuildKit looks an image up among `additional_contexts`."""
+    """The name by which BuildKit looks up an image in `additional_contexts`."""
     name = re.sub(r"\A(?:(?:index\.)?docker\.io/)(?:library/)?|\Alibrary/", "", reference)
     return name.removesuffix(":latest")
 
@@ -184,7 +184,7 @@ def _adapt(
 ) -> None:
     for key in ("develop", "profiles"):
         service.pop(key, None)
-    service.pop("pull_policy", None)  # what is to be pulled has been, before any verb; a verb must not ask again
+    service.pop("pull_policy", None)  # images were pulled before; Compose must not ask a registry again
     service["labels"] = {**(service.get("labels") or {}), **labels}
     if environment:
         service["environment"] = {**environment, **(service.get("environment") or {})}
@@ -193,7 +193,7 @@ def _adapt(
 
 
 def _placed(port: dict[str, Any], addresses: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The port on each address; on the first alone where the engine picks a number: it would pick one for each."""
+    """The port on each address; only on the first if the engine picks a number, since it would pick one for each."""
     if "host_ip" in port or not addresses:
         return [port]
     fixed = str(port.get("published") or "0").strip("0").isdigit()
@@ -205,9 +205,9 @@ def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: Bui
     if build is None:
         if service.get("image") in images:
             service["image"] = images[service["image"]]
-            service["pull_policy"] = "never"  # it is here under a name of ours, which no registry knows
+            service["pull_policy"] = "never"  # it has a local name, which no registry knows
         return
-    build.pop("pull", None)  # what is to be pulled has been; with it, BuildKit would ask a registry all the same
+    build.pop("pull", None)  # images were pulled before; BuildKit must not ask a registry again
     named = {context_key(name): f"{CONTEXT}{image}" for name, image in change.bases.items()}
     if contexts := named | (build.get("additional_contexts") or {}):
         places = {f"{CONTEXT}{name}": f"{CONTEXT}{image}" for name, image in images.items()}
@@ -222,7 +222,7 @@ def _swap_images(service: dict[str, Any], images: Mapping[str, str], change: Bui
 
 
 def _escaped(values: Mapping[str, str]) -> dict[str, str]:
-    """For Compose, which takes a single `$` for a variable."""
+    """The values with `$` doubled, since Compose reads a single `$` as a variable."""
     return {name: value.replace("$", "$$") for name, value in values.items()}
 
 
@@ -230,7 +230,7 @@ def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortCha
     for change in changes:
         if change.service not in services:
             hint = nearest(change.service, sorted(services))
-            raise UsageError(f"--port names the service `{change.service}`, which is not there", hint=hint)
+            raise UsageError(f"--port names the service `{change.service}`, which does not exist", hint=hint)
         service = services[change.service]
         ports = service.get("ports") or []
         if change.target not in (port["target"] for port in ports):
@@ -241,7 +241,7 @@ def _change_ports(services: Mapping[str, dict[str, Any]], changes: tuple[PortCha
 
 
 def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[str, Any]]:
-    """The ports with the change; of several entries for one target and protocol, the first stays."""
+    """The ports with the change; of several entries with the same target and protocol, only the first."""
     seen: set[str] = set()
     for port in ports:
         if port["target"] != change.target:
@@ -252,7 +252,7 @@ def _changed(ports: list[dict[str, Any]], change: PortChange) -> Iterator[dict[s
 
 
 def _drop_dependencies(services: Mapping[str, dict[str, Any]]) -> None:
-    """Nobody waits for a service that is not in the model: left out here, or optional and of another profile."""
+    """Remove dependencies on services that are not in the model: not selected, or optional and of another profile."""
     for service in services.values():
         needs = service.get("depends_on") or {}
         if needs.keys() - services.keys():
@@ -267,7 +267,7 @@ def _adapt_resources(model: dict[str, Any], kind: str, existing: frozenset[str],
 def _resource(
     key: str, resource: dict[str, Any], existing: frozenset[str], labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What is there already is only named; what is new carries the labels."""
+    """The network or volume: external if it exists already, else with the labels."""
     name = resource.get("name", key)
     if name in existing:
         return {"name": name, "external": True}
@@ -277,7 +277,7 @@ def _resource(
 
 
 def _as_binary(quoted: re.Match[str]) -> str:
-    """A string that is no Unicode as `!!binary`; all others as they are."""
+    """A JSON string as `!!binary` if it is not valid Unicode; else unchanged."""
     value: str = json.loads(quoted[0])
     if not _LONE.search(value):
         return quoted[0]

@@ -1,7 +1,7 @@
-"""What `x-devenv` and `develop` may hold, as JSON schema: for the parser, `config --validate`, editors and the docs.
+"""The JSON schema of `x-devenv` and `develop`: for the parser, `config --validate`, editors and the docs.
 
-Beside the standard keywords: `title` is what a complaint calls the value, `errorMessage` is said where a `pattern`
-does not fit, `x-names` says of what the text is a name.
+Beside the standard keywords: `title` is the name of the value in messages, `errorMessage` is the message if a
+`pattern` does not match, `x-names` is the kind of thing that the text names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from devenv.model.project import Action, Moment
 
 Shape = Mapping[str, Any]
 COMPOSE_SCHEMA = "https://raw.githubusercontent.com/compose-spec/compose-spec/main/schema/compose-spec.json"
-LATER = object()  # a value that Compose has yet to fill in: nothing can be said of it
+LATER = object()  # a value that Compose has not filled in yet, so it cannot be checked
 
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
@@ -46,17 +46,17 @@ _IN_SERVICE = {
 
 
 def _hooks(kinds: Sequence[Shape], title: str, description: str) -> Shape:
-    """One command, or a list of them, each of one of these kinds; a list of texts is a list of commands."""
-    one = {"anyOf": kinds, "title": title}
+    """A command, or a list of commands, of these kinds; a list of texts is a list of commands."""
+    command = {"anyOf": kinds, "title": title}
     return {
-        "anyOf": [kinds[0], {"type": "array", "items": one}, *kinds[2:]],
+        "anyOf": [kinds[0], {"type": "array", "items": command}, *kinds[2:]],
         "title": title,
         "description": description,
     }
 
 
 _ANY = "a command: text or a list for the host, or a mapping with `service` and `command`"
-_ALONE = "a command of the host, text or a list: no container runs yet then"
+_ALONE = "a command of the host, text or a list: no container is running yet"
 X_DEVENV: Shape = {
     "type": "object",
     "description": "What devenv does with this project; plain Compose ignores it.",
@@ -69,8 +69,8 @@ X_DEVENV: Shape = {
         },
         "initial_sync": {
             "enum": ["spec"],
-            "description": "Sync a new container only where a rule says `initial_sync: true`; otherwise every new "
-            "container gets what it lacks.",
+            "description": "Sync a new container only if a rule has `initial_sync: true`; otherwise every new "
+            "container gets the files that it lacks.",
         },
         "keep": {
             "type": "array",
@@ -82,7 +82,7 @@ X_DEVENV: Shape = {
             "description": "Commands to run at these moments.",
             "additionalProperties": False,
             "properties": {
-                Moment.BEFORE_UP.value: _hooks(_HOST, _ALONE, "Before images are looked for and built; on the host."),
+                Moment.BEFORE_UP.value: _hooks(_HOST, _ALONE, "Before images are pulled and built; on the host."),
                 Moment.AFTER_HEALTHY.value: _hooks(
                     [*_HOST, _IN_SERVICE], _ANY, "At every `devenv up`, when all services are up."
                 ),
@@ -91,7 +91,7 @@ X_DEVENV: Shape = {
         },
         "images": {
             "type": "object",
-            "description": "Where to ask for images that the engine does not get by itself.",
+            "description": "Sources of images that the engine cannot pull by itself.",
             "additionalProperties": False,
             "properties": {
                 "mirrors": {
@@ -100,15 +100,15 @@ X_DEVENV: Shape = {
                     "items": {
                         **_TEXT,
                         "pattern": "^[^@]*$",
-                        "errorMessage": "holds credentials, which are for `docker login` alone",
+                        "errorMessage": "contains credentials: use `docker login` instead",
                     },
                 }
             },
         },
         "deletes": {
             "enum": ["recreate"],
-            "description": "In an image without a shell, a deleted file makes the container anew; otherwise it is a "
-            "problem that waits.",
+            "description": "In an image without a shell, recreate the container if a file is deleted; otherwise a "
+            "problem is reported.",
         },
     },
 }
@@ -149,9 +149,9 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 class ShapeError(ConfigError):
-    """A value of the model has the wrong shape; `path` leads to it, so that a file and line can be found.
+    """A value of the model has the wrong shape; its `path` leads to the file and line.
 
-    `key`: not the value is wrong, but the key that it has.
+    `key`: the key is wrong, not the value.
     """
 
     def __init__(
@@ -165,10 +165,10 @@ class ShapeError(ConfigError):
 def mistakes(
     value: Any, shape: Shape, path: tuple[str | int, ...], names: Mapping[str, Collection[str]]
 ) -> Iterator[ShapeError]:
-    """Everything in the value that the shape does not allow; `names` are the services and volumes that there are."""
+    """All errors in the value by its shape; `names` are the existing services and volumes."""
     if value is None or value is LATER:
         return
-    fitting = next((one for one in shape.get("anyOf", (shape,)) if _fits(value, one)), None)
+    fitting = next((choice for choice in shape.get("anyOf", (shape,)) if _fits(value, choice)), None)
     if fitting is None:
         yield ShapeError(path, f"must be {_called(shape)}")
     elif isinstance(value, dict):
@@ -183,7 +183,7 @@ def mistakes(
 
 
 def compose_schema() -> dict[str, Any]:
-    """The schema of a whole Compose file with our block in it, for editors."""
+    """The schema of a Compose file with an `x-devenv` block, for editors."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A Compose file with x-devenv",
@@ -192,12 +192,12 @@ def compose_schema() -> dict[str, Any]:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as people write it: `services.web.ports[0]`."""
+    """A path of the model as in messages: `services.web.ports[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _fits(value: Any, shape: Shape) -> bool:
-    """Whether the value is of the shape's type; what Compose did not read as a truth value is still text."""
+    """Whether the value has the type of the shape; a boolean may be text, since Compose does not type `x-` keys."""
     kinds = [shape["type"]] if isinstance(shape.get("type"), str) else shape.get("type", ())
     if "enum" in shape:
         kinds = ["string"]

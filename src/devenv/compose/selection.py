@@ -1,4 +1,4 @@
-"""Which project a command line means: all that a command has to know before it reads anything."""
+"""The project that a command line selects: all that a command knows before it reads any file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which project is meant: the folder where the search begins, and what the command line says.
+    """The selected project: the folder where the search for its files starts, and options of the command line.
 
-    `services` are those that it names, which turns their profiles on; `scale` changes how many containers some have.
+    `services` are named there, which activates their profiles; `scale` changes their numbers of containers.
     """
 
     directory: str

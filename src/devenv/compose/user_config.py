@@ -1,4 +1,4 @@
-"""What one person chose for all projects: `$XDG_CONFIG_HOME/devenv-compose/config.toml`."""
+"""The settings of a user for all projects: `$XDG_CONFIG_HOME/devenv-compose/config.toml`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class UserSettings:
 
 
 def user_settings() -> UserSettings:
-    """The settings in the user's file, defaults where there is none. Raises ConfigError for what is wrong in it."""
+    """The settings in the user's file, or defaults if it does not exist. Raises ConfigError for an error in it."""
     path = user_file()
     try:
         with open(path, "rb") as file:
@@ -87,7 +87,7 @@ def _size(key: str, value: Any, path: str) -> int:
 
 
 def user_file() -> str:
-    """Where that file is, or would be."""
+    """The path of the file, whether it exists or not."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):
         base = os.path.join(os.path.expanduser("~"), ".config")

@@ -1,4 +1,4 @@
-"""`devenv config --validate`: every mistake in the `x-devenv` and `develop` parts of a project's files, at once."""
+"""`devenv config --validate`: all mistakes in the `x-devenv` and `develop` parts of a project's files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from devenv.model.project import Action, Build, Hook, Project, RuleFault, Servic
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")
 _ADDRESS = re.compile(r"[^\s'\"/,\[{]+(?=@)")
 _CHARACTER = re.compile(r"[^\W_]")
-_HIDDEN = ("environment", "args")  # what holds secrets beside what we look at
+_HIDDEN = ("environment", "args")  # keys that may hold secrets
 
 
 async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
-    """All that is wrong or odd, by file and line. Needs no engine; where nothing is wrong, Compose has its say too.
+    """All errors and warnings, by file and line; if the files have no error, also that of Compose. Needs no engine.
 
-    Raises ConfigError where there is no project at all.
+    Raises ConfigError if there is no project.
     """
-    found = written(selection, faults)
-    if any(one.level == "error" for one in found):
+    found = in_files(selection, faults)
+    if any(mistake.level == "error" for mistake in found):
         return found
     try:
         await load(selection, faults=faults)
@@ -39,12 +39,12 @@ async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
         sources, _ = readable(find(selection.directory, selection.files), base=selection.directory)
         found += (_Page(selection.directory, everything(sources)).error(error),)
     except EngineError:
-        pass  # there is no Compose that could be asked
+        pass  # Compose is not installed
     return found
 
 
-def written(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
-    """What the files alone tell. Raises as `validate` does."""
+def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
+    """The mistakes that the files show without Compose. Raises as `validate`."""
     paths = find(selection.directory, selection.files)
     sources, failed = readable(paths, base=selection.directory)
     files = everything(sources)
@@ -64,7 +64,7 @@ def written(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
 
 
 def _others(files: Sequence[Source], base: str, failed: dict[str, ConfigError]) -> list[Source]:
-    """The files that an `extends` of the project's files names; what is wrong with some is added to `failed`."""
+    """The files that an `extends` of the project's files names; errors in them are added to `failed`."""
     others = []
     for path in dict.fromkeys(path for source in files for path in extended(source)):
         try:
@@ -76,7 +76,7 @@ def _others(files: Sequence[Source], base: str, failed: dict[str, ConfigError]) 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What was read, from which mistakes are quoted."""
+    """The files, from which the lines of mistakes are quoted."""
 
     folder: str
     sources: Sequence[Source]
@@ -89,7 +89,7 @@ class _Page:
             yield self.at(source, error)
 
     def at(self, source: Source, error: ShapeError, level: str = "error") -> Mistake:
-        """The mistake where its path is written, or what of it is."""
+        """The mistake at its path in the file, or at the part of the path that the file has."""
         length = len(error.path)
         while not (found := yamlcore.pair(source.node, error.path[:length])):
             length -= 1
@@ -99,7 +99,7 @@ class _Page:
         return self.quoted(error, level, source.shown, begin.line + 1, begin.column + 1, width)
 
     def fault(self, source: Source, fault: RuleFault) -> Mistake:
-        """A rule that cannot work, at the key that it speaks of."""
+        """The mistake for a fault of a watch rule, at the key that its message names."""
         named = re.search(r"`(target|ignore|include)`", fault.message)
         key = named[1] if named else "path" if fault.level != "error" else "action"
         path = ("services", fault.service, "develop", "watch", fault.index, key)
@@ -108,7 +108,7 @@ class _Page:
         return self.at(source, error, "warning" if fault.level == "warning" else "error")
 
     def error(self, error: DevenvError) -> Mistake:
-        """Of an error that knows its line, all that is written in it where it does not know the column."""
+        """The mistake for an error; it marks the whole line if the column is not known."""
         lines = text_of(error.file, self.folder) if error.file and error.line else []
         line = "".join(lines[error.line - 1 : error.line]) if error.line else ""
         bare = line.strip()
@@ -124,7 +124,7 @@ class _Page:
         )
 
     def _text(self, file: str, number: int) -> str:
-        """The line, with stars for what may be secret in it: where it is not understood, for every value."""
+        """The line, with stars for possible secrets: for every value, if the file cannot be read."""
         line = "".join(text_of(file, self.folder)[number - 1 : number])
         source = next((source for source in self.sources if source.shown == file), None)
         if source is None:
@@ -140,7 +140,7 @@ class _Page:
 
 
 def _plain(node: yaml.Node) -> Any:
-    """What is written, merged; LATER for what Compose has yet to fill in, None for what it is to take away."""
+    """The value in the file, merged; LATER if Compose fills it in later, None if Compose removes it (!reset)."""
     if node.tag == "!reset":
         return None
     if isinstance(node, yaml.SequenceNode):
@@ -152,7 +152,7 @@ def _plain(node: yaml.Node) -> Any:
     try:
         return undoubled(yamlcore.value(node, file=""))
     except ConfigError:
-        return LATER  # a tag that does not fit: Compose says so
+        return LATER  # a tag that does not fit: Compose reports it
 
 
 def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:
@@ -161,7 +161,7 @@ def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:
 
 
 def _project(source: Source, directory: str, all_of_them: Iterable[Source]) -> Project:
-    """The rules of one file, as far as they can be read without Compose; places that cannot hold no rule."""
+    """A project with the rules of one file, as far as they can be read without Compose."""
     services = []
     for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
         name = str(key.value)
@@ -176,7 +176,7 @@ def _project(source: Source, directory: str, all_of_them: Iterable[Source]) -> P
 
 
 def _rule(entry: Any, folder: str, directory: str) -> WatchRule:
-    """The rule, or one that has no fault where this one has been complained of, or is not known yet."""
+    """The rule; a rule without faults if this one was reported already or has variables."""
     unknown = WatchRule(directory, Action.RESTART)
     if any(True for _ in mistakes(entry, DEVELOP["properties"]["watch"]["items"], (), {})):
         return unknown
@@ -186,5 +186,5 @@ def _rule(entry: Any, folder: str, directory: str) -> WatchRule:
     lines = {key: (value,) if isinstance(value, str) else value for key, value in texts.items() if value is not LATER}
     ignore, include = (tuple(line for line in lines.get(key, ()) if isinstance(line, str)) for key in texts)
     path = os.path.normpath(os.path.join(folder, os.path.expanduser(entry["path"])))
-    command = Hook(("x",)) if entry.get("exec") else None  # that it has one is known by now
+    command = Hook(("x",)) if entry.get("exec") else None  # its command was checked above
     return WatchRule(path, Action(entry["action"]), entry.get("target"), ignore, include, exec=command)

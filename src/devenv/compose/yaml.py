@@ -1,8 +1,8 @@
-"""YAML 1.2 core schema, for what Compose prints and for what people write.
+"""Read YAML 1.2 (core schema): the output of Compose, and files that people write.
 
-PyYAML speaks YAML 1.1: it raises on the plain `=` and `<<` that Compose prints, reads `22:22` as a number,
-keeps the last of two equal keys in silence, and follows an alias bomb until memory is gone. So the scanner
-is PyYAML's, and what its events mean is decided here.
+PyYAML implements YAML 1.1: it fails on the plain `=` and `<<` that Compose prints, reads `22:22` as a number,
+silently keeps the last of two equal keys, and expands an alias bomb until no memory is left. So only its scanner is
+used, and its events are composed here.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ _PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
         lambda text: float(text.replace(".", "")),
     ),
 )
-_SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # what all of these begin with
+_SPECIAL = frozenset(["", *"~nNtTfF.+-0123456789"])  # the first characters of all of these
 _CORE_TAGS = frozenset({_STR, _BINARY, _SEQ, _MAP, *(tag for tag, _, _ in _PLAIN)})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
 
 def construct(text: str, *, file: str) -> Any:
-    """The value of `text`, plain scalars read by the YAML 1.2 core schema; ConfigError as in `check`."""
+    """The value of `text`, with plain scalars of the YAML 1.2 core schema. Raises ConfigError as `check`."""
     return value(_Composer(file, text).compose(), file=file)
 
 
 def check(text: bytes, *, file: str) -> yaml.Node:
-    """The node tree of a file that a person wrote; aliases are shared nodes, so never copy it.
+    """The node tree of a file that a person wrote. Aliases are shared nodes, so never copy it.
 
-    Raises ConfigError with the line for whatever is not plain, finite, unambiguous YAML in UTF-8.
+    Raises ConfigError with the line for anything but plain, finite, unambiguous YAML in UTF-8.
     """
     return _Composer(file, decode(text, file=file), careful=True).compose()
 
 
 def decode(text: bytes, *, file: str) -> str:
-    """The characters of a file, without a byte order mark: the text that marks of `check` count in."""
+    """The text of a file without a byte order mark; the marks of `check` are positions in it."""
     if len(text) > SIZE_LIMIT:
-        raise ConfigError(f"larger than {SIZE_LIMIT // 1024} KiB: this is no compose file", file=file)
+        raise ConfigError(f"larger than {SIZE_LIMIT // 1024} KiB: this is not a Compose file", file=file)
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ConfigError("the file is UTF-16", hint="Save it as UTF-8.", file=file, line=1)
     try:
@@ -79,15 +79,15 @@ def decode(text: bytes, *, file: str) -> str:
 
 
 def line_of(node: yaml.Node, path: Sequence[str | int]) -> int | None:
-    """The line, from 1, of the key or list item at `path`; None where it does not exist."""
-    found = pair(node, path)
-    return found[0].start_mark.line + 1 if found else None
+    """The line, from 1, of the key or list item at `path`; None if it does not exist."""
+    entry = pair(node, path)
+    return entry[0].start_mark.line + 1 if entry else None
 
 
 def at(node: yaml.Node, path: Sequence[str | int]) -> yaml.Node | None:
-    """The node at `path`, merge keys followed, or None."""
-    found = pair(node, path)
-    return found[1] if found else None
+    """The node at `path`, or None; merge keys are followed."""
+    entry = pair(node, path)
+    return entry[1] if entry else None
 
 
 def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
@@ -110,7 +110,7 @@ def strings(node: yaml.Node | None) -> list[yaml.ScalarNode]:
 
 
 def scalars_under(node: yaml.Node | None, keys: Sequence[str], *, inside: bool = False) -> Iterator[yaml.ScalarNode]:
-    """All scalars below a key of `keys`, at any depth; `check` has bound how much that can be."""
+    """All scalars below a key of `keys`, at any depth; `check` has bounded their number."""
     if isinstance(node, yaml.ScalarNode):
         if inside:
             yield node
@@ -123,23 +123,23 @@ def scalars_under(node: yaml.Node | None, keys: Sequence[str], *, inside: bool =
 
 
 def pair(node: yaml.Node, path: Sequence[str | int]) -> tuple[yaml.Node, yaml.Node] | None:
-    """The key and the value at `path`; an item of a list is both."""
-    found: tuple[yaml.Node, yaml.Node] | None = (node, node)
+    """The key node and the value node at `path`; for an item of a list, both are the item."""
+    entry: tuple[yaml.Node, yaml.Node] | None = (node, node)
     for part in path:
         if isinstance(node, yaml.SequenceNode):
             listed = isinstance(part, int) and 0 <= part < len(node.value)
-            found = (node.value[part],) * 2 if listed else None
+            entry = (node.value[part],) * 2 if listed else None
         else:
-            found = next((entry for entry in items(node) if entry[0].value == str(part)), None)
-        if found is None:
+            entry = next((each for each in items(node) if each[0].value == str(part)), None)
+        if entry is None:
             return None
-        node = found[1]
-    return found
+        node = entry[1]
+    return entry
 
 
 @dataclass
 class _Open:
-    """A collection whose end has not been seen."""
+    """A collection that has not ended yet."""
 
     node: yaml.CollectionNode
     anchor: str | None
@@ -149,7 +149,7 @@ class _Open:
 
 
 class _Composer:
-    """Events to nodes without recursion: depth and size are known before anything is built on them."""
+    """Composes events to nodes without recursion, with limits on depth and size."""
 
     def __init__(self, file: str, text: str, *, careful: bool = False) -> None:
         self.file = file
@@ -218,8 +218,8 @@ class _Composer:
             if self.root is None or self.root.tag == _NULL:
                 self.root = node
             elif node.tag != _NULL:
-                hint = "Put it into a file of its own and name both with -f."
-                raise self._error("a second YAML document begins here", event, hint=hint)
+                hint = "Put it into a separate file, and name both with -f."
+                raise self._error("a second YAML document starts here", event, hint=hint)
             return
         parent = self.stack[-1]
         if isinstance(parent.node, yaml.SequenceNode):
@@ -248,7 +248,7 @@ class _Composer:
         tag = event.tag or default
         if tag in _CORE_TAGS or tag in _COMPOSE_TAGS:
             return default if tag == "!" else tag
-        hint = "Compose knows !reset and !override; no other tag has a meaning in a compose file."
+        hint = "Compose supports only the tags !reset and !override."
         raise self._error(f"unknown tag {tag.replace(_CORE, '!!')}", event, hint=hint)
 
     def _error(self, message: str, event: yaml.Event, *, hint: str | None = None) -> ConfigError:
@@ -267,7 +267,7 @@ class _Composer:
 
 
 def _span(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
-    """Where an event begins and ends; the type stubs say that it might not know, but these always do."""
+    """The start and the end of an event; the type stubs allow None, but these events always have both."""
     return cast("tuple[yaml.Mark, yaml.Mark]", (event.start_mark, event.end_mark))
 
 
@@ -277,7 +277,7 @@ def _indentation(text: str, line: int) -> str:
 
 
 def value(node: yaml.Node, *, file: str) -> Any:
-    """What a node says; ConfigError where its tag does not fit."""
+    """The value of a node. Raises ConfigError if its tag does not fit."""
     if isinstance(node, yaml.SequenceNode):
         return [value(item, file=file) for item in node.value]
     if isinstance(node, yaml.MappingNode):
@@ -287,6 +287,6 @@ def value(node: yaml.Node, *, file: str) -> Any:
             return convert(node.value)
     if node.tag in (_STR, *_COMPOSE_TAGS):
         return node.value
-    if node.tag == _BINARY:  # how Compose prints a value that is no UTF-8
+    if node.tag == _BINARY:  # so Compose prints a value that is not UTF-8
         return base64.b64decode(node.value).decode(errors="surrogateescape")
     raise ConfigError(f"not a {node.tag.removeprefix(_CORE)}", file=file, line=node.start_mark.line + 1)

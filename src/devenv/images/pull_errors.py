@@ -11,7 +11,7 @@ from devenv.explain import matcher, table
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, familiar, registry, split
 
-ABSENT = "there is no such image or tag"
+ABSENT = "image or tag not found"
 
 TABLE = "pull"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
@@ -109,7 +109,7 @@ def explain(
         for reference, failure in failed.items()
     ]
     one = len(failed) == 1
-    message = "\n".join([f"{'an image' if one else f'{len(failed)} images'} cannot be had:", *lines])
+    message = "\n".join([f"{'an image is' if one else f'{len(failed)} images are'} not available:", *lines])
     return EngineError(message, hint=_hint(failed, recipes=recipes, consent=consent))
 
 

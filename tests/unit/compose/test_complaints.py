@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - what Compose says is quoted whole
-"""What Compose 2.26.1 and 2.40.3 really said, and what we make of it."""
+"""Errors of Compose 2.26.1 and 2.40.3, and the errors that devenv makes of them."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def sources(text: str = FILE) -> list[Source]:
         (
             "validating /p/compose.yml: services additional properties 'a b' not allowed",
             (
-                "compose.yml:2: `a b` is not a name for a service | "
-                "A service's name is made of letters, digits, `.`, `_` and `-`."
+                "compose.yml:2: `a b` is not a valid service name | "
+                "A service name consists of letters, digits, `.`, `_` and `-`."
             ),
         ),
         (
@@ -119,11 +119,11 @@ def sources(text: str = FILE) -> list[Source]:
         ),
         (
             'service "web" depends on undefined service tools: invalid compose project',
-            "compose.yml:13: `web` needs the service `tools`, whose profile is not on | Add --profile extra.",
+            "compose.yml:13: `web` needs the service `tools`, whose profile is not active | Add --profile extra.",
         ),
         (
             "dependency cycle detected: web -> tools -> web",
-            "compose.yml:13: services wait for each other in a circle: web -> tools -> web | None",
+            "compose.yml:13: services depend on each other in a cycle: web -> tools -> web | None",
         ),
         (
             "env file /p/missing.env not found: stat /p/missing.env: no such file or directory",
@@ -149,17 +149,17 @@ def sources(text: str = FILE) -> list[Source]:
             "error while interpolating services.my.db.image: required variable TAG is missing a value: see README",
             (
                 "compose.yml:20: the variable TAG has no value: see README | "
-                "Set TAG in your shell or in the file .env beside the compose file."
+                "Set TAG in your shell or in the file .env beside the Compose file."
             ),
         ),
         (
             "failed to read /p/.env: required variable B is missing a value",
-            ".env: the variable B has no value | Set B in your shell or in the file .env beside the compose file.",
+            ".env: the variable B has no value | Set B in your shell or in the file .env beside the Compose file.",
         ),
         (
             "invalid interpolation format for services.web.environment.KEY.\nYou may need to escape any $ with another $.\nhunter2${",
             (
-                "compose.yml:12: services.web.environment.KEY: a `$` that begins no variable | "
+                "compose.yml:12: services.web.environment.KEY: `$` is not followed by a variable | "
                 "A variable is written ${NAME}; a plain dollar sign is written $$."
             ),
         ),
@@ -209,8 +209,8 @@ def sources(text: str = FILE) -> list[Source]:
         (
             'invalid project name "Foo": must consist only of lowercase alphanumeric characters',
             (
-                "None: `Foo` is not a name for a project | "
-                "It is made of a-z, 0-9, `_` and `-` and begins with a letter or digit; see -p and `name:`."
+                "None: `Foo` is not a valid project name | "
+                "It consists of a-z, 0-9, `_` and `-` and starts with a letter or digit; see -p and `name:`."
             ),
         ),
         ("Non-string key in services: 1", "compose.yml:2: the key `1` must be text | Put it in quotes."),
@@ -231,14 +231,14 @@ def sources(text: str = FILE) -> list[Source]:
     ids=lambda value: value[:40],
 )
 def test_a_complaint_becomes_a_place_and_plain_words(said: str, meant: str) -> None:
-    """File and line, what is wrong in our words, a hint where one helps, and never a value."""
+    """File and line, the cause in plain words, a hint if one helps, and never a value."""
     error = explain(said, sources())
     assert f"{error.where}: {error} | {error.hint}" == meant
     assert "hunter2" not in f"{error} {error.hint}"
 
 
 def test_warnings_are_told_once_with_their_place() -> None:
-    """A variable that is not set, a key without meaning; what we know nothing about stays as it is."""
+    """A variable that is not set, an obsolete key; other warnings stay as they are."""
     unset = r'time="2026-01-01T00:00:00Z" level=warning msg="The \"TAG\" variable is not set. Defaulting to a blank string."'
     others = """
         time="2026-01-01T00:00:00Z" level=warning msg="-: the attribute `version` is obsolete, it will be ignored"
@@ -246,8 +246,8 @@ def test_warnings_are_told_once_with_their_place() -> None:
         time="2026-01-01T00:00:00Z" level=warning msg="something else"
     """
     assert warnings(f"{unset}\n{unset}\n{others}", sources()) == (
-        "the variable TAG is not set, so it counts as empty (compose.yml:20)",
-        "the key `version` has no meaning any more",
+        "the variable TAG is not set, so its value is empty (compose.yml:20)",
+        "the key `version` is obsolete, and ignored",
         "something else",
     )
 

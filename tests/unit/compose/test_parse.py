@@ -168,10 +168,7 @@ def test_the_whole_project() -> None:
         ),
         (
             'services: {a: {environment: {A: "x\\0y"}}}',
-            (
-                "services.a.environment.A: the value holds a NUL byte, which no environment can"
-                " | Look into its env_file."
-            ),
+            ("services.a.environment.A: the value contains a NUL byte | Check its env_file."),
         ),
         ("x-devenv: {port: as-written}", "x-devenv.port: unknown key | Did you mean `ports`?"),
         (
@@ -185,7 +182,7 @@ def test_the_whole_project() -> None:
         ("x-devenv: {images: {mirror: x}}", "x-devenv.images.mirror: unknown key | Did you mean `mirrors`?"),
         (
             "x-devenv: {images: {mirrors: ['https://u:p4ss@m.test/x']}}",
-            "x-devenv.images.mirrors[0]: holds credentials, which are for `docker login` alone | None",
+            "x-devenv.images.mirrors[0]: contains credentials: use `docker login` instead | None",
         ),
         ("x-devenv: 5", "x-devenv: must be a mapping | None"),
         (
@@ -222,7 +219,7 @@ def test_the_whole_project() -> None:
         (
             "services: {db: {}}\nx-devenv: {hooks: {before_up: {service: db, command: x}}}",
             (
-                "x-devenv.hooks.before_up: must be a command of the host, text or a list: no container runs yet then"
+                "x-devenv.hooks.before_up: must be a command of the host, text or a list: no container is running yet"
                 " | None"
             ),
         ),

@@ -346,7 +346,7 @@ def test_of_two_entries_for_a_port_one_stays() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (PortChange("wbe", "1", 80), "--port names the service `wbe`, which is not there | Did you mean `web`?"),
+        (PortChange("wbe", "1", 80), "--port names the service `wbe`, which does not exist | Did you mean `web`?"),
         (
             PortChange("web", "1", 99),
             "`web` does not publish the container port 99 | Container ports that it publishes: 80, 81, 82.",
@@ -485,6 +485,6 @@ def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
 
 def test_a_scale_of_nobody() -> None:
     """A service that is not there is a mistake on the command line, and says what there is."""
-    with pytest.raises(UsageError, match="--scale names the service `wbe`, which is not there") as caught:
+    with pytest.raises(UsageError, match="--scale names the service `wbe`, which does not exist") as caught:
         rescale({"web": {}, "db": {}}, (Scale("wbe", 2),))
     assert caught.value.hint == "Did you mean `web`?"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devenv.compose.resolve import Selection
-from devenv.compose.validate import written
+from devenv.compose.validate import in_files
 from devenv.errors import ConfigError
 from devenv.sync.rules.lint import faults
 from devenv.ui.rules import mistakes
@@ -118,7 +118,7 @@ def told(files: Files, folder: Path) -> str:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    found = mistakes(written(Selection(str(folder)), faults))
+    found = mistakes(in_files(Selection(str(folder)), faults))
     return "\n".join(found).replace(os.path.dirname(folder), "~")
 
 
@@ -142,7 +142,7 @@ def test_every_mistake_is_told_at_its_place(name: str, tmp_path: Path, monkeypat
 def test_a_folder_without_a_project_is_one_error(tmp_path: Path) -> None:
     """There is nothing whose lines could be named."""
     with pytest.raises(ConfigError, match="no compose file in"):
-        written(Selection(str(tmp_path), ()), faults)
+        in_files(Selection(str(tmp_path), ()), faults)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ ROWS = [
     (
         "Welcome to far\nann@far: Permission denied (publickey,password).\n",
         "ann@far: Permission denied (publickey,password)",
-        "ssh -p 2222 ann@far   (it has to log in",
+        "ssh -p 2222 ann@far   (ssh must log in",
     ),
     (
         "No ED25519 host key is known for far.\nHost key verification failed.\n",

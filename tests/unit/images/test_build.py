@@ -35,7 +35,7 @@ HERE = Endpoint("unix:///var/run/docker.sock")
             "fatal: unable to access: i/o timeout",
             "the build of `a` failed: a server does not answer: no answer in time",
         ),
-        ("x: not found", "the build of `a` failed: there is no such image or tag"),
+        ("x: not found", "the build of `a` failed: image or tag not found"),
         ("something else", "the build of `a` failed: something else"),
     ],
 )

@@ -67,9 +67,9 @@ def test_no_registry_answers(text: str, cause: str) -> None:
     [
         (
             f"{DAEMON}manifest for node:99 not found: manifest unknown: manifest unknown",
-            "there is no such image or tag",
+            "image or tag not found",
         ),
-        ("no such manifest: docker.io/library/node:99", "there is no such image or tag"),
+        ("no such manifest: docker.io/library/node:99", "image or tag not found"),
         (
             f"{DAEMON}pull access denied for x/y, repository does not exist or may require 'docker login': denied: x",
             "access is denied",
@@ -82,10 +82,10 @@ def test_no_registry_answers(text: str, cause: str) -> None:
         ),
         (
             f"{DAEMON}no matching manifest for linux/arm64/v8 in the manifest list entries",
-            "there is no such image for this processor",
+            "the image does not exist for this platform",
         ),
         ("write /var/lib/docker/tmp/x: no space left on device", "the engine's disk is full"),
-        ("invalid reference format: repository name must be lowercase", "that is not an image's name"),
+        ("invalid reference format: repository name must be lowercase", "the image name is invalid"),
         (f"{DAEMON}something that nobody foresaw\n", "something that nobody foresaw"),
         ("", "no reason given"),
     ],
@@ -128,7 +128,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
         ("pulling node:22: nothing came for 60 seconds", "no answer in time", None),
         (
             f"{SOLVE}docker.io/library/node:20: not found",
-            "there is no such image or tag",
+            "image or tag not found",
             "devenv images shows where the name is written",
         ),
         (
@@ -144,7 +144,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
                 f"{SOLVE}{AUTHORIZE}unexpected status from POST request to https://auth.docker.io/token: "
                 "401 Unauthorized: unauthorized: incorrect username or password"
             ),
-            "the registry does not know the user and password that docker keeps",
+            "the registry refuses the user and password that Docker has stored",
             "docker login",
         ),
         (
@@ -163,26 +163,26 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
                 "file not found in $PATH, out: ``"
             ),
             "the docker CLI's credential helper cannot be used",
-            "take `credsStore` out of ~/.docker/config.json and log in again: docker login",
+            "remove `credsStore` from ~/.docker/config.json and log in again: docker login",
         ),
         (
             f"{SOLVE}no match for platform in manifest: not found",
-            "there is no such image for this processor",
-            "choose one that there is: `platform: linux/amd64` at the service",
+            "the image does not exist for this platform",
+            "choose a platform that exists: `platform: linux/amd64` in the service",
         ),
         (
             f"manifest verification failed for digest sha256:{'1' * 64}",
-            "what came is not what its digest says, and was thrown away",
+            "the content does not match its digest, and was discarded",
             "correct the digest, or ask who runs the registry",
         ),
         (
             f'failed commit on ref "manifest-sha256:{"1" * 64}": unexpected commit digest sha256:{"2" * 64}',
-            "what came is not what its digest says, and was thrown away",
+            "the content does not match its digest, and was discarded",
             "correct the digest, or ask who runs the registry",
         ),
         (
             f"filesystem layer verification failed for digest sha256:{'1' * 64}",
-            "what came is not what its digest says, and was thrown away",
+            "the content does not match its digest, and was discarded",
             "correct the digest, or ask who runs the registry",
         ),
         (
@@ -212,17 +212,17 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
         ),
         (
             "missing or empty Content-Type header",
-            "what answers there is no registry",
-            "the network may want you to sign in first; what is there: curl -i https://docker.io",
+            "the server is not a registry",
+            "the network may require you to sign in first; to see the answer: curl -i https://docker.io",
         ),
         ("denied: requested access to the resource is denied", "access is denied", "docker login"),
         ("unauthorized: authentication required", "access is denied", "docker login"),
         ("unauthorized: access token has insufficient scopes", "access is denied", "docker login"),
         ("no basic auth credentials", "access is denied", "docker login"),
-        ("An image does not exist locally with the tag: r.test/x", "there is no such image here", "devenv build"),
+        ("An image does not exist locally with the tag: r.test/x", "the image does not exist here", "devenv build"),
         (
             "received unexpected HTTP status: 413 Request Entity Too Large",
-            "a layer is larger than the registry takes",
+            "a layer is larger than the registry accepts",
             "ask who runs the registry for a higher limit, or make the layer smaller: devenv layers",
         ),
         (
@@ -261,7 +261,7 @@ def test_names_are_no_words() -> None:
     """An image may be called like a failure, and is nevertheless only not there."""
     for name in ("cert/x509:1", "timeout:1", "r.test/eof/denied:1"):
         text = f'Head "https://r.test/v2/{name}": manifest for {name} not found: manifest unknown'
-        assert read_failure(text, name).cause == "there is no such image or tag"
+        assert read_failure(text, name).cause == "image or tag not found"
     for name in ("x:1", "no:1", "e"):
         assert read_failure("lookup r.test: no such host", name).cause == "its name is not found (DNS)"
         assert read_failure("tls: x509: unknown authority", name).cause == "its certificate is not trusted"
@@ -300,50 +300,50 @@ def test_decide(failure: Failure, here: bool, recipe: bool, consent: bool, expec
         (
             {"node:22": SILENT},
             False,
-            f"an image cannot be had:\n{NODE_SILENT}",
+            f"an image is not available:\n{NODE_SILENT}",
             "devenv up --stand-ins",
         ),
         (
             {"node:22": SILENT, "redis:7": SILENT},
             False,
-            f"2 images cannot be had:\n{NODE_SILENT}\n{REDIS_SILENT}",
+            f"2 images are not available:\n{NODE_SILENT}\n{REDIS_SILENT}",
             f"there is no stand-in for redis:7: {ELSEWHERE}",
         ),
         (
             {"redis:7": SILENT},
             True,
-            f"an image cannot be had:\n{REDIS_SILENT}",
+            f"an image is not available:\n{REDIS_SILENT}",
             f"there is no stand-in for redis:7: {ELSEWHERE}",
         ),
         (
             {"ghcr.io/a/b:1": read_failure("denied", "ghcr.io/a/b:1")},
             True,
-            "an image cannot be had:\n  ghcr.io/a/b:1 (service private): access is denied",
+            "an image is not available:\n  ghcr.io/a/b:1 (service private): access is denied",
             "docker login ghcr.io",
         ),
         (
             {"redis:7": read_failure("denied", "redis:7")},
             True,
-            "an image cannot be had:\n  redis:7 (service cache, service queue): access is denied",
+            "an image is not available:\n  redis:7 (service cache, service queue): access is denied",
             "docker login",
         ),
-        ({"node:22": SILENT}, True, f"an image cannot be had:\n{NODE_SILENT}", None),
+        ({"node:22": SILENT}, True, f"an image is not available:\n{NODE_SILENT}", None),
         (
             {"node:22": replace(SILENT, hint="docker info")},
             False,
-            f"an image cannot be had:\n{NODE_SILENT}",
+            f"an image is not available:\n{NODE_SILENT}",
             "docker info; or devenv up --stand-ins",
         ),
         (
             {"redis:7": replace(SILENT, hint="docker info")},
             False,
-            f"an image cannot be had:\n{REDIS_SILENT}",
+            f"an image is not available:\n{REDIS_SILENT}",
             "docker info",
         ),
         (
-            {"node:22": Failure("there is no such image or tag")},
+            {"node:22": Failure("image or tag not found")},
             True,
-            "an image cannot be had:\n  node:22 (backend/Dockerfile:1): there is no such image or tag",
+            "an image is not available:\n  node:22 (backend/Dockerfile:1): image or tag not found",
             None,
         ),
     ],

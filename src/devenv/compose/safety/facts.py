@@ -1,4 +1,4 @@
-"""What paths are on this machine: where links lead, which sockets are an engine's, and whose home folder it is."""
+"""Facts about paths on this machine: targets of links, sockets of engines, and owners of home folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devenv.docker import context
 
 _PATIENCE = 0.3  # seconds for each question to a socket
 _LINKS = 40  # as many as Linux follows
-_ENOUGH = 4096  # bytes of an answer
+_ANSWER_LIMIT = 4096  # bytes
 _FIRST_USER, _NOBODY = 500, 65534  # below: users of the system, whose homes are folders of the system
 
 # Commands of daemons that control containers, as the kernel names them (15 characters at most).
@@ -59,7 +59,7 @@ def gather(paths: Iterable[str], directory: str) -> Host:
 
 
 def _listening(home: str) -> Iterator[tuple[str, str]]:
-    """Sockets that are there and known by who made them; the engine in use and the SSH agent by the environment."""
+    """The existing sockets of known daemons; the engine in use and the SSH agent are known by the environment."""
     known = {**ENGINES, "/var/run/docker.sock": "Docker"}
     if folder := os.environ.get("XDG_RUNTIME_DIR"):
         known |= {os.path.join(folder, name): daemon for name, daemon in _RUNTIME_SOCKETS.items()}
@@ -72,7 +72,7 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
 
 
 def _key_paths(home: str) -> Iterator[str]:
-    """The real paths of keys that are not in their usual place: named by the environment, or reached by a link."""
+    """The real paths of keys outside their usual places: named by the environment, or reached by a link."""
     named = [os.environ.get(name, "") for name in (*_KEY_FILES, *_KEY_FOLDERS)]
     named += os.environ.get("KUBECONFIG", "").split(os.pathsep)
     yield from (real_path(path) for path in named if os.path.isabs(path))
@@ -82,36 +82,36 @@ def _key_paths(home: str) -> Iterator[str]:
 
 def _inode(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISSOCK(status.st_mode) else None
 
 
 def _look(path: str, inodes: Mapping[tuple[int, int], str], projects: Iterable[str]) -> HostPath:
     real = real_path(path)
     try:
-        found = os.stat(real)
+        status = os.stat(real)
     except (OSError, ValueError):
         return HostPath(real)
-    if stat.S_ISSOCK(found.st_mode):
-        daemon = inodes.get((found.st_dev, found.st_ino)) or peer(real)
+    if stat.S_ISSOCK(status.st_mode):
+        daemon = inodes.get((status.st_dev, status.st_ino)) or peer(real)
         return HostPath(real, is_socket=True, daemon=daemon)
-    user = "" if any(is_in(real, project) for project in projects) else _whose_home(real, found.st_uid)
+    user = "" if any(is_in(real, project) for project in projects) else _whose_home(real, status.st_uid)
     return HostPath(real, is_socket=False, user=user)
 
 
 def peer(path: str) -> str:
-    """The daemon that listens on the socket, if it is one that controls containers, else nothing.
+    """The daemon that listens on the socket, if it controls containers; else an empty text.
 
-    The kernel names the process that listens; where that is only who started the daemon (systemd), or a relay, the
-    daemon is known by its answer.
+    The kernel names the process that listens. If that only started the daemon (systemd) or is a relay, the daemon is
+    known by its answer.
     """
     with contextlib.suppress(OSError, ValueError), _dialled(path) as link:
         if daemon := _DAEMONS.get(_command(link)):
             return daemon
         link.sendall(_PING)
-        head, _, _ = link.recv(_ENOUGH).lower().partition(b"\r\n\r\n")
+        head, _, _ = link.recv(_ANSWER_LIMIT).lower().partition(b"\r\n\r\n")
         if head.startswith(b"http/") and any(header in head for header in _ANSWERS):
             return "Podman" if b"libpod-api-version:" in head else "Docker"
     return ""
@@ -139,10 +139,10 @@ def _command(link: socket.socket) -> str:
 
 
 def real_path(path: str) -> str:
-    """The path without links, from `/` if it is not absolute, as the engine takes it.
+    """The path without links; a relative path starts from `/`, as for the engine.
 
-    Unlike os.path.realpath, it ends at a link of /proc: that leads elsewhere for the engine's process than for ours.
-    What cannot be read counts as no link.
+    Unlike os.path.realpath, it ends at a link in /proc: such a link has another target for the engine's process.
+    A link that cannot be read counts as a file.
     """
     rest, real, links = path.split("/")[::-1], "", 0
     while rest:
@@ -167,10 +167,10 @@ def real_path(path: str) -> str:
 
 
 def _whose_home(path: str, uid: int) -> str:
-    """The name of the other user who owns the path, if it lies in the home folder of that user."""
+    """The name of another user who owns the path, if it is in the home folder of that user."""
     if uid == os.getuid() or uid < _FIRST_USER or uid == _NOBODY:
         return ""
-    import pwd  # noqa: PLC0415 - hardly ever needed
+    import pwd  # noqa: PLC0415 - rarely needed
 
     try:
         entry = pwd.getpwuid(uid)

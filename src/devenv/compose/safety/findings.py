@@ -1,4 +1,4 @@
-"""The dangers of a project that was read: each with the file and line that it is written on."""
+"""The dangers of a loaded project, each with its file and line."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from devenv.errors import ConfigError
 from devenv.model.project import Project
 
 _DEPTH = 100  # of `extends` and `include`
-_UNKNOWN = "what its `env_file`s name is unknown"
+_UNKNOWN = "its `env_file`s are unknown"
 _WATCH = ("develop", "watch")
 _PARAMETER = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?P<default>:?[-+?])?(?P<text>[^{}]*)\})")
 
 
-def found(model: Mapping[str, Any], project: Project, sources: Sequence[Source]) -> tuple[Danger, ...]:
-    """What of the resolved model reaches beyond its containers. Blocking: the paths are looked at."""
+def find_dangers(model: Mapping[str, Any], project: Project, sources: Sequence[Source]) -> tuple[Danger, ...]:
+    """The parts of the resolved model that reach beyond its containers. Blocking: reads the paths on the host."""
     plain = undoubled(model)
     files = tuple(env_files(sources))
     host = gather({use.source for use in (*uses(plain), *files) if use.source}, project.directory)
@@ -47,7 +47,7 @@ def _placed(danger: Danger, sources: Sequence[Source], totals: Mapping[str, int]
 
 
 def env_files(sources: Sequence[Source]) -> Iterator[Use]:
-    """The files whose values services get in their environment, which the resolved model does not name any more.
+    """The files whose values services get in their environment; the resolved model does not name them.
 
     Values of an `include` reach all included files, so they count for the whole project. So does a file that only
     Compose can read, since its `env_file`s are unknown.
@@ -59,7 +59,7 @@ def env_files(sources: Sequence[Source]) -> Iterator[Use]:
 
 @dataclass(frozen=True, slots=True)
 class _EnvFiles:
-    """`folder` is the project's. A file that is named in many places is read once, and done once in each folder."""
+    """The env files of the project in `folder`. Each file is read once, and visited once for each folder."""
 
     folder: str
     read: dict[str, Source | None] = field(default_factory=dict)
@@ -84,9 +84,9 @@ class _EnvFiles:
         for name in yamlcore.strings(entry) or yamlcore.strings(yamlcore.at(entry, ["path"])):
             below = known.get(name) or self._other(source, name.value)
             if below is None or not depth:
-                said = f"{_shown(name.value)} is included, and devenv cannot read it: {_UNKNOWN}"
+                message = f"{_shown(name.value)} is included, but devenv cannot read it: {_UNKNOWN}"
                 where = f"{source.shown}:{name.start_mark.line + 1}"
-                yield Use("", "", "", ("include",), where=where, always=said)
+                yield Use("", "", "", ("include",), where=where, always=message)
             else:
                 below = below if folder is None else replace(below, folder=os.path.normpath(folder))
                 yield from self.of_source(below, depth - 1)
@@ -103,14 +103,15 @@ class _EnvFiles:
         below = source if file is None else self._other(source, str(file.value))
         node = None if below is None else yamlcore.at(below.node, ["services", str(base.value)])
         if below is None:
-            said = f"extends a service of {_shown(str(file and file.value))}, and devenv cannot read it: {_UNKNOWN}"
+            name_of_file = _shown(str(file and file.value))
+            message = f"extends a service of {name_of_file}, but devenv cannot read it: {_UNKNOWN}"
             where = f"{source.shown}:{extends.start_mark.line + 1}"
-            yield Use(name, "", "", ("services", name, "extends"), where=where, always=said)
+            yield Use(name, "", "", ("services", name, "extends"), where=where, always=message)
         elif node is not None:
             yield from self.of_service(name, below, node, depth - 1)
 
     def paths(self, source: Source, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
-        """FILE:LINE and the absolute path, of each file that the node names."""
+        """FILE:LINE and the absolute path of each file that the node names."""
         for entry in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             name = yamlcore.at(entry, ["path"]) if isinstance(entry, yaml.MappingNode) else entry
             if isinstance(name, yaml.ScalarNode) and name.value:
@@ -118,7 +119,7 @@ class _EnvFiles:
                 yield f"{source.shown}:{name.start_mark.line + 1}", os.path.normpath(path)
 
     def _other(self, source: Source, written: str) -> Source | None:
-        """Another file that the source names; None if only Compose can read it, from elsewhere."""
+        """Another file that the source names; None if only Compose can read it."""
         path = os.path.normpath(os.path.join(source.folder, self._expanded(written, source)))
         if path not in self.read:
             self.read[path] = None
@@ -127,7 +128,7 @@ class _EnvFiles:
         return self.read[path]
 
     def _expanded(self, text: str, source: Source) -> str:
-        """The text with `~` and the values of the environment and of .env files, as Compose puts them in."""
+        """The text with `~` and variables filled in from the environment and .env files, as Compose does."""
 
         def value(match: re.Match[str]) -> str:
             name = match["plain"] or match["braced"]
@@ -146,5 +147,5 @@ class _EnvFiles:
 
 
 def _shown(address: str) -> str:
-    """The name of a file, without what stands before an `@` in an address."""
+    """The name of a file; an address without the login before its `@`."""
     return re.sub(r"//[^/]*@", "//***@", address)

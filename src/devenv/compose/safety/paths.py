@@ -1,4 +1,4 @@
-"""A path of the host -> why a service that gets it reaches beyond its project. Pure."""
+"""Why a service that uses a path of the host reaches beyond its project. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FILES = "it contains all files of this machine"
 _HOME = "it contains your whole home folder, including ~/.ssh"
 _KEYS = "it contains your keys or passwords"
 
-# Well-known sockets of engines; every other one is known by what answers there (`Host.sockets`, `HostPath.daemon`).
+# Well-known sockets of engines; all others are known by their answers (`Host.sockets`, `HostPath.daemon`).
 ENGINES = {
     "/run/docker.sock": "Docker",
     "/run/containerd/containerd.sock": "containerd",
@@ -40,7 +40,7 @@ ALL, WRITTEN = "all", "written"
 
 
 class _Folder(NamedTuple):
-    """A folder of the system. What is below it counts always (ALL), or if it can be written to (WRITTEN)."""
+    """A folder of the system. Paths below it count always (ALL), or if the service may write to them (WRITTEN)."""
 
     path: str
     below: str
@@ -91,10 +91,10 @@ _HARMLESS_TO_READ = (
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """What a path is on this machine.
+    """Facts about a path on this machine.
 
-    `real` has no links in it. `daemon`: what listens on the socket. `user`: another user, in whose home folder it is.
-    `is_socket` is None if it cannot be known, for example because the path does not exist.
+    `real` has no links in it. `daemon` listens on the socket. `user`: the user whose home folder it is in,
+    if another. `is_socket` is None if it is not known, for example because the path does not exist.
     """
 
     real: str
@@ -105,11 +105,11 @@ class HostPath:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The facts of this machine that a path is judged by.
+    """The facts about this machine that decide whether a path is dangerous.
 
-    `homes`: the user's home folder, `projects`: the project's, each as written and without links. `paths`: facts of
-    paths, by the path as written. `sockets`: where engines and the SSH agent listen (real path -> what listens).
-    `keys`: further paths of keys, such as the one in KUBECONFIG.
+    `homes`: the user's home folder, `projects`: the project's folder, each as written and without links. `paths`:
+    facts by the path as written. `sockets`: those of engines and of the SSH agent (real path -> daemon). `keys`: more
+    paths of keys, such as those in KUBECONFIG.
     """
 
     homes: tuple[str, ...]
@@ -120,7 +120,7 @@ class Host:
 
 
 def reach(source: str, host: Host, *, writes: bool) -> str | None:
-    """The path and why a service should not get it, or None if that is harmless; `writes`: not only to be read."""
+    """The path and why a service should not use it, or None if it is harmless; `writes`: it may write there."""
     path = normal(source)
     facts = host.paths.get(source) or HostPath(path)
     real = normal(facts.real)
@@ -138,7 +138,7 @@ def reach(source: str, host: Host, *, writes: bool) -> str | None:
 
 
 def normal(path: str) -> str:
-    """The absolute path without `.`, `..` and repeated slashes, also at its beginning (where POSIX keeps two)."""
+    """The absolute path without `.`, `..` and repeated slashes, also at its start (where POSIX keeps two)."""
     return "/" + posixpath.normpath(f"/{path}").lstrip("/")
 
 
@@ -201,4 +201,4 @@ def _system(path: str, host: Host, *, writes: bool) -> str | None:
 
 
 def _is_harmless(path: str, *, writes: bool) -> bool:
-    return path in _HARMLESS or (not writes and any(is_in(path, one) for one in _HARMLESS_TO_READ))
+    return path in _HARMLESS or (not writes and any(is_in(path, folder) for folder in _HARMLESS_TO_READ))

@@ -1,4 +1,4 @@
-"""The resolved model -> what in it reaches beyond the project's own containers, as one table. Pure."""
+"""The table of settings in the resolved model that reach beyond the project's own containers. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHERS = ", a container outside the project"
 
 
 class Row(NamedTuple):
-    """A key of a service (dotted below `build`), the values of it that count, and what is said; `{}` is the value."""
+    """A key of a service (dotted below `build`), its dangerous values, and the message; `{}` is the value."""
 
     key: str
     value: str
@@ -74,10 +74,10 @@ _KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A wish of one service; it is written at `path`, in the entry of a list that holds the text `entry`.
+    """A dangerous setting of a service, at `path` of the model, in the entry of a list that has the text `entry`.
 
-    For `develop.watch`, `entry` is the rule's number. `service` is empty if the wish is of the whole project.
-    `of_build`: it is in force during the service's build alone.
+    For `develop.watch`, `entry` is the index of the rule. `service` is empty if the setting is of the whole project.
+    `of_build`: it applies only during the build of the service.
     """
 
     service: str
@@ -91,9 +91,9 @@ class Danger:
 def dangers(
     model: Model, host: Host, project: Project | None = None, files: Iterable[Use] = ()
 ) -> tuple[Danger, ...]:
-    """Every wish without which a container could not harm this machine, read keys, or control other containers.
+    """Every setting by which a container could harm this machine, read keys, or control other containers.
 
-    `project`: the model as parsed, for its commands. `files`: paths that the model does not show any more.
+    `project`: the parsed model, for its commands. `files`: paths that the resolved model does not contain.
     """
     return (
         *(
@@ -121,18 +121,18 @@ def _keys(service: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _values(service: Model, key: str) -> Iterator[tuple[str, str]]:
-    """The values of the key as text, each with how the entry of a list can be recognised."""
+    """The values of the key as text, each after the text by which its entry of a list is found."""
     value: object = service
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     listed = isinstance(value, list)
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, dict):
-            text = str(one.get("source") or one.get("type") or "")
-        elif key == "devices" and str(one).startswith("/"):
-            text = str(one).partition(":")[0]
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            text = str(item.get("source") or item.get("type") or "")
+        elif key == "devices" and str(item).startswith("/"):
+            text = str(item).partition(":")[0]
         else:
-            text = "" if one is None else str(one).lower() if isinstance(one, bool) else str(one)
+            text = "" if item is None else str(item).lower() if isinstance(item, bool) else str(item)
         if text:
             yield text if listed else "", text
 
@@ -151,9 +151,9 @@ def _compose_hooks(service: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _reached(use: Use, host: Host) -> Danger | None:
-    said = use.always or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
-    message = f"{use.service} {said}" if use.service else said
-    return Danger(use.service, message, use.path, use.entry, use.where, use.of_build) if said else None
+    text = use.always or (f"{use.verb} {why}" if (why := reach(use.source, host, writes=use.writes)) else "")
+    message = f"{use.service} {text}" if use.service else text
+    return Danger(use.service, message, use.path, use.entry, use.where, use.of_build) if text else None
 
 
 def _commands(project: Project) -> Iterator[Danger]:

@@ -1,4 +1,4 @@
-"""The resolved model -> the paths of the host that its services get, wherever they are written. Pure."""
+"""The paths of the host that services of the resolved model use. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 Model = Mapping[str, Any]
 
-# File systems of a volume's `driver_opts` that are not on this machine, or hold nothing yet.
+# File systems of a volume's `driver_opts` that are not on this machine, or are empty.
 _ELSEWHERE = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "tmpfs", "ramfs", "ceph", "glusterfs", "lustre", "9p",
 })  # fmt: skip
@@ -19,10 +19,10 @@ _FILE_SYSTEM = "mounts {} as a file system of the type {}: it is a disk or a par
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A service gets the path `source` of the host; it is written at `path`, in the entry that holds `entry`.
+    """A service uses the path `source` of the host, by the entry with the text `entry` at `path` of the model.
 
-    `verb` says how it gets the path. `writes`: it may change what is there. `where` if the place is known already.
-    `always` is what is said if the path counts whatever it is. `of_build`: only its build gets it.
+    `verb` says how it uses the path. `writes`: it may change the files there. `where`: FILE:LINE, if known already.
+    `always`: the message if every path is a danger there. `of_build`: only its build uses it.
     """
 
     service: str
@@ -37,12 +37,12 @@ class Use:
 
 
 def uses(model: Model) -> tuple[Use, ...]:
-    """Every path of the host that a service gets: mounted, as a file of its own, in its build, or by its sync."""
+    """Every path of the host that a service uses: mounted, as a secret or config, in its build, or by its sync."""
     return tuple(
         use
         for name, service in (model.get("services") or {}).items()
-        for found in (_mounts, _files, _build, _watched)
-        for use in found(name, service, model)
+        for find in (_mounts, _files, _build, _watched)
+        for use in find(name, service, model)
     )
 
 
@@ -58,7 +58,7 @@ def _mounts(name: str, service: Model, model: Model) -> Iterator[Use]:
 
 
 def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes: bool) -> Iterator[Use]:
-    """The paths that a named volume is only another name of (the options are those of mount(8))."""
+    """The paths that a named volume with driver options stands for (the options are those of mount(8))."""
     options = volume.get("driver_opts") or {}
     device, kind, written = (str(options.get(key) or "") for key in ("device", "type", "o"))
     kind = kind.lower()
@@ -72,7 +72,7 @@ def _volume(name: str, volume: Model, at: tuple[str, ...], entry: str, *, writes
 
 
 def _layers(flags: Iterable[str]) -> Iterator[str]:
-    """The folders that an overlay file system is made of, by its options."""
+    """The folders of an overlay file system, by its options."""
     for key, _, value in (flag.partition("=") for flag in flags):
         if key in _LAYERS:
             yield from filter(None, value.split(":"))
@@ -110,11 +110,11 @@ def _pairs(value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         yield from ((str(key), str(item)) for key, item in value.items())
     elif isinstance(value, list):
-        yield from ((key, item) for key, _, item in (str(one).partition("=") for one in value))
+        yield from ((key, item) for key, _, item in (str(item).partition("=") for item in value))
 
 
 def _watched(name: str, service: Model, _: Model) -> Iterator[Use]:
-    """What is copied into containers; `entry` is the rule's number."""
+    """The paths that watch rules copy into containers; `entry` is the index of the rule."""
     for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):
         if "sync" in str(rule.get("action")):
             yield Use(name, "syncs", str(rule.get("path") or ""), ("services", name, "develop", "watch"), str(index))

@@ -10,7 +10,7 @@ import yaml
 
 from devenv.compose.files import Source, read
 from devenv.compose.parse import parse
-from devenv.compose.safety.findings import env_files, found
+from devenv.compose.safety.findings import env_files, find_dangers
 
 
 @pytest.fixture(autouse=True)
@@ -149,14 +149,14 @@ include:
 services:
   a: {extends: {file: "oci://example.org/x", service: b}}
 """
-    unknown = "what its `env_file`s name is unknown"
+    unknown = "its `env_file`s are unknown"
     assert [(use.service, use.always, use.where) for use in env_files(sources(project, compose_yml=text))] == [
         (
             "a",
-            f"extends a service of oci://example.org/x, and devenv cannot read it: {unknown}",
+            f"extends a service of oci://example.org/x, but devenv cannot read it: {unknown}",
             "compose.yml:4",
         ),
-        ("", f"https://***@example.org/x.git is included, and devenv cannot read it: {unknown}", "compose.yml:2"),
+        ("", f"https://***@example.org/x.git is included, but devenv cannot read it: {unknown}", "compose.yml:2"),
     ]
 
 
@@ -190,7 +190,7 @@ secrets:
     del model["services"]["a"]["env_file"]
     model["services"]["a"]["volumes"] = [{"type": "bind", "source": f"{project}/link/etc", "target": "/x"}]
     model["services"]["a"]["develop"]["watch"][0]["path"] = str(project)
-    dangers = found(model, parse(model, directory=str(project), files=()), read_)
+    dangers = find_dangers(model, parse(model, directory=str(project), files=()), read_)
     assert sorted((int(one.where.partition(":")[2]), one.message.split(":")[0]) for one in dangers) == [
         (5, "a has the capability SYS_ADMIN, which is nearly all of them"),
         (8, "a may make every system call (`seccomp"),

@@ -72,7 +72,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "check refused",
         sick("curl: (7) Failed to connect to localhost port 80 after 0 ms: Couldn't connect to server"),
-        "nothing answers where it asks",
+        "nothing answers at its address",
     ),
     (
         "check refused, and the log says why",
@@ -82,12 +82,12 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "check of nobody",
         sick("\r  0  0curl: (6) Could not resolve host: x"),
-        "it does not find the host `x`",
+        "it cannot find the host `x`",
     ),
     (
         "check with a bad answer",
         sick("curl: (22) The requested URL returned error: 404"),
-        "it gets the answer 404",
+        "it gets the HTTP status 404",
     ),
     # refusals
     (
@@ -95,7 +95,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         refused(
             "image with reference x was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)"
         ),
-        "its image is for linux/arm64, and linux/amd64 is asked for",
+        "its image is for linux/arm64, but linux/amd64 is requested",
     ),
     (
         "network",
@@ -121,12 +121,12 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "external secret",
         refused("unsupported external secret far"),
-        "the secret `far` is external, which only Swarm knows",
+        "the secret `far` is external, which only Swarm supports",
     ),
     (
         "volume of one letter",
         refused("invalid mount config for type \"volume\": invalid mount path: 'v:/x' mount path must be absolute"),
-        "Compose takes `v:/x` for a path of Windows: the volume's name has one letter",
+        "Compose reads `v:/x` as a Windows path, because the volume's name has one letter",
     ),
     (
         "bind",
@@ -138,22 +138,22 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         refused(
             'error mounting "/p/conf" to rootfs at "/etc/passwd": mount src=/p/conf, dst=/etc/passwd, dstFd=/proc/thread-self/fd/8, flags=0x5000: not a directory'
         ),
-        "/p/conf does not fit on /etc/passwd: one is a file, the other a folder",
+        "/p/conf cannot be mounted on /etc/passwd: one is a file, the other a folder",
     ),
     (
         "mountpoint on a read-only mount",
         refused('error mounting "/p/b" to rootfs at "/app/b": mkdir /app/b: read-only file system'),
-        "there is no /app/b in its image to mount on, and none can be made: what it lies in is read-only",
+        "the mount point /app/b is not in its image and cannot be created: the file system there is read-only",
     ),
     (
         "user",
         refused("unable to find user nobody2: no matching entries in passwd file"),
-        "its image knows no user `nobody2`",
+        "its image has no user `nobody2`",
     ),
     (
         "group",
         refused("unable to find group staff2: no matching entries in group file"),
-        "its image knows no group `staff2`",
+        "its image has no group `staff2`",
     ),
     (
         "working folder",
@@ -163,23 +163,23 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "container name",
         refused('Conflict. The container name "/mine" is already in use by container "…"'),
-        "another container is called `mine`",
+        "another container has the name `mine`",
     ),
-    ("image", refused("No such image: nothing:1"), "its image nothing:1 is not there"),
+    ("image", refused("No such image: nothing:1"), "image nothing:1 not found"),
     (
         "image denied",
         refused("pull access denied for nothing, repository does not exist"),
-        "its image nothing is not there",
+        "image nothing not found",
     ),
     (
         "address pools",
         refused("could not find an available, non-overlapping IPv4 address pool among the defaults"),
-        "the engine has no room for another network",
+        "the engine has no free addresses for another network",
     ),
     (
         "subnet",
         refused("failed to create network x: Pool overlaps with other one on this address space"),
-        "a network of the file wants addresses that another network has",
+        "a network of the Compose file uses addresses of another network",
     ),
     (
         "gpu",
@@ -194,22 +194,22 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "no health check",
         refused("dependency failed to start: `db` has no healthcheck configured"),
-        "others wait for `db` to be healthy, and it has no health check",
+        "others wait for `db` to be healthy, but it has no health check",
     ),
     (
         "ended before it was healthy",
         refused("dependency failed to start: `db` exited (0)"),
-        "others wait for `db` to be healthy, and it has ended",
+        "others wait for `db` to be healthy, but it has exited",
     ),
     (
         "shared network",
         refused("cannot join network of a non running container: …"),
-        "the container whose network it shares does not run",
+        "the container whose network it shares is not running",
     ),
     (
         "memory limit",
         refused("Minimum memory limit allowed is 6MB"),
-        "its memory limit is below 6MB, the least that the engine takes",
+        "its memory limit is below 6MB, the minimum of the engine",
     ),
     (
         "registry",
@@ -224,19 +224,19 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "shared network that went away",
         refused("unable to create new parent process: namespace path: lstat /proc/17/ns/net: no such file"),
-        "the container whose network it shares does not run",
+        "the container whose network it shares is not running",
     ),
     # its program
     (
         "interpreter in a shell",
         ended(127, "sh: 1: exec: /x: not found"),
-        "`/x` is not there, or its first line names an interpreter that is not: it may end with CRLF",
+        "`/x` or the interpreter in its first line is not found; that line may end with CRLF",
     ),
     ("a folder, by runc", refused('exec: "/app": is a directory'), "`/app` is not executable"),
     (
         "other platform",
         ended(255, "exec /usr/local/bin/docker-entrypoint.sh: exec format error", platform="linux/arm64"),
-        "its image is for linux/arm64, and the engine runs linux/amd64",
+        "its image is for linux/arm64, but the engine runs linux/amd64",
     ),
     (
         "exec format",
@@ -251,24 +251,24 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "CRLF by env",
         ended(127, "/usr/bin/env: 'bash\\r': No such file or directory"),
-        "a script has the line ends of Windows (CRLF)",
+        "a script has Windows line endings (CRLF)",
     ),
     (
         "CRLF by the kernel",
         ended(126, "bash: ./x.sh: /bin/sh^M: bad interpreter: No such file or directory"),
-        "a script has the line ends of Windows (CRLF)",
+        "a script has Windows line endings (CRLF)",
     ),
-    ("CRLF in a line", ended(127, "/run.sh: 2: \r: not found"), "a script has the line ends of Windows (CRLF)"),
+    ("CRLF in a line", ended(127, "/run.sh: 2: \r: not found"), "a script has Windows line endings (CRLF)"),
     (
         "CRLF in a line of bash",
         ended(127, "/run.sh: line 2: $'\\r': command not found"),
-        "a script has the line ends of Windows (CRLF)",
+        "a script has Windows line endings (CRLF)",
     ),
-    ("CRLF after set", ended(2, "/run.sh: 2: set: Illegal option -"), "a script has the line ends of Windows (CRLF)"),
+    ("CRLF after set", ended(2, "/run.sh: 2: set: Illegal option -"), "a script has Windows line endings (CRLF)"),
     (
         "interpreter",
         ended(255, "exec /run.sh: no such file or directory"),
-        "the interpreter that the first line of `/run.sh` names is not there; most often that line ends with CRLF",
+        "the interpreter in the first line of `/run.sh` is not found; usually that line ends with CRLF",
     ),
     ("not executable", refused('exec: "/app/run.sh": permission denied'), "`/app/run.sh` is not executable"),
     ("a folder", refused('exec: "/app": is a directory: permission denied'), "`/app` is not executable"),
@@ -330,7 +330,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         ended(1, "OSError: [Errno 24] inotify instance limit reached"),
         "the engine's machine has no inotify watches left",
     ),
-    ("disk", ended(1, "cp: error writing '/data/x': No space left on device"), "no room is left on its disk"),
+    ("disk", ended(1, "cp: error writing '/data/x': No space left on device"), "no space is left on its disk"),
     # databases
     (
         "postgres",
@@ -339,7 +339,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
             "FATAL:  database files are incompatible with server",
             "DETAIL:  The data directory was initialized by PostgreSQL version 16, which is not compatible with this version 17.2 (Debian 17.2-1).",
         ),
-        "its volume holds data of version 16, which version 17.2 does not read",
+        "its volume holds data of version 16, which version 17.2 cannot read",
     ),
     (
         "postgres 18",
@@ -352,7 +352,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
             1,
             "[ERROR] [MY-014060] [Server] Invalid MySQL server upgrade: Cannot upgrade from 50744 to 90001. Upgrade to next major version is only allowed from the last LTS release",
         ),
-        "its volume holds data of version 5.7.44, which version 9.0.1 does not read",
+        "its volume holds data of version 5.7.44, which version 9.0.1 cannot read",
     ),
     (
         "mysql back",
@@ -360,7 +360,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
             1,
             "[ERROR] [MY-013171] [InnoDB] Cannot boot server version 80036 on data directory built by version 90001. Downgrade is not supported",
         ),
-        "its volume holds data of version 9.0.1, which version 8.0.36 does not read",
+        "its volume holds data of version 9.0.1, which version 8.0.36 cannot read",
     ),
     (
         "mariadb",
@@ -410,7 +410,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
         ended(
             1, "[ERROR] [MY-010457] [Server] --initialize specified but the data directory has files in it. Aborting."
         ),
-        "its volume holds files, but no whole database: a first start may have been cut off",
+        "its volume holds files, but no complete database: its first start may have been interrupted",
     ),
     # what is not there
     (
@@ -498,23 +498,23 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
     (
         "address in node",
         ended(1, "Error: listen EADDRINUSE: address already in use :::3000"),
-        "something in its container has port 3000 already",
+        "port 3000 is already in use in its container",
     ),
     (
         "address in nginx",
         ended(1, "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)"),
-        "something in its container has port 80 already",
+        "port 80 is already in use in its container",
     ),
-    ("service not found", ended(1, "Error: getaddrinfo ENOTFOUND db"), "it does not find the service `db`"),
+    ("service not found", ended(1, "Error: getaddrinfo ENOTFOUND db"), "it cannot find the service `db`"),
     (
         "service not found by postgres",
         ended(1, 'could not translate host name "db" to address: Name or service not known'),
-        "it does not find the service `db`",
+        "it cannot find the service `db`",
     ),
     (
         "host not found",
         ended(1, "dial tcp: lookup redis on 127.0.0.11:53: no such host"),
-        "it does not find the host `redis`",
+        "it cannot find the host `redis`",
     ),
     (
         "localhost",
@@ -605,10 +605,7 @@ def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
     """What is to be typed can be typed as it stands."""
     denied = explain(ended(1, "mkdir: cannot create directory '/data/x': Permission denied"))
     assert denied is not None
-    assert (
-        denied.hint
-        == "Correct `user` of web; a volume that begins empty takes the owner that /data has in the image."
-    )
+    assert denied.hint == "Correct `user` of web; an empty volume gets the owner that /data has in the image."
 
 
 def test_the_line_that_says_it() -> None:

@@ -554,7 +554,7 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
     assert first.service == "web"
     said = "ended with exit code 1, started again: the module `express` is not in the container"
     assert first.message == f"{said}\n  Error: Cannot find module 'express'"
-    assert str(first.hint).startswith("Let the image install it")
+    assert str(first.hint).startswith("Install it in the image")
 
 
 async def test_an_end_of_which_no_word_came_yet(monkeypatch: pytest.MonkeyPatch) -> None:
