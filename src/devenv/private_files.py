@@ -228,3 +228,13 @@ def _irregular(path: str) -> StateError:
 
 def _move_away(path: str) -> str:
     return f"ls -ld {path}   (then move it away)"
+
+
+@contextlib.contextmanager
+def written(path: str) -> Iterator[None]:
+    """Raises StateError if the path cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
+        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error

@@ -14,7 +14,6 @@ ABOVE: set[str] = {
     "run/active/project.py",
     "run/active/project.py: ActiveProject",
     "scaffold/new/new.py: new",
-    "state/run_dir.py: Run",
     "sync/once.py: sync",
     "sync/service.py",
     "sync/service.py: ServiceSync",

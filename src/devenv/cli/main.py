@@ -22,7 +22,7 @@ with LazyImports():
     from devenv.cli import one_off
     from devenv.docker import process
     from devenv.run.cleanup import remains
-    from devenv.state import home, run_dir
+    from devenv.state import home, runs
     from devenv.ui import text
 
 BUG = 70
@@ -95,7 +95,7 @@ def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
 
 def _report_earlier_runs(*, is_wanted: bool) -> None:
     with contextlib.suppress(DevenvError):  # the state folder cannot be used: commands that need it fail on it
-        if is_wanted and any(run_dir.Run.dead(("up", "left"))):
+        if is_wanted and any(runs.dead(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
 

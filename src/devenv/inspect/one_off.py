@@ -16,12 +16,13 @@ from devenv.images.options import ImageOptions
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
+from devenv.private_files import written
 from devenv.run.active.phases import closure
 from devenv.run.active.project import supplied
 from devenv.run.consent import weigh
 from devenv.run.desired import DesiredState, look, published
 from devenv.run.options import Options
-from devenv.state.run_dir import Run, written
+from devenv.state.run_dir import Run
 from devenv.state.runs import open_run
 
 

@@ -14,6 +14,7 @@ from devenv.errors import ConfigError, DevenvError
 from devenv.model.status import Here
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.remains import COMMAND, PHASES, left_behind, remains
+from devenv.state import runs
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run
 from devenv.state.runs import key_of
@@ -23,7 +24,7 @@ LIMIT = 2.0  # seconds for the engine
 
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
-    others = tuple(sorted({ledger.project for _, ledger in Run.dead(PHASES)}))
+    others = tuple(sorted({ledger.project for _, ledger in runs.dead(PHASES)}))
     guardians = tuple(line for _, line in guardian_note.at_work())
     try:
         paths = sources.find(directory, files)
@@ -52,7 +53,7 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
     key, folder = await key_of(engine), os.path.realpath(folder)
     began = [
         (run, ledger)
-        for run, ledger in Run.every()
+        for run, ledger in runs.every()
         if _is_on(ledger, key, engine) and (ledger.project == name or ledger.directory == folder)
     ]
     named = [(run, ledger) for run, ledger in began if ledger.project == name]
@@ -62,7 +63,7 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
         running = sum(container.running for container in ledger.containers(project_state))
         last = run.last()
         urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
-        left = "" if run.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
+        left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
         state = _state(run, ledger, running, left, is_ready=urls is not None)
         return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
     others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
@@ -80,9 +81,9 @@ def _beside(name: str, count: int) -> str:
 
 
 def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool) -> str:
-    if run.is_cleaned():
+    if run.lock.is_cleaned():
         return "ending"
-    if run.is_held():
+    if run.lock.is_held():
         return "up" if is_ready else "starting"
     if ledger.phase in ("detached", "kept"):
         return "up" if running else "stopped"

@@ -72,7 +72,7 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
         return None
     fate, stopped = end.fate(keep=context.options.keep), None
     if fate is Fate.REMOVE:
-        context.run.mark_ending()  # `devenv down` elsewhere waits: another signal would skip hooks and kill
+        context.run.lock.mark_ending()  # `devenv down` elsewhere waits: another signal would skip hooks and kill
     if fate is Fate.REMOVE and isinstance(reached, Entered | Active):
         with end.ending.skippable() as skip:
             await context.hooks(reached.desired).before_down(skip, "Ctrl-C skips it")

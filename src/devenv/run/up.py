@@ -27,7 +27,8 @@ from devenv.run.timings import Record
 from devenv.run.urls import addresses
 from devenv.run.values import Active, Context, Value
 from devenv.signals import ShutdownSignals
-from devenv.state.run_dir import LOOKED_AT, Run
+from devenv.state.run_dir import Run
+from devenv.state.run_lock import LOOKED_AT
 from devenv.state.runs import open_run, place_of
 from devenv.sync.rules import lint
 from devenv.tasks import first
@@ -87,7 +88,7 @@ async def open_context(
     engine = await quick_check.connected(stack)
     run = await open_run(engine, loaded.project.name)
     await _wait_until_cleaned(run, emit)
-    stack.enter_context(run.lock(wait=LOOKED_AT))
+    stack.enter_context(run.lock.hold(wait=LOOKED_AT))
     place = place_of(loaded.project.directory)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
     return Context(options, emit, engine, run, place, transfer, anyio.create_task_group(), controller)
@@ -95,10 +96,10 @@ async def open_context(
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:
     """Wait until no process cleans up after an earlier run any more, a minute at most."""
-    if run.is_cleaned():
+    if run.lock.is_cleaned():
         emit(Notice("waiting until the run before this one is cleaned up"))
         with anyio.move_on_after(PATIENCE):
-            while run.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
+            while run.lock.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
                 await anyio.sleep(0.1)
 
 

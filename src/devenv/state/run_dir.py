@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devenv import private_files
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
+from devenv.private_files import written
 from devenv.state.created import Made
 from devenv.state.home import owner, state_folder
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
+from devenv.state.run_lock import RunLock
 
-CLEANING = " cleaning"
-LOOKED_AT = 0.2  # seconds that somebody who only looks may hold the lock
 LAST = 1
 
 
@@ -29,6 +27,7 @@ class Run:
     def __init__(self, path: str) -> None:
         self.path = path
         self.made = Made(os.path.join(path, "made"), owner())
+        self.lock = RunLock(os.path.join(path, "lock"))
 
     @classmethod
     def open(cls, engine: str, endpoint: Endpoint, project: str) -> Run:
@@ -41,8 +40,8 @@ class Run:
         with written(path):
             old = _old(endpoint, project)
             if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
-                if cls(old).is_held():
-                    raise cls(old).up_error()
+                if cls(old).lock.is_held():
+                    raise cls(old).lock.up_error()
                 _move(old, path)
             private_files.private_folder(runs, os.path.basename(path))
             run = cls(path)
@@ -69,19 +68,6 @@ class Run:
                 run = cls(os.path.join(_runs(), name))
                 run.made.find_old()
                 yield run
-
-    @classmethod
-    def every(cls) -> Iterator[tuple[Run, Ledger]]:
-        """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
-        for run in cls.folders():
-            with contextlib.suppress(StateError):
-                if (ledger := run.read()) is not None:
-                    yield run, ledger
-
-    @classmethod
-    def dead(cls, phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
-        """Those in these phases that no process holds."""
-        return ((run, ledger) for run, ledger in cls.every() if ledger.phase in phases and not run.is_held())
 
     @property
     def children(self) -> str:
@@ -124,70 +110,6 @@ class Run:
         os.unlink(self._wish)
         return wish
 
-    def is_held(self) -> bool:
-        """Whether a process holds the project now."""
-        return self._holds_text() is not None
-
-    def is_cleaned(self) -> bool:
-        """Whether somebody holds the project now, and only to clean up after an earlier run."""
-        return (self._holds_text() or "").endswith(CLEANING)
-
-    def holder(self) -> int | None:
-        """The pid that wrote itself into the lock; it holds it only as long as `lock` fails."""
-        with contextlib.suppress(OSError, ValueError, StateError):
-            return int((private_files.read(self._lock) or "").removesuffix(CLEANING))
-        return None
-
-    def _holds_text(self) -> str | None:
-        """What is in the lock if somebody holds it."""
-        with contextlib.suppress(FileNotFoundError), private_files.open_read(self._lock) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().decode()
-        return None
-
-    @contextlib.contextmanager
-    def lock(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
-        """The project held for this process; the kernel lets go when the process ends.
-
-        `cleaning` tells others that it is held only to clean up, so that waiting is worth it. Raises StateError
-        (exit 3) with the pid of the run that holds it after `wait` seconds.
-        """
-        descriptor = private_files.open_lock(self._lock)
-        deadline = time.monotonic() + wait
-        try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise self.up_error() from None
-                    time.sleep(0.05)
-            with written(self._lock) if not cleaning else contextlib.suppress(OSError):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}{CLEANING if cleaning else ''}".encode())
-            yield
-        finally:
-            os.close(descriptor)
-
-    def mark_ending(self) -> None:
-        """Tell others that the project is held only to clean up from now on; the caller holds the lock.
-
-        As far as the disk takes it: without the mark, `devenv down` asks the run to end once more.
-        """
-        with contextlib.suppress(OSError, StateError):
-            private_files.append(self._lock, CLEANING)
-
-    def up_error(self) -> StateError:
-        """The error that says who holds the project."""
-        since = time.strftime("%H:%M:%S", time.localtime(os.stat(self._lock).st_mtime))
-        return StateError(
-            f"this project is already up: devenv runs as pid {self.holder()} since {since}",
-            hint="devenv logs   (shows it; `devenv down` ends it and cleans up)",
-        )
-
     def read(self) -> Ledger | None:
         """The ledger, or None if there is none. Raises StateError if it cannot be understood."""
         try:
@@ -210,10 +132,6 @@ class Run:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()
-
-    @property
-    def _lock(self) -> str:
-        return os.path.join(self.path, "lock")
 
     @property
     def about(self) -> str:
@@ -267,13 +185,3 @@ def _runs() -> str:
 def _path(engine: str, project: str) -> str:
     key = hashlib.sha256(f"{engine}\0{project}".encode()).hexdigest()[:12]
     return os.path.join(_runs(), f"{project}-{key}")
-
-
-@contextlib.contextmanager
-def written(path: str) -> Iterator[None]:
-    """Raises StateError if the path cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        hint = "Make room for it, or: export XDG_STATE_HOME=/a/folder/with/space"
-        raise StateError(f"cannot write {path}: {error.strerror}", hint=hint) from error

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Collection, Iterator
 
 import anyio
 
 from devenv import private_files
 from devenv.docker.client import Engine
 from devenv.errors import StateError
+from devenv.private_files import written
 from devenv.state.home import state_folder
 from devenv.state.identity import Place, engine_key
-from devenv.state.run_dir import Run, address, written
+from devenv.state.ledger import Ledger
+from devenv.state.run_dir import Run, address
 
 
 async def open_run(engine: Engine, project: str) -> Run:
@@ -53,3 +57,16 @@ def place_of(directory: str) -> Place:
     except OSError:
         return Place(path)
     return Place(path, state.st_dev, state.st_ino)
+
+
+def every() -> Iterator[tuple[Run, Ledger]]:
+    """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
+    for run in Run.folders():
+        with contextlib.suppress(StateError):
+            if (ledger := run.read()) is not None:
+                yield run, ledger
+
+
+def dead(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
+    """Those in these phases that no process holds."""
+    return ((run, ledger) for run, ledger in every() if ledger.phase in phases and not run.lock.is_held())

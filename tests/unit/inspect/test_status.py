@@ -136,13 +136,13 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
 def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str) -> None:
     """That it is up, and where, once it has been ready; what an earlier run said does not count."""
     run = begun(shop, ready=ready)
-    with run.lock():
+    with run.lock.hold():
         found, lines = said(capfd)
     assert (found.state, found.running) == (state, 1)
     assert found.urls == (("http://localhost:8080/",) if ready else ())
     assert ("  http://localhost:8080/" in lines) is ready
     assert first in lines[2 if ready else 1]
-    with run.lock(cleaning=True):
+    with run.lock.hold(cleaning=True):
         assert said(capfd)[0].state == "ending"
 
 

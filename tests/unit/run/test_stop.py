@@ -152,11 +152,11 @@ async def test_other_commands_see_that_a_run_is_ending(
     """From before the `before_down` hooks on, so that they wait instead of asking it to end."""
     async with opened(machine, shop, hooks=(HOOK,), trust=True) as run:
         active = await run.after(steps.wait_until_healthy)
-        assert not run.context.run.is_cleaned()
+        assert not run.context.run.lock.is_cleaned()
         is_cleaned = list[bool]()
-        context = replace(run.context, emit=lambda _: is_cleaned.append(run.context.run.is_cleaned()))
+        context = replace(run.context, emit=lambda _: is_cleaned.append(run.context.run.lock.is_cleaned()))
         await stop(context, active, end(outcome=outcome))
-        assert run.context.run.is_cleaned() == expected
+        assert run.context.run.lock.is_cleaned() == expected
         assert all(is_cleaned)
 
 

@@ -139,7 +139,7 @@ async def test_an_earlier_run_that_is_cleaned_up_is_waited_for(machine: Machine,
     """Its lock says so."""
     await machine.run_up(shop)
     run = run_of(machine)
-    with run.lock(cleaning=True):
+    with run.lock.hold(cleaning=True):
         async with anyio.create_task_group() as tasks:
             command = Command(machine)
             options = Options(Selection(str(shop.folder)), watch=False, logs=False, build=False, detach=True)

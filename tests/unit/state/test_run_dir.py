@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
 from devenv.model.containers import Container, ProjectState
 from devenv.state import ledger as ledgers
+from devenv.state import runs
 from devenv.state.identity import Place, Window
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run, address
@@ -71,7 +70,7 @@ def test_addresses_of_one_engine_share_a_run() -> None:
     """Its lock and its ledger, whatever name the engine was reached by."""
     run, again = opened(), opened(endpoint=Endpoint("tcp://localhost:2375"))
     assert run.path == again.path
-    with run.lock(), pytest.raises(StateError, match="already up"), again.lock():
+    with run.lock.hold(), pytest.raises(StateError, match="already up"), again.lock.hold():
         pass
 
 
@@ -97,10 +96,10 @@ def test_every_run_with_a_ledger_is_found() -> None:
         run.write(ledger)
     opened("c")
     Path(opened("d").path, "ledger.json").write_text("{")
-    assert sorted(ledger.project for _, ledger in Run.every()) == ["a", "b"]
-    assert [ledger.project for _, ledger in Run.dead(("up",))] == ["a"]
-    with opened("a").lock():
-        assert list(Run.dead(("up",))) == []
+    assert sorted(ledger.project for _, ledger in runs.every()) == ["a", "b"]
+    assert [ledger.project for _, ledger in runs.dead(("up",))] == ["a"]
+    with opened("a").lock.hold():
+        assert list(runs.dead(("up",))) == []
     assert [Path(run.path).name.rpartition("-")[0] for run in Run.folders("c")] == ["c"]
 
 
@@ -130,45 +129,6 @@ def test_a_write_that_fails_leaves_the_old_ledger(monkeypatch: pytest.MonkeyPatc
         assert (found := run.read()) is not None
         assert found.phase == "up"
     assert not [name for name in os.listdir(run.path) if name.endswith(".new")]
-
-
-HOLDER = """
-import sys, time
-from devenv.state.run_dir import Run
-with Run(sys.argv[1]).lock():
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_lock_is_let_go_by_the_kernel() -> None:
-    """Another process that holds the project is named by its pid; killed, it holds nothing."""
-    run = opened()
-    with subprocess.Popen([sys.executable, "-c", HOLDER, run.path], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(StateError, match=f"pid {holder.pid} since") as caught, run.lock():
-            pass
-        assert "devenv down" in (caught.value.hint or "")
-        assert (run.holder(), run.is_held(), run.is_cleaned()) == (holder.pid, True, False)
-        holder.kill()
-        with run.lock(wait=5, cleaning=True):
-            assert (run.holder(), run.is_held(), run.is_cleaned()) == (os.getpid(), True, True)
-    assert not run.is_held()
-    with run.lock():
-        pass
-
-
-def test_a_run_that_ends_says_so_to_other_commands() -> None:
-    """From then on it only cleans up; whoever holds the project next begins without the mark."""
-    run = Run.open("an engine", Endpoint("unix:///x"), "p")
-    with run.lock():
-        assert not run.is_cleaned()
-        run.mark_ending()
-        assert (run.is_cleaned(), run.is_held(), run.holder()) == (True, True, os.getpid())
-    assert not run.is_cleaned()
-    with run.lock():
-        assert not run.is_cleaned()
 
 
 def test_a_wish_is_heard_once() -> None:
@@ -287,7 +247,7 @@ def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
 
 def test_a_devenv_0_1_that_runs_is_not_taken_over(old: Path) -> None:
     """It holds its folder; it is said who does, and everything stays."""
-    with Run(str(old)).lock(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
+    with Run(str(old)).lock.hold(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
         opened()
     assert (old / "ledger.json").exists()
 

@@ -23,6 +23,7 @@ from devenv.images import build as builds
 from devenv.images.prepare import prepare_images
 from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Settings
+from devenv.private_files import written
 from devenv.run.active import model_diff
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.model_diff import Difference
@@ -36,7 +37,7 @@ from devenv.run.options import Options
 from devenv.run.run_volumes import RunVolumes
 from devenv.state.identity import created
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run, written
+from devenv.state.run_dir import Run
 from devenv.sync.container import journal
 from devenv.sync.host import scan
 from devenv.sync.rules import rules

@@ -18,8 +18,10 @@ from devenv.model.project import Project
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
+from devenv.state import runs
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import LOOKED_AT, Run
+from devenv.state.run_dir import Run
+from devenv.state.run_lock import LOOKED_AT
 from devenv.state.runs import key_of, open_run
 
 PATIENCE = 60.0
@@ -58,7 +60,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, trou
 
     Raises StateError where several did, and the trouble with the files where none did.
     """
-    if name and ((run := await open_run(engine, name)).read() is not None or run.is_held()):
+    if name and ((run := await open_run(engine, name)).read() is not None or run.lock.is_held()):
         return name
     begun = sorted(_begun(selection, key, engine.endpoint.host))
     if len(begun) > 1:
@@ -70,14 +72,14 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, trou
 
 def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began where the files lie; where no file is left, in the nearest such folder."""
-    runs = [r for _, r in Run.every() if (r.engine == key if r.engine else r.endpoint == endpoint)]
+    ledgers = [r for _, r in runs.every() if (r.engine == key if r.engine else r.endpoint == endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:
         here = os.path.realpath(selection.directory)
-        above = [r.directory for r in runs if os.path.commonpath((here, r.directory)) == r.directory]
+        above = [r.directory for r in ledgers if os.path.commonpath((here, r.directory)) == r.directory]
         folder = max(above, key=len, default=here)
-    return [r.project for r in runs if r.directory == folder]
+    return [r.project for r in ledgers if r.directory == folder]
 
 
 async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:
@@ -96,13 +98,13 @@ async def _held(run: Run, wish: VolumePolicy) -> AsyncIterator[int | None]:
     asked = None
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(run.lock(wait=LOOKED_AT, cleaning=True))  # by then it is the holder's pid in it
+            stack.enter_context(run.lock.hold(wait=LOOKED_AT, cleaning=True))  # by then it is the holder's pid in it
         except StateError:
-            holder = run.holder()
+            holder = run.lock.holder()
             if holder is None:
                 raise
             run.ask(wish)
-            if not run.is_cleaned():  # a run that is ending already would take a second signal for a hurry
+            if not run.lock.is_cleaned():  # a run that is ending already would take a second signal for a hurry
                 asked = holder
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                     os.kill(holder, signal.SIGINT)
@@ -115,7 +117,7 @@ async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
     deadline = anyio.current_time() + PATIENCE
     while True:
         try:
-            stack.enter_context(run.lock(cleaning=True))
+            stack.enter_context(run.lock.hold(cleaning=True))
         except StateError:
             if anyio.current_time() > deadline:
                 raise

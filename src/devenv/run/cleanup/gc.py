@@ -9,6 +9,7 @@ from devenv.events import Emit, Notice, Problem
 from devenv.run.cleanup import guardian_note, kept_logs
 from devenv.run.cleanup.remains import PHASES, remains
 from devenv.run.cleanup.teardown import finish
+from devenv.state import runs
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.store import Store
@@ -20,7 +21,7 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
     for _, line in guardian_note.at_work():
         found = True
         emit(Notice(line))
-    for run, ledger in Run.dead(PHASES):
+    for run, ledger in runs.dead(PHASES):
         found = True
         try:
             left |= not await _finished(run, ledger, emit, dry_run=dry_run)
@@ -43,5 +44,5 @@ async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
             emit(Notice(f"{ledger.project}: {what or 'nothing'} of a dead run"))
             return True
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
-        with run.lock(cleaning=True):
+        with run.lock.hold(cleaning=True):
             return not (await finish(engine, run, emit, VolumePolicy.SAVE, "gc")).survivors

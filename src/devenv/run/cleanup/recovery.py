@@ -19,7 +19,8 @@ from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.remains import PHASES
 from devenv.run.cleanup.teardown import finish
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import LOOKED_AT, Run
+from devenv.state.run_dir import Run
+from devenv.state.run_lock import LOOKED_AT
 from devenv.tasks import first
 
 LIMIT = 24 * 3600.0  # seconds in which it is tried
@@ -143,11 +144,11 @@ def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
     Raises AgainError while another command cleans up.
     """
     try:
-        stack.enter_context(run.lock(wait=wait, cleaning=True))
+        stack.enter_context(run.lock.hold(wait=wait, cleaning=True))
     except StateError:
-        if run.is_cleaned():
+        if run.lock.is_cleaned():
             raise AgainError("another command cleans up") from None
-        if run.is_held():
+        if run.lock.is_held():
             return False
         raise
     return True

@@ -13,9 +13,9 @@ from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.model.containers import ProjectState
 from devenv.run.cleanup import guardian_note
+from devenv.state import runs
 from devenv.state.identity import Verdict
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run
 
 PHASES = ("up", "left")  # of a ledger whose run no process holds
 COMMAND = "devenv down"
@@ -58,7 +58,7 @@ async def everywhere() -> list[str]:
     """Return what all such runs left, in lines: as their guardians say, or else as engines do that answer soon."""
     guarded = {run.path: line for run, line in guardian_note.at_work()}
     said, command = [], ""
-    for run, ledger in Run.dead(PHASES):
+    for run, ledger in runs.dead(PHASES):
         if run.path in guarded:
             continue
         with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):

@@ -48,9 +48,9 @@ async def beside(machine: Machine, shop: Site, *, is_ending: bool, policy: Volum
     (run,) = Run.folders("shop")
     command = Command(machine)
     async with anyio.create_task_group() as tasks:
-        with run.lock():
+        with run.lock.hold():
             if is_ending:
-                run.mark_ending()
+                run.lock.mark_ending()
             work = partial(down.down, Selection(str(shop.folder)), command.emit, policy)
             tasks.start_soon(command.serve, work)
             await anyio.sleep(0.5)

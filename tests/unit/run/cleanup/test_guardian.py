@@ -90,7 +90,7 @@ def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> No
     (line,) = said
     assert "cannot reach the Docker engine" in line
     assert "Traceback" not in line
-    assert not run.is_held()
+    assert not run.lock.is_held()
     note = guardian_note.live(run, run.read())
     assert note is not None
     assert note.reason.startswith("cannot reach the Docker engine")
@@ -134,10 +134,10 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
     """`down` and `gc` may fail, too."""
     monkeypatch.setattr(recovery, "LOCK_WAIT", 0.1)
     said: list[Any] = []
-    with run.lock(cleaning=True):
+    with run.lock.hold(cleaning=True):
         answer = tried(post(run, away), "", said.append, said.append)
     assert "another command cleans up" in said[-1]
-    with run.lock():
+    with run.lock.hold():
         assert tried(post(run, away), "", said.append, said.append) == ""
     assert answer
 
@@ -275,7 +275,7 @@ async def test_an_engine_that_goes_away_while_it_cleans_up(machine: Machine, sho
 
     await command.serve(once)
     assert isinstance(command.error, EngineError) or command.code == 1, shown(command)
-    assert not run.is_held()
+    assert not run.lock.is_held()
     again = Command(machine)
 
     async def twice() -> int:
@@ -324,7 +324,7 @@ async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine,
 async def test_gc_tells_of_a_guardian_that_cleans_up(machine: Machine, shop: Site) -> None:
     """Nothing is left for `gc` then, but not because there is nothing."""
     run = await _dead_with_guardian(machine, shop, "")
-    with run.lock(cleaning=True):
+    with run.lock.hold(cleaning=True):
         command = await machine.gc()
     (line,) = notices(command)
     assert "cleans up after a dead run since" in line
