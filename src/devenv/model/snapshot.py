@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 KEPT_EACH = 5  # automatic snapshots of a volume
@@ -86,25 +86,33 @@ def expendable(
     directory is in `there` (those that exist). Those in `needed`, by id and volume, stay in any case.
     """
     by_age = sorted(snapshots, key=lambda s: s.created)
-    lasting, seen = set[Snapshot](), Counter[tuple[str, ...]]()
-    gone = list[Snapshot]()
-    for one in reversed(by_age):
-        kind = (*one.line, one.database)
-        if (one.id, one.volume) in needed or (one.settled and not seen[*kind, "settled"]):
-            seen[*kind, "settled"] += one.settled
-            lasting.add(one)
-        elif one.automatic:
-            seen[kind] += 1
-            gone += [one] if seen[kind] >= KEPT_EACH else []
-    left = sum(s.stored for s in by_age) - sum(s.stored for s in gone)
-    replaced = [s for s in by_age if s.automatic and s not in lasting and s not in gone]
-    orphans = [s for s in by_age if s.automatic and s in lasting and s.directory not in there]
-    orphans = [s for s in orphans if (s.id, s.volume) not in needed]
-    for one in (*replaced, *orphans):
+    lasting, surplus = _sorted_out(by_age, needed)
+    removable = [s for s in by_age if s.automatic and s not in surplus]
+    replaced = [s for s in removable if s not in lasting]
+    orphans = [s for s in removable if s in lasting and s.directory not in there and (s.id, s.volume) not in needed]
+    removed = list(surplus)
+    left = sum(s.stored for s in by_age) - sum(s.stored for s in removed)
+    for snapshot in (*replaced, *orphans):
         if left > total:
-            gone.append(one)
-            left -= one.stored
-    return tuple(gone)
+            removed.append(snapshot)
+            left -= snapshot.stored
+    return tuple(removed)
+
+
+def _sorted_out(
+    by_age: Sequence[Snapshot], needed: Collection[tuple[str, str]]
+) -> tuple[frozenset[Snapshot], tuple[Snapshot, ...]]:
+    """The snapshots that stay if there is space, and the automatic ones beyond the number for their volume."""
+    lasting, surplus, seen = set[Snapshot](), list[Snapshot](), Counter[tuple[str, ...]]()
+    for snapshot in reversed(by_age):
+        kind = (*snapshot.line, snapshot.database)
+        if (snapshot.id, snapshot.volume) in needed or (snapshot.settled and not seen[*kind, "settled"]):
+            seen[*kind, "settled"] += snapshot.settled
+            lasting.add(snapshot)
+        elif snapshot.automatic:
+            seen[kind] += 1
+            surplus += [snapshot] if seen[kind] >= KEPT_EACH else []
+    return frozenset(lasting), tuple(surplus)
 
 
 def shown(size: float) -> str:

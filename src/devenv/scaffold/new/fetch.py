@@ -44,7 +44,7 @@ async def fetched(source: str) -> Template:
             raise RefusedError(
                 f"{shown(source)} is no address of a template", hint="https://HOST/PATH@TAG, ssh://HOST/PATH@TAG"
             )
-        raise UsageError(f"there is no folder {source}")
+        raise UsageError(f"folder {source} not found")
     with tempfile.TemporaryDirectory(prefix="devenv-template-") as scratch:
         clone = os.path.join(
             scratch, re.split(r"[/:]", found["url"].rstrip("/"))[-1].removesuffix(".git") or "template"

@@ -1,4 +1,4 @@
-"""`devenv new`: a template asked for, questions answered, the files shown and put in place."""
+"""`devenv new`: choose a template, answer its questions, show the files and write them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Confirm = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """What the command line says. `given` are answers; what is not among them is asked, or has its default."""
+    """The command line. `given` are answers to questions; the other questions are asked, or have their defaults."""
 
     template: str | None = None
     source: str | None = None
@@ -36,10 +36,15 @@ class NewRequest:
     overwrite: bool = False
     dry_run: bool = False
 
+    @property
+    def is_for_code(self) -> bool:
+        """Whether the template is chosen by the code in the current folder."""
+        return self.template is None and self.source is None
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A scaffold: its folder, its files, and those that were there before; nothing is written yet on a dry run."""
+    """The folder and files of a new project, and those that existed before; a dry run writes none of them."""
 
     template: str
     folder: str
@@ -48,90 +53,95 @@ class Made:
 
 
 def rows() -> list[dict[str, str]]:
-    """The templates that devenv brings along, for a table."""
+    """Name and description of the templates that devenv contains, for a table."""
     return [{"template": name, "description": ours(name).description} for name in shipped()]
 
 
 def ours(name: str) -> Template:
-    """The template of that name that devenv brings along. Raises UsageError where there is none."""
+    """The template of devenv with that name. Raises UsageError if there is none."""
     folders = shipped()
     if name not in folders:
         raise unknown("template", name, folders)
     return read(folders[name], is_ours=True)
 
 
-def new(wish: NewRequest, ask: Ask | None, confirm: Confirm | None, show: Callable[[list[str]], None]) -> Made:
-    """The scaffold. Without `ask` and `confirm` nothing is asked: defaults count, and what is there stays.
+def new(request: NewRequest, ask: Ask | None, confirm: Confirm | None, show: Callable[[list[str]], None]) -> Made:
+    """Write the files of a template. Without `ask` and `confirm` defaults are used, and no file is replaced.
 
-    Raises UsageError, ConfigError (the template's fault), RefusedError (unsafe, or a file is there), StateError.
+    Raises UsageError, ConfigError (a mistake in the template), RefusedError (unsafe, or a file exists), StateError.
     """
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise UsageError("the folder that you are in is gone", hint="cd") from None
-    template, target, offered = _chosen(wish)
-    parent = os.path.dirname(target)
-    if not os.path.isdir(parent):
-        raise UsageError(f"there is no folder {parent}", hint=f"mkdir -p {parent}")
-    if os.path.lexists(target) and not os.path.isdir(target):
-        raise UsageError(f"{target} is there and is no folder")
-    answers = answered(template, {**offered, **wish.given}, target, ask)
+    template, target, known = _chosen(request)
+    _check_target(target)
+    answers = answered(template, {**known, **request.given}, target, ask)
     files = anyio.run(rendered, template, answers)
-    if wish.template is None and wish.source is None:  # found in a folder with code, whose files are the user's
+    if request.is_for_code:  # the files in the folder are the user's
         files = {path: file for path, file in files.items() if not os.path.lexists(os.path.join(target, path))}
     replaced = tuple(place.taken(files, target))
-    made = Made(template.name, target, tuple(files), replaced)
-    is_asked = confirm is not None and (wish.template is None and wish.source is None)
-    if wish.dry_run or is_asked:
+    if request.dry_run or (request.is_for_code and confirm is not None):
         show([f"{target}/", *(f"  {line}" for line in names.tree(files))])
-    if wish.dry_run:
-        return made
-    if replaced and not wish.overwrite:
-        question = f"{target} has {', '.join(replaced)} already. Overwrite?"
-        if confirm is None or not confirm(question):
-            raise RefusedError(
-                f"{target} has {', '.join(replaced)} already; nothing was written", hint=f"{_again(wish)} --overwrite"
-            )
-    elif is_asked and confirm is not None and not confirm(f"Write {len(files)} files?"):
+    if not request.dry_run:
+        _check_consent(request, target, len(files), replaced, confirm)
+        place.place(files, target)
+    return Made(template.name, target, tuple(files), replaced)
+
+
+def _check_target(target: str) -> None:
+    parent = os.path.dirname(target)
+    if not os.path.isdir(parent):
+        raise UsageError(f"folder {parent} not found", hint=f"mkdir -p {parent}")
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise UsageError(f"{target} exists and is not a folder")
+
+
+def _check_consent(
+    request: NewRequest, target: str, count: int, replaced: tuple[str, ...], confirm: Confirm | None
+) -> None:
+    """Raises RefusedError if files would be replaced, or written into a folder with code, and nobody agrees."""
+    if replaced and not request.overwrite:
+        existing = f"{target} has {', '.join(replaced)} already"
+        if confirm is None or not confirm(f"{existing}. Overwrite?"):
+            raise RefusedError(f"{existing}; nothing was written", hint=f"{_again(request)} --overwrite")
+    elif request.is_for_code and confirm is not None and not confirm(f"Write {count} files?"):
         raise RefusedError("nothing was written")
-    place.place(files, target)
-    return made
 
 
-def _again(wish: NewRequest) -> str:
-    source = ["--from", shown(wish.source)] if wish.source else []
-    return shlex.join(["devenv", "new", *source, *(word for word in (wish.template, wish.directory) if word)])
+def _again(request: NewRequest) -> str:
+    source = ["--from", shown(request.source)] if request.source else []
+    return shlex.join(["devenv", "new", *source, *(word for word in (request.template, request.directory) if word)])
 
 
-def _chosen(wish: NewRequest) -> tuple[Template, str, dict[str, str]]:
+def _chosen(request: NewRequest) -> tuple[Template, str, dict[str, str]]:
     """The template, the folder, and the answers that are known already."""
-    if wish.source is not None:
-        template = anyio.run(fetched, wish.source)
-        return template, os.path.abspath(wish.directory or wish.template or template.name), {}
-    if wish.template is not None:
-        template = ours(wish.template)
-        return template, os.path.abspath(wish.directory or wish.template), {}
-    here = os.getcwd()
-    found = detect.stack(_manifests(here))
-    if isinstance(found, str):
-        raise UsageError(found, hint="devenv new --list")
-    return read(shipped("stacks")[found.template], is_ours=True), here, dict(found.answers)
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder does not exist any more", hint="cd") from None
+    if request.source is not None:
+        template = anyio.run(fetched, request.source)
+        return template, os.path.abspath(request.directory or request.template or template.name), {}
+    if request.template is not None:
+        template = ours(request.template)
+        return template, os.path.abspath(request.directory or request.template), {}
+    stack = detect.stack(_manifests(here))
+    if isinstance(stack, str):
+        raise UsageError(stack, hint="devenv new --list")
+    return read(shipped("stacks")[stack.template], is_ours=True), here, dict(stack.answers)
 
 
 def _manifests(folder: str) -> dict[str, str]:
-    """Name -> text of the files that say what a folder is; the text of all others is empty."""
-    found = {}
+    """Name -> text of the files that tell the language and tools of a folder; other files have an empty text."""
+    texts = {}
     sources = [name for pattern in detect.SOURCES for name in sorted(glob.glob(pattern, root_dir=folder))]
     for name in (*detect.READ, *detect.COMPOSE_FILES, *detect.MODULES, "manage.py", *sources):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             with open(path, encoding="utf-8-sig", errors="replace") as file:
-                found[name] = file.read(MANIFEST_SIZE) if name in detect.READ or name in sources else ""
-    return found
+                texts[name] = file.read(MANIFEST_SIZE) if name in detect.READ or name in sources else ""
+    return texts
 
 
 def answered(template: Template, given: Mapping[str, str], target: str, ask: Ask | None) -> dict[str, str]:
-    """Key -> answer to every question. Raises UsageError for an answer to none, and for one that is no answer."""
+    """Key -> answer, for all questions. Raises UsageError for an unknown key and for an invalid answer."""
     keys = [question.key for question in template.questions]
     if unknown := sorted(given.keys() - {"project", *keys}):
         raise UsageError(f"{template.name} does not ask for {', '.join(unknown)}: {', '.join(keys)}")

@@ -115,7 +115,7 @@ def test_an_address_that_could_do_more_is_refused(source: str, monkeypatch: pyte
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     """A name without the marks of an address is a folder."""
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match="not found"):
         fetched(f"{tmp_path}/nowhere")
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from devenv.cli.commands import new as command
 from devenv.errors import UsageError
-from devenv.scaffold.new import new as nursery
+from devenv.scaffold.new import new as new_module
 from devenv.scaffold.new.template import Question, read, shipped
 from support.terminal import Terminal
 
@@ -124,7 +124,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
     ("arguments", "code", "said"),
     [
         (["nope"], 2, "there is no template `nope`"),
-        (["static-nginx", "a/b/c"], 2, "there is no folder"),
+        (["static-nginx", "a/b/c"], 2, "not found"),
         (["static-nginx", "--data", "port=0"], 2, "port is to be a port from 1 to 65535, not '0'"),
         (["static-nginx", "--data", "port=65536"], 2, "port is to be a port from 1 to 65535, not '65536'"),
         (["static-nginx", "--data", "title=a\nb"], 2, "title is to be one line of text"),
@@ -132,7 +132,7 @@ def test_answers_are_taken_from_the_command_line(new: New) -> None:
         (["static-nginx", "--data", "prot=1"], 2, "static-nginx does not ask for prot: port, title"),
         (["static-nginx", "--data", "port"], 2, "--data takes KEY=VALUE, not 'port'"),
         (["--from", "a", "b", "c"], 2, "with --from, the only argument is the directory"),
-        (["--from", "nowhere"], 2, "there is no folder nowhere"),
+        (["--from", "nowhere"], 2, "folder nowhere not found"),
         ([], 2, "name a template: no framework was recognised in this folder"),
     ],
 )  # fmt: skip
@@ -147,7 +147,7 @@ def test_what_is_wrong_is_one_clear_line(new: New, arguments: list[str], code: i
 def test_a_file_in_place_of_the_folder_is_said(new: New) -> None:
     """It stays as it is."""
     Path("static-nginx").write_text("mine")
-    assert "is there and is no folder" in new("static-nginx").stderr
+    assert "exists and is not a folder" in new("static-nginx").stderr
     assert Path("static-nginx").read_text() == "mine"
 
 
@@ -184,11 +184,13 @@ def test_what_is_overwritten_is_asked_for_on_a_terminal(new: New) -> None:
         asked.append(words)
         return len(asked) > 1
 
-    wish = nursery.NewRequest("static-nginx", directory="site")
+    wish = new_module.NewRequest("static-nginx", directory="site")
     with pytest.raises(Exception, match="nothing was written"):
-        nursery.new(wish, lambda question: question.default, confirm, lambda _: None)
+        new_module.new(wish, lambda question: question.default, confirm, lambda _: None)
     assert Path("site/Dockerfile").read_text() == "mine"
-    assert nursery.new(wish, lambda question: question.default, confirm, lambda _: None).replaced == ("Dockerfile",)
+    assert new_module.new(wish, lambda question: question.default, confirm, lambda _: None).replaced == (
+        "Dockerfile",
+    )
     assert asked == [f"{os.path.abspath('site')} has Dockerfile already. Overwrite?"] * 2
 
 
@@ -198,7 +200,7 @@ def test_a_folder_with_code_gets_what_it_lacks(new: New) -> None:
     Path(".dockerignore").write_text("mine")
     shown: list[str] = []
     with pytest.raises(Exception, match="nothing was written"):
-        nursery.new(nursery.NewRequest(), None, lambda _: False, shown.extend)
+        new_module.new(new_module.NewRequest(), None, lambda _: False, shown.extend)
     assert shown[1:] == ["  Dockerfile", "  compose.yml"]
     assert new("--defaults").returncode == 0
     assert made(Path()) == {"package.json", ".dockerignore", "Dockerfile", "compose.yml"}
@@ -255,14 +257,14 @@ def test_our_templates_have_defaults_that_are_answers() -> None:
         for question in read(folder, is_ours=True).questions:
             assert question.checked(question.default)
     with pytest.raises(UsageError):
-        nursery.ours("stacks")
+        new_module.ours("stacks")
 
 
 def test_a_folder_that_is_gone_is_said(new: New) -> None:
     """The one that the user is in, removed by somebody else."""
     os.rmdir(os.getcwd())
     done = new("static-nginx")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: the folder that you are in is gone")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: the current folder does not exist any more")
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"])
