@@ -1,4 +1,4 @@
-"""What a project may do on this machine: dangers shown or refused, host and privileged commands only if trusted."""
+"""What a project may do on this machine: dangers are reported or refused, host and privileged commands need trust."""
 
 from __future__ import annotations
 
@@ -21,74 +21,75 @@ Wishes = frozenset[tuple[str, str]]
 
 
 def wishes(loaded: Loaded, names: Collection[str]) -> Wishes:
-    """The dangers of these services, known by what they are, whichever line they are written on."""
-    return frozenset((one.service, one.message) for one in loaded.dangers if not one.service or one.service in names)
+    """The dangers of these services as (service, message): the line that they are written on does not matter."""
+    dangers = (d for d in loaded.dangers if not d.service or d.service in names)
+    return frozenset((danger.service, danger.message) for danger in dangers)
 
 
 def weigh(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes = frozenset()) -> Wishes:
-    """All that were shown by now: a notice for each danger of these services that was not.
+    """Report each danger of these services that is not in `shown`; return all that have been reported by now.
 
-    Raises RefusedError where the user's settings refuse them.
+    Raises RefusedError if the user's settings refuse dangers.
     """
     all_ = wishes(loaded, names)
-    new = [f"{one.where}: {one.message}" for one in loaded.dangers if (one.service, one.message) in all_ - shown]
+    new = [f"{d.where}: {d.message}" for d in loaded.dangers if (d.service, d.message) in all_ - shown]
     if new and user_settings().dangerous == "refuse":
-        hint = f'Take it out of the file; or allow it by taking `dangerous = "refuse"` out of {user_file()}.'
+        hint = f'Remove it from the file; or allow it: remove `dangerous = "refuse"` from {user_file()}.'
         raise RefusedError("\n  ".join(["refused as dangerous:", *new]), hint=hint)
-    for said in new:
-        emit(Notice(said))
+    for message in new:
+        emit(Notice(message))
     return shown | all_
 
 
 def require_trust(project: Project, *, trust: bool = False) -> None:
-    """Return if the project has no host commands and no privileged ones, or they are trusted in its folder.
+    """Require that the host commands and the privileged commands of the project are trusted in its folder.
 
-    `trust` makes them trusted. Raises RefusedError with every command that would run without having been allowed,
-    StateError if the record cannot be used.
+    `trust` makes them trusted. Raises RefusedError with every command that is not trusted, StateError if the record
+    cannot be read or written.
     """
     _require((*_on_host(project), *_privileged(project)), project.directory, trust=trust)
 
 
 def weigh_again(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes) -> Wishes:
-    """As `weigh`, for files that changed during a run. An untrusted privileged command raises RefusedError too."""
+    """As `weigh`, for files that changed during a run. Raises RefusedError for untrusted privileged commands, too."""
     _require(tuple(_privileged(loaded.project)), loaded.project.directory)
     return weigh(loaded, names, emit, shown)
 
 
 def weigh_builds(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
     """As `weigh`, for services that are only built."""
-    weigh(replace(loaded, dangers=tuple(one for one in loaded.dangers if one.of_build)), names, emit)
+    weigh(replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """Commands that are trusted together: why they are asked about, as they are shown, and what they are known by."""
+class _Request:
+    """Commands that are trusted together: why trust is needed, the text that is shown, and what identifies them."""
 
     why: str
     shown: str
     key: tuple[object, ...]
 
 
-def _on_host(project: Project) -> Iterator[_Asked]:
+def _on_host(project: Project) -> Iterator[_Request]:
     if hooks := [hook for hook in project.hooks if hook.service is None]:
         shown = "".join(_line(f"{hook.moment} ({hook.where})", hook.typed) for hook in hooks)
         commands = [[hook.moment, *hook.hook.command] for hook in hooks]
-        yield _Asked(
+        yield _Request(
             "the project wants to run commands on this machine that nobody has allowed yet:", shown, (commands,)
         )
 
 
-def _privileged(project: Project) -> Iterator[_Asked]:
+def _privileged(project: Project) -> Iterator[_Request]:
     why = "the project wants to run privileged commands in containers that nobody has allowed yet:"
     for hook in project.hooks:
         if hook.service is not None and hook.hook.privileged:
             shown = _line(f"{hook.moment} ({hook.where}) in {hook.service}", shlex.join(hook.hook.command))
-            yield _Asked(why, shown, ("privileged", hook.moment, hook.service, *_parts(hook.hook)))
+            yield _Request(why, shown, ("privileged", hook.moment, hook.service, *_parts(hook.hook)))
     for service in project.services:
         for rule in service.watch:
             if rule.exec is not None and rule.exec.privileged:
                 shown = _line(f"{rule.action} of {rule.path} in {service.name}", shlex.join(rule.exec.command))
-                yield _Asked(why, shown, ("privileged", rule.action, service.name, *_parts(rule.exec)))
+                yield _Request(why, shown, ("privileged", rule.action, service.name, *_parts(rule.exec)))
 
 
 def _parts(hook: Hook) -> tuple[object, ...]:
@@ -99,14 +100,14 @@ def _line(what: str, command: str) -> str:
     return f"\n  {what}: " + command.strip().replace("\n", "\n    ")
 
 
-def _require(asked: Sequence[_Asked], directory: str, *, trust: bool = False) -> None:
-    missing = [one for one in asked if private_files.read_bytes(_record(one, directory)) is None]
+def _require(requests: Sequence[_Request], directory: str, *, trust: bool = False) -> None:
+    missing = [request for request in requests if private_files.read_bytes(_record(request, directory)) is None]
     if missing and not trust:
-        whys = dict.fromkeys(one.why for one in missing)
-        message = "\n".join(why + "".join(one.shown for one in missing if one.why == why) for why in whys)
+        whys = dict.fromkeys(request.why for request in missing)
+        message = "\n".join(why + "".join(request.shown for request in missing if request.why == why) for why in whys)
         raise RefusedError(message, hint="Read them; if you trust them: devenv up --trust")
-    for one in missing:
-        _write(_record(one, directory), f"{directory}{one.shown}\n")
+    for request in missing:
+        _write(_record(request, directory), f"{directory}{request.shown}\n")
 
 
 def _write(path: str, text: str) -> None:
@@ -117,7 +118,7 @@ def _write(path: str, text: str) -> None:
         raise StateError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _record(asked: _Asked, directory: str) -> str:
-    """The file whose presence says that these commands are trusted in this folder."""
-    key = json.dumps([os.path.realpath(directory), *asked.key]).encode(errors="surrogateescape")
+def _record(request: _Request, directory: str) -> str:
+    """The path of the file that exists if these commands are trusted in this folder."""
+    key = json.dumps([os.path.realpath(directory), *request.key]).encode(errors="surrogateescape")
     return os.path.join(state_folder(), "trust", hashlib.sha256(key).hexdigest()[:32])

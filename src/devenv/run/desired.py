@@ -1,4 +1,4 @@
-"""One state of a project's files, and what Compose is given of it."""
+"""The state that a project is to have on the engine, and the model that Compose gets for it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from devenv.state.identity import Window
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The files as loaded, the services chosen of them, what was there, and how its images are had.
+    """The project as loaded, the names of the chosen services, what exists already, ports and images.
 
-    A port that names no address is published on `addresses`, or everywhere where there are none. `auto`: devenv
-    chose those of `ports` that the command line does not name, and containers are told of all. What is created is
-    labelled for the `owner`, but for the services in `unmarked`, which do not become ours.
+    A port that names no address is published on `addresses`, or on all addresses if that is empty. `auto`: devenv
+    chose those of `ports` that the command line does not name, and containers get all of them as variables. What is
+    created is labelled with the `owner`, except for the services in `unmarked`, which do not become ours.
     """
 
     loaded: Loaded
@@ -55,12 +55,12 @@ class DesiredState:
 
     @property
     def own(self) -> frozenset[str]:
-        """The chosen services that nobody else runs."""
+        """The chosen services that only this run runs."""
         return self.names - self.found.foreign_services
 
     @property
     def built(self) -> tuple[str, ...]:
-        """Those of ours that have a build section."""
+        """Our services that have a build section."""
         return tuple(s.name for s in self.project.services if s.name in self.own and s.build is not None)
 
     @property
@@ -70,26 +70,26 @@ class DesiredState:
 
     @property
     def mounted(self) -> Mapping[str, tuple[str, ...]]:
-        """Keys of the project's volumes -> those of our services that mount them."""
-        found: dict[str, list[str]] = {}
+        """The services of ours that mount each volume, by key of the volume."""
+        users: dict[str, list[str]] = {}
         for service in self.project.services:
             for key in {m.source for m in service.volumes if m.type == "volume" and m.source}:
                 if service.name in self.own:
-                    found.setdefault(key, []).append(service.name)
-        return {key: tuple(names) for key, names in found.items()}
+                    users.setdefault(key, []).append(service.name)
+        return {key: tuple(names) for key, names in users.items()}
 
     def image(self, service: str) -> str:
-        """What the service's containers are made of; Compose names what it builds after project and service."""
+        """The image of the service's containers; Compose names what it builds after project and service."""
         return str(self.services[service].get("image") or f"{self.project.name}-{service}")
 
     def with_volumes(self, names: Iterable[str]) -> DesiredState:
-        """The stage with these volumes there."""
+        """The desired state once these volumes exist."""
         return replace(self, found=replace(self.found, volumes=self.found.volumes | set(names)))
 
     def only(self, names: Iterable[str]) -> Project:
-        """The project with these services alone."""
-        chosen_ones = frozenset(names)
-        return replace(self.project, services=tuple(s for s in self.project.services if s.name in chosen_ones))
+        """The project with only these services."""
+        kept = frozenset(names)
+        return replace(self.project, services=tuple(s for s in self.project.services if s.name in kept))
 
     def wanted_ports(self, names: Collection[str]) -> tuple[Wanted, ...]:
         """The host ports that these services publish."""
@@ -107,28 +107,28 @@ class DesiredState:
 
     @cached_property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
-        """Our services as Compose gets them."""
+        """Our services in the model that Compose gets."""
         services: Mapping[str, Mapping[str, Any]] = self._model(self.own)["services"]
         return services
 
     @cached_property
     def compose(self) -> Compose:
-        """Compose with all chosen services."""
+        """Compose for all chosen services."""
         return self._compose(self.names)
 
     @cached_property
     def making(self) -> Compose:
-        """Compose without what somebody else started: it would replace that where it differs."""
+        """Compose for our services: it would replace a container of others that differs."""
         return self._compose(self.own)
 
     def starting(self, names: Iterable[str], running: Iterable[str]) -> Compose:
-        """Compose for a start of these: it would start what they need, too, and what has ended is to stay so."""
+        """Compose for a start of these services, without what they need and has ended, which it would start, too."""
         needed = {*names, *running}
         needed |= {other for name in needed & self.services.keys() for other in shares(self.services[name])}
         return self._compose(self.own & needed)
 
     def window(self, project_state: ProjectState) -> Window:
-        """What a Compose call may create now, of our services and the networks of the model."""
+        """What a Compose call may create now: containers of our services, and networks of the model."""
         model = self._model(self.own)
         names = {
             n: str(s.get("container_name") or "") for n, s in model["services"].items() if n not in self.unmarked
@@ -143,7 +143,7 @@ class DesiredState:
         )
 
     def renewed(self, service: str) -> DesiredState:
-        """The stage in which the service, whose containers are replaced, has no label of devenv 0.1 any more."""
+        """The desired state once the containers of the service, which had labels of devenv 0.1, are replaced."""
         return replace(self, found=replace(self.found, old_services=self.found.old_services - {service}))
 
     def _compose(self, names: frozenset[str]) -> Compose:
@@ -151,10 +151,10 @@ class DesiredState:
         return Compose(self.project.name, self.project.directory, run_model.dump(self._model(names)), given)
 
     def _model(self, names: frozenset[str]) -> dict[str, Any]:
-        told = checks.variables(self._changes) if self.auto else {}
+        variables = checks.variables(self._changes) if self.auto else {}
         choices = Choices(
             addresses=self.addresses,
-            environment={name: {**told, **self.supply.environment.get(name, {})} for name in names},
+            environment={name: {**variables, **self.supply.environment.get(name, {})} for name in names},
             images=self.supply.images,
             builds=self.supply.builds,
             ports=self.ports,
@@ -167,9 +167,9 @@ class DesiredState:
 async def published(
     stage: DesiredState, options: Options, engine: Engine, project_state: ProjectState
 ) -> DesiredState:
-    """The stage with its ports decided; those that devenv chose before, and that a container has, stay the same.
+    """The desired state with its ports; ports that devenv chose before, and that a container has, stay the same.
 
-    Raises ConfigError, with the place of the second, for two services or containers on one host port.
+    Raises ConfigError, at the second place, if two services or two containers publish the same host port.
     """
     setting, local = stage.project.settings.ports, engine.endpoint.local
     as_written = options.lan or setting == "as-written" or not local
@@ -181,8 +181,8 @@ async def published(
         auto=auto,
     )
     wanted = after.wanted_ports(after.names)
-    if found := checks.clash(wanted):
-        one, other = [(port, await _where(port, options)) for port in found]
+    if clash := checks.clash(wanted):
+        one, other = [(port, await _where(port, options)) for port in clash]
         ports = {port.port for port in wanted}
         raise checks.clash_error(
             one, other, lambda port: listeners.free_port(port.ips, port.port, ports), options.ports
@@ -190,15 +190,15 @@ async def published(
     for port in after.wanted_ports(after.own):
         if (count := stage.project.service(port.service).scale) > 1:
             file, line = await _where(port, options)
-            said = f"`{port.service}` has {count} containers, and only one of them can have the host port {port.port}"
-            raise ConfigError(said, hint="Leave the host port out, and the engine chooses.", file=file, line=line)
+            message = f"`{port.service}` has {count} containers, but only one can have the host port {port.port}"
+            raise ConfigError(message, hint="Leave the host port out, and the engine chooses.", file=file, line=line)
     return after
 
 
 async def require_checks(stage: DesiredState, options: Options, engine: Engine) -> None:
-    """Returns where whoever is waited for until it is healthy has a health check, in the file or in its image.
+    """Require a health check, in the file or in the image, of each service that another one waits for to be healthy.
 
-    The images have to be there. Raises ConfigError at the line that waits; Compose says so once all others run.
+    The images must exist. Raises ConfigError at the line that waits; Compose would fail only after all others run.
     """
     for service in stage.project.services if stage.own else ():
         for needed in service.depends_on:
@@ -207,20 +207,20 @@ async def require_checks(stage: DesiredState, options: Options, engine: Engine) 
                 path = ("services", service.name, "depends_on", needed.service)
                 file, line = await anyio.to_thread.run_sync(resolve.where, options.selection, path)
                 hint = f"Give {needed.service} a `healthcheck`, or wait with `condition: service_started`."
-                said = f"`{service.name}` waits for `{needed.service}` to be healthy, and that has no health check"
-                raise ConfigError(said, hint=hint, file=file, line=line)
+                message = f"`{service.name}` waits for `{needed.service}` to be healthy, which has no health check"
+                raise ConfigError(message, hint=hint, file=file, line=line)
 
 
 async def _is_checked(stage: DesiredState, name: str, engine: Engine) -> bool:
     if stage.project.service(name).has_healthcheck:
         return True
     written = stage.services[name].get("healthcheck") or {}
-    if written.get("disable") or "test" in written:  # it is turned off
+    if written.get("disable") or "test" in written:  # turned off
         return False
     try:
         config = (await engine.images.inspect(stage.image(name))).get("Config") or {}
     except EngineError:
-        return True  # who makes the container says more of that
+        return True  # the step that creates the container reports it in more words
     test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return bool(test[0] != "NONE")
 
@@ -241,12 +241,12 @@ async def _automatic(
     services = [s for s in project.services if s.scale == 1 and s.name not in stage.found.foreign_services]
     places = [(s.name, port.target) for s in services for port in s.ports if (s.name, port.target) not in fixed]
     seed = f"{project.directory}\0{project.name}"
-    found = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
-    return tuple(PortChange(service, str(host), target) for (service, target), host in found.items())
+    hosts = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
+    return tuple(PortChange(service, str(host), target) for (service, target), host in hosts.items())
 
 
 def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
-    """The services asked for (all where none is), and what they need. Raises UsageError for an unknown one."""
+    """The wanted services, or all of them, and what these need. Raises UsageError for an unknown service."""
     try:
         return closure(project, wanted)
     except KeyError as error:
@@ -254,7 +254,7 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
 
 
 async def look(engine: Engine, project_state: ProjectState) -> Found:
-    """What is there, of this project and of all others."""
+    """What exists on the engine: containers of this project, and networks and volumes of all projects."""
     networks, times = await engine.networks.names(), await engine.volumes.times()
     return Found(
         foreign_services=frozenset(c.service for c in project_state.containers if not c.ours),

@@ -1,4 +1,4 @@
-"""The commands of `x-devenv.hooks` run, on the host or in a service, and what they print told line by line."""
+"""Run the commands of `x-devenv.hooks`, on the host or in a service, and report their output line by line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from devenv.model.project import Moment, Project, ProjectHook
 from devenv.run.consent import require_trust
 
 LAST_LINES = 12
-DOWN_LIMIT = 30.0  # seconds for all of before_down: `devenv down` elsewhere waits for the run
+DOWN_LIMIT = 30.0  # seconds for all before_down hooks: `devenv down` elsewhere waits for the run
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a project has to run for those of its services that were chosen."""
+    """The hooks of a project, for the services in `names`."""
 
     engine: Engine
     project: Project
@@ -30,19 +30,19 @@ class Hooks:
     emit: Emit
 
     def of(self, moment: Moment) -> Sequence[ProjectHook]:
-        """The commands of one moment, in order; none of a service that was not chosen."""
+        """The hooks of one moment, in order, without those of services that were not chosen."""
         hooks = self.project.hooks
         return [h for h in hooks if h.moment is moment and (h.service is None or h.service in self.names)]
 
     async def run(self, moment: Moment) -> None:
-        """All commands of the moment ended well. Raises DevenvError for the first that did not: its last lines."""
+        """Run all hooks of the moment. Raises DevenvError, with the last lines, for the first one that fails."""
         for hook in self.of(moment):
             await self._run(hook)
 
     async def before_down(self, skip: anyio.Event, how: str = "") -> None:
-        """Every command of `before_down` tried, for a bounded time and until somebody skips it.
+        """Try every `before_down` hook, for `DOWN_LIMIT` seconds in all and until `skip` is set.
 
-        What fails is a problem, and the way down goes on. `how` says how to skip it.
+        A hook that fails is reported as a problem, and the run still ends. `how` tells the user how to skip them.
         """
         if not (hooks := self.of(Moment.BEFORE_DOWN)):
             return
@@ -66,9 +66,7 @@ class Hooks:
     async def _try(self, hooks: Sequence[ProjectHook]) -> None:
         for hook in hooks:
             try:
-                if (
-                    hook.service is None or hook.hook.privileged
-                ):  # they may have changed since the run was allowed them
+                if hook.service is None or hook.hook.privileged:  # may have changed since it was trusted
                     require_trust(self.project)
                 await self._run(hook)
             except DevenvError as error:
@@ -77,7 +75,7 @@ class Hooks:
     async def _run(self, hook: ProjectHook) -> None:
         last: deque[str] = deque(maxlen=LAST_LINES)
 
-        def tell(line: str, stream: str = "stdout") -> None:
+        def report(line: str, stream: str = "stdout") -> None:
             last.append(line)
             self.emit(HookLine(hook.moment, line, hook.service, stream))
 
@@ -86,12 +84,12 @@ class Hooks:
                 done = await process.run(
                     hook.hook.command,
                     cwd=self.project.directory,
-                    on_line=tell,
-                    on_error_line=lambda line: tell(line, "stderr"),
+                    on_line=report,
+                    on_error_line=lambda line: report(line, "stderr"),
                 )
                 code = done.returncode
             else:
-                code = await self._execute(hook, hook.service, tell)
+                code = await self._execute(hook, hook.service, report)
         except (EngineError, OSError) as error:
             why = error.message if isinstance(error, EngineError) else error.strerror
             raise _failure(hook, f"failed: {why}", ()) from error
@@ -99,8 +97,8 @@ class Hooks:
             how = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
             raise _failure(hook, how, last)
 
-    async def _execute(self, hook: ProjectHook, service: str, tell: process.OnOutput) -> int:
-        """The exit code of the command in the service's first container that runs."""
+    async def _execute(self, hook: ProjectHook, service: str, report: process.OnOutput) -> int:
+        """Run the command in the first running container of the service; return its exit code."""
         project_state = await self.engine.project_state(self.project.name)
         running = [container for container in project_state.of(service) if container.running]
         if not running:
@@ -113,7 +111,7 @@ class Hooks:
             environment=dict(hook.hook.environment),
             privileged=hook.hook.privileged,
             timeout=math.inf,
-            on_line=tell,
+            on_line=report,
         )
         return code
 
@@ -121,5 +119,5 @@ class Hooks:
 def _failure(hook: ProjectHook, how: str, last: Collection[str]) -> DevenvError:
     lines = "".join(f"\n  {line}" for line in last)
     command, more, _ = hook.typed.strip().partition("\n")
-    said = f"{hook.where}: {hook.moment}: `{command}{' …' if more else ''}` {how}{lines}"
-    return DevenvError(said, hint=f"Mend it, or take it out of `x-devenv.hooks.{hook.moment}`.")
+    message = f"{hook.where}: {hook.moment}: `{command}{' …' if more else ''}` {how}{lines}"
+    return DevenvError(message, hint=f"Fix the command, or remove it from `x-devenv.hooks.{hook.moment}`.")

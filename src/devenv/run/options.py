@@ -1,4 +1,4 @@
-"""What the command line of `up` says."""
+"""The options of `devenv up`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from devenv.images.options import ImageOptions
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of `up`; `timeout` (seconds) bounds the wait for healthy.
+    """What the command line says; `timeout` (seconds) bounds the wait until all services are healthy.
 
-    `ahead` has the project where it is being read already.
+    `ahead` returns the project if it is being loaded already.
     """
 
     selection: Selection
@@ -26,7 +26,7 @@ class Options:
     keep: bool = False
     keep_volumes: bool = False
     fresh: bool = False
-    source: str = ""  # the snapshots that volumes are to begin with, by id or name
+    source: str = ""  # the id or name of the snapshots to restore
     ports: tuple[PortChange, ...] = ()
     auto_ports: bool = False
     lan: bool = False

@@ -1,4 +1,4 @@
-"""`devenv up`, begun: Compose reads the project while we are still being loaded."""
+"""The start of `devenv up`: Compose reads the project while the other modules are still being imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from devenv.tasks import first
 
 @dataclass
 class Ahead:
-    """A project that is being read; who calls it gets it as soon as it is, or the error."""
+    """A project that is being loaded in the background; a call waits for it."""
 
     selection: Selection
     _loaded: Loaded | None = None
@@ -29,7 +29,7 @@ class Ahead:
     _over: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
-        """Read it."""
+        """Load the project."""
         try:
             self._loaded = await resolve.load(self.selection, faults=_faults)
         except DevenvError as error:
@@ -37,7 +37,7 @@ class Ahead:
         self._over.set()
 
     async def __call__(self) -> Loaded:
-        """What was read. Raises as `load` does."""
+        """Return the project. Raises as `resolve.load` does."""
         await self._over.wait()
         if self._loaded is None:
             raise self._error or AssertionError
@@ -45,19 +45,19 @@ class Ahead:
 
 
 def _faults(project: Project, home: str) -> Iterable[RuleFault]:
-    from devenv.sync.rules.lint import faults  # noqa: PLC0415 - it is loaded while Compose is at work
+    from devenv.sync.rules.lint import faults  # noqa: PLC0415 - imported while Compose reads the project
 
     return faults(project, home)
 
 
 def _modules() -> ModuleType:
-    """The way up; what `load` needs only once Compose has answered, comes along."""
+    """Import what `up` needs, and what `load` needs only after Compose has answered."""
     importlib.import_module("devenv.compose.safety.findings")
     return importlib.import_module("devenv.run.up")
 
 
 async def up(options: Options, emit: Emit, *more: Any) -> int:
-    """As `lifecycle.up.up`, which is loaded in a thread as soon as Compose is at work."""
+    """As `run.up.up`, which is imported in a thread while Compose reads the project."""
     try:
         async with anyio.create_task_group() as tasks:
             ahead = Ahead(options.selection)

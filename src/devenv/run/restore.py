@@ -1,4 +1,4 @@
-"""What new volumes begin with: the head of their lineage, the snapshot that was asked for, or nothing."""
+"""Choose what each new volume begins with: the head of its lineage, the snapshot asked for, or nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from devenv.volumes.project_volumes import ProjectVolumes
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
-    """A volume about to be created: what Compose would create it from, the lineage it continues, and its content."""
+    """A volume to create: its definition in the model, the images that mount it, its lineage and its content.
+
+    `wish` is the definition as Compose would use it.
+    """
 
     resource: Resource
     wish: Mapping[str, Any]
@@ -35,13 +38,13 @@ class NewVolume:
 
     @property
     def parent(self) -> lineages.Reference:
-        """The saved state that its content continues."""
+        """The saved state that the content of the volume continues."""
         return (self.snapshot.id, self.snapshot.volume) if self.snapshot else NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class InitialVolumes:
-    """The volumes that the services of one stage mount."""
+    """The volumes that the services of one desired state mount."""
 
     stage: DesiredState
     volumes: ProjectVolumes
@@ -50,12 +53,12 @@ class InitialVolumes:
     async def plan(
         self, ledger: Ledger, *, fresh: bool = False, asked: Mapping[str, Snapshot] | None = None
     ) -> tuple[NewVolume, ...]:
-        """The volumes to create; `fresh`: all empty; `asked`: by key, what the command line wants.
+        """Return the volumes to create. `fresh`: all empty; `asked`: snapshots from the command line, by key.
 
-        Raises StateError if a saved state cannot be read, or an existing volume has the data of another lineage;
+        Raises StateError if a saved state cannot be read, or if an existing volume has the data of another lineage;
         RefusedError for a snapshot that its service could not read.
         """
-        stored, found = self.volumes.volume_transfer.store.all(), list[NewVolume]()
+        stored, new = self.volumes.volume_transfer.store.all(), list[NewVolume]()
         for volume in self.stage.project.volumes:
             users = self.stage.mounted.get(volume.key, ())
             if volume.external or not users:
@@ -71,15 +74,15 @@ class InitialVolumes:
             place = Place("") if wanted.is_fixed else self.volumes.place
             line = replace(line or fresh_lineage(wanted), place=place, project=wanted.project, name=wanted.name)
             wish = undoubled(self.stage.loaded.model["volumes"][volume.key] or {})
-            found.append(NewVolume(volume, wish, tuple(map(self.stage.image, users)), line, snapshot))
-        return tuple(found)
+            new.append(NewVolume(volume, wish, tuple(map(self.stage.image, users)), line, snapshot))
+        return tuple(new)
 
     async def _require_own(
         self, volume: Resource, line: Lineage | None, ledger: Ledger, asked: Mapping[str, Snapshot] | None
     ) -> None:
-        """Returns if the existing volume may be used: it has our data, or data that devenv knows nothing of."""
+        """Require that the existing volume may be used: it has our data, or data that devenv does not know."""
         if asked and volume.key in asked:
-            hint = "devenv down   (saves it), then once more"
+            hint = "devenv down   (saves it), then try again"
             raise StateError(
                 f"the volume {volume.name} exists: it cannot begin with {asked[volume.key].id}", hint=hint
             )
@@ -90,9 +93,9 @@ class InitialVolumes:
         if other and (line is None or other.id != line.id):
             raise StateError(_not_ours(volume, other, line, self.stage.project.name), hint=_apart(volume, self.stage))
         if line is not None and other is None and (line.head != NOTHING or line.asked is not None):
-            what = line.asked or line.head
-            said = f"{volume.key} exists, and devenv did not create it: the saved state {what[0]} is not restored"
-            self.emit(Notice(said, f"docker volume rm {volume.name}   (then: devenv up)"))
+            name, _ = line.asked or line.head
+            message = f"{volume.key} exists, and devenv did not create it: the saved state {name} is not restored"
+            self.emit(Notice(message, f"docker volume rm {volume.name}   (then: devenv up)"))
 
     async def _beginning(
         self,
@@ -116,9 +119,9 @@ class InitialVolumes:
         return choice.begin.snapshot
 
     def _tell_of_others(self, wanted: Wanted, stored: Sequence[Snapshot]) -> None:
-        """The volume begins empty: whose data may be meant, and how to take them."""
-        known = [one for one in self.volumes.volume_transfer.lineages.all() if one.is_other_of(wanted)]
-        newest = max(known, key=lambda one: one.saved, default=None)
+        """The volume begins empty: report whose data the user may expect in it, and how to restore that."""
+        known = [line for line in self.volumes.volume_transfer.lineages.all() if line.is_other_of(wanted)]
+        newest = max(known, key=lambda line: line.saved, default=None)
         if newest is not None:
             whose, at, name = newest.place.path or f"the volume {newest.name}", newest.saved, newest.head[0]
         else:
@@ -127,15 +130,16 @@ class InitialVolumes:
             if last is None:
                 return
             whose, at, name = last.directory, last.created, last.id
-        gone = "" if not whose.startswith("/") or os.path.isdir(whose) else ", which is gone"
-        said = f"{wanted.key} starts empty; data of it were saved {age(at)} for {whose}{gone}"
-        self.emit(Notice(said, f"devenv down && devenv snapshot restore {name}"))
+        gone = "" if not whose.startswith("/") or os.path.isdir(whose) else ", which no longer exists"
+        message = f"{wanted.key} starts empty; its data was saved {age(at)} for {whose}{gone}"
+        self.emit(Notice(message, f"devenv down && devenv snapshot restore {name}"))
 
     async def _database(self, users: tuple[str, ...]) -> str:
         for name in users:
             reference = self.stage.image(name)
-            if found := database(await self.volumes.volume_transfer.engine.images.variables(reference), reference):
-                return found
+            variables = await self.volumes.volume_transfer.engine.images.variables(reference)
+            if version := database(variables, reference):
+                return version
         return ""
 
 
@@ -143,11 +147,13 @@ def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: s
     whose = other.place.path or f"{other.project}, which shares its name"
     since = f" since {date(other.live.since)}" if other.live else ""
     ours = (
-        f"the data of this folder were last saved {date(line.saved)}" if line and line.saved else "yours begin empty"
+        f"the data of this folder was last saved {date(line.saved)}"
+        if line and line.saved
+        else "this folder has no saved data"
     )
     return f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}"
 
 
 def _apart(volume: Resource, stage: DesiredState) -> str:
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
-    return f"devenv up -p {stage.project.name}-2   (data of its own), or: {keep}"
+    return f"devenv up -p {stage.project.name}-2   (with its own data), or: {keep}"

@@ -1,4 +1,4 @@
-"""The volumes of a run: created and filled, noted as whole once their services are well, and kept in the ledger."""
+"""The volumes of a run: create and restore them, and keep their records in the ledger."""
 
 from __future__ import annotations
 
@@ -28,35 +28,36 @@ PROVEN_AFTER = 1.5  # seconds after which no other volume can have the same seco
 
 @dataclass
 class RunVolumes:
-    """What a run has in its ledger; only here is that changed while it runs."""
+    """The ledger of a run; while the run lasts, it is changed only here."""
 
     run: Run
     volume_transfer: VolumeTransfer
     ledger: Ledger
     _is_written: bool = False
     _well: dict[str, float] = field(default_factory=dict)  # service -> since when
-    _begun: set[str] = field(default_factory=set)  # lineages whose volumes were created and not started yet
+    _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes have not been started yet
     _created_at: float = field(default_factory=time.monotonic)
 
     @property
     def unsettled(self) -> list[VolumeRecord]:
-        """The volumes that may hold less than a whole state."""
+        """The records of volumes that may hold less than a whole state."""
         return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
     def initial(self, stage: DesiredState) -> InitialVolumes:
-        """What the stage's volumes begin with."""
+        """What the volumes of the desired state begin with."""
         at = address(self.volume_transfer.engine.endpoint)
         volumes = ProjectVolumes(stage.project, self.volume_transfer, self.ledger.place, self.ledger.engine, at)
         return InitialVolumes(stage, volumes, self.volume_transfer.emit)
 
     def adopt(self, stage: DesiredState, project_state: ProjectState) -> None:
-        """Volumes of a run of devenv 0.1 have a lineage from now on."""
+        """Give the volumes of a run of devenv 0.1 a lineage."""
         self.ledger = self.initial(stage).volumes.adopt(self.ledger, project_state)
 
     async def begin(self, stage: DesiredState, *, fresh: bool, source: str) -> DesiredState:
-        """The stage with its new volumes, which hold what they begin with: nothing, or the saved set `source`.
+        """Create the new volumes, each with its saved content; return the desired state with these volumes.
 
-        Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
+        `source`: the id or name of the snapshots to restore instead. Raises DevenvError if a volume cannot be created
+        or restored; the teardown removes what exists of it.
         """
         initial = self.initial(stage)
         new = await initial.plan(self.ledger, fresh=fresh, asked=initial.volumes.asked(source) if source else {})
@@ -64,57 +65,59 @@ class RunVolumes:
             await self._create(new)
         keeps = initial.volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
-        self._begun |= {one.lineage.id for one in new}
-        return stage.with_volumes(one.resource.name for one in new)
+        self._begun |= {volume.lineage.id for volume in new}
+        return stage.with_volumes(volume.resource.name for volume in new)
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
-        """Each of them created and filled; its record is on disk before, its identity right after."""
+        """Create and restore the volumes. Their records are on disk before, their identities right after."""
         now = (await self.volume_transfer.engine.clock()).timestamp()
         records = {
-            one.resource.name: VolumeRecord(
-                one.resource.name,
+            volume.resource.name: VolumeRecord(
+                volume.resource.name,
                 intended=now,
-                content=Content.RESTORING if one.snapshot else Content.UNSETTLED,
-                lineage=one.lineage.id,
-                source=one.parent,
+                content=Content.RESTORING if volume.snapshot else Content.UNSETTLED,
+                lineage=volume.lineage.id,
+                source=volume.parent,
             )
-            for one in new
+            for volume in new
         }
         self._write(records.values())
 
-        async def create(one: NewVolume) -> VolumeRecord:
-            volume = await self.volume_transfer.create(one.resource.key, one.resource.name, one.wish)
-            self.volume_transfer.begins(one.lineage, Live(volume.name, volume.created, time.time(), one.parent))
+        async def create(new: NewVolume) -> VolumeRecord:
+            volume = await self.volume_transfer.create(new.resource.key, new.resource.name, new.wish)
+            self.volume_transfer.begins(new.lineage, Live(volume.name, volume.created, time.time(), new.parent))
             return replace(records[volume.name], driver=volume.driver, created=volume.created)
 
         self._write(await each(create, new))
         self._created_at = time.monotonic()
-        await each(self._restore, [one for one in new if one.snapshot])
-        whole = {one.resource.name for one in new if one.snapshot and one.snapshot.settled}
+        await each(self._restore, [volume for volume in new if volume.snapshot])
+        whole = {v.resource.name for v in new if v.snapshot and v.snapshot.settled}
         self._write(
             replace(r, content=Content.SETTLED if r.name in whole else Content.UNSETTLED)
             for r in self.ledger.volumes
             if r.content is Content.RESTORING
         )
 
-    async def _restore(self, one: NewVolume) -> None:
-        if one.snapshot is not None:
-            await anyio.to_thread.run_sync(self.volume_transfer.store.check, one.snapshot)
-            await self.volume_transfer.restore(one.snapshot, one.resource.key, one.resource.name, one.images)
+    async def _restore(self, new: NewVolume) -> None:
+        if new.snapshot is not None:
+            await anyio.to_thread.run_sync(self.volume_transfer.store.check, new.snapshot)
+            await self.volume_transfer.restore(new.snapshot, new.resource.key, new.resource.name, new.images)
 
     def note_started(self) -> None:
-        """What somebody asked a volume to begin with has been done once the volume was started."""
+        """Forget the snapshots that the user asked for, once the volumes have been started with them."""
         for lineage in self._begun:
-            with contextlib.suppress(OSError, StateError):  # a full disk: it is done once more, from what is saved
+            with contextlib.suppress(OSError, StateError):  # a full disk: the next start restores them again
                 now = self.volume_transfer.lineages.get(lineage)
                 if now is not None and (now.asked is not None or now.torn != NOTHING):
-                    self.volume_transfer.lineages.change(lineage, lambda one: replace(one, asked=None, torn=NOTHING))
+                    self.volume_transfer.lineages.change(
+                        lineage, lambda line: replace(line, asked=None, torn=NOTHING)
+                    )
         self._begun = set()
 
     def settle(self, stage: DesiredState, project_state: ProjectState, standings: Iterable[Standing]) -> None:
-        """Note which volumes that began empty hold a whole state now: those whose services are well.
+        """Record which volumes that began empty hold a whole state now: those whose services are well.
 
-        A database without a health check may still be making its first files: it has to run for a while.
+        A database without a health check may still be creating its first files: it has to run for a while.
         """
         now = time.monotonic()
         sure = self._long_well(project_state, standings, now)
@@ -139,14 +142,14 @@ class RunVolumes:
         return {n for n, since in self._well.items() if n not in doubtful or now - since >= SETTLE_AFTER}
 
     def enter(self, ledger: Ledger) -> None:
-        """The ledger in force, and on disk as far as the disk takes it: whoever ends the run looks at what exists."""
+        """Replace the ledger, also on disk unless that is full: a teardown looks at what exists."""
         if ledger != self.ledger:
             with contextlib.suppress(StateError):
                 self.run.write(ledger)
             self.ledger = ledger
 
     def _write(self, records: Iterable[VolumeRecord]) -> None:
-        """The records in the ledger, on disk. Raises StateError."""
+        """Add or replace records in the ledger, on disk. Raises StateError."""
         changed = self.ledger.with_records(records)
         if changed != self.ledger or not self._is_written:
             self.run.write(changed)

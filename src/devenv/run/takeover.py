@@ -1,4 +1,4 @@
-"""What earlier runs left of a project, before a new run begins: taken over, ended, or a reason to refuse."""
+"""Before a new run begins: take over, remove, or refuse what earlier runs of the project left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from devenv.volumes.transfer import VolumeTransfer
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """The earlier run of a project on an engine, seen from the folder that runs it now."""
+    """The earlier run of a project, seen from the folder in which the new run begins."""
 
     engine: Engine
     run: Run
@@ -30,10 +30,10 @@ class Takeover:
     emit: Emit
 
     async def go(self, earlier: Ledger | None, *, fresh: bool) -> tuple[Ledger | None, ProjectState]:
-        """The ledger to go on with, if any, and what exists then.
+        """Return the ledger to go on with, if any, and what exists on the engine then.
 
-        Raises StateError (exit 3) if the project is somebody else's, or another folder's, or a volume has content
-        that nobody may decide about but the user.
+        Raises StateError (exit 3) if the project belongs to another owner or is up from another folder, or if the
+        user has to decide about the content of a volume.
         """
         project_state = await self._look()
         if theirs := identity.others(project_state, self.run.made.owner):
@@ -69,12 +69,12 @@ class Takeover:
         running = [c for c in earlier.containers(project_state) if c.running]
         if earlier.phase in ("detached", "kept") and running:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
-            said = f"the project {earlier.project} is up from {earlier.directory} since {since}"
+            message = f"the project {earlier.project} is up from {earlier.directory} since {since}"
             other = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
-            raise StateError(said, hint=other)
+            raise StateError(message, hint=other)
         self.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
-        keeper = replace(self.volume_transfer, directory=earlier.directory)
-        stopped = await self._teardown(earlier, keeper).run_down("another folder")
+        transfer = replace(self.volume_transfer, directory=earlier.directory)
+        stopped = await self._teardown(earlier, transfer).run_down("another folder")
         if stopped.survivors:
             raise StateError(
                 f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}",
@@ -82,7 +82,7 @@ class Takeover:
             )
 
     async def _volumes(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
-        """The ledger without volumes that are gone, or are not those that were created; restores are undone."""
+        """Undo restores that were cut off; return the ledger without volumes that are gone or were created again."""
         judged = ledger.judged(project_state)
         if any(one.verdict is Verdict.OTHER for one in judged):
             everything = await self.engine.volumes.times()
@@ -96,24 +96,26 @@ class Takeover:
             if one is None:
                 ledger = ledger.without(record.name)
             elif one.verdict is Verdict.OTHER:
-                said = f"the volume {record.name} is not the one that devenv created: somebody created it again"
-                self.emit(Notice(f"{said}; it stays as it is, and is not removed"))
+                message = f"the volume {record.name} is not the one that devenv created: somebody created it again"
+                self.emit(Notice(f"{message}; it stays as it is, and is not removed"))
                 ledger = ledger.without(record.name)
             elif record.content is Content.RESTORING:
                 await self._undo(one)
                 ledger = ledger.without(record.name)
-            elif record.created != one.volume.created:  # never seen, or moved: from now on it is known by this time
+            elif record.created != one.volume.created:  # never seen, or moved: this time identifies it from now on
                 is_held = one.verdict is Verdict.SAME
                 known = replace(record, created=one.volume.created, driver=one.volume.driver, is_proven=is_held)
                 ledger = ledger.with_records([known])
         return ledger
 
     async def _undo(self, one: Judged) -> None:
-        """Remove a volume whose restore was cut off, once what may have been written to it is saved."""
+        """Remove a volume whose restore was cut off, after saving what others may have written to it."""
         name = one.volume.name
         if users := await self.engine.volumes.users(name):
-            said = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
-            raise StateError(said, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)")
+            message = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
+            raise StateError(
+                message, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)"
+            )
         await self.volume_transfer.rescue(one.volume, (), one.record)
         await self.engine.volumes.remove(name)
         self.volume_transfer.ended(one.record.lineage)
@@ -128,5 +130,5 @@ class Takeover:
 def _taken(container: Container, project: str) -> StateError:
     whose = container.owner or "a run of devenv that this machine has no record of"
     since = container.created.partition(".")[0].replace("T", " ")
-    said = f"{project} is up on this engine for {whose}: its container {container.name} was created {since} UTC"
-    return StateError(said, hint=f"devenv up -p {project}-2")
+    message = f"{project} is up on this engine for {whose}: its container {container.name} was created {since} UTC"
+    return StateError(message, hint=f"devenv up -p {project}-2")

@@ -1,4 +1,4 @@
-"""What was told on the way up, and when -> where the time went, and what of it the rest waited for."""
+"""The events of a start with their times -> where the time went, and which parts everything else waited for."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from devenv.events import Emit, Event, ImageState, Ready, Restored, ServiceState
 from devenv.images.layers.history import mark
 from devenv.model.project import Condition, Project
 
-Told = tuple[float, Event]  # seconds from the beginning
+Timed = tuple[float, Event]  # seconds from the beginning
 
 NOT_YET = ("absent", "created")
-SERVICES = ("start", "healthy")  # the steps that all services share: told by service
-SLACK = 0.05  # seconds by which what follows may seem to begin before the end of what it follows
+SERVICES = ("start", "healthy")  # the steps that all services share: shown by service
+SLACK = 0.05  # seconds by which a part may seem to begin before the end of the part that it follows
 WORD = re.compile(r"\w*")
 
 
 class Record:
-    """Hands events on, and remembers those of the way up with their times (of `clock`, in seconds)."""
+    """Pass events on, and record those of the start with their times (of `clock`, in seconds)."""
 
     def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
         self._emit = emit
         self._clock = clock
         self._began = clock()
-        self._told: list[Told] | None = []
+        self._events: list[Timed] | None = []
 
     def seconds(self) -> float:
         """The seconds since the beginning."""
         return self._clock() - self._began
 
     def emit(self, event: Event) -> None:
-        """Tell one event."""
-        if self._told is not None and isinstance(event, (Step, ImageState, ServiceState, Restored, Ready)):
-            if self._told and _is_more(event, self._told[-1][1]):
-                self._told.pop()
-            self._told.append((self.seconds(), event))
+        """Pass an event on."""
+        if self._events is not None and isinstance(event, (Step, ImageState, ServiceState, Restored, Ready)):
+            if self._events and _is_more(event, self._events[-1][1]):
+                self._events.pop()
+            self._events.append((self.seconds(), event))
         self._emit(event)
 
     def end(self, project: Project) -> tuple[Timings, tuple[tuple[str, float | None], ...]]:
-        """Where the time went, and what the builds did; from now on nothing is remembered."""
-        told, self._told = self._told or [], None
-        return timings(told, project), steps(told)
+        """Where the time went, and what the builds did; from now on nothing is recorded."""
+        events, self._events = self._events or [], None
+        return timings(events, project), steps(events)
 
 
-def steps(told: Iterable[Told]) -> tuple[tuple[str, float | None], ...]:
-    """The mark of each instruction that was built, and the seconds that it took; None where it was cached."""
+def steps(events: Iterable[Timed]) -> tuple[tuple[str, float | None], ...]:
+    """The mark of each instruction that was built, and the seconds that it took; None if it was cached."""
     marks: dict[str, str] = {}
-    found: list[tuple[str, float | None]] = []
-    for _, event in told:
+    built: list[tuple[str, float | None]] = []
+    for _, event in events:
         match _line(event):
             case StepBegin(number, _, what):
                 marks[number] = mark(what)
             case StepEnd(number, state, seconds) if number in marks and (seconds is not None or state == "cached"):
-                found.append((marks.pop(number), seconds))
-    return tuple(found)
+                built.append((marks.pop(number), seconds))
+    return tuple(built)
 
 
 def _line(event: Event) -> StepBegin | StepOutput | StepEnd | None:
@@ -64,30 +64,33 @@ def _line(event: Event) -> StepBegin | StepOutput | StepEnd | None:
 
 
 def _is_more(event: Event, last: Event) -> bool:
-    """Whether both are but output of one step of a build: of those, the last one counts."""
-    one, other = _line(event), _line(last)
-    return isinstance(one, StepOutput) and isinstance(other, StepOutput) and one.number == other.number
+    """Whether both events are output of the same build step: only the last event of those is recorded."""
+    line, before = _line(event), _line(last)
+    return isinstance(line, StepOutput) and isinstance(before, StepOutput) and line.number == before.number
 
 
-def timings(told: Sequence[Told], project: Project) -> Timings:
-    """The spans of a way up that has come to its end, in the order in which they began."""
+def timings(events: Sequence[Timed], project: Project) -> Timings:
+    """The spans of a start that has ended, in the order in which they began."""
     spans: list[Span] = []
     begins: dict[str, float] = {}
-    for at, event in told:
+    for at, event in events:
         if isinstance(event, Step) and event.state == "begin":
             begins[event.name] = at
         if isinstance(event, Step) and event.state == "end" and event.name not in SERVICES:
-            parts = _critical(_PARTS[event.name](told) if event.name in _PARTS else [])
+            parts = _critical(_PARTS[event.name](events) if event.name in _PARTS else [])
             spans += [Span(event.name, begins.get(event.name, 0.0), at, critical=True), *parts]
     if "start" in begins:
-        spans += _services(told, project, begins["start"])
+        spans += _services(events, project, begins["start"])
     rounded = [replace(span, start=round(span.start, 3), end=round(span.end, 3)) for span in spans]
-    seconds = round(told[-1][0], 3) if told else 0.0
+    seconds = round(events[-1][0], 3) if events else 0.0
     return Timings(seconds, tuple(sorted(rounded, key=lambda span: (span.start, -span.end))))
 
 
 def _critical(spans: Sequence[Span]) -> list[Span]:
-    """The pieces of one step, of which we see only the times: what ended last, what ended last before that, ..."""
+    """The spans of one step, marked as critical if they form a chain back from the one that ended last.
+
+    Only times are known: the span before is the last one that had ended when its successor began.
+    """
     chain: list[Span] = []
     left = list(spans)
     while left:
@@ -96,11 +99,11 @@ def _critical(spans: Sequence[Span]) -> list[Span]:
     return [replace(span, critical=span in chain) for span in spans]
 
 
-def _stages(told: Iterable[Told]) -> list[Span]:
-    """By the stage of a service's Dockerfile: from the first word of it to the last."""
+def _stages(events: Iterable[Timed]) -> list[Span]:
+    """A span for each stage of a service's Dockerfile, from its first output to its last."""
     names: dict[str, str] = {}
-    found: dict[str, Span] = {}
-    for at, event in told:
+    spans: dict[str, Span] = {}
+    for at, event in events:
         line = _line(event)
         if line is None:
             continue
@@ -108,10 +111,10 @@ def _stages(told: Iterable[Told]) -> list[Span]:
             names[line.number] = _stage(line)
         if name := names.get(line.number):
             seconds = line.seconds or 0.0 if isinstance(line, StepEnd) else 0.0
-            began = max(0.0, at - seconds)  # a step that is slow to be told of began before
-            known = found.get(name, Span(name, began, at))
-            found[name] = replace(known, start=min(known.start, began), end=at)
-    return list(found.values())
+            began = max(0.0, at - seconds)  # a step may be reported late
+            known = spans.get(name, Span(name, began, at))
+            spans[name] = replace(known, start=min(known.start, began), end=at)
+    return list(spans.values())
 
 
 def _stage(step: StepBegin) -> str:
@@ -119,30 +122,30 @@ def _stage(step: StepBegin) -> str:
     return " ".join(["build", *step.names, *verb])
 
 
-def _pulls(told: Iterable[Told]) -> list[Span]:
-    found: dict[str, Span] = {}
-    for at, event in told:
+def _pulls(events: Iterable[Timed]) -> list[Span]:
+    spans: dict[str, Span] = {}
+    for at, event in events:
         if isinstance(event, ImageState) and event.state != "present":
-            known = found.get(event.reference, Span(f"images {event.reference}", at, at))
-            found[event.reference] = replace(known, end=at)
-    return list(found.values())
+            known = spans.get(event.reference, Span(f"images {event.reference}", at, at))
+            spans[event.reference] = replace(known, end=at)
+    return list(spans.values())
 
 
-def _restores(told: Iterable[Told]) -> list[Span]:
-    events = [(at, event) for at, event in told if isinstance(event, Restored)]
-    return [Span(f"restore {event.volume}", max(0.0, at - event.seconds), at) for at, event in events]
+def _restores(events: Iterable[Timed]) -> list[Span]:
+    restored = [(at, event) for at, event in events if isinstance(event, Restored)]
+    return [Span(f"restore {event.volume}", max(0.0, at - event.seconds), at) for at, event in restored]
 
 
 _PARTS = {"images": _pulls, "build": _stages, "restore": _restores}
 
 
-def _services(told: Iterable[Told], project: Project, begin: float) -> list[Span]:
-    """Each service from when nothing held it up until it ran, and from then until it was well (or had ended).
+def _services(events: Iterable[Timed], project: Project, begin: float) -> list[Span]:
+    """Two spans for each service: from when it waited for no other until it ran, then until it was well or had ended.
 
-    What the last one waited for, and what that one waited for, is critical.
+    A span is critical if the last service waited for it, directly or not.
     """
     seen: dict[str, list[tuple[float, str]]] = {}
-    for at, event in told:
+    for at, event in events:
         if isinstance(event, ServiceState) and event.state not in NOT_YET and at >= begin:
             seen.setdefault(event.service, []).append((at, event.state))
     begins = {name: states[0][0] for name, states in seen.items()}
@@ -168,9 +171,9 @@ def _services(told: Iterable[Told], project: Project, begin: float) -> list[Span
 
 def _waited_for(last: str, held: Mapping[str, tuple[float, str, Condition]]) -> set[str]:
     """The names of the services whose end was waited for, and of the starts (`start web`)."""
-    found: set[str] = {last}
-    while last and f"start {last}" not in found:
-        found.add(f"start {last}")
+    waited: set[str] = {last}
+    while last and f"start {last}" not in waited:
+        waited.add(f"start {last}")
         _, last, condition = held.get(last, (0.0, "", Condition.STARTED))
-        found |= set() if condition is Condition.STARTED else {last}
-    return found
+        waited |= set() if condition is Condition.STARTED else {last}
+    return waited

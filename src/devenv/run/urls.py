@@ -1,4 +1,4 @@
-"""Where the published ports are once all is up: each is asked once, from here."""
+"""The addresses of the published ports: each one is probed once, from this machine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ HTTP_PORT = 80
 
 class _Answer(Enum):
     REFUSED = auto()
-    TAKEN = auto()  # by whatever speaks no HTTP
+    TAKEN = auto()  # by a program that does not speak HTTP
     HTTP = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`urls` of what speaks HTTP, one a port in the order of the ports; all ports; and where healthy ones refuse."""
+    """`urls` of the ports that speak HTTP, in the order of the ports; all `ports`; and `refused` addresses.
+
+    An address is `refused` if its container is healthy and this machine cannot connect.
+    """
 
     urls: tuple[str, ...]
     ports: tuple[Published, ...]
@@ -34,15 +37,15 @@ class Addresses:
 
 
 async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses:
-    """Where the containers' TCP ports are; on a remote engine nobody can ask, and each port counts as a URL."""
+    """The addresses of the containers' TCP ports. On a remote engine nothing is probed: each port counts as a URL."""
     listed = ((port, ip, c.service, target, c.health) for c in containers for ip, port, target in c.ports)
-    found = sorted(listed, key=lambda one: one[:2])
+    published = sorted(listed, key=lambda entry: entry[:2])
     far = _far(endpoint)
-    hosts = [(far or reached(ip), port) for port, ip, *_ in found]
+    hosts = [(far or reached(ip), port) for port, ip, *_ in published]
     answers = [_Answer.HTTP for _ in hosts] if far else await each(_asked, hosts)
     urls, refused = dict[str, None](), dict[str, None]()
     ports = dict[tuple[str, int, int], Published]()
-    for (port, _, service, target, health), at, answer in zip(found, hosts, answers, strict=True):
+    for (port, _, service, target, health), at, answer in zip(published, hosts, answers, strict=True):
         ports.setdefault((service, target, port), Published(service, target, _at(*at)))
         if answer is _Answer.HTTP:
             urls[_url(*at)] = None
@@ -52,7 +55,7 @@ async def addresses(containers: Iterable[Container], endpoint: str) -> Addresses
 
 
 def url(ip: str, port: int, endpoint: str) -> str:
-    """Where a port would be, published on that address of the engine, if it speaks HTTP."""
+    """The URL of a port that is published on the address `ip` of the engine, if it speaks HTTP."""
     return _url(_far(endpoint) or reached(ip), port)
 
 
@@ -77,6 +80,6 @@ async def _asked(at: tuple[str, int]) -> _Answer:
                 return _Answer.HTTP if (await stream.receive(5)) == b"HTTP/" else _Answer.TAKEN
     except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
         return _Answer.TAKEN
-    except OSError as error:  # anyio has one for all the attempts that it made
+    except OSError as error:  # anyio raises a single error for all of its attempts
         refused = isinstance(error.__cause__ or error, ConnectionRefusedError)
         return _Answer.REFUSED if refused else _Answer.TAKEN

@@ -27,6 +27,9 @@ from devenv.signals import endable
 from devenv.state.run_dir import Run, address
 from devenv.state.runs import key_of, open_run, place_of
 from devenv.volumes import exported
+from devenv.volumes import lineage as lineages
+from devenv.volumes.lineage import Lineage, Start
+from devenv.volumes.lineages import Lineages
 from devenv.volumes.project_volumes import ProjectVolumes
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import volume_transfer
@@ -176,13 +179,32 @@ def listed(projects: Collection[str]) -> list[Snapshot]:
 
 
 def remove(names: Sequence[str], emit: Emit) -> int:
-    """These sets gone. Raises UsageError, with all still there, where one of them does not exist."""
+    """Remove these sets, and report what the next `up` can no longer restore by itself.
+
+    Raises UsageError, with nothing removed, if one of them does not exist.
+    """
     store = Store.at_home()
     stored = store.all()
-    for one in [s for name in names for s in _named(stored, name)]:
+    gone = [s for name in names for s in _named(stored, name)]
+    for one in gone:
         store.remove(one)
         emit(Notice(f"removed the snapshot {one.id} of {one.project}/{one.volume}"))
+    for line in Lineages.at_home().all():
+        if notice := _undecided(line, gone, [s for s in stored if s not in gone]):
+            emit(notice)
     return 0
+
+
+def _undecided(line: Lineage, gone: Collection[Snapshot], left: Sequence[Snapshot]) -> Notice | None:
+    """What the next `up` asks for, if the volume does not exist and the state to restore was just removed."""
+    begin = lineages.beginning(line, left)
+    if line.live is not None or begin.start is not Start.LOST or not lineages.by_reference(gone, begin.reference):
+        return None
+    message = f"{begin.reference[0]} was the last saved state of {line.key}: the next `devenv up`"
+    where = f" in {line.place.path}" if line.place.path else ""
+    older = max((s for s in left if s.lineage == line.id and s.settled), key=lambda s: s.created, default=None)
+    hint = f"devenv up --from {older.id}" if older else "devenv up --fresh   (starts empty)"
+    return Notice(f"{message}{where} needs --from or --fresh", hint)
 
 
 def export(name: str, path: str, emit: Emit) -> int:

@@ -67,7 +67,7 @@ def test_dangers_are_refused_where_the_user_says_so(config: Path) -> None:
         "  compose.yml:3: web is privileged",
         "  compose.yml:7: db shares all",
     ]
-    assert f'`dangerous = "refuse"` out of {config}' in (caught.value.hint or "")
+    assert f'`dangerous = "refuse"` from {config}' in (caught.value.hint or "")
     assert weigh(loaded(*DANGERS), {"other"}, events.append) == frozenset()
     assert events == []
 

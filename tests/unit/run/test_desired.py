@@ -226,7 +226,7 @@ WAITS = {
 async def test_who_is_waited_for_has_a_health_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: dict[str, Any], image: Any, condition: str, *, fine: bool
 ) -> None:
-    """In the file, or in its image where the file turns nothing off; else the line that waits is said."""
+    """In the file, or in the image if the file does not turn it off; else the error is at the line that waits."""
     model = copy.deepcopy(WAITS)
     services: dict[str, Any] = model["services"]  # type: ignore[assignment] # of a literal
     services["db"]["healthcheck"] = check
@@ -249,4 +249,4 @@ async def test_who_is_waited_for_has_a_health_check(
         return
     with pytest.raises(ConfigError) as caught:
         await work
-    assert caught.value.said == "compose.yml:4: `web` waits for `db` to be healthy, and that has no health check"
+    assert caught.value.said == "compose.yml:4: `web` waits for `db` to be healthy, which has no health check"

@@ -24,7 +24,7 @@ from support.memory.played import placed
 pytestmark = pytest.mark.anyio
 UP, HEALTHY, DOWN = Moment.BEFORE_UP, Moment.AFTER_HEALTHY, Moment.BEFORE_DOWN
 
-MEND = "Mend it, or take it out of `x-devenv.hooks.before_up`."
+FIX = "Fix the command, or remove it from `x-devenv.hooks.before_up`."
 
 
 class Recorder(MemoryEngine):
@@ -103,7 +103,7 @@ async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
     first, *last = str(caught.value).splitlines()
     assert first == "compose.yml:7: before_up: `seq 20; exit 3` ended with exit code 3"
     assert last == [f"  {number}" for number in range(9, 21)]
-    assert (caught.value.exit_code, caught.value.hint) == (1, MEND)
+    assert (caught.value.exit_code, caught.value.hint) == (1, FIX)
     assert not (rig.folder / "ran").exists()
 
 
@@ -123,7 +123,7 @@ async def test_other_ways_to_fail(rig: Rig, hook: ProjectHook, message: str) -> 
     """All are failures of the hook, exit code 1."""
     with pytest.raises(DevenvError) as caught:
         await rig.hooks(hook).run(UP)
-    assert (str(caught.value), caught.value.hint) == (f"compose.yml:7: before_up: {message}", MEND)
+    assert (str(caught.value), caught.value.hint) == (f"compose.yml:7: before_up: {message}", FIX)
     assert caught.value.exit_code == 1
 
 
@@ -152,7 +152,7 @@ async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
     with pytest.raises(DevenvError) as caught:
         await rig.hooks(inside(HEALTHY)).run(HEALTHY)
     said = "compose.yml:9: after_healthy: `devenv exec db seed it` ended with exit code 2\n  inside"
-    assert (str(caught.value), caught.value.hint) == (said, MEND.replace("before_up", "after_healthy"))
+    assert (str(caught.value), caught.value.hint) == (said, FIX.replace("before_up", "after_healthy"))
     with pytest.raises(DevenvError, match="failed: web does not run"):
         await rig.hooks(inside(HEALTHY, "web")).run(HEALTHY)
 

@@ -1,4 +1,4 @@
-"""The project is read while the way up is loaded."""
+"""The project is read while the modules of `devenv up` are imported."""
 
 from __future__ import annotations
 
@@ -21,37 +21,40 @@ LOADED: Any = object()
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happens, in order; the way up asks for the project once it is there."""
+    """What happens, in order; `up` waits for the project."""
     seen: list[str] = []
+    begun = anyio.Event()
 
     async def read(_: Selection, **__: Any) -> Any:
         seen.append("reads")
-        await anyio.sleep(0.05)
+        with anyio.fail_after(20):
+            await begun.wait()
         seen.append("has read")
         return LOADED
 
     async def rise(options: Options, emit: Any, *more: Any) -> int:
         emit("rises")
+        begun.set()
         assert options.ahead is not None
         assert await options.ahead() is LOADED
         emit("has it")
         return len(more)
 
     module = types.ModuleType("devenv.run.up")
-    module.up = rise  # type: ignore[attr-defined] # that is how one makes a module
+    module.up = rise  # type: ignore[attr-defined] # modules are made like this
     monkeypatch.setitem(sys.modules, "devenv.run.up", module)
     monkeypatch.setattr(resolve, "load", read)
     return seen
 
 
 async def test_both_at_once(told: list[str]) -> None:
-    """It is begun before the way up is loaded, and waited for only where it is needed."""
-    assert await up(Options(Selection("/")), told.append, "helm") == 1  # type: ignore[arg-type] # words for events
+    """Reading begins before `up` is imported, and is waited for only when the project is needed."""
+    assert await up(Options(Selection("/")), told.append, "controller") == 1  # type: ignore[arg-type] # text as events
     assert told == ["reads", "rises", "has read", "has it"]
 
 
 async def test_an_error_comes_where_it_is_waited_for(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the one that reading raised, and no group of several."""
+    """As reading raised it, and not in a group."""
 
     async def read(_: Selection, **__: Any) -> Any:
         raise ConfigError("broken")

@@ -294,8 +294,8 @@ async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
     new = await clone.one()
     assert (new.snapshot, new.lineage.place) == (None, clone.place)
     assert new.lineage.id != "l1"
-    said = f"data starts empty; data of it were saved 1 min ago for {shop.place.path}"
-    assert f"{said} | devenv down && devenv snapshot restore 1" in clone.notices()
+    message = f"data starts empty; its data was saved 1 min ago for {shop.place.path}"
+    assert f"{message} | devenv down && devenv snapshot restore 1" in clone.notices()
 
 
 async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
@@ -303,7 +303,7 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
     shop.save("1", lineage="", directory="/gone/shop")
     shop.save("2", 1, lineage="", directory="/else", automatic=False)
     assert (await shop.one()).snapshot is None
-    assert "for /gone/shop, which is gone | devenv down && devenv snapshot restore 1" in shop.notices()
+    assert "for /gone/shop, which no longer exists | devenv down && devenv snapshot restore 1" in shop.notices()
 
 
 async def test_a_renamed_folder(shop: Shop, tmp_path: Path) -> None:
@@ -370,11 +370,11 @@ async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: P
         StateError, match=f"the volume shop_data of shop has the data of {tmp_path}/else since"
     ) as caught:
         await shop.plan()
-    assert caught.value.message.endswith("yours begin empty")
+    assert caught.value.message.endswith("this folder has no saved data")
     assert "devenv up -p shop-2" in (caught.value.hint or "")
     assert "devenv snapshot save data && docker volume rm shop_data" in (caught.value.hint or "")
     shop.line(shop.save("1"))
-    with pytest.raises(StateError, match="the data of this folder were last saved "):
+    with pytest.raises(StateError, match="the data of this folder was last saved "):
         await shop.plan()
     assert shop.volume_transfer.lineages.get("l2") == other
     assert "shop_data" in shop.host.volumes
@@ -386,7 +386,7 @@ async def test_what_was_asked_for_and_exists(shop: Shop) -> None:
     await shop.volume()
     with pytest.raises(StateError, match="the volume shop_data exists: it cannot begin with 1") as caught:
         await shop.plan(VolumeRecord("shop_data"), asked=await shop.asked("1"))
-    assert caught.value.hint == "devenv down   (saves it), then once more"
+    assert caught.value.hint == "devenv down   (saves it), then try again"
 
 
 # --- lineages of what exists ------------------------------------------------------------------------------------

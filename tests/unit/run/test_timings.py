@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from devenv.events import Event, ImageState, Log, Notice, Ready, Restored, ServiceState, Span, Step, Timings
 from devenv.images.layers.history import mark
 from devenv.model.project import Condition, Dependency, Project, Service
-from devenv.run.timings import Record, Told, steps, timings
+from devenv.run.timings import Record, Timed, steps, timings
 
 HEALTHY, STARTED, COMPLETED = Condition.HEALTHY, Condition.STARTED, Condition.COMPLETED
 
@@ -24,17 +24,17 @@ def project(**needs: dict[str, Condition]) -> Project:
     return Project("p", "/p", (), tuple(services))
 
 
-def step(name: str, begin: float, end: float, *between: Told) -> list[Told]:
+def step(name: str, begin: float, end: float, *between: Timed) -> list[Timed]:
     """A step with what was told while it was under way."""
     return [(begin, Step(name, "begin")), *between, (end, Step(name, "end", seconds=end - begin))]
 
 
-def said(at: float, line: str) -> Told:
+def said(at: float, line: str) -> Timed:
     """A line of BuildKit's."""
     return at, Step("build", "detail", line)
 
 
-def state(at: float, service: str, its: str) -> Told:
+def state(at: float, service: str, its: str) -> Timed:
     """A service that is another now."""
     return at, ServiceState(service, its)
 
@@ -85,14 +85,14 @@ def test_stages_of_builds() -> None:
 
 def test_images_and_volumes() -> None:
     """An image counts from its first word to its last, a volume by what its restore took; the longest is critical."""
-    pulls: list[Told] = [
+    pulls: list[Timed] = [
         (0.1, ImageState("here:1", "present")),
         (0.1, ImageState("a:1", "pulling")),
         (0.1, ImageState("b:1", "pulling")),
         (0.5, ImageState("a:1", "pulled")),
         (2.0, ImageState("b:1", "pulled")),
     ]
-    restores: list[Told] = [(3.0, Restored("data", "s", 9.0, 5, 0.5)), (3.4, Restored("more", "s", 9.0, 5, 1.2))]
+    restores: list[Timed] = [(3.0, Restored("data", "s", 9.0, 5, 0.5)), (3.4, Restored("more", "s", 9.0, 5, 1.2))]
     found = timings([*step("images", 0.0, 2.0, *pulls), *step("restore", 2.0, 3.5, *restores)], project())
     assert rows(found) == [
         ("images", 0.0, 2.0, True),
@@ -179,7 +179,7 @@ NEEDS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(Condition)
 
 
 @given(st.lists(st.tuples(MOMENTS, EVENTS), max_size=30), NEEDS)
-def test_whatever_is_told(told: list[Told], needs: dict[str, dict[str, Condition]]) -> None:
+def test_whatever_is_told(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
     """No span ends before it begins or lies outside; of services, images and stages some are critical."""
     in_order = sorted(told, key=lambda pair: pair[0])
     found = timings(in_order, project(**needs))
@@ -219,8 +219,8 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
     lines = ["#1 [web 1/2] RUN a", "#1 0.1 a", "#1 0.2 b", "#2 0.1 x", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s"]
     for event in (Step("build", "begin"), *(Step("build", "detail", line) for line in lines), Step("build", "end")):
         record.emit(event)
-    assert record._told is not None
-    kept = [event.detail for _, event in record._told if isinstance(event, Step)]
+    assert record._events is not None
+    kept = [event.detail for _, event in record._events if isinstance(event, Step)]
     assert kept == ["", "#1 [web 1/2] RUN a", "#1 0.2 b", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s", ""]
     found, _ = record.end(project())
     assert [(span.name, span.start, span.end) for span in found.spans] == [

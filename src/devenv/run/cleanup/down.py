@@ -1,4 +1,4 @@
-"""`devenv down`: ends what a run of devenv began in this project, wherever that run is now."""
+"""`devenv down`: end a run of this project, whether its process still lives or not."""
 
 from __future__ import annotations
 
@@ -27,51 +27,51 @@ from devenv.state.runs import key_of, open_run
 PATIENCE = 60.0
 
 
-async def down(selection: Selection, emit: Emit, wish: VolumePolicy = VolumePolicy.SAVE) -> int:
-    """0 when nothing of the run is left, 1 where something survived. Nothing to end is fine too.
+async def down(selection: Selection, emit: Emit, policy: VolumePolicy = VolumePolicy.SAVE) -> int:
+    """Return 0 if nothing of the run is left, or if there is no run; 1 if something is left.
 
-    A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) where it
-    does not within a minute.
+    A run that is still in the foreground somewhere is asked to end itself. Raises StateError (exit 3) if it has not
+    ended within a minute.
     """
-    loaded, trouble = None, None
+    loaded, failure = None, None
     try:
         loaded = await resolve.load(selection)
     except (ConfigError, RefusedError) as error:
-        trouble = error
+        failure = error
     for _, line in guardian_note.at_work(selection.project_name or (loaded.project.name if loaded else "")):
         emit(Notice(line))
     async with Engine.connect() as engine:
         key = await key_of(engine)
         known = loaded.project.name if loaded else ""
-        name = selection.project_name or await _named(selection, engine, key, known, trouble)
+        name = selection.project_name or await _named(selection, engine, key, known, failure)
         run = await open_run(engine, name)
-        async with _held(run, wish) as asked:
+        async with _held(run, policy) as asked:
             ledger = run.read()
             if ledger is None:
                 emit(Notice(f"the run of pid {asked} has ended" if asked else f"nothing of devenv's is up in {name}"))
                 return 0
-            if loaded and ledger.phase != "up":  # a dead run is removed as it is, here as by the guardian
+            if loaded and ledger.phase != "up":  # a dead run is removed without hooks, as by the guardian
                 await _before_down(loaded.project, engine, ledger, emit)
-            return int(bool((await finish(engine, run, emit, wish, "down")).survivors))
+            return int(bool((await finish(engine, run, emit, policy, "down")).survivors))
 
 
-async def _named(selection: Selection, engine: Engine, key: str, name: str, trouble: DevenvError | None) -> str:
-    """The name that the files give, or, where no run goes by that (any more), that of the run that began here.
+async def _named(selection: Selection, engine: Engine, key: str, name: str, failure: DevenvError | None) -> str:
+    """The project name in the files; if no run has that name, the name of the run that began in this folder.
 
-    Raises StateError where several did, and the trouble with the files where none did.
+    Raises StateError if several runs began here, and `failure` (why the files cannot be read) if none did.
     """
     if name and ((run := await open_run(engine, name)).read() is not None or run.lock.is_held()):
         return name
     begun = sorted(_begun(selection, key, engine.endpoint.host))
     if len(begun) > 1:
         raise StateError(f"several runs began here: {', '.join(begun)}", hint=f"devenv down -p {begun[0]}")
-    if not begun and trouble is not None:
-        raise trouble
+    if not begun and failure is not None:
+        raise failure
     return begun[0] if begun else name
 
 
 def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
-    """The projects whose runs began where the files lie; where no file is left, in the nearest such folder."""
+    """The projects whose runs began in the folder of the files; without files, in the nearest folder above."""
     ledgers = [r for _, r in runs.every() if (r.engine == key if r.engine else r.endpoint == endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
@@ -83,9 +83,9 @@ def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
 
 
 async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: Emit) -> None:
-    """The hooks of the project as it is written now, where something of the run still runs.
+    """Run the project's `before_down` hooks, as they are written now, if a container of the run still runs.
 
-    A project that is elsewhere, or cannot be read any more, has none: that must not keep anybody from ending it.
+    A project in another folder, or one that cannot be read, has no hooks: that must not prevent its end.
     """
     running = {c.service for c in ledger.containers(await engine.project_state(ledger.project)) if c.running}
     if running and os.path.realpath(project.directory) == ledger.directory:
@@ -93,27 +93,28 @@ async def _before_down(project: Project, engine: Engine, ledger: Ledger, emit: E
 
 
 @contextlib.asynccontextmanager
-async def _held(run: Run, wish: VolumePolicy) -> AsyncIterator[int | None]:
-    """The project's lock, if need be after the run that holds it, of this pid, was asked to end."""
+async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
+    """Hold the project's lock. A run that holds it is asked to end; then its pid is yielded."""
     asked = None
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(run.lock.hold(wait=LOOKED_AT, cleaning=True))  # by then it is the holder's pid in it
+            # The wait is long enough for the holder to have written its pid.
+            stack.enter_context(run.lock.hold(wait=LOOKED_AT, cleaning=True))
         except StateError:
             holder = run.lock.holder()
             if holder is None:
                 raise
-            run.ask(wish)
+            run.ask(policy)
             if not run.lock.is_cleaned():  # a run that is ending already would take a second signal for a hurry
                 asked = holder
-                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                with contextlib.suppress(ProcessLookupError):  # the run has just ended by itself
                     os.kill(holder, signal.SIGINT)
             await _entered(stack, run)
         yield asked
 
 
 async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
-    """The lock taken as soon as it is free. Not in a thread: Ctrl-C must end the wait."""
+    """Take the lock as soon as it is free. Not in a thread: Ctrl-C must end the wait."""
     deadline = anyio.current_time() + PATIENCE
     while True:
         try:

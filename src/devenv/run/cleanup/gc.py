@@ -1,4 +1,4 @@
-"""`devenv gc`: what dead runs left, of every project and engine, ended as they would have ended it themselves."""
+"""`devenv gc`: end what dead runs left, of every project and engine, as the runs would have ended it themselves."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from devenv.volumes.store import Store
 
 
 async def gc(emit: Emit, *, dry_run: bool) -> int:
-    """0 when nothing of any dead run is left, 1 where something could not be ended. Live runs are not touched."""
-    left, found = False, False
+    """Return 0 if nothing of any dead run is left, 1 if something could not be removed. Live runs are not touched."""
+    left, is_any = False, False
     for _, line in guardian_note.at_work():
-        found = True
+        is_any = True
         emit(Notice(line))
     for run, ledger in runs.dead(PHASES):
-        found = True
+        is_any = True
         try:
             left |= not await _finished(run, ledger, emit, dry_run=dry_run)
         except DevenvError as error:
@@ -31,7 +31,7 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
     if not dry_run:
         Store.at_home().tidy()
         kept_logs.forget_old()
-    if not found:
+    if not is_any:
         emit(Notice("no dead run left anything"))
     return int(left)
 
@@ -40,8 +40,8 @@ async def _finished(run: Run, ledger: Ledger, emit: Emit, *, dry_run: bool) -> b
     async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
         if dry_run:
             engine.is_ours = run.made.holds
-            what = await remains(engine, ledger, await engine.project_state(ledger.project))
-            emit(Notice(f"{ledger.project}: {what or 'nothing'} of a dead run"))
+            counts = await remains(engine, ledger, await engine.project_state(ledger.project))
+            emit(Notice(f"{ledger.project}: {counts or 'nothing'} of a dead run"))
             return True
         emit(Notice(f"ending what a dead run left of {ledger.project}"))
         with run.lock.hold(cleaning=True):

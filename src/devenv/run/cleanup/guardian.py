@@ -1,7 +1,7 @@
-"""A detached process that outlives us: it waits at a pipe, and tears down what a dead run left.
+"""A detached process that outlives the run: it waits at a pipe, and removes what a dead run left.
 
-It holds nothing but the standard library, while it waits for the pipe and between two tries. A byte on the pipe
-before it closes says that the run ended by itself and nothing is left to do.
+While it waits, it has only the standard library in memory. A byte on the pipe before it closes means that the run
+ended by itself and nothing is left to do.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from devenv.state.run_dir import Run
 
 READY = b"ready"
-BROKEN = 10.0  # seconds until the next try, at least, if one was killed
-LIMIT = 25 * 3600.0  # more than the tries themselves allow, for one that is killed each time
-LOOK_EVERY = 1.0  # seconds between two looks whether somebody else has taken the project over
-TERMINAL = 6  # the place of its name among the arguments
-AS_IT_WAS = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+BROKEN = 10.0  # seconds until the next try, at least, if a try was killed
+LIMIT = 25 * 3600.0  # more than the tries themselves allow, in case each of them is killed
+LOOK_EVERY = 1.0  # seconds between two checks whether another command has taken the project over
+TERMINAL = 6  # index of the argument with the name of the terminal
+RESTORE_TERMINAL = b"\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 def main(argv: list[str]) -> int:
@@ -36,15 +36,15 @@ def main(argv: list[str]) -> int:
     if os.read(lifeline, 1):
         return 0
     if len(argv) > TERMINAL:
-        _give_back(argv[TERMINAL])
+        _restore_terminal(argv[TERMINAL])
     return _take_over(endpoint=argv[3], context=argv[4] or None, folder=argv[5])
 
 
-def _give_back(terminal: str) -> None:
-    """The screen and the cursor of a terminal that was drawn on; how it takes keys, the shell sets anew by itself."""
+def _restore_terminal(terminal: str) -> None:
+    """Restore screen and cursor of a terminal that a view drew on; the shell restores the modes of the keyboard."""
     with contextlib.suppress(OSError):
         descriptor = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        os.write(descriptor, AS_IT_WAS)
+        os.write(descriptor, RESTORE_TERMINAL)
         os.close(descriptor)
 
 
@@ -61,10 +61,10 @@ def _take_over(*, endpoint: str, context: str | None, folder: str) -> int:
 
 
 def _tried(work: Callable[[str], str], memory: str) -> tuple[str, str] | None:
-    """What a child of ours says: until when to pause and what to remember, or None if all is done.
+    """Run one try in a child process; return the seconds to pause and what to remember, or None if all is done.
 
-    The event loop, the engine and all else that a try needs is loaded in the child, so that we stay small.
-    Both texts are empty if the child was killed.
+    The child imports the event loop and the client, so that this process stays small. Both texts are empty if the
+    child was killed.
     """
     from_child, to_parent = os.pipe()
     sys.stdout.flush()
@@ -79,14 +79,14 @@ def _tried(work: Callable[[str], str], memory: str) -> tuple[str, str] | None:
             os._exit(0)
     os.close(to_parent)
     with open(from_child, encoding="utf-8") as pipe:
-        said = pipe.read()
+        answer = pipe.read()
     os.waitpid(child, 0)
-    seconds, _, memory = said.removeprefix("=").partition(" ")
-    return None if said == "=" else (seconds, memory)
+    seconds, _, memory = answer.removeprefix("=").partition(" ")
+    return None if answer == "=" else (seconds, memory)
 
 
 def _try(endpoint: str, context: str | None, folder: str, times: tuple[float, float], memory: str) -> str:
-    from devenv.docker.endpoint import Endpoint  # noqa: PLC0415 - standing by must stay small
+    from devenv.docker.endpoint import Endpoint  # noqa: PLC0415 - a guardian that waits must stay small
     from devenv.run.cleanup.recovery import Post, tried  # noqa: PLC0415 - as above
 
     return tried(Post(folder, Endpoint(endpoint, context), os.getppid(), *times), memory, _say, _say)
@@ -98,7 +98,7 @@ def _say(event: object) -> None:
 
 
 def _rest(seconds: float, ledger: str) -> None:
-    """Sleep so long, or until somebody else has replaced or removed the ledger."""
+    """Sleep for so many seconds, or until another command has replaced or removed the ledger."""
     end, before = time.monotonic() + seconds, _seen(ledger)
     while (left := end - time.monotonic()) > 0 and _seen(ledger) == before:
         time.sleep(min(left, LOOK_EVERY))
@@ -106,14 +106,14 @@ def _rest(seconds: float, ledger: str) -> None:
 
 def _seen(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 class Guardian:
-    """Our end of the pipe to a guardian that has acknowledged; let go by `dismiss` or by dying."""
+    """The run's end of the pipe to its guardian, which `dismiss` or the end of the process closes."""
 
     def __init__(self, endpoint: str, context: str | None, run: Run, terminal: str = "") -> None:
         from devenv import private_files  # noqa: PLC0415 - the guardian itself must not load it early
@@ -133,14 +133,14 @@ class Guardian:
         self._ready = ready_read
 
     def wait_ready(self) -> bool:
-        """Whether the guardian stands by; blocks until it says so or has ended."""
+        """Return whether the guardian is ready; blocks until it says so or has ended."""
         try:
             return os.read(self._ready, len(READY)) == READY
         finally:
             os.close(self._ready)
 
     def dismiss(self) -> None:
-        """The run ended by itself: the guardian goes without doing anything."""
+        """Tell the guardian that the run ended by itself: it exits without doing anything."""
         try:
             os.write(self._lifeline, b"x")
         except BrokenPipeError:

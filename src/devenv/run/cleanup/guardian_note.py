@@ -1,4 +1,4 @@
-"""What a guardian at work after a dead run tells other commands: a note in the run's folder."""
+"""A note in the run's folder, in which a guardian that cleans up after a dead run tells other commands so."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Note:
         since = _clock(self.since)
         if not self.reason:
             return f"{project}: the guardian (pid {self.pid}) cleans up after a dead run since {since}"
-        said = f"{project}: the guardian (pid {self.pid}) waits since {since} to clean up after a dead run"
-        return f"{said}: {self.reason}; next try at {_clock(self.next_try)}"
+        waits = f"{project}: the guardian (pid {self.pid}) waits since {since} to clean up after a dead run"
+        return f"{waits}: {self.reason}; next try at {_clock(self.next_try)}"
 
 
 def begin(pid: int, began: float, since: float) -> Note:

@@ -1,4 +1,4 @@
-"""The logs of the last run: a file a container in the run's folder, written before the container goes."""
+"""The logs of the last run: one file for each container, written before the container is removed."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from devenv.model.containers import Container
 from devenv.model.logline import Line, line
 from devenv.state.home import state_folder
 
-LINES = 5000  # of a container
-LONGEST = 16 * 1024  # characters of a line
-PER_SERVICE = 1 << 20  # bytes, as the next
-IN_ALL = 16 << 20
-PATIENCE = 3.0  # seconds that a way down waits for a log
+LINES = 5000  # lines of one container
+LONGEST = 16 * 1024  # characters of one line
+PER_SERVICE = 1 << 20  # bytes of all containers of a service
+IN_ALL = 16 << 20  # bytes
+PATIENCE = 3.0  # seconds that a teardown waits for a log
 OLD = 14 * 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is kept of one container's log."""
+    """The kept part of one container's log."""
 
     service: str
     container_id: str
     path: str
 
     def lines(self) -> Iterator[Line]:
-        """All of them, in order; none where it has just been removed."""
+        """All lines in order; none if the file has just been removed."""
         with contextlib.suppress(OSError, StateError), private_files.open_read(self.path) as file:
             for raw in file:
                 stream, _, timed = raw.decode(errors="replace").rstrip("\n").partition(" ")
@@ -44,13 +44,13 @@ class Piece:
 
 
 class KeptLogs:
-    """Those in a run's folder. A run goes by the time when it began, and what it keeps replaces an earlier one's."""
+    """The logs in a run's folder. A run is identified by its begin, and its logs replace those of an earlier run."""
 
     def __init__(self, folder: str) -> None:
         self._folder = os.path.join(folder, "logs")
 
     async def keep(self, engine: Engine, container: Container, began: float) -> None:
-        """The end of the container's log is on disk, as far as engine and disk give it within a few seconds."""
+        """Write the end of the container's log to disk, as far as engine and disk allow within `PATIENCE` seconds."""
         if container.state == "created" or not container.service:
             return
         lines = deque[bytes]()
@@ -75,16 +75,16 @@ class KeptLogs:
         self._trim(folder)
 
     def _trim(self, folder: str) -> None:
-        """The oldest files gone, until what is left has room."""
+        """Remove the oldest files until the limits hold."""
         total, of_service = 0, defaultdict[str, int](int)
-        for piece, size in sorted(_sizes(folder), key=lambda one: -os.lstat(one[0].path).st_mtime_ns):
+        for piece, size in sorted(_sizes(folder), key=lambda entry: -os.lstat(entry[0].path).st_mtime_ns):
             total += size
             of_service[piece.service] += size
             if total > IN_ALL or of_service[piece.service] > PER_SERVICE:
                 private_files.remove(piece.path)
 
     def pieces(self, began: float | None) -> tuple[list[Piece], float]:
-        """What the run that began then has kept, or else the last one that kept anything; and when it did last."""
+        """The logs of the run that began then, or of the last run that has logs; and when they were written."""
         with contextlib.suppress(OSError, StateError):
             run = max(private_files.entries(self._folder), default="") if began is None else _named(began)
             folder = os.path.join(self._folder, run)
@@ -93,7 +93,7 @@ class KeptLogs:
 
 
 def forget_old() -> None:
-    """No log is kept any more of what ended two weeks ago."""
+    """Remove the logs of runs that ended more than `OLD` seconds ago."""
     runs = os.path.join(state_folder(), "runs")
     for project in private_files.entries(runs):
         logs = os.path.join(runs, project, "logs")

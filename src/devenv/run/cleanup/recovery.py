@@ -1,4 +1,4 @@
-"""One try of a guardian to end what a dead run left, and when the next one is due."""
+"""One try of a guardian to end what a dead run left, and when the next try is due."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from devenv.tasks import first
 LIMIT = 24 * 3600.0  # seconds in which it is tried
 SHORTEST, LONGEST = 1.0, 180.0  # seconds between two tries
 SHARE = 0.1  # of the time that has passed, which the next pause takes
-LOCK_WAIT = 5.0  # for the first try: a command that only looks may have the lock
-LEFT_TRIES = 6  # of an engine that answers, and does not remove something
+LOCK_WAIT = 5.0  # seconds, for the first try: a command that only reads may have the lock
+LEFT_TRIES = 6  # while the engine answers, but something cannot be removed
 
 
 class AgainError(DevenvError):
@@ -63,12 +63,13 @@ def pause(passed: float) -> float:
 
 
 def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> str:
-    """Try once: empty if the guardian may go, else the seconds until the next try, a space, and the next `memory`.
+    """Try once. Returns an empty text if the guardian may exit, else the seconds until the next try and `memory`.
 
-    `memory` is what the try before returned of it, empty for the first. Raises nothing: an error is a line for `say`.
+    `memory`, after a space, is for the next try; it is empty for the first one. Raises nothing: an error is a line
+    for `say`.
     """
     run = Run(post.folder)
-    dead = Dead(**json.loads(memory)) if memory else _found(run)
+    dead = Dead(**json.loads(memory)) if memory else _dead_run(run)
     note = guardian_note.begin(post.pid, dead.began if dead else 0.0, post.since)
 
     def begun() -> None:
@@ -79,7 +80,7 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
     try:
         is_left = anyio.run(lambda: attempt(run, post.endpoint, dead, emit, begun, is_first=not memory))
         reason = "something is left" if is_left else ""
-    except Exception as error:  # noqa: BLE001 - whatever it is, the next try may go well, and a log has lines
+    except Exception as error:  # noqa: BLE001 - after any error, the next try may succeed
         is_left, reason = False, _line(error)
     if dead is not None and reason:
         dead = replace(dead, left=dead.left + 1 if is_left else 0)
@@ -99,10 +100,11 @@ def tried(post: Post, memory: str, emit: Emit, say: Callable[[str], object]) -> 
 async def attempt(
     run: Run, endpoint: Endpoint, dead: Dead | None, emit: Emit, begun: Callable[[], object], *, is_first: bool
 ) -> bool:
-    """Whether something is left. Nothing is done if the ledger is no longer the dead run's; `begun` is called before.
+    """End the dead run; return whether something is left. Does nothing if the ledger is of another run by now.
 
-    The first try ends the children that the run left before all else. The project is locked only while something can
-    be done: a try to reach the engine must not keep anybody from a new `up`. Raises DevenvError.
+    `begun` is called before anything is removed. The first try begins with the child processes that the run left. The
+    project is locked only while something can be removed: a try that waits for the engine must not prevent a new
+    `up`. Raises DevenvError.
     """
     async with contextlib.AsyncExitStack() as stack:
         if is_first:
@@ -119,19 +121,19 @@ async def attempt(
 
 
 def identity(run: Run) -> Dead | None:
-    """The run that the ledger names as up; None if there is none."""
+    """The run that is up by its ledger; None if there is none."""
     ledger = run.read()
     return Dead(ledger.pid, ledger.began) if ledger is not None and ledger.phase == "up" else None
 
 
-def _found(run: Run) -> Dead | None:
+def _dead_run(run: Run) -> Dead | None:
     with contextlib.suppress(StateError):
         return identity(run)
     return None
 
 
 def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
-    """The ledger, if it is still the dead run's."""
+    """The ledger, if it is still that of the dead run."""
     ledger = run.read()
     if dead is None or ledger is None or (ledger.pid, ledger.began) != (dead.pid, dead.began):
         return None
@@ -155,7 +157,7 @@ def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """An error in one line."""
-    found = first(error)
-    said = found.message if isinstance(found, DevenvError) else f"{type(found).__name__}: {found}"
-    return " ".join(said.split())
+    """The error in one line."""
+    cause = first(error)
+    message = cause.message if isinstance(cause, DevenvError) else f"{type(cause).__name__}: {cause}"
+    return " ".join(message.split())

@@ -1,4 +1,4 @@
-"""What a run that has died, or could not remove everything, left behind: a sentence for the commands after it."""
+"""What a dead run, or a run that could not remove everything, left behind, in a sentence for later commands."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def left_behind(ledger: Ledger, what: str) -> str:
 
 async def tell(engine: Engine, ledger: Ledger, project_state: ProjectState, emit: Emit) -> None:
     """Emit a notice about what the earlier run of a project left behind, which the next run takes over."""
-    if said := left_behind(ledger, await remains(engine, ledger, project_state)):
-        emit(Notice(f"{said}; this run takes it over", COMMAND))
+    if sentence := left_behind(ledger, await remains(engine, ledger, project_state)):
+        emit(Notice(f"{sentence}; this run takes it over", COMMAND))
 
 
 async def everywhere() -> list[str]:
-    """Return what all such runs left, in lines: as their guardians say, or else as engines do that answer soon."""
+    """Return lines that say what all such runs left, from the notes of their guardians, or else from the engines."""
     guarded = {run.path: line for run, line in guardian_note.at_work()}
-    said, command = [], ""
+    left, command = [], ""
     for run, ledger in runs.dead(PHASES):
         if run.path in guarded:
             continue
@@ -65,7 +65,7 @@ async def everywhere() -> list[str]:
             async with Engine.connect(Endpoint(ledger.endpoint, ledger.context)) as engine:
                 engine.is_ours = run.made.holds
                 if what := await remains(engine, ledger, await engine.project_state(ledger.project)):
-                    said.append(f"{what} of {ledger.project}")
-                    is_reached = len(said) == 1 and ledger.endpoint == (await resolve()).host
+                    left.append(f"{what} of {ledger.project}")
+                    is_reached = len(left) == 1 and ledger.endpoint == (await resolve()).host
                     command = f"{COMMAND} -p {ledger.project}" if is_reached else "devenv gc"
-    return [*guarded.values(), *([f"left by an earlier run: {'; '.join(said)}; {command}"] if said else [])]
+    return [*guarded.values(), *([f"left by an earlier run: {'; '.join(left)}; {command}"] if left else [])]
