@@ -26,14 +26,14 @@ def test_few_are_put_beside_their_places_and_many_into_a_folder_beside_them() ->
     assert found.places["/b"] == "/.2~"
     assert found.places["/c/f00"] == "/c/.3~/f00"
     assert found.folders == {"/c/.3~": "/c"}
-    assert found.strays == {"/a/.1~", "/.2~", "/c/.3~"}
+    assert found.paths == {"/a/.1~", "/.2~", "/c/.3~"}
 
 
 def test_each_is_put_for_itself_where_a_rename_is_cheap() -> None:
     """However many there are in a folder."""
     found = staging.stage(many("/c"), names(), alone=True)
     assert found.places == {target: f"/c/.{number}~" for number, target in enumerate(many("/c"), 1)}
-    assert (found.folders, found.strays) == ({}, frozenset(found.places.values()))
+    assert (found.folders, found.paths) == ({}, frozenset(found.places.values()))
 
 
 def test_reasons_name_the_target() -> None:
