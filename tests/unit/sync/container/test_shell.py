@@ -19,7 +19,7 @@ from devenv.sync.container import shell as shells
 from devenv.sync.container.shell import BrokenShellError, Shell
 from devenv.sync.container.shell_commands import quoted
 from devenv.sync.container.tar import NANO, Entry
-from support.local_container import LocalEngine
+from support.local_container import MARK, LocalEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ NAMES = [
 
 async def opened(engine: Any) -> Shell:
     """An open shell."""
-    found = await Shell.open(engine, "id", "mark")
+    found = await Shell.open(engine, "id", MARK)
     assert found is not None
     return found
 
@@ -259,8 +259,8 @@ async def test_closing_ends_the_process() -> None:
 async def test_an_image_without_a_shell() -> None:
     """The engine reports that there is none, or the program ends at once: None."""
     reason = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH: unknown'
-    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", "m") is None  # type: ignore[arg-type]
-    assert await Shell.open(LocalEngine(["true"]), "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", MARK) is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine(["true"]), "id", MARK) is None  # type: ignore[arg-type]
 
 
 async def test_an_image_without_a_tool(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ async def test_an_image_without_a_tool(tmp_path: Path) -> None:
     for tool in ("mv", "rm", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", str(shutil.which("sh"))])
-    assert await Shell.open(engine, "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(engine, "id", MARK) is None  # type: ignore[arg-type]
     assert engine.children[0].returncode is not None
 
 
@@ -276,14 +276,14 @@ async def test_a_container_that_is_paused() -> None:
     """An error, so that it is tried again: the image may have a shell."""
     engine = LocalEngine([], CallError(409, "Container x is paused, unpause the container before exec", "opening"))
     with pytest.raises(EngineError, match="paused"):
-        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+        await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
 
 
 async def test_a_cancelled_open_leaves_nothing() -> None:
     """The session is closed."""
     engine = LocalEngine(["cat"])  # it never answers, and ends with its input
     with anyio.move_on_after(0.2):
-        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+        await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
     assert engine.children[0].returncode is not None
 
 
@@ -379,7 +379,7 @@ async def test_without_perl_every_operation_fails(folder: bytes, tmp_path: Path)
     for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
-    plain = await Shell.open(engine, "c", "m")
+    plain = await Shell.open(engine, "c", MARK)
     assert plain is not None
     assert not plain.has_helper
     assert await plain.do([perl_helper.rename("/a", "/b"), perl_helper.remove("/a")]) == [0, 1]
@@ -418,7 +418,7 @@ async def test_a_message_that_is_cut_off_has_no_effect(folder: bytes, kind: str)
 async def test_commands_that_are_cut_off_without_a_helper_have_no_effect(folder: bytes, tmp_path: Path) -> None:
     """A name that is cut off may be another file."""
     sent: list[bytes] = []
-    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_helper=False)  # type: ignore[arg-type]
+    found = await Shell.open(LocalEngine(["sh"]), "id", MARK, by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     send = found._session.send
 

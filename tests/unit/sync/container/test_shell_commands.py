@@ -13,7 +13,7 @@ import pytest
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import NANO, Entry
-from support.local_container import LocalEngine
+from support.local_container import MARK, LocalEngine
 from unit.sync.container.test_shell import NAMES, SHELLS, opened
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ EVERY_BYTE = bytes(range(256)) * 300
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
     """A shell of each kind that this machine has, without a helper."""
     engine = LocalEngine(request.param.split())
-    found = await Shell.open(engine, "id", "mark", by_helper=False)  # type: ignore[arg-type]
+    found = await Shell.open(engine, "id", MARK, by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     yield found
     await found.close()
