@@ -68,8 +68,8 @@ BUGS = (
     Bug(
         "a link is followed",
         "sync/container/host_files.py",
-        "found = os.lstat(name, dir_fd=folder)",
-        "found = os.stat(name, dir_fd=folder)",
+        "status = os.lstat(name, dir_fd=folder)",
+        "status = os.stat(name, dir_fd=folder)",
         f"{EXACT}links_are_copied_and_never_followed",
     ),
     Bug(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import secrets
 import shutil
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.sync.container.shell import ROOT
 
+MARK = f"m{secrets.token_hex(8)}"  # a shell ends earlier ones of its mark: another run of the tests must not be hit
 TOOLS = ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls", "ln", "cat", "touch", "readlink", "grep")
 
 

@@ -1,4 +1,4 @@
-"""As whom files go into a container, by which shell, and which ways there lead through links."""
+"""The user whose shell changes files in a container, and the folders that can be reached without a foreign link."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DENIED = re.compile("(?i)permission denied|not permitted")
 
 
 class Access:
-    """The way into one container: a shell of the service's user, or root's if that user cannot put the files.
+    """Access to one container by a shell of the service's user, or by root's if that user cannot write the files.
 
-    `owner` is the user by number, `rule_targets` are the targets of the rules, as they are written.
+    `owner` is the user's uid and gid, `rule_targets` are the targets of the rules, as they are written.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class Access:
         self._shell: Shell | None = None
         self._is_tried = False
         self.is_closed = False
-        self._places: dict[str, str] = {}  # targets that links lead to, which only root can have put there
+        self._real_targets: dict[str, str] = {}  # rule target -> real path, for targets behind links that root made
 
     async def close(self) -> None:
-        """The shell closed, for good."""
+        """Close the shell for good."""
         self.is_closed = True
         if self._shell is not None:
             await self._shell.close()
@@ -50,11 +50,11 @@ class Access:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the shell has ended: it may have done more than it could tell."""
+        """Whether the shell has ended; it may have done more than it has answered."""
         return self._shell is not None and self._shell.broken
 
     async def open(self, container: Container) -> Shell | None:
-        """The open shell, or None if there can be none. Raises EngineError if that cannot be told now."""
+        """The open shell, or None if the container cannot have one. Raises EngineError if it cannot be opened now."""
         if not container.running:
             return None
         if self._shell is not None and self._shell.broken:
@@ -68,18 +68,18 @@ class Access:
             self._is_tried = True
         if self.is_closed:
             await self.close()
-            raise EngineError("")  # nothing to tell: another target serves the container by now
+            raise EngineError("")  # no message: another target serves the container by now
         return self._shell
 
     async def _opened(self, container_id: str) -> Shell | None:
         return await Shell.open(self._engine, container_id, self._mark, user=self._user, check=self._resolve_targets)
 
     async def _resolve_targets(self, shell: Shell) -> bool:
-        """Where the targets really are; whether the shell's user can put files there."""
+        """Resolve the rule targets. Returns whether the shell's user can write there."""
         rule_targets = list(self._rule_targets)
-        found = await shell.run([shell_commands.resolve(target) for target in rule_targets]) if rule_targets else {}
-        places = {rule_targets[index]: shell_commands.resolved(text) for index, text in found.items()}
-        self._places = {target: place for target, place in places.items() if place}
+        failures = await shell.run([shell_commands.resolve(target) for target in rule_targets])
+        real = {rule_targets[index]: shell_commands.resolved(text) for index, text in failures.items()}
+        self._real_targets = {target: path for target, path in real.items() if path}
         if self.is_root:
             return True
         return not await shell.run(
@@ -87,33 +87,33 @@ class Access:
         )
 
     async def become_root(self, reasons: Iterable[str]) -> bool:
-        """Root's shell from now on if that is what the reasons ask for; whether it is another one than before."""
+        """Use root's shell from now on if a reason says that permission was denied. Whether that is a change."""
         if self._shell is None or self.is_root or not any(map(DENIED.search, reasons)):
             return False
         await self._shell.close()
         self._user, self._shell, self._is_tried = ROOT, None, False
         return True
 
-    async def run_as_root(self, container_id: str, orders: Sequence[bytes]) -> dict[int, str]:
-        """As `run`, by a shell of root's that is closed again; all of them failed if there is none."""
+    async def run_as_root(self, container_id: str, commands: Sequence[bytes]) -> dict[int, str]:
+        """As `run`, by a shell of root that is closed again. All commands fail if there is none."""
         shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
         if shell is None:
-            return dict.fromkeys(range(len(orders)), "")
+            return dict.fromkeys(range(len(commands)), "")
         try:
-            return await run(shell, orders)
+            return await run(shell, commands)
         finally:
             await shell.close()
 
     def real(self, path: str) -> str:
-        """Where a container path below a rule's target really is."""
-        return _moved(path, self._places.items())
+        """The real path for a container path below a rule's target as written."""
+        return _moved(path, self._real_targets.items())
 
     def given(self, path: str) -> str:
-        """The path below a rule's target for where it really is."""
-        return _moved(path, ((place, target) for target, place in self._places.items()))
+        """The path below a rule's target as written for a real path."""
+        return _moved(path, ((real, target) for target, real in self._real_targets.items()))
 
     async def root_only(self, shell: Shell, folders: Iterable[str]) -> set[str]:
-        """Those of the folders that nobody but root can exchange for links: the engine may put files there."""
+        """Those of the folders that only root can replace by links: the engine may write files there."""
         wanted = sorted(set(folders))
         if not wanted or not self.is_root:
             return set()
@@ -126,10 +126,10 @@ class Access:
     async def find_links(
         self, container_id: str, targets: Iterable[str], known: Collection[str]
     ) -> dict[str, bool | None]:
-        """Folders above the targets, without a shell: whether each is a link, or None if nothing is there.
+        """For each folder above the targets, found without a shell: whether it is a link, None if it is missing.
 
-        `known` are folders for sure. What root alone can have made, above and at the targets of the rules, is not
-        looked at if the service is root's.
+        `known` are folders that need no check. If the service runs as root, links at and above the targets of the
+        rules are accepted: only root can have made them.
         """
         seen: dict[str, bool | None] = {}
         for folder in sorted({above for target in targets for above in parents(target)}.difference(known)):
@@ -148,15 +148,15 @@ class Access:
 
 
 async def do(shell: Shell, operations: Sequence[bytes]) -> list[int]:
-    """As `Shell.do`. Raises EngineError if the shell has ended."""
+    """Call `Shell.do`. Raises EngineError if the shell has ended."""
     with _ended():
         return await shell.do(operations) if operations else []
 
 
-async def run(shell: Shell, orders: Sequence[bytes]) -> dict[int, str]:
-    """As `Shell.run`. Raises EngineError if the shell has ended."""
+async def run(shell: Shell, commands: Sequence[bytes]) -> dict[int, str]:
+    """Call `Shell.run`. Raises EngineError if the shell has ended."""
     with _ended():
-        return await shell.run(orders) if orders else {}
+        return await shell.run(commands) if commands else {}
 
 
 @contextlib.contextmanager
@@ -167,8 +167,8 @@ def _ended() -> Iterator[None]:
         raise EngineError("the shell in the container has ended") from error
 
 
-def _moved(path: str, ways: Iterable[tuple[str, str]]) -> str:
-    for source, target in sorted(ways, key=lambda way: -len(way[0])):
+def _moved(path: str, moves: Iterable[tuple[str, str]]) -> str:
+    for source, target in sorted(moves, key=lambda move: -len(move[0])):
         inside = relative_to(path, source)
         if inside is not None:
             return f"{target.rstrip('/')}/{inside}" if inside else target
@@ -176,7 +176,7 @@ def _moved(path: str, ways: Iterable[tuple[str, str]]) -> str:
 
 
 async def owner(engine: Engine, container: Container) -> tuple[int, int]:
-    """The uid and gid of the container's user, names looked up in the image's own passwd and group files."""
+    """The uid and gid of the container's user; names are looked up in the image's passwd and group files."""
     user, _, group = container.user.partition(":")
     if user in ("", "0", "root") and group in ("", "0", "root"):
         return 0, 0

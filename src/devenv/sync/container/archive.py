@@ -1,4 +1,4 @@
-"""Batches of host files, each as much as one archive request takes, and the archives of other things."""
+"""Batches of host files, each for one archive request; archives of folders, and the first file of an archive."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Entries = Sequence[tuple[Item, Entry]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was read, and which sources could not be read as one consistent whole.
+    """Items that were read, and those that could not be read consistently, with the reasons.
 
-    `large` is a file that is still to be read, and then the only item.
+    `large` is a file that is not read yet; it is then the only item.
     """
 
     entries: Entries
@@ -34,10 +34,10 @@ class Batch:
 
 
 def build(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES) -> Iterator[Batch]:
-    """Batches of at most 8 MiB or `most` entries each, one after the other; then each larger file alone. Blocking.
+    """Batches of at most 8 MiB and `most` entries each, then each larger file by itself. Blocking.
 
-    Owners are the container's, never the host's. Links go as links. A file that changes while it is read is read
-    again; one that never rests is reported in `failed` and not sent torn.
+    The owner is the container's user, never the host's. Links stay links. A file that changes while it is read is
+    read again; one that changes all the time is in `failed`.
     """
     pending: list[tuple[Item, Entry]] = []
     failed: list[tuple[Item, str]] = []
@@ -66,7 +66,7 @@ def build(items: Iterable[Item], *, uid: int, gid: int, most: int = CHUNK_FILES)
 
 
 def is_small(items: Sequence[Item]) -> bool:
-    """Whether they are read faster than a worker thread is woken."""
+    """Whether reading the items takes less time than waking a worker thread."""
     if len(items) > SMALL_FILES:
         return False
     with contextlib.suppress(OSError):
@@ -75,13 +75,13 @@ def is_small(items: Sequence[Item]) -> bool:
 
 
 def folders(paths: Iterable[str], *, uid: int, gid: int) -> bytes:
-    """A tar of folders with their owner, for container paths where nothing is yet."""
+    """A tar of folders with their owner, for missing container paths."""
     now = time.time_ns()
     return tar.packed(Entry(os.fsencode(path.lstrip("/")), tar.FOLDER, NEW_FOLDER, now, uid, gid) for path in paths)
 
 
 def first_file(data: bytes) -> bytes:
-    """The content of the first plain file in a tar, empty where there is none."""
+    """The content of the first regular file in a tar, b"" if there is none."""
     with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as archive:
         for info in archive:
             file = archive.extractfile(info) if info.isfile() else None

@@ -31,9 +31,9 @@ from devenv.tasks import first
 
 
 class Delivery:
-    """Removes, then puts, by the shell if there is one; `outcome` says what became of each target.
+    """Removes and puts paths, by a shell if there is one; `outcome` has the counts and the failures.
 
-    `known_folders` are folders that are in the container for sure; the set is kept up to date.
+    `known_folders` are folders that certainly exist in the container; the set is kept up to date.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Delivery:
         self._archive = ArchiveTransport(files, container.id, owner)
         self._helper = HelperTransport(shell, owner) if shell is not None and shell.has_helper else None
         self._shell = ShellTransport(shell, owner, staged, as_root=access.is_root) if shell is not None else None
-        # One after the other does what the one before it could not do; the engine does not work beside a shell.
+        # Each does what the ones before it could not do. The archive request removes nothing if there is a shell.
         in_container = tuple(transport for transport in (self._helper, self._shell) if transport is not None)
         self._in_container: tuple[Transport, ...] = in_container or (self._archive,)
 
@@ -65,7 +65,7 @@ class Delivery:
         self._known_folders.difference_update(d.target for d in deletes)  # even if the answer is lost
         files = [d for d in deletes if not d.directory]
         folders = [d for d in deletes if d.directory]
-        # What was taken for a file may have been a folder, whose content goes only now.
+        # A path that is noted as a file may be a folder whose content is only deleted now.
         above = {parent for delete in deletes for parent in parents(delete.target)}
         folders += [replace(file, directory=True) for file in files if file.target in above]
         failed = dict.fromkeys([*files, *folders], "")
@@ -76,7 +76,7 @@ class Delivery:
     # --- put ------------------------------------------------------------------------------------------------------
 
     async def put(self, syncs: Sequence[Sync]) -> None:
-        """Put files, links and empty folders in their places."""
+        """Put files, links and empty folders at their targets."""
         if self._shell is None:
             items = [_item(sync, sync.target) for sync in await self._without_links(syncs)]
             await self._put_all(items)
@@ -85,7 +85,7 @@ class Delivery:
         files = {s.target: s for s in syncs if not s.folder}
         self._known_folders.difference_update(files)
         staged = staging.stage(files, staged_name, alone=self._helper is not None)
-        self._staged.add(staged.strays)
+        self._staged.add(staged.paths)
         unmade = await self._make_folders(_with_parents(map(posixpath.dirname, files)))
         await self._put_all([_item(files[target], place) for target, place in staged.places.items()])
         made = {s.target for s in syncs if s.folder}
@@ -98,9 +98,9 @@ class Delivery:
         self._staged.keep({path for place in failed_at for path in (place, posixpath.dirname(place))})
 
     async def _without_links(self, syncs: Iterable[Sync]) -> list[Sync]:
-        """The syncs that no link is in the way of, found without a shell; their missing folders are made.
+        """The syncs whose folders are no links, found without a shell. Missing folders are made with their owner.
 
-        Those that the engine makes by itself are root's.
+        The engine would make them with root as owner.
         """
         files = {s.target: s for s in syncs}
         known = () if self._container.running else self._known_folders
@@ -122,7 +122,7 @@ class Delivery:
         return failed
 
     async def _put_all(self, items: Sequence[Item]) -> None:
-        """Put all items, archive by archive; the next one is read while the last one is put."""
+        """Put all items, batch by batch; the next batch is read while one is put."""
         uid, gid = self._access.owner
         most = archive.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
         batches = archive.build(items, uid=uid, gid=gid, most=most)
@@ -144,7 +144,7 @@ class Delivery:
                 raise first(group) from None
 
     async def _put_batch(self, batch: Batch) -> None:
-        """Put what was read: by the helper, what that cannot do by the shell or the archive request."""
+        """Put a batch by the helper, and what that cannot do by the shell or the archive request."""
         self._fail(dict(batch.failed))
         if batch.large is not None:
             await self._put_large(batch.large)
@@ -158,7 +158,7 @@ class Delivery:
             await self._put_by_archive(entries)
 
     async def _put_by_helper(self, helper: HelperTransport, entries: Entries) -> Entries:
-        """Put the entries, but for large files that may go by the archive request. Returns what is left."""
+        """Put the entries, except for those that an archive request can carry faster. Returns what is left."""
         large = [item for item, entry in entries if len(entry.content) > perl_helper.MOST_BYTES]
         in_roots = set(await self._in_roots_folders(large))
         chosen = [(item, entry) for item, entry in entries if item not in in_roots]
@@ -171,7 +171,7 @@ class Delivery:
         return [(item, entry) for item, entry in entries if item in failed or item in in_roots]
 
     async def _put_by_shell(self, shell: ShellTransport, entries: Entries) -> Entries:
-        """Put what lies where somebody else than root could put a link. Returns what is left."""
+        """Put the entries whose folders a user other than root could replace by links. Returns what is left."""
         in_roots = set(await self._in_roots_folders([item for item, _ in entries]))
         chosen = [(item, entry) for item, entry in entries if item not in in_roots]
         failed = await shell.put(chosen)
@@ -208,7 +208,7 @@ class Delivery:
             reason = error.reason if isinstance(error, CallError) else error.strerror or str(error)
             if NO_CONTAINER.search(reason):
                 raise
-            if self._shell is not None:  # what was put by half may take the space that others need
+            if self._shell is not None:  # half a file may take the space that others need
                 await self._shell.unstage(item.path)
             self._fail({item: reason})
             return
@@ -218,7 +218,7 @@ class Delivery:
             await self._rename([item], ())
 
     async def _rename(self, items: Sequence[Item], links: Collection[Item]) -> None:
-        """Rename what the archive request has put to its targets; without a shell it is there already."""
+        """Rename what an archive request has written; without a shell it was written to the targets."""
         if self._shell is None:
             return
         if self._helper is not None:
@@ -228,7 +228,7 @@ class Delivery:
         self.outcome.files -= len(failed)
 
     async def _in_roots_folders(self, items: Sequence[Item]) -> list[Item]:
-        """Those of the items whose targets are in folders that nobody but root can exchange for links."""
+        """Those of the items whose folders only root can replace by links."""
         if self._shell is None or not items:
             return []
         folders = await self._access.root_only(self._shell.shell, {posixpath.dirname(item.target) for item in items})

@@ -1,4 +1,4 @@
-"""Host files read whole, and through no link: small ones at once, large ones in pieces, never all in memory."""
+"""Read host files consistently and through no link: small files at once, large ones in pieces."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # only Linux has O_PATH
 KEPT = 64  # descriptors of folders
 GONE = os.strerror(errno.ENOENT)
-RESTLESS = "it is being written all the time"
-REST = 0.004, 0.01  # seconds between two reads of a file: its writer may have lost its turn in the middle
-REST_A_BYTE = 5e-9
-SMALL_BYTES = 64 * 1024  # a larger file is read twice with a rest in between
+CHANGING = "it is being written all the time"
+PAUSE = 0.004, 0.01  # seconds between two reads of a file: its writer may be suspended in the middle of a write
+PAUSE_A_BYTE = 5e-9
+SMALL_BYTES = 64 * 1024  # a larger file is read twice with a pause in between
 PERMISSIONS = 0o777
 PIECE = 1 << 20
-LARGE_RESTS = 25
-LARGE_REST = 0.02  # seconds without a change until a large file is read: nothing is sent of what is being written
+LARGE_TRIES = 25
+LARGE_PAUSE = 0.02  # seconds without a change before a large file is read: a file that is being written is not sent
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One host path, and the absolute container path that it is written to: the target, or a place beside it.
 
-    The folders between `root`, which is above the source or the source itself, and the source are no links. `folder`
-    says what the source is expected to be.
+    Between `root`, which is above the source or is the source, and the source no link is followed. `folder` says that
+    the source is expected to be a folder. `target` is where `path` is renamed to, if it is not the target.
     """
 
     source: str
@@ -50,16 +50,16 @@ class Item:
 
 
 class DirFds:
-    """Descriptors of folders below roots, kept while it lasts; a context manager."""
+    """Open descriptors of folders below roots; a context manager that closes them."""
 
     def __init__(self) -> None:
         self._folders: dict[str, int] = {}
 
     def place(self, path: str, root: str) -> tuple[int, str]:
-        """The descriptor of the folder that the path is in, and the path's name there.
+        """The descriptor of the path's folder, and the path's name in it.
 
-        `root` itself is above the path, or is the path; "" stands for its folder. OSError where a folder between
-        them is a link or is not there.
+        `root` is above the path, or is the path; "" stands for its folder. Raises OSError if a folder between them is
+        a link or does not exist.
         """
         if len(self._folders) > KEPT:
             self.close()
@@ -67,55 +67,55 @@ class DirFds:
         return self._at(folder, root if root and root != path else folder), name
 
     def _at(self, folder: str, root: str) -> int:
-        found = self._folders.get(folder)
-        if found is None:
+        descriptor = self._folders.get(folder)
+        if descriptor is None:
             if folder == root:
-                found = os.open(folder, FOLDER)
+                descriptor = os.open(folder, FOLDER)
             else:
                 above, name = os.path.split(folder)
-                found = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=self._at(above, root))
-            self._folders[folder] = found
-        return found
+                descriptor = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=self._at(above, root))
+            self._folders[folder] = descriptor
+        return descriptor
 
     def close(self) -> None:
-        """Every descriptor closed."""
+        """Close every descriptor."""
         for descriptor in self._folders.values():
             os.close(descriptor)
         self._folders.clear()
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """The object itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Every descriptor closed."""
+        """Close every descriptor."""
         self.close()
 
 
 def read(item: Item, opened: DirFds, uid: int = 0, gid: int = 0) -> Entry | None:
     """The source as an entry of an archive; None for a large file. Blocking.
 
-    Raises OSError if it is not there, is of another kind than planned, or never rests.
+    Raises OSError if the source does not exist, is of another kind than planned, or changes all the time.
     """
     folder, name = opened.place(item.source, item.root)
-    found = os.lstat(name, dir_fd=folder)
+    status = os.lstat(name, dir_fd=folder)
     content = link = b""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         kind, link = tar.LINK, os.fsencode(os.readlink(name, dir_fd=folder))
-    elif item.folder and stat.S_ISDIR(found.st_mode):
+    elif item.folder and stat.S_ISDIR(status.st_mode):
         kind = tar.FOLDER
-    elif item.folder or stat.S_ISDIR(found.st_mode):
-        raise FileNotFoundError(errno.ENOENT, GONE)  # what was planned is not there any more
-    elif not stat.S_ISREG(found.st_mode):
+    elif item.folder or stat.S_ISDIR(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, GONE)  # the planned source is gone
+    elif not stat.S_ISREG(status.st_mode):
         raise OSError(0, NO_FILE)
-    elif found.st_size > LARGE_BYTES:
+    elif status.st_size > LARGE_BYTES:
         return None
     else:
         kind = tar.FILE
-        found, content = _read_file(os.open(name, READ, dir_fd=folder))
-    return entry(item, kind, found, uid, gid, content, link)
+        status, content = _read_file(os.open(name, READ, dir_fd=folder))
+    return entry(item, kind, status, uid, gid, content, link)
 
 
 def entry(
@@ -127,18 +127,19 @@ def entry(
 
 
 def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
-    """The content between two equal looks at size and times, so that it was once the file's content.
+    """The status and the content, which was the whole content of the file at one moment.
 
-    In the middle of one write the times say nothing, so it has to be the same twice, a large file after a rest.
+    Size and times must be the same before and after. During a write the times do not change, so the content must be
+    the same when it is read twice, with a pause in between if it is large.
     """
     try:
         for _ in range(READ_TRIES):
             before = os.fstat(descriptor)
             if before.st_size > LARGE_BYTES:
-                break  # it has grown since it was looked at
+                break  # it has grown since it was planned
             content = _content(descriptor, before.st_size)
             if len(content) > SMALL_BYTES:
-                time.sleep(min(max(REST[0], len(content) * REST_A_BYTE), REST[1]))
+                time.sleep(min(max(PAUSE[0], len(content) * PAUSE_A_BYTE), PAUSE[1]))
             is_whole = _content(descriptor, len(content)) == content
             after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
@@ -146,11 +147,11 @@ def _read_file(descriptor: int) -> tuple[os.stat_result, bytes]:
                 return after, content
     finally:
         os.close(descriptor)
-    raise OSError(0, RESTLESS)
+    raise OSError(0, CHANGING)
 
 
 def _content(descriptor: int, size: int) -> bytes:
-    """All that is in a file that is thought to be so large; of a larger one so much that it shows."""
+    """The content of a file that should have this size; one byte more if it is larger."""
     content = os.pread(descriptor, size + 1, 0)
     while len(content) < size and (more := os.pread(descriptor, size, len(content))):
         content += more  # one call reads 2 GiB at most
@@ -158,64 +159,64 @@ def _content(descriptor: int, size: int) -> bytes:
 
 
 class LargeFile:
-    """One file opened for reading, as an entry of its own archive; an async context manager.
+    """A large file that is open for reading, also as an archive of its own; an async context manager.
 
-    Raises OSError on entry if it cannot be opened as a file, or is being written.
+    Entering it raises OSError if the source cannot be opened as a file, or is being written.
     """
 
     def __init__(self, item: Item, *, uid: int = 0, gid: int = 0) -> None:
         self.item = item
         self._owner = uid, gid
         self._descriptor = -1
-        self._found: os.stat_result
+        self._status: os.stat_result
         self._hash = hashlib.sha256()  # many processors have instructions for it
         self.size = 0  # bytes of content
 
     async def __aenter__(self) -> Self:
-        """The file, opened."""
+        """Open the file."""
         await anyio.to_thread.run_sync(self._open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """The file closed."""
+        """Close the file."""
         os.close(self._descriptor)
 
     @property
     def entry(self) -> Entry:
-        """What the archive says of it."""
-        return entry(self.item, tar.FILE, self._found, *self._owner)
+        """The entry, without its content."""
+        return entry(self.item, tar.FILE, self._status, *self._owner)
 
     async def packed(self) -> AsyncIterator[bytes]:
-        """The archive with this file alone. Raises OSError as `content` does."""
+        """The pieces of an archive with this file alone. Raises OSError as `content` does."""
         yield tar.head(self.entry, self.size)
         async for piece in self.content():
             yield piece
         yield tar.tail(self.size)
 
     async def content(self) -> AsyncIterator[bytes]:
-        """All `size` bytes. Raises OSError if there are less by now."""
+        """The pieces of all `size` bytes. Raises OSError if the file has become shorter."""
         self._hash, at = hashlib.sha256(), 0
         while at < self.size:
             piece = await anyio.to_thread.run_sync(self._piece, at)
             if not piece:
-                raise OSError(0, RESTLESS)
+                raise OSError(0, CHANGING)
             at += len(piece)
             yield piece
 
     async def verify(self) -> None:
-        """Raises OSError unless the file is still, and was all the time, what `content` has given."""
+        """Raise OSError unless the file is, and was all the time, what `content` has returned."""
         await anyio.to_thread.run_sync(self._verify)
 
     def _open(self) -> None:
         self._descriptor = open_file(self.item)
         try:
-            self._found = _at_rest(self._descriptor)
+            self._status = _unchanged(self._descriptor)
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.size = self._found.st_size
+        self.size = self._status.st_size
 
     def _piece(self, at: int) -> bytes:
         piece = os.pread(self._descriptor, min(PIECE, self.size - at), at)
@@ -223,14 +224,14 @@ class LargeFile:
         return piece
 
     def _verify(self) -> None:
-        # In the middle of one write the times say nothing: it has to be the same twice.
+        # During a write the times do not change: the content must be the same twice.
         is_same = digest_of(self._descriptor, self.size) == self._hash.hexdigest()
-        if not is_same or _look(os.fstat(self._descriptor)) != _look(self._found):
-            raise OSError(0, RESTLESS)
+        if not is_same or _identity(os.fstat(self._descriptor)) != _identity(self._status):
+            raise OSError(0, CHANGING)
 
 
 def open_file(item: Item) -> int:
-    """A descriptor of the source, no link followed below its root. Blocking. Raises OSError if it is no file."""
+    """A descriptor of the source; follows no link below its root. Blocking. Raises OSError if it is not a file."""
     with DirFds() as opened:
         folder, name = opened.place(item.source, item.root)
         descriptor = os.open(name, READ, dir_fd=folder)
@@ -241,24 +242,24 @@ def open_file(item: Item) -> int:
 
 
 def digest_of(descriptor: int, size: int) -> str:
-    """A fingerprint of the first `size` bytes; of less if there are less. Blocking."""
-    found, at = hashlib.sha256(), 0
+    """The SHA-256 of the first `size` bytes, or of the whole file if it is shorter. Blocking."""
+    digest, at = hashlib.sha256(), 0
     while at < size and (piece := os.pread(descriptor, min(PIECE, size - at), at)):
-        found.update(piece)
+        digest.update(piece)
         at += len(piece)
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
-def _at_rest(descriptor: int) -> os.stat_result:
+def _unchanged(descriptor: int) -> os.stat_result:
     before = os.fstat(descriptor)
-    for _ in range(LARGE_RESTS):
-        time.sleep(LARGE_REST)
+    for _ in range(LARGE_TRIES):
+        time.sleep(LARGE_PAUSE)
         now = os.fstat(descriptor)
-        if _look(now) == _look(before):
+        if _identity(now) == _identity(before):
             return now
         before = now
-    raise OSError(0, RESTLESS)
+    raise OSError(0, CHANGING)
 
 
-def _look(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_mode
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_mode

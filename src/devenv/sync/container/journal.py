@@ -1,4 +1,4 @@
-"""What devenv put into a container, on disk before it is put: nothing else may ever be deleted there."""
+"""The journal of what devenv puts into a container, written before it is put: nothing else may be deleted there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.sync.container import staging
 
-PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no clean path has two slashes, so what is torn is no record
+PLACED, GONE, STAGED = b"//+", b"//-", b"//~"  # no normalised path has two slashes: a torn record is not one
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # times as many records as there are paths
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
@@ -22,7 +22,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Container paths that are in place (folders end in `/`), and those that were only put beside it."""
+    """Container paths of what was put in place (folders end in `/`), and of what is staged beside its place."""
 
     placed: frozenset[str] = frozenset()
     staged: frozenset[str] = frozenset()
@@ -30,9 +30,9 @@ class Record:
 
 @dataclass(slots=True)
 class SyncJournal:
-    """One container's journal: the path's bytes, a sign and a zero byte a record; a torn last one says nothing.
+    """The journal of one container. A record is a path's bytes, a sign and a zero byte; a torn last one is ignored.
 
-    Another devenv process may append at the same time. `path` None keeps nothing.
+    Another devenv process may append at the same time. With `path` None nothing is stored.
     """
 
     path: str | None = None
@@ -40,13 +40,13 @@ class SyncJournal:
 
     @classmethod
     def of(cls, folder: str | None, container_id: str) -> SyncJournal:
-        """The journal of a container in the folder of its run. Raises StateError if that folder cannot be used."""
+        """The journal of a container, in the folder of its run. Raises StateError if that folder cannot be used."""
         if folder is None:
             return cls()
         return cls(os.path.join(private_files.private_folder(folder), container_id))
 
     def note(self, *, placed: Iterable[str] = (), gone: Iterable[str] = (), staged: Iterable[str] = ()) -> None:
-        """Appended before this returns. What the disk refuses is not noted, and so never deleted later."""
+        """Append to the file before this returns. What cannot be written is not noted, and so never deleted later."""
         signed = ((PLACED, placed), (GONE, gone), (STAGED, staged))
         data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
         if not data or self.path is None:
@@ -56,7 +56,7 @@ class SyncJournal:
             self._begun = True
 
     def read(self) -> Record:
-        """All that the journal says; made shorter on the way where much of it is history."""
+        """What the journal says now. Rewrites the file if most of it is outdated."""
         data = b""
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
@@ -85,21 +85,21 @@ class SyncJournal:
             private_files.replace(str(self.path), content, durable=False)
 
     def forget(self) -> None:
-        """The container is gone."""
+        """Delete the file: the container is gone."""
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
                 private_files.remove(self.path)
 
 
 class StagedPaths:
-    """Container paths where something was put beside its place and may still be; the journal has them, too."""
+    """Container paths where something is staged, or may be; the journal has them as well."""
 
     def __init__(self, journal: SyncJournal) -> None:
         self.paths: set[str] = set()
         self._journal = journal
 
     def add(self, paths: Collection[str]) -> None:
-        """Note paths before something is put there."""
+        """Note paths before something is staged there."""
         self.paths.update(paths)
         self._journal.note(staged=paths)
 
@@ -110,12 +110,12 @@ class StagedPaths:
         return path
 
     def forget(self, paths: Collection[str]) -> None:
-        """Nothing is at these paths any more."""
+        """Note that nothing is staged at these paths any more."""
         self._journal.note(gone=paths)
         self.paths.difference_update(paths)
 
     def keep(self, paths: Collection[str]) -> None:
-        """Nothing is at any path but these."""
+        """Note that nothing is staged any more but at these paths."""
         self.forget(self.paths.difference(paths))
 
 
@@ -125,7 +125,7 @@ def staged_name() -> str:
 
 
 def forget_others(folder: str, container_ids: Collection[str]) -> None:
-    """No journal of containers that are not there any more."""
+    """Delete the journals of containers that are gone."""
     with contextlib.suppress(OSError, StateError):
         for name in private_files.entries(folder):
             if name not in container_ids:

@@ -1,4 +1,4 @@
-"""What became of a plan in a container, or in all containers of a service."""
+"""The outcome of a plan in one container, or in all containers of a service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Outcome:
-    """What arrived, what did not (target -> reason), and whether readers saw only whole files."""
+    """Counts of what was done, what failed (target -> reason), and whether readers could only see whole files."""
 
     files: int = 0
     deleted: int = 0
@@ -16,19 +16,19 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
     def add(self, more: Outcome) -> None:
-        """What happened afterwards, in the same container."""
+        """Add the outcome of a further attempt in the same container."""
         self.files += more.files
         self.deleted += more.deleted
         self.bytes += more.bytes
-        self._also(more)
+        self._add_failures(more)
 
     def merge(self, other: Outcome) -> None:
-        """What happened in a replica. They count once: a file has arrived when it is in all of them."""
+        """Add the outcome of a replica: a file that is in all replicas counts once."""
         self.files = max(self.files, other.files)
         self.deleted = max(self.deleted, other.deleted)
         self.bytes = max(self.bytes, other.bytes)
-        self._also(other)
+        self._add_failures(other)
 
-    def _also(self, other: Outcome) -> None:
+    def _add_failures(self, other: Outcome) -> None:
         self.atomic = self.atomic and other.atomic
         self.failed.update(other.failed)

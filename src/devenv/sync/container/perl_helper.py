@@ -1,12 +1,12 @@
-"""What the image's own perl does in a container by itself: a file put, renamed or removed without a process.
+"""The helper in a container: a program for the image's own perl that puts, renames and removes files in one process.
 
-A file goes to an open perl with its content by the connection that is there: the whole way of a save then takes less
-than one archive request and one `mv` alone (docs/performance.md, first row against its floor). Perl is in every image
-made from Debian or Ubuntu. What it cannot do is done by orders to the shell that it hands everything else on to.
+A file is sent with its content to the running program through the open connection: a whole save then takes less time
+than one archive request and one `mv` (docs/performance.md, first row against its floor). Every image that is based on
+Debian or Ubuntu has perl. The program passes shell commands on to a shell behind it, which do what it cannot do.
 
-It follows no link. What is made, renamed or removed has a single name in the working folder, and that is the folder
-that was meant: the kernel says that its path is this one, or each folder from the root down was opened by its single
-name with O_NOFOLLOW.
+It follows no link. Whatever it creates, renames or removes is a single name in the working directory, and that is the
+intended folder: the kernel reports this path for it, or each folder from the root down was opened by its single name
+with O_NOFOLLOW.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from collections.abc import Iterable
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, Entry
 
-MOST_FILES = 200  # at once: the next ones are read while these are put
-MOST_BYTES = (
-    1 << 20
-)  # a larger file goes by the archive request, which needs no memory in the container, or in pieces
+MOST_FILES = 200  # of one batch: the next files are read while these are put
+MOST_BYTES = 1 << 20  # of one operation: a larger file goes by an archive request, or in pieces
 
-# What comes is a line of kind and length, then so many bytes: nothing is begun before all of it is there, since a
-# connection may be cut anywhere. s: orders for the shell. d: deeds, answered by the numbers of those that failed.
-# A deed is a line, and after a p or w its content. p: put beside, then rename. b, w, f: the same in pieces. l: a link
-# put beside, then rename. m: rename. d: a folder with its owner. r: a file, or an empty folder. e: a folder, where it
-# is empty. t: only root can change where the folder is. utimensat(2) keeps nanoseconds.
-# What has no handle to be given an owner by is made as that user: a name may be exchanged between two calls.
+# A message is a line with its kind and length, then that many bytes. Nothing is done before the message is complete,
+# because the connection may be cut anywhere. s: commands for the shell. d: operations; the answer has the numbers of
+# those that failed. An operation is a line, and for p and w its content follows.
+# p: create a file beside its target, then rename it. b, w, f: the same in pieces. l: create a link, then rename it.
+# m: rename. d: make a folder with its owner. r: remove a file or an empty folder. e: remove an empty folder. t: fail
+# unless only root can change the folder and those above it. utimensat(2) sets nanoseconds.
+# A link and a folder are created as their owner, because a name could be exchanged between creation and chown.
 PROGRAM = rb"""
 BEGIN { @INC = grep(m{^/}, @INC) } use Fcntl;
 $| = 1; my ($m, $time, $sh, $mark) = @ARGV; my ($here, $safe, $big);
@@ -114,7 +113,7 @@ while (<STDIN>) {
 }
 """
 
-# Starts it in the place of the shell, or says at once that there is none. Mark, then the answers that are waited for.
+# Replaces the shell by the program, or answers at once that command 0 has failed.
 START = b"""unset PERL_UNICODE PERL5OPT PERLIO PERL5LIB PERL5DB PERL_USE_UNSAFE_INC
 if [ "$(perl -e 'print 42' 2>/dev/null)" = 42 ]; then
 case $(uname -m 2>/dev/null) in x86_64) t=280;; aarch64) t=88;; *) t=0;; esac
@@ -124,21 +123,21 @@ else printf '\\n%%s 0\\n\\n%%s end\\n' %(mark)s %(mark)s; fi
 
 
 def start(mark: str, shell: str, session: str) -> bytes:
-    """What a POSIX shell is told: it is perl from then on, or the order 0 has failed.
+    """The input for a POSIX shell that replaces it by the helper; command 0 fails if there is no perl.
 
-    `shell` is the path of the one that perl hands orders to, `session` the mark of both processes.
+    `shell` is the path of the shell that gets the commands, `session` the argument that marks both processes.
     """
     names = {b"mark": mark, b"shell": shell, b"session": session}
     return START % {b"program": PROGRAM, **{key: value.encode() for key, value in names.items()}}
 
 
 def operations_message(operations: Iterable[bytes]) -> bytes:
-    """Deeds as they are sent."""
+    """The message with these operations."""
     return _framed(b"d", b"".join(operations))
 
 
 def shell_message(text: bytes) -> bytes:
-    """Orders for the shell behind it as they are sent."""
+    """The message with commands for the shell behind the helper."""
     return _framed(b"s", text)
 
 
@@ -147,59 +146,59 @@ def _framed(kind: bytes, content: bytes) -> bytes:
 
 
 def put(entry: Entry, place: str, target: str) -> list[bytes]:
-    """The file or link put at `place`, then renamed to `target` in the same folder; a large file in pieces."""
+    """Create a file or link at `place`, then rename it to `target` in the same folder; a large file in pieces."""
     names, owner = (_hex(place), _hex(target)), (entry.uid, entry.gid)
     if entry.kind == tar.LINK:
         return [b"l %s %s %d %d %s\n" % (*names, *owner, entry.link.hex().encode())]
     size = len(entry.content)
     if size <= MOST_BYTES:
-        return [b"p %s %d\n" % (_what(entry, place, target), size) + entry.content]
+        return [b"p %s %d\n" % (_attributes(entry, place, target), size) + entry.content]
     pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
     return [begin(place), *map(more, pieces), finish(entry, place, target)]
 
 
 def begin(place: str) -> bytes:
-    """An empty file at `place`, which `more` goes into until `finish`."""
+    """Create an empty file at `place`; `more` appends to it, `finish` completes it."""
     return b"b %s\n" % _hex(place)
 
 
 def more(piece: bytes) -> bytes:
-    """The next piece of its content."""
+    """Append a piece of content to the file that was begun."""
     return b"w %d\n%s" % (len(piece), piece)
 
 
 def finish(entry: Entry, place: str, target: str) -> bytes:
-    """It gets mode, owner and time of the entry, and takes the place of `target` in the same folder."""
-    return b"f %s\n" % _what(entry, place, target)
+    """Set mode, owner and time of the entry, and rename the file to `target` in the same folder."""
+    return b"f %s\n" % _attributes(entry, place, target)
 
 
-def _what(entry: Entry, place: str, target: str) -> bytes:
+def _attributes(entry: Entry, place: str, target: str) -> bytes:
     owner, time = (entry.uid, entry.gid), divmod(entry.mtime_ns, NANO)
     return b"%s %s %d %d %d %d %d" % (_hex(place), _hex(target), entry.mode, *owner, *time)
 
 
 def rename(place: str, target: str) -> bytes:
-    """What is at `place` takes the place of `target`, which is in the same folder."""
+    """Rename `place` to `target`, which is in the same folder."""
     return b"m %s %s\n" % (_hex(place), _hex(target))
 
 
 def make_folder(path: str, uid: int, gid: int) -> bytes:
-    """A folder of this owner, where there is none."""
+    """Make a folder with this owner if it is missing."""
     return b"d %s %d %d\n" % (_hex(path), uid, gid)
 
 
 def remove(path: str) -> bytes:
-    """No file and no empty folder is at the path; a folder that holds something stays."""
+    """Remove a file or an empty folder; a folder that has content stays, without a failure."""
     return b"r %s\n" % _hex(path)
 
 
 def remove_empty(path: str) -> bytes:
-    """No empty folder is at the path."""
+    """Remove an empty folder."""
     return b"e %s\n" % _hex(path)
 
 
 def is_root_only(path: str) -> bytes:
-    """Fails if anybody but root can change the folder, or one above it, or if one is a link."""
+    """Fail unless root alone can change the folder and those above it, and none is a link."""
     return b"t %s\n" % _hex(path)
 
 

@@ -1,4 +1,4 @@
-"""What a container holds, compared with the host: read as a stream, nothing of it is kept."""
+"""Read files back from a container as a stream, and compare them with the host."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from devenv.sync.container.staging import parents
 from devenv.sync.container.tar import Member
 from devenv.sync.rules.rules import relative_to
 
-BATCH = 1 << 20  # bytes until a worker thread is worth waking
+BATCH = 1 << 20  # bytes that are collected before a worker thread is woken
 TRIES = 3
-MOST_LINKS = 8  # followed one after the other, in the place of one folder
-LOOP = re.compile("(?i)too many (links|levels)")  # of the engine, about one path
+MOST_LINKS = 8  # that are followed one after the other instead of one folder
+LOOP = re.compile("(?i)too many (links|levels)")  # the engine's error about a path
 CUT = "it changed all the time while it was read"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look into a container found.
+    """The result of reading back a container.
 
-    `missing`: syncs whose target is not as the host's source. `placed`: the names (of a journal) that are there; a
-    folder only if nothing else is in it. `unread`: container paths that could not be read, and why; what was to be
-    found there is in `missing` and `placed`. `folders`: those that no link led to. `links`: what is a link where
-    the host has a folder, and is not looked through.
+    `missing`: syncs whose target differs from the source. `placed`: the names of a journal that exist; a folder only
+    if it contains nothing else. `unread`: container paths that could not be read, with the reasons; their syncs and
+    names are in `missing` and `placed`. `folders`: folders that were reached without a link. `links`: links that are
+    not followed, at paths where the host has a folder.
     """
 
     missing: tuple[Sync, ...] = ()
@@ -47,23 +47,23 @@ class Seen:
 
     @property
     def different(self) -> tuple[str, ...]:
-        """Every container path that differs; in the place of what is behind a link the link itself."""
+        """Every container path that differs; for paths behind a link, the link itself."""
         behind = {s.target for s in self.missing if any(relative_to(s.target, link) for link in self.links)}
-        found = {s.target for s in self.missing} - behind
-        return tuple(sorted({*found, *self.links, *self.unread, *(name.rstrip("/") for name in self.placed)}))
+        reachable = {s.target for s in self.missing} - behind
+        return tuple(sorted({*reachable, *self.links, *self.unread, *(name.rstrip("/") for name in self.placed)}))
 
 
 async def look(
-    engine: Engine, container_id: str, syncs: Iterable[Sync], tops: Iterable[str], placed: Collection[str] = ()
+    engine: Engine, container_id: str, syncs: Iterable[Sync], roots: Iterable[str], placed: Collection[str] = ()
 ) -> Seen:
-    """Compare the targets of these syncs, and look for these names; all lie at or below the `tops`.
+    """Compare the targets of these syncs, and look for these names of a journal; all are at or below the `roots`.
 
-    A top that ends in `/` may be reached by a link. So may a folder that the host has, if the link leads to where
-    nothing is synced: then what lies behind it counts.
+    A root that ends in `/` may be a link. A link is also followed instead of a folder that the host has, if it leads
+    to a path where nothing is synced.
     """
     reading = _Reading(syncs, placed)
-    for top in sorted(tops):
-        await _read(engine, container_id, reading, top, top)
+    for root in sorted(roots):
+        await _read(engine, container_id, reading, root, root)
     while reading.behind:
         path, (place, hops) = reading.behind.popitem()
         await _read(engine, container_id, reading, place, path, hops)
@@ -71,7 +71,7 @@ async def look(
 
 
 async def _read(engine: Engine, container_id: str, reading: _Reading, place: str, path: str, hops: int = 0) -> None:
-    """What lies at `place` in the container, as if it were at `path`."""
+    """Read what is at `place` in the container as if it were at `path`."""
     for _ in range(TRIES):
         sink = _Sink(reading, place, path, hops)
         try:
@@ -88,7 +88,7 @@ async def _read(engine: Engine, container_id: str, reading: _Reading, place: str
 
 
 class _Sink:
-    """Takes the archive of one place, and gives it to a worker thread by the megabyte."""
+    """Takes the archive of one path, and passes it on to a worker thread in pieces of a megabyte."""
 
     def __init__(self, reading: _Reading, place: str, path: str, hops: int) -> None:
         self._reading = reading
@@ -104,7 +104,7 @@ class _Sink:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the archive came to its end; none at all is nothing there."""
+        """Whether the archive was complete; there is none if the path does not exist."""
         return self._is_empty or (self._reader.ended and not self._is_broken)
 
     async def write(self, chunk: bytes) -> None:
@@ -116,7 +116,7 @@ class _Sink:
             await self.end()
 
     async def end(self) -> None:
-        """All that came is compared."""
+        """Compare all that was taken."""
         data, self._waiting, self._size = b"".join(self._waiting), [], 0
         if data and not self._is_broken:
             await anyio.to_thread.run_sync(self._take, data)
@@ -139,11 +139,11 @@ class _Sink:
             self._is_broken = True
 
     def _is_certain(self, path: str) -> bool:
-        """Whether a folder is one itself: what a link leads to is asked for with a slash, or in the link's place."""
+        """Whether a folder is certainly no link: a link is followed if its path ends in a slash, or by `behind`."""
         return not self._hops and not (self._is_open and path == self._path)
 
     def _real(self, member: Member) -> tuple[str, str]:
-        """Where the entry is in the container, and as what it counts."""
+        """The real path of the entry in the container, and the path that it is compared as."""
         inside = os.path.normpath(f"{self._parent}/{os.fsdecode(member.name)}")
         place = "/" + inside.lstrip("/")  # normpath leaves `//` as it is
         below = relative_to(place, self._place)
@@ -151,7 +151,7 @@ class _Sink:
 
 
 class _Reading:
-    """What is compared, and what was found so far."""
+    """What is to be compared, and the results so far."""
 
     def __init__(self, syncs: Iterable[Sync], placed: Collection[str]) -> None:
         self._wanted = {sync.target: sync for sync in syncs}
@@ -162,25 +162,25 @@ class _Reading:
         self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in parents(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()
-        self._shared: set[str] = set()  # folders of the journal that hold something else, too
+        self._shared: set[str] = set()  # folders of the journal that contain something else as well
         self.folders: set[str] = set()
         self._links: set[str] = set()
-        self.behind: dict[str, tuple[str, int]] = {}  # link -> where it leads, how many links it took so far
+        self.behind: dict[str, tuple[str, int]] = {}  # link -> where it leads, how many links were followed so far
         self.unread: dict[str, str] = {}
 
     def wants(self, path: str) -> bool:
-        """Whether the content of this container path counts."""
+        """Whether the content of this container path is compared."""
         return path in self._wanted
 
     def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
-        """One entry of the container, with a fingerprint of its content. Blocking: reads the host's file."""
+        """Compare an entry of the container, with the SHA-256 of its content. Blocking: reads the host's file."""
         self._note(path, is_folder=member.kind == tar.FOLDER)
         sync = self._wanted.get(path)
         if sync is not None and _is_as(sync, member, digest, opened):
             del self._wanted[path]
 
     def link(self, path: str, place: str, text: str, hops: int) -> None:
-        """A link, at `place` in truth; where the host has a folder, it may be looked through."""
+        """Note a link whose real path is `place`; it may be followed if the host has a folder at the path."""
         if path not in self._host_folders:
             return
         leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(place), text))
@@ -197,7 +197,7 @@ class _Reading:
             self._shared.update(above for above in parents(path) if above in self._own)
 
     def seen(self) -> Seen:
-        """All of it."""
+        """The results."""
         unread = tuple(self.unread)
         there = {name for name in self._there if name[:-1] not in self._shared}
         there |= {name for name in self._placed if any(relative_to(name.rstrip("/"), p) is not None for p in unread)}
@@ -206,7 +206,7 @@ class _Reading:
 
 
 def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
-    """Whether the entry is what the host has: kind, content, mode of a file, text of a link."""
+    """Whether the entry equals the source: kind, content and mode of a file, text of a link."""
     item = Item(sync.source, sync.target, sync.root, sync.folder)
     try:
         entry = host_files.read(item, opened)
@@ -219,7 +219,7 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
     if entry.kind == tar.LINK:
         return entry.link == member.link
     if entry.kind == tar.FOLDER:
-        return True  # its mode is the container's own affair
+        return True  # the mode of a folder is not synced
     is_alike = (len(entry.content), entry.mode) == (member.size, member.mode & PERMISSIONS)
     return is_alike and sha256(entry.content).hexdigest() == digest
 
@@ -227,11 +227,11 @@ def _is_as(sync: Sync, member: Member, digest: str, opened: DirFds) -> bool:
 def _is_large(item: Item, member: Member, digest: str) -> bool:
     descriptor = host_files.open_file(item)
     try:
-        found = os.fstat(descriptor)
-        is_alike = (found.st_size, stat.S_IMODE(found.st_mode) & PERMISSIONS) == (
+        status = os.fstat(descriptor)
+        is_alike = (status.st_size, stat.S_IMODE(status.st_mode) & PERMISSIONS) == (
             member.size,
             member.mode & PERMISSIONS,
         )
-        return is_alike and host_files.digest_of(descriptor, found.st_size) == digest
+        return is_alike and host_files.digest_of(descriptor, status.st_size) == digest
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""One long-lived shell in a container: a line to an open one costs under a millisecond, a fresh exec sixty."""
+"""A long-lived shell in a container: a command to it takes less than a millisecond, a new exec takes sixty."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from devenv.tasks import first
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
-SILENT_SECONDS = 1.0  # without a word: orders to a paused container are taken, and never answered
-BATCH_BYTES = 64 * 1024  # more orders could fill the pipe both ways while nobody reads
-HELPER_BYTES = 2 << 20  # of deeds, which are answered together at their end
-COMMAND_EXTRA = 64  # what is sent around each order
+SILENT_SECONDS = 1.0  # without output: a paused container accepts commands and never answers
+BATCH_BYTES = 64 * 1024  # more commands could fill the pipes of both directions while nobody reads
+HELPER_BYTES = 2 << 20  # of operations, which are answered together at their end
+COMMAND_EXTRA = 64  # bytes that are sent around each command
 NO_PROGRAM = re.compile("executable file not found|no such file or directory")
 PROGRAMS = (SHELL, "/busybox/sh")
 ROOT = "0"
 
-# What an earlier shell of this run was sent and has not done yet would undo what comes now.
-# Their arguments name them, which every user may read; to end root's shells takes root.
+# Ends earlier shells of this run: what they have not carried out yet would undo later commands. They are found by
+# their arguments, which every user may read; only root can end root's shells.
 PREDECESSORS = b"""k=; for f in $(grep -lF %s /proc/[0-9]*/cmdline 2>/dev/null); do
 f=${f#/proc/}; f=${f%%/cmdline}
 [ "$f" = $$ ] || kill -9 "$f" 2>/dev/null || [ ! -d "/proc/$f" ] || k=1; done; [ -z "$k" ]"""
 
 
 class BrokenShellError(ConnectionError):
-    """The shell has ended; what it was asked last may or may not have happened."""
+    """The shell has ended; the last commands may or may not have been carried out."""
 
 
 async def _always(_: Shell) -> bool:
@@ -43,7 +43,7 @@ async def _always(_: Shell) -> bool:
 
 
 class Shell:
-    """Runs short orders one after the other, and tells which of them failed and why."""
+    """Runs short commands one after the other, and returns which of them failed and why."""
 
     def __init__(
         self, session: Session, stack: contextlib.AsyncExitStack, paused: Callable[[], Awaitable[bool]]
@@ -68,16 +68,16 @@ class Shell:
         check: Callable[[Shell], Awaitable[bool]] = _always,
         by_helper: bool = True,
     ) -> Shell | None:
-        """A shell as this user in a running container.
+        """Open a shell as this user in a running container.
 
-        None if the image has no `sh`, `mv` or `rm`, if root's shells of an earlier run are there and the user is not
-        root, or if `check` says no, which may already use it. `by_hand`: with the image's perl before it, where it
-        has one that works. Raises EngineError where that cannot be told now: the container has gone, or is paused.
+        Returns None if the image has no shell or lacks a tool, if shells of root from an earlier run cannot be ended,
+        or if `check`, which gets the open shell, returns False. `by_helper`: start the helper in the image's perl if
+        it has one that works. Raises EngineError if the container is gone or paused.
         """
         for program in PROGRAMS:
-            found = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_helper)
-            if not isinstance(found, str):
-                return found
+            shell = await cls._open(engine, container_id, f"{mark}/{container_id}.", program, user, check, by_helper)
+            if not isinstance(shell, str):
+                return shell
         return None
 
     @classmethod
@@ -91,7 +91,7 @@ class Shell:
         check: Callable[[Shell], Awaitable[bool]],
         by_helper: bool,
     ) -> Shell | str | None:
-        """As `open`, or why this program cannot be run."""
+        """As `open`, with one program; the reason if it cannot be run."""
         stack = contextlib.AsyncExitStack()
         name = f"{SESSION_MARK}={mark}"
 
@@ -127,7 +127,7 @@ class Shell:
         return shell
 
     async def _start_helper(self, program: str, name: str) -> None:
-        """From now on deeds are done without a process each, where the image has what that takes."""
+        """Start the helper, if the image has perl: it carries out operations without a process for each."""
         with anyio.fail_after(START_SECONDS):
             has_helper = not await self._exchange(perl_helper.start(self._mark, program, name))
         if has_helper:
@@ -135,9 +135,10 @@ class Shell:
         self.has_helper = has_helper
 
     async def do(self, operations: Sequence[bytes]) -> list[int]:
-        """Which of these deeds (see `hand`) are still to be done by orders: all where the image has no perl.
+        """Have the helper carry out operations (see `perl_helper`). Returns the indices of those that failed.
 
-        Raises BrokenShellError where the shell has ended.
+        Without a helper all have failed: shell commands have to do their work. Raises BrokenShellError if the shell
+        has ended.
         """
         if not self.has_helper:
             return list(range(len(operations)))
@@ -148,20 +149,20 @@ class Shell:
                 failed += [start + index for index in sorted(answer)]
         return failed
 
-    async def run(self, orders: Sequence[bytes]) -> dict[int, str]:
-        """Which orders failed, by index, with what they printed. Raises BrokenShellError where it has ended."""
+    async def run(self, commands: Sequence[bytes]) -> dict[int, str]:
+        """The output of those commands that failed, by index. Raises BrokenShellError if the shell has ended."""
         failures: dict[int, str] = {}
         async with self._turn:
-            for start, stop in _batches(orders, BATCH_BYTES):
-                answer = await self._ask(orders[start:stop])
+            for start, stop in _batches(commands, BATCH_BYTES):
+                answer = await self._ask(commands[start:stop])
                 failures.update({start + index: text for index, text in answer.items()})
         return failures
 
-    async def _ask(self, orders: Sequence[bytes]) -> dict[int, str]:
+    async def _ask(self, commands: Sequence[bytes]) -> dict[int, str]:
         mark = self._mark.encode()
-        lines = [order + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, order in enumerate(orders)]
+        lines = [command + b" || printf '\\n%s %s\\n' " + mark + b" %d" % i for i, command in enumerate(commands)]
         lines.append(b"printf '\\n%s end\\n' " + mark)
-        text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # whole or not at all, wherever the connection is cut
+        text = b"{\n" + b"\n".join(lines) + b"\n}\n"  # if the connection is cut, all of it is run or nothing
         return await self._exchange(perl_helper.shell_message(text) if self.has_helper else text)
 
     async def _exchange(self, data: bytes) -> dict[int, str]:
@@ -172,12 +173,12 @@ class Shell:
                 await self._send(data)
                 return await self._answer()
         except BaseException:
-            # Cancelled or cut off in the middle: nobody can tell any more whose answer comes next.
+            # Cancelled or cut off in the middle: the next answer could belong to this exchange.
             self.broken = True
             raise
 
     async def _exchange_much(self, data: bytes) -> dict[int, str]:
-        """What is more than a pipe holds may be taken late, or never: then it is the answer that tells."""
+        """Send more than a pipe holds: it may be read late or never, so the answer is awaited at the same time."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send, data)
@@ -187,19 +188,19 @@ class Shell:
         return answer
 
     async def _send(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):  # why it is gone is said where its answer is read
+        with contextlib.suppress(ConnectionError):  # reading the answer raises the error
             await self._session.send(data)
 
     async def _answer(self) -> dict[int, str]:
         mark = self._mark.encode()
         failures: dict[int, str] = {}
-        said: list[bytes] = []
+        output: list[bytes] = []
         while True:
-            line, found, rest = self._buffer.partition(b"\n")
-            if not found:
-                with anyio.move_on_after(SILENT_SECONDS) as late:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if not newline:
+                with anyio.move_on_after(SILENT_SECONDS) as silence:
                     message = await self._session.receive()
-                if late.cancelled_caught:
+                if silence.cancelled_caught:
                     if await self._is_paused():
                         raise EngineError("the container is paused")
                     continue
@@ -211,29 +212,29 @@ class Shell:
             if line == mark + b" end":
                 return failures
             if line.startswith(mark + b" "):
-                text = b" ".join(s for s in said if s)
+                text = b" ".join(filter(None, output))
                 failures[int(line.split()[1])] = text.decode(errors="backslashreplace")
-                said = []
+                output = []
             else:
-                said.append(line)
+                output.append(line)
 
     async def close(self) -> None:
-        """The shell ended; its process in the container sees the end of its input."""
+        """End the shell: its process in the container reads the end of its input."""
         self.broken = True
         await _close(self._stack)
 
 
-def _batches(orders: Sequence[bytes], most: int) -> list[tuple[int, int]]:
-    """Index ranges of at most so many bytes of orders."""
+def _batches(commands: Sequence[bytes], most: int) -> list[tuple[int, int]]:
+    """Index ranges of commands with at most `most` bytes each."""
     ranges: list[tuple[int, int]] = []
     start = size = 0
-    for index, order in enumerate(orders):
-        if index > start and size + len(order) + COMMAND_EXTRA > most:
+    for index, command in enumerate(commands):
+        if index > start and size + len(command) + COMMAND_EXTRA > most:
             ranges.append((start, index))
             start, size = index, 0
-        size += len(order) + COMMAND_EXTRA
-    if start < len(orders):
-        ranges.append((start, len(orders)))
+        size += len(command) + COMMAND_EXTRA
+    if start < len(commands):
+        ranges.append((start, len(commands)))
     return ranges
 
 

@@ -1,9 +1,9 @@
-"""The shell's half of the sync: functions that an open shell is given first, and the commands that call them.
+"""Shell commands of the sync: functions that are defined in an open shell first, and the commands that call them.
 
-No command follows a link that is below a rule's target, whoever put the link there. A folder is entered by `cd -P`,
-compared with the path that was meant, and from then on files have single names in the working directory, which no
-rename and no link can exchange. A file is made in a folder of our own (0700) and moved from there to `..`: `mv` onto
-a link that leads to a folder would move into that folder.
+No command follows a symbolic link below a rule's target. A folder is entered by `cd -P` and the working directory is
+compared with the intended path; from then on files are single names in the working directory, so that no rename and
+no link can redirect them. A file is created in a folder of our own (mode 0700) and moved from there to `..`, because
+`mv` onto a link to a folder would move into that folder.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ LINK = "a link is there in the container, and links are not followed"
 NO_FOLDER = "its folder is not there in the container"
 PIECE = 24 * 1024  # bytes of content in a command
 MV_ARGUMENTS = 500
-USUAL_MODE = 0o644  # what a file gets from the umask
-OWN_STAMPS = 12  # from so many files of one folder on, times are in whole seconds: each other time is a process
+USUAL_MODE = 0o644  # of a file that is created with our umask
+OWN_STAMPS = 12  # files of one folder; from here on times are whole seconds, since each time takes a process
 PLAIN = frozenset(b"\n\t" + bytes(range(0x20, 0x7F))) - frozenset(b"\\%'")
 
-# With the whole path, for folders that only root can change: o: no folder is in the way. m: move a staged entry over
-# its target, never into it. n: its last step, since busybox's mv does not replace a link to itself. l: the same for a
-# link. g: many staged entries of one folder at once.
-# With a folder and names in it, whoever can change the folder: c: enter it. y: why it cannot be entered; fails if it
-# is not there. e: enter it or fail with the reason. r: remove files, and what turns out to be an empty folder; one
-# that holds something is not ours to remove. x: remove empty folders. d: a folder with the service's owner. u: only
-# root can change where the folder is. b: where a rule's target really is. w: this user can write there.
-# t: why a file cannot be written, which not every printf says.
-# i, k: a folder of our own in it, entered. f, a: a file in that folder, and more of it. s: a link in it. h: owner and
-# h for all, mode and time. v: one of its entries in place. z: the folder or a staged file removed.
+# Functions that take whole paths, for folders that only root can change:
+# o: fail if a folder is at the path. m: move a staged entry over its target, never into it. n: the last step of m,
+# because busybox's mv does not replace a link to itself. l: as m, for a link. g: move many staged entries at once.
+# Functions that take a folder and names in it, for folders that anybody can change:
+# c: enter the folder. y: print why it cannot be entered; fail if it does not exist. e: enter it, or fail with the
+# reason. r: remove files and empty folders; a folder that has content is not ours to remove. x: remove empty folders.
+# d: make a folder with the service's owner. u: fail unless only root can change the folder and those above it.
+# b: resolve a rule's target. w: fail unless this user can write there. t: print why a file cannot be written, which
+# not every printf does.
+# i, k: create a folder of our own in the folder, and enter it. f: create a file in it. a: append to that file.
+# s: create a link in it. h: set owner, mode or time in it. v: move an entry out of it to its place. z: remove it, or
+# a staged file.
 PRELUDE = b"""exec 2>&1; unset CDPATH; umask 022
 o() { [ ! -d "$2" ] || [ -h "$2" ] || { echo "a folder is there in the container"; return 1; }; }
 m() { { o "$1" "$2" && { [ ! -d "$2" ] || rm -f -- "$2"; } && n "$1" "$2"; } || { rm -f -- "$1"; return 1; }; }
@@ -99,48 +101,48 @@ def _folder(path: str) -> bytes:
 
 
 def chunked(paths: list[T]) -> list[list[T]]:
-    """The paths in pieces that a command line takes."""
+    """The paths in lists that are short enough for a command line."""
     return [paths[at : at + MV_ARGUMENTS] for at in range(0, len(paths), MV_ARGUMENTS)]
 
 
 def _by_folder(paths: Iterable[str]) -> Iterator[list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        found[posixpath.dirname(path)].append(path)
-    for inside in found.values():
+        names[posixpath.dirname(path)].append(path)
+    for inside in names.values():
         yield from chunked(inside)
 
 
 def remove(files: Iterable[str]) -> list[tuple[bytes, list[str]]]:
-    """Commands after which no file and no empty folder is at the paths; with the paths of each."""
+    """Commands that remove files and empty folders, each with the paths that it removes."""
     groups = list(_by_folder(files))
     return [(b" ".join([b"r", _folder(group[0]), *map(_name, group)]), group) for group in groups]
 
 
 def remove_folders(folders: Sequence[str]) -> list[tuple[bytes, list[str]]]:
-    """Commands after which no empty folder is at the paths, in their order; with the paths of each."""
+    """Commands that remove empty folders in the given order, each with the path that it removes."""
     return [(b" ".join([b"x", _folder(path), _name(path)]), [path]) for path in folders]
 
 
 def make_folder(path: str, uid: int, gid: int) -> bytes:
-    """The command for a folder of this owner if there is none."""
+    """The command that makes a folder with this owner if it is missing."""
     return b" ".join([b"d", _folder(path), _name(path), b"%d:%d" % (uid, gid)])
 
 
 def unstage(place: str) -> bytes:
-    """The command after which nothing is at a place where a file was staged."""
+    """The command that removes a staged file, or a staging folder with its content."""
     return b" ".join([b"z", _folder(place), _name(place)])
 
 
 def rename(place: str, target: str, *, is_link: bool, is_late: bool) -> bytes:
-    """The rename of a staged entry. What was part of a group that failed may have moved already."""
+    """The command that renames a staged entry. `is_late`: it may have moved already, in a group that failed."""
     staged = quoted(place)
-    order = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
-    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + order if is_late else order
+    command = (b"l " if is_link else b"m ") + staged + b" " + quoted(target)
+    return b"{ [ ! -e " + staged + b" ] && [ ! -h " + staged + b" ]; } || " + command if is_late else command
 
 
 def rename_group(places: Sequence[str]) -> bytes:
-    """The rename of entries that are staged together, in a folder beside the targets."""
+    """The command that moves entries out of the folder that they are staged in, to the folder above."""
     stage = posixpath.dirname(places[0])
     names = b" ".join(quoted(posixpath.basename(place)) for place in places)
     return b"g " + quoted(stage) + b" " + quoted(posixpath.dirname(stage)) + b" " + names
@@ -152,12 +154,12 @@ def remove_stages(stages: Iterable[str]) -> bytes:
 
 
 def discard(place: str) -> bytes:
-    """The command that removes a file which the engine has written."""
+    """The command that removes a file that the engine has written."""
     return b"rm -f -- " + quoted(place)
 
 
 def is_root_only(folder: str) -> bytes:
-    """The command that fails if anybody but root can change the folder, or one above it, or if one is a link."""
+    """The command that fails unless root alone can change the folder and those above it, and none is a link."""
     return b"u " + quoted(folder)
 
 
@@ -167,39 +169,39 @@ def is_writable(path: str) -> bytes:
 
 
 def resolve(target: str) -> bytes:
-    """The command that fails if the path to a rule's target has links: see `place`."""
+    """The command that fails if the path of a rule's target has links; it prints what `resolved` reads."""
     return b"b " + quoted(target)
 
 
 def resolved(output: str) -> str | None:
-    """Where the target really is, from what `where` printed; None if links lead there that root did not put there."""
+    """The real path of the target, from the output of `resolve`; None if a user other than root made a link in it."""
     return output[1:] if output.startswith("=") else None
 
 
 def put(
     stage: str, entries: Mapping[str, Entry], owner: tuple[int, int], *, as_root: bool
 ) -> list[tuple[bytes, str | None]]:
-    """Commands that put the entries, by target, all of one folder, with a folder named `stage` in between.
+    """Commands that put entries, by target and all of one folder, through a folder in it that is named `stage`.
 
-    With each command the target that has failed if it fails, or None if that says nothing of a single one.
+    Each command comes with the target that has failed if the command fails; None if it concerns no single target.
     """
     name = quoted(stage)
     enter = b"k" if as_root else b"i"
-    made: list[tuple[bytes, str | None]] = [(b" ".join([enter, _folder(next(iter(entries))), name]), None)]
+    commands: list[tuple[bytes, str | None]] = [(b" ".join([enter, _folder(next(iter(entries))), name]), None)]
     for target, entry in entries.items():
-        made += ((b" ".join([verb, name, _name(target), text]), target) for verb, text in _contents(entry))
-    made += ((order, None) for order in _attributes(name, entries, owner, as_root=as_root))
-    made += (
+        commands += ((b" ".join([verb, name, _name(target), text]), target) for verb, text in _contents(entry))
+    commands += ((command, None) for command in _attributes(name, entries, owner, as_root=as_root))
+    commands += (
         (b" ".join([b"h", name, b"mv -f --", *map(_name, group), b".. 2>/dev/null || :"]), None)
         for group in chunked(list(entries))
     )
-    made += ((b" ".join([b"v", name, _name(target)]), target) for target in entries)
-    made.append((unstage(posixpath.join(posixpath.dirname(next(iter(entries))), stage)), None))
-    return made
+    commands += ((b" ".join([b"v", name, _name(target)]), target) for target in entries)
+    commands.append((unstage(posixpath.join(posixpath.dirname(next(iter(entries))), stage)), None))
+    return commands
 
 
 def append(stage: str, target: str, content: bytes) -> list[bytes]:
-    """Commands that add to a file which `puts` has begun: they come after its first two."""
+    """Commands that append to a large file; they follow the first two commands of `put`."""
     start = b" ".join([b"a", quoted(stage), _name(target), b""])
     return [start + printed(content[at : at + PIECE]) for at in range(0, len(content), PIECE)]
 
@@ -213,7 +215,7 @@ def _contents(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
 
 
 def printed(content: bytes) -> bytes:
-    """The format, as one word, by which `printf` writes these bytes; it is never an option."""
+    """One word of the shell: the format by which `printf` writes these bytes; it never looks like an option."""
     first, rest = content[:1], content[1:]
     text = "".join(f"\\{byte:03o}" for byte in first) + rest.decode("latin-1").translate(_ESCAPES)
     return b"'" + text.encode("ascii") + b"'"
@@ -238,15 +240,15 @@ def _attributes(
         seconds, nanos = divmod(entries[target].mtime_ns, NANO)
         stamp = b"%d" % seconds
         stamps[stamp if len(files) >= OWN_STAMPS else stamp + b".%09d" % nanos].append(target)
-    for mode, some in modes.items():
+    for mode, targets in modes.items():
         if mode != USUAL_MODE:
-            yield from _each(b"h " + name + b" chmod %o --" % mode, some)
-    for stamp, some in stamps.items():
-        for chunk in chunked(some):
+            yield from _each(b"h " + name + b" chmod %o --" % mode, targets)
+    for stamp, targets in stamps.items():
+        for chunk in chunked(targets):
             names = b" ".join(map(_name, chunk))
             tries = b" || ".join(
-                b"touch -d @" + one + b" -- " + names + b" 2>/dev/null"
-                for one in dict.fromkeys((stamp, stamp.partition(b".")[0]))
+                b"touch -d @" + text + b" -- " + names + b" 2>/dev/null"
+                for text in dict.fromkeys((stamp, stamp.partition(b".")[0]))
             )
             yield b'[ "$k" != ' + name + b" ] || " + tries + b" || :"
 

@@ -1,7 +1,7 @@
-"""Where files are put before they are in place.
+"""The container paths where files are staged, before they are renamed to their targets.
 
-A name ends in `~`, which the watchers of dev servers skip. From many files in one folder on, one staging folder and
-one `mv` beat a rename each, unless a rename takes no process.
+A name ends in `~`, which the watchers of dev servers ignore. For many files of one folder, one staging folder and one
+`mv` are faster than a rename of each, unless a rename needs no process.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ BULK = 12
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """`places`: target -> where it is put first. `folders`: staging folder -> where its entries move to."""
+    """`places`: target -> path where it is staged. `folders`: staging folder -> folder that its entries move to."""
 
     places: Mapping[str, str]
     folders: Mapping[str, str]
 
     @property
-    def strays(self) -> frozenset[str]:
-        """What would be left if all ended now."""
+    def paths(self) -> frozenset[str]:
+        """What could be left if the process ended now: files that are staged alone, and staging folders."""
         single = (p for p in self.places.values() if not self.folders or posixpath.dirname(p) not in self.folders)
         return frozenset((*self.folders, *single))
 
 
 def name(run: str, number: int) -> str:
-    """The name of a staging place of this run."""
+    """The name of a staged file or folder of this run."""
     return f".devenv-{run}-{number}~"
 
 
 def plain(reason: str, target: str) -> str:
-    """What went wrong, said of the target instead of the place where it was staged."""
-    return STAGED.sub(lambda found: "" if found[1] else posixpath.basename(target), reason)
+    """The reason of a failure, with the name of the target instead of the staged one."""
+    return STAGED.sub(lambda match: "" if match[1] else posixpath.basename(target), reason)
 
 
 def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
-    """Of what has no folder to be in, why that folder could not be made."""
+    """For targets whose folder is missing, replace the reason by why that folder could not be made."""
     for target, reason in failed.items():
         if reason == NO_FOLDER:
             failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
 
 
 def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> Staging:
-    """A place for every target, each for itself or many of one folder together; `name` gives names for them."""
+    """Where to stage each target: `alone` or, if they are many, in one folder; `name` makes new names."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     for target in targets:
         by_folder[posixpath.dirname(target)].append(target)

@@ -1,7 +1,7 @@
-"""Tar archives written and read in pieces: the standard library takes longer over a small file than the engine does.
+"""Write and read tar archives: for a small file, the standard library takes more time than the engine.
 
-POSIX.1-2017 pax: a `ustar` header, before it a record for what that cannot hold (fractions of a second, long names).
-The reader also knows GNU's long names and large numbers.
+POSIX.1-2017 pax: a `ustar` header, preceded by a record for what it cannot hold (fractions of a second, long names).
+The reader also supports GNU's long names and large numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _END = bytes(2 * BLOCK)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, link or folder: its name as bytes, relative; `link` is what a link points to; times in ns."""
+    """A file, link or folder to write. `name` is relative, `link` the text of a link, times in nanoseconds."""
 
     name: bytes
     kind: bytes
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What an archive that is read says of an entry; `size` is in bytes of content."""
+    """An entry of an archive that is read; `size` is the length of its content in bytes."""
 
     name: bytes
     kind: bytes
@@ -48,17 +48,17 @@ class Member:
 
 
 def packed(entries: Iterable[Entry]) -> bytes:
-    """The archive of these entries, in their order."""
+    """The archive with these entries, in their order."""
     return b"".join([*(part for entry in entries for part in _parts(entry)), _END])
 
 
 def head(entry: Entry, size: int) -> bytes:
-    """What comes before so many bytes of content, of an entry whose content is not in memory."""
+    """The header of an entry with `size` bytes of content that are not in memory."""
     return b"".join(_heads(entry, size))
 
 
 def tail(size: int) -> bytes:
-    """What comes after so many bytes of content that end the archive."""
+    """The end of an archive whose last content has `size` bytes."""
     return bytes(-size % BLOCK) + _END
 
 
@@ -76,7 +76,7 @@ def _heads(entry: Entry, size: int) -> Iterator[bytes]:
 
 
 def _extended(entry: Entry, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """What the plain header cannot hold. Dev servers compare times to the nanosecond."""
+    """What the plain header cannot hold. Dev servers compare times in nanoseconds."""
     if entry.mtime_ns % NANO or not 0 <= entry.mtime_ns // NANO <= MOST_SIZE:
         sign = b"-" if entry.mtime_ns < 0 else b""
         yield b"mtime", sign + b"%d.%09d" % divmod(abs(entry.mtime_ns), NANO)
@@ -93,7 +93,7 @@ def _extended(entry: Entry, size: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """`length key=value`, where the length counts its own digits."""
+    """`length key=value`; the length includes its own digits."""
     rest = b" %s=%s\n" % (key, value)
     length = len(rest)
     while len(b"%d" % length) + len(rest) != length:
@@ -115,10 +115,10 @@ def _padded(content: bytes) -> bytes:
 
 
 class Reader:
-    """Takes an archive in pieces of any size, and never holds more than one of them and a header."""
+    """Reads an archive in pieces of any size; it never holds more than one piece and a header."""
 
     def __init__(self) -> None:
-        self.ended = False  # the end of the archive was seen: nothing is lacking
+        self.ended = False  # whether the end of the archive was read: it is complete
         self._buffer = b""
         self._member: Member | None = None
         self._left = 0  # bytes of content
@@ -126,9 +126,9 @@ class Reader:
         self._described: dict[bytes, bytes] = {}
 
     def feed(self, data: bytes) -> Iterator[tuple[Member, bytes, bool]]:
-        """(entry, piece of its content, whether it is the last piece), as far as the data goes.
+        """(entry, piece of its content, whether it is the last piece) for all complete parts of the data.
 
-        Raises ValueError if it is no archive.
+        Raises ValueError if the data is not an archive.
         """
         data, at = self._buffer + data, 0
         while not self.ended:
@@ -150,7 +150,7 @@ class Reader:
         self._buffer = data[at:]
 
     def _described_size(self, data: bytes, at: int) -> int:
-        """Bytes after the header that belong to it, since they describe the next one."""
+        """The number of bytes after the header that belong to it, because they describe the next entry."""
         if len(data) - at < BLOCK or data[at + 156 : at + 157] not in DESCRIBING:
             return 0
         size = _number(data[at + 124 : at + 136])
@@ -169,14 +169,14 @@ class Reader:
         name, link = _text(data[:NAME_BYTES]), _text(data[157:257])
         if data[257:263] == b"ustar\0" and (prefix := _text(data[345:500])):
             name = prefix + b"/" + name
-        said, self._described = self._described, {}
-        size = int(said.get(b"size", size)) if kind in (FILE, OLD_FILE) else 0
+        described, self._described = self._described, {}
+        size = int(described.get(b"size", size)) if kind in (FILE, OLD_FILE) else 0
         self._member = Member(
-            name=said.get(b"path", name),
+            name=described.get(b"path", name),
             kind=FILE if kind == OLD_FILE else kind,
             mode=_number(data[100:108]),
             size=size,
-            link=said.get(b"linkpath", link),
+            link=described.get(b"linkpath", link),
         )
         self._left, self._padding = size, -size % BLOCK
 
@@ -196,7 +196,7 @@ def _text(field: bytes) -> bytes:
 
 
 def _number(field: bytes) -> int:
-    """A number in octal, or in GNU's base 256."""
+    """A number, in octal or in GNU's base 256."""
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     with contextlib.suppress(ValueError):

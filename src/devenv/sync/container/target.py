@@ -1,4 +1,4 @@
-"""One container that files go to, from its first delivery to its end."""
+"""A container that files are delivered to, as long as its process lives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from devenv.sync.rules.rules import BoundRule
 
 
 class Target:
-    """A container with its open shell, as long as its process lives; `staged` has what is still beside its place."""
+    """A container with its open shell; `staged` has the paths where something may be staged."""
 
     def __init__(self, engine: Engine, container: Container, access: Access, journal: SyncJournal) -> None:
         self.container = container
@@ -37,22 +37,25 @@ class Target:
 
     @classmethod
     async def reach(
-        cls, engine: Engine, container: Container, mark: str, journal: SyncJournal, tops: Sequence[str] = ()
+        cls, engine: Engine, container: Container, mark: str, journal: SyncJournal, rule_targets: Sequence[str] = ()
     ) -> Target:
-        """The target for a container that exists; its shell opens with the first need. `tops`: its rules' targets."""
+        """The target for an existing container. Its shell is opened when it is needed first.
+
+        `mark` names the shells of this run, `rule_targets` are the targets of the service's rules.
+        """
         owner = await access.owner(engine, container)
-        return cls(engine, container, Access(engine, container, owner, mark, tops), journal)
+        return cls(engine, container, Access(engine, container, owner, mark, rule_targets), journal)
 
     async def close(self) -> None:
-        """Close the shell, for good; the container itself is not touched."""
+        """Close the shell for good; the container is not touched."""
         await self._access.close()
 
     async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], fresh: Collection[str] = ()) -> Outcome:
-        """Deletes, then syncs, in this container. A failed path is in the outcome and stops nothing.
+        """Carry out deletes, then syncs. A path that fails is in the outcome, and the others go on.
 
-        `fresh` are the targets that the journal may lack. In a container that does not run nothing is
-        deleted: the journal remembers, and its start brings it up to date. Raises EngineError if the engine
-        cannot be reached, or the container has gone.
+        `fresh` are the targets that the journal may lack. Nothing is deleted in a container that does not run: its
+        start does that, from the journal. Raises EngineError if the engine cannot be reached, or the container is
+        gone.
         """
         async with self._turn:
             self._journal.note(placed=reconcile.journal_paths(s for s in syncs if s.target in fresh))
@@ -79,7 +82,7 @@ class Target:
             await delivery.remove(deletes)
             gone = [d for d in deletes if d.target not in outcome.failed]
             self._journal.note(gone=map(self._journal_name, gone))
-            # What makes room for a file is not gone.
+            # What was deleted to make room for a file is not counted.
             outcome.deleted = len({d.target for d in gone}.difference(s.target for s in syncs))
         if syncs:
             await delivery.put([s for s in syncs if s.target not in outcome.failed])
@@ -87,7 +90,7 @@ class Target:
         return outcome
 
     def _finish(self, outcome: Outcome, in_the_way: Collection[str]) -> None:
-        """Name the failed paths as the rules do, and forget the folders above them."""
+        """Name the failed paths as the rules do. The folders above them are not known any more."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
         self._known_folders.difference_update(above for target in reasons for above in parents(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
@@ -98,11 +101,11 @@ class Target:
 
     async def _open(self) -> Shell | None:
         if self._access.is_broken:
-            self._known_folders = {"/"}  # it may have done more than it could tell
+            self._known_folders = {"/"}  # it may have done more than it has answered
         return await self._access.open(self.container)
 
     async def open_shell(self) -> None:
-        """Open the shell ahead of the first save, which is then as fast as the second; remove what is staged."""
+        """Open the shell before the first save, so that this takes no longer than others; remove what is staged."""
         async with self._turn:
             if not self._access.is_closed and (shell := await self._open()) is not None:
                 await self._remove_staged(shell)
@@ -117,9 +120,9 @@ class Target:
         self.staged.keep(left)
 
     async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:
-        """Which of the syncs the container lacks, and which of these names of the journal are there."""
-        tops = reconcile.readback_roots([*(s.target for s in syncs), *placed], bound)
-        seen = await readback.look(self._engine, self.container.id, syncs, tops, placed)
+        """Read back which of the syncs the container lacks, and which of these names of the journal it has."""
+        roots = reconcile.readback_roots([*(s.target for s in syncs), *placed], bound)
+        seen = await readback.look(self._engine, self.container.id, syncs, roots, placed)
         self._known_folders |= seen.folders
         return seen
 
@@ -129,7 +132,7 @@ def _without_shell(
 ) -> tuple[list[Delete], set[str]]:
     """The deletes to try without a shell, and the folders that files cannot take the place of.
 
-    The engine puts one thing in the place of another by itself, unless it is a folder.
+    The engine replaces files and links by itself, but no folders.
     """
     if not is_running:
         return [], set()

@@ -28,9 +28,9 @@ TOO_LARGE = "too large for a container whose image has no perl, and whose servic
 
 
 class Transport(Protocol):
-    """A way to change files in one container. What fails is returned with the reason, which is "" if it gives none.
+    """A way to change files in one container. Methods return what failed, with the reason; "" if it is not known.
 
-    Raises EngineError if the engine or the shell cannot be reached.
+    They raise EngineError if the engine or the shell cannot be reached.
     """
 
     async def put(self, entries: Entries) -> dict[Item, str]:
@@ -47,7 +47,7 @@ class Transport(Protocol):
 
 
 class HelperTransport:
-    """Has the perl helper write each entry beside its target, and rename it. It gives no reasons."""
+    """The perl helper, which writes each entry beside its target and renames it. It returns no reasons."""
 
     def __init__(self, shell: Shell, owner: tuple[int, int]) -> None:
         self._shell = shell
@@ -91,7 +91,7 @@ class HelperTransport:
 
 
 class ShellTransport:
-    """Has an open shell write the entries of each folder into a folder of its own in it, and move them out of it."""
+    """Shell commands, which write the entries of each folder into a staging folder in it, and move them out."""
 
     def __init__(self, shell: Shell, owner: tuple[int, int], staged: StagedPaths, *, as_root: bool) -> None:
         self.shell = shell
@@ -113,13 +113,13 @@ class ShellTransport:
     async def _put_into(self, folder: str, entries: Mapping[str, Entry]) -> dict[str, str]:
         """Write the entries, by target, all of one folder. Returns the targets that failed, with the reasons."""
         place = self._staged.add_new(folder)
-        orders = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
-        failures = await run(self.shell, [order for order, _ in orders])
-        reasons = [(orders[index][1], text) for index, text in failures.items()]
-        failed = {target: text for target, text in reversed(reasons) if target}  # the first is the cause
+        commands = shell_commands.put(posixpath.basename(place), entries, self._owner, as_root=self._as_root)
+        failures = await run(self.shell, [command for command, _ in commands])
+        reasons = [(commands[index][1], text) for index, text in failures.items()]
+        failed = {target: text for target, text in reversed(reasons) if target}  # the first reason is the cause
         if 0 in failures:
             failed = dict.fromkeys(entries, failures[0])
-        if len(orders) - 1 not in failures:
+        if len(commands) - 1 not in failures:
             self._staged.forget([place])
         return {target: text or NOT_WRITTEN for target, text in failed.items()}
 
@@ -131,8 +131,8 @@ class ShellTransport:
         if file.size > MOST_BY_SHELL:
             raise OSError(0, TOO_LARGE)
         stage, target = posixpath.basename(file.item.path), file.item.target
-        orders = shell_commands.put(stage, {target: file.entry}, self._owner, as_root=self._as_root)
-        enter, begin, *rest = (order for order, _ in orders)
+        commands = shell_commands.put(stage, {target: file.entry}, self._owner, as_root=self._as_root)
+        enter, begin, *rest = (command for command, _ in commands)
         _check(await run(self.shell, [enter, begin]))
         async for piece in file.content():
             _check(await run(self.shell, shell_commands.append(stage, target, piece)))
@@ -142,19 +142,19 @@ class ShellTransport:
     async def rename(self, items: Sequence[Item], links: Collection[Item]) -> dict[Item, str]:
         """Rename what an archive request has written to its targets; `links` are those items that are links."""
         groups = _groups(items)
-        orders = [shell_commands.rename_group([item.path for item in group]) for group in groups]
-        failures = await run(self.shell, orders)
-        # One entry that cannot be moved fails its whole group: what is left of it is renamed one by one.
+        commands = [shell_commands.rename_group([item.path for item in group]) for group in groups]
+        failures = await run(self.shell, commands)
+        # One entry that cannot be moved fails its whole group: the rest of it is renamed one by one.
         grouped = {item for group in groups for item in group}
         late = {item for index in failures for item in groups[index]}
         single = [item for item in items if item not in grouped or item in late]
-        orders = [
+        commands = [
             shell_commands.rename(item.path, item.target, is_link=item in links, is_late=item in late)
             for item in single
         ]
         if groups:
-            orders.append(shell_commands.remove_stages({posixpath.dirname(group[0].path) for group in groups}))
-        failures = await run(self.shell, orders)
+            commands.append(shell_commands.remove_stages({posixpath.dirname(group[0].path) for group in groups}))
+        failures = await run(self.shell, commands)
         return {single[index]: text or NOT_RENAMED for index, text in failures.items()}
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
@@ -167,17 +167,17 @@ class ShellTransport:
         files = {d.target: d for d in deletes if not d.directory}
         folders = {d.target: d for d in deletes if d.directory}
         commands = [
-            *((order, [files[path] for path in paths]) for order, paths in shell_commands.remove(files)),
+            *((command, [files[path] for path in paths]) for command, paths in shell_commands.remove(files)),
             *(
-                (order, [folders[path] for path in paths])
-                for order, paths in shell_commands.remove_folders([*folders])
+                (command, [folders[path] for path in paths])
+                for command, paths in shell_commands.remove_folders([*folders])
             ),
         ]
-        failures = await run(self.shell, [order for order, _ in commands])
+        failures = await run(self.shell, [command for command, _ in commands])
         return {delete: text for index, text in failures.items() for delete in commands[index][1]}
 
     async def discard(self, paths: Iterable[str]) -> None:
-        """Remove what an archive request has written by half: it may take the space that other files need."""
+        """Remove files of an archive request that has failed: they may take the space that others need."""
         await run(self.shell, [shell_commands.discard(path) for path in paths])
 
     async def unstage(self, place: str) -> None:
@@ -186,7 +186,7 @@ class ShellTransport:
 
 
 class ArchiveTransport:
-    """Has the engine extract an archive, which follows links: only for folders that root alone can change."""
+    """The engine's archive request. It follows links, so it is only for folders that root alone can change."""
 
     def __init__(self, files: ContainerFiles, container_id: str, owner: tuple[int, int]) -> None:
         self._files = files
@@ -194,7 +194,7 @@ class ArchiveTransport:
         self._owner = owner
 
     async def put(self, entries: Entries) -> dict[Item, str]:
-        """Write files, links and folders to the items' paths: all of them, or all have failed.
+        """Write files, links and folders to the items' paths. If one fails, all have failed.
 
         Raises CallError if the container has gone.
         """
@@ -212,19 +212,19 @@ class ArchiveTransport:
         await file.verify()
 
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
-        """Make folders that are missing with the service's owner; those of root come with the files in them."""
+        """Make missing folders with the service's owner; for root, the engine makes them with their files."""
         uid, gid = self._owner
         if folders and (uid or gid):
             await self._files.put(self._container_id, archive.folders(folders, uid=uid, gid=gid))
         return {}
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
-        """Fail: the engine can only write."""
+        """Fail: an archive request cannot remove anything."""
         return dict.fromkeys(deletes, NO_SHELL)
 
 
 def _groups(items: Iterable[Item]) -> list[list[Item]]:
-    """Those of the items that are staged in a folder of their own: as many as one `mv` takes, of one folder each."""
+    """The items in staging folders: for each folder, lists that are short enough for one `mv`."""
     by_folder: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if (folder := posixpath.dirname(item.path)) != posixpath.dirname(item.target):

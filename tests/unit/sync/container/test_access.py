@@ -1,4 +1,4 @@
-"""As whom files go into a container, and which folders are asked about where there is no shell."""
+"""The user of the shell in a container, and which folders are checked for links without a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class FakeEngine:
-    """Stands for `engine.api.Engine`: folders and links without a shell."""
+    """Stands for `docker.client.Engine`: folders and links of a container."""
 
     def __init__(self, *folders: str, links: tuple[str, ...] = ()) -> None:
         self.there = {**dict.fromkeys(folders, False), **dict.fromkeys(links, True)}
@@ -22,26 +22,26 @@ class FakeEngine:
         self.archive = SimpleNamespace(is_link=self.is_link, exists=self.exists, get=self.get)
 
     async def is_link(self, _: str, path: str) -> bool | None:
-        """Whether a link is at the path, None if nothing is there."""
+        """Whether the path is a link, None if it does not exist."""
         self.asked.append(path)
         return self.there.get(path)
 
     async def exists(self, _: str, path: str) -> bool:
-        """Whether anything is at the path."""
+        """Whether the path exists."""
         return path in self.there
 
     async def get(self, _: str, path: str) -> None:
-        """No file is there."""
+        """The container has no files."""
 
 
 def access(engine: FakeEngine, user: int, *tops: str) -> Access:
-    """Of a container whose service is this user's."""
+    """Access to a container whose service runs as this user."""
     found = Container(id="c", name="c", service="web", state="running", ours=True, user=str(user))
     return Access(engine, found, (user, user), "m", tops)  # type: ignore[arg-type]
 
 
-async def test_each_folder_is_asked_about_once_from_the_first_on() -> None:
-    """What is below a link or below nothing is not asked about, nor what is known."""
+async def test_each_folder_is_checked_once_the_outer_ones_first() -> None:
+    """Folders below a link or a missing folder are not checked, nor are known ones."""
     engine = FakeEngine("/app", "/app/a", "/app/a/b", links=("/app/link",))
     seen = await access(engine, 1000, "/app").find_links(
         "c", ["/app/a/b/f", "/app/a/b/g", "/app/link/x/f", "/app/no/x/f"], ()
@@ -57,8 +57,8 @@ async def test_each_folder_is_asked_about_once_from_the_first_on() -> None:
     }
 
 
-async def test_links_above_the_target_are_roots_affair_in_a_service_of_root() -> None:
-    """In a service of another user they are not: that user may have made them."""
+async def test_links_above_the_target_are_accepted_in_a_service_of_root() -> None:
+    """In a service of another user they are not, since that user may have made them."""
     engine = FakeEngine("/srv", "/srv/app/in", links=("/srv/app",))
     path = "/srv/app/in/f"
     assert await access(engine, 0, "/srv/app").find_links("c", [path], ()) == {"/srv/app/in": False}
@@ -72,13 +72,13 @@ async def test_links_above_the_target_are_roots_affair_in_a_service_of_root() ->
 
 @pytest.mark.parametrize(("user", "is_root"), [("", True), ("0:5", True), ("1000", False), ("1000:0", False)])
 async def test_the_user_of_the_shell(user: str, *, is_root: bool) -> None:
-    """The service's, unless it is root."""
+    """The user of the service."""
     engine: Any = FakeEngine()
     container = Container(id="c", name="c", service="web", state="running", ours=True, user=user)
     whose = await owner(engine, container)
     assert Access(engine, container, whose, "m", ()).is_root is is_root
 
 
-async def test_without_an_open_shell_nothing_becomes_root() -> None:
-    """Only what the user's shell was refused does that."""
+async def test_without_an_open_shell_root_is_not_used() -> None:
+    """Only if the shell of the user was denied something."""
     assert not await access(FakeEngine(), 1000).become_root(["mkdir: Permission denied"])

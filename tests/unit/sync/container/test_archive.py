@@ -1,4 +1,4 @@
-"""Host files as tar bytes: whole, with exact times, never as the host's user."""
+"""Host files as archives: complete, with exact times, never owned by the host's user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devenv.sync.container.host_files import Item
 
 
 def built(*items: Item) -> Batch:
-    """The only archive of these items."""
+    """The only batch of these items."""
     (only,) = archive.build(items, uid=1000, gid=1001)
     return only
 
@@ -38,12 +38,12 @@ def paths(batch: Batch) -> list[str]:
 
 
 def members(data: bytes) -> dict[str, tarfile.TarInfo]:
-    """What is in a tar."""
+    """The members of a tar by name."""
     with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as file:
         return {info.name: info for info in file}
 
 
-def test_a_file_as_it_is(tmp_path: Path) -> None:
+def test_a_file_with_all_that_belongs_to_it(tmp_path: Path) -> None:
     """Content, mode and time to the nanosecond; the owner is the container's."""
     path = tmp_path / "f"
     path.write_bytes(b"abc")
@@ -58,7 +58,7 @@ def test_a_file_as_it_is(tmp_path: Path) -> None:
 
 
 def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
-    """Dev servers compare times: two archives of them are not alike."""
+    """Dev servers compare times: the archives differ."""
     path = tmp_path / "f"
     path.write_bytes(b"abc")
     datas = []
@@ -69,7 +69,7 @@ def test_two_saves_within_a_second_differ(tmp_path: Path) -> None:
 
 
 def test_links_and_folders(tmp_path: Path) -> None:
-    """A link keeps its text, also one that leads nowhere or to a folder; a folder is an entry of its own."""
+    """A link keeps its text, even if it points to nothing or to a folder; a folder is an entry of its own."""
     (tmp_path / "folder").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "loose").symlink_to("/no/such")
@@ -81,16 +81,16 @@ def test_links_and_folders(tmp_path: Path) -> None:
     assert found["link"].issym()
 
 
-def test_what_is_of_another_kind_than_planned_is_not_there(tmp_path: Path) -> None:
-    """A file that has become a folder, and the other way round: the next look tells of it."""
+def test_a_source_of_another_kind_than_planned_is_gone(tmp_path: Path) -> None:
+    """A file that has become a folder, and the reverse: the next scan reports it."""
     (tmp_path / "d").mkdir()
     (tmp_path / "f").write_text("x")
     items = (Item(str(tmp_path / "d"), "/d"), Item(str(tmp_path / "f"), "/f", folder=True))
     assert [reason for _, reason in built(*items).failed] == [host_files.GONE] * 2
 
 
-def test_special_bits_stay_at_home(tmp_path: Path) -> None:
-    """No set-user-id from the host in a container."""
+def test_special_bits_are_not_copied(tmp_path: Path) -> None:
+    """A set-user-id bit of the host does not get into a container."""
     path = tmp_path / "f"
     path.write_bytes(b"")
     path.chmod(0o4755)
@@ -99,7 +99,7 @@ def test_special_bits_stay_at_home(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [b"two words", b"new\nline", b"\xff\xfe", b"x" * 255, "ü".encode(), b"-"])
 def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
-    """Every name goes in and comes out as it was, also far below."""
+    """Every name is read back unchanged, at any depth."""
     source = os.fsencode(tmp_path) + b"/" + name
     with open(source, "wb") as file:
         file.write(b"x")
@@ -110,7 +110,7 @@ def test_odd_names_and_deep_paths(tmp_path: Path, name: bytes) -> None:
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A missing file, a pipe and a socket fail alone, and the pipe does not block."""
+    """A missing file, a pipe and a socket fail by themselves, and the pipe does not block."""
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
@@ -126,14 +126,14 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_only_failures_and_nothing(tmp_path: Path) -> None:
-    """Failures are told although there is nothing to send; no items are no archive."""
+    """Failures are returned even if nothing is to be sent; without items there is no batch."""
     (only,) = archive.build([Item(str(tmp_path / "gone"), "/g")], uid=0, gid=0)
     assert (only.entries, len(only.failed)) == ((), 1)
     assert list(archive.build([], uid=0, gid=0)) == []
 
 
-def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither too heavy nor too many; what is too heavy alone goes alone; order is kept."""
+def test_batches_are_limited_by_size_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file above the limit is a batch by itself; the order is kept."""
     monkeypatch.setattr(archive, "CHUNK_BYTES", 100)
     sizes = [10, 10, 10, 10, 95, 500, 1]
     items = []
@@ -151,7 +151,7 @@ def test_archives_are_cut_by_weight_and_number(tmp_path: Path, monkeypatch: pyte
     assert [content_size(part) for part in found] == [30, 10, 95, 500, 1]
 
 
-def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> None:
+def test_later_batches_are_not_read_before_they_are_needed(tmp_path: Path) -> None:
     """A large tree is never in memory as a whole."""
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(b"old")
@@ -162,7 +162,7 @@ def test_later_archives_are_not_read_before_they_are_wanted(tmp_path: Path) -> N
 
 
 def test_no_torn_reads(tmp_path: Path) -> None:
-    """While a writer adds record after record, what is packed holds whole records, as many as its header says."""
+    """While a writer appends records, every archive contains whole records, as many as its header says."""
     path = tmp_path / "f"
     record = b"x" * 63 + b"\n"
     path.write_bytes(record * 5000)
@@ -188,8 +188,8 @@ def test_no_torn_reads(tmp_path: Path) -> None:
     assert sorted(map(len, sent)) == list(map(len, sent))
 
 
-def test_a_file_that_never_rests_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named as being written, instead of being sent torn."""
+def test_a_file_that_changes_all_the_time_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails with that reason."""
     path = tmp_path / "f"
     path.write_bytes(b"x")
     real = os.fstat
@@ -205,7 +205,7 @@ def test_a_file_that_never_rests_is_not_sent(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_large_file_is_the_last_and_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an archive of its own that has no content yet, so that nobody can take it for an empty file."""
+    """It is a batch of its own without entries, so that it cannot be taken for an empty file."""
     monkeypatch.setattr(host_files, "LARGE_BYTES", 100)
     items = []
     for name, size in (("a", 101), ("b", 100), ("c", 1)):
@@ -230,7 +230,7 @@ def built_empty() -> bytes:
 
 
 def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path) -> None:
-    """Whatever the link leads to; the folder above the rule's root may be one."""
+    """Whatever the link points to; the folder above the rule's root may be a link."""
     outside = tmp_path / "outside"
     (outside / "deep").mkdir(parents=True)
     (outside / "deep/secret").write_text("canary")
@@ -245,7 +245,7 @@ def test_nothing_is_read_through_a_folder_that_has_become_a_link(tmp_path: Path)
 
 
 def test_more_folders_than_descriptors(tmp_path: Path) -> None:
-    """Folders are closed in time, and all at the end."""
+    """Descriptors are closed in time, and all at the end."""
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     items = []
     for i in range(300):

@@ -16,7 +16,7 @@ from devenv.sync.container.access import Access
 from devenv.sync.container.delivery import Delivery
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.shell import Shell
-from support.local_container import LocalContainer, shell_without_perl
+from support.local_container import MARK, LocalContainer, shell_without_perl
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ class Box:
         owner = os.getuid(), os.getgid()
         self.container = Container(id="c", name="c", service="web", state="running", ours=True)
         engine: Any = self.engine
-        self.access = PartlyRoots(engine, self.container, owner, f"m{folder.name}", ())
+        self.access = PartlyRoots(engine, self.container, owner, MARK, ())
         self.known = {"/"}
         self.staged = StagedPaths(SyncJournal())
 

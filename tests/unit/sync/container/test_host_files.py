@@ -1,4 +1,4 @@
-"""A large file in pieces: whole or not at all, whatever its writer does."""
+"""A large file in pieces: complete or not at all, whatever its writer does."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_it_is_an_archive_of_one_file(tmp_path: Path, monkeypatch: pytest.
 async def test_a_change_while_it_is_sent_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """Also one that leaves size and times as they were."""
+    """Even if size and times stay the same."""
     monkeypatch.setattr(host_files, "PIECE", 1000)
     path = tmp_path / "f"
     path.write_bytes(b"x" * 5000)
@@ -95,8 +95,8 @@ def _open_files() -> set[str]:
     return found
 
 
-async def test_what_is_being_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent that would have to be sent again."""
+async def test_a_file_that_is_being_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have to be sent again."""
     path = tmp_path / "f"
     path.write_bytes(b"x")
     real = os.fstat
@@ -113,8 +113,8 @@ async def test_what_is_being_written_is_not_begun(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["gone", "pipe", "link", "behind a link"])
-async def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """And no link is followed."""
+async def test_a_source_that_is_not_a_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """No link is followed."""
     path = tmp_path / "src/f"
     path.parent.mkdir()
     (tmp_path / "secret").write_text("canary")
@@ -131,7 +131,7 @@ async def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_sparse_file_of_six_gigabytes_takes_no_memory(tmp_path: Path) -> None:
-    """Whatever is read of it: the process stays small."""
+    """However much of it is read."""
     path = tmp_path / "sparse"
     path.touch()
     os.truncate(path, 6 << 30)

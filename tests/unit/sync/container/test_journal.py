@@ -12,8 +12,8 @@ from devenv.sync.container import journal
 from devenv.sync.container.journal import Record, StagedPaths, SyncJournal, forget_others
 
 
-def test_what_was_noted_is_read_back_by_the_next(tmp_path: Path) -> None:
-    """Placed, gone and staged, names of any bytes among them."""
+def test_a_later_process_reads_what_was_noted(tmp_path: Path) -> None:
+    """Placed, gone and staged, with names of any bytes."""
     first = SyncJournal.of(str(tmp_path / "puts"), "c1")
     first.note(placed=["/a", "/b/", "/odd\n\udcff"], staged=["/.s~", "/.t~"])
     first.note(gone=["/a", "/.s~"])
@@ -23,16 +23,16 @@ def test_what_was_noted_is_read_back_by_the_next(tmp_path: Path) -> None:
     assert SyncJournal.of(str(tmp_path / "puts"), "c2").read() == Record()
 
 
-def test_a_torn_record_is_no_record_and_spoils_none(tmp_path: Path) -> None:
-    """A crash in the middle of a write loses that record alone."""
+def test_a_torn_record_is_ignored(tmp_path: Path) -> None:
+    """A crash in the middle of a write loses only that record."""
     path = tmp_path / "c1"
     path.write_bytes(b"/whole//+\0/to")
     SyncJournal(str(path)).note(placed=["/next"])
     assert SyncJournal(str(path)).read().placed == {"/whole", "/next"}
 
 
-def test_history_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a journal that is mostly history leaves a short one with the same meaning."""
+def test_a_journal_is_rewritten_if_most_of_it_is_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it leaves a short one with the same meaning."""
     monkeypatch.setattr(journal, "COMPACT_FROM", 100)
     one = SyncJournal(str(tmp_path / "c1"))
     for _ in range(50):
@@ -46,8 +46,8 @@ def test_history_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.Monkey
     assert one.read().placed == {"/b", "/c"}
 
 
-def test_no_journal_outlives_its_container(tmp_path: Path) -> None:
-    """Those of other containers stay."""
+def test_journals_of_containers_that_are_gone_are_deleted(tmp_path: Path) -> None:
+    """The journals of other containers stay."""
     for name in ("c1", "c2", "c3"):
         SyncJournal.of(str(tmp_path), name).note(placed=["/a"])
     SyncJournal.of(str(tmp_path), "c3").forget()
@@ -55,15 +55,15 @@ def test_no_journal_outlives_its_container(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["c2"]
 
 
-def test_a_disk_that_refuses_stops_nothing(tmp_path: Path) -> None:
-    """A link in the journal's place is not followed."""
+def test_a_journal_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """A link instead of the journal is not followed."""
     (tmp_path / "c1").symlink_to(tmp_path / "elsewhere")
     SyncJournal(str(tmp_path / "c1")).note(placed=["/a"])
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_link_is_neither_read_nor_written_nor_emptied(tmp_path: Path) -> None:
-    """A journal that is a link says nothing; files in a folder that a link leads to are not removed."""
+    """A journal that is a link is empty; files in a folder that a link points to are not removed."""
     (tmp_path / "victim").mkdir(mode=0o700)
     (tmp_path / "victim/c1").write_bytes(content := b"/theirs//+\0")
     (tmp_path / "puts").mkdir(mode=0o700)

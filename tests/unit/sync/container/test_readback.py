@@ -1,4 +1,4 @@
-"""A container compared with the host; the container is a folder, read as the engine reads one."""
+"""A container compared with the host; the container is a folder, read as the engine reads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PIECE = 700
 
 
 class Box:
-    """A container's files in a folder, and the host's in another one; one rule copies them to /app."""
+    """The files of a container in a folder, and of the host in another; a rule copies them to /app."""
 
     def __init__(self, folder: Path, target: str = "/app") -> None:
         self.host = folder / "host"
@@ -42,7 +42,7 @@ class Box:
         self.bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(watch,)),)), {})
 
     async def save(self, _: str, path: str, file: Any) -> None:
-        """The archive of a path: a link as such, unless a slash follows."""
+        """The archive of a path: a link itself, unless the path ends in a slash."""
         self.read.append(path)
         real = self.real(path.rstrip("/"))
         if path.endswith("/") and real.is_symlink():
@@ -63,11 +63,11 @@ class Box:
             await file.write(data[at : at + PIECE])
 
     def real(self, path: str) -> Path:
-        """Where the container's path is; absolute links begin at its root."""
+        """The path on this machine for a container path; absolute links begin at the container's root."""
         return self.root / os.path.normpath(path).lstrip("/")
 
     async def compared(self, *placed: str) -> Seen:
-        """What verify sees."""
+        """The result of `verify`."""
         return (await verify.compare(cast("Engine", self), "id", self.bound, placed)).seen
 
     def put(self, name: str, content: str = "x", *, mode: int = 0o644) -> None:
@@ -91,8 +91,8 @@ def box(tmp_path: Path) -> Box:
     return found
 
 
-async def test_what_is_equal_has_no_difference(box: Box) -> None:
-    """Whatever else the container has of its own."""
+async def test_equal_files_are_no_difference(box: Box) -> None:
+    """Whatever other files the container has."""
     box.real("/app/own").write_text("own")
     box.real("/app/sub/own").write_text("own")
     assert (await box.compared()).different == ()
@@ -114,16 +114,16 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_whatever_differs_in_the_container_is_found(box: Box, change: str) -> None:
-    """Kind, content, mode, link: and nothing else is named."""
+async def test_each_difference_is_found(box: Box, change: str) -> None:
+    """Kind, content, mode and link; nothing else is named."""
     script, path = CHANGES[change]
     subprocess.run(["sh", "-ec", script], cwd=box.real("/app"), check=True)  # noqa: ASYNC221 - what the test itself does
     assert (await box.compared()).different == (f"/app/{path}",)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "loop", "gone"])
-async def test_what_the_host_has_no_file_for_any_more_must_not_be_there(box: Box, kind: str) -> None:
-    """The old content under the name of a pipe or a loop is a difference also if no journal knows it."""
+async def test_a_file_that_is_no_file_on_the_host_any_more_is_a_difference(box: Box, kind: str) -> None:
+    """The old content under the name of a pipe or a loop is a difference even if no journal has it."""
     (box.host / "b").unlink()
     if kind == "pipe":
         os.mkfifo(box.host / "b")
@@ -136,7 +136,7 @@ async def test_what_the_host_has_no_file_for_any_more_must_not_be_there(box: Box
 
 
 async def test_a_folder_that_became_a_pipe(box: Box) -> None:
-    """All that the journal has of it is named, while it is there."""
+    """All paths of the journal below it are named while they exist."""
     (box.host / "sub/deep/d").unlink()
     (box.host / "sub/deep").rmdir()
     os.mkfifo(box.host / "sub/deep")
@@ -144,8 +144,8 @@ async def test_a_folder_that_became_a_pipe(box: Box) -> None:
     assert (await box.compared(*names)).different == ("/app/sub/deep", "/app/sub/deep/d")
 
 
-async def test_a_folder_stays_for_what_the_container_made_in_it(box: Box) -> None:
-    """It is no difference then; it is one if it holds nothing else."""
+async def test_a_folder_with_files_of_the_container_is_no_difference(box: Box) -> None:
+    """It is a difference if it contains nothing else."""
     box.put("old/x")
     (box.host / "old/x").unlink()
     (box.host / "old").rmdir()
@@ -156,8 +156,8 @@ async def test_a_folder_stays_for_what_the_container_made_in_it(box: Box) -> Non
 
 
 @pytest.mark.parametrize("count", [3, 80])
-async def test_a_target_that_a_link_leads_to_is_seen_through(tmp_path: Path, count: int) -> None:
-    """Few names are asked for one by one, many by their folder."""
+async def test_a_target_that_is_a_link_is_followed(tmp_path: Path, count: int) -> None:
+    """Few names are read one by one, many by their folder."""
     box = Box(tmp_path)
     box.real("/app").rmdir()
     box.real("/data").mkdir()
@@ -171,8 +171,8 @@ async def test_a_target_that_a_link_leads_to_is_seen_through(tmp_path: Path, cou
 
 
 @pytest.mark.parametrize("text", ["../elsewhere", "/elsewhere", "own", "chain"])
-async def test_a_folder_that_the_container_has_elsewhere_is_seen_through(box: Box, text: str) -> None:
-    """What lies behind the link is compared, so it may be equal or not."""
+async def test_a_link_to_a_folder_elsewhere_in_the_container_is_followed(box: Box, text: str) -> None:
+    """The files behind the link are compared."""
     place = box.real("/app/own" if text == "own" else "/elsewhere")
     box.real("/app/sub").rename(place)
     if text == "chain":
@@ -184,8 +184,8 @@ async def test_a_folder_that_the_container_has_elsewhere_is_seen_through(box: Bo
 
 
 @pytest.mark.parametrize("text", ["twin", ".", "..", "/", "empty"])
-async def test_a_link_to_what_is_synced_is_never_the_folder_itself(box: Box, text: str) -> None:
-    """Even if all looks the same through it: a change of the one would change the other."""
+async def test_a_link_to_a_synced_folder_is_a_difference(box: Box, text: str) -> None:
+    """Even if the files behind it are equal: a change of one would change the other."""
     for name in ("c", "deep/d"):
         box.put(f"twin/{name}")
     for name in ("c", "deep/d"):
@@ -196,7 +196,7 @@ async def test_a_link_to_what_is_synced_is_never_the_folder_itself(box: Box, tex
     assert (await box.compared()).different == ("/app/sub",)
 
 
-async def test_a_loop_in_the_container_is_one_path(box: Box) -> None:
+async def test_a_loop_in_the_container_is_one_difference(box: Box) -> None:
     """The engine cannot read it, and everything else is compared."""
     box.real("/app/b").unlink()
     box.real("/app/b").symlink_to("b")
@@ -207,7 +207,7 @@ async def test_a_loop_in_the_container_is_one_path(box: Box) -> None:
 
 
 async def test_another_error_of_the_engine_is_raised(box: Box) -> None:
-    """It says nothing about one path."""
+    """It does not concern a single path."""
 
     def fail(_: bytes) -> bytes:
         raise CallError(500, "out of luck", "reading")
@@ -219,7 +219,7 @@ async def test_another_error_of_the_engine_is_raised(box: Box) -> None:
 
 @pytest.mark.parametrize("times", [1, 9])
 async def test_an_archive_that_is_cut_is_read_again(box: Box, times: int) -> None:
-    """A tree that changes while the engine reads it; if it never rests it counts as different, never as equal."""
+    """A tree changes while the engine reads it; if it changes all the time it counts as different."""
     left = {"times": times}
 
     def cut(data: bytes) -> bytes:
@@ -245,8 +245,8 @@ async def test_a_large_file_is_compared_in_pieces(box: Box, monkeypatch: pytest.
     assert (await box.compared()).different == ("/app/big",)
 
 
-async def test_only_folders_that_no_link_led_to_are_certain(box: Box) -> None:
-    """A link can be exchanged: what lies behind it is compared, and nothing more is concluded."""
+async def test_folders_behind_a_link_are_not_known(box: Box) -> None:
+    """The files behind it are compared, but the link can be replaced."""
     for number in range(60):
         box.put(f"f{number}")
     box.real("/app/sub").rename(box.real("/elsewhere"))

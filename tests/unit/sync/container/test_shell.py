@@ -1,4 +1,4 @@
-"""The long-lived shell, with a real `sh` on the other side: its orders work whatever a name holds."""
+"""The long-lived shell, with a real `sh` on the other side: commands work whatever bytes a name holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from devenv.sync.container import shell as shells
 from devenv.sync.container.shell import BrokenShellError, Shell
 from devenv.sync.container.shell_commands import quoted
 from devenv.sync.container.tar import NANO, Entry
-from support.local_container import LocalEngine
+from support.local_container import MARK, LocalEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -42,14 +42,14 @@ NAMES = [
 
 async def opened(engine: Any) -> Shell:
     """An open shell."""
-    found = await Shell.open(engine, "id", "mark")
+    found = await Shell.open(engine, "id", MARK)
     assert found is not None
     return found
 
 
 @pytest.fixture(params=SHELLS)
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
-    """A shell of each kind that is here."""
+    """A shell of each kind that this machine has."""
     found = await opened(LocalEngine([request.param]))
     yield found
     await found.close()
@@ -62,31 +62,31 @@ def folder(tmp_path: Path) -> bytes:
 
 
 def q(path: bytes) -> bytes:
-    """The path as a word of an order."""
+    """The path as a word of a command."""
     return quoted(os.fsdecode(path))
 
 
 def remove(*paths: bytes) -> bytes:
-    """The order that removes paths of one folder."""
-    ((order, _),) = shell_commands.remove(map(os.fsdecode, paths))
-    return order
+    """The command that removes paths of one folder."""
+    ((command, _),) = shell_commands.remove(map(os.fsdecode, paths))
+    return command
 
 
 def write(path: bytes, content: bytes = b"new") -> bytes:
-    """The path of a file that was made."""
+    """Write a file; its path."""
     with open(path, "wb") as file:
         file.write(content)
     return path
 
 
 def read(path: bytes) -> bytes:
-    """What is in a file."""
+    """The content of a file."""
     with open(path, "rb") as file:
         return file.read()
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, name: bytes) -> None:
+async def test_a_file_replaces_another(shell: Shell, folder: bytes, name: bytes) -> None:
     """`m` moves, `r` removes, whatever the name holds; other files stay as they are."""
     staged, target, beside = folder + b"/.devenv-1~", folder + b"/" + name, write(folder + b"/beside", b"same")
     write(target, b"old")
@@ -99,11 +99,11 @@ async def test_a_file_takes_the_place_of_another(shell: Shell, folder: bytes, na
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> None:
-    """`d` makes what is not there, with its owner; `r` removes what is empty, and only that, without a word."""
+async def test_make_and_remove_folders(shell: Shell, folder: bytes, name: bytes) -> None:
+    """`d` makes a missing folder with its owner; `r` removes an empty folder, and keeps others without a failure."""
     target = folder + b"/" + name
-    order = shell_commands.make_folder(os.fsdecode(target), os.getuid(), os.getgid())
-    assert await shell.run([order, order]) == {}
+    command = shell_commands.make_folder(os.fsdecode(target), os.getuid(), os.getgid())
+    assert await shell.run([command, command]) == {}
     assert os.path.isdir(target)
     write(target + b"/x")
     assert await shell.run([remove(target)]) == {}
@@ -114,8 +114,8 @@ async def test_folders_come_and_go(shell: Shell, folder: bytes, name: bytes) -> 
     assert not os.path.exists(target)
 
 
-async def test_many_at_once(shell: Shell, folder: bytes) -> None:
-    """`g` moves staged entries of every name over what is there."""
+async def test_many_files_are_moved_at_once(shell: Shell, folder: bytes) -> None:
+    """`g` moves staged entries of every name over existing files."""
     stage = folder + b"/.devenv-2~"
     os.mkdir(stage)
     for name in NAMES:
@@ -129,8 +129,8 @@ async def test_many_at_once(shell: Shell, folder: bytes) -> None:
 
 @pytest.mark.parametrize("verb", [b"m", b"l"])
 @pytest.mark.parametrize("content", [[], [b"precious"]])
-async def test_a_folder_gives_way_to_nothing(shell: Shell, folder: bytes, verb: bytes, content: list[bytes]) -> None:
-    """Nobody knows whose it is: it fails with a reason, what is in the folder stays, nothing is moved into it."""
+async def test_a_folder_is_never_replaced(shell: Shell, folder: bytes, verb: bytes, content: list[bytes]) -> None:
+    """The command fails with a reason, the content of the folder stays, and nothing is moved into it."""
     target = folder + b"/it"
     os.mkdir(target)
     for name in content:
@@ -142,7 +142,7 @@ async def test_a_folder_gives_way_to_nothing(shell: Shell, folder: bytes, verb: 
 
 
 async def test_a_file_replaces_a_link_to_a_folder(shell: Shell, folder: bytes) -> None:
-    """It does not land in the folder that the link leads to."""
+    """It is not moved into the folder that the link points to."""
     os.mkdir(folder + b"/real")
     os.symlink(b"real", folder + b"/link")
     assert await shell.run([b"m " + q(write(folder + b"/s~")) + b" " + q(folder + b"/link")]) == {}
@@ -151,8 +151,8 @@ async def test_a_file_replaces_a_link_to_a_folder(shell: Shell, folder: bytes) -
 
 
 @pytest.mark.parametrize("before", ["nothing", "file", "link to a folder", "link to nothing"])
-async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str) -> None:
-    """`l` puts a link where anything but a folder was, also one that leads to a folder."""
+async def test_a_link_replaces_anything_but_a_folder(shell: Shell, folder: bytes, before: str) -> None:
+    """`l` replaces files and links, also a link to a folder."""
     os.mkdir(folder + b"/real")
     target, staged = folder + b"/it", folder + b"/s~"
     match before:
@@ -170,33 +170,33 @@ async def test_a_link_takes_every_place(shell: Shell, folder: bytes, before: str
 
 
 async def test_a_folder_that_exists_keeps_its_owner_and_mode(shell: Shell, folder: bytes) -> None:
-    """`d` changes only what it makes."""
+    """`d` changes only folders that it makes."""
     os.mkdir(folder + b"/it", 0o700)
     assert await shell.run([shell_commands.make_folder(os.fsdecode(folder + b"/it"), 12345, 12345)]) == {}
     found = os.stat(folder + b"/it")
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
 
 
-async def test_which_failed_and_why(shell: Shell, folder: bytes) -> None:
-    """Each failed order is known by its place, with what it printed and nothing that others did."""
+async def test_which_commands_failed_and_why(shell: Shell, folder: bytes) -> None:
+    """Each failed command is named by its index, with its own output and no other."""
     missing = q(folder + b"/missing")
-    orders = [
+    commands = [
         b"true",
         b"m " + missing + b" " + q(folder + b"/x"),
         b"echo noise",
         b"false",
         b"sh -c 'echo why; exit 3'",
     ]
-    failed = await shell.run(orders)
+    failed = await shell.run(commands)
     assert list(failed) == [1, 3, 4]
     assert "missing" in failed[1]
     assert failed[4] == "why"
 
 
 async def test_more_than_one_batch(shell: Shell, folder: bytes) -> None:
-    """Thousands of orders and failures neither block each other nor mix up their places."""
-    orders = [b"true" if i % 2 else b"sh_no_such_command_%d" % i for i in range(600)] + [b": " + b"x" * 70000]
-    failed = await shell.run(orders)
+    """Thousands of commands and failures neither block each other nor mix up their indices."""
+    commands = [b"true" if i % 2 else b"sh_no_such_command_%d" % i for i in range(600)] + [b": " + b"x" * 70000]
+    failed = await shell.run(commands)
     assert list(failed) == list(range(0, 600, 2))
     assert all(f"sh_no_such_command_{i}" in text for i, text in failed.items())
 
@@ -214,8 +214,8 @@ async def test_runs_take_turns(shell: Shell) -> None:
     assert answers == {b"a": {0: "a"}, b"b": {0: "b"}, b"c": {0: "c"}}
 
 
-async def test_a_cancelled_order_breaks_the_shell() -> None:
-    """Nobody can tell whose answer comes next: it is not used again, and its process ends."""
+async def test_a_cancelled_command_breaks_the_shell() -> None:
+    """The next answer could belong to it: the shell is not used again, and its process ends."""
     engine = LocalEngine(["sh"])
     shell = await opened(engine)
     with anyio.move_on_after(0.05):
@@ -226,7 +226,7 @@ async def test_a_cancelled_order_breaks_the_shell() -> None:
 
 
 async def test_a_shell_that_ends() -> None:
-    """It says so to whoever asks then, and to whoever asks later."""
+    """The call that meets the end raises, and every later call."""
     shell = await opened(LocalEngine(["sh"]))
     for _ in range(2):
         with pytest.raises(ConnectionError):
@@ -236,7 +236,7 @@ async def test_a_shell_that_ends() -> None:
 
 
 async def test_a_shell_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is an end to the patience."""
+    """The call raises TimeoutError after a while."""
     engine = LocalEngine(["sh"])
     shell = await opened(engine)
     monkeypatch.setattr(shells, "ANSWER_SECONDS", 0.05)
@@ -248,7 +248,7 @@ async def test_a_shell_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_closing_ends_the_process() -> None:
-    """The shell in the container sees the end of its input."""
+    """The shell in the container reads the end of its input."""
     engine = LocalEngine(["sh"])
     shell = await opened(engine)
     with anyio.fail_after(5):
@@ -257,44 +257,44 @@ async def test_closing_ends_the_process() -> None:
 
 
 async def test_an_image_without_a_shell() -> None:
-    """The engine says that there is none, or what was started ends at once, or a tool is missing: None."""
+    """The engine reports that there is none, or the program ends at once: None."""
     reason = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH: unknown'
-    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", "m") is None  # type: ignore[arg-type]
-    assert await Shell.open(LocalEngine(["true"]), "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine([], CallError(400, reason, "opening")), "id", MARK) is None  # type: ignore[arg-type]
+    assert await Shell.open(LocalEngine(["true"]), "id", MARK) is None  # type: ignore[arg-type]
 
 
 async def test_an_image_without_a_tool(tmp_path: Path) -> None:
-    """A shell that has `mv` but no `rmdir` is of no use."""
+    """A shell that has `mv` but no `rmdir` cannot be used."""
     for tool in ("mv", "rm", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", str(shutil.which("sh"))])
-    assert await Shell.open(engine, "id", "m") is None  # type: ignore[arg-type]
+    assert await Shell.open(engine, "id", MARK) is None  # type: ignore[arg-type]
     assert engine.children[0].returncode is not None
 
 
-async def test_a_container_that_cannot_be_asked_now() -> None:
-    """Paused or gone is no word about its image: an error, so that it is asked again."""
+async def test_a_container_that_is_paused() -> None:
+    """An error, so that it is tried again: the image may have a shell."""
     engine = LocalEngine([], CallError(409, "Container x is paused, unpause the container before exec", "opening"))
     with pytest.raises(EngineError, match="paused"):
-        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+        await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
 
 
 async def test_a_cancelled_open_leaves_nothing() -> None:
-    """The session ends with the attempt."""
+    """The session is closed."""
     engine = LocalEngine(["cat"])  # it never answers, and ends with its input
     with anyio.move_on_after(0.2):
-        await Shell.open(engine, "id", "m")  # type: ignore[arg-type]
+        await Shell.open(engine, "id", MARK)  # type: ignore[arg-type]
     assert engine.children[0].returncode is not None
 
 
 def test_broken_is_a_connection_error() -> None:
-    """Callers that know nothing of shells catch it too."""
+    """Callers that do not import the class catch it as well."""
     assert issubclass(BrokenShellError, ConnectionError)
 
 
 @pytest.fixture
 def by_helper(shell: Shell) -> Shell:
-    """A shell that has found perl."""
+    """A shell with a helper."""
     assert shell.has_helper
     return shell
 
@@ -305,8 +305,8 @@ def entry(content: bytes = b"new", mode: int = 0o640, mtime_ns: int = 1_700_000_
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_deeds_take_any_name(by_helper: Shell, folder: bytes, name: bytes) -> None:
-    """Put over a file and a link, rename, remove; what cannot be leaves nothing beside it; orders go on as before."""
+async def test_operations_take_any_name(by_helper: Shell, folder: bytes, name: bytes) -> None:
+    """Put over a file and a link, rename, remove; a failure leaves nothing staged; shell commands still work."""
     for made in (b"/real", b"/full", b"/full/x"):
         os.mkdir(folder + made)
     os.symlink(b"real", folder + b"/link")
@@ -329,8 +329,8 @@ async def test_deeds_take_any_name(by_helper: Shell, folder: bytes, name: bytes)
 
 @pytest.mark.parametrize("seconds", [0, -1, 1_700_000_000, 4_102_444_800])
 @pytest.mark.parametrize("content", [b"", b"r 2f\nd 3\n\n\x01\n", b"\xff\x00\r\n" * 300_000])
-async def test_what_is_put_is_as_it_was(by_helper: Shell, folder: bytes, content: bytes, seconds: int) -> None:
-    """Whatever bytes it holds, also those of a deed: content, mode, and the time to the nanosecond."""
+async def test_a_file_arrives_unchanged(by_helper: Shell, folder: bytes, content: bytes, seconds: int) -> None:
+    """Content of any bytes, even those of an operation, mode, and the time to the nanosecond."""
     path = os.fsdecode(folder + b"/f")
     for mode in (0o600, 0o755, 0o444):
         sent = entry(content, mode, seconds * NANO + 123_456_789)
@@ -340,8 +340,8 @@ async def test_what_is_put_is_as_it_was(by_helper: Shell, folder: bytes, content
         assert read(folder + b"/f") == content
 
 
-async def test_folders_by_hand(by_helper: Shell, folder: bytes) -> None:
-    """Made with an owner where they are not there; removed where they are empty, and left alone where not."""
+async def test_folders_by_the_helper(by_helper: Shell, folder: bytes) -> None:
+    """Missing folders are made with an owner; empty folders are removed, others stay."""
     old, new, deep, file = (os.fsdecode(folder + name) for name in (b"/old", b"/new", b"/new/deep", b"/file"))
     os.mkdir(old, 0o700)
     write(os.fsencode(file))
@@ -355,8 +355,8 @@ async def test_folders_by_hand(by_helper: Shell, folder: bytes) -> None:
     assert os.listdir(folder) == [b"file"]
 
 
-async def test_more_deeds_than_a_pipe_holds(by_helper: Shell, folder: bytes) -> None:
-    """Some thousand, of which every third cannot be: known by their places, over several answers."""
+async def test_more_operations_than_a_pipe_holds(by_helper: Shell, folder: bytes) -> None:
+    """Thousands, of which two thirds fail: named by their indices, over several answers."""
     path = os.fsdecode(folder)
     targets = [f"{path}/{'no/' if i % 3 else ''}f{i}" for i in range(6000)]
     failed = await by_helper.do(
@@ -366,20 +366,20 @@ async def test_more_deeds_than_a_pipe_holds(by_helper: Shell, folder: bytes) -> 
     assert len(os.listdir(path)) == 2000
 
 
-async def test_a_hand_that_ends(by_helper: Shell, folder: bytes) -> None:
-    """In the middle of much that is sent: it says so."""
+async def test_a_helper_that_ends(by_helper: Shell, folder: bytes) -> None:
+    """While many operations are sent: BrokenShellError."""
     by_helper._session.child.kill()  # type: ignore[attr-defined] # the local one
     with pytest.raises(BrokenShellError):
         await by_helper.do(perl_helper.put(entry(b"x" * 500_000), "/nowhere/~", "/nowhere/f") * 9)
     assert by_helper.broken
 
 
-async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path) -> None:
-    """Nothing is lost where there is no quick way."""
+async def test_without_perl_every_operation_fails(folder: bytes, tmp_path: Path) -> None:
+    """Shell commands can do the same."""
     for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     engine: Any = LocalEngine([str(shutil.which("env")), f"PATH={tmp_path}", "sh"])
-    plain = await Shell.open(engine, "c", "m")
+    plain = await Shell.open(engine, "c", MARK)
     assert plain is not None
     assert not plain.has_helper
     assert await plain.do([perl_helper.rename("/a", "/b"), perl_helper.remove("/a")]) == [0, 1]
@@ -389,21 +389,21 @@ async def test_without_perl_all_is_left_to_orders(folder: bytes, tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", [b"\n\x01r 2f", b"\nd 3\nr 2f\n", b"} ; {"])
-async def test_orders_may_hold_what_looks_like_something_else(by_helper: Shell, folder: bytes, text: bytes) -> None:
-    """They are counted, not searched for deeds."""
+async def test_commands_may_contain_operations(by_helper: Shell, folder: bytes, text: bytes) -> None:
+    """Their bytes are counted, not parsed."""
     name = folder + b"/a" + text.replace(b"/", b"") + b"z"
     assert await by_helper.run([b"m " + q(write(folder + b"/s~")) + b" " + q(name)]) == {}
     assert read(name) == b"new"
 
 
-@pytest.mark.parametrize("kind", ["deeds", "orders"])
-async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> None:
-    """Wherever the connection is cut: neither half a name nor half of what belongs together."""
+@pytest.mark.parametrize("kind", ["operations", "commands"])
+async def test_a_message_that_is_cut_off_has_no_effect(folder: bytes, kind: str) -> None:
+    """At every byte: half a name is no name, and half of the operations are none."""
     mine, other = folder + b"/it's/mine", folder + b"/it"
     whole = perl_helper.operations_message(
         [perl_helper.remove(os.fsdecode(other)), perl_helper.remove(os.fsdecode(mine))]
     )
-    if kind == "orders":
+    if kind == "commands":
         whole = perl_helper.shell_message(b"{\nrm -rf -- " + q(mine) + b"\n}\n")
     for size in range(len(whole)):
         write(other)
@@ -415,10 +415,10 @@ async def test_nothing_is_done_of_what_was_cut_off(folder: bytes, kind: str) -> 
         assert os.path.exists(other), whole[:size]
 
 
-async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: bytes, tmp_path: Path) -> None:
-    """A name that is cut off in the middle of its quotes may be another one."""
+async def test_commands_that_are_cut_off_without_a_helper_have_no_effect(folder: bytes, tmp_path: Path) -> None:
+    """A name that is cut off may be another file."""
     sent: list[bytes] = []
-    found = await Shell.open(LocalEngine(["sh"]), "id", "mark", by_helper=False)  # type: ignore[arg-type]
+    found = await Shell.open(LocalEngine(["sh"]), "id", MARK, by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     send = found._session.send
 
@@ -438,8 +438,8 @@ async def test_orders_to_a_plain_shell_are_done_whole_or_not_at_all(folder: byte
 @pytest.mark.parametrize(
     "script", ["exit 1", "exit 127", "echo 42; exit 0", "if [ \"$2\" = 'print 42' ]; then echo 42; else exit 3; fi"]
 )
-async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -> None:
-    """A stub, or one that ends: the shell goes on without it."""
+async def test_a_perl_that_does_not_work(folder: bytes, tmp_path: Path, script: str) -> None:
+    """A stub, or a program that ends: the shell is used without it."""
     for tool in ("sh", "mv", "rm", "rmdir", "mkdir", "chown", "chmod", "ls"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     (tmp_path / "perl").write_text(f"#!/bin/sh\n{script}\n")
@@ -451,8 +451,8 @@ async def test_a_perl_that_is_none(folder: bytes, tmp_path: Path, script: str) -
 
 
 @pytest.mark.parametrize("variable", ["PERL_UNICODE=SDA", "PERL5OPT=-CSD", "PERLIO=:utf8", "PERL5OPT=-MNo::Such"])
-async def test_what_the_image_tells_its_perl_is_not_for_ours(folder: bytes, variable: str) -> None:
-    """Bytes stay bytes."""
+async def test_perl_variables_of_the_image_have_no_effect(folder: bytes, variable: str) -> None:
+    """Names and contents stay bytes."""
     shell = await opened(LocalEngine([str(shutil.which("env")), variable, "sh"]))
     assert shell.has_helper
     path = os.fsdecode(folder + b"/\xff")

@@ -1,4 +1,4 @@
-"""What the shell is told, with real shells: any content and name, and no link followed."""
+"""The shell commands in real shells: any content and name, and no link is followed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import NANO, Entry
-from support.local_container import LocalEngine
+from support.local_container import MARK, LocalEngine
 from unit.sync.container.test_shell import NAMES, SHELLS, opened
 
 pytestmark = pytest.mark.anyio
@@ -25,9 +25,9 @@ EVERY_BYTE = bytes(range(256)) * 300
 
 @pytest.fixture(params=[*SHELLS, *BUSYBOX])
 async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
-    """A shell of each kind that is here, without perl."""
+    """A shell of each kind that this machine has, without a helper."""
     engine = LocalEngine(request.param.split())
-    found = await Shell.open(engine, "id", "mark", by_helper=False)  # type: ignore[arg-type]
+    found = await Shell.open(engine, "id", MARK, by_helper=False)  # type: ignore[arg-type]
     assert found is not None
     yield found
     await found.close()
@@ -35,7 +35,7 @@ async def shell(request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
 
 @pytest.fixture
 async def perl() -> AsyncIterator[Shell]:
-    """A shell with perl before it."""
+    """A shell with a helper."""
     found = await opened(LocalEngine(["sh"]))
     assert found.has_helper
     yield found
@@ -48,16 +48,16 @@ def entry(content: bytes = b"new", mode: int = 0o640, link: bytes = b"") -> Entr
 
 
 async def put(shell: Shell, entries: dict[str, Entry], *, as_root: bool = True) -> dict[str | None, str]:
-    """Which targets failed, or None for the folder, and why."""
+    """Put entries. Which targets failed, or None for the folder, and why."""
     owner = (os.getuid(), os.getgid())
-    orders = shell_commands.put(".stage~", entries, owner, as_root=as_root)
-    failures = await shell.run([order for order, _ in orders])
-    return {orders[index][1]: failures[index] for index in sorted(failures, reverse=True)}
+    commands = shell_commands.put(".stage~", entries, owner, as_root=as_root)
+    failures = await shell.run([command for command, _ in commands])
+    return {commands[index][1]: failures[index] for index in sorted(failures, reverse=True)}
 
 
 @pytest.mark.parametrize("as_root", [True, False])
-async def test_content_mode_time_and_links_are_as_they_were(shell: Shell, tmp_path: Path, *, as_root: bool) -> None:
-    """Of every name, over what is there; nothing is left beside them."""
+async def test_files_and_links_arrive_unchanged(shell: Shell, tmp_path: Path, *, as_root: bool) -> None:
+    """Under every name, over existing files, with content, mode and time; nothing is left beside them."""
     contents = (b"", b"-n", b"%s\\n'", EVERY_BYTE, b"\n", b"\0", b"plain")
     (tmp_path / "real").mkdir()
     for number, name in enumerate(NAMES):
@@ -80,7 +80,7 @@ async def test_content_mode_time_and_links_are_as_they_were(shell: Shell, tmp_pa
 
 
 async def test_many_of_one_folder(shell: Shell, tmp_path: Path) -> None:
-    """What cannot be put is named alone, and the others are there; times are in seconds."""
+    """A target that fails is named, and the others arrive; times are whole seconds."""
     (tmp_path / "f7").mkdir()
     entries = {f"{tmp_path}/f{number}": entry(b"%d" % number) for number in range(700)}
     assert await put(shell, entries) == {f"{tmp_path}/f7": "a folder is there in the container"}
@@ -91,7 +91,7 @@ async def test_many_of_one_folder(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
-    """A folder on the way that is a link: nothing happens where it leads, and the reason says so."""
+    """If a folder of the path is a link, nothing changes where it leads, and the reason names it."""
     (keep := tmp_path / "keep/deep").mkdir(parents=True)
     (keep / "f").write_text("kept")
     (tmp_path / "sub").symlink_to("keep")
@@ -99,22 +99,22 @@ async def test_no_command_follows_a_link(shell: Shell, tmp_path: Path) -> None:
     assert (await put(shell, {f"{path}/f": entry()}))[None] == shell_commands.LINK
     ((removal, paths),) = shell_commands.remove([f"{path}/f"])
     ((empty, _),) = shell_commands.remove_folders([path])
-    orders = [
+    commands = [
         removal,
         empty,
         shell_commands.make_folder(f"{path}/new", os.getuid(), os.getgid()),
         shell_commands.unstage(f"{path}/f"),
     ]
     assert paths == [f"{path}/f"]
-    assert await shell.run(orders) == dict.fromkeys(range(4), shell_commands.LINK)
+    assert await shell.run(commands) == dict.fromkeys(range(4), shell_commands.LINK)
     assert await shell.run([shell_commands.make_folder(f"{tmp_path}/sub", os.getuid(), os.getgid())]) == {
         0: shell_commands.LINK
     }
     assert ([*keep.iterdir()], (keep / "f").read_text()) == ([keep / "f"], "kept")
 
 
-async def test_a_folder_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
-    """It cannot hold anything to be removed; what is put into it fails with the reason."""
+async def test_a_folder_that_is_missing(shell: Shell, tmp_path: Path) -> None:
+    """Nothing has to be removed from it; what is put into it fails with the reason."""
     path = f"{tmp_path}/none/f"
     ((removal, _),) = shell_commands.remove([path])
     ((empty, _),) = shell_commands.remove_folders([path])
@@ -155,7 +155,7 @@ async def test_who_can_change_a_folder(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
-    """No deed has an effect where a link on the way leads."""
+    """No operation has an effect where a link in the path leads."""
     (keep := tmp_path / "keep/deep").mkdir(parents=True)
     for name in ("f", "f~"):
         (keep / name).write_text("kept")
@@ -178,7 +178,7 @@ async def test_perl_follows_no_link(perl: Shell, tmp_path: Path) -> None:
 
 
 async def test_perl_puts_links_and_large_files(perl: Shell, tmp_path: Path) -> None:
-    """A link over anything but a folder; a large file whole or not at all."""
+    """A link replaces anything but a folder; a large file arrives complete or not at all."""
     (tmp_path / "real").mkdir()
     (tmp_path / "over").symlink_to("real")
     large = entry(os.urandom(perl_helper.MOST_BYTES * 2 + 7))

@@ -1,4 +1,4 @@
-"""What we pack against the standard library's reader."""
+"""Archives, compared with those of the standard library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLDERS = st.builds(Entry, NAMES, st.just(tar.FOLDER), st.just(0o755), TIMES, ID
 
 
 @given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6))
-def test_all_that_is_packed_is_read_back(entries: list[Entry]) -> None:
+def test_entries_are_read_back(entries: list[Entry]) -> None:
     """Names of any bytes and length, owners, times to the nanosecond, contents, in their order."""
     kinds = {tarfile.REGTYPE: tar.FILE, tarfile.SYMTYPE: tar.LINK, tarfile.DIRTYPE: tar.FOLDER}
     with tarfile.open(fileobj=io.BytesIO(tar.packed(entries)), errors="surrogateescape") as archive:
@@ -50,20 +50,20 @@ def _same_time(info: tarfile.TarInfo, expected: int) -> None:
 
 
 def test_a_record_counts_its_own_length() -> None:
-    """`length key=value`, also where counting the digits of the length adds one."""
+    """`length key=value`, even if counting the digits of the length adds one."""
     for size in range(300):
         record = tar._record(b"path", b"x" * size)
         assert int(record.partition(b" ")[0]) == len(record)
 
 
 def test_a_plain_entry_needs_no_extended_header() -> None:
-    """A whole second, a short name: one block and the content's."""
+    """A time in whole seconds and a short name: one block and the content."""
     entry = Entry(b"a/b", tar.FILE, 0o644, 5 * tar.NANO, 0, 0, b"x" * 513)
     assert len(tar.packed([entry])) == (1 + 2 + 2) * tar.BLOCK
 
 
 def read(data: bytes, sizes: Iterable[int]) -> tuple[list[tuple[tar.Member, bytes]], bool]:
-    """All entries with their contents, the archive fed in pieces of these sizes, and whether its end was seen."""
+    """All entries with their contents, from pieces of these sizes, and whether the end of the archive was read."""
     reader, found, content, at = tar.Reader(), [], b"", 0
     for size in (*sizes, len(data)):
         for member, piece, is_last in reader.feed(data[at : at + size]):
@@ -80,7 +80,7 @@ SIZES = st.lists(st.integers(1, 3000), max_size=12)
 
 
 @given(st.lists(st.one_of(FILES, LINKS, FOLDERS), max_size=6), SIZES)
-def test_what_is_packed_is_read_in_pieces_of_any_size(entries: list[Entry], sizes: list[int]) -> None:
+def test_an_archive_is_read_in_pieces_of_any_size(entries: list[Entry], sizes: list[int]) -> None:
     """As the standard library reads it."""
     found, ended = read(tar.packed(entries), sizes)
     assert ended
@@ -115,7 +115,7 @@ def test_archives_of_others_are_read(form: int) -> None:
 
 
 def test_a_cut_archive_has_no_end() -> None:
-    """What came whole is told, and that more is lacking."""
+    """Complete entries are read, and the end is missing."""
     data = tar.packed([Entry(b"a", tar.FILE, 0o644, 0, 0, 0, b"x" * 600), Entry(b"b", tar.FILE, 0o644, 0, 0, 0)])
     for end in range(0, len(data) - tar.BLOCK, 100):
         found, ended = read(data[:end], [])
@@ -123,14 +123,14 @@ def test_a_cut_archive_has_no_end() -> None:
         assert len(found) == (end >= 512 + 600) + (end >= 4 * 512)
 
 
-def test_what_is_no_archive_is_refused() -> None:
-    """Instead of being taken for something."""
+def test_data_that_is_no_archive_is_refused() -> None:
+    """With ValueError."""
     with pytest.raises(ValueError, match="no tar header"):
         read(b"x" * 2000, [])
 
 
 def test_a_large_file_is_packed_in_pieces() -> None:
-    """Head, content and tail are the archive; a size beyond eleven octal digits has its record."""
+    """Header, content and end make the archive; a size above eleven octal digits has a record."""
     entry = Entry(b"big", tar.FILE, 0o600, 5, 1, 2)
     content = b"x" * 1300
     whole = tar.head(entry, len(content)) + content + tar.tail(len(content))

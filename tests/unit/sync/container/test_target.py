@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules import rules
 from support.engine import Container as MemoryContainer
 from support.engine import MemoryEngine, MemoryHost, Node
-from support.local_container import LocalContainer, shell_without_perl
+from support.local_container import MARK, LocalContainer, shell_without_perl
 
 pytestmark = pytest.mark.anyio
 
@@ -51,8 +50,7 @@ class Box:
     async def reach(self) -> Target:
         """A target for the container."""
         engine: Any = self.engine
-        mark = f"m{secrets.token_hex(4)}"
-        return await Target.reach(engine, self.container, mark, self.journal, [str(self.app)])
+        return await Target.reach(engine, self.container, MARK, self.journal, [str(self.app)])
 
     def write(self, name: str, content: bytes = b"new", mode: int = 0o640) -> Sync:
         """A file on the host, to be put below the folder of the container."""

@@ -17,7 +17,7 @@ from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.tar import Entry
 from devenv.sync.container.transports import ArchiveTransport, HelperTransport, ShellTransport, Transport
-from support.local_container import LocalContainer, LocalEngine, shell_without_perl
+from support.local_container import MARK, LocalContainer, LocalEngine, shell_without_perl
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return
     argv = ["sh"] if request.param == "helper" else shell_without_perl(tmp_path / "bin")
     engine: Any = LocalEngine(argv)
-    shell = await Shell.open(engine, "c", f"m{os.path.basename(tmp_path)}")
+    shell = await Shell.open(engine, "c", MARK)
     assert shell is not None
     assert shell.has_helper is (request.param == "helper")
     by_shell = ShellTransport(shell, OWNER, StagedPaths(SyncJournal()), as_root=not OWNER[0])

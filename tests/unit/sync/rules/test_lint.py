@@ -1,4 +1,4 @@
-"""What cannot work in watch rules is said at load, and what deserves a word is said once."""
+"""Errors in watch rules, and warnings about them."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def sync(target: str | None = "/app", path: str = "/home/me/p", **more: Any) -> 
         (WatchRule("/home/me/p", Action.RESTART), {"read_only": True}, []),
     ],
 )
-def test_what_cannot_work(rule: WatchRule, service: dict[str, Any], expected: list[str]) -> None:
-    """Each rule that cannot work is told, with its service, its index and a hint."""
+def test_errors(rule: WatchRule, service: dict[str, Any], expected: list[str]) -> None:
+    """Each rule that cannot work is reported, with its service, its index and a hint."""
     assert found(rule, **service) == [("error", message) for message in expected]
 
 
@@ -118,7 +118,7 @@ SAME = "nothing is copied for {path}: the `target` {target} lies in the bind mou
     ],
 )
 def test_a_target_in_a_bind_mount(rule: WatchRule, mount: Mount, expected: tuple[str, str] | None) -> None:
-    """Another folder of the host is not written to; a rule that has nothing to do says so."""
+    """A rule must not write to another folder of the host; a rule that does nothing has a warning."""
     told = (
         [(level, text.format(target=rule.target, path=rule.path)) for level, text in [expected]] if expected else []
     )
@@ -138,12 +138,12 @@ def test_a_target_in_a_bind_mount(rule: WatchRule, mount: Mount, expected: tuple
     ],
 )
 def test_paths_outside_the_project(path: str, expected: list[tuple[str, str]]) -> None:
-    """A neighbour deserves a word; whatever holds the user's home folder is refused."""
+    """A folder beside the project has a warning; one that contains the user's home folder is refused."""
     assert found(sync(path=path)) == expected
 
 
-def test_a_project_in_the_home_folder_is_its_own() -> None:
-    """Whoever keeps a project there means it."""
+def test_a_project_in_the_home_folder() -> None:
+    """It may be watched."""
     rule = WatchRule("/home/me", Action.RESTART)
     assert faults(Project("demo", "/home/me", (), (Service("web", watch=(rule,)),)), "/home/me") == ()
 
@@ -160,7 +160,7 @@ def test_a_project_in_the_home_folder_is_its_own() -> None:
     ],
 )
 def test_one_target_of_two_rules(first: WatchRule, second: WatchRule, warned: bool) -> None:
-    """Two folders laid over each other are told once; one folder in two rules, and files into a folder, are usual."""
+    """Two folders with one target have one warning; one folder in two rules, and files into a folder, have none."""
     message = "two rules have the target /app: a file of /home/me/p/b replaces one of /home/me/p/a"
     if warned:
         message = message.replace("/app:", f"{second.target}:")

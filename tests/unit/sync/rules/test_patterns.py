@@ -1,4 +1,4 @@
-"""Docker's pattern matching, row by row, and against a second, naive implementation."""
+"""Docker's pattern matching, by a table of examples, and compared with a second, naive implementation."""
 
 from __future__ import annotations
 
@@ -190,14 +190,14 @@ UNFINISHED = [
 
 @pytest.mark.parametrize("bad", [*UNFINISHED, "a[z-b]", "!", "! ", "![", "a**" * 7 + "b"])
 def test_a_bad_pattern_is_named(bad: str) -> None:
-    """What cannot be a pattern raises ValueError that names it."""
+    """It raises ValueError with the pattern."""
     with pytest.raises(ValueError, match="bad pattern") as raised:
         Patterns.parse(["ok", bad])
     assert f"`{bad.strip()}`" in str(raised.value)
 
 
 def test_the_deciding_pattern_is_known() -> None:
-    """The last pattern that matches is told, whether it ignores or takes back."""
+    """It is the last pattern that matches, negated or not."""
     patterns = Patterns.parse(["*.md", "!/README.md", "docs/"])
     assert patterns.deciding("a.md") == "*.md"
     assert patterns.deciding("README.md") == "!README.md"
@@ -205,14 +205,14 @@ def test_the_deciding_pattern_is_known() -> None:
     assert patterns.deciding("src") is None
 
 
-def test_an_earlier_list_answers_where_no_pattern_matches() -> None:
+def test_an_earlier_list_decides_if_no_pattern_matches() -> None:
     """The default stands unless a pattern of this list matches."""
     patterns = Patterns.parse(["a", "!b"])
     assert [patterns.matches(path, default=True) for path in "abc"] == [True, False, True]
 
 
-def test_sparing_leaves_out_what_hides_the_path() -> None:
-    """Patterns that match the path itself or a folder above go, the others stay in order."""
+def test_sparing_leaves_out_patterns_that_match_the_path() -> None:
+    """And those that match a folder above it; the others stay in order."""
     patterns = Patterns.parse(["*", "!dist/a", "dist/b", "di*", "**/dist"])
     assert patterns.sparing("dist") == Patterns(("!dist/a", "dist/b"))
 
@@ -249,25 +249,25 @@ def test_sparing_leaves_out_what_hides_the_path() -> None:
     ],
 )
 def test_outcomes_below(patterns: str, directory: str, outcomes: set[bool]) -> None:
-    """A folder tells which answers are still possible below it."""
+    """The answers that are possible below a folder."""
     assert Patterns.parse(patterns.split(" ")).outcomes_below(directory) == outcomes
 
 
-def test_outcomes_below_go_on_from_an_earlier_list() -> None:
-    """Where no pattern of this list can match, the earlier list's answers remain."""
+def test_outcomes_below_with_an_earlier_list() -> None:
+    """If no pattern of this list can match, the answers of the earlier list remain."""
     patterns = Patterns.parse(["!keep"])
     assert patterns.outcomes_below("x", defaults=frozenset({True})) == {True}
     assert patterns.outcomes_below("", defaults=frozenset({True})) == {False, True}
 
 
 def test_the_lines_of_a_dockerignore() -> None:
-    """Byte order mark and comments go, the numbers of the lines stay; a `#` further in is a pattern."""
+    """Byte order mark and comments are removed, line numbers stay; a `#` after a space is part of a pattern."""
     text = "\ufeff# first\r\n\n  a b  \r\n #not\n#yes\n!x\n*.md"
     assert dockerignore_lines(text) == ("", "", "a b", "#not", "", "!x", "*.md")
 
 
 def test_the_place_of_a_pattern() -> None:
-    """The last line that says it, however it is written there."""
+    """The last line with the pattern, however it is written."""
     lines = ("a", "", "./b/", "!/b", "b", "a/../c/")
     assert [place_of(pattern, lines) for pattern in ("a", "b", "!b", "c")] == [0, 4, 3, 5]
     with pytest.raises(ValueError, match="empty"):
@@ -290,8 +290,8 @@ def test_equal_lists_are_equal() -> None:
         ("**/" + "*?" * 20 + "b", ("a" * 200 + "/") * 10),
     ],
 )
-def test_no_pattern_explodes(pattern: str, path: str) -> None:
-    """A hostile pattern on a hostile path is still decided at once."""
+def test_a_malicious_pattern_takes_no_time(pattern: str, path: str) -> None:
+    """It is decided at once, even with a malicious path."""
     patterns = Patterns.parse([pattern])
     begin = time.process_time()
     assert not patterns.matches(path)
@@ -383,7 +383,7 @@ def test_as_the_naive_implementation(lines: list[str], path: str) -> None:
 
 @given(_LINES, _PATH)
 def test_the_deciding_pattern_explains_the_answer(lines: list[str], path: str) -> None:
-    """A path is matched exactly where the deciding pattern is a plain one."""
+    """A path matches exactly if the deciding pattern is not negated."""
     patterns = Patterns.parse(lines)
     deciding = patterns.deciding(path)
     assert patterns.matches(path) is (deciding is not None and not deciding.startswith("!"))
@@ -391,7 +391,7 @@ def test_the_deciding_pattern_explains_the_answer(lines: list[str], path: str) -
 
 @given(_LINES, st.one_of(st.just(""), _PATH), _PATH)
 def test_outcomes_below_hold(lines: list[str], directory: str, below: str) -> None:
-    """No path below a folder gives an answer that the folder called impossible."""
+    """No path below a folder has an answer that is not among its outcomes."""
     patterns = Patterns.parse(lines)
     path = f"{directory}/{below}" if directory else below
     assert patterns.matches(path) in patterns.outcomes_below(directory)

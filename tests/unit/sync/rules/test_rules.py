@@ -1,4 +1,4 @@
-"""Which rule a path falls under, and where it belongs in the container."""
+"""Which rules match a path, and the container path that it is copied to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bound(
     context: str = "/p",
     volumes: tuple[Mount, ...] = (),
 ) -> BoundRule:
-    """One rule, bound; lists of patterns are written with spaces."""
+    """One bound rule; lists of patterns are separated by spaces."""
     rule = WatchRule(path, action, target, tuple(ignore.split()), tuple(include.split()))
     service = Service("web", build=Build(context), watch=(rule,), volumes=volumes)
     project = Project("demo", "/p", ("/p/compose.yml", "more.yml"), (service,))
@@ -127,8 +127,8 @@ def test_matches(lists: dict[str, str], path: str, matched: bool) -> None:
         "a___jb_old___", "a___jb_tmp___", ".idea", "a-go-tmp-umask", ".goutputstream-X", "a.crswap",
     ],
 )  # fmt: skip
-def test_temporary_files_of_editors_never_count(name: str) -> None:
-    """Neither at the top nor deeper, nor where `ignore` takes everything back."""
+def test_temporary_files_of_editors_never_match(name: str) -> None:
+    """Neither at the top nor deeper, nor if `ignore` includes everything again."""
     rule = bound(ignore="!**")
     assert not rule.matches(f"/p/src/{name}")
     assert not rule.matches(f"/p/src/a/{name}")
@@ -136,7 +136,7 @@ def test_temporary_files_of_editors_never_count(name: str) -> None:
 
 
 def test_every_editor_pattern_is_used() -> None:
-    """The list has no pattern twice, and all hold at any depth."""
+    """The list has no pattern twice, and all match at any depth."""
     assert len(set(EDITOR_TEMP)) == len(EDITOR_TEMP)
     assert all(pattern.startswith("**/") for pattern in EDITOR_TEMP)
 
@@ -180,7 +180,7 @@ def test_every_editor_pattern_is_used() -> None:
     ],
 )
 def test_prunes(lists: dict[str, str], directory: str, pruned: bool) -> None:
-    """A folder is left out exactly where nothing below it can match."""
+    """A folder is skipped exactly if nothing below it can match."""
     assert bound(**lists).prunes(directory) is pruned  # type: ignore[arg-type] # rows are keyword arguments
 
 
@@ -197,7 +197,7 @@ _BELOW = st.lists(st.sampled_from(["a", "b", ".git", "in", "b~"]), min_size=1, m
     below=_BELOW,
 )
 def test_nothing_that_matches_is_pruned(lists: dict[str, str], context: str, directory: str, below: str) -> None:
-    """Whatever the lists say together, no path below a pruned folder matches."""
+    """Whatever the lists contain, no path below a pruned folder matches."""
     rule = bound(**lists, context=context)  # type: ignore[arg-type] # lists are keyword arguments
     assert not (rule.prunes(directory) and rule.matches(f"{directory}/{below}"))
 
@@ -207,8 +207,8 @@ def test_nothing_that_matches_is_pruned(lists: dict[str, str], context: str, dir
     context=st.sampled_from(["/p", "/p/src", "/p/src/in", "/other"]),
     path=st.one_of(st.sampled_from(["/p/src", "/p/compose.yml"]), _BELOW.map("/p/src/{}".format)),
 )
-def test_the_decision_is_why(lists: dict[str, str], context: str, path: str) -> None:
-    """A path matches exactly where the list and the pattern that are said to decide mean so."""
+def test_the_decision_explains_the_match(lists: dict[str, str], context: str, path: str) -> None:
+    """A path matches exactly if the list and the pattern of the decision mean so."""
     rule = bound(**lists, context=context)  # type: ignore[arg-type] # lists are keyword arguments
     named, pattern = rule.decision(path)
     taken = pattern.startswith("!") is not (named == "include")
@@ -236,7 +236,7 @@ def test_the_decision_is_why(lists: dict[str, str], context: str, path: str) -> 
     ],
 )
 def test_decision(lists: dict[str, str], path: str, decision: tuple[str, str]) -> None:
-    """The list that decides, and the pattern in it as it was understood."""
+    """The list that decides, and the normalised pattern in it."""
     assert bound(**lists).decision(path) == decision  # type: ignore[arg-type] # rows are keyword arguments
 
 
@@ -256,7 +256,7 @@ def test_decision(lists: dict[str, str], path: str, decision: tuple[str, str]) -
     ],
 )
 def test_target_for(path: str, target: str, changed: str, expected: str) -> None:
-    """A path below a folder keeps its way; a single file takes the target's name, or goes into the target."""
+    """A path below a folder keeps its relative path; a single file is put at the target, or into it."""
     assert bound(path, target=target).target_for(changed) == expected
 
 
@@ -277,30 +277,30 @@ def test_target_for(path: str, target: str, changed: str, expected: str) -> None
     ],
 )
 def test_a_bind_mount_of_the_same_files_leaves_nothing_to_copy(volumes: tuple[Mount, ...], skipped: bool) -> None:
-    """Copying is skipped where the innermost mount over the target brings the rule's files."""
+    """Copying is skipped if the innermost mount over the target provides the rule's files."""
     rule = bound(volumes=volumes)
     assert (rule.skip_sync, rule.inert, rule.copies) == (skipped, skipped, not skipped)
 
 
 @pytest.mark.parametrize("action", [Action.SYNC_RESTART, Action.SYNC_EXEC])
 def test_what_follows_a_copy_remains_on_a_bind_mount(action: Action) -> None:
-    """Restart and exec rules on a bind mount copy nothing, but are not idle."""
+    """Restart and exec rules on a bind mount copy nothing, but still act."""
     rule = bound(action=action, volumes=(Mount("bind", "/app", "/p"),))
     assert rule.skip_sync
     assert not rule.inert
 
 
 @pytest.mark.parametrize("action", [Action.RESTART, Action.REBUILD])
-def test_rules_that_copy_nothing_know_no_bind_mounts(action: Action) -> None:
-    """Nothing to skip where nothing is copied."""
+def test_bind_mounts_do_not_concern_rules_that_copy_nothing(action: Action) -> None:
+    """There is nothing to skip."""
     rule = bound(action=action, target=None, volumes=(Mount("bind", "/", "/p"),))
     assert not rule.skip_sync
     assert not rule.copies
     assert not rule.inert
 
 
-def test_a_bind_mount_below_the_target_is_the_hosts() -> None:
-    """Only container paths in it are mounted; a volume there is written through."""
+def test_a_bind_mount_below_the_target() -> None:
+    """Only container paths in it are mounted; a volume does not count."""
     volumes = (Mount("bind", "/app/conf/", "/x"), Mount("volume", "/app/data", "d"), Mount("bind", "/b", "/y"))
     rule = bound(volumes=volumes)
     assert rule.is_mounted("/app/conf/a")
@@ -336,7 +336,7 @@ def test_bind_keeps_the_order_of_the_project() -> None:
         ({"dockerignore": "["}, "service `web`, .dockerignore: bad pattern `[`"),
     ],
 )
-def test_a_bad_pattern_says_where_it_stands(lists: dict[str, str], where: str) -> None:
+def test_a_bad_pattern_is_named_with_its_place(lists: dict[str, str], where: str) -> None:
     """The error names service, list and pattern, and has a hint."""
     with pytest.raises(ConfigError) as raised:
         bound(**lists)  # type: ignore[arg-type] # rows are keyword arguments
@@ -348,14 +348,14 @@ IDLE = bound("/p/idle", volumes=(Mount("bind", "/app", "/p/idle"),))
 
 
 def test_roots_are_minimal() -> None:
-    """No root lies inside another, equal ones are one, and an idle rule has none."""
+    """No root is below another, equal roots are one, and a rule that does nothing has none."""
     paths = ["/p/a/b", "/p/a", "/p/a-b", "/p/a", "/p/ab/c"]
     assert roots([*(bound(path) for path in paths), IDLE]) == ("/p/a", "/p/a-b", "/p/ab/c")
     assert roots([]) == ()
 
 
-def test_wanted_is_what_any_rule_is_for() -> None:
-    """One rule suffices; an idle one does not."""
+def test_a_path_is_wanted_if_any_rule_matches() -> None:
+    """A rule that does nothing does not count."""
     rules = [bound("/p/a", ignore="x"), bound("/p/a", include="x"), IDLE]
     assert wanted(rules, "/p/a/x")
     assert wanted(rules, "/p/a/y")
@@ -363,8 +363,8 @@ def test_wanted_is_what_any_rule_is_for() -> None:
     assert not wanted(rules, "/p/idle/x")
 
 
-def test_prune_is_what_no_rule_needs() -> None:
-    """All rules have to agree; an idle one is not asked."""
+def test_a_folder_is_pruned_if_no_rule_needs_it() -> None:
+    """A rule that does nothing does not count."""
     rules = [bound("/p/a", ignore="x y"), bound("/p/a", ignore="x"), IDLE]
     assert prune(rules, "/p/a/x")
     assert not prune(rules, "/p/a/y")
@@ -376,5 +376,5 @@ def test_prune_is_what_no_rule_needs() -> None:
     [("/a", "/a", ""), ("/a/b", "/a", "b"), ("/ab", "/a", None), ("/a", "/", "a"), ("/", "/", ""), ("/", "/a", None)],
 )
 def test_relative_to(path: str, folder: str, expected: str | None) -> None:
-    """Whole names count, not beginnings of names."""
+    """Names are compared whole, not by their beginnings."""
     assert relative_to(path, folder) == expected
