@@ -88,7 +88,7 @@ class World:
                 raise CallError(500, self.refuse[reference], "pulling")
             for progress in (Progress(), Progress(0, 1), Progress(1, 2, 5_000_000, 10_000_000)):
                 on_progress(progress)
-                await anyio.sleep(pulls.TOLD_EVERY)
+                await anyio.sleep(pulls.EVERY)
         finally:
             self.at_once -= 1
 
@@ -127,9 +127,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     for name in ("local_images", "pull", "distribution"):
         monkeypatch.setattr(Images, name, getattr(made, name))
     monkeypatch.setattr(build, "make", made.make)
-    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.01)
+    monkeypatch.setattr(pulls, "EVERY", 0.01)
     monkeypatch.setattr(pulls, "PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(pulls, "IMPATIENCE", 0.1)
+    monkeypatch.setattr(pulls, "SHORT_TIMEOUT", 0.1)
     monkeypatch.setattr(Engine, "connect", nobody)
     monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
     return made
@@ -228,7 +228,7 @@ def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:
 
 def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull whose registry says nothing counts as impossible after the time for its first word."""
-    monkeypatch.setattr(pulls, "FIRST_WORD", 0.1)
+    monkeypatch.setattr(pulls, "FIRST_BYTE_TIMEOUT", 0.1)
     world.here, world.silent = {"node:22": ""}, {"mysql:9"}
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
 
@@ -238,7 +238,7 @@ def test_who_has_a_stand_in_waits_less(world: World, project: Project) -> None:
     world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
     began = time.monotonic()
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
-    assert time.monotonic() - began < pulls.FIRST_WORD / 2
+    assert time.monotonic() - began < pulls.FIRST_BYTE_TIMEOUT / 2
 
 
 def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ def test_a_mirror_that_gives_something_else_is_left(world: World, project: Proje
 
 def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first word is waited for so long."""
-    monkeypatch.setattr(pulls, "FIRST_WORD", 0.2)
-    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.15)
+    monkeypatch.setattr(pulls, "FIRST_BYTE_TIMEOUT", 0.2)
+    monkeypatch.setattr(pulls, "EVERY", 0.15)
     world.here = {"node:22": ""}
     assert run(world, project) == AcquiredImages()
     assert world.texts()[-1] == "mysql:9 pulled"
@@ -323,7 +323,7 @@ def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeyp
         return await world.distribution(reference, auth)
 
     monkeypatch.setattr(Images, "distribution", distribution)
-    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.5)
+    monkeypatch.setattr(pulls, "MIRROR_TIMEOUT", 0.5)
     world.here, world.refuse, world.mirrored = {"node:22": ""}, {"mysql:9": NO_HOST}, {"n.example/library/mysql:9"}
     assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
     assert not [event for event in world.events if isinstance(event, Notice)]
@@ -347,7 +347,7 @@ def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monk
         raise AssertionError
 
     monkeypatch.setattr(Images, "distribution", distribution)
-    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.1)
+    monkeypatch.setattr(pulls, "MIRROR_TIMEOUT", 0.1)
     world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
     assert run(world, project, mirrors=("m.example",), stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
     assert "the mirror m.example is not asked any more: no answer in time" in world.texts()
@@ -494,7 +494,7 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
     }
 
 
-def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """`devenv images` says of each image who needs it and where it would come from, and changes nothing."""
 
     async def loaded(_: object) -> object:
@@ -504,7 +504,7 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(resolve, "load", loaded)
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
-    rows = anyio.run(listing.survey, resolve.Selection(project.directory, (), None, ()))
+    rows = anyio.run(listing.list_images, resolve.Selection(project.directory, (), None, ()))
     age = listing._age("2026-01-02T03:04:05Z", time.time())
     mysql = "stand-in.devenv/mysql:9, MySQL of Debian sid, can be made: devenv up --stand-ins"
     assert [(row.image, row.users, row.source, row.detail) for row in rows] == [
@@ -544,4 +544,4 @@ def test_what_one_has_learned_ends_the_wait_of_others(world: World, tmp_path: Pa
     world.mirrored = {f"m.example/library/x:{number}" for number in range(4)}
     began = time.monotonic()
     assert len(run(world, project, mirrors=("m.example",)).swaps) == 4
-    assert time.monotonic() - began < pulls.FIRST_WORD / 2
+    assert time.monotonic() - began < pulls.FIRST_BYTE_TIMEOUT / 2

@@ -97,7 +97,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
     monkeypatch.setattr(Images, "local_images", local_images)
     monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(listing, "credentials", credentials)
-    return anyio.run(listing.survey, resolve.Selection("/p"))
+    return anyio.run(listing.list_images, resolve.Selection("/p"))
 
 
 @pytest.mark.parametrize(
