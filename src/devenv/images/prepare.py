@@ -21,7 +21,7 @@ from devenv.images import acquire
 from devenv.images.build import foreign_builder
 from devenv.images.build_errors import secret_arguments_notice
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
-from devenv.images.host_settings.overlay import INSIDE, INSIDE_REGISTRY
+from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.options import ImageOptions
 from devenv.images.standins.build import FOR
@@ -29,9 +29,9 @@ from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
-LOCAL = (f"{STAND_IN_REGISTRY}/", f"{INSIDE_REGISTRY}/")
+LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
 # Labels of images that belong to this machine alone -> what they mean.
-MARKS = {FOR: "a stand-in", INSIDE: "settings of this machine", BUILT_ON: "built on an image made here"}
+MARKS = {FOR: "a stand-in", SETTINGS_LABEL: "settings of this machine", BUILT_ON: "built on an image made here"}
 
 
 @dataclass(frozen=True, slots=True)

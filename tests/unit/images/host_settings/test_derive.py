@@ -88,4 +88,4 @@ def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (sites, files) = asked[0]
     assert {"npm.test", "pip.test", "go.test"} <= set(sites)
     assert files == ["/npm.pem", "/pip.pem"]
-    assert overlay.INSIDE_REGISTRY not in repr(found)
+    assert overlay.DERIVED_REGISTRY not in repr(found)
