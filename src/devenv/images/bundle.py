@@ -20,7 +20,7 @@ from devenv.images import acquire, bundle_file
 from devenv.images.bundle_file import Bundle, BundledImage
 from devenv.images.local import local_images
 from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.image_ref import familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
@@ -87,7 +87,7 @@ async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: boo
 
 
 def _bundled(reference: str, image: LocalImage) -> BundledImage:
-    return BundledImage(exact(reference), image.id, image.platform, FOR in image.labels)
+    return BundledImage(exact(reference), image.id, image.platform, STAND_IN_LABEL in image.labels)
 
 
 def _list(bundled: Iterable[BundledImage]) -> str:

@@ -21,7 +21,7 @@ from devenv.images.local import LocalMatch, local_images, local_matches
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
 from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
-from devenv.images.standins.build import INSIDE
+from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
 from devenv.model.image_ref import registry
 from devenv.model.snapshot import ago, shown
@@ -117,7 +117,9 @@ def _row(
         return _held(row, here, need)
     if failure and failure.impossible and recipe:
         there = made.get(recipe.image)
-        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
+        state = (
+            f"{there.labels.get(CONTENT_LABEL)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
+        )
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
     reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:

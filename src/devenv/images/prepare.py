@@ -24,14 +24,18 @@ from devenv.images.dockerfile import base_image, frontend, instructions, without
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.options import ImageOptions
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
 LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
 # Labels of images that belong to this machine alone -> what they mean.
-MARKS = {FOR: "a stand-in", SETTINGS_LABEL: "settings of this machine", BUILT_ON: "built on an image made here"}
+MARKS = {
+    STAND_IN_LABEL: "a stand-in",
+    SETTINGS_LABEL: "settings of this machine",
+    BUILT_ON: "built on an image made here",
+}
 
 
 @dataclass(frozen=True, slots=True)

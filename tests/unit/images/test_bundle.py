@@ -24,7 +24,7 @@ from devenv.images import acquire, bundle, bundle_file
 from devenv.images.acquire import AcquiredImages
 from devenv.images.mirrors import exact
 from devenv.images.needs import Need
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.project import Project
 from support.archives import engine_archive
 
@@ -60,7 +60,7 @@ class World:
     async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
         wanted = {*asked} | {exact(one) for one in asked}
-        labels = {FOR: "x"}
+        labels = {STAND_IN_LABEL: "x"}
         return tuple(
             LocalImage(id_, tuple(names), 1, "", labels if "stand-in.devenv/x:1" in names else {}, "linux/amd64")
             for id_, names in self.ids.items()

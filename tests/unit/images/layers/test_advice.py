@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.images.layers.advice import CACHES, Contents, advice, fates
+from devenv.images.layers.advice import CACHES, Contents, advice, hidden_by
 from devenv.model.layers import Advice, Anatomy, Layer
 
 MB = 1_000_000
@@ -165,7 +165,7 @@ def test_what_is_hidden_is_what_a_union_does_not_show(contents: list[Contents]) 
             if gone:
                 del union[path]
         union |= dict.fromkeys(one.files, index)
-    hidden = fates(contents)
+    hidden = hidden_by(contents)
     assert {
         (path, index) for index, one in enumerate(contents) for path in one.files if path not in hidden[index]
     } == set(union.items())

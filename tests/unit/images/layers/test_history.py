@@ -1,4 +1,4 @@
-"""Layers from what the engine tells: readable, paired with their ids, shared, and built or cached."""
+"""Layers from what the engine tells: readable, paired with their ids, shared, with the time of their build or cached."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.images.layers.history import among, built, common, layers, mark, readable
+from devenv.images.layers.history import common, layers, mark, readable, with_build_times, with_shared_layers
 from devenv.model.layers import Anatomy, Layer
 
 
@@ -73,7 +73,7 @@ def image(*ids: str) -> Anatomy:
 
 def test_a_layer_is_shared_with_all_below_it() -> None:
     """Of the others those are its companions that begin with all layers up to it; the same one on another is not."""
-    found = among(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
+    found = with_shared_layers(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
     assert [one.shared for one in found.layers] == [("one:1", "two:1"), ("one:1",), ()]
     assert (found.base, found.inherited) == ("one:1", 2)
 
@@ -93,7 +93,7 @@ def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
     others: dict[str, list[str]], base: tuple[str, int]
 ) -> None:
     """An image of just these layers is none, nor is one without a name: that is an earlier build."""
-    found = among(image("a", "b", "c"), others)
+    found = with_shared_layers(image("a", "b", "c"), others)
     assert (found.base, found.inherited) == base
 
 
@@ -113,7 +113,7 @@ def test_layers_that_nobody_knows_are_not_alike() -> None:
 
 def test_the_last_build_is_told_where_it_is_clear() -> None:
     """Cached, or so many seconds; nothing where the same words went both ways or did not occur."""
-    found = built(
+    found = with_build_times(
         image("a", "b", "c", "d"),
         [(mark("RUN a"), None), (mark("RUN  b"), 1.5), (mark("RUN c"), None), (mark("RUN c"), 0.0)],
     )

@@ -60,15 +60,15 @@ class Workbench:
         assert paths == ("/var/lib/dpkg/status", "/etc/apt/sources.list")
         return [f"status of {image}", "sources"]
 
-    async def stock(self, suite: str, status: str, sources: str, shelf: str) -> None:
+    async def fetch_lists(self, suite: str, status: str, sources: str, apt_folder: str) -> None:
         """Note the suite whose lists were fetched."""
         assert (status, sources) == (f"status of stand-in.devenv/debian:{suite}-slim", "sources")
-        self.stocked.append(shelf)
+        self.stocked.append(apt_folder)
 
-    async def fetch(self, root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
+    async def fetch(self, root: Root, status: str, apt_folder: str, target: str) -> dict[str, str]:
         """One file of a package in the context, all versions being 1."""
         assert status == f"status of stand-in.devenv/{root.base}"
-        assert shelf in self.stocked
+        assert apt_folder in self.stocked
         await self.missing(root.suite)
         Path(target, "package.deb").write_bytes(b"")
         return dict.fromkeys(root.packages, root.version or "1")
@@ -116,7 +116,7 @@ class Workbench:
         recipe = find(reference)
         assert recipe is not None
         names = (recipe.image, *more_names)
-        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE: "other"})
+        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE_LABEL: "other"})
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(standins, "host_authorities", lambda: b"the host's")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/tool")
     monkeypatch.setattr(debian, "make", made.root)
-    monkeypatch.setattr(debian, "stock", made.stock)
+    monkeypatch.setattr(debian, "fetch_lists", made.fetch_lists)
     monkeypatch.setattr(debian, "fetch", made.fetch)
     monkeypatch.setattr(debian, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
@@ -142,20 +142,20 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert bench.suites == ["trixie"]
     assert bench.on[NODE] == BASE
     assert {"node-linux.tgz", "npm.tgz", "Dockerfile", "common", "packages"} <= bench.contexts[NODE]
-    assert bench.built[NODE][standins.FOR] == "node:22"
-    assert bench.built[NODE][standins.INSIDE] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
+    assert bench.built[NODE][standins.STAND_IN_LABEL] == "node:22"
+    assert bench.built[NODE][standins.CONTENT_LABEL] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
 
 
 def test_one_suite_is_stocked_once(bench: Workbench) -> None:
     """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
     bench.make("redis:8", "postgres:17", "postgres:15")
     assert sorted(bench.suites) == ["bookworm", "trixie"]
-    assert sorted(Path(shelf).name for shelf in bench.stocked) == ["bookworm", "trixie"]
+    assert sorted(Path(apt_folder).name for apt_folder in bench.stocked) == ["bookworm", "trixie"]
     found = bench.args["stand-in.devenv/postgres:15"]
     assert (found["ROOT"], found["VERSION"], found["MAJOR"]) == ("stand-in.devenv/debian:bookworm-slim", "15", "15")
     labels = bench.built["stand-in.devenv/redis:8"]
-    assert labels[standins.INSIDE] == "Redis 8 of Debian trixie"
-    assert "the modules" in labels[standins.LACKS]
+    assert labels[standins.CONTENT_LABEL] == "Redis 8 of Debian trixie"
+    assert "the modules" in labels[standins.LACKS_LABEL]
 
 
 def test_the_intermediate_root_goes(bench: Workbench) -> None:
@@ -171,8 +171,8 @@ def test_the_intermediate_root_goes(bench: Workbench) -> None:
 def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
     """The recipe's digest on the image decides."""
     bench.make("caddy:2")
-    digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE]
-    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE: digest})
+    digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE_LABEL]
+    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE_LABEL: digest})
     bench.here = {"stand-in.devenv/caddy:2": image}
     bench.built.clear()
     bench.events.clear()
@@ -202,7 +202,7 @@ def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None
     """Without unstable's MySQL, the image is stable's MariaDB and is labelled so."""
     bench.broken = {"sid": "mysql-server-core : Depends: libx but it is not installable"}
     bench.make("mysql:9")
-    inside = bench.built["stand-in.devenv/mysql:9"][standins.INSIDE]
+    inside = bench.built["stand-in.devenv/mysql:9"][standins.CONTENT_LABEL]
     assert inside == "MariaDB 1 of Debian trixie, in place of MySQL"
     assert ImageState("mysql:9", "made", inside) in bench.events
 

@@ -118,13 +118,17 @@ def test_stock_takes_the_hosts_archive_or_that_of_the_root(
 ) -> None:
     """Lists come from where this host's packages come from, else from where the root was made."""
     apt.addresses = addresses
-    shelf = tmp_path / "shelf"
+    apt_folder = tmp_path / "apt_folder"
     anyio.run(
-        debian.stock, "bookworm", "its status", "deb [signed-by=/old] http://as.made/ bookworm main", str(shelf)
+        debian.fetch_lists,
+        "bookworm",
+        "its status",
+        "deb [signed-by=/old] http://as.made/ bookworm main",
+        str(apt_folder),
     )
-    assert (shelf / "etc/sources.list").read_text().splitlines()[0] == expected
-    assert (shelf / "status").read_text() == "its status\n"
-    assert f'Dir::State "{shelf}";' in (shelf / "apt.conf").read_text()
+    assert (apt_folder / "etc/sources.list").read_text().splitlines()[0] == expected
+    assert (apt_folder / "status").read_text() == "its status\n"
+    assert f'Dir::State "{apt_folder}";' in (apt_folder / "apt.conf").read_text()
     assert apt.calls[-1][-1] == "update"
 
 
@@ -132,13 +136,17 @@ def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
     """Versions of what is there and of what came; nothing is asked for where nothing lacks."""
     status = "Package: curl\nVersion: 8.1-2\n"
     apt.files = ("redis-server_5%3a8.0.2-3+deb13u3_amd64.deb", "lock")
-    found = anyio.run(debian.fetch, Root("trixie", ("redis-server", "curl"), ""), status, "/shelf", str(tmp_path))
+    found = anyio.run(
+        debian.fetch, Root("trixie", ("redis-server", "curl"), ""), status, "/apt_folder", str(tmp_path)
+    )
     assert found == {"redis-server": "8.0.2", "curl": "8.1"}
     assert apt.calls[0][-3:] == ["install", "redis-server", "curl"]
     apt.complaint = "W: x\nE: Unable to locate package redis-server\nE: more\n"
-    assert anyio.run(debian.fetch, Root("trixie", ("curl",), ""), status, "/shelf", str(tmp_path)) == {"curl": "8.1"}
+    assert anyio.run(debian.fetch, Root("trixie", ("curl",), ""), status, "/apt_folder", str(tmp_path)) == {
+        "curl": "8.1"
+    }
     with pytest.raises(EngineError, match=r"^Unable to locate package redis-server"):
-        anyio.run(debian.fetch, Root("trixie", ("redis-server",), ""), status, "/shelf", str(tmp_path))
+        anyio.run(debian.fetch, Root("trixie", ("redis-server",), ""), status, "/apt_folder", str(tmp_path))
 
 
 def test_debians_keys_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
