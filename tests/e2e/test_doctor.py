@@ -413,7 +413,7 @@ def test_small_packets(bench: Bench) -> None:
     assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
 
 
-@pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly an inode")])
+@pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])
 def test_no_room(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
     """The folder for snapshots is full, of bytes or of inodes; `up` says so as long as it can."""
     (tmp_path / "state").mkdir()

@@ -20,11 +20,11 @@ def test_patience() -> None:
 
     async def look() -> tuple[object, ...]:
         began = time.monotonic()
-        late = await network.patiently(0.05, threading.Event().wait)
+        late = await network.within(0.05, threading.Event().wait)
         return (
             late,
-            await network.patiently(5, partial(int, "x")),
-            await network.patiently(5, partial(int, "7")),
+            await network.within(5, partial(int, "x")),
+            await network.within(5, partial(int, "7")),
             began,
         )
 
@@ -63,6 +63,6 @@ def test_where_tokens_are_given(challenge: str, url: str) -> None:
 )
 def test_what_is_said_of_a_fault(error: Exception, proxy: bool, said: str) -> None:
     """In our words, and without a password."""
-    heard = network.said(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
+    heard = network.reason(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
     assert said in heard
     assert "s3cret" not in heard

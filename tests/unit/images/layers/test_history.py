@@ -1,4 +1,4 @@
-"""Layers from what the engine tells: readable, paired with their ids, shared, with the time of their build or cached."""
+"""Layers from an image's history: readable, paired with their ids, shared, with build times or cached."""
 
 from __future__ import annotations
 
