@@ -60,11 +60,8 @@ async def acquire_images(
     pulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     failures = {**_forbidden(wanted, here), **pulled.failures}
     spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
-    decision = _decide(wanted, here, {r: f for r, f in failures.items() if r not in spare}, stand_ins=stand_ins)
-    if decision.stale:
-        emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
-    if decision.stand_ins:
-        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
+    pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
+    decision = _decide(wanted, here, pressing, emit, stand_ins=stand_ins)
     made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
     names = {**here, **own, **pulled.swaps, **made}
@@ -79,13 +76,17 @@ def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit)
 
 
 def _decide(
-    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], *, stand_ins: bool
+    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, stand_ins: bool
 ) -> Decision:
-    """What becomes of the images that could not be pulled. Raises EngineError if one of them has no substitute."""
+    """Decide on and report the images that could not be pulled. Raises EngineError if one has no substitute."""
     recipes = recipes_for(need for need in wanted if need.reference in failures)
     decision = decide(failures, here=here, recipes=recipes, consent=stand_ins)
     if decision.failed:
         raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
+    if decision.stale:
+        emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
+    if decision.stand_ins:
+        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
     return decision
 
 
