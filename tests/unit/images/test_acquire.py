@@ -147,7 +147,7 @@ def project(tmp_path: Path) -> Project:
     )
 
 
-def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
+def test_local_images_are_not_pulled(world: World, project: Project) -> None:
     """One look at the engine is enough when everything is there, however the names are written."""
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == AcquiredImages()
@@ -155,7 +155,7 @@ def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
     assert world.texts() == ["node:22 present", "mysql:9 present"]
 
 
-def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
+def test_missing_images_are_pulled(world: World, project: Project) -> None:
     """Only the missing image is asked for, and its layers are counted."""
     world.here = {"node:22": ""}
     assert run(world, project, stand_ins=True) == AcquiredImages()
@@ -169,7 +169,7 @@ def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
     ]
 
 
-def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, project: Project) -> None:
+def test_stand_ins_replace_images_that_no_registry_gives(world: World, project: Project) -> None:
     """With consent, services and Dockerfiles get stand-ins, in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
     provided = run(world, project, stand_ins=True)
@@ -217,7 +217,7 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
         run(world, project, stand_ins=True)
 
 
-def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:
+def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
     """Builders take it where there is no other; what is missing is called as it is written."""
     (tmp_path / "dockerfile").write_text("FROM a:1\n", encoding="utf-8")
     project = a_project(tmp_path, Service("a", build=Build(str(tmp_path))))
@@ -233,7 +233,7 @@ def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkey
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
 
 
-def test_who_has_a_stand_in_waits_less(world: World, project: Project) -> None:
+def test_an_existing_stand_in_shortens_the_wait(world: World, project: Project) -> None:
     """A registry that was silent at the last run most likely is so again."""
     world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
     began = time.monotonic()
@@ -274,7 +274,7 @@ def test_a_mirror_is_not_asked_for_what_its_registry_gives(world: World, project
     assert world.asked == []
 
 
-def test_a_silent_registry_is_not_waited_for_where_a_mirror_answers(world: World, project: Project) -> None:
+def test_a_mirror_that_answers_ends_the_wait_for_a_silent_registry(world: World, project: Project) -> None:
     """After the time of impatience a mirror that has the image ends the wait, and the silent pull with it."""
     world.here, world.silent = {"node:22": ""}, {"mysql:9"}
     world.mirrored = {"m.example/library/mysql:9"}
@@ -282,7 +282,7 @@ def test_a_silent_registry_is_not_waited_for_where_a_mirror_answers(world: World
     assert world.at_once == 0
 
 
-def test_a_dead_mirror_is_told_once(world: World, tmp_path: Path) -> None:
+def test_a_dead_mirror_is_reported_once(world: World, tmp_path: Path) -> None:
     """It is not asked for the images after the first ones, and the cause of the failure names no mirror."""
     services = [Service(f"s{number}", image=f"x:{number}") for number in range(9)]
     world.refuse = {f"x:{number}": NO_HOST for number in range(9)}
@@ -295,7 +295,7 @@ def test_a_dead_mirror_is_told_once(world: World, tmp_path: Path) -> None:
     assert len([name for name in world.asked if name.startswith("m.example")]) <= 8
 
 
-def test_a_mirror_that_gives_something_else_is_left(world: World, project: Project) -> None:
+def test_the_next_mirror_is_asked_after_a_wrong_digest(world: World, project: Project) -> None:
     """The next one that has the image is asked; where none is left, each mirror's fault is told."""
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "m.example/library/mysql:9": "manifest verification failed for digest"}
@@ -305,7 +305,7 @@ def test_a_mirror_that_gives_something_else_is_left(world: World, project: Proje
         run(world, project, mirrors=("m.example",))
 
 
-def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pull_in_progress_has_no_timeout(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first word is waited for so long."""
     monkeypatch.setattr(pulls, "FIRST_BYTE_TIMEOUT", 0.2)
     monkeypatch.setattr(pulls, "EVERY", 0.15)
@@ -314,7 +314,7 @@ def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monke
     assert world.texts()[-1] == "mysql:9 pulled"
 
 
-def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_mirror_does_not_delay_others(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as one has the image, the others are not asked any more: none of them had its time to fail."""
 
     async def distribution(_: Images, reference: str, auth: str = "") -> str:
@@ -329,7 +329,7 @@ def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeyp
     assert not [event for event in world.events if isinstance(event, Notice)]
 
 
-def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Path) -> None:
+def test_a_renewed_image_counts_before_a_local_one(world: World, tmp_path: Path) -> None:
     """`always`: the registry's own image takes the place of what a mirror gave on another day."""
     world.here = {"m.example/library/a:1": ""}
     project = a_project(tmp_path, Service("a", image="a:1", pull_policy="always"))
@@ -339,7 +339,7 @@ def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Pat
     assert world.texts()[-1] == "no registry answers: a:1 not renewed"
 
 
-def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_mirror_times_out(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has so many seconds to say whether it has an image."""
 
     async def distribution(*_: object) -> str:
@@ -353,7 +353,7 @@ def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monk
     assert "the mirror m.example is not asked any more: no answer in time" in world.texts()
 
 
-def test_what_is_here_under_another_name_needs_nobody(world: World, project: Project) -> None:
+def test_a_local_image_of_another_name_needs_no_registry(world: World, project: Project) -> None:
     """What was loaded from an archive, or came from a mirror, is there the next time without a question."""
     world.here = dict.fromkeys(("loaded.devenv/docker.io/library/node:22", "m.example/library/mysql:9"), "")
     provided = run(world, project, mirrors=("m.example",))
@@ -367,7 +367,7 @@ def test_what_is_here_under_another_name_needs_nobody(world: World, project: Pro
         run(world, project)
 
 
-def test_what_may_pass_is_tried_again(world: World, project: Project) -> None:
+def test_a_temporary_failure_is_tried_again(world: World, project: Project) -> None:
     """A busy registry is asked again, three times at most; a refusal, once."""
     world.here = {"node:22": ""}
     world.passing = {"mysql:9": ["toomanyrequests", "unexpected EOF", "received unexpected HTTP status: 502"]}
@@ -384,7 +384,7 @@ def test_what_may_pass_is_tried_again(world: World, project: Project) -> None:
     assert len(world.pulled) == 9
 
 
-def test_a_limit_is_no_reason_to_wait_where_there_is_a_mirror(world: World, project: Project) -> None:
+def test_a_pull_limit_leads_to_the_mirror_without_a_pause(world: World, project: Project) -> None:
     """The mirror is asked before the registry is asked again."""
     world.here, world.passing = {"node:22": ""}, {"mysql:9": ["toomanyrequests"] * 9}
     world.mirrored = {"m.example/library/mysql:9"}
@@ -400,7 +400,7 @@ def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: P
     assert world.pulled == ["a:1 [linux/arm64/v8]"]
 
 
-def test_a_syntax_line_that_nobody_can_serve(world: World, project: Project) -> None:
+def test_a_frontend_that_cannot_be_pulled(world: World, project: Project) -> None:
     """Its image from a mirror, or the word that there is none: a build must not fail for that line."""
     Path(project.directory, "backend/Dockerfile").write_text("# syntax=docker/dockerfile:1\nFROM node:22\n")
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
@@ -414,7 +414,7 @@ def test_a_syntax_line_that_nobody_can_serve(world: World, project: Project) -> 
         run(world, project)
 
 
-def test_each_registry_is_shown_its_own_credentials(
+def test_each_registry_gets_only_its_own_credentials(
     world: World, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept for one registry never goes to another; a helper that is missing matters where one refuses."""
@@ -432,14 +432,14 @@ def test_each_registry_is_shown_its_own_credentials(
     assert "docker login n.example" in str(raised.value.hint)
 
 
-def test_a_mirror_that_is_none_is_told_first(world: World, project: Project) -> None:
+def test_an_invalid_mirror_is_reported_first(world: World, project: Project) -> None:
     """A wrong entry is an error of the settings, before anything is asked."""
     with pytest.raises(ConfigError, match="port 99999"):
         run(world, project, mirrors=("m.example:99999",))
     assert world.looks == 0
 
 
-def test_what_we_start_finds_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_get_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the system where the environment has none; one that is none is told before anything is asked."""
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
@@ -536,7 +536,7 @@ async def nobody() -> AsyncIterator[Engine]:
     yield NO_ENGINE
 
 
-def test_what_one_has_learned_ends_the_wait_of_others(world: World, tmp_path: Path) -> None:
+def test_a_failed_pull_ends_the_wait_of_others_for_that_registry(world: World, tmp_path: Path) -> None:
     """One pull fails for want of the registry's name; others that got no word yet go on to the mirror at once."""
     project = a_project(tmp_path, *(Service(f"s{number}", image=f"x:{number}") for number in range(4)))
     world.refuse = {"x:0": NO_HOST}

@@ -19,7 +19,7 @@ from support.archives import Entries, add, blob, engine_archive, header, saved_f
 NODE_NAME = "docker.io/library/node:22"
 
 
-def test_damage_is_seen_wherever_it_is(tmp_path: Path) -> None:
+def test_damage_anywhere_is_detected(tmp_path: Path) -> None:
     """Cut anywhere, longer than it was, or with any one bit tipped, it is refused."""
     archive, ids = engine_archive("node")
     good = saved_file(archive, [entry(NODE_NAME, ids[0])])
@@ -67,7 +67,7 @@ def checked(content: bytes, folder: Path) -> Bundle:
     ],
     ids=str,
 )
-def test_a_note_that_makes_no_sense(note: dict[str, Any], tmp_path: Path) -> None:
+def test_an_invalid_note_is_refused(note: dict[str, Any], tmp_path: Path) -> None:
     """It is refused though its own digest is right."""
     archive, ids = engine_archive("node")
     for one in note.get("images", ()):
@@ -105,7 +105,7 @@ ODD: dict[str, Callable[[Entries], object]] = {
 
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD.keys())
-def test_what_no_engine_writes(change: Callable[[Entries], object], tmp_path: Path) -> None:
+def test_content_that_no_engine_writes_is_refused(change: Callable[[Entries], object], tmp_path: Path) -> None:
     """An archive that would do more than bring images without names is refused, though all its digests are right."""
     archive, ids = engine_archive("node", change=change)
     with pytest.raises(RefusedError, match=r"^x\.tar (holds|would)") as raised:

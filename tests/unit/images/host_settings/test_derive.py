@@ -25,7 +25,7 @@ ID = "sha256:1"
         (f"node:{'x' * 128}", f"inside.devenv/node:{'x' * 100}-"),
     ],
 )
-def test_a_derived_image_is_called_like_what_it_stands_for(reference: str, start: str) -> None:
+def test_a_derived_image_is_named_after_its_original(reference: str, start: str) -> None:
     """And by what is in it: twelve digits."""
     found = name(reference, ID, Settings())
     assert found.startswith(start)
@@ -41,7 +41,7 @@ def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
     assert len({name("node", ID, given), *others}) == 3
 
 
-def test_it_is_said_in_one_line() -> None:
+def test_settings_are_reported_in_one_notice() -> None:
     """What is left out has one of its own, and nothing is said of nothing."""
     settings = Settings(authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",))
     assert [notice.message for notice in notices(settings)] == [

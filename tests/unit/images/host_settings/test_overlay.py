@@ -26,7 +26,7 @@ OURS = Settings(authorities=(CA,), public=(PUBLIC,))
 SOURCES = "/etc/apt/sources.list.d/debian.sources"
 
 
-def test_the_company_is_trusted_besides_the_public() -> None:
+def test_company_cas_are_added_to_the_public_ones() -> None:
     """The image's own bundle is kept whole, and the certificate lies where update-ca-certificates finds it."""
     changes = changed_files(OURS, {CA_BUNDLE: PUBLIC.encode()})
     assert changes[CA_BUNDLE] == (PUBLIC + CA).encode()
@@ -40,7 +40,7 @@ def test_an_image_without_a_bundle_gets_one_with_the_public_authorities() -> Non
     assert changed_files(OURS, {})[CA_BUNDLE] == (PUBLIC + CA).encode()
 
 
-def test_what_an_image_trusts_already_is_not_written_again() -> None:
+def test_known_certificates_are_not_added_again() -> None:
     """However the lines of the certificate are broken."""
     known = CA.replace("Q09N", "Q09N\n").encode()
     assert with_certificates(known, [CA]) == known
@@ -75,7 +75,7 @@ def test_lines_of_the_image_win_over_ours() -> None:
     }
 
 
-def test_uv_is_told_apart_from_pip() -> None:
+def test_uv_has_its_own_file() -> None:
     """It reads a file of its own; one that is there is left alone."""
     given = Settings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
     assert changed_files(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
@@ -83,7 +83,7 @@ def test_uv_is_told_apart_from_pip() -> None:
     assert UV_TOML not in changed_files(given, {UV_TOML: b"offline = true\n"})
 
 
-def test_gos_own_file_is_written_where_go_is() -> None:
+def test_go_env_is_changed_if_go_is_installed() -> None:
     """Its defaults are lines of a file, so ours take their place."""
     given = Settings(go={"GOPROXY": "https://go.test"})
     assert changed_files(given, {}) == {}
@@ -119,7 +119,7 @@ def test_gos_own_file_is_written_where_go_is() -> None:
         (b"", b"URIs: http://a.test/debian\nSuites: x\n", None),
     ],
 )
-def test_a_mirror_takes_the_place_of_the_archive_it_mirrors(release: bytes, old: bytes, new: bytes | None) -> None:
+def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: bytes | None) -> None:
     """In images of the host's distribution alone, and only for its own archives, told by their suites."""
     given = Settings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}

@@ -82,7 +82,7 @@ def test_no_install_after_the_sources(instructions: tuple[str, ...]) -> None:
     assert advice(image(*instructions), None, {}) == ()
 
 
-def test_what_the_base_does_is_not_the_users() -> None:
+def test_layers_of_the_base_get_no_advice() -> None:
     """Its layers are somebody else's, whatever they hold."""
     layers = image("COPY . .", "RUN npm ci", "RUN true", inherited=2)
     lists = Contents({"var/lib/apt/lists/a": MB, "a": 2 * MB})
@@ -101,7 +101,7 @@ def test_what_the_base_does_is_not_the_users() -> None:
         "usr/local/share/.cache/yarn/x",
     ],
 )
-def test_what_installers_leave_behind(path: str) -> None:
+def test_caches_of_installers_are_reported(path: str) -> None:
     """Said with its bytes where it is there at the end; not a little of it, and not what is gone or elsewhere."""
     layers = image("RUN a", "RUN b")
     nothing = Contents({})
@@ -125,7 +125,7 @@ def test_what_installers_leave_behind(path: str) -> None:
         Contents({"app": 0}),
     ],
 )
-def test_bytes_that_nobody_sees(later: Contents) -> None:
+def test_hidden_files_are_reported(later: Contents) -> None:
     """A file that a later layer replaces, removes, hides with its folder, or whose folder it makes a file."""
     below = Contents({"app/big": 3 * MB, "app/also": 5, "other": 7})
     (found,) = advice(image("RUN a", "RUN b", "RUN c"), [below, Contents({}), later], {})
@@ -135,12 +135,12 @@ def test_bytes_that_nobody_sees(later: Contents) -> None:
     assert "such as /app/big" in found.message
 
 
-def test_little_that_nobody_sees_is_not_worth_a_word() -> None:
+def test_small_hidden_files_are_not_reported() -> None:
     """Every package manager rewrites its lists."""
     assert advice(image("RUN a", "RUN b"), [Contents({"a": MB - 1}), Contents({"a": 1})], {}) == ()
 
 
-def test_layers_that_do_not_fit_their_contents_are_left_alone() -> None:
+def test_contents_of_another_number_of_layers_are_ignored() -> None:
     """Where it is not known which layer is which, nothing is said of what they hold."""
     assert advice(image("RUN a"), [Contents({"var/lib/apt/lists/x": MB}), Contents({})], {}) == ()
 
@@ -155,7 +155,7 @@ LAYERS = st.builds(
 
 
 @given(st.lists(LAYERS, max_size=5))
-def test_what_is_hidden_is_what_a_union_does_not_show(contents: list[Contents]) -> None:
+def test_hidden_files_are_those_that_a_union_mount_hides(contents: list[Contents]) -> None:
     """Laid one on the other, each layer's files are seen but for those that are said to be hidden."""
     union: dict[str, int] = {}
     for index, one in enumerate(contents):
@@ -206,7 +206,7 @@ def test_packages_for_development_in_production(layer: Contents, total: int) -> 
         assert said(*found) == ([("development", 0, expected)] if expected else [])
 
 
-def test_what_is_said_of_development() -> None:
+def test_development_packages_are_named() -> None:
     """Where, how many, the largest, how much."""
     (found,) = advice(image("COPY a b"), [app(LOCK, deep=200_000)], PRODUCTION)
     assert (

@@ -41,7 +41,7 @@ def test_an_instruction_reads_as_it_was_written(written: str, said: str) -> None
 
 
 @pytest.mark.parametrize(("comment", "said"), [("Imported from -", "imported"), ("x", "x"), (None, "")])
-def test_a_row_without_an_instruction_is_told_by_its_comment(comment: str | None, said: str) -> None:
+def test_a_row_without_an_instruction_shows_its_comment(comment: str | None, said: str) -> None:
     """Imports and commits have no instruction."""
     assert readable(row("", Comment=comment)) == said
 
@@ -106,12 +106,12 @@ def test_what_two_chains_begin_with(one: list[str], other: list[str]) -> None:
     assert common(other, one) == count
 
 
-def test_layers_that_nobody_knows_are_not_alike() -> None:
+def test_unknown_layers_are_not_shared() -> None:
     """Two empty ids are no id."""
     assert common(["a", ""], ["a", ""]) == 1
 
 
-def test_the_last_build_is_told_where_it_is_clear() -> None:
+def test_times_of_the_last_build_if_they_are_clear() -> None:
     """Cached, or so many seconds; nothing where the same words went both ways or did not occur."""
     found = with_build_times(
         image("a", "b", "c", "d"),
@@ -120,6 +120,6 @@ def test_the_last_build_is_told_where_it_is_clear() -> None:
     assert [(one.cached, one.took) for one in found.layers] == [(True, 0.0), (False, 1.5), (None, 0.0), (None, 0.0)]
 
 
-def test_flags_of_a_copy_are_not_looked_at() -> None:
+def test_flags_of_a_copy_are_ignored() -> None:
     """The history does not have all of them."""
     assert mark("COPY --from=build --chown=node /a  /b") == mark("COPY /a /b") != mark("COPY /b /a")

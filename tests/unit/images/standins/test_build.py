@@ -146,7 +146,7 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert bench.built[NODE][standins.CONTENT_LABEL] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
 
 
-def test_one_suite_is_stocked_once(bench: Workbench) -> None:
+def test_lists_of_a_suite_are_fetched_once(bench: Workbench) -> None:
     """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
     bench.make("redis:8", "postgres:17", "postgres:15")
     assert sorted(bench.suites) == ["bookworm", "trixie"]
@@ -158,7 +158,7 @@ def test_one_suite_is_stocked_once(bench: Workbench) -> None:
     assert "the modules" in labels[standins.LACKS_LABEL]
 
 
-def test_the_intermediate_root_goes(bench: Workbench) -> None:
+def test_the_intermediate_root_is_removed(bench: Workbench) -> None:
     """The name of the bare root is given up, whether the image was built or not; a shared base stays."""
     bench.make("caddy:2")
     assert bench.dropped == [f"{BASE}-root"]
@@ -168,7 +168,7 @@ def test_the_intermediate_root_goes(bench: Workbench) -> None:
     assert bench.dropped[1:] == ["stand-in.devenv/debian:bookworm-slim-root"]
 
 
-def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
+def test_an_up_to_date_stand_in_is_kept(bench: Workbench) -> None:
     """The recipe's digest on the image decides."""
     bench.make("caddy:2")
     digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE_LABEL]
@@ -180,7 +180,7 @@ def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
     assert (bench.built, bench.events) == ({}, [])
 
 
-def test_what_is_out_of_date_is_made_anew(bench: Workbench) -> None:
+def test_an_outdated_stand_in_is_built_again(bench: Workbench) -> None:
     """The older image goes, unless it has a name that somebody else gave it."""
     bench.age("caddy:2")
     bench.age("mysql:9", "mine:1")
@@ -189,7 +189,7 @@ def test_what_is_out_of_date_is_made_anew(bench: Workbench) -> None:
     assert "old mysql:9" not in bench.dropped
 
 
-def test_an_older_one_does_where_no_new_one_can_be_had(bench: Workbench) -> None:
+def test_an_older_stand_in_is_kept_if_the_build_fails(bench: Workbench) -> None:
     """Offline, yesterday's stand-in is used, and one line says so."""
     bench.age("caddy:2")
     bench.broken = {"trixie": "cannot reach the archive"}
@@ -221,7 +221,7 @@ def test_npm_is_quoted_without_its_noise(bench: Workbench) -> None:
         bench.make("node:22")
 
 
-def test_missing_tools_are_told_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_are_reported_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one command."""
     monkeypatch.setattr(shutil, "which", {"apt-get": "/usr/bin/apt-get"}.get)
     with pytest.raises(EngineError) as raised:

@@ -113,7 +113,7 @@ def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
         ("Ubuntu noble http://mirror.test/ubuntu/", "deb [signed-by=/keys.gpg] http://as.made/ bookworm main"),
     ],
 )
-def test_stock_takes_the_hosts_archive_or_that_of_the_root(
+def test_lists_come_from_the_hosts_archive_or_the_roots(
     apt: Apt, tmp_path: Path, addresses: str, expected: str
 ) -> None:
     """Lists come from where this host's packages come from, else from where the root was made."""
@@ -149,7 +149,7 @@ def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
         anyio.run(debian.fetch, Root("trixie", ("redis-server",), ""), status, "/apt_folder", str(tmp_path))
 
 
-def test_debians_keys_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Ubuntu they are a package of its own."""
     monkeypatch.setattr(glob, "glob", lambda _: [])
     with pytest.raises(EngineError) as raised:
