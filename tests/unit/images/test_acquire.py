@@ -218,7 +218,7 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
 
 
 def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
-    """Builders take it where there is no other; what is missing is called as it is written."""
+    """Builders accept `dockerfile` if there is no `Dockerfile`; a missing file is named as it is written."""
     (tmp_path / "dockerfile").write_text("FROM a:1\n", encoding="utf-8")
     project = a_project(tmp_path, Service("a", build=Build(str(tmp_path))))
     assert acquire.dockerfiles(project)["a"].name == "dockerfile"
@@ -227,14 +227,14 @@ def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
 
 
 def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pull whose registry says nothing counts as impossible after the time for its first word."""
+    """A pull without an answer fails after the timeout for the first byte."""
     monkeypatch.setattr(pulls, "FIRST_BYTE_TIMEOUT", 0.1)
     world.here, world.silent = {"node:22": ""}, {"mysql:9"}
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
 
 
 def test_an_existing_stand_in_shortens_the_wait(world: World, project: Project) -> None:
-    """A registry that was silent at the last run most likely is so again."""
+    """A registry that was silent in the last run is likely to be silent again."""
     world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
     began = time.monotonic()
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
@@ -267,7 +267,7 @@ def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Projec
 
 
 def test_a_mirror_is_not_asked_for_what_its_registry_gives(world: World, project: Project) -> None:
-    """The name means what it says, as long as its registry answers, be it with a refusal."""
+    """A name means its own registry as long as that answers, even with a refusal."""
     world.refuse, world.mirrored = {"mysql:9": DENIED}, {"m.example/library/mysql:9"}
     with pytest.raises(EngineError, match="access is denied"):
         run(world, project, mirrors=("m.example",))
@@ -296,7 +296,7 @@ def test_a_dead_mirror_is_reported_once(world: World, tmp_path: Path) -> None:
 
 
 def test_the_next_mirror_is_asked_after_a_wrong_digest(world: World, project: Project) -> None:
-    """The next one that has the image is asked; where none is left, each mirror's fault is told."""
+    """The next mirror with the image is asked; if none is left, the error names the fault of each."""
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "m.example/library/mysql:9": "manifest verification failed for digest"}
     world.mirrored = {"m.example/library/mysql:9", "n.example/library/mysql:9"}
@@ -306,7 +306,7 @@ def test_the_next_mirror_is_asked_after_a_wrong_digest(world: World, project: Pr
 
 
 def test_a_pull_in_progress_has_no_timeout(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first word is waited for so long."""
+    """The timeout is for the first answer only."""
     monkeypatch.setattr(pulls, "FIRST_BYTE_TIMEOUT", 0.2)
     monkeypatch.setattr(pulls, "EVERY", 0.15)
     world.here = {"node:22": ""}
@@ -315,7 +315,7 @@ def test_a_pull_in_progress_has_no_timeout(world: World, project: Project, monke
 
 
 def test_a_slow_mirror_does_not_delay_others(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As soon as one has the image, the others are not asked any more: none of them had its time to fail."""
+    """As soon as a mirror has the image, the calls to the others are cancelled."""
 
     async def distribution(_: Images, reference: str, auth: str = "") -> str:
         if reference.startswith("m.example"):
@@ -401,7 +401,7 @@ def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: P
 
 
 def test_a_frontend_that_cannot_be_pulled(world: World, project: Project) -> None:
-    """Its image from a mirror, or the word that there is none: a build must not fail for that line."""
+    """It comes from a mirror, or is reported as missing: a build must not fail because of that line."""
     Path(project.directory, "backend/Dockerfile").write_text("# syntax=docker/dockerfile:1\nFROM node:22\n")
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     world.refuse = {"docker/dockerfile:1": NO_HOST}
@@ -417,7 +417,7 @@ def test_a_frontend_that_cannot_be_pulled(world: World, project: Project) -> Non
 def test_each_registry_gets_only_its_own_credentials(
     world: World, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is kept for one registry never goes to another; a helper that is missing matters where one refuses."""
+    """Credentials of one registry never go to another; a missing helper is named if the registry refuses."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text(
         '{"auths": {"m.example": {"auth": "dTpw"}}, "credHelpers": {"n.example": "x-"}}'
@@ -440,7 +440,7 @@ def test_an_invalid_mirror_is_reported_first(world: World, project: Project) -> 
 
 
 def test_child_processes_get_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the system where the environment has none; one that is none is told before anything is asked."""
+    """The system's proxies are used if the environment has none; an invalid proxy is reported first."""
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
         monkeypatch.setenv(name, "")
@@ -470,7 +470,7 @@ def test_a_missing_dockerfile_is_named(world: World, project: Project) -> None:
 
 
 def test_a_dockerfile_that_is_a_pipe(tmp_path: Path) -> None:
-    """Nobody waits for its end."""
+    """A pipe is not opened."""
     os.mkfifo(tmp_path / "Dockerfile")
     with pytest.raises(ConfigError, match="no plain file"):
         acquire.dockerfiles(a_project(tmp_path, Service("a", build=Build(str(tmp_path)))))
@@ -495,7 +495,7 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`devenv images` says of each image who needs it and where it would come from, and changes nothing."""
+    """`devenv images` lists each image, who needs it and where it would come from, and changes nothing."""
 
     async def loaded(_: object) -> object:
         return type("Loaded", (), {"project": a_project(Path(project.directory), *project.services, *more)})()
@@ -537,7 +537,7 @@ async def nobody() -> AsyncIterator[Engine]:
 
 
 def test_a_failed_pull_ends_the_wait_of_others_for_that_registry(world: World, tmp_path: Path) -> None:
-    """One pull fails for want of the registry's name; others that got no word yet go on to the mirror at once."""
+    """One pull fails because of DNS; others without an answer so far go on to the mirror at once."""
     project = a_project(tmp_path, *(Service(f"s{number}", image=f"x:{number}") for number in range(4)))
     world.refuse = {"x:0": NO_HOST}
     world.silent = {f"x:{number}" for number in range(1, 4)}

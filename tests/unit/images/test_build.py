@@ -40,7 +40,7 @@ HERE = Endpoint("unix:///var/run/docker.sock")
     ],
 )
 def test_a_failed_build_names_the_silent_server(reason: str, expected: str) -> None:
-    """Without its login, where the builder names an address."""
+    """The address is shown without its login."""
 
     class Failing:
         async def build(self, *_: object) -> None:

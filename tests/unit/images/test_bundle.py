@@ -1,4 +1,4 @@
-"""Files of a project's images: written whole or not at all, and read with no trust."""
+"""A project's images saved to a file, which is written whole or not at all, and loaded from it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class World:
         assert not self.ids.pop(id_)
 
     def said(self) -> list[str]:
-        """What people were told."""
+        """The notices."""
         return [event.message for event in self.events if isinstance(event, Notice)]
 
 
@@ -158,7 +158,7 @@ def test_save_and_load(world: World, tmp_path: Path) -> None:
 
 
 def test_the_file_is_a_tar(world: World, tmp_path: Path) -> None:
-    """Anybody can look into it, and names of our own are all that the engine's archive in it has."""
+    """Any tar program can read it, and the images in it have temporary names only."""
     save(world, tmp_path / "a.tar")
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert tar.getnames() == ["images.tar.gz", "images.json"]
@@ -185,7 +185,7 @@ def test_replaced_images_are_removed(world: World, tmp_path: Path) -> None:
 
 
 def test_an_image_missing_after_the_load(world: World, tmp_path: Path) -> None:
-    """Nothing gets a name then, and what came goes."""
+    """No image gets a name, and the loaded ones are removed."""
     save(world, tmp_path / "a.tar")
     ids, world.ids = [*world.ids], {}
     world.lost = (ids[1],)
@@ -195,7 +195,7 @@ def test_an_image_missing_after_the_load(world: World, tmp_path: Path) -> None:
 
 
 def test_another_platform_is_reported(world: World, tmp_path: Path) -> None:
-    """It may work by emulation, so it is loaded; but it is said."""
+    """It may run emulated, so it is loaded, with a notice."""
     save(world, tmp_path / "a.tar")
     world.platform = "linux/arm64"
     load(world, tmp_path / "a.tar")
@@ -266,7 +266,7 @@ def test_a_file_that_reads_back_different_is_not_saved(
 
 
 def test_a_file_that_cannot_be_read(world: World, tmp_path: Path) -> None:
-    """What cannot be read is the command line's fault."""
+    """It is an error of usage."""
     with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
         load(world, tmp_path / "none.tar")
 

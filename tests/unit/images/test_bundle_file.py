@@ -1,4 +1,4 @@
-"""Files of images are read with no trust."""
+"""Files of images are not trusted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NODE_NAME = "docker.io/library/node:22"
 
 
 def test_damage_anywhere_is_detected(tmp_path: Path) -> None:
-    """Cut anywhere, longer than it was, or with any one bit tipped, it is refused."""
+    """A file that is cut, longer, or has any bit flipped is refused."""
     archive, ids = engine_archive("node")
     good = saved_file(archive, [entry(NODE_NAME, ids[0])])
     assert checked(good, tmp_path).images == (BundledImage(NODE_NAME, ids[0], "linux/amd64", False),)
@@ -122,7 +122,7 @@ def test_too_many_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_note_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So has the note."""
+    """The note has a limit, too."""
     monkeypatch.setattr(bundle_file, "NOTE_LIMIT", 10)
     archive, ids = engine_archive("node")
     with pytest.raises(ConfigError):
@@ -137,7 +137,7 @@ def test_an_archive_of_impossible_size(size: int, tmp_path: Path) -> None:
 
 
 def test_the_form_of_older_engines(tmp_path: Path) -> None:
-    """Docker before 25 wrote layers into folders, with links where one is there twice."""
+    """Docker before 25 wrote layers into folders, with links for duplicates."""
     entries: Entries = {
         f"{HEX}/layer.tar": b"x",
         f"{'f' * 64}/layer.tar": link(f"{'f' * 64}/layer.tar", f"../{HEX}/layer.tar"),

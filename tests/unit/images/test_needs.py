@@ -12,7 +12,7 @@ DIGEST = "sha256:" + "a" * 64
 
 
 def test_the_policy_that_pulls_counts() -> None:
-    """`never` holds where all say so."""
+    """`never` counts only if all services say so."""
     policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
     services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
     found = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
@@ -61,7 +61,7 @@ def test_contexts() -> None:
 
 
 def test_platforms() -> None:
-    """A base is for the platform of its FROM, of the build, or of the service; the engine's own is not said."""
+    """A base is for the platform of its FROM, the build or the service; the engine's own is None."""
     project = a_project(Service("app", platform="linux/arm64", build=Build("/p", platforms=("linux/amd64",))))
     dockerfile = DockerfileText("Dockerfile", "FROM --platform=linux/s390x a\nCOPY --from=b x y\n")
     assert shown(project, {"app": dockerfile}) == [

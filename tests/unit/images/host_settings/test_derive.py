@@ -1,4 +1,4 @@
-"""What is read of the host for builds, what is said of it, and what derived images are called."""
+"""Settings of the host for builds, their notices, and the names of derived images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
 
 
 def test_settings_are_reported_in_one_notice() -> None:
-    """What is left out has one of its own, and nothing is said of nothing."""
+    """A setting that is left out has a notice of its own; without settings there is none."""
     settings = Settings(authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",))
     assert [notice.message for notice in notices(settings)] == [
         "builds and containers get this host's company CA, npm registry",

@@ -27,7 +27,7 @@ SOURCES = "/etc/apt/sources.list.d/debian.sources"
 
 
 def test_company_cas_are_added_to_the_public_ones() -> None:
-    """The image's own bundle is kept whole, and the certificate lies where update-ca-certificates finds it."""
+    """The image's own bundle is kept, and the certificate is where update-ca-certificates finds it."""
     changes = changed_files(OURS, {CA_BUNDLE: PUBLIC.encode()})
     assert changes[CA_BUNDLE] == (PUBLIC + CA).encode()
     assert [text for path, text in changes.items() if path.startswith(f"{ANCHORS}/devenv-")] == [CA.encode()]
@@ -120,7 +120,7 @@ def test_go_env_is_changed_if_go_is_installed() -> None:
     ],
 )
 def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: bytes | None) -> None:
-    """In images of the host's distribution alone, and only for its own archives, told by their suites."""
+    """Only in images of the host's distribution, and only for its own archives, known by their suites."""
     given = Settings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
     )

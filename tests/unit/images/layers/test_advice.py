@@ -1,4 +1,4 @@
-"""Advice is given where it is sure, and nowhere else."""
+"""Advice is given only if it is certain."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def said(*found: Advice) -> list[tuple[str, int, int]]:
     ],
 )
 def test_an_install_after_the_sources(step: str, what: str, needs: str) -> None:
-    """What every change of a source does again, with its bytes and, where they are known, seconds."""
+    """What every change of a source runs again, with its bytes and, if known, seconds."""
     (found,) = advice(image("COPY --chown=a . .", f"RUN {step}", took=2.5), None, {})
     assert said(found) == [("install-after-copy", 2, MB)]
     assert found.seconds == 2.5
@@ -83,7 +83,7 @@ def test_no_install_after_the_sources(instructions: tuple[str, ...]) -> None:
 
 
 def test_layers_of_the_base_get_no_advice() -> None:
-    """Its layers are somebody else's, whatever they hold."""
+    """Layers of the base image are not the user's, whatever they hold."""
     layers = image("COPY . .", "RUN npm ci", "RUN true", inherited=2)
     lists = Contents({"var/lib/apt/lists/a": MB, "a": 2 * MB})
     for later in (Contents({}), Contents({}, removed=frozenset({"var"}))):
@@ -102,7 +102,7 @@ def test_layers_of_the_base_get_no_advice() -> None:
     ],
 )
 def test_caches_of_installers_are_reported(path: str) -> None:
-    """Said with its bytes where it is there at the end; not a little of it, and not what is gone or elsewhere."""
+    """Reported with its bytes if it is in the final image; not if it is small, removed or elsewhere."""
     layers = image("RUN a", "RUN b")
     nothing = Contents({})
     assert said(*advice(layers, [Contents({path: 200_000, "etc/x": MB}), nothing], {})) == [
@@ -141,7 +141,7 @@ def test_small_hidden_files_are_not_reported() -> None:
 
 
 def test_contents_of_another_number_of_layers_are_ignored() -> None:
-    """Where it is not known which layer is which, nothing is said of what they hold."""
+    """If contents cannot be matched to layers, there is no advice on them."""
     assert advice(image("RUN a"), [Contents({"var/lib/apt/lists/x": MB}), Contents({})], {}) == ()
 
 
@@ -156,7 +156,7 @@ LAYERS = st.builds(
 
 @given(st.lists(LAYERS, max_size=5))
 def test_hidden_files_are_those_that_a_union_mount_hides(contents: list[Contents]) -> None:
-    """Laid one on the other, each layer's files are seen but for those that are said to be hidden."""
+    """With all layers applied, exactly the files that are not reported as hidden are visible."""
     union: dict[str, int] = {}
     for index, one in enumerate(contents):
         for path in list(union):
@@ -200,7 +200,7 @@ LOCK = {"packages": {"node_modules/deep": {"dev": True}, "node_modules/vite": {}
     ],
 )
 def test_packages_for_development_in_production(layer: Contents, total: int) -> None:
-    """By npm's own account; never where it is no production."""
+    """By npm's own lock file, and only if NODE_ENV is production."""
     for config, expected in ((PRODUCTION, total), ({"Env": ["NODE_ENV=development"]}, 0), ({}, 0)):
         found = advice(image("COPY a b"), [layer], config)
         assert said(*found) == ([("development", 0, expected)] if expected else [])

@@ -78,7 +78,7 @@ def saved(*layers: str, **files: Entry) -> bytes:
 
 @pytest.fixture
 def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
-    """Makes the engine give these bytes, in pieces; what was told of that is in the list afterwards."""
+    """Make the engine export these bytes in pieces; the list gets the reported progress."""
 
     def prepare(archive: bytes) -> list[int]:
         async def export(_engine: Any, references: list[str], take: Callable[[bytes], object]) -> None:
@@ -144,7 +144,7 @@ async def test_an_unreadable_archive_gives_no_contents(
 
 
 async def test_an_error_of_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a part of the layers has come by then."""
+    """Also if a part of the layers was received."""
 
     async def export(_engine: Any, _references: list[str], take: Callable[[bytes], object]) -> None:
         take(saved("a", a=LOWER)[:3000])

@@ -57,7 +57,7 @@ def test_rows_that_make_no_layer_are_left_out() -> None:
 
 
 def test_empty_rows_may_be_no_layers_at_all() -> None:
-    """Some builders drop layers without bytes; where it cannot be told which, nobody knows the ids."""
+    """Some builders drop layers without bytes; if it is unclear which, the ids are empty."""
     history = [row("RUN /bin/sh -c a", 1), row("RUN /bin/sh -c true"), row("WORKDIR /a"), row("COPY a b", 5)]
     assert [(one.instruction, one.id) for one in layers(history, ["1", "2"])] == [("COPY a b", "1"), ("RUN a", "2")]
     assert [(one.instruction, one.id) for one in layers(history, ["1", "2", "3"])] == [
@@ -112,7 +112,7 @@ def test_unknown_layers_are_not_shared() -> None:
 
 
 def test_times_of_the_last_build_if_they_are_clear() -> None:
-    """Cached, or so many seconds; nothing where the same words went both ways or did not occur."""
+    """Cached, or a time in seconds; none if equal instructions differ in that, or did not occur."""
     found = with_build_times(
         image("a", "b", "c", "d"),
         [(mark("RUN a"), None), (mark("RUN  b"), 1.5), (mark("RUN c"), None), (mark("RUN c"), 0.0)],

@@ -1,4 +1,4 @@
-"""What is made, in which order, and what happens when something cannot be had."""
+"""What is built, in which order, and what happens if something is missing."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_an_up_to_date_stand_in_is_kept(bench: Workbench) -> None:
 
 
 def test_an_outdated_stand_in_is_built_again(bench: Workbench) -> None:
-    """The older image goes, unless it has a name that somebody else gave it."""
+    """The older image is removed, unless it has a name of somebody else's."""
     bench.age("caddy:2")
     bench.age("mysql:9", "mine:1")
     bench.make("caddy:2", "mysql:9")
@@ -208,7 +208,7 @@ def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None
 
 
 def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None:
-    """When every root fails, the first one's reason is told."""
+    """If every root fails, the error has the reason of the first."""
     bench.broken = {"sid": "first reason", "trixie": "second reason"}
     with pytest.raises(EngineError, match=r"the stand-in for mysql:9 could not be made: .*first reason"):
         bench.make("mysql:9")

@@ -52,7 +52,7 @@ TARGETS = [
     ],
 )
 def test_mirror_lines(suite: str, targets: list[str], expected: list[str]) -> None:
-    """The host's own Debian archive is used, where it has one that containers reach too."""
+    """The host's own Debian archive is used if containers reach it, too."""
     assert debian.mirror_lines(suite, targets) == expected
 
 
@@ -116,7 +116,7 @@ def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
 def test_lists_come_from_the_hosts_archive_or_the_roots(
     apt: Apt, tmp_path: Path, addresses: str, expected: str
 ) -> None:
-    """Lists come from where this host's packages come from, else from where the root was made."""
+    """Lists come from this host's archive, or else from the archive that the root was built from."""
     apt.addresses = addresses
     apt_folder = tmp_path / "apt_folder"
     anyio.run(
@@ -133,7 +133,7 @@ def test_lists_come_from_the_hosts_archive_or_the_roots(
 
 
 def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
-    """Versions of what is there and of what came; nothing is asked for where nothing lacks."""
+    """Versions of present and downloaded packages; nothing is downloaded if none is missing."""
     status = "Package: curl\nVersion: 8.1-2\n"
     apt.files = ("redis-server_5%3a8.0.2-3+deb13u3_amd64.deb", "lock")
     found = anyio.run(
@@ -158,7 +158,7 @@ def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Debian the error carries the command that installs what is missing; elsewhere it says where it works."""
+    """On Debian the hint is the command that installs the tools; elsewhere it says where they work."""
     monkeypatch.setattr(shutil, "which", {"npm": "/usr/bin/npm", "apt-get": "/usr/bin/apt-get"}.get)
     debian.require_tools("npm")
     with pytest.raises(EngineError, match="made with mmdebstrap, not installed here") as on_debian:
