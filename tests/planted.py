@@ -175,14 +175,14 @@ BUGS = (
         "images/bundle_file.py",
         'if unpacked.stored.hexdigest() != note["archive"]:',
         "if False:",
-        "tests/unit/images/test_bundle_file.py::test_damage_is_seen_wherever_it_is",
+        "tests/unit/images/test_bundle_file.py::test_damage_anywhere_is_detected",
     ),
     Bug(
         "a file of images gives them public names",
         "images/bundle_file.py",
         "if not all(SAVING.fullmatch(name) for name in names):",
         "if False:",
-        "tests/unit/images/test_bundle_file.py::test_what_no_engine_writes",
+        "tests/unit/images/test_bundle_file.py::test_content_that_no_engine_writes_is_refused",
     ),
     Bug(
         "a damaged snapshot is restored",

@@ -218,7 +218,7 @@ def test_a_mirror_answers(lab: Lab, lab_stack: LabStack) -> None:
     lab_stack = one_image(lab_stack)
     lab_stack.mirrors(front := lab.front(prefix="docker.io").address)
     found = examined(lab_stack)
-    assert f"the mirror {front} answers in its place" in found["codes"]["registry-silent"]["message"]
+    assert f"the mirror {front} answers instead" in found["codes"]["registry-silent"]["message"]
     assert found["errors"] == 0
 
 
@@ -239,7 +239,7 @@ def test_a_name_that_containers_do_not_find(proxied_lab: Lab, lab_stacks: Callab
                           "two": {"image": f"registry.lab.test:{port}/x:1", "profiles": ["late"]}})  # fmt: skip
     assert lab_stack.plain("compose", "up", "-d").returncode == 0
     found = examined(lab_stack, "--profile", "late")
-    assert found["codes"]["dns-inside"]["message"] == "containers do not find registry.lab.test, this machine does"
+    assert found["codes"]["dns-inside"]["message"] == "containers do not resolve registry.lab.test, this machine does"
 
 
 # --- the engine and the tools -------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_small_packets(bench: Bench) -> None:
     assert "tun0 lets through (1380)" in examined(bench)["codes"]["mtu"]["message"]
 
 
-@pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly an inode")])
+@pytest.mark.parametrize(("options", "left"), [("size=1m", "0.0 GB"), ("size=5g,nr_inodes=2", "hardly any inodes")])
 def test_no_room(bench: Bench, tmp_path: Path, options: str, left: str) -> None:
     """The folder for snapshots is full, of bytes or of inodes; `up` says so as long as it can."""
     (tmp_path / "state").mkdir()

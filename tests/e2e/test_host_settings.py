@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from devenv.images.host_settings.derive import OF
+from devenv.images.host_settings.derive import ORIGINAL_LABEL
 from support import docker_cli as docker
 from support.cli import Devenv, StartDevenv
 from support.lab import Authority
@@ -69,7 +69,7 @@ def project(new_stack: NewStack, base_image: str, site: str, state_env: dict[str
     stack.compose_file({"built": built, "stock": stock})
     yield stack
     stack.remove()
-    on_it = docker.docker("images", "-q", f"--filter=label={OF}={name}").split()
+    on_it = docker.docker("images", "-q", f"--filter=label={ORIGINAL_LABEL}={name}").split()
     docker.docker("rmi", "-f", *on_it, name)
 
 

@@ -15,7 +15,7 @@ from devenv.docker.client import Engine
 from devenv.events import Event, ImageState, Notice
 from devenv.host.package_managers import Settings
 from devenv.images.host_settings import derive as inside
-from devenv.images.host_settings.derive import OF, derive
+from devenv.images.host_settings.derive import ORIGINAL_LABEL, derive
 from support import docker_cli as docker
 from support.stack import unique_name
 
@@ -67,7 +67,7 @@ def image(engine: str, tmp_path: Path) -> Iterator[Make]:
 
     yield make
     for name in made:
-        on_it = docker.docker("images", "-q", f"--filter=label={OF}={name}").split()
+        on_it = docker.docker("images", "-q", f"--filter=label={ORIGINAL_LABEL}={name}").split()
         docker.docker("rmi", "-f", *on_it, name)
 
 
@@ -82,9 +82,9 @@ async def test_a_derived_image_differs_in_layers_and_a_label_alone(
 ) -> None:
     """Who inspects it, or reads its history, learns nothing of the host; no container is left."""
     name = image(DEBIANS)
-    before = docker.docker("ps", "-aq", f"--filter=label={OF}={name}")
+    before = docker.docker("ps", "-aq", f"--filter=label={ORIGINAL_LABEL}={name}")
     derived = (await derive(api, {name: name}, GIVEN, events.append))[name]
-    assert before == docker.docker("ps", "-aq", f"--filter=label={OF}={name}") == ""
+    assert before == docker.docker("ps", "-aq", f"--filter=label={ORIGINAL_LABEL}={name}") == ""
     base, found = docker.inspect(name), docker.inspect(derived)
     assert found["RootFS"]["Layers"][:-1] == base["RootFS"]["Layers"]
     labels = found["Config"].pop("Labels")
@@ -132,9 +132,11 @@ async def test_what_a_dead_process_left_is_swept(
 ) -> None:
     """A container that was to become an image goes once nobody can be at work on it; those of others stay."""
     name = image(DEBIANS)
-    mine = f"label={OF}={name}"
+    mine = f"label={ORIGINAL_LABEL}={name}"
     for mark in ("", "ca"):
-        docker.docker("create", f"--label=devenv.inside={mark}", f"--label={OF}={name}", "--entrypoint=-", name)
+        docker.docker(
+            "create", f"--label=devenv.inside={mark}", f"--label={ORIGINAL_LABEL}={name}", "--entrypoint=-", name
+        )
     left = docker.docker("ps", "-aq", f"--filter={mine}").split()
     await derive(api, {name: name}, GIVEN, events.append)
     assert docker.docker("ps", "-aq", f"--filter={mine}").split() == left

@@ -20,18 +20,18 @@ FEW_INSTANCES = 128
 FEW_PULLS = 10
 KINDS = {
     "desktop": (
-        "Docker Desktop: memory, disk and proxies are those of its machine",
+        "Docker Desktop: memory, disk and proxies are those of its virtual machine",
         "Docker Desktop: Settings, Resources",
     ),
-    "orbstack": ("OrbStack: memory and proxies are those of its machine", "orb config show"),
-    "colima": ("Colima: only the home folder is mounted in its machine", "colima start --edit"),
+    "orbstack": ("OrbStack: memory and proxies are those of its virtual machine", "orb config show"),
+    "colima": ("Colima: only the home folder is mounted in its virtual machine", "colima start --edit"),
     "rootless": ("the engine is rootless: its daemon.json is in ~/.config/docker", "systemctl --user status docker"),
-    "podman": ("podman answers in place of Docker's engine: it builds in a container", "docker buildx ls"),
+    "podman": ("podman answers instead of Docker's engine: it builds in a container", "docker buildx ls"),
 }
 HERE = ("localhost", "127.0.0.1", "::1")
 BUILDX = (
     ((2, 37), (0, 17), "Compose {compose} does not build with it"),
-    ((2,), (0, 12), "builds ask registries for images that are here"),
+    ((2,), (0, 12), "builds ask registries for local images"),
 )
 MIRROR = "name a mirror in your settings ([registry] mirrors), or `devenv images load FILE`"
 
@@ -130,9 +130,9 @@ def _unanswered(registry: Registry, failure: Failure, facts: Facts) -> Finding:
     client, missing, consent = registry.route.registry or registry.route.token, registry.missing, facts.images.consent
     mirror = next((name for name, _, fault in facts.images.mirrors if fault is None), None)
     if not missing:
-        need = "all images are here, so it is not needed now"
+        need = "all images are present, so it is not needed now"
     elif mirror:
-        need = f"the mirror {mirror} answers in its place"
+        need = f"the mirror {mirror} answers instead"
     else:
         need = f"{', '.join(missing)} cannot be had"
     values = {"host": registry.host, "cause": failure.cause, "client": client, "need": need}
@@ -179,12 +179,12 @@ def _misses_loopback(exceptions: str) -> bool:
 
 
 def with_loopback(exceptions: str) -> str:
-    """The value of NO_PROXY that names this machine, too."""
+    """The value of NO_PROXY with this machine added."""
     return ",".join(dict.fromkeys([*filter(None, map(str.strip, exceptions.split(","))), *HERE]))
 
 
 def shown(proxy: str) -> str:
-    """A proxy's address that may be shown."""
+    """A proxy's address without its user and password."""
     return masked(proxy, "http")
 
 
@@ -203,7 +203,7 @@ def _builder(facts: Facts) -> Iterator[Finding]:
 def _disks(facts: Facts) -> Iterator[Finding]:
     for disk in facts.machine.disks:
         if disk.free < LOW or disk.inodes <= FEW_INODES:
-            left = f"{disk.free / GIGA:.1f} GB" if disk.inodes > FEW_INODES else "hardly an inode"
+            left = f"{disk.free / GIGA:.1f} GB" if disk.inodes > FEW_INODES else "hardly any inodes"
             severity = ERROR if disk.free < FULL or not disk.inodes else WARNING
             values = {"what": disk.what, "path": disk.path, "free": left, "meaning": disk.meaning, "hint": disk.hint}
             yield finding("disk-full", severity, **values)

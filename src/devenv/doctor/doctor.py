@@ -1,4 +1,4 @@
-"""`devenv doctor`: looks, says what it found, mends what is safe to mend, and looks again."""
+"""`devenv doctor`: examine the machine, report findings, fix what is safe to fix, and examine again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from devenv.model.finding import Finding
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found, after the fixes where some were made: `fixed` are their codes, `failed` why one was not."""
+    """The findings, after the fixes if there were any: `fixed` are their codes, `failed` the errors of fixes."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -35,23 +35,23 @@ class Outcome:
     @property
     def errors(self) -> int:
         """How many of the findings are errors."""
-        return sum(one.severity == ERROR for one in self.findings)
+        return sum(finding.severity == ERROR for finding in self.findings)
 
 
 async def examine(selection: Selection, say: Callable[[str], object]) -> Outcome:
-    """What there is to find on this machine, for the selected project where there is one."""
+    """Examine this machine, and the selected project if there is one."""
     began = anyio.current_time()
     facts = await probes.gather(selection, say)
     return Outcome(facts, diagnose(facts), anyio.current_time() - began)
 
 
-def mendable(outcome: Outcome) -> tuple[Fix, ...]:
-    """What can be mended of it."""
-    return fixes.planned(outcome.facts, {one.code for one in outcome.findings})
+def fixable(outcome: Outcome) -> tuple[Fix, ...]:
+    """The fixes for its findings."""
+    return fixes.planned(outcome.facts, {finding.code for finding in outcome.findings})
 
 
-async def mend(planned: Iterable[Fix], selection: Selection, say: Callable[[str], object]) -> Outcome:
-    """What there is to find once the fixes are made; only what is not found any more counts as fixed."""
+async def apply_fixes(planned: Iterable[Fix], selection: Selection, say: Callable[[str], object]) -> Outcome:
+    """Apply the fixes and examine again; only a finding that is gone counts as fixed."""
     backups: list[str | None] = []
     failed: list[DevenvError] = []
     codes: list[str] = []
@@ -62,19 +62,19 @@ async def mend(planned: Iterable[Fix], selection: Selection, say: Callable[[str]
         except DevenvError as error:
             failed.append(error)
     after = await examine(selection, say)
-    left = {one.code for one in after.findings}
+    left = {finding.code for finding in after.findings}
     fixed = tuple(code for code in codes if code not in left)
     return Outcome(after.facts, after.findings, after.seconds, fixed, tuple(filter(None, backups)), tuple(failed))
 
 
 def write_report(path: str, outcome: Outcome) -> None:
-    """The report in a new file. Raises UsageError where there is one of that name, or it cannot be written."""
+    """Write the report to a new file. Raises UsageError if the file exists or cannot be written."""
     versions = {"devenv": __version__, "Python": platform.python_version(), "system": platform.platform()}
     text = report(outcome.facts, outcome.findings, versions, os.path.expanduser("~"))
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise UsageError(f"{path} is there already, and was left alone", hint="--report another-name.md") from error
+        raise UsageError(f"{path} already exists, and was left unchanged", hint="--report another-name.md") from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""What `devenv doctor --fix` changes: files alone, each shown before, its old content kept beside it."""
+"""What `devenv doctor --fix` changes: only files, each shown before and with a backup."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ BACKUP = ".devenv-backup"
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A file that gets another content, or goes (`after` is None); `shows` says so, line by line.
+    """A file that gets new content, or is removed (`after` is None); `shows` are the lines of the change.
 
-    `before` is what it holds now, None where there is none; `then` is run afterwards.
+    `before` is its content now, None if it does not exist; `then` is run afterwards.
     """
 
     codes: tuple[str, ...]
@@ -38,23 +38,23 @@ class Fix:
 
     @property
     def backup(self) -> str:
-        """Where the old content will lie."""
+        """The path of the backup."""
         return next(path for n in range(1, 1000) if not os.path.lexists(path := f"{self.path}{BACKUP}{n}"))
 
 
 def planned(facts: Facts, codes: set[str]) -> tuple[Fix, ...]:
-    """The fixes of those findings that have one. Reads the files, changes nothing."""
+    """The fixes for the findings that have one. Reads files, changes nothing."""
     return (*_of_settings(facts, codes), *_of_builder(facts, codes), *_of_limits(facts, codes))
 
 
 async def carry_out(fix: Fix) -> str | None:
-    """Where the old content lies now, None where there was none. Raises StateError where it cannot be done.
+    """Apply the fix and return the path of the backup, None if there was no file. Raises StateError if it fails.
 
-    The file has the new content whole, or is as it was; one that was changed since it was read stays.
+    The file is replaced atomically; if it was changed since it was read, it is left unchanged.
     """
     try:
         if _read(fix.path) != fix.before:
-            raise StateError(f"{fix.path} was changed meanwhile, and was left alone", hint="devenv doctor --fix")
+            raise StateError(f"{fix.path} was changed meanwhile, and was left unchanged", hint="devenv doctor --fix")
         backup = fix.backup if fix.before is not None else None
         if backup:
             shutil.copy2(fix.path, backup)
@@ -63,13 +63,13 @@ async def carry_out(fix: Fix) -> str | None:
         raise StateError(f"cannot change {fix.path}: {error.strerror}", hint="sudo devenv doctor --fix") from error
     if fix.then and (await process.run(fix.then)).returncode:
         raise StateError(
-            f"{fix.path} is written, and `{' '.join(fix.then)}` failed", hint=f"sudo {' '.join(fix.then)}"
+            f"{fix.path} was written, but `{' '.join(fix.then)}` failed", hint=f"sudo {' '.join(fix.then)}"
         )
     return backup
 
 
 def _of_settings(facts: Facts, codes: set[str]) -> Iterator[Fix]:
-    """config.json without the helper that is not there, and with this machine among what no proxy is asked for."""
+    """Remove missing helpers from config.json, and exclude this machine from its proxies."""
     done = tuple(code for code in ("helper-missing", "proxy-inside") if code in codes)
     if not done:
         return

@@ -1,6 +1,6 @@
-"""What this machine itself hears from registries, by its own proxies; what the engine hears is another matter.
+"""Whether this machine (not the engine) reaches registries, through its own proxies.
 
-All of it blocks, and a name server that hangs cannot be called off: `patiently` leaves it behind in a thread.
+All calls block, and a name look-up that hangs cannot be cancelled: `within` abandons it in a thread.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a site said, or in `fault` why it said nothing; `issuer` opens TLS in a public authority's place."""
+class Answer:
+    """A site's answer, or in `fault` why there is none; `issuer` is a certificate issuer that is no public CA."""
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -57,66 +57,66 @@ class Heard:
     fault: str = ""
 
 
-async def patiently(seconds: float, work: Callable[[], T]) -> T | None:
-    """What the work returns; None where it fails, or once so many seconds are over."""
-    done, found, loop = anyio.Event(), list[T](), asyncio.get_running_loop()
+async def within(seconds: float, work: Callable[[], T]) -> T | None:
+    """Return what the work returns; None if it fails or takes longer than so many seconds."""
+    done, results, loop = anyio.Event(), list[T](), asyncio.get_running_loop()
 
     def run() -> None:
         with contextlib.suppress(OSError, ValueError):
-            found.append(work())
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now: nobody waits any more
+            results.append(work())
+        with contextlib.suppress(RuntimeError):  # the loop is closed by now
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=run, daemon=True).start()
     with anyio.move_on_after(seconds):
         await done.wait()
-    return found[0] if found else None
+    return results[0] if results else None
 
 
 async def route(host: str, reference: str, public: Certificates, seconds: float) -> Route:
-    """How far this machine gets with the registry within so many seconds; pulls left are told for Docker Hub."""
+    """Test how far this machine gets with a registry within so many seconds; for Docker Hub, with the pulls left."""
     end = anyio.current_time() + seconds
     site = HUB_HOST if host == HUB else host
     scheme = "http" if LOOPBACK.fullmatch(site.partition(":")[0]) else "https"
     name, tag, digest = split(canonical(reference))
     repository = name.partition("/")[2]
 
-    async def ask(url: str, **headers: str) -> Heard:
+    async def ask(url: str, **headers: str) -> Answer:
         left = max(end - anyio.current_time(), 0.1)
-        return await patiently(left, partial(heard, url, left, public, headers)) or Heard(fault=TOO_LATE)
+        return await within(left, partial(fetch, url, left, public, headers)) or Answer(fault=TOO_LATE)
 
-    # Where Docker Hub gives tokens is known; elsewhere the registry has to say it first.
+    # Docker Hub's token server is known; other registries have to name theirs first.
     known = realm(HUB_CHALLENGE, repository) if host == HUB else ""
     first, *tokens = await each(ask, filter(None, (f"{scheme}://{site}/v2/", known)))
-    where = known or realm(first.headers.get("www-authenticate", ""), repository)
-    tokens += [await ask(where)] if where and not known else []
-    told = Route(_fault(first, 200, 401), "", urlsplit(where).netloc.rpartition("@")[2], first.issuer)
+    token_url = known or realm(first.headers.get("www-authenticate", ""), repository)
+    tokens += [await ask(token_url)] if token_url and not known else []
+    result = Route(_fault(first, 200, 401), "", urlsplit(token_url).netloc.rpartition("@")[2], first.issuer)
     if tokens:
-        told = replace(told, token=_fault(tokens[0]))
-    if host != HUB or told.registry or told.token:
-        return told
+        result = replace(result, token=_fault(tokens[0]))
+    if host != HUB or result.registry or result.token:
+        return result
     given = {"Authorization": f"Bearer {_token(tokens[0].body)}", "Accept": MANIFESTS}
     limits = (await ask(f"https://{site}/v2/{repository}/manifests/{digest or tag}", **given)).headers
-    left, limit = (re.match(r"\d+", limits.get(f"ratelimit-{one}", "")) for one in ("remaining", "limit"))
-    return replace(told, left=int(left[0]), limit=int(limit[0])) if left and limit else told
+    left, limit = (re.match(r"\d+", limits.get(f"ratelimit-{name}", "")) for name in ("remaining", "limit"))
+    return replace(result, left=int(left[0]), limit=int(limit[0])) if left and limit else result
 
 
-def _fault(answer: Heard, *well: int) -> str:
-    """Why the answer is none; an endpoint that wants to know who asks (`well` is empty) is one that answers."""
+def _fault(answer: Answer, *well: int) -> str:
+    """Why the answer is not valid. Without `well` (valid statuses), any answer but a server error is valid."""
     if answer.fault or answer.status in well:
         return answer.fault
     if answer.status >= BROKEN:
         return f"it is out of service ({answer.status})"
-    return f"what answers is no registry ({answer.status})" if well else ""
+    return f"the server is no registry ({answer.status})" if well else ""
 
 
 def realm(challenge: str, repository: str) -> str:
-    """Where a registry wants its tokens to be fetched: a URL, or nothing where it wants none."""
-    told = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-    where = told.get("realm", "")
-    if not challenge.lower().startswith("bearer ") or not where.startswith(("http://", "https://")):
+    """The URL of the registry's token server, empty if it needs no tokens."""
+    values = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+    server = values.get("realm", "")
+    if not challenge.lower().startswith("bearer ") or not server.startswith(("http://", "https://")):
         return ""
-    return f"{where}?{urlencode({'service': told.get('service', ''), 'scope': f'repository:{repository}:pull'})}"
+    return f"{server}?{urlencode({'service': values.get('service', ''), 'scope': f'repository:{repository}:pull'})}"
 
 
 def _token(body: bytes) -> str:
@@ -125,8 +125,8 @@ def _token(body: bytes) -> str:
     return ""
 
 
-def heard(url: str, seconds: float, public: Certificates, headers: Mapping[str, str]) -> Heard:
-    """The answer to a GET of the URL; to a HEAD where a manifest is asked for, since that is no pull. Blocking."""
+def fetch(url: str, seconds: float, public: Certificates, headers: Mapping[str, str]) -> Answer:
+    """The answer to a GET of the URL, or to a HEAD for a manifest, which does not count as a pull. Blocking."""
     address, issuer = urlsplit(url), ""
     proxy = _proxy(address)
     connection = tls.connection(address, proxy, seconds)
@@ -138,15 +138,15 @@ def heard(url: str, seconds: float, public: Certificates, headers: Mapping[str, 
         connection.request(method, path, headers={"User-Agent": "devenv", **headers})
         answer = connection.getresponse()
         given = {name.lower(): value for name, value in answer.getheaders()}
-        return Heard(answer.status, given, answer.read(1 << 20), issuer)
+        return Answer(answer.status, given, answer.read(1 << 20), issuer)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Heard(fault=said(error, proxy if connection.sock is None else None), issuer=issuer)
+        return Answer(fault=reason(error, proxy if connection.sock is None else None), issuer=issuer)
     finally:
         connection.close()
 
 
 def _proxy(address: SplitResult) -> SplitResult | None:
-    """The proxy that the docker command would take: it knows the environment alone, not the system's settings."""
+    """The proxy that the docker command would use: it reads the environment only, not the system's settings."""
     host, chosen = str(address.hostname), {}
     with contextlib.suppress(ConfigError):
         chosen = proxies.chosen(os.environ, {})
@@ -157,21 +157,21 @@ def _proxy(address: SplitResult) -> SplitResult | None:
 
 
 def _issuer(secured: ssl.SSLSocket, public: Certificates) -> str:
-    """Who vouches for the site, where that is nobody whom all systems trust; empty where `public` is not known."""
+    """The issuer of the site's certificate if it is no public CA; empty if `public` is unknown."""
     if not public or tls.anchor(secured) in public:
         return ""
     issuer: Any = (secured.getpeercert() or {}).get("issuer", ())
     names = dict(pair for part in issuer for pair in part)
-    return str(names.get("organizationName") or names.get("commonName") or "an authority of its own")
+    return str(names.get("organizationName") or names.get("commonName") or "a CA of its own")
 
 
-def said(error: Exception, proxy: SplitResult | None) -> str:
-    """The fault in our words; `proxy` is the one that nothing was heard of."""
+def reason(error: Exception, proxy: SplitResult | None) -> str:
+    """The fault in plain words; `proxy` is the proxy that did not answer."""
     if proxy:
         refused = re.search(r"Tunnel connection failed: (\d+)", str(error))
         done = f"does not let it through ({refused[1]})" if refused else "does not answer"
         return f"the proxy {shown(proxy.geturl())} {done}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted here: {error.verify_message}"
-    known = (said for kind, said in FAULTS.items() if isinstance(error, kind))
+    known = (words for kind, words in FAULTS.items() if isinstance(error, kind))
     return next(known, "") or getattr(error, "strerror", "").lower() or "it cannot be reached"

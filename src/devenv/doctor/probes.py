@@ -1,4 +1,4 @@
-"""All that the doctor looks at, at once; what does not answer within its time is left alone, and named."""
+"""Run all checks of the doctor concurrently; a check that takes too long is abandoned, and named."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Part = tuple[str, float, Look]  # the area, and the seconds that the look may ta
 
 
 async def gather(selection: Selection, say: Say) -> Facts:
-    """The facts of this machine, and of the selected project, if one is there. `say` is told what is waited for."""
+    """Gather the facts of this machine, and of the selected project if there is one. `say` gets the progress."""
     look = _Round(selection, say)
     async with contextlib.AsyncExitStack() as stack:
         alone = partial(
@@ -84,8 +84,8 @@ async def gather(selection: Selection, say: Say) -> Facts:
 
 
 async def unreached(endpoint: Endpoint, error: EngineError) -> Seen:
-    """Why the engine could not be connected to, and what else listens on this machine."""
-    elsewhere = await routes.patiently(LOCAL, lambda: tuple(host.engines_elsewhere(endpoint.host)))
+    """Why the engine could not be reached, and which other engines answer on this machine."""
+    elsewhere = await routes.within(LOCAL, lambda: tuple(host.engines_elsewhere(endpoint.host)))
     away = "docker context use default" if endpoint.context else "unset DOCKER_HOST"
     start = start_command() if endpoint.local else away
     connection = Connection(endpoint.host, endpoint.context, start=start, elsewhere=elsewhere or ())
@@ -117,7 +117,7 @@ class _Round:
         self._end = anyio.current_time() + TOTAL
 
     async def parts(self, *looks: Part) -> None:
-        """All looks at once, each within so many seconds; what is late or fails is noted by its area."""
+        """Run all looks concurrently, each within so many seconds; a late or failed look is noted by its area."""
         await each(lambda part: self._part(*part), looks)
 
     async def _part(self, area: str, seconds: float, look: Look) -> None:
@@ -137,7 +137,7 @@ class _Round:
         self.groups |= seen
 
     async def project_and_engine(self, stack: contextlib.AsyncExitStack) -> None:
-        """The engine and the project, then what hangs on both."""
+        """Look at the engine and the project, then at what depends on both."""
         await self.parts((ENGINE, 3 * REACH, partial(self._reach, stack)), (PROJECT, LOAD, self._project))
         if any(code == "engine-address" for code, _ in self.errors):
             # Compose fails at the address as well, in Docker's words.
@@ -176,7 +176,7 @@ class _Round:
         return await unreached(endpoint, failed)
 
     async def _project(self) -> Seen:
-        """What the project asks for; nothing outside of any project, nor where nobody can read one."""
+        """What the project asks for; empty outside of a project, or if the docker command is missing."""
         chosen = self._selection
         try:
             paths = sources.find(chosen.directory, chosen.files)
@@ -225,7 +225,7 @@ async def _info(engine: Engine) -> Seen:
 
 
 async def _machine(engine_root: str) -> Seen | None:
-    limits = await routes.patiently(LOCAL, partial(host.machine, engine_root))
+    limits = await routes.within(LOCAL, partial(host.machine, engine_root))
     return None if limits is None else {"machine": Machine(**limits)}
 
 
@@ -239,7 +239,7 @@ async def _proxies() -> Seen:
     except ConfigError as error:
         return {"proxies": Proxies(internal=internal), "errors": (("proxy-invalid", error),)}
     asked = dict.fromkeys(chosen[name] for name in LAYERS if name in chosen)
-    answers = await each(lambda proxy: routes.patiently(PROXY, partial(_answers, proxy)), asked)
+    answers = await each(lambda proxy: routes.within(PROXY, partial(_answers, proxy)), asked)
     dead = tuple(proxy for proxy, answer in zip(asked, answers, strict=True) if not answer)
     return {"proxies": Proxies(given, exceptions, dead, internal)}
 
@@ -302,15 +302,13 @@ async def _tree(project: Project) -> Seen:
         "silent": project_tree.silent,
         "crlf": project_tree.crlf,
     }
-    answers = await each(
-        lambda look: routes.patiently(2 * project_tree.SECONDS, partial(look, project)), looks.values()
-    )
+    answers = await each(lambda look: routes.within(2 * project_tree.SECONDS, partial(look, project)), looks.values())
     known: dict[str, Any] = {name: value for name, value in zip(looks, answers, strict=True) if value is not None}
     return {"tree": Tree(**known)} if known else {}
 
 
 def _mtu(network: Mapping[str, Any]) -> int:
-    """How large packets of a bridge with a way out are; 0 for other networks, and those that are not ours."""
+    """The MTU of a bridge network with a way out; 0 for external and other networks."""
     if network.get("external") or network.get("internal") or network.get("driver") not in (None, "bridge"):
         return 0
     given = str((network.get("driver_opts") or {}).get(MTU, ""))
@@ -318,7 +316,7 @@ def _mtu(network: Mapping[str, Any]) -> int:
 
 
 def _memory(service: Mapping[str, Any]) -> int:
-    """What one container may take at most, in bytes; 0 without a limit."""
+    """The memory limit of one container in bytes; 0 without a limit."""
     limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
     given = str(service.get("mem_limit") or limits.get("memory") or "")
     return int(given) if given.isdigit() else 0

@@ -1,4 +1,4 @@
-"""What lies in a project's folders that a machine or a container may stumble over. Blocking."""
+"""Facts of a project's files that cause trouble: many folders, missing events, CRLF scripts. Blocking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCRIPTS = (".sh", ".bash", "entrypoint")
 
 
 def folders(project: Project) -> int:
-    """How many folders are watched for saves; of a very large tree, as many as could be counted in a second."""
+    """How many folders are watched; counting stops after a second."""
     bound, end = rules.bind(project, scan.dockerignores(project)), time.monotonic() + SECONDS
     count = 0
     for root in rules.roots(bound):
@@ -30,24 +30,24 @@ def folders(project: Project) -> int:
 
 
 def silent(project: Project) -> str:
-    """The kind of file system below the watched folders that tells of no saves; empty where all do."""
+    """The kind of a file system without events below the watched folders; empty if all have events."""
     bound = rules.bind(project, scan.dockerignores(project))
     return scan.silent(rules.roots(bound) or (project.directory,)) or ""
 
 
 def crlf(project: Project) -> tuple[str, ...]:
-    """Scripts of the build contexts whose first line ends as Windows ends lines, at most three."""
+    """At most three scripts of the build contexts whose first line has a CRLF line end."""
     contexts = {s.build.context for s in project.services if s.build and os.path.isabs(s.build.context)}
     end = time.monotonic() + SECONDS
-    found: dict[str, None] = {}
+    scripts: dict[str, None] = {}
     for path in (path for context in sorted(contexts) for path in _scripts(context)):
-        if len(found) == SHOWN or time.monotonic() > end:
+        if len(scripts) == SHOWN or time.monotonic() > end:
             break
         with open(path, "rb") as file:
             first = file.readline(200)
         if first.startswith(b"#!") and first.endswith(b"\r\n"):
-            found[os.path.relpath(path, project.directory)] = None
-    return tuple(found)
+            scripts[os.path.relpath(path, project.directory)] = None
+    return tuple(scripts)
 
 
 def _scripts(context: str) -> Iterator[str]:

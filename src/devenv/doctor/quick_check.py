@@ -1,4 +1,4 @@
-"""The doctor's quick part: for every `up`, so without children, registries, or the modules for these."""
+"""The doctor's quick part, for every `up`: without child processes, registries, or the modules for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from devenv.tasks import each
 
 
 async def connected(stack: contextlib.AsyncExitStack) -> Engine:
-    """The engine, for as long as the stack is open. Raises EngineError with the doctor's words."""
+    """Connect to the engine until the stack is closed. Raises EngineError with the doctor's finding."""
     endpoint = await resolve()
     try:
         return await stack.enter_async_context(Engine.connect(endpoint))
@@ -34,7 +34,7 @@ async def connected(stack: contextlib.AsyncExitStack) -> Engine:
 
 
 async def warn(engine: Engine, emit: Emit) -> None:
-    """What the run may fail of, as far as it is seen in a moment, is told; nothing where all is well."""
+    """Report causes for a failure of the run that can be seen at once."""
     with contextlib.suppress(EngineError):
         info = await engine_info(engine)
         room = await anyio.to_thread.run_sync(limits.machine, info.root if info.here else "")

@@ -1,4 +1,4 @@
-"""Where the images of a project come from, as the engine and this machine find it."""
+"""Whether the engine and this machine reach the registries and mirrors of a project's images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Sources:
     engine_info: EngineInfo
     missing_helpers: tuple[str, ...]
     _public: certificates.Certificates = frozenset()
-    _mute: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
+    _helper_errors: list[EngineError] = field(default_factory=list)  # credential helpers that failed or were slow
 
     async def look(self) -> dict[str, Any]:
         """The `images` and `errors` of the facts."""
@@ -78,7 +78,7 @@ class Sources:
             unresolved=unresolved,
             consent=settings.stand_ins,
         )
-        return {"images": images, "errors": tuple(("helper-failed", error) for error in self._mute)}
+        return {"images": images, "errors": tuple(("helper-failed", error) for error in self._helper_errors)}
 
     def _runs(self, platform: str) -> bool:
         return limits.emulates(platform) if self.engine_info.here else self.engine_info.kind in VIRTUAL
@@ -87,7 +87,7 @@ class Sources:
         name, needs = one
         pulled = [need for need in needs if acquire.to_pull(need, here) and need.kind != "frontend"]
         need = (pulled or needs)[0]
-        shown = await self._shown(name)
+        shown = await self._credentials(name)
         failure, route = await _all(
             lambda: _asked(self.engine, need.reference, shown),
             lambda: network.route(name, need.reference, self._public, CLIENT),
@@ -96,28 +96,28 @@ class Sources:
         has_recipes = not set(missing) - acquire.recipes_for(pulled).keys()
         return Registry(name, need.reference, need.users, failure, route, missing, has_recipes)
 
-    async def _shown(self, name: str) -> str:
-        """What the registry may be shown; nothing where a helper fails or is slow."""
+    async def _credentials(self, name: str) -> str:
+        """The registry's credentials; empty if a helper fails or is slow."""
         failed = EngineError(f"the credential helper for {name} did not answer in time")
         with anyio.move_on_after(HELPER):
             try:
                 return await credentials(name)
             except ConfigError:
-                return ""  # of which it is told by itself, as of helpers that are not there
+                return ""  # reported by itself, as missing helpers are
             except EngineError as error:
                 failed = error
         if not self.missing_helpers:
-            self._mute.append(failed)
+            self._helper_errors.append(failed)
         return ""
 
     async def _unresolved(self, names: Iterable[str]) -> str:
-        """A registry's name that this machine finds and a running container does not; empty where it does."""
+        """A registry's name that this machine resolves and a running container does not; empty if it does."""
         running = [c for c in (await self.engine.project_state(self.project.name)).containers if c.running]
         for name in names if running else ():
             wanted = network.HUB_HOST if name == HUB else name.partition(":")[0]
-            if await network.patiently(HELPER, partial(socket.getaddrinfo, wanted, 443)):
+            if await network.within(HELPER, partial(socket.getaddrinfo, wanted, 443)):
                 code = NOT_FOUND
-                with anyio.move_on_after(HELPER):  # a name server that is not reached gives no answer at all
+                with anyio.move_on_after(HELPER):  # an unreachable name server gives no answer
                     code, _ = await self.engine.exec.run(
                         running[0].id, ["/usr/bin/getent", "hosts", wanted], environment=OWN_VARIABLES
                     )
@@ -128,13 +128,13 @@ class Sources:
 async def asked_mirrors(
     engine: Engine, whose: Mapping[str, str], example: str = ANY_IMAGE, *, at_site: bool
 ) -> tuple[tuple[str, str, Failure | None], ...]:
-    """(name, whose, why it does not give the example to the engine) of the mirrors, which are name -> whose."""
+    """(name, whose, why the engine does not get the example from it) of each mirror; `whose` is by name."""
 
     async def ask(one: tuple[str, str]) -> tuple[str, str, Failure | None] | None:
         try:
             name = prefix(one[0])
-        except ConfigError:  # it is read without TLS, which only the engine may do
-            silent = await _silent(one[0]) if at_site else None  # one that takes connections may yet lack the image
+        except ConfigError:  # a mirror without TLS, which only the engine may use
+            silent = await _silent(one[0]) if at_site else None  # it may accept connections and still lack the image
             return (masked(one[0]), one[1], silent) if silent else None
         failure = None
         for reference in candidates(example, name) or (f"{name}/{ANY_IMAGE}",):
@@ -147,7 +147,7 @@ async def asked_mirrors(
 
 
 async def _silent(url: str) -> Failure | None:
-    """Why nothing answers at the address; it is not asked for an image."""
+    """Why nothing answers at the address; no image is requested."""
     address = urlsplit(url)
 
     def connect() -> Failure | None:
@@ -155,14 +155,14 @@ async def _silent(url: str) -> Failure | None:
             with socket.create_connection((str(address.hostname), address.port or 80), CLIENT):
                 return None
         except OSError as error:
-            return Failure(network.said(error, None), impossible=True)
+            return Failure(network.reason(error, None), impossible=True)
 
-    found = await network.patiently(CLIENT, lambda: [connect()])
-    return found[0] if found else Failure(network.TOO_LATE, impossible=True)
+    result = await network.within(CLIENT, lambda: [connect()])
+    return result[0] if result else Failure(network.TOO_LATE, impossible=True)
 
 
 async def _asked(engine: Engine, reference: str, shown: str) -> Failure | None:
-    """Why the registry does not give the image to the engine."""
+    """Why the engine does not get the image from the registry."""
     with anyio.move_on_after(SITE):
         try:
             await engine.images.distribution(reference, shown)

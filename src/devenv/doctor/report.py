@@ -1,4 +1,4 @@
-"""What was found, as a file for others to read: nothing in it is a secret, a user's name or a home folder. Pure."""
+"""The doctor's report as a file for others: without secrets, user names and the home folder. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ before you send it.
 
 
 def report(facts: Facts, findings: Sequence[Finding], versions: Mapping[str, str], home: str) -> str:
-    """The report as Markdown; `versions` are devenv's own and its surroundings'."""
+    """The report as Markdown; `versions` are those of devenv, Python and the system."""
     text = "\n".join(
         [CONTENTS, *_findings(findings), "## Facts", "", *(f"- {line}" for line in _facts(facts, versions)), ""]
     )
@@ -29,8 +29,8 @@ def report(facts: Facts, findings: Sequence[Finding], versions: Mapping[str, str
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     yield "## Findings"
     yield ""
-    for one in findings:
-        yield f"- **{one.severity}** `{one.code}`: {' '.join(one.message.split())}"
+    for finding in findings:
+        yield f"- **{finding.severity}** `{finding.code}`: {' '.join(finding.message.split())}"
     yield "" if findings else "None.\n"
 
 

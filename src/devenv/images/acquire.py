@@ -1,4 +1,4 @@
-"""Every image that a project needs: where it comes from, and how it gets here."""
+"""Bring every image that a project needs to the engine: present, pulled, from a mirror, or a stand-in."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from devenv.model.project import Build, Project
 
 @dataclass(frozen=True, slots=True)
 class AcquiredImages:
-    """What takes the place of images, all of it on the engine.
+    """Which images of the engine are used in place of others.
 
-    `swaps`: a reference as written -> the name that it is here under: loaded, a mirror's or a stand-in's.
-    `frontends`: a `# syntax=` image that is not here under its own name -> the name that it is here under, or None
-    where nobody has it. Both are empty where everything was here or was pulled. `wanted` and `texts` are what was
-    looked for: all needs, and the Dockerfiles by service.
+    `swaps`: a reference as written -> the name of its image on the engine: loaded, a mirror's or a stand-in's.
+    `frontends`: a `# syntax=` image that the engine does not have under its own name -> its name there, or None if it
+    cannot be had. Both are empty if every image was present or pulled. `wanted` are all needs, `texts` the
+    Dockerfiles by service.
     """
 
     swaps: Mapping[str, str] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class AcquiredImages:
 async def acquire_images(
     engine: Engine, project: Project, *, mirrors: Sequence[str], stand_ins: bool, emit: Emit
 ) -> AcquiredImages:
-    """All images are here afterwards; those that could not be pulled have stand-ins, if `stand_ins` allows it.
+    """Bring all images to the engine; those that could not be pulled get stand-ins, if `stand_ins` allows it.
 
-    `mirrors` are entries as written. Raises EngineError, naming every image that cannot be had, and ConfigError for
-    a missing Dockerfile, an entry that is no mirror or a proxy that is none.
+    `mirrors` are entries as written. Raises EngineError that names every image that cannot be had, and ConfigError
+    for a missing Dockerfile, an invalid mirror or an invalid proxy.
     """
     os.environ.update(child_environment())  # every child from now on uses the proxies of this machine
     asked = prefixes(mirrors)
@@ -60,11 +60,8 @@ async def acquire_images(
     pulled = await pull_all(engine, missing, asked, emit, hurry=hurry)
     failures = {**_forbidden(wanted, here), **pulled.failures}
     spare = [need.reference for need in wanted if _dispensable(need, here, failures)]
-    decision = _decide(wanted, here, {r: f for r, f in failures.items() if r not in spare}, stand_ins=stand_ins)
-    if decision.stale:
-        emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
-    if decision.stand_ins:
-        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
+    pressing = {reference: failure for reference, failure in failures.items() if reference not in spare}
+    decision = _decide(wanted, here, pressing, emit, stand_ins=stand_ins)
     made = await standins.make(engine, decision.stand_ins, emit) if decision.stand_ins else {}
     own = {need.reference: need.reference for need in missing if need.reference not in failures}
     names = {**here, **own, **pulled.swaps, **made}
@@ -79,13 +76,17 @@ def _report_present(wanted: Iterable[Need], here: Mapping[str, str], emit: Emit)
 
 
 def _decide(
-    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], *, stand_ins: bool
+    wanted: Sequence[Need], here: Mapping[str, str], failures: Mapping[str, Failure], emit: Emit, *, stand_ins: bool
 ) -> Decision:
-    """What becomes of the images that could not be pulled. Raises EngineError if one of them has no substitute."""
+    """Decide on and report the images that could not be pulled. Raises EngineError if one has no substitute."""
     recipes = recipes_for(need for need in wanted if need.reference in failures)
     decision = decide(failures, here=here, recipes=recipes, consent=stand_ins)
     if decision.failed:
         raise explain(decision.failed, wanted, recipes=recipes, consent=stand_ins)
+    if decision.stale:
+        emit(Notice(f"no registry answers: {_list(decision.stale)} not renewed"))
+    if decision.stand_ins:
+        emit(Notice(f"no registry answers: using stand-ins for {_list(decision.stand_ins)}"))
     return decision
 
 
@@ -105,12 +106,12 @@ async def wanted_by(engine: Engine, project: Project) -> tuple[Need, ...]:
 
 
 def dockerfiles(project: Project) -> dict[str, DockerfileText]:
-    """The Dockerfile of each service that is built from this disk."""
-    found = {}
+    """Service -> the Dockerfile of its build; services that are built from a URL are left out."""
+    texts = {}
     for service in project.services:
         if service.build and (text := _dockerfile(project, service.name, service.build)):
-            found[service.name] = text
-    return found
+            texts[service.name] = text
+    return texts
 
 
 def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText | None:
@@ -120,12 +121,12 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
         return None
     path = os.path.normpath(os.path.join(build.context, build.dockerfile))
     if os.path.basename(path) == "Dockerfile" and not os.path.exists(path):
-        small = os.path.join(os.path.dirname(path), "dockerfile")  # which builders take as well
+        small = os.path.join(os.path.dirname(path), "dockerfile")  # builders accept this name as well
         path = small if os.path.exists(small) else path
     name = os.path.relpath(path, project.directory)
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "it is no plain file")  # noqa: TRY301 - a pipe would hold us
+            raise OSError(errno.EINVAL, "it is no plain file")  # noqa: TRY301 - reading a pipe would never end
         with open(path, encoding="utf-8", errors="replace") as file:
             return DockerfileText(path if name.startswith("..") else name, file.read())
     except OSError as error:
@@ -137,24 +138,24 @@ def _dockerfile(project: Project, service: str, build: Build) -> DockerfileText 
 
 
 def to_pull(need: Need, here: Collection[str]) -> bool:
-    """Whether a registry is to be asked for it, by its pull_policy and by what is here."""
+    """Return whether to ask a registry for the image, by its pull_policy and by what the engine has."""
     return need.policy == "always" or (need.policy != "never" and need.reference not in here)
 
 
 def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
-    """Reference -> the recipe of its stand-in, where something can stand in at all."""
-    found = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
-    return {reference: recipe for reference, recipe in found.items() if recipe}
+    """Reference -> the recipe of its stand-in; references without a recipe are left out."""
+    recipes = {need.reference: find(need.reference) for need in wanted if need.kind in ("service", "base")}
+    return {reference: recipe for reference, recipe in recipes.items() if recipe}
 
 
 async def _have_stand_ins(engine: Engine, wanted: Sequence[Need]) -> bool:
-    """Whether all have stand-ins here already: who was silent before is not waited for so long again."""
+    """Return whether all of them have stand-ins already: then their silent registries are waited for less long."""
     made = [recipe.image for recipe in recipes_for(wanted).values()]
     return len(made) == len(wanted) and len(await local_images(engine, made)) == len(set(made))
 
 
 def _dispensable(need: Need, here: Collection[str], failures: Mapping[str, Failure]) -> bool:
-    """Whether it is the image of a `# syntax=` line that nobody has: the engine's own builder reads it, too."""
+    """Return whether it is the image of a `# syntax=` line that cannot be had: the engine's own builder will do."""
     failure = failures.get(need.reference)
     return need.kind == "frontend" and need.reference not in here and failure is not None and failure.impossible
 

@@ -18,17 +18,17 @@ from devenv.images.pull_errors import known_failure, named_host
 
 
 async def build(compose: Compose, services: Sequence[str], emit: Emit, *, host_settings: bool) -> None:
-    """The images of these services. `host_settings`: the builds know this host's settings.
+    """Build the images of these services. `host_settings`: the builds get this host's settings.
 
-    Raises as `Compose.build`; what kept a build from a registry or a package is said with a cause and a command.
+    Raises as `Compose.build`; if a registry or a package could not be reached, the error has its cause and a hint.
     """
     try:
         await compose.build(services, lambda line: emit(Step("build", "detail", line)))
     except BuildError as error:
-        raise _told(error, host_settings=host_settings) from error
+        raise _explained(error, host_settings=host_settings) from error
 
 
-def _told(error: BuildError, *, host_settings: bool) -> BuildError:
+def _explained(error: BuildError, *, host_settings: bool) -> BuildError:
     if error.in_step:
         fault = explain(
             (error.reason, *error.lines), host_settings=host_settings
@@ -43,17 +43,17 @@ def _told(error: BuildError, *, host_settings: bool) -> BuildError:
 
 
 def foreign_builder(endpoint: Endpoint) -> Notice | None:
-    """What is to be said of a builder that does not see the engine's images; None where the engine itself builds."""
+    """A notice if the selected builder does not see the engine's images; None if the engine itself builds."""
     name, instance = selected(endpoint)
     driver = instance.get("Driver")
     if driver in (None, "docker"):
         return None
-    said = f"the builder {name} ({driver}) does not see the engine's images: it asks registries by itself"
-    return Notice(said, "BUILDX_BUILDER=default devenv up")
+    message = f"the builder {name} ({driver}) does not see the engine's images: it asks registries by itself"
+    return Notice(message, "BUILDX_BUILDER=default devenv up")
 
 
 def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
-    """The builder that is chosen, empty where none is, and what is kept of it.
+    """The selected builder's name, empty if there is none, and its stored description.
 
     Source of the files: buildx, store/store.go.
     """
@@ -65,13 +65,13 @@ def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
 
 
 def selection_file() -> str:
-    """Where it is written which builder is chosen."""
+    """The path of the file that names the selected builder."""
     folder = os.environ.get("BUILDX_CONFIG") or os.path.join(config_folder(), "buildx")
     return os.path.join(folder, "current")
 
 
 def _read(path: str) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
-        found = json.load(file)
-        return found if isinstance(found, dict) else {}
+        content = json.load(file)
+        return content if isinstance(content, dict) else {}
     return {}

@@ -1,4 +1,4 @@
-"""`devenv images pull`, `save` and `load`: a project's images brought to the engine, into one file, and back."""
+"""`devenv images pull`, `save` and `load`: pull a project's images, save them to a file, load them from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from devenv.images import acquire, bundle_file
 from devenv.images.bundle_file import Bundle, BundledImage
 from devenv.images.local import local_images
 from devenv.images.mirrors import LOADED_REGISTRY, exact, loaded
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.image_ref import familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
@@ -30,7 +30,7 @@ EVERY = 0.2  # seconds between two progress events
 
 
 async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> None:
-    """Every image that the project needs is on the engine. Raises EngineError naming those that cannot be had."""
+    """Bring every image that the project needs to the engine. Raises EngineError if an image cannot be had."""
     project = (await loading.load(selection)).project
     async with Engine.connect() as engine:
         names = await _names(engine, project, emit, stand_ins=stand_ins)
@@ -39,10 +39,10 @@ async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> 
 
 
 async def save(selection: loading.Selection, path: str, emit: Emit, *, stand_ins: bool) -> None:
-    """A new file with every image that the project needs, read back before it has its name.
+    """Save every image that the project needs to a new file, which is read back before it gets its name.
 
-    What is not here is pulled first. Raises UsageError where the file is there already or cannot be written,
-    EngineError naming the images that cannot be had.
+    Missing images are pulled first. Raises UsageError if the file exists or cannot be written, EngineError if an
+    image cannot be had.
     """
     if os.path.lexists(path):
         raise UsageError(f"{path} is there already", hint="Name a file that is not.")
@@ -59,10 +59,10 @@ async def save(selection: loading.Selection, path: str, emit: Emit, *, stand_ins
 
 
 async def load(path: str, emit: Emit) -> None:
-    """The images of a saved file are on the engine, under names that begin with `loaded.devenv/`.
+    """Load the images of a saved file, under names that begin with `loaded.devenv/`.
 
-    All of the file is verified before the engine gets any of it. Raises UsageError where it cannot be read,
-    ConfigError where it is no such file or damaged, RefusedError where it would do more than that.
+    The whole file is verified before the engine gets any of it. Raises UsageError if it cannot be read, ConfigError
+    if it is damaged or of another kind, RefusedError if it would do more than load images.
     """
     with bundle_file.opened(path) as file:
         emit(Step("load", "detail", f"checking {path}"))
@@ -76,7 +76,7 @@ async def load(path: str, emit: Emit) -> None:
 
 
 async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: bool) -> dict[str, str]:
-    """Reference as written -> the name that it is on the engine under, for all that the project needs."""
+    """Reference as written -> its name on the engine, for all images that the project needs."""
     mirrors, consent = acquire.mirrors_of(project), stand_ins or user_settings().stand_ins
     acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=consent, emit=emit)
     wanted = [need.reference for need in acquired.wanted]
@@ -87,7 +87,7 @@ async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: boo
 
 
 def _bundled(reference: str, image: LocalImage) -> BundledImage:
-    return BundledImage(exact(reference), image.id, image.platform, FOR in image.labels)
+    return BundledImage(exact(reference), image.id, image.platform, STAND_IN_LABEL in image.labels)
 
 
 def _list(bundled: Iterable[BundledImage]) -> str:
@@ -103,7 +103,7 @@ async def _write(
     """Return the size of the file, written, flushed to the disk and read back."""
     draft = bundle_file.begin(file)
     async with _named(engine, dict.fromkeys(image.id for image in bundled)) as names:
-        await engine.images.export(names, _told(draft, emit))
+        await engine.images.export(names, _writer(draft, emit))
     emit(Step("save", "detail", "reading it back"))
     return await anyio.to_thread.run_sync(
         bundle_file.finish, file, part, draft, project, bundled, abandon_on_cancel=False
@@ -112,7 +112,7 @@ async def _write(
 
 @contextlib.asynccontextmanager
 async def _named(engine: Engine, ids: Iterable[str]) -> AsyncIterator[list[str]]:
-    """Names of our own for images, for a while: of several without a name, engines write only one into the index."""
+    """Give the images temporary names: of several images without a name, engines write only one into the index."""
     word = f"{LOADED_REGISTRY}/saving-{os.urandom(4).hex()}"
     names = {id_: f"{word}:{number}" for number, id_ in enumerate(ids)}
     try:
@@ -129,14 +129,14 @@ async def _unnamed(engine: Engine, names: Iterable[str]) -> None:
             await engine.images.untag(name)
 
 
-def _told(draft: Draft, emit: Emit) -> Callable[[bytes], object]:
-    told = time.monotonic()
+def _writer(draft: Draft, emit: Emit) -> Callable[[bytes], object]:
+    reported = time.monotonic()
 
     def take(chunk: bytes) -> None:
-        nonlocal told
+        nonlocal reported
         draft.write(chunk)
-        if (now := time.monotonic()) >= told + EVERY:
-            told = now
+        if (now := time.monotonic()) >= reported + EVERY:
+            reported = now
             emit(Step("save", "detail", f"saving images ({shown(draft.size)})"))
 
     return take

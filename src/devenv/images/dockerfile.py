@@ -1,4 +1,4 @@
-"""What a Dockerfile takes from other images, found without a builder.
+"""Parse a Dockerfile: its stages, and the images that they use, without a builder.
 
 The rules are those of BuildKit's parser, lexer and stage graph; `tests/engine/test_dockerfile.py` compares with it.
 """
@@ -23,7 +23,7 @@ BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image that the text names, its line (from 1), how it is used there, and the platform that FROM asks for."""
+    """An image that the text names, its line (from 1), how it is used there, and the platform of its FROM."""
 
     name: str
     line: int
@@ -75,18 +75,18 @@ def references(
     builder: str | None = None,
     contexts: Iterable[str] = (),
 ) -> list[Reference]:
-    """The images that a build of `target` (default: the last stage) for `platform` takes something from.
+    """The images that a build of `target` (default: the last stage) for `platform` uses.
 
-    `builder` is the engine's own platform. Stages, `scratch` and named contexts are no images. A name is as the
-    text has it where its variables cannot be replaced, which is no image's name.
+    `builder` is the engine's own platform. Stages, `scratch` and named contexts are no images. A name whose variables
+    cannot be replaced is returned as written, which is no valid image name.
     """
     given = args or {}
     syntax, line = given.get("BUILDKIT_SYNTAX", "").strip(), 1
     if not syntax:
         syntax, line = frontend(text)
-    found = [Reference(syntax.split()[0], line, SYNTAX)] if syntax else []
+    frontends = [Reference(syntax.split()[0], line, SYNTAX)] if syntax else []
     automatic = {**_automatic(platform or builder, builder), "TARGETSTAGE": target or "default"}
-    return found + _reachable(stages(text, given, automatic), target, {"scratch", *map(str.lower, contexts)})
+    return frontends + _reachable(stages(text, given, automatic), target, {"scratch", *map(str.lower, contexts)})
 
 
 def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str | None = None) -> str | None:
@@ -100,7 +100,7 @@ def base_image(text: str, *, args: Mapping[str, str] | None = None, target: str 
 
 
 def frontend(text: str) -> tuple[str, int]:
-    """The image that the text, in whatever language, is to be read by, and the line; empty where it names none."""
+    """The image of the frontend that the text names, in any language, and its line; empty if it names none."""
     text = text.removeprefix(BOM)
     offset = 2 if text.startswith("#!") else 1
     lines = text.split("\n")[offset - 1 :]
@@ -116,16 +116,16 @@ def frontend(text: str) -> tuple[str, int]:
 
 
 def without_syntax(text: str) -> str:
-    """The same Dockerfile with its `# syntax=` made a comment, for the builder's own frontend; no line moves.
+    """The Dockerfile with its `# syntax=` as a plain comment, for the builder's own frontend; no instruction moves.
 
-    A text in another format (`// syntax=`, JSON) comes back as it is: nobody else can read it.
+    A text in another format (`// syntax=`, JSON) is returned unchanged: only its own frontend can read it.
     """
     offset = 1 if text.removeprefix(BOM).startswith("#!") else 0
     lines = text.removeprefix(BOM).split("\n")
-    found = list(_directives(lines[offset:], "#"))
-    for number, key, _ in found:
-        if key == "syntax":  # as a comment it would end the directives, so it goes behind them
-            last = offset + found[-1][0]
+    directives = list(_directives(lines[offset:], "#"))
+    for number, key, _ in directives:
+        if key == "syntax":  # a comment ends the directives, so it is moved behind them
+            last = offset + directives[-1][0]
             lines.insert(last, f"# not used: {lines.pop(offset + number).lstrip('# ')}")
     return text[: len(text) - len(text.removeprefix(BOM))] + "\n".join(lines)
 
@@ -158,7 +158,7 @@ def expand(text: str, scope: Mapping[str, str], escape: str = "\\") -> str | Non
 
 
 class _Lexer:
-    """A word read from the left. Raises IndexError where it ends too early, ValueError for what makes no sense."""
+    """Read a word from the left. Raises IndexError if it ends too early, ValueError if it is malformed."""
 
     def __init__(self, text: str, scope: Mapping[str, str], escape: str) -> None:
         self._text, self._at = text, 0
@@ -226,10 +226,10 @@ class _Lexer:
         raise ValueError(word)
 
     def _name(self) -> str:
-        found = NAME.match(self._text, self._at)
-        assert found is not None  # noqa: S101 - it matches nothing, too
-        self._at = found.end()
-        return found[0]
+        match = NAME.match(self._text, self._at)
+        assert match is not None  # noqa: S101 - the pattern matches an empty text, too
+        self._at = match.end()
+        return match[0]
 
 
 def _blank(line: str) -> bool:
@@ -238,7 +238,7 @@ def _blank(line: str) -> bool:
 
 
 def _heredocs(instruction: Instruction) -> list[tuple[bool, str]]:
-    """Of each here-document that the line opens: whether tabs are cut off, and the line that ends it."""
+    """The here-documents that the line opens: whether leading tabs are removed, and the line that ends each."""
     keyword, rest = instruction.keyword, instruction.rest
     if keyword == "ONBUILD":
         keyword, _, rest = rest.partition(" ")
@@ -263,7 +263,7 @@ def _skip(lines: Iterator[tuple[int, str]], end: str, *, strip_tabs: bool) -> No
 
 
 def _directives(lines: Iterable[str], comment: str) -> Iterator[tuple[int, str, str]]:
-    """The comments of the form key=value before anything else: line from 0, key, value. One twice ends them."""
+    """The directives at the top (comments `key=value`): line from 0, key, value. A repeated key ends them."""
     seen = set[str]()
     for number, line in enumerate(lines):
         match = DIRECTIVE.fullmatch(line.removeprefix(comment)) if line.startswith(comment) else None
@@ -276,13 +276,13 @@ def _directives(lines: Iterable[str], comment: str) -> Iterator[tuple[int, str, 
 
 def _automatic(target: str | None, builder: str | None) -> dict[str, str]:
     """The arguments that a builder sets by itself."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for prefix, platform in (("TARGET", target), ("BUILD", builder)):
         if platform:
             parts = [*platform.split("/"), "", ""][:3]
-            found |= {f"{prefix}PLATFORM": platform}
-            found |= {f"{prefix}{name}": part for name, part in zip(("OS", "ARCH", "VARIANT"), parts, strict=True)}
-    return found
+            values |= {f"{prefix}PLATFORM": platform}
+            values |= {f"{prefix}{name}": part for name, part in zip(("OS", "ARCH", "VARIANT"), parts, strict=True)}
+    return values
 
 
 def stages(text: str, args: Mapping[str, str], automatic: Mapping[str, str] | None = None) -> list[Stage]:
@@ -348,7 +348,7 @@ def flags(rest: str) -> tuple[list[tuple[str, str]], str]:
     """The flags that an instruction begins with, without quotes, and what follows them."""
     flags = []
     while rest.startswith("--") and (word := WORD.match(rest)):
-        plain = re.sub(r"""\\(.)|["']""", lambda found: found[1] or "", word[0])
+        plain = re.sub(r"""\\(.)|["']""", lambda match: match[1] or "", word[0])
         name, _, value = plain[2:].partition("=")
         flags.append((name, value))
         rest = rest[word.end() :].lstrip()
@@ -356,7 +356,7 @@ def flags(rest: str) -> tuple[list[tuple[str, str]], str]:
 
 
 def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> list[Reference]:
-    """What the target's stage names, and those that it is made of, except for `contexts`; in the order of stages."""
+    """The images that the target and the stages below it use, except for `contexts`; in the order of stages."""
     waiting = [stage_index(stages, target)]
     seen: set[int] = set()
     images: list[tuple[int, Reference]] = []
@@ -379,12 +379,12 @@ def _reachable(stages: list[Stage], target: str | None, contexts: set[str]) -> l
 
 
 def source_stage(stages: list[Stage], source: Reference) -> int | None:
-    """The stage, an earlier or a later one, that is meant; COPY --from may count them from 0."""
+    """The index of the stage that a source names, earlier or later; COPY --from may count stages from 0."""
     if source.how == COPY and re.fullmatch(r"[+-]?\d+", source.name):
         return int(source.name) if int(source.name) in range(len(stages)) else None
     return _last(stages, source.name.lower())
 
 
 def _last(stages: list[Stage], name: str) -> int | None:
-    """The last stage of that name."""
+    """The index of the last stage of that name."""
     return next((index for index in reversed(range(len(stages))) if name and stages[index].name == name), None)

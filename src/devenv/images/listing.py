@@ -21,22 +21,22 @@ from devenv.images.local import LocalMatch, local_images, local_matches
 from devenv.images.mirrors import LOADED_REGISTRY, candidates, prefixes
 from devenv.images.needs import Need
 from devenv.images.pull_errors import SILENT, Failure, cause, read_failure
-from devenv.images.standins.build import INSIDE
+from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Recipe
 from devenv.model.image_ref import registry
 from devenv.model.snapshot import ago, shown
 from devenv.tasks import each
 
-PATIENCE = 5.0  # seconds for a registry to say whether it has an image
+TIMEOUT = 5.0  # seconds for a registry to answer
 DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image, who needs it, and how it is had.
+    """One image, who needs it, and where it comes from.
 
-    `source` is present, loaded, mirror, registry, stand-in or nowhere, and `detail` says more of it; `name` is what
-    it is called there. `id`, `digest`, `size` (bytes) and `created` are of what is on the engine.
+    `source` is present, loaded, mirror, registry, stand-in or nowhere; `name` is the image's name there, `detail`
+    more about it. `id`, `digest`, `size` (bytes) and `created` are those of the image on the engine.
     """
 
     image: str
@@ -54,23 +54,23 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The name under which a registry has an image, or why none has."""
+    """A registry's name for an image, or why no registry gives it."""
 
     name: str = ""
     failure: Failure | None = None
 
 
-async def survey(selection: resolve.Selection) -> list[Row]:
-    """A row for each image. Registries and mirrors are asked for those that are not here, all at once.
+async def list_images(selection: resolve.Selection) -> list[Row]:
+    """A row for each image. Registries and mirrors are asked concurrently for those that the engine does not have.
 
-    Raises ConfigError for what cannot name an image or a mirror.
+    Raises ConfigError for an invalid reference or mirror.
     """
     project = (await resolve.load(selection)).project
     mirrors = prefixes(mirrors_of(project))
     async with Engine.connect() as engine:
         wanted = await wanted_by(engine, project)
         recipes = recipes_for(wanted)
-        # one by one: the same reference may be needed for two platforms
+        # separately: the same reference may be needed for two platforms
         held = await each(lambda need: local_matches(engine, [need], mirrors), wanted)
         here = dict(zip(wanted, held, strict=True))
         made = await local_images(engine, [recipe.image for recipe in recipes.values()])
@@ -83,23 +83,23 @@ async def survey(selection: resolve.Selection) -> list[Row]:
 
 
 async def _ask(engine: Engine, mirrors: Sequence[str], need: Need) -> _Answer:
-    """Where the image is: under its own name, or else at the first of the mirrors that has it."""
+    """The image's name at its own registry, or else at the first of the mirrors that has it."""
     own = await _failure(engine, need.reference)
     if own is None or not own.elsewhere:
         return _Answer(need.reference, own)
     names = [name for mirror in mirrors for name in candidates(need.reference, mirror)]
     failures = await each(partial(_failure, engine), names)
-    found = next((name for name, failure in zip(names, failures, strict=True) if failure is None), None)
-    return _Answer(found) if found else _Answer(need.reference, own)
+    mirrored = next((name for name, failure in zip(names, failures, strict=True) if failure is None), None)
+    return _Answer(mirrored) if mirrored else _Answer(need.reference, own)
 
 
 async def _failure(engine: Engine, name: str) -> Failure | None:
-    with anyio.move_on_after(PATIENCE):
+    with anyio.move_on_after(TIMEOUT):
         try:
             await engine.images.distribution(name, await credentials(registry(name)))
         except CallError as error:
             return read_failure(error.reason, name)
-        except DevenvError as error:  # a helper of the docker CLI failed
+        except DevenvError as error:  # a credential helper failed
             return Failure(error.said, hint=error.hint)
         return None
     return SILENT
@@ -117,12 +117,14 @@ def _row(
         return _held(row, here, need)
     if failure and failure.impossible and recipe:
         there = made.get(recipe.image)
-        state = f"{there.labels.get(INSIDE)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
+        state = (
+            f"{there.labels.get(CONTENT_LABEL)}, {shown(there.size)}" if there else f"{recipe.inside}, can be made"
+        )
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
-    said = cause(need.reference, failure) if failure else "its pull_policy is never"
+    reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:
-        said += "; the engine's own builder is used in its place"
-    return row("nowhere", said)
+        reason += "; the engine's own builder is used in its place"
+    return row("nowhere", reason)
 
 
 def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
@@ -138,7 +140,7 @@ def _held(row: partial[Row], here: LocalMatch, need: Need) -> Row:
 
 
 def _age(created: str, now: float) -> str:
-    """How long ago that was; nothing where no time is known, as of images that are built to be reproducible."""
+    """How long ago that was; empty for an unknown time, such as that of a reproducible image."""
     try:
         seconds = now - dt.datetime.fromisoformat(created).timestamp()
     except (ValueError, OverflowError):

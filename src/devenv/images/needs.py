@@ -13,14 +13,14 @@ from devenv.images.dockerfile import FROM, SYNTAX, Reference, references
 from devenv.model.image_ref import canonical, split
 from devenv.model.project import Build, Project, Service
 
-DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # wherever they are mirrored
+DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # in any registry
 PATTERN = re.compile(r"\$\{\w+[#%/]")  # of a variable
-KINDS = ("service", "base", "context", "frontend")  # of two kinds the later counts: it allows less
+KINDS = ("service", "base", "context", "frontend")  # the later kind of an image counts, which allows less
 
 
 @dataclass(frozen=True, slots=True)
 class DockerfileText:
-    """A Dockerfile's text and the name by which people know it, like `client/Dockerfile`."""
+    """A Dockerfile's text, and its name in messages, such as `client/Dockerfile`."""
 
     name: str
     text: str
@@ -31,9 +31,9 @@ class Need:
     """One image that the project needs, as written, and who needs it.
 
     `users` are like `service backend`, `client/Dockerfile:3` or `client/Dockerfile:7 COPY --from`. `kind` is
-    "service" (the `image` of a service that is not built), "base" (FROM, COPY --from, RUN --mount from=), or one for
-    which nothing can stand in: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform`
-    is None where it is the engine's own; `policy` is the pull_policy.
+    "service" (the `image` of a service that is not built), "base" (FROM, COPY --from, RUN --mount from=), or a kind
+    without stand-ins: "context" (a docker-image:// context), "frontend" (the `# syntax=` line). `platform` is None
+    for the engine's own; `policy` is the pull_policy.
     """
 
     reference: str
@@ -53,10 +53,10 @@ def needs(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
     merged: dict[tuple[str, str | None], Need] = {}
     for service in project.services:
         for need in _of_service(service, dockerfiles.get(service.name), builder):
-            one = replace(need, platform=None) if need.platform == builder else need
-            if canonical(one.reference) not in built:
-                key = one.reference, one.platform
-                merged[key] = _merged(merged.get(key, one), one)
+            own = replace(need, platform=None) if need.platform == builder else need
+            if canonical(own.reference) not in built:
+                key = own.reference, own.platform
+                merged[key] = _merged(merged.get(key, own), own)
     return tuple(merged.values())
 
 
@@ -79,7 +79,7 @@ def _merged(known: Need, need: Need) -> Need:
 
 
 def _eagerness(policy: str | None) -> int:
-    """Of services with one image, who wants it pulled decides for all."""
+    """Rank a policy: if services share an image, the one that wants it pulled decides."""
     return {"never": -1, "always": 1}.get(policy or "", 0)
 
 
@@ -92,8 +92,8 @@ def _of_service(service: Service, dockerfile: DockerfileText | None, builder: st
     for name, value in service.build.additional_contexts:
         if value.startswith(CONTEXT):
             if not is_image(image := value.removeprefix(CONTEXT)):
-                said = f"the context `{name}` of {user}: `{image[:80]}` is not a valid image reference"
-                raise ConfigError(said, hint=f"{CONTEXT}NAME:TAG")
+                message = f"the context `{name}` of {user}: `{image[:80]}` is not a valid image reference"
+                raise ConfigError(message, hint=f"{CONTEXT}NAME:TAG")
             yield Need(image, (user,), None, "context")
     if dockerfile:
         yield from _of_dockerfile(service, service.build, dockerfile, builder)
@@ -103,7 +103,7 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText, b
     contexts = dict(build.additional_contexts)
     replaced = {canonical(name) for name in contexts}
     platform = build.platforms[0] if len(build.platforms) == 1 else service.platform
-    found = references(
+    used = references(
         dockerfile.text,
         args=dict(build.args),
         target=build.target,
@@ -111,30 +111,32 @@ def _of_dockerfile(service: Service, build: Build, dockerfile: DockerfileText, b
         builder=builder,
         contexts=contexts,
     )
-    foreign = any(one.how == SYNTAX and not reads_dockerfiles(one.name) for one in found)
-    for one in found:
-        if not is_image(one.name):
-            if foreign and one.how != SYNTAX:
-                continue  # to its own language, it may well be a name
-            raise _no_image(one, dockerfile)
-        if canonical(one.name) not in replaced:
-            user = f"{dockerfile.name}:{one.line}" + (f" {one.how}" if one.how != FROM else "")
-            kind, policy = "frontend" if one.how == SYNTAX else "base", "always" if build.pull else None
-            yield Need(one.name, (user,), one.platform or platform, kind, policy)
+    foreign = any(reference.how == SYNTAX and not reads_dockerfiles(reference.name) for reference in used)
+    for reference in used:
+        if not is_image(reference.name):
+            if foreign and reference.how != SYNTAX:
+                continue  # a frontend of another language may allow such names
+            raise _no_image(reference, dockerfile)
+        if canonical(reference.name) not in replaced:
+            user = f"{dockerfile.name}:{reference.line}" + (f" {reference.how}" if reference.how != FROM else "")
+            kind, policy = "frontend" if reference.how == SYNTAX else "base", "always" if build.pull else None
+            yield Need(reference.name, (user,), reference.platform or platform, kind, policy)
 
 
 def reads_dockerfiles(frontend: str) -> bool:
-    """Whether the image of a `# syntax=` line is the Dockerfile's own: the engine's builder reads that, too."""
+    """Return whether a `# syntax=` image is a Dockerfile frontend, whose files the engine's builder reads, too."""
     return split(frontend)[0].rpartition("/")[2] in DOCKERFILE_FRONTENDS
 
 
-def _no_image(found: Reference, dockerfile: DockerfileText) -> ConfigError:
+def _no_image(reference: Reference, dockerfile: DockerfileText) -> ConfigError:
     hint = "It is NAME, NAME:TAG or HOST/NAME:TAG; names are lower case."
-    if PATTERN.search(found.name):
+    if PATTERN.search(reference.name):
         hint = "devenv reads `${NAME}`, `${NAME:-default}` and `${NAME:+other}` in FROM, but no patterns (# % /)."
-    elif "$" in found.name and found.how == FROM:
+    elif "$" in reference.name and reference.how == FROM:
         hint = "Give its variables a value: `ARG NAME=value` before the first FROM, or `build.args`."
-    elif "$" in found.name:
-        hint = f"{found.how} takes no variables: write `FROM {found.name[:80]} AS name`, and take it from there."
-    said = f"`{found.name[:80]}` is not a valid image reference"
-    return ConfigError(said, hint=hint, file=dockerfile.name, line=found.line)
+    elif "$" in reference.name:
+        hint = (
+            f"{reference.how} takes no variables: write `FROM {reference.name[:80]} AS name`, and take it from there."
+        )
+    message = f"`{reference.name[:80]}` is not a valid image reference"
+    return ConfigError(message, hint=hint, file=dockerfile.name, line=reference.line)

@@ -1,4 +1,4 @@
-"""What a run has to change so that its images are had: names, builds and environments."""
+"""Image, build and environment overrides for the run model."""
 
 from __future__ import annotations
 
@@ -21,25 +21,29 @@ from devenv.images import acquire
 from devenv.images.build import foreign_builder
 from devenv.images.build_errors import secret_arguments_notice
 from devenv.images.dockerfile import base_image, frontend, instructions, without_syntax
-from devenv.images.host_settings.overlay import INSIDE, INSIDE_REGISTRY
+from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases
 from devenv.images.options import ImageOptions
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.project import Build, Project, Service
 
 BUILT_ON = "devenv.built-on"
-LOCAL = (f"{STAND_IN_REGISTRY}/", f"{INSIDE_REGISTRY}/")
-# What an image has in its labels that belongs to this machine alone, and in words.
-MARKS = {FOR: "a stand-in", INSIDE: "settings of this machine", BUILT_ON: "built on an image made here"}
+LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
+# Labels of images that belong to this machine alone -> what they mean.
+MARKS = {
+    STAND_IN_LABEL: "a stand-in",
+    SETTINGS_LABEL: "settings of this machine",
+    BUILT_ON: "built on an image made here",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedImages:
-    """`images`: the `image` of a service, as written -> what is on the engine; `builds`, `environment`: by service.
+    """`images`: the `image` of a service, as written -> its image on the engine; `builds`, `environment`: by service.
 
-    `given`: builds know this host's settings. `texts`: the Dockerfiles, by service, for which it holds.
-    `said`: what was worth a line, and needs none again.
+    `host_settings`: builds get this host's settings. `texts`: the Dockerfiles, by service, that this was made for.
+    `reported`: the notices that were emitted.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +54,7 @@ class PreparedImages:
     reported: frozenset[Notice] = frozenset()
 
     def merged_over(self, other: PreparedImages) -> PreparedImages:
-        """Both; where both have something to say, this one."""
+        """Both merged; if both have a key, this one counts."""
         return PreparedImages(
             {**other.images, **self.images},
             {**other.builds, **self.builds},
@@ -61,7 +65,7 @@ class PreparedImages:
         )
 
     async def is_current(self, project: Project) -> bool:
-        """Whether the Dockerfiles of these services are still the ones for which it was made."""
+        """Return whether the Dockerfiles of these services are still those that this was made for."""
         texts = await anyio.to_thread.run_sync(acquire.dockerfiles, project)
         return all(self.texts.get(name) == text for name, text in texts.items())
 
@@ -69,9 +73,9 @@ class PreparedImages:
 async def prepare_images(
     engine: Engine, project: Project, options: ImageOptions, emit: Emit, *, reported: frozenset[Notice] = frozenset()
 ) -> PreparedImages:
-    """Every image that the services and their Dockerfiles need is on the engine: present, pulled, or made.
+    """Bring every image that the services and their Dockerfiles need to the engine, and return the overrides.
 
-    What is in `said` is not said again.
+    Notices in `reported` are not emitted again.
     """
     once = _Once(emit, reported)
     settings = user_settings()
@@ -143,7 +147,7 @@ async def _environments(
 
 
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
-    """Those that the image has, and all that may be a name in the Dockerfile's ENV."""
+    """Names of the variables that the image has, and every word in the Dockerfile's ENV: it may be a name."""
     shown = await engine.images.inspect(image)
     written = " ".join(one.rest for one in instructions(text.text) if one.keyword == "ENV") if text else ""
     return {one.partition("=")[0] for one in shown["Config"].get("Env") or ()} | {*re.findall(r"\w+", written)}
@@ -151,7 +155,7 @@ async def _variables(engine: Engine, image: str, text: DockerfileText | None) ->
 
 @dataclass(frozen=True, slots=True)
 class _HostSettings:
-    """What this host's settings come to: reference -> the image that knows them, and the rest by name."""
+    """Settings of this host: reference -> its derived image, and build arguments and variables by name."""
 
     images: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -167,19 +171,19 @@ async def _derived(engine: Engine, wanted: Iterable[Need], swaps: Mapping[str, s
     bare = {n.reference: swaps.get(n.reference, n.reference) for n in wanted if n.kind in ("service", "base")}
     derived = await derive.derive(engine, bare, settings, emit)
     variables = derive.environment(settings)
-    # A step sees those that its stage declares by ARG; the others change nothing.
+    # A step sees only the arguments that its stage declares by ARG.
     return _HostSettings(derived, {**variables, **await step_arguments(engine, emit)}, variables)
 
 
 def _base_image(service: Service, text: DockerfileText | None) -> str | None:
-    """The reference that the service's file system begins with, as written."""
+    """The reference, as written, of the image that the service is or is built on."""
     if service.build is None:
         return service.image
     return base_image(text.text, args=dict(service.build.args), target=service.build.target) if text else None
 
 
 def _written(text: str, build: Build) -> str:
-    """The path of a Dockerfile of this text, beside it the project's `.dockerignore`; gone when this process ends."""
+    """Write a Dockerfile and a copy of the `.dockerignore`, both removed at exit; return the Dockerfile's path."""
     folder = tempfile.mkdtemp(prefix="devenv-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path, own = os.path.join(folder, "Dockerfile"), f"{os.path.join(build.context, build.dockerfile)}.dockerignore"

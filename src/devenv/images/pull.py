@@ -1,4 +1,4 @@
-"""Pulls that run beside each other: from where a name says, or from a mirror where nobody answers there."""
+"""Concurrent pulls: from the registry that a reference names, or from a mirror if that registry does not answer."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from devenv.model.image_ref import registry
 from devenv.tasks import each
 
 AT_ONCE = 8
-FIRST_WORD = 20.0  # seconds for the registry's first word; after that a pull may take as long as data comes
-IMPATIENCE = 3.0  # seconds without a word after which mirrors are asked as well
-MIRROR_WORD = 10.0  # seconds for a mirror to say whether it has an image
-PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull that failed in passing is tried again
-TOLD_EVERY = 0.2  # seconds between two words about one image
+FIRST_BYTE_TIMEOUT = 20.0  # seconds for the registry's first answer; after it a pull may take as long as data arrives
+SHORT_TIMEOUT = 3.0  # seconds without an answer after which mirrors are asked as well
+MIRROR_TIMEOUT = 10.0  # seconds for a mirror to say whether it has an image
+PAUSES = (1.0, 3.0, 9.0)  # seconds before a pull with a temporary failure is tried again
+EVERY = 0.2  # seconds between two progress events of an image
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What became of the pulls: reference -> the mirror's name that it is here under, or why it is not here."""
+    """The results of the pulls: reference -> the mirror's name for the image, or why it was not pulled."""
 
     swaps: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
@@ -39,20 +39,19 @@ class Pulled:
 async def pull_all(
     engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit, *, hurry: bool = False
 ) -> Pulled:
-    """Each image is here afterwards, or it is said why not. `mirrors` are `mirrors.prefixes`.
+    """Pull each image, and return what was pulled from a mirror and what failed. `mirrors` are `mirrors.prefixes`.
 
-    Once a registry has said a word, a pull may take as long as data comes; with `hurry` that has to be soon.
-
-    A registry that did not answer is not asked for the images still waiting for their turn, and neither is a mirror.
+    Once a registry has answered, a pull may take as long as data arrives; with `hurry` the answer has to come soon.
+    A registry or mirror that did not answer is not asked for the images that still wait.
     """
-    pulls = _Pulls(engine, mirrors, emit, IMPATIENCE if hurry else FIRST_WORD)
+    pulls = _Pulls(engine, mirrors, emit, SHORT_TIMEOUT if hurry else FIRST_BYTE_TIMEOUT)
     await each(pulls.get, needs)
     failures = {need.reference: pulls.failures[need.reference] for need in needs if need.reference in pulls.failures}
     return Pulled(pulls.swaps, failures)
 
 
 class _Pulls:
-    """What one round of pulls has learned: who is silent, and what each registry may be shown."""
+    """One round of pulls: which registries are silent, and which credentials each registry gets."""
 
     def __init__(self, engine: Engine, mirrors: Sequence[str], emit: Emit, patience: float) -> None:
         self.swaps: dict[str, str] = {}
@@ -63,13 +62,13 @@ class _Pulls:
         self._patience = patience
         self._silent: dict[str, Failure] = {}  # by registry, or by mirror
         self._given_up: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)  # by registry
-        self._shown: dict[str, str] = {}
-        self._mute: dict[str, DevenvError] = {}  # why a registry is shown nothing
+        self._credentials: dict[str, str] = {}
+        self._helper_failures: dict[str, DevenvError] = {}  # why a registry gets no credentials
         self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._turns = anyio.CapacityLimiter(AT_ONCE)
 
     async def get(self, need: Need) -> None:
-        """The image is here, or its failure is noted. What may pass is tried again, after a pause."""
+        """Pull the image or note its failure. A temporary failure is tried again, after a pause."""
         async with self._turns:
             for pause in (*PAUSES, None):
                 failure = await self._try(need)
@@ -89,29 +88,29 @@ class _Pulls:
         return await self._elsewhere(need, failure) if failure and failure.elsewhere else failure
 
     async def _own(self, need: Need, host: str) -> Failure | None:
-        """Why the reference itself cannot be had. A mirror that has it ends the wait for a silent registry."""
+        """Pull from the reference's own registry; return why that failed. A mirror with the image ends the wait."""
         failure: Failure | None = None
-        spoken = anyio.Event()
+        answered = anyio.Event()
         async with anyio.create_task_group() as tasks:
 
             async def pull() -> None:
                 nonlocal failure
-                failure = await self._pull(need, need.reference, spoken)
+                failure = await self._pull(need, need.reference, answered)
                 tasks.cancel_scope.cancel()
 
             async def leave() -> None:
                 nonlocal failure
                 await self._given_up[host].wait()
-                if not spoken.is_set():
+                if not answered.is_set():
                     failure = self._silent[host]
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(pull)
             tasks.start_soon(leave)
             if any(candidates(need.reference, mirror) for mirror in self._mirrors):
-                with anyio.move_on_after(IMPATIENCE):
-                    await spoken.wait()
-                if not spoken.is_set() and await self._find(need, {}) and not spoken.is_set():
+                with anyio.move_on_after(SHORT_TIMEOUT):
+                    await answered.wait()
+                if not answered.is_set() and await self._find(need, {}) and not answered.is_set():
                     failure = SILENT
                     tasks.cancel_scope.cancel()
         if failure and failure.impossible and not failure.passing:
@@ -120,28 +119,28 @@ class _Pulls:
         return failure
 
     async def _elsewhere(self, need: Need, failure: Failure) -> Failure | None:
-        """The failure, with what each mirror said, unless one gives the image."""
+        """Pull from a mirror; return the failure with the answer of each mirror if that fails."""
         tried: dict[str, Failure] = {}
         pulled: dict[str, Failure] = {}
-        while (found := await self._find(need, tried)) is not None:
-            fault = await self._pull(need, found, anyio.Event())
+        while (name := await self._find(need, tried)) is not None:
+            fault = await self._pull(need, name, anyio.Event())
             if fault is None:
-                self.swaps[need.reference] = found
+                self.swaps[need.reference] = name
                 return None
-            tried[found] = pulled[found] = fault
-        said = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
-        told = [*reversed(tried.items()), *pulled.items()]  # what came of a pull counts for most, then the first name
-        said |= {m: fault for name, fault in told for m in self._mirrors if name.startswith(f"{m}/")}
-        causes = (f"{mirror}: {fault.cause}" for mirror, fault in said.items())
-        hint = next((fault.hint for fault in said.values() if fault.hint and fault.cause != ABSENT), None)
+            tried[name] = pulled[name] = fault
+        faults = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
+        tries = [*reversed(tried.items()), *pulled.items()]  # a pull counts most, then the first name
+        faults |= {m: fault for tried_name, fault in tries for m in self._mirrors if tried_name.startswith(f"{m}/")}
+        causes = (f"{mirror}: {fault.cause}" for mirror, fault in faults.items())
+        hint = next((fault.hint for fault in faults.values() if fault.hint and fault.cause != ABSENT), None)
         return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)
 
     async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:
-        """The name under which a mirror has the image: of all mirrors, asked at once, the first that says so.
+        """The name under which a mirror has the image: all mirrors are asked at once, the first that has it counts.
 
-        Names that are in `tried` are left out, and others that are not there are added.
+        Names in `tried` are left out; names that a mirror does not have are added to it.
         """
-        found: list[str] = []
+        names: list[str] = []
         async with anyio.create_task_group() as tasks:
 
             async def ask(mirror: str) -> None:
@@ -150,19 +149,19 @@ class _Pulls:
                         continue
                     fault = await self._asked(mirror, name)
                     if fault is None:
-                        found.append(name)
+                        names.append(name)
                         tasks.cancel_scope.cancel()
                         return
                     tried[name] = fault
 
             for mirror in self._mirrors:
                 tasks.start_soon(ask, mirror)
-        return found[0] if found else None
+        return names[0] if names else None
 
     async def _asked(self, mirror: str, name: str) -> Failure | None:
-        """Why the mirror does not have the name; one that does not answer is told, once."""
+        """Why the mirror does not have the name. A mirror that does not answer is reported once."""
         failure = SILENT
-        with anyio.move_on_after(MIRROR_WORD):
+        with anyio.move_on_after(MIRROR_TIMEOUT):
             try:
                 await self._engine.images.distribution(name, await self._auth(registry(name)))
             except CallError as error:
@@ -174,18 +173,18 @@ class _Pulls:
             self._emit(Notice(f"the mirror {mirror} is not asked any more: {failure.cause}", failure.hint))
         return failure
 
-    async def _pull(self, need: Need, name: str, spoken: anyio.Event) -> Failure | None:
-        """Why the image cannot be had under the name, once it has ended one way or the other."""
-        told, auth = 0.0, await self._auth(registry(name))
+    async def _pull(self, need: Need, name: str, answered: anyio.Event) -> Failure | None:
+        """Pull the image under the name; return why that failed."""
+        reported, auth = 0.0, await self._auth(registry(name))
         self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
         with anyio.move_on_after(self._patience) as patience:
 
             def take(progress: Progress) -> None:
-                nonlocal told
-                spoken.set()
+                nonlocal reported
+                answered.set()
                 patience.deadline = float("inf")
-                if progress.layers and (now := anyio.current_time()) >= told + TOLD_EVERY:
-                    told = now
+                if progress.layers and (now := anyio.current_time()) >= reported + EVERY:
+                    reported = now
                     self._emit(ImageState(need.reference, "pulling", str(progress)))
 
             try:
@@ -196,18 +195,18 @@ class _Pulls:
         return SILENT
 
     async def _auth(self, host: str) -> str:
-        """What the registry may be shown; nothing where the helper that knows it fails: most images are for all."""
+        """The registry's credentials; empty if their helper fails, since most images are public."""
         async with self._asking[host]:
-            if host not in self._shown:
+            if host not in self._credentials:
                 try:
-                    self._shown[host] = await credentials(host)
+                    self._credentials[host] = await credentials(host)
                 except DevenvError as error:
-                    self._shown[host], self._mute[host] = "", error
-            return self._shown[host]
+                    self._credentials[host], self._helper_failures[host] = "", error
+            return self._credentials[host]
 
     def _read(self, error: CallError, name: str) -> Failure:
-        """What the engine said. A registry that refuses may do so for a helper that did not say who we are."""
-        failure, mute = read_failure(error.reason, name), self._mute.get(registry(name))
-        if mute is None or failure.elsewhere:
+        """The failure in the engine's words; a refusal names the credential helper that failed, if there is one."""
+        failure, helper = read_failure(error.reason, name), self._helper_failures.get(registry(name))
+        if helper is None or failure.elsewhere:
             return failure
-        return replace(failure, cause=f"{failure.cause}: {mute.said}", hint=mute.hint)
+        return replace(failure, cause=f"{failure.cause}: {helper.said}", hint=helper.hint)

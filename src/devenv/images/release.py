@@ -1,4 +1,4 @@
-"""`devenv build` and `devenv push`: the project's own images, built, tagged, and brought to a registry."""
+"""`devenv build` and `devenv push`: build and tag the project's own images, and push them to a registry."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from devenv.model.image_ref import registry as registry_of
 from devenv.model.project import Project, Service
 from devenv.tasks import each
 
-WORK = "release.devenv"  # names of what a --target builds, until it is tagged: `up` goes on with its own
+WORK = "release.devenv"  # temporary names of images built with --target: `up` keeps its own
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 PROXY = re.compile(r"(?i)\b(?:npm_config_|(?:npm_config_)?(?:https?|ftp|all)_)proxy=\S")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says; `target` is another stage than the file's, `tags` take the place of ours."""
+    """The command line; `target` is another stage than the file's, `tags` replace the default ones."""
 
     selection: Selection
     images: ImageOptions = field(default_factory=ImageOptions)
@@ -54,12 +54,10 @@ class Options:
 async def release(
     options: Options, emit: Emit, weigh: Callable[[resolve.Loaded, Collection[str], Emit], None] = lambda *_: None
 ) -> None:
-    """The images of the services, or of those that are named, are built and tagged, and pushed where that is wished.
+    """Build and tag the images of the services, or of the named ones, and push them if asked to.
 
-    `weigh` shows or refuses what is dangerous in these builds.
-
-    Raises UsageError where there is nothing to build or no registry to push to, RefusedError for what belongs to this
-    machine alone, EngineError for what failed.
+    `weigh` shows or refuses dangers of these builds. Raises UsageError if there is nothing to build or no registry to
+    push to, RefusedError for an image that belongs to this machine alone, EngineError if a build or push failed.
     """
     loaded = await resolve.load(options.selection)
     project = _chosen(loaded.project, options)
@@ -67,8 +65,8 @@ async def release(
     for service in project.services:
         stage = service.build and service.build.target
         if options.push and stage and not options.target:
-            said = f"{service.name}: its stage `{stage}` is pushed, as build.target says"
-            emit(Notice(said, "--target pushes another"))
+            message = f"{service.name}: its stage `{stage}` is pushed, as build.target says"
+            emit(Notice(message, "--target pushes another"))
     revision = None if options.tags else await _revision(project.directory)
     called = {service.name: await _names(service, project, options, revision) for service in project.services}
     async with Engine.connect() as engine:
@@ -79,11 +77,11 @@ async def release(
         if options.push:
             await _check(engine, project, prepared, options)
         for service in project.services:
-            await _hand_out(engine, called[service.name], _own(service, project), options, emit)
+            await _publish(engine, called[service.name], _own(service, project), options, emit)
 
 
 def _chosen(project: Project, options: Options) -> Project:
-    """The project with the services that are to be built, and the stage that is asked for."""
+    """The project with the services to build, and the requested stage as their target."""
     wanted = options.selection.services or tuple(s.name for s in project.services if s.build)
     known = {service.name: service for service in project.services}
     for name in wanted:
@@ -116,26 +114,26 @@ async def _names(service: Service, project: Project, options: Options, revision:
 
 
 def _manifest_version(folder: str) -> str | None:
-    """The version that the package in the build context gives itself."""
+    """The version in the manifest of the package in the build context."""
     for name, read in (("package.json", json.load), ("pyproject.toml", tomllib.load)):
         try:
             with open(os.path.join(folder, name), "rb") as file:
                 data = read(file)
-            found = (data if name == "package.json" else data.get("project", {})).get("version")
+            version = (data if name == "package.json" else data.get("project", {})).get("version")
         except (OSError, ValueError, AttributeError):
             continue
-        if isinstance(found, str) and found:
-            return found
+        if isinstance(version, str) and version:
+            return version
     return None
 
 
 async def _revision(folder: str) -> str | None:
-    """The commit that is checked out, with `-dirty` where the tree has more; None outside of git."""
+    """The checked-out commit, with `-dirty` if the tree has changes; None outside of git."""
     git = ["git", "-c", "core.fsmonitor=false", "-C", folder]
     try:
         asked = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
         commit, changes = await each(lambda question: process.run([*git, *question]), asked)
-    except EngineError:  # no git here
+    except EngineError:  # git is not installed
         return None
     if commit.returncode:
         return None
@@ -143,12 +141,12 @@ async def _revision(folder: str) -> str | None:
 
 
 def _own(service: Service, project: Project) -> str:
-    """What Compose, and so `up`, calls the image of the service."""
+    """The name that Compose, and so `up`, gives the image of the service."""
     return service.image or f"{project.name}-{service.name}"
 
 
 def _work_name(own: str, options: Options) -> str:
-    """The name that the build gives an image whose own name is that."""
+    """The name that the build gives the image."""
     return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
 
 
@@ -161,7 +159,7 @@ async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, opt
         entry["image"] = _work_name(_own(service, project), options)
         if options.target:
             entry["build"]["target"] = options.target
-            entry["build"].pop("tags", None)  # names that the file gives mean its own stage
+            entry["build"].pop("tags", None)  # names in the file are for the file's own stage
         if options.no_cache:
             entry["build"]["no_cache"] = True
     compose = Compose(project.name, project.directory, run_model.dump(model))
@@ -169,40 +167,41 @@ async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, opt
 
 
 async def _check(engine: Engine, project: Project, prepared: PreparedImages, options: Options) -> None:
-    """Raises RefusedError where an image, or one that it takes something from, belongs to this machine alone."""
+    """Raise RefusedError if an image, or one that it uses, belongs to this machine alone."""
     taken = bases(project, prepared.texts, engine.platform)
     for service in project.services:
         image = _work_name(_own(service, project), options)
         others = (*taken.get(service.name, ()), *_contexts(service, project))
         sources = [image, *(prepared.images.get(name, name) for name in others)]
-        for found in await engine.images.local_images(sources):
-            _refuse({service.name: found.labels})
+        for source in await engine.images.local_images(sources):
+            _refuse({service.name: source.labels})
         if any(PROXY.search(line) for line in await engine.images.recorded_texts(image)):
-            said = f"the image of `{service.name}` has a proxy in it: whoever runs it elsewhere would use it"
-            raise RefusedError(said, hint="Take HTTP_PROXY and the like out of ENV and ARG: builds get them without.")
+            message = f"the image of `{service.name}` has a proxy in it, which it would use on other machines, too"
+            hint = "Remove HTTP_PROXY and the like from ENV and ARG: builds get them anyway."
+            raise RefusedError(message, hint=hint)
 
 
 def _contexts(service: Service, project: Project) -> Iterator[str]:
-    """The images that the build gets as further contexts."""
+    """The images that the build gets as additional contexts."""
     own = {f"service:{other.name}": _own(other, project) for other in project.services}
     for _, value in service.build.additional_contexts if service.build else ():
         if value.startswith("docker-image://") or value in own:
             yield own.get(value, value.removeprefix("docker-image://"))
 
 
-def _refuse(marks: Mapping[str, Mapping[str, str]]) -> None:
-    for service, labels in marks.items():
-        if found := [f"{MARKS[label]} ({value})" for label, value in labels.items() if label in MARKS]:
-            said = f"the image of `{service}` is not pushed, it belongs to this machine alone: {', '.join(found)}"
-            raise RefusedError(
-                said, hint="Push from where the registries and packages can be reached: CI, for example."
-            )
+def _refuse(labels_by_service: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise RefusedError if a service's image has a label of this machine."""
+    for service, labels in labels_by_service.items():
+        if marks := [f"{MARKS[label]} ({value})" for label, value in labels.items() if label in MARKS]:
+            message = f"the image of `{service}` is not pushed, it belongs to this machine alone: {', '.join(marks)}"
+            hint = "Push from where the registries and packages can be reached: CI, for example."
+            raise RefusedError(message, hint=hint)
 
 
-async def _hand_out(engine: Engine, called: Sequence[str], own: str, options: Options, emit: Emit) -> None:
-    """The image gets its names and goes to their registries.
+async def _publish(engine: Engine, called: Sequence[str], own: str, options: Options, emit: Emit) -> None:
+    """Tag the image with its names, and push it to their registries.
 
-    `own` is what `up` calls the image of the service: of another stage, it is not to mean that one afterwards.
+    `own` is the name that `up` uses for the service; it keeps its image if another stage was built.
     """
     image = _work_name(own, options)
     if options.target and not options.push:
@@ -216,14 +215,14 @@ async def _hand_out(engine: Engine, called: Sequence[str], own: str, options: Op
             emit(ImageState(name, "pushed", await _push(engine, name, emit)))
     finally:
         with anyio.CancelScope(shield=True):
-            for one in former:
-                await engine.images.tag(one.id, own)
+            for image_before in former:
+                await engine.images.tag(image_before.id, own)
             if options.target:
                 await engine.images.untag(image)
 
 
 async def _push(engine: Engine, name: str, emit: Emit) -> str:
-    """The digest under which the registry has the image, as it says itself when it is asked afterwards."""
+    """Push the image and return its digest, which the registry confirms afterwards."""
     host = registry_of(name)
     auth = await credentials(host)
     emit(ImageState(name, "pushing"))
@@ -246,7 +245,7 @@ async def _push(engine: Engine, name: str, emit: Emit) -> str:
 
 
 def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
-    """The repository with each tag, each once. Raises UsageError for a tag that cannot be one."""
+    """The repository with each tag, without duplicates. Raises UsageError for an invalid tag."""
     for tag in tags:
         if not TAG.fullmatch(tag):
             raise UsageError(
@@ -256,9 +255,9 @@ def names(repository: str, tags: Sequence[str]) -> tuple[str, ...]:
 
 
 def repository(image: str | None, service: str, *, project: str, registry: str | None = None) -> str:
-    """Where the image of a service belongs: as `image:` says it, else after project and service, in `registry`.
+    """The repository of a service's image: that of `image:`, else named after project and service; in `registry`.
 
-    Raises UsageError for something that is no registry.
+    Raises UsageError for an invalid registry.
     """
     name = split(image)[0] if image else f"{project}-{service}"
     if registry is None:
@@ -271,14 +270,14 @@ def repository(image: str | None, service: str, *, project: str, registry: str |
 
 
 def versions(*, image: str | None, manifest: str | None, revision: str | None) -> tuple[str, ...]:
-    """The tags of a release: its version (as `image:` says, else the package's manifest), `latest`, its revision."""
+    """The tags of a release: its version (of `image:`, else of the package's manifest), `latest`, its revision."""
     written = split(image)[1] if image else None
     version = written if written not in (None, "latest") else manifest
-    found = (version and version.replace("+", "-"), "latest", revision)
-    return tuple(tag for tag in found if tag)
+    tags = (version and version.replace("+", "-"), "latest", revision)
+    return tuple(tag for tag in tags if tag)
 
 
 def hidden(text: str) -> str:
-    """The text without what stands before an `@`: it may be a password."""
+    """The text with `***` for everything before an `@`, which may be a password."""
     head, sign, host = text.rpartition("@")
     return f"{head.partition('://')[0]}://***@{host}" if "://" in head else f"***@{host}" if sign else text

@@ -20,7 +20,7 @@ from devenv.events import Emit, Step
 from devenv.images import acquire
 from devenv.images.layers import contents as anatomy
 from devenv.images.layers.advice import COPIES_ALL, LEAST, advice
-from devenv.images.layers.history import built, common
+from devenv.images.layers.history import common, with_build_times
 from devenv.images.local import local_matches
 from devenv.images.standins.recipes import find
 from devenv.model.layers import Advice, Anatomy, Report
@@ -118,7 +118,7 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
         raise UsageError(said, hint="devenv up") from error
     last = Run.known(engine.endpoint, project.name).last()
     if last.get("images", {}).get(name) == image.id:
-        image = built(image, last["steps"])
+        image = with_build_times(image, last["steps"])
     return _Found(image, config, service.build)
 
 

@@ -226,7 +226,7 @@ def test_every_kind_is_found_by_some_facts() -> None:
     assert {one.code for facts in CASES.values() for one in diagnose(facts)} == set(catalog.KINDS)
 
 
-def test_what_is_fine_is_no_finding() -> None:
+def test_a_healthy_machine_has_no_findings() -> None:
     """Nothing is said of a machine that has all it needs, nor of what was not looked at."""
     assert diagnose(WELL) == ()
     assert diagnose(Facts()) == ()

@@ -40,11 +40,11 @@ def test_a_fix_counts_if_its_finding_is_gone(look: list[Facts], tmp_path: Path) 
         Fix(("crlf",), str(tmp_path / "other"), (), b"x", b"y"),
         Fix(("memory",), str(tmp_path / "gone"), (), b"x", b"y"),
     ]
-    outcome = anyio.run(doctor.mend, planned, HERE, lambda _: None)
+    outcome = anyio.run(doctor.apply_fixes, planned, HERE, lambda _: None)
     assert outcome.fixed == ("builder-gone",)
     assert outcome.backups == (f"{tmp_path}/selected.devenv-backup1", f"{tmp_path}/other.devenv-backup1")
     assert [error.message for error in outcome.failed] == [
-        f"{tmp_path}/gone was changed meanwhile, and was left alone"
+        f"{tmp_path}/gone was changed meanwhile, and was left unchanged"
     ]
 
 
@@ -53,7 +53,7 @@ def test_what_can_be_fixed(look: list[Facts], tmp_path: Path) -> None:
     (tmp_path / "current").write_text("x")
     look += [Facts(builder=Builder("box", is_gone=True, selection=str(tmp_path / "current")))]
     outcome = anyio.run(doctor.examine, HERE, lambda _: None)
-    assert [fix.codes for fix in doctor.mendable(outcome)] == [("builder-gone",)]
+    assert [fix.codes for fix in doctor.fixable(outcome)] == [("builder-gone",)]
     assert outcome.errors == 1
 
 
@@ -64,6 +64,6 @@ def test_a_report_is_private_and_overwrites_nothing(look: list[Facts], tmp_path:
     path = str(tmp_path / "report.md")
     doctor.write_report(path, outcome)
     assert os.stat(path).st_mode & 0o777 == 0o600
-    for taken, message in ((path, "is there already"), (str(tmp_path / "no/report.md"), "cannot write")):
+    for taken, message in ((path, "already exists"), (str(tmp_path / "no/report.md"), "cannot write")):
         with pytest.raises(UsageError, match=message):
             doctor.write_report(taken, outcome)

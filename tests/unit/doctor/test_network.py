@@ -15,16 +15,16 @@ import pytest
 from devenv.doctor import network
 
 
-def test_patience() -> None:
+def test_a_call_that_hangs_is_abandoned() -> None:
     """What hangs is left alone after its seconds, and what fails is nothing."""
 
     async def look() -> tuple[object, ...]:
         began = time.monotonic()
-        late = await network.patiently(0.05, threading.Event().wait)
+        late = await network.within(0.05, threading.Event().wait)
         return (
             late,
-            await network.patiently(5, partial(int, "x")),
-            await network.patiently(5, partial(int, "7")),
+            await network.within(5, partial(int, "x")),
+            await network.within(5, partial(int, "7")),
             began,
         )
 
@@ -45,7 +45,7 @@ def test_patience() -> None:
         ("", ""),
     ],
 )
-def test_where_tokens_are_given(challenge: str, url: str) -> None:
+def test_the_token_server_of_a_challenge(challenge: str, url: str) -> None:
     """Only where a registry names a site for it."""
     assert network.realm(challenge, "a/b") == url
 
@@ -61,8 +61,8 @@ def test_where_tokens_are_given(challenge: str, url: str) -> None:
         (ValueError("x"), False, "it cannot be reached"),
     ],
 )
-def test_what_is_said_of_a_fault(error: Exception, proxy: bool, said: str) -> None:
+def test_reasons_in_plain_words(error: Exception, proxy: bool, said: str) -> None:
     """In our words, and without a password."""
-    heard = network.said(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
+    heard = network.reason(error, urlsplit("http://ann:s3cret@p.example:3128") if proxy else None)
     assert said in heard
     assert "s3cret" not in heard

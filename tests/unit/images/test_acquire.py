@@ -1,153 +1,26 @@
-"""What `up` does about images, with an engine and registries made of tables."""
+"""How images are acquired, with an engine and registries made of tables."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import anyio
 import pytest
 
 from devenv.compose import resolve
-from devenv.docker.cli import LocalImage
-from devenv.docker.client import Engine
-from devenv.docker.endpoint import Endpoint
-from devenv.docker.http import Client
-from devenv.docker.images import Images, OnProgress, Progress
-from devenv.docker.transport import CallError
 from devenv.errors import ConfigError, EngineError
-from devenv.events import Emit, Event, ImageState, Notice
 from devenv.host import proxies
 from devenv.images import acquire, listing
 from devenv.images import pull as pulls
-from devenv.images.acquire import AcquiredImages, acquire_images
-from devenv.images.mirrors import exact
-from devenv.images.standins import build
-from devenv.model.image_ref import canonical, registry
+from devenv.images.acquire import AcquiredImages
 from devenv.model.project import Build, Project, Service
-
-NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))
-NO_ENGINE.platform = "linux/amd64"
-MIRRORS = ("m.example/", "n.example/")
-NO_HOST = "Error response from daemon: lookup registry.test: no such host"
-DENIED = "Error response from daemon: pull access denied"
+from support.registry_world import DENIED, NO_HOST, World, a_project, run
 
 
-@dataclass
-class World:
-    """An engine that has `here`, and registries that refuse what is in `refuse`, or give the image.
-
-    Those of `silent` say nothing for ever. What is in `passing` fails so often with that text first. Mirrors have
-    `mirrored`; a `dead` one (by host) is not there.
-    """
-
-    here: dict[str, str] = field(default_factory=dict)  # name -> platform
-    refuse: dict[str, str] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)
-    passing: dict[str, list[str]] = field(default_factory=dict)
-    mirrored: set[str] = field(default_factory=set)
-    dead: set[str] = field(default_factory=set)
-    pulled: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    at_once: int = 0
-    most_at_once: int = 0
-    looks: int = 0
-    shown: dict[str, str] = field(default_factory=dict)  # reference -> what came with the pull
-
-    async def local_images(self, references: Iterable[str]) -> tuple[LocalImage, ...]:
-        """Those of the images that are here."""
-        self.looks += 1
-        full = {canonical(name): platform for name, platform in self.here.items()}
-        names = {exact(reference) for reference in references} & full.keys()
-        return tuple(
-            LocalImage(f"sha256:{'1' * 64}", (name,), 5_000_000, "2026-01-02T03:04:05Z", platform=full[name])
-            for name in sorted(names)
-        )
-
-    async def pull(self, reference: str, *, platform: str | None, auth: str, on_progress: OnProgress) -> None:
-        """A pull that has ended."""
-        self.pulled.append(f"{reference} [{platform}]" if platform else reference)
-        self.shown[reference] = auth
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await anyio.sleep(0.01)
-            if reference in self.silent:
-                await anyio.sleep_forever()
-            if self.passing.get(reference):
-                raise CallError(500, self.passing[reference].pop(0), "pulling")
-            if reference in self.refuse:
-                raise CallError(500, self.refuse[reference], "pulling")
-            for progress in (Progress(), Progress(0, 1), Progress(1, 2, 5_000_000, 10_000_000)):
-                on_progress(progress)
-                await anyio.sleep(pulls.TOLD_EVERY)
-        finally:
-            self.at_once -= 1
-
-    async def distribution(self, reference: str, auth: str = "") -> str:
-        """What a registry says of a manifest."""
-        self.asked.append(reference)
-        self.shown[reference] = auth
-        if registry(reference) in self.dead:
-            raise CallError(500, "connection refused", "asking")
-        refused = None if reference in self.mirrored else self.refuse.get(reference)
-        if refused is None and reference.startswith(MIRRORS) and reference not in self.mirrored:
-            refused = "manifest unknown"
-        if refused:
-            raise CallError(404, refused, "asking")
-        return f"sha256:{'2' * 64}"
-
-    async def make(self, _: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
-        """All that was asked for, as made."""
-        self.made = list(references)
-        for reference in self.made:
-            emit(ImageState(reference, "made"))
-        return {reference: f"stand-in.devenv/{reference}" for reference in self.made}
-
-    def texts(self) -> list[str]:
-        """The events as text."""
-        return [
-            event.message if isinstance(event, Notice) else f"{event.reference} {event.state} {event.detail}".strip()
-            for event in self.events
-            if isinstance(event, Notice | ImageState)
-        ]
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
-    for name in ("local_images", "pull", "distribution"):
-        monkeypatch.setattr(Images, name, getattr(made, name))
-    monkeypatch.setattr(build, "make", made.make)
-    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.01)
-    monkeypatch.setattr(pulls, "PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(pulls, "IMPATIENCE", 0.1)
-    monkeypatch.setattr(Engine, "connect", nobody)
-    monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
-    return made
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A backend built on node:22, and a database."""
-    (tmp_path / "backend").mkdir()
-    (tmp_path / "backend/Dockerfile").write_text("FROM node:22\n")
-    return a_project(
-        tmp_path,
-        Service("backend", image="example/backend", build=Build(str(tmp_path / "backend"))),
-        Service("db", image="mysql:9"),
-    )
-
-
-def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
+def test_local_images_are_not_pulled(world: World, project: Project) -> None:
     """One look at the engine is enough when everything is there, however the names are written."""
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == AcquiredImages()
@@ -155,7 +28,7 @@ def test_what_is_here_is_not_pulled(world: World, project: Project) -> None:
     assert world.texts() == ["node:22 present", "mysql:9 present"]
 
 
-def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
+def test_missing_images_are_pulled(world: World, project: Project) -> None:
     """Only the missing image is asked for, and its layers are counted."""
     world.here = {"node:22": ""}
     assert run(world, project, stand_ins=True) == AcquiredImages()
@@ -169,7 +42,7 @@ def test_what_is_missing_is_pulled(world: World, project: Project) -> None:
     ]
 
 
-def test_stand_ins_take_the_place_of_what_no_registry_gives(world: World, project: Project) -> None:
+def test_stand_ins_replace_images_that_no_registry_gives(world: World, project: Project) -> None:
     """With consent, services and Dockerfiles get stand-ins, in one line."""
     world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
     provided = run(world, project, stand_ins=True)
@@ -217,8 +90,8 @@ def test_pull_policies(world: World, tmp_path: Path) -> None:
         run(world, project, stand_ins=True)
 
 
-def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:
-    """Builders take it where there is no other; what is missing is called as it is written."""
+def test_a_dockerfile_named_in_lower_case(tmp_path: Path) -> None:
+    """Builders accept `dockerfile` if there is no `Dockerfile`; a missing file is named as it is written."""
     (tmp_path / "dockerfile").write_text("FROM a:1\n", encoding="utf-8")
     project = a_project(tmp_path, Service("a", build=Build(str(tmp_path))))
     assert acquire.dockerfiles(project)["a"].name == "dockerfile"
@@ -226,110 +99,15 @@ def test_a_dockerfile_in_small_letters(tmp_path: Path) -> None:
         acquire.dockerfiles(a_project(tmp_path, Service("a", build=Build(f"{tmp_path}/other"))))
 
 
-def test_a_silent_registry_is_given_up_on(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pull whose registry says nothing counts as impossible after the time for its first word."""
-    monkeypatch.setattr(pulls, "FIRST_WORD", 0.1)
-    world.here, world.silent = {"node:22": ""}, {"mysql:9"}
-    assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
-
-
-def test_who_has_a_stand_in_waits_less(world: World, project: Project) -> None:
-    """A registry that was silent at the last run most likely is so again."""
+def test_an_existing_stand_in_shortens_the_wait(world: World, project: Project) -> None:
+    """A registry that was silent in the last run is likely to be silent again."""
     world.here, world.silent = {"node:22": "", "stand-in.devenv/mysql:9": ""}, {"mysql:9"}
     began = time.monotonic()
     assert run(world, project, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
-    assert time.monotonic() - began < pulls.FIRST_WORD / 2
+    assert time.monotonic() - began < pulls.FIRST_BYTE_TIMEOUT / 2
 
 
-def test_pulls_are_bounded_and_end_early(world: World, tmp_path: Path) -> None:
-    """Eight at once; a registry that did not answer is not asked by those that wait, another one is."""
-    services = [Service(f"s{number}", image=f"silent.test/x:{number}") for number in range(20)]
-    project = a_project(tmp_path, *services, Service("other", image="fine.test/y:1"))
-    world.refuse = {f"silent.test/x:{number}": NO_HOST for number in range(20)}
-    with pytest.raises(EngineError, match="20 images are not available"):
-        run(world, project)
-    assert world.most_at_once <= 8
-    assert world.pulled.count("fine.test/y:1") == 1
-    assert len(world.pulled) <= 10
-
-
-def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Project) -> None:
-    """Both forms at every mirror; the image keeps the mirror's name, and services and builds are given that."""
-    world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
-    world.mirrored = {"n.example/x/docker.io/library/node:22", "m.example/library/mysql:9"}
-    provided = run(world, project, mirrors=("m.example", "https://n.example/x/"))
-    assert provided.swaps == {
-        "node:22": "n.example/x/docker.io/library/node:22",
-        "mysql:9": "m.example/library/mysql:9",
-    }
-    assert "mysql:9 pulled m.example/library/mysql:9" in world.texts()
-    assert not [event for event in world.events if isinstance(event, Notice)]
-
-
-def test_a_mirror_is_not_asked_for_what_its_registry_gives(world: World, project: Project) -> None:
-    """The name means what it says, as long as its registry answers, be it with a refusal."""
-    world.refuse, world.mirrored = {"mysql:9": DENIED}, {"m.example/library/mysql:9"}
-    with pytest.raises(EngineError, match="access is denied"):
-        run(world, project, mirrors=("m.example",))
-    assert world.asked == []
-
-
-def test_a_silent_registry_is_not_waited_for_where_a_mirror_answers(world: World, project: Project) -> None:
-    """After the time of impatience a mirror that has the image ends the wait, and the silent pull with it."""
-    world.here, world.silent = {"node:22": ""}, {"mysql:9"}
-    world.mirrored = {"m.example/library/mysql:9"}
-    assert run(world, project, mirrors=("m.example",)).swaps == {"mysql:9": "m.example/library/mysql:9"}
-    assert world.at_once == 0
-
-
-def test_a_dead_mirror_is_told_once(world: World, tmp_path: Path) -> None:
-    """It is not asked for the images after the first ones, and the cause of the failure names no mirror."""
-    services = [Service(f"s{number}", image=f"x:{number}") for number in range(9)]
-    world.refuse = {f"x:{number}": NO_HOST for number in range(9)}
-    world.dead, world.mirrored = {"m.example"}, {f"n.example/library/x:{number}" for number in range(9)}
-    provided = run(world, a_project(tmp_path, *services), mirrors=("m.example", "n.example"))
-    assert len(provided.swaps) == 9
-    assert [text for text in world.texts() if "m.example" in text] == [
-        "the mirror m.example is not asked any more: connection refused"
-    ]
-    assert len([name for name in world.asked if name.startswith("m.example")]) <= 8
-
-
-def test_a_mirror_that_gives_something_else_is_left(world: World, project: Project) -> None:
-    """The next one that has the image is asked; where none is left, each mirror's fault is told."""
-    world.here = {"node:22": ""}
-    world.refuse = {"mysql:9": NO_HOST, "m.example/library/mysql:9": "manifest verification failed for digest"}
-    world.mirrored = {"m.example/library/mysql:9", "n.example/library/mysql:9"}
-    assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
-    with pytest.raises(EngineError, match=r"DNS.; m.example: the content does not match its digest"):
-        run(world, project, mirrors=("m.example",))
-
-
-def test_a_pull_that_goes_on_may_take_long(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first word is waited for so long."""
-    monkeypatch.setattr(pulls, "FIRST_WORD", 0.2)
-    monkeypatch.setattr(pulls, "TOLD_EVERY", 0.15)
-    world.here = {"node:22": ""}
-    assert run(world, project) == AcquiredImages()
-    assert world.texts()[-1] == "mysql:9 pulled"
-
-
-def test_a_slow_mirror_holds_up_no_other(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As soon as one has the image, the others are not asked any more: none of them had its time to fail."""
-
-    async def distribution(_: Images, reference: str, auth: str = "") -> str:
-        if reference.startswith("m.example"):
-            await anyio.sleep_forever()
-        return await world.distribution(reference, auth)
-
-    monkeypatch.setattr(Images, "distribution", distribution)
-    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.5)
-    world.here, world.refuse, world.mirrored = {"node:22": ""}, {"mysql:9": NO_HOST}, {"n.example/library/mysql:9"}
-    assert run(world, project, mirrors=("m.example", "n.example")).swaps == {"mysql:9": "n.example/library/mysql:9"}
-    assert not [event for event in world.events if isinstance(event, Notice)]
-
-
-def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Path) -> None:
+def test_a_renewed_image_counts_before_a_local_one(world: World, tmp_path: Path) -> None:
     """`always`: the registry's own image takes the place of what a mirror gave on another day."""
     world.here = {"m.example/library/a:1": ""}
     project = a_project(tmp_path, Service("a", image="a:1", pull_policy="always"))
@@ -339,21 +117,7 @@ def test_what_was_renewed_counts_before_what_is_here(world: World, tmp_path: Pat
     assert world.texts()[-1] == "no registry answers: a:1 not renewed"
 
 
-def test_a_mirror_that_says_nothing_is_left(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has so many seconds to say whether it has an image."""
-
-    async def distribution(*_: object) -> str:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    monkeypatch.setattr(Images, "distribution", distribution)
-    monkeypatch.setattr(pulls, "MIRROR_WORD", 0.1)
-    world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
-    assert run(world, project, mirrors=("m.example",), stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
-    assert "the mirror m.example is not asked any more: no answer in time" in world.texts()
-
-
-def test_what_is_here_under_another_name_needs_nobody(world: World, project: Project) -> None:
+def test_a_local_image_of_another_name_needs_no_registry(world: World, project: Project) -> None:
     """What was loaded from an archive, or came from a mirror, is there the next time without a question."""
     world.here = dict.fromkeys(("loaded.devenv/docker.io/library/node:22", "m.example/library/mysql:9"), "")
     provided = run(world, project, mirrors=("m.example",))
@@ -367,31 +131,6 @@ def test_what_is_here_under_another_name_needs_nobody(world: World, project: Pro
         run(world, project)
 
 
-def test_what_may_pass_is_tried_again(world: World, project: Project) -> None:
-    """A busy registry is asked again, three times at most; a refusal, once."""
-    world.here = {"node:22": ""}
-    world.passing = {"mysql:9": ["toomanyrequests", "unexpected EOF", "received unexpected HTTP status: 502"]}
-    assert run(world, project) == AcquiredImages()
-    assert world.pulled == ["mysql:9"] * 4
-    assert "mysql:9 pulling the connection broke: again in 0 s" in world.texts()
-    world.passing = {"mysql:9": ["toomanyrequests"] * 9}
-    with pytest.raises(EngineError, match="limit of pulls is reached") as raised:
-        run(world, project, stand_ins=True)
-    assert (raised.value.hint, len(world.pulled)) == ("docker login", 8)
-    world.passing, world.refuse = {}, {"mysql:9": DENIED}
-    with pytest.raises(EngineError, match="access is denied"):
-        run(world, project)
-    assert len(world.pulled) == 9
-
-
-def test_a_limit_is_no_reason_to_wait_where_there_is_a_mirror(world: World, project: Project) -> None:
-    """The mirror is asked before the registry is asked again."""
-    world.here, world.passing = {"node:22": ""}, {"mysql:9": ["toomanyrequests"] * 9}
-    world.mirrored = {"m.example/library/mysql:9"}
-    assert run(world, project, mirrors=("m.example",)).swaps == {"mysql:9": "m.example/library/mysql:9"}
-    assert world.pulled == ["mysql:9", "m.example/library/mysql:9"]
-
-
 def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: Path) -> None:
     """It is pulled for the platform that the service names; variants of one do not matter."""
     world.here = {"a:1": "linux/amd64", "b:1": "linux/arm64", "c:1": "linux/amd64"}
@@ -400,8 +139,8 @@ def test_an_image_for_another_processor_does_not_count(world: World, tmp_path: P
     assert world.pulled == ["a:1 [linux/arm64/v8]"]
 
 
-def test_a_syntax_line_that_nobody_can_serve(world: World, project: Project) -> None:
-    """Its image from a mirror, or the word that there is none: a build must not fail for that line."""
+def test_a_frontend_that_cannot_be_pulled(world: World, project: Project) -> None:
+    """It comes from a mirror, or is reported as missing: a build must not fail because of that line."""
     Path(project.directory, "backend/Dockerfile").write_text("# syntax=docker/dockerfile:1\nFROM node:22\n")
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     world.refuse = {"docker/dockerfile:1": NO_HOST}
@@ -414,33 +153,15 @@ def test_a_syntax_line_that_nobody_can_serve(world: World, project: Project) -> 
         run(world, project)
 
 
-def test_each_registry_is_shown_its_own_credentials(
-    world: World, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is kept for one registry never goes to another; a helper that is missing matters where one refuses."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    (tmp_path / "config.json").write_text(
-        '{"auths": {"m.example": {"auth": "dTpw"}}, "credHelpers": {"n.example": "x-"}}'
-    )
-    world.refuse = {"node:22": NO_HOST, "mysql:9": NO_HOST}
-    world.mirrored = {"m.example/library/node:22", "n.example/library/mysql:9"}
-    run(world, project, mirrors=("m.example", "n.example"))
-    assert {registry(name) for name, auth in world.shown.items() if auth} == {"m.example"}
-    world.refuse = {"node:22": NO_HOST, "n.example/a:1": DENIED}
-    with pytest.raises(EngineError, match=r"access is denied: .* `docker-credential-x-` is not installed") as raised:
-        run(world, a_project(tmp_path, Service("a", image="n.example/a:1")))
-    assert "docker login n.example" in str(raised.value.hint)
-
-
-def test_a_mirror_that_is_none_is_told_first(world: World, project: Project) -> None:
+def test_an_invalid_mirror_is_reported_first(world: World, project: Project) -> None:
     """A wrong entry is an error of the settings, before anything is asked."""
     with pytest.raises(ConfigError, match="port 99999"):
         run(world, project, mirrors=("m.example:99999",))
     assert world.looks == 0
 
 
-def test_what_we_start_finds_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the system where the environment has none; one that is none is told before anything is asked."""
+def test_child_processes_get_the_proxies(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's proxies are used if the environment has none; an invalid proxy is reported first."""
     world.here = dict.fromkeys(("node:22", "mysql:9"), "")
     for name in (name for one in proxies.VARIABLES for name in (one, one.lower())):
         monkeypatch.setenv(name, "")
@@ -454,12 +175,6 @@ def test_what_we_start_finds_the_proxies(world: World, project: Project, monkeyp
     assert world.looks == 1
 
 
-def test_a_platform_is_pulled_for(world: World, tmp_path: Path) -> None:
-    """The service's platform reaches the pull."""
-    run(world, a_project(tmp_path, Service("a", image="a:1", platform="linux/arm64")))
-    assert world.pulled == ["a:1 [linux/arm64]"]
-
-
 def test_a_missing_dockerfile_is_named(world: World, project: Project) -> None:
     """The error names the service and the file, before anything is pulled."""
     Path(project.directory, "backend/Dockerfile").unlink()
@@ -470,7 +185,7 @@ def test_a_missing_dockerfile_is_named(world: World, project: Project) -> None:
 
 
 def test_a_dockerfile_that_is_a_pipe(tmp_path: Path) -> None:
-    """Nobody waits for its end."""
+    """A pipe is not opened."""
     os.mkfifo(tmp_path / "Dockerfile")
     with pytest.raises(ConfigError, match="no plain file"):
         acquire.dockerfiles(a_project(tmp_path, Service("a", build=Build(str(tmp_path)))))
@@ -494,8 +209,8 @@ def test_dockerfiles_of_every_kind(tmp_path: Path) -> None:
     }
 
 
-def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`devenv images` says of each image who needs it and where it would come from, and changes nothing."""
+def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`devenv images` lists each image, who needs it and where it would come from, and changes nothing."""
 
     async def loaded(_: object) -> object:
         return type("Loaded", (), {"project": a_project(Path(project.directory), *project.services, *more)})()
@@ -504,7 +219,7 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(resolve, "load", loaded)
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
-    rows = anyio.run(listing.survey, resolve.Selection(project.directory, (), None, ()))
+    rows = anyio.run(listing.list_images, resolve.Selection(project.directory, (), None, ()))
     age = listing._age("2026-01-02T03:04:05Z", time.time())
     mysql = "stand-in.devenv/mysql:9, MySQL of Debian sid, can be made: devenv up --stand-ins"
     assert [(row.image, row.users, row.source, row.detail) for row in rows] == [
@@ -515,33 +230,3 @@ def test_survey(world: World, project: Project, monkeypatch: pytest.MonkeyPatch)
         ("x.test/a:1", ("service own",), "nowhere", "access is denied"),
     ]
     assert world.pulled == []
-
-
-def a_project(folder: Path, *services: Service) -> Project:
-    return Project("todo", str(folder), (str(folder / "compose.yml"),), services)
-
-
-def run(world: World, project: Project, *, stand_ins: bool = False, mirrors: Iterable[str] = ()) -> AcquiredImages:
-    async def main() -> AcquiredImages:
-        return await acquire_images(
-            NO_ENGINE, project, mirrors=tuple(mirrors), stand_ins=stand_ins, emit=world.events.append
-        )
-
-    return anyio.run(main)
-
-
-@contextlib.asynccontextmanager
-async def nobody() -> AsyncIterator[Engine]:
-    """An engine that only tables stand for."""
-    yield NO_ENGINE
-
-
-def test_what_one_has_learned_ends_the_wait_of_others(world: World, tmp_path: Path) -> None:
-    """One pull fails for want of the registry's name; others that got no word yet go on to the mirror at once."""
-    project = a_project(tmp_path, *(Service(f"s{number}", image=f"x:{number}") for number in range(4)))
-    world.refuse = {"x:0": NO_HOST}
-    world.silent = {f"x:{number}" for number in range(1, 4)}
-    world.mirrored = {f"m.example/library/x:{number}" for number in range(4)}
-    began = time.monotonic()
-    assert len(run(world, project, mirrors=("m.example",)).swaps) == 4
-    assert time.monotonic() - began < pulls.FIRST_WORD / 2

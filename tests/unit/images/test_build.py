@@ -39,8 +39,8 @@ HERE = Endpoint("unix:///var/run/docker.sock")
         ("something else", "the build of `a` failed: something else"),
     ],
 )
-def test_who_does_not_answer(reason: str, expected: str) -> None:
-    """Without its login, where the builder names an address."""
+def test_a_failed_build_names_the_silent_server(reason: str, expected: str) -> None:
+    """The address is shown without its login."""
 
     class Failing:
         async def build(self, *_: object) -> None:
@@ -79,7 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([], "", None),
     ],
 )
-def test_whose_builder_it_is(
+def test_which_builder_is_selected(
     folder: Path, monkeypatch: pytest.MonkeyPatch, current: object, variable: str, name: str | None
 ) -> None:
     """The variable counts before the choice that was made for this engine, or for all."""

@@ -101,20 +101,20 @@ def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> N
         "",
     ],
 )
-def test_other_failures_are_not_the_networks(text: str) -> None:
-    """A step that wants another service, or its own machine, or what does not exist, is told as it is."""
+def test_other_failures_are_no_network_faults(text: str) -> None:
+    """A step that needs another service, its own machine, or a missing package keeps its own error."""
     assert explain(text.splitlines(), host_settings=False) is None
 
 
-def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
-    """A registry that knows nobody is not helped by the host's settings: they hold no logins."""
+def test_a_missing_login_is_suggested_as_a_secret() -> None:
+    """The host's settings hold no logins, so they do not help if a registry requires one."""
     fault = explain(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], host_settings=False)
     assert fault is not None
     assert fault.what == "registry.npm.test wants a login, which the build does not have"
     assert "--mount=type=secret" in fault.hint
 
 
-def test_arguments_that_look_like_secrets_are_told() -> None:
+def test_arguments_that_look_like_secrets_are_reported() -> None:
     """Their names and a way out, and never their values."""
     given = [("NPM_TOKEN", "canary"), ("DB_PASSWORD", "canary"), ("APIKEY", "canary"), ("AUTHOR", "me"), ("KEY", "")]
     notice = secret_arguments_notice("web", [*given, ("VITE_PUBLIC_KEY", "open"), ("MONKEY", "see")])

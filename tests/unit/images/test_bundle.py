@@ -1,4 +1,4 @@
-"""Files of a project's images: written whole or not at all, and read with no trust."""
+"""A project's images saved to a file, which is written whole or not at all, and loaded from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from devenv.images import acquire, bundle, bundle_file
 from devenv.images.acquire import AcquiredImages
 from devenv.images.mirrors import exact
 from devenv.images.needs import Need
-from devenv.images.standins.build import FOR
+from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.project import Project
 from support.archives import engine_archive
 
@@ -60,7 +60,7 @@ class World:
     async def local_images(self, asked: Iterable[str]) -> tuple[LocalImage, ...]:
         """By id or by name."""
         wanted = {*asked} | {exact(one) for one in asked}
-        labels = {FOR: "x"}
+        labels = {STAND_IN_LABEL: "x"}
         return tuple(
             LocalImage(id_, tuple(names), 1, "", labels if "stand-in.devenv/x:1" in names else {}, "linux/amd64")
             for id_, names in self.ids.items()
@@ -106,7 +106,7 @@ class World:
         assert not self.ids.pop(id_)
 
     def said(self) -> list[str]:
-        """What people were told."""
+        """The notices."""
         return [event.message for event in self.events if isinstance(event, Notice)]
 
 
@@ -142,7 +142,7 @@ def load(world: World, path: Path) -> None:
     anyio.run(lambda: bundle.load(str(path), world.events.append))
 
 
-def test_there_and_back(world: World, tmp_path: Path) -> None:
+def test_save_and_load(world: World, tmp_path: Path) -> None:
     """What was saved is loaded under names of its own, with the same ids, and nothing under any other name."""
     save(world, tmp_path / "a.tar")
     ids, world.ids = [*world.ids], {}
@@ -158,7 +158,7 @@ def test_there_and_back(world: World, tmp_path: Path) -> None:
 
 
 def test_the_file_is_a_tar(world: World, tmp_path: Path) -> None:
-    """Anybody can look into it, and names of our own are all that the engine's archive in it has."""
+    """Any tar program can read it, and the images in it have temporary names only."""
     save(world, tmp_path / "a.tar")
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert tar.getnames() == ["images.tar.gz", "images.json"]
@@ -175,7 +175,7 @@ def test_a_second_load_changes_nothing(world: World, tmp_path: Path) -> None:
     assert world.ids == before
 
 
-def test_what_a_newer_file_replaces_goes(world: World, tmp_path: Path) -> None:
+def test_replaced_images_are_removed(world: World, tmp_path: Path) -> None:
     """An image that loses its only name is removed; one that has another stays."""
     save(world, tmp_path / "a.tar")
     world.ids = {"sha256:old": {f"loaded.devenv/{NODE_NAME}"}, "sha256:kept": {"mine:1"}}
@@ -184,8 +184,8 @@ def test_what_a_newer_file_replaces_goes(world: World, tmp_path: Path) -> None:
     assert world.ids["sha256:kept"] == {"mine:1"}
 
 
-def test_an_image_that_does_not_arrive(world: World, tmp_path: Path) -> None:
-    """Nothing gets a name then, and what came goes."""
+def test_an_image_missing_after_the_load(world: World, tmp_path: Path) -> None:
+    """No image gets a name, and the loaded ones are removed."""
     save(world, tmp_path / "a.tar")
     ids, world.ids = [*world.ids], {}
     world.lost = (ids[1],)
@@ -194,15 +194,15 @@ def test_an_image_that_does_not_arrive(world: World, tmp_path: Path) -> None:
     assert world.ids == {}
 
 
-def test_another_platform_is_told(world: World, tmp_path: Path) -> None:
-    """It may work by emulation, so it is loaded; but it is said."""
+def test_another_platform_is_reported(world: World, tmp_path: Path) -> None:
+    """It may run emulated, so it is loaded, with a notice."""
     save(world, tmp_path / "a.tar")
     world.platform = "linux/arm64"
     load(world, tmp_path / "a.tar")
     assert "node:22 is for linux/amd64, and the engine for linux/arm64" in world.said()
 
 
-def test_a_file_that_is_there_stays(world: World, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(world: World, tmp_path: Path) -> None:
     """Saving overwrites nothing."""
     (tmp_path / "a.tar").write_text("mine")
     with pytest.raises(UsageError, match="is there already"):
@@ -247,7 +247,7 @@ def test_a_save_that_is_cancelled_leaves_nothing(world: World, tmp_path: Path) -
     assert world.ids == before
 
 
-def test_half_an_archive_of_the_engine_is_not_saved(world: World, tmp_path: Path) -> None:
+def test_a_truncated_archive_of_the_engine_is_not_saved(world: World, tmp_path: Path) -> None:
     """What the engine sent must end as a tar does."""
     world.archive = world.archive[:-600]
     with pytest.raises(EngineError, match="could not be saved: the engine's archive ends too early"):
@@ -255,7 +255,7 @@ def test_half_an_archive_of_the_engine_is_not_saved(world: World, tmp_path: Path
     assert [*tmp_path.iterdir()] == []
 
 
-def test_what_reads_back_different_is_not_saved(
+def test_a_file_that_reads_back_different_is_not_saved(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The note is read back as well."""
@@ -265,8 +265,8 @@ def test_what_reads_back_different_is_not_saved(
     assert [*tmp_path.iterdir()] == []
 
 
-def test_no_file(world: World, tmp_path: Path) -> None:
-    """What cannot be read is the command line's fault."""
+def test_a_file_that_cannot_be_read(world: World, tmp_path: Path) -> None:
+    """It is an error of usage."""
     with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
         load(world, tmp_path / "none.tar")
 

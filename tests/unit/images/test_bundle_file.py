@@ -1,4 +1,4 @@
-"""Files of images are read with no trust."""
+"""Files of images are not trusted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from support.archives import Entries, add, blob, engine_archive, header, saved_f
 NODE_NAME = "docker.io/library/node:22"
 
 
-def test_damage_is_seen_wherever_it_is(tmp_path: Path) -> None:
-    """Cut anywhere, longer than it was, or with any one bit tipped, it is refused."""
+def test_damage_anywhere_is_detected(tmp_path: Path) -> None:
+    """A file that is cut, longer, or has any bit flipped is refused."""
     archive, ids = engine_archive("node")
     good = saved_file(archive, [entry(NODE_NAME, ids[0])])
     assert checked(good, tmp_path).images == (BundledImage(NODE_NAME, ids[0], "linux/amd64", False),)
@@ -67,7 +67,7 @@ def checked(content: bytes, folder: Path) -> Bundle:
     ],
     ids=str,
 )
-def test_a_note_that_makes_no_sense(note: dict[str, Any], tmp_path: Path) -> None:
+def test_an_invalid_note_is_refused(note: dict[str, Any], tmp_path: Path) -> None:
     """It is refused though its own digest is right."""
     archive, ids = engine_archive("node")
     for one in note.get("images", ()):
@@ -105,7 +105,7 @@ ODD: dict[str, Callable[[Entries], object]] = {
 
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD.keys())
-def test_what_no_engine_writes(change: Callable[[Entries], object], tmp_path: Path) -> None:
+def test_content_that_no_engine_writes_is_refused(change: Callable[[Entries], object], tmp_path: Path) -> None:
     """An archive that would do more than bring images without names is refused, though all its digests are right."""
     archive, ids = engine_archive("node", change=change)
     with pytest.raises(RefusedError, match=r"^x\.tar (holds|would)") as raised:
@@ -122,7 +122,7 @@ def test_too_many_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_note_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So has the note."""
+    """The note has a limit, too."""
     monkeypatch.setattr(bundle_file, "NOTE_LIMIT", 10)
     archive, ids = engine_archive("node")
     with pytest.raises(ConfigError):
@@ -137,7 +137,7 @@ def test_an_archive_of_impossible_size(size: int, tmp_path: Path) -> None:
 
 
 def test_the_form_of_older_engines(tmp_path: Path) -> None:
-    """Docker before 25 wrote layers into folders, with links where one is there twice."""
+    """Docker before 25 wrote layers into folders, with links for duplicates."""
     entries: Entries = {
         f"{HEX}/layer.tar": b"x",
         f"{'f' * 64}/layer.tar": link(f"{'f' * 64}/layer.tar", f"../{HEX}/layer.tar"),

@@ -19,7 +19,7 @@ from devenv.images.dockerfile import (
     without_syntax,
 )
 
-# More of them, and the builder's own opinion, are in tests/engine/test_dockerfile.py.
+# More of them, compared with the builder, are in tests/engine/test_dockerfile.py.
 CASES = {
     "plain": ("FROM node:22\nRUN true\n", ["1 node:22"]),
     "lower case, tabs, byte order mark": ("\ufefffrom\tnode:22", ["1 node:22"]),
@@ -226,7 +226,7 @@ def test_without_syntax(text: str, expected: str) -> None:
 
 
 def test_instructions_keep_their_first_line() -> None:
-    """Each instruction knows where it begins, whatever was joined or skipped before it."""
+    """Each instruction has its first line, whatever was joined or skipped before it."""
     text = "FROM a\n\nRUN x \\\n  y\n# c\nRUN <<E\nz\nE\nCMD q\n"
     assert [(one.line, one.keyword) for one in instructions(text)] == [
         (1, "FROM"),
@@ -252,7 +252,7 @@ def test_base_image(text: str, target: str | None, expected: str | None) -> None
     assert base_image(text, target=target) == expected
 
 
-def test_hostile_files_take_no_time() -> None:
+def test_hostile_files_are_read_quickly() -> None:
     """Neither long continued lines nor many backslashes take long to read."""
     with limited(20):
         references("FROM a\nRUN " + " \\\n".join(["echo x && 'y' "] * 5000))

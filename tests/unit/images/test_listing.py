@@ -1,4 +1,4 @@
-"""How an image is had, and how old it is."""
+"""Where an image comes from, and how old it is."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DIGEST = f"sha256:{'d' * 64}"
     ],
 )
 def test_age(created: str, expected: str) -> None:
-    """An age is as people say it, and is left out where the image was made to have none."""
+    """An age is in words, and empty for an image with a fixed date."""
     assert listing._age(created, NOW) == expected
 
 
@@ -97,7 +97,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
     monkeypatch.setattr(Images, "local_images", local_images)
     monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(listing, "credentials", credentials)
-    return anyio.run(listing.survey, resolve.Selection("/p"))
+    return anyio.run(listing.list_images, resolve.Selection("/p"))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_an_entry_becomes_the_beginning_of_names(entry: str, begin: str) -> None
         ("-v", "is not the address"),
     ],
 )
-def test_what_is_no_mirror(entry: str, why: str) -> None:
+def test_invalid_mirrors(entry: str, why: str) -> None:
     """The error (5) shows the entry without its secrets, and says what one looks like."""
     with pytest.raises(ConfigError) as raised:
         prefix(entry)
@@ -97,7 +97,7 @@ def test_names_of_an_image_at_a_mirror(reference: str, names: tuple[str, ...]) -
         (f"node:22@{DIGEST}", f"loaded.devenv/docker.io/library/node:sha256-{'a' * 64}"),
     ],
 )
-def test_names_of_what_was_loaded(reference: str, name: str) -> None:
+def test_names_of_loaded_images(reference: str, name: str) -> None:
     """Registry, name and tag or digest are all in it, so that no two images share one."""
     assert loaded(reference) == name
 
@@ -111,6 +111,6 @@ def test_names_of_what_was_loaded(reference: str, name: str) -> None:
         ("http://h?token=x#y", "http://h"),
     ],
 )
-def test_what_of_an_address_is_shown(address: str, shown: str) -> None:
+def test_addresses_are_shown_without_secrets(address: str, shown: str) -> None:
     """No user, no password, no query."""
     assert masked(address) == shown

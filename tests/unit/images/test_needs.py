@@ -11,8 +11,8 @@ from devenv.model.project import Build, Project, Service
 DIGEST = "sha256:" + "a" * 64
 
 
-def test_who_wants_an_image_pulled_decides() -> None:
-    """`never` holds where all say so."""
+def test_the_policy_that_pulls_counts() -> None:
+    """`never` counts only if all services say so."""
     policies = ("never", None, "always"), ("never", "missing"), ("never", "never"), (None, "never")
     services = [[Service(f"s{n}", image="a:1", pull_policy=p) for n, p in enumerate(one)] for one in policies]
     found = [needs(a_project(*one), {}, "linux/amd64")[0].policy for one in services]
@@ -40,7 +40,7 @@ def test_needs_of_a_project() -> None:
     ]
 
 
-def test_what_the_project_builds_itself_is_not_needed() -> None:
+def test_images_that_the_project_builds_are_not_needed() -> None:
     """An image that one service builds may be used by others, by its given or its default name."""
     project = a_project(
         Service("app", image="example/app", build=Build("/p")),
@@ -61,7 +61,7 @@ def test_contexts() -> None:
 
 
 def test_platforms() -> None:
-    """A base is for the platform of its FROM, of the build, or of the service; the engine's own is not said."""
+    """A base is for the platform of its FROM, the build or the service; the engine's own is None."""
     project = a_project(Service("app", platform="linux/arm64", build=Build("/p", platforms=("linux/amd64",))))
     dockerfile = DockerfileText("Dockerfile", "FROM --platform=linux/s390x a\nCOPY --from=b x y\n")
     assert shown(project, {"app": dockerfile}) == [
@@ -70,7 +70,7 @@ def test_platforms() -> None:
     ]
 
 
-def test_a_frontend_is_never_softened() -> None:
+def test_a_frontend_stays_a_frontend() -> None:
     """A reference that is a frontend for one and a base for another stays one for which nothing can stand in."""
     project = a_project(Service("a", build=Build("/a")), Service("b", build=Build("/b")))
     dockerfiles = {
@@ -124,7 +124,7 @@ def test_one_reference_for_two_platforms_is_two_needs() -> None:
         ("ARG V=1.2\nFROM a:${V%.*}\n", 2, "a:${V%.*}", "but no patterns"),
     ],
 )
-def test_what_cannot_name_an_image(text: str, line: int, name: str, hint: str) -> None:
+def test_invalid_references(text: str, line: int, name: str, hint: str) -> None:
     """It is refused with file and line, and reaches no command line."""
     project = a_project(Service("app", build=Build("/p")))
     with pytest.raises(ConfigError, match="is not a valid image reference") as raised:
@@ -159,7 +159,7 @@ def test_a_context_that_cannot_name_an_image() -> None:
         shown(project, {})
 
 
-def test_other_languages_have_other_names() -> None:
+def test_frontends_of_other_languages_allow_other_names() -> None:
     """Where another frontend reads the file, what cannot be an image may be something else."""
     project = a_project(Service("app", build=Build("/p")))
     dockerfile = DockerfileText("Dockerfile", "# syntax=x.test/dockerfile-x\nFROM ./base.dockerfile\nFROM a:1\n")

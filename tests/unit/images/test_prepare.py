@@ -78,7 +78,7 @@ async def test_a_build_uses_the_swap_of_its_base(prepare: Any) -> None:
 
 
 async def test_a_frontend_under_another_name(prepare: Any) -> None:
-    """The build is told the name by its argument."""
+    """The build gets the name as an argument."""
     prepared, events = await prepare(frontends={"docker/dockerfile:1": "mirror.test/docker/dockerfile:1"})
     assert prepared.builds["web"].arguments == {"BUILDKIT_SYNTAX": "mirror.test/docker/dockerfile:1"}
     assert events == []

@@ -233,7 +233,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
     ],
 )
 def test_texts_of_pulls_builds_and_pushes(text: str, cause: str, hint: str | None) -> None:
-    """Each text that we have met means one cause and one command, whoever says it."""
+    """Each known text means one cause and one command, whichever tool prints it."""
     failure = known_failure(text)
     assert failure is not None
     assert (failure.cause, failure.hint) == (cause, hint)
@@ -286,7 +286,7 @@ def test_what_nobody_foresaw() -> None:
     ],
 )
 def test_decide(failure: Failure, here: bool, recipe: bool, consent: bool, expected: Decision) -> None:
-    """A stand-in only where no registry answers, nothing is here, a recipe exists and the user agreed."""
+    """A stand-in only if no registry answers, there is no local image, a recipe exists and the user agreed."""
     names = {"node:22"}
     decision = decide(
         {"node:22": failure}, here=names if here else (), recipes=names if recipe else (), consent=consent

@@ -21,7 +21,7 @@ from devenv.images.release import hidden, names, repository, versions
         ("localhost/web", "[::1]:5000", "[::1]:5000/web"),
     ],
 )
-def test_where_it_belongs(image: str | None, registry: str | None, expected: str) -> None:
+def test_repository_of_a_service(image: str | None, registry: str | None, expected: str) -> None:
     """The file's own name stays, and a registry that is asked for takes the place of the one in it."""
     assert repository(image, "web", project="shop", registry=registry) == expected
 
@@ -29,7 +29,7 @@ def test_where_it_belongs(image: str | None, registry: str | None, expected: str
 @pytest.mark.parametrize(
     "text", ["", "-v", "a b", "http://registry.example", "host:port", "x/UPPER", "h:1/..", "h//x", "h:99999"]
 )
-def test_no_registry(text: str) -> None:
+def test_invalid_registries(text: str) -> None:
     """Nothing that could be an option, an address or another place."""
     with pytest.raises(UsageError, match="is not a registry"):
         repository(None, "web", project="shop", registry=text)

@@ -44,9 +44,9 @@ def doctor(
 
     outcome = anyio.run(workflow.examine, chosen, say)
     window.close()
-    planned = workflow.mendable(outcome) if fix else ()
+    planned = workflow.fixable(outcome) if fix else ()
     if planned and _agreed(planned, window, output, yes=yes):
-        outcome = anyio.run(workflow.mend, planned, chosen, say)
+        outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
         window.close()
     answer = {
         "findings": [{**asdict(one), "anchor": one.anchor} for one in outcome.findings],

@@ -33,7 +33,7 @@ def list_(
 ) -> None:
     """List every image that the project needs, who needs it, and where it would come from."""
     window = options.console(output)
-    rows = anyio.run(listing.survey, options.selection(file, project_name, profile))
+    rows = anyio.run(listing.list_images, options.selection(file, project_name, profile))
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
 
 

@@ -1,4 +1,4 @@
-"""Which files of an image are to differ for it to know the host's settings: its own, with lines added."""
+"""Which files of an image to change so that it has the host's settings: its own files, with lines added."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from devenv.host.package_managers import Settings
 
-INSIDE_REGISTRY = "inside.devenv"
-INSIDE = "devenv.inside"  # what an image knows of its host, such as "ca,npm"; what is built on it has that too
-TRUSTED = "/etc/ssl/certs/ca-certificates.crt"  # Debian's and Alpine's own, and made where an image has none
+DERIVED_REGISTRY = "inside.devenv"
+SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; images built on it have the label, too
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # Debian's and Alpine's own, and created if an image has none
 OTHER_BUNDLES = ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt")
-KEPT = "/usr/local/share/ca-certificates"  # update-ca-certificates adds what lies there
-KEPT_BY_RED_HAT = "/etc/pki/ca-trust/source/anchors"
+ANCHORS = "/usr/local/share/ca-certificates"  # update-ca-certificates adds the files in it
+RED_HAT_ANCHORS = "/etc/pki/ca-trust/source/anchors"
 OPENSSL = "/usr/lib/ssl"
 NPMRC = ("/usr/local/etc/npmrc", "/etc/npmrc", "/usr/etc/npmrc")
 PIP_CONF = "/etc/pip.conf"
@@ -22,7 +22,7 @@ UV_TOML = "/etc/uv/uv.toml"
 GO_ENV = "/usr/local/go/go.env"
 APT = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
 RELEASE = "/usr/lib/os-release"
-READ = (TRUSTED, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, UV_TOML, GO_ENV, *APT, RELEASE)
+READ = (CA_BUNDLE, *OTHER_BUNDLES, OPENSSL, *NPMRC, PIP_CONF, UV_TOML, GO_ENV, *APT, RELEASE)
 VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
     "SSL_CERT_FILE",
@@ -35,32 +35,32 @@ VARIABLES = (
 _OWN_SOURCES = re.compile(r"/etc/apt/(?:sources\.list|sources\.list\.d/(?:debian|ubuntu)\.sources)")
 _LINE = re.compile(r"(?m)^(deb(?:-src)?\s+(?:\[[^\]\n]*\]\s+)?)https?://\S+(?=\s+(\S+))")
 
-Files = Mapping[str, bytes | None]  # None: it is there, and no plain file
+Files = Mapping[str, bytes | None]  # None: it exists, and is no plain file
 
 
-def overlay(settings: Settings, image: Files) -> dict[str, bytes]:
-    """Path -> content of the files that are to be put into the image; `image` has what it holds at `READ`."""
+def changed_files(settings: Settings, image: Files) -> dict[str, bytes]:
+    """Path -> content of the files to put into the image; `image` has the files that it holds at `READ`."""
     changes: dict[str, bytes] = {}
 
     def merge(path: str, added: Callable[[str], str]) -> None:
-        """What is no plain file is somebody's intention, and stays."""
+        """Leave what is no plain file as it is: somebody made it so on purpose."""
         old = image.get(path, b"")
         if old is not None and (new := added(old.decode(errors="surrogateescape")).encode(errors="surrogateescape")):
             changes[path] = new
 
     if settings.authorities:
         changes |= _authorities(settings, image)
-    trust = {"cafile": TRUSTED} if settings.authorities else {}
+    trust = {"cafile": CA_BUNDLE} if settings.authorities else {}
     if settings.npm or trust:
         for path in NPMRC:
             merge(path, lambda text: with_keys(text, {**settings.npm, **trust}))
-    pip = {**settings.pip, **({"cert": TRUSTED} if trust else {})}
+    pip = {**settings.pip, **({"cert": CA_BUNDLE} if trust else {})}
     if pip:
         merge(PIP_CONF, lambda text: with_keys(text, pip, section="global"))
     if UV_TOML not in image and (uv := _uv(settings)):
         changes[UV_TOML] = uv.encode()
     if settings.go and image.get(GO_ENV):
-        merge(GO_ENV, lambda text: with_keys(text, settings.go, over=True))
+        merge(GO_ENV, lambda text: with_keys(text, settings.go, replace=True))
     archives = _archives(settings, image)
     for path in filter(_OWN_SOURCES.fullmatch, image):
         merge(path, lambda text: with_archives(text, archives))
@@ -75,7 +75,7 @@ def _archives(settings: Settings, image: Files) -> dict[str, str]:
 
 
 def _uv(settings: Settings) -> str:
-    """Of uv, which reads nothing of pip's and trusts nothing of the system's unless it is told to."""
+    """The settings of uv, which ignores pip's files, and the system's certificates by default."""
     index = settings.pip.get("index-url")
     return ("native-tls = true\n" if settings.authorities else "") + (
         f"index-url = {json.dumps(index)}\n" if index else ""
@@ -83,15 +83,15 @@ def _uv(settings: Settings) -> str:
 
 
 def with_archives(text: str, archives: Mapping[str, str]) -> str:
-    """Sources of apt, in either format, with these archives, "" and "-security", for theirs; empty for no change."""
+    """Sources of apt, in either format, with these archives ("" and "-security"); empty if nothing changes."""
 
     def of(suites: str) -> str:
         return archives["-security" if "-security" in suites else ""]
 
-    def stanza(found: re.Match[str]) -> str:
-        suites = re.search(r"(?m)^Suites:(.*)$", found[0])
+    def stanza(match: re.Match[str]) -> str:
+        suites = re.search(r"(?m)^Suites:(.*)$", match[0])
         uri = of(suites[1]) if suites else ""
-        return re.sub(r"(?m)^URIs:\s*https?://.*$", f"URIs: {uri}/", found[0]) if uri else found[0]
+        return re.sub(r"(?m)^URIs:\s*https?://.*$", f"URIs: {uri}/", match[0]) if uri else match[0]
 
     new = re.sub(r"(?s).+?(?:\n\s*\n|\Z)", stanza, text)
     new = _LINE.sub(lambda line: f"{line[1]}{of(line[2])}/" if of(line[2]) else line[0], new)
@@ -99,48 +99,48 @@ def with_archives(text: str, archives: Mapping[str, str]) -> str:
 
 
 def links(image: Files) -> dict[str, str]:
-    """Path -> target of the links that are to be made: OpenSSL looks for one file, which Debian's older lack."""
+    """Path -> target of the links to create: OpenSSL looks for a file that older Debian releases lack."""
     missing = OPENSSL in image and f"{OPENSSL}/cert.pem" not in image
-    return {f"{OPENSSL}/cert.pem": TRUSTED} if missing else {}
+    return {f"{OPENSSL}/cert.pem": CA_BUNDLE} if missing else {}
 
 
 def _authorities(settings: Settings, image: Files) -> dict[str, bytes]:
-    bundles = {path: text for path in (TRUSTED, *OTHER_BUNDLES) if (text := image.get(path))}
-    if TRUSTED not in image:
+    bundles = {path: text for path in (CA_BUNDLE, *OTHER_BUNDLES) if (text := image.get(path))}
+    if CA_BUNDLE not in image:
         # Tools know this path, and our own settings name it.
-        bundles[TRUSTED] = next(iter(bundles.values()), "".join(settings.public).encode())
+        bundles[CA_BUNDLE] = next(iter(bundles.values()), "".join(settings.public).encode())
     changes = {path: with_certificates(text, settings.authorities) for path, text in bundles.items()}
-    for folder in (KEPT, *([KEPT_BY_RED_HAT] if OTHER_BUNDLES[0] in image else [])):
-        changes |= {f"{folder}/devenv-{_short(one)}.crt": one.encode() for one in settings.authorities}
+    for folder in (ANCHORS, *([RED_HAT_ANCHORS] if OTHER_BUNDLES[0] in image else [])):
+        changes |= {f"{folder}/devenv-{_short(pem)}.crt": pem.encode() for pem in settings.authorities}
     return {path: text for path, text in changes.items() if text != image.get(path)}
 
 
 def with_certificates(bundle: bytes, certificates: Iterable[str]) -> bytes:
-    """The bundle with the certificates that it has not."""
+    """The bundle with the missing ones of the certificates added."""
     known = b"".join(bundle.split())
-    missing = [one for one in certificates if "".join(one.split()).encode() not in known]
+    missing = [pem for pem in certificates if "".join(pem.split()).encode() not in known]
     end = b"" if not bundle or bundle.endswith(b"\n") else b"\n"
     return bundle + end + "".join(missing).encode() if missing else bundle
 
 
-def with_keys(text: str, values: Mapping[str, str], *, section: str = "", over: bool = False) -> str:
-    """The `key = value` lines of a file with those that it lacks, in the section; empty where it lacks none.
+def with_keys(text: str, values: Mapping[str, str], *, section: str = "", replace: bool = False) -> str:
+    """The file with the missing `key = value` lines added to the section; empty if none is missing.
 
-    With `over`, ours take the place of its own.
+    With `replace`, the values replace the file's own.
     """
     old = {key for line in text.splitlines() if (key := line.partition("=")[0].strip().replace("_", "-"))}
-    lines = [f"{key}={value}\n" for key, value in values.items() if over or key not in old]
+    lines = [f"{key}={value}\n" for key, value in values.items() if replace or key not in old]
     if not lines:
         return ""
-    if over:
+    if replace:
         text = "".join(
             line for line in text.splitlines(keepends=True) if line.partition("=")[0].strip() not in values
         )
     if text and not text.endswith("\n"):
         text += "\n"
     head = f"[{section}]\n" if section else ""
-    if head and (found := re.search(rf"(?m)^\[{section}\][^\n]*\n", text)):
-        return text[: found.end()] + "".join(lines) + text[found.end() :]
+    if head and (match := re.search(rf"(?m)^\[{section}\][^\n]*\n", text)):
+        return text[: match.end()] + "".join(lines) + text[match.end() :]
     return text + head + "".join(lines)
 
 

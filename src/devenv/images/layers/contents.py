@@ -1,4 +1,4 @@
-"""An image as it lies on the engine: its layers, who shares them, and what is in them."""
+"""Read an image from the engine: its layers, the images that share them, and their files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
 from devenv.model.layers import Anatomy
 from devenv.tasks import each, first
 
-AT_ONCE = 16  # questions beside each other
-MOST = 1_000_000  # files of all layers: what is known of them takes some 200 MB of memory then
-TEXT = 4_000_000  # bytes; a larger file is nothing to be read
+AT_ONCE = 16  # concurrent calls
+MOST = 1_000_000  # files of all layers, which take about 200 MB of memory
+TEXT = 4_000_000  # bytes; a larger text is not read
 PIECE = 1 << 20
 BLOCK = 512
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
@@ -33,7 +33,7 @@ WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, Any]]:
     """The image with its layers and what it shares with others, and its config.
 
-    Raises UsageError where it is not here.
+    Raises UsageError if the engine does not have it.
     """
     try:
         found = await engine.images.inspect(reference)
@@ -45,13 +45,13 @@ async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, An
     history = await engine.ask(path, f"reading the history of {reference}", list)
     config = found.get("Config") or {}
     labels, names = config.get("Labels") or {}, (*(found.get("RepoTags") or ()), reference)
-    kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the others are the base's
+    kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the other labels are the base's
     note = ", ".join(f"{MARKS[label]}: {labels[label]}" for label in kinds if label in labels)
     name = names[0] if reference.startswith("sha256:") else reference
     own = layers.layers(history, _chain(found))
-    # The engine's own sum may be that of the packed layers.
+    # The engine's own total may be that of the compressed layers.
     image = Anatomy(name, found["Id"], sum(layer.size for layer in own), own, note=note)
-    return layers.among(image, await _others(engine, found["Id"])), config
+    return layers.with_shared_layers(image, await _others(engine, found["Id"])), config
 
 
 async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
@@ -61,7 +61,7 @@ async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
         try:
             found = await engine.images.inspect(image)
         except CallError as error:
-            if error.absent:  # gone meanwhile
+            if error.absent:  # removed meanwhile
                 return {}
             raise
         return {next(iter(found.get("RepoTags") or ()), image.removeprefix("sha256:")[:12]): _chain(found)}
@@ -80,25 +80,25 @@ def _chain(inspected: dict[str, Any]) -> list[str]:
 
 
 async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], object]) -> list[Contents] | None:
-    """What the image's layers hold, the lowest first; None where they cannot be read, or hold too many files.
+    """The contents of the image's layers, the lowest first; None if they cannot be read, or have too many files.
 
-    They come through memory, a piece at a time. `progress` is told the bytes that came. Raises as `images.export`.
+    They are read in pieces. `progress` gets the number of bytes so far. Raises as `images.export`.
     """
     reading, writing = os.pipe()
-    found: list[list[Contents] | None] = []
-    came = 0
+    results: list[list[Contents] | None] = []
+    received = 0
 
     def take(chunk: bytes) -> None:
-        nonlocal came
-        came += len(chunk)
-        progress(came)
+        nonlocal received
+        received += len(chunk)
+        progress(received)
         rest = memoryview(chunk)
         while rest:
             rest = rest[os.write(writing, rest) :]
 
     def read() -> None:
         with open(reading, "rb", buffering=PIECE) as file:
-            found.append(_layers(file))
+            results.append(_layers(file))
             while file.read(PIECE):
                 pass
 
@@ -111,25 +111,25 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
                 os.close(writing)
     except BaseExceptionGroup as group:
         raise first(group) from None
-    return found[0]
+    return results[0]
 
 
 def _layers(file: IO[bytes]) -> list[Contents] | None:
-    """The layers of one image in a tar as `docker save` makes it, by the order that its manifest has."""
+    """The layers of the one image in a tar of `docker save`, in the order of its manifest."""
     known: dict[str, Contents] = {}
     links: dict[str, str] = {}
     manifest = b""
     try:
         with tarfile.open(fileobj=file, mode="r|", bufsize=PIECE) as outer:
             for member in outer:
-                outer.members = []  # type: ignore[attr-defined] # it would remember them all
+                outer.members = []  # type: ignore[attr-defined] # it keeps all members otherwise
                 if member.issym():
                     links[member.name] = posixpath.normpath(f"{posixpath.dirname(member.name)}/{member.linkname}")
                 elif content := outer.extractfile(member):
                     if member.name == "manifest.json":
                         manifest = content.read(TEXT)
                     elif _is_tar(content.peek(BLOCK)[:BLOCK]):  # type: ignore[attr-defined] # it is a buffered reader
-                        room = MOST - sum(len(one.files) for one in known.values())
+                        room = MOST - sum(len(layer.files) for layer in known.values())
                         known[member.name] = _contents(content, room)
         (image,) = json.loads(manifest)
         return [known[links.get(name, name)] for name in image["Layers"]]
@@ -138,12 +138,12 @@ def _layers(file: IO[bytes]) -> list[Contents] | None:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Whether it is a layer, by its first block: a tar, packed or not, or nothing but the end of one."""
+    """Return whether it is a layer, by its first block: a tar, compressed or not, or an empty tar."""
     return head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b") or not head.strip(b"\0")
 
 
 def _contents(packed: IO[bytes], room: int) -> Contents:
-    """What the layer brings. Raises ValueError for more than `room` files."""
+    """The contents of a layer. Raises ValueError for more than `room` files."""
     files: dict[str, int] = {}
     removed: set[str] = set()
     emptied: set[str] = set()
@@ -173,5 +173,5 @@ def _path(name: str) -> str:
 
 
 def _is_read(path: str) -> bool:
-    """Whether it says what an app's packages are for."""
+    """Return whether it is npm's lock file of an app."""
     return path.endswith(LOCK) and path.count("node_modules/") == 1

@@ -1,4 +1,4 @@
-"""What the layers of an image are: what made each, how much it adds, and which other images are made of it, too."""
+"""The layers of an image: the instruction and size of each, and which other images share it. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from devenv.model.layers import Anatomy, Layer
 
-Row = Mapping[str, Any]  # of an image's history, as the engine tells it
+Row = Mapping[str, Any]  # a row of an image's history, in the engine's form
 
 NO_LAYER = frozenset({
     "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "SHELL",
@@ -28,34 +28,38 @@ _FLAGS = re.compile(r"(COPY|ADD)( --\S+)+")
 def layers(history: Sequence[Row], ids: Sequence[str]) -> tuple[Layer, ...]:
     """The layers of an image by its history (the newest first) and its diff-ids (the lowest first).
 
-    Of a row without bytes the engine does not say whether it is a layer. Where that cannot be told, no id is known.
+    The engine does not say whether a row without bytes is a layer. If that stays unclear, the ids are empty.
     """
     rows = [(readable(row), row) for row in reversed(history)]
-    sized = [(said, row) for said, row in rows if row["Size"]]
-    likely = [(said, row) for said, row in rows if row["Size"] or said.split(" ")[0] not in NO_LAYER]
-    found = next((fitting for fitting in (likely, sized) if len(fitting) == len(ids)), None)
-    known = ids if found is not None else [""] * len(sized)
-    pairs = zip(sized if found is None else found, known, strict=True)
-    return tuple(Layer(said, int(row["Size"]), int(row["Created"]), name) for (said, row), name in pairs)
+    sized = [(instruction, row) for instruction, row in rows if row["Size"]]
+    likely = [
+        (instruction, row) for instruction, row in rows if row["Size"] or instruction.split(" ")[0] not in NO_LAYER
+    ]
+    matching = next((fitting for fitting in (likely, sized) if len(fitting) == len(ids)), None)
+    known = ids if matching is not None else [""] * len(sized)
+    pairs = zip(sized if matching is None else matching, known, strict=True)
+    return tuple(
+        Layer(instruction, int(row["Size"]), int(row["Created"]), name) for (instruction, row), name in pairs
+    )
 
 
 def readable(row: Row) -> str:
-    """The instruction as a Dockerfile has it: no shell around it, no build arguments, no user in a URL."""
+    """The instruction as in a Dockerfile: without the shell, build arguments, and the user of a URL."""
     text = str(row.get("CreatedBy") or "").removesuffix("# buildkit")
-    if found := _SHELL.match(text):
-        text = ("" if found["nop"] else "RUN ") + text[found.end() :]
+    if match := _SHELL.match(text):
+        text = ("" if match["nop"] else "RUN ") + text[match.end() :]
     text = " ".join(text.split()) or str(row.get("Comment") or "").replace("Imported from -", "imported")
     return _USER.sub("//***@", _HASH.sub(r"\1:\2", text))
 
 
-def common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many layers the two chains of diff-ids begin with alike; one that is not known ends that."""
-    alike = (bool(a) and a == b for a, b in zip(one, other, strict=False))
-    return next((n for n, same in enumerate(alike) if not same), min(len(one), len(other)))
+def common(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many layers two chains of diff-ids share from the start; an unknown id ends the count."""
+    alike = (bool(a) and a == b for a, b in zip(first, second, strict=False))
+    return next((n for n, same in enumerate(alike) if not same), min(len(first), len(second)))
 
 
-def among(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
-    """The image with what it shares with the others: their names -> their diff-ids. An id is nobody's base."""
+def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
+    """The image with the layers it shares with `others`, name -> diff-ids; an image without a name is no base."""
     own = [layer.id for layer in image.layers]
     shares = {name: common(own, ids) for name, ids in sorted(others.items())}
     bases = {n: name for name, n in shares.items() if 0 < n == len(others[name]) < len(own) and ":" in name}
@@ -67,15 +71,15 @@ def among(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
     return replace(image, layers=known, base=bases.get(inherited, ""), inherited=inherited)
 
 
-def built(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
-    """The image with what its last build did: marks of instructions, and seconds, None for one that was cached.
+def with_build_times(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
+    """The image with the times of its last build: (mark of the instruction, seconds, or None if it was cached).
 
-    Of an instruction that went both ways in different stages nothing is said.
+    An instruction with different times in different stages gets none.
     """
-    told: dict[str, set[float | None]] = {}
-    for one, seconds in steps:
-        told.setdefault(one, set()).add(seconds)
-    known = {one: seconds.pop() for one, seconds in told.items() if len(seconds) == 1}
+    times: dict[str, set[float | None]] = {}
+    for step, seconds in steps:
+        times.setdefault(step, set()).add(seconds)
+    known = {step: seconds.pop() for step, seconds in times.items() if len(seconds) == 1}
 
     def of(layer: Layer) -> Layer:
         seconds = known.get(name := mark(layer.instruction))
@@ -85,7 +89,7 @@ def built(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
 
 
 def mark(instruction: str) -> str:
-    """What two instructions have in common that read alike, and nothing that could be read in it.
+    """A hash that equal instructions share, which does not reveal their text.
 
     Flags do not count: the history leaves some of them out.
     """

@@ -1,4 +1,4 @@
-"""Stand-ins for public images, made on this host from package registries when no image registry answers."""
+"""Build stand-ins for public images on this host, from package registries, if no image registry answers."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from devenv.images.standins import debian
 from devenv.images.standins.recipes import STAND_IN_REGISTRY, NpmPackage, Recipe, Root, common_folder, find
 from devenv.tasks import each
 
-FOR = "devenv.stand-in"
-INSIDE = "devenv.stand-in.inside"
-LACKS = "devenv.stand-in.lacks"
-RECIPE = "devenv.stand-in.recipe"
+STAND_IN_LABEL = "devenv.stand-in"
+CONTENT_LABEL = "devenv.stand-in.inside"
+LACKS_LABEL = "devenv.stand-in.lacks"
+RECIPE_LABEL = "devenv.stand-in.recipe"
 NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 async def make(engine: Engine, references: Iterable[str], emit: Emit) -> dict[str, str]:
-    """Reference -> the name of its stand-in, all of them present afterwards; what is missing is made, in parallel.
+    """Build the missing stand-ins in parallel, and return reference -> the name of its stand-in.
 
-    Raises EngineError where there is no recipe, a tool is missing or a package cannot be had.
+    Raises EngineError if there is no recipe, a tool is missing or a package cannot be had.
     """
     recipes = {reference: _recipe(reference) for reference in references}
     await make_recipes(engine, recipes.values(), emit)
@@ -42,21 +42,21 @@ async def make(engine: Engine, references: Iterable[str], emit: Emit) -> dict[st
 
 
 async def make_recipes(engine: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
-    """The image of each recipe is there, made by it. Raises as `make`."""
+    """Build the image of each recipe unless it is up to date. Raises as `make`."""
     wanted = list(recipes)
     with tempfile.TemporaryDirectory(prefix="devenv-images-", ignore_cleanup_errors=True) as folder:
-        workshop = _Workshop(
+        builds = _Builds(
             emit,
             folder,
             authorities=await anyio.to_thread.run_sync(host_authorities),
             script=await anyio.Path(debian.trust_script()).read_bytes(),
         )
-        await workshop.look(engine, wanted)
-        await each(workshop.get, wanted)
+        await builds.find_existing(engine, wanted)
+        await each(builds.get, wanted)
 
 
 def host_authorities() -> bytes:
-    """The certificates that this host trusts, as PEM text; empty where it keeps none in a file."""
+    """The certificates that this host trusts, as PEM text; empty if no file has them."""
     for path in (os.environ.get("SSL_CERT_FILE"), debian.BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt"):
         if path and os.path.isfile(path):
             with open(path, "rb") as file:
@@ -72,16 +72,16 @@ def _recipe(reference: str) -> Recipe:
 
 
 @dataclass(slots=True)
-class _Ground:
-    """What an image is built on, what to say of its inside, and the versions that this needs."""
+class _Base:
+    """What an image is built on, a description of its content, and the versions for that description."""
 
     image: str
     inside: str
     versions: dict[str, str] = field(default_factory=dict)
 
 
-class _Workshop:
-    """One run of `make`: what is there already, who is at work on what, and the host's authorities."""
+class _Builds:
+    """One run of `make`: the stand-ins that exist, a lock for each that is built, and the host's CAs."""
 
     def __init__(self, emit: Emit, folder: str, *, authorities: bytes, script: bytes) -> None:
         self._emit = emit
@@ -91,10 +91,10 @@ class _Workshop:
         self._known: dict[str, LocalImage] = {}
         self._done: set[str] = set()
         self._statuses: dict[str, str] = {}
-        self._at_work: dict[str, anyio.Lock] = {}
+        self._locks: dict[str, anyio.Lock] = {}
 
-    async def look(self, engine: Engine, recipes: list[Recipe]) -> None:
-        """Learn which stand-ins the engine has; raise EngineError if a tool for those it has not is missing."""
+    async def find_existing(self, engine: Engine, recipes: list[Recipe]) -> None:
+        """Find the stand-ins that the engine has; raise EngineError if a tool for the missing ones is missing."""
         based = [*recipes, *(_recipe(recipe.base) for recipe in recipes if recipe.base)]
         self._known = await local_images(engine, {recipe.image for recipe in based})
         absent = [recipe for recipe in based if recipe.image not in self._known]
@@ -104,11 +104,11 @@ class _Workshop:
             debian.keyring()
 
     async def get(self, recipe: Recipe) -> None:
-        """The stand-in is there and made by today's recipe; an older one does where a new one cannot be had."""
-        async with self._at_work.setdefault(recipe.image, anyio.Lock()):
+        """Build the stand-in unless it is up to date; if that fails, an older one is kept."""
+        async with self._locks.setdefault(recipe.image, anyio.Lock()):
             known = self._known.get(recipe.image)
             digest = self._digest(recipe)
-            if recipe.image in self._done or (known and known.labels.get(RECIPE) == digest):
+            if recipe.image in self._done or (known and known.labels.get(RECIPE_LABEL) == digest):
                 return
             self._say(recipe, "starting")
             try:
@@ -135,62 +135,67 @@ class _Workshop:
             shutil.copytree(recipe.folder, context)
             shutil.copytree(common_folder(), os.path.join(context, "common"))
             os.mkdir(os.path.join(context, "packages"))
-            ground = _Ground(f"{recipe.image}-root", "")
+            base_image = _Base(f"{recipe.image}-root", "")
             parts = [
-                partial(self._lay, ground, recipe, folder),
-                *(partial(self._fetch, ground, recipe, package, context) for package in recipe.npm),
+                partial(self._provide_base, base_image, recipe, folder),
+                *(partial(self._fetch, base_image, recipe, package, context) for package in recipe.npm),
             ]
             try:
                 await each(lambda part: part(), parts)
-                inside = ground.inside.format_map(ground.versions)
+                inside = base_image.inside.format_map(base_image.versions)
                 self._say(recipe, "building")
-                labels = {FOR: recipe.reference, INSIDE: inside, LACKS: recipe.lacks, RECIPE: digest}
-                args = {"ROOT": ground.image, "VERSION": ground.versions["version"], **recipe.args}
+                labels = {
+                    STAND_IN_LABEL: recipe.reference,
+                    CONTENT_LABEL: inside,
+                    LACKS_LABEL: recipe.lacks,
+                    RECIPE_LABEL: digest,
+                }
+                args = {"ROOT": base_image.image, "VERSION": base_image.versions["version"], **recipe.args}
                 await cli.build(context, recipe.image, args=args, labels=labels)
             finally:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
-                        await cli.drop(ground.image)
+                        await cli.drop(base_image.image)
         return inside
 
-    async def _lay(self, ground: _Ground, recipe: Recipe, folder: str) -> None:
-        """What the Dockerfile builds on is there, and its packages are in the context: the first root's to be had."""
+    async def _provide_base(self, base_image: _Base, recipe: Recipe, folder: str) -> None:
+        """Provide the base image and the packages in the context, of the first root that can be had."""
         failure: EngineError | None = None
         for root in recipe.roots:
             try:
-                found = await (self._packages if recipe.base else self._bare)(ground, recipe, root, folder)
-                version = root.checked(found)
+                versions = await (self._packages if recipe.base else self._bare)(base_image, recipe, root, folder)
+                version = root.checked(versions)
             except EngineError as error:
                 failure = failure or error
                 continue
-            ground.inside = root.inside
-            ground.versions |= {**found, "suite": root.suite, "version": version}
+            base_image.inside = root.inside
+            base_image.versions |= {**versions, "suite": root.suite, "version": version}
             return
         raise failure or EngineError("its recipe names no root")
 
-    async def _bare(self, ground: _Ground, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+    async def _bare(self, base_image: _Base, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
         await anyio.Path(folder, "host-ca.crt").write_bytes(self._authorities)
-        return await debian.make(root, ground.image, folder=folder, say=partial(self._say, recipe))
+        return await debian.make(root, base_image.image, folder=folder, say=partial(self._say, recipe))
 
-    async def _packages(self, ground: _Ground, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
+    async def _packages(self, base_image: _Base, recipe: Recipe, root: Root, folder: str) -> dict[str, str]:
         base = _recipe(root.base)
         try:
             await self.get(base)
         except EngineError as error:
-            raise error.__cause__ or error from None  # the cause alone: what is wanted is not the base
-        ground.image = base.image
-        shelf = os.path.join(self._folder, root.suite)
-        async with self._at_work.setdefault(shelf, anyio.Lock()):
+            raise error.__cause__ or error from None  # only the cause: the base was not asked for
+        base_image.image = base.image
+        apt_folder = os.path.join(self._folder, root.suite)
+        async with self._locks.setdefault(apt_folder, anyio.Lock()):
             if root.suite not in self._statuses:
                 status, sources = await cli.read(base.image, "/var/lib/dpkg/status", "/etc/apt/sources.list")
-                await debian.stock(root.suite, status, sources, shelf)
+                await debian.fetch_lists(root.suite, status, sources, apt_folder)
                 self._statuses[root.suite] = status
         self._say(recipe, "fetching packages")
         return await debian.fetch(
-            root, self._statuses[root.suite], shelf, os.path.join(folder, "context", "packages")
+            root, self._statuses[root.suite], apt_folder, os.path.join(folder, "context", "packages")
         )
 
-    async def _fetch(self, ground: _Ground, recipe: Recipe, package: NpmPackage, context: str) -> None:
+    async def _fetch(self, base_image: _Base, recipe: Recipe, package: NpmPackage, context: str) -> None:
         machine = platform.machine().lower()
         name = package.package.format(arch=NPM_ARCHITECTURES.get(machine, machine))
         self._say(recipe, f"fetching {name}")
@@ -203,14 +208,14 @@ class _Workshop:
         except (ValueError, LookupError, StopIteration) as error:
             raise EngineError(f"npm has no {name}@{package.version}: {_npm_cause(done)}") from error
         os.replace(os.path.join(context, os.path.basename(file)), os.path.join(context, f"{package.file}.tgz"))
-        ground.versions[package.file] = version
+        base_image.versions[package.file] = version
 
     def _say(self, recipe: Recipe, detail: str) -> None:
         self._emit(ImageState(recipe.reference, "making", detail))
 
 
 def _npm_cause(done: process.Completed) -> str:
-    """The first line in which npm says what went wrong, without its prefix."""
+    """The first line of npm's error that names a reason, without its prefix."""
     lines = (re.sub(r"^npm (?:error|ERR!)", "", line).strip() for line in done.error_text.splitlines())
-    told = (line[:200] for line in lines if line and not line.startswith("code "))
-    return next(told, "no reason given")
+    reasons = (line[:200] for line in lines if line and not line.startswith("code "))
+    return next(reasons, "no reason given")

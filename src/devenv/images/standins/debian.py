@@ -1,4 +1,4 @@
-"""Root file systems from Debian's packages: mmdebstrap makes one, `docker import` names it."""
+"""Build root file systems from Debian's packages with mmdebstrap, and import them with `docker import`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from devenv.paths import templates_folder
 
 # apt on the host, with lists and a status that are not the host's, but with its proxies and logins.
 APT_SETTINGS = """\
-Dir "{shelf}";
-Dir::Etc "{shelf}/etc";
+Dir "{apt_folder}";
+Dir::Etc "{apt_folder}/etc";
 Dir::Etc::netrc "/etc/apt/auth.conf";
 Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
-Dir::State "{shelf}";
-Dir::State::status "{shelf}/status";
-Dir::Cache "{shelf}/cache";
+Dir::State "{apt_folder}";
+Dir::State::status "{apt_folder}/status";
+Dir::Cache "{apt_folder}/cache";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Debug::NoLocking "true";
@@ -38,10 +38,10 @@ Acquire::Check-Valid-Until "{check}";
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTING = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
-# The signatures of suites that move may have run out where an archive is served from a store.
+# Signatures of moving suites may have expired if the archive is a snapshot.
 MOVING = ("sid", "forky")
 UNDATED = 'Acquire::Check-Valid-Until "false"'
-# As in other images of Debian: no translations, no package archives kept, a dpkg that does not wait for the disk.
+# As in other images of Debian: no translations, no package archives kept, and dpkg does not sync the disk.
 NO_TRANSLATIONS = 'Acquire::Languages "none"'
 NO_ARCHIVES = 'Binary::apt-get::APT::Keep-Downloaded-Packages "false";'
 DPKG = (
@@ -66,10 +66,10 @@ def require_tools(*names: str) -> None:
 
 
 async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None]) -> dict[str, str]:
-    """Package versions of the root that is now the image `image`.
+    """Build the root, import it as `image`, and return its package versions.
 
-    `folder` is scratch space and holds `host-ca.crt`, the authorities to trust. Raises EngineError with
-    apt's own words where the suite or a package cannot be had.
+    `folder` is scratch space and holds `host-ca.crt`, the CAs to trust. Raises EngineError with apt's own words if
+    the suite or a package cannot be had.
     """
     archive = os.path.join(folder, f"{root.suite}.tar")
     await _bootstrap(root, archive, await _mirrors(root.suite), folder, say)
@@ -80,54 +80,56 @@ async def make(root: Root, image: str, *, folder: str, say: Callable[[str], None
     return versions(status)
 
 
-async def fetch(root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
-    """Versions of the packages of a root, those that its bare root lacks being files in the folder `target`.
+async def fetch(root: Root, status: str, apt_folder: str, target: str) -> dict[str, str]:
+    """Download the packages that the bare root lacks to the folder `target`, and return all package versions.
 
-    `status` is dpkg's of the bare root; `shelf` is what `stock` made for the suite. Raises EngineError with apt's
-    own words where a package cannot be had.
+    `status` is the bare root's dpkg status; `apt_folder` is the suite's, of `fetch_lists`. Raises EngineError with
+    apt's own words if a package cannot be had.
     """
-    found = versions(status)
-    if not found.keys() >= set(root.packages):
-        await _apt(shelf, f"-oDir::Cache::archives={target}", "--yes", "--download-only", "install", *root.packages)
+    known = versions(status)
+    if not known.keys() >= set(root.packages):
+        await _apt(
+            apt_folder, f"-oDir::Cache::archives={target}", "--yes", "--download-only", "install", *root.packages
+        )
         for name in glob.glob("*.deb", root_dir=target):
             package, version, _ = unquote(name).split("_")
-            found[package] = _upstream(version)
-    return found
+            known[package] = _upstream(version)
+    return known
 
 
-async def stock(suite: str, status: str, sources: str, shelf: str) -> None:
-    """The folder `shelf` has apt's lists of the suite, from this host's archive, else from that in `sources`."""
+async def fetch_lists(suite: str, status: str, sources: str, apt_folder: str) -> None:
+    """Fetch apt's lists of the suite into `apt_folder`, from this host's archive, or else from `sources`."""
     lines = "\n".join(await _mirrors(suite)) or sources
     for folder in ("etc/preferences.d", "lists/partial", "cache/archives/partial"):
-        os.makedirs(os.path.join(shelf, folder))
+        os.makedirs(os.path.join(apt_folder, folder))
     settings = {
         "etc/sources.list": re.sub(r"^deb (\[.*?\] )?", f"deb [signed-by={keyring()}] ", lines, flags=re.MULTILINE),
         "status": status,
-        "apt.conf": APT_SETTINGS.format(shelf=shelf, check="false" if suite in MOVING else "true"),
+        "apt.conf": APT_SETTINGS.format(apt_folder=apt_folder, check="false" if suite in MOVING else "true"),
     }
     for name, text in settings.items():
-        await anyio.Path(shelf, name).write_text(text + "\n", encoding="utf-8")
-    await _apt(shelf, "--error-on=any", "update")
+        await anyio.Path(apt_folder, name).write_text(text + "\n", encoding="utf-8")
+    await _apt(apt_folder, "--error-on=any", "update")
 
 
-async def _apt(shelf: str, *arguments: str) -> None:
-    done = await process.run(["apt-get", "-qq", "-c", os.path.join(shelf, "apt.conf"), *arguments])
+async def _apt(apt_folder: str, *arguments: str) -> None:
+    done = await process.run(["apt-get", "-qq", "-c", os.path.join(apt_folder, "apt.conf"), *arguments])
     if done.returncode:
         errors = re.findall(r"^E: (.*)$", done.error_text, re.MULTILINE)
         raise EngineError(errors[0][:200] if errors else "apt-get failed without a word")
 
 
 def keyring() -> str:
-    """The path of the keys that Debian's suites are signed with. Raises EngineError where they are missing."""
-    found = sorted(glob.glob("/usr/share/keyrings/debian-archive-keyring.*"))
-    if not found:
+    """The path of the keys that sign Debian's suites. Raises EngineError if they are missing."""
+    keyrings = sorted(glob.glob("/usr/share/keyrings/debian-archive-keyring.*"))
+    if not keyrings:
         hint = "apt-get install -y debian-archive-keyring"
         raise EngineError("stand-ins are made of Debian's packages, whose keys are not installed here", hint=hint)
-    return found[0]
+    return keyrings[0]
 
 
 def trust_script() -> str:
-    """The path of the script that makes a root trust the host's authorities."""
+    """The path of the script that makes a root trust the host's CAs."""
     return os.path.join(templates_folder(), "images", "trust-host.sh")
 
 
@@ -166,18 +168,18 @@ async def _bootstrap(root: Root, archive: str, mirrors: list[str], folder: str, 
         on_error_line=take,
     )
     if done.returncode:
-        # the first is apt's; mmdebstrap's own come after it and only say that apt failed
+        # the first line is apt's; mmdebstrap's own lines only repeat that apt failed
         raise EngineError(errors[0][:200] if errors else "mmdebstrap failed without a word")
 
 
 def versions(status: str) -> dict[str, str]:
     """Package -> upstream version (no epoch, no Debian revision), from the text of dpkg's status file."""
-    found = {}
+    known = {}
     for paragraph in status.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version): (\S+)$", paragraph, re.MULTILINE))
         if len(fields) == 2:  # noqa: PLR2004 - a name and a version
-            found[fields["Package"]] = _upstream(fields["Version"])
-    return found
+            known[fields["Package"]] = _upstream(fields["Version"])
+    return known
 
 
 def _upstream(version: str) -> str:
@@ -185,9 +187,9 @@ def _upstream(version: str) -> str:
 
 
 async def _mirrors(suite: str) -> list[str]:
-    """Lines for mmdebstrap, from the archive that this host's own apt uses; none where it is not Debian's.
+    """Source lines for mmdebstrap, of the archive that this host's apt uses; none if that is not Debian's.
 
-    Without one, mmdebstrap takes Debian's own address.
+    Without such lines, mmdebstrap uses Debian's own address.
     """
     if shutil.which("apt-get") is None:
         return []
@@ -197,14 +199,14 @@ async def _mirrors(suite: str) -> list[str]:
 
 
 def mirror_lines(suite: str, targets: list[str]) -> list[str]:
-    """`deb` lines for a suite, given apt's targets as `origin release address`; empty: no usable address.
+    """`deb` lines for a suite from apt's targets (`origin release address`); empty if there is no usable address.
 
-    An address with a login is none: it would stay in the image.
+    An address with a login is not usable: it would stay in the image.
     """
     addresses: dict[str, str] = {}
     for target in targets:
-        if found := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://[^@]+)$", target):
-            addresses.setdefault(found[1] or "", found[2])
+        if match := re.match(r"Debian [^- ]+(?:-(\S+))? (https?://[^@]+)$", target):
+            addresses.setdefault(match[1] or "", match[2])
     if "" not in addresses:
         return []
     main = addresses[""]

@@ -1,4 +1,4 @@
-"""The recipes under templates/images: which reference each can honestly stand in for, and what it is made of."""
+"""The recipes in templates/images: the references that each can stand in for, and what it is built from."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ STAND_IN_REGISTRY = "stand-in.devenv"
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Packages of a Debian suite, laid on its bare root.
+    """Packages of a Debian suite, installed on its bare root.
 
-    `inside` says what that is: `{version}` is the first package's, `{suite}` the suite. `version` is how that has to
-    begin for the tag to be true; empty where the tag says nothing of it.
+    `inside` describes the result: `{version}` is the first package's, `{suite}` the suite. `version` is the
+    start of that version that the tag promises; empty if it promises none.
     """
 
     suite: str
@@ -35,20 +35,20 @@ class Root:
 
     @property
     def base(self) -> str:
-        """The reference whose stand-in is the suite's bare root."""
+        """The reference of the stand-in that is the suite's bare root."""
         return f"debian:{self.suite}-slim"
 
     def checked(self, versions: Mapping[str, str]) -> str:
-        """The first package's version. Raises EngineError where the tag promises another one."""
-        found = versions[self.packages[0]]
-        if self.version and not f"{found}.".startswith(f"{self.version}."):
-            raise EngineError(f"Debian {self.suite} has {self.packages[0]} {found} today")
-        return found
+        """The first package's version. Raises EngineError if the tag promises another version."""
+        version = versions[self.packages[0]]
+        if self.version and not f"{version}.".startswith(f"{self.version}."):
+            raise EngineError(f"Debian {self.suite} has {self.packages[0]} {version} today")
+        return version
 
 
 @dataclass(frozen=True, slots=True)
 class NpmPackage:
-    """A package that `npm pack` fetches; it lies as `file`.tgz in the build context."""
+    """A package that `npm pack` fetches to `file`.tgz in the build context."""
 
     package: str
     version: str
@@ -57,7 +57,7 @@ class NpmPackage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to make the stand-in for one reference, on the first of `roots` that can be had; and what it `lacks`."""
+    """How to build the stand-in for a reference, on the first of `roots` that can be had; and what it `lacks`."""
 
     reference: str
     folder: str
@@ -68,23 +68,23 @@ class Recipe:
 
     @property
     def image(self) -> str:
-        """The name that the stand-in gets, which is never the public one."""
+        """The name of the stand-in, which is never the public one."""
         return f"{STAND_IN_REGISTRY}/{familiar(canonical(self.reference)).rsplit('/', 1)[-1]}"
 
     @property
     def inside(self) -> str:
-        """What it is, without the versions that are only known once it is made."""
+        """A description, without the versions that are only known once it is built."""
         root = self.roots[0]
         return " ".join(re.sub(r"\{(?!suite).*?\}", "", root.inside).format(suite=root.suite).split())
 
     @property
     def base(self) -> str | None:
-        """The reference of another stand-in that this one is built on; None for a bare root."""
+        """The reference of the stand-in that it is built on; None for a bare root."""
         base = self.roots[0].base
         return None if self.image == f"{STAND_IN_REGISTRY}/{base}" else base
 
     def digest(self, *more: bytes) -> str:
-        """A hash over the recipe's files, those that all share, and `more`; with another one it is out of date."""
+        """A hash of the recipe's files, the common files, and `more`: if it differs, the stand-in is out of date."""
         total = hashlib.sha256()
         for home in (self.folder, common_folder()):
             for name in sorted(glob.glob("**", root_dir=home, recursive=True, include_hidden=True)):
@@ -98,12 +98,12 @@ class Recipe:
 
 
 def common_folder() -> str:
-    """The absolute path of what the recipes share: it lies as `common` in every build context."""
+    """The absolute path of the files that all recipes share, the folder `common` in each build context."""
     return os.path.join(templates_folder(), "images", "common")
 
 
 def find(reference: str) -> Recipe | None:
-    """The recipe for a reference as people write it (`node:22`), None where nothing honest can be made."""
+    """The recipe for a reference as written (`node:22`); None if there is none for its version."""
     repository, tag, digest = split(canonical(reference))
     if digest or tag is None:
         return None
@@ -141,12 +141,12 @@ def _recipe(reference: str, folder: str, entry: Mapping[str, Any], tag: str, var
 
 @cache
 def entries() -> list[tuple[str, dict[str, Any]]]:
-    """Folder and content of every entry of every recipe: what holds for all of a recipe's tags, and for these."""
-    found: list[tuple[str, dict[str, Any]]] = []
+    """Folder and content of each entry of each recipe, merged with what holds for all tags of the recipe."""
+    all_entries: list[tuple[str, dict[str, Any]]] = []
     home = os.path.join(templates_folder(), "images")
     for name in sorted(glob.glob("*/recipe.toml", root_dir=home)):
         with open(os.path.join(home, name), "rb") as file:
             data = tomllib.load(file)
         tags = data.pop("tag")
-        found += [(os.path.dirname(file.name), {"variants": [""], **data, **entry}) for entry in tags]
-    return found
+        all_entries += [(os.path.dirname(file.name), {"variants": [""], **data, **entry}) for entry in tags]
+    return all_entries

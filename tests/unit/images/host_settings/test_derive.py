@@ -1,4 +1,4 @@
-"""What is read of the host for builds, what is said of it, and what derived images are called."""
+"""Settings of the host for builds, their notices, and the names of derived images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ID = "sha256:1"
         (f"node:{'x' * 128}", f"inside.devenv/node:{'x' * 100}-"),
     ],
 )
-def test_a_derived_image_is_called_like_what_it_stands_for(reference: str, start: str) -> None:
+def test_a_derived_image_is_named_after_its_original(reference: str, start: str) -> None:
     """And by what is in it: twelve digits."""
     found = name(reference, ID, Settings())
     assert found.startswith(start)
@@ -41,8 +41,8 @@ def test_a_name_changes_with_the_image_and_with_what_is_given() -> None:
     assert len({name("node", ID, given), *others}) == 3
 
 
-def test_it_is_said_in_one_line() -> None:
-    """What is left out has one of its own, and nothing is said of nothing."""
+def test_settings_are_reported_in_one_notice() -> None:
+    """A setting that is left out has a notice of its own; without settings there is none."""
     settings = Settings(authorities=("x",), npm={"registry": "y"}, left_out=("pip's index-url: it is a secret",))
     assert [notice.message for notice in notices(settings)] == [
         "builds and containers get this host's company CA, npm registry",
@@ -88,4 +88,4 @@ def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (sites, files) = asked[0]
     assert {"npm.test", "pip.test", "go.test"} <= set(sites)
     assert files == ["/npm.pem", "/pip.pem"]
-    assert overlay.INSIDE_REGISTRY not in repr(found)
+    assert overlay.DERIVED_REGISTRY not in repr(found)

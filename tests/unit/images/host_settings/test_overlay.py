@@ -6,15 +6,15 @@ import pytest
 
 from devenv.host.package_managers import Settings
 from devenv.images.host_settings.overlay import (
+    ANCHORS,
+    CA_BUNDLE,
     GO_ENV,
-    KEPT,
     NPMRC,
     PIP_CONF,
     RELEASE,
-    TRUSTED,
     UV_TOML,
+    changed_files,
     links,
-    overlay,
     with_certificates,
 )
 
@@ -26,35 +26,35 @@ OURS = Settings(authorities=(CA,), public=(PUBLIC,))
 SOURCES = "/etc/apt/sources.list.d/debian.sources"
 
 
-def test_the_company_is_trusted_besides_the_public() -> None:
-    """The image's own bundle is kept whole, and the certificate lies where update-ca-certificates finds it."""
-    changes = overlay(OURS, {TRUSTED: PUBLIC.encode()})
-    assert changes[TRUSTED] == (PUBLIC + CA).encode()
-    assert [text for path, text in changes.items() if path.startswith(f"{KEPT}/devenv-")] == [CA.encode()]
-    assert changes[PIP_CONF] == f"[global]\ncert={TRUSTED}\n".encode()
-    assert all(changes[path] == f"cafile={TRUSTED}\n".encode() for path in NPMRC)
+def test_company_cas_are_added_to_the_public_ones() -> None:
+    """The image's own bundle is kept, and the certificate is where update-ca-certificates finds it."""
+    changes = changed_files(OURS, {CA_BUNDLE: PUBLIC.encode()})
+    assert changes[CA_BUNDLE] == (PUBLIC + CA).encode()
+    assert [text for path, text in changes.items() if path.startswith(f"{ANCHORS}/devenv-")] == [CA.encode()]
+    assert changes[PIP_CONF] == f"[global]\ncert={CA_BUNDLE}\n".encode()
+    assert all(changes[path] == f"cafile={CA_BUNDLE}\n".encode() for path in NPMRC)
 
 
 def test_an_image_without_a_bundle_gets_one_with_the_public_authorities() -> None:
     """Tools take that one file for all that is to be trusted."""
-    assert overlay(OURS, {})[TRUSTED] == (PUBLIC + CA).encode()
+    assert changed_files(OURS, {})[CA_BUNDLE] == (PUBLIC + CA).encode()
 
 
-def test_what_an_image_trusts_already_is_not_written_again() -> None:
+def test_known_certificates_are_not_added_again() -> None:
     """However the lines of the certificate are broken."""
     known = CA.replace("Q09N", "Q09N\n").encode()
     assert with_certificates(known, [CA]) == known
-    assert TRUSTED not in overlay(OURS, {TRUSTED: known})
+    assert CA_BUNDLE not in changed_files(OURS, {CA_BUNDLE: known})
     assert with_certificates(b"no newline", [CA]) == b"no newline\n" + CA.encode()
 
 
 def test_red_hats_bundle_and_anchors_are_used_where_they_are() -> None:
     """A link in place of Debian's bundle stays a link; without one, there is one more file."""
-    changes = overlay(OURS, {RED_HAT: PUBLIC.encode(), TRUSTED: None})
+    changes = changed_files(OURS, {RED_HAT: PUBLIC.encode(), CA_BUNDLE: None})
     assert changes[RED_HAT] == (PUBLIC + CA).encode()
-    assert TRUSTED not in changes
+    assert CA_BUNDLE not in changes
     assert any(path.startswith("/etc/pki/ca-trust/source/anchors/devenv-") for path in changes)
-    assert overlay(OURS, {RED_HAT: PUBLIC.encode()})[TRUSTED] == (PUBLIC + CA).encode()
+    assert changed_files(OURS, {RED_HAT: PUBLIC.encode()})[CA_BUNDLE] == (PUBLIC + CA).encode()
 
 
 def test_lines_of_the_image_win_over_ours() -> None:
@@ -69,25 +69,25 @@ def test_lines_of_the_image_win_over_ours() -> None:
         UV_TOML: None,
         PIP_CONF: b"# ours\n[global]\nindex_url = https://own.test\n[list]\nformat=columns\n",
     }
-    assert overlay(given, image) == {
+    assert changed_files(given, image) == {
         NPMRC[1]: b"fund=false\nregistry=https://npm.test/\n",
         PIP_CONF: b"# ours\n[global]\ntrusted-host=x\nindex_url = https://own.test\n[list]\nformat=columns\n",
     }
 
 
-def test_uv_is_told_apart_from_pip() -> None:
+def test_uv_has_its_own_file() -> None:
     """It reads a file of its own; one that is there is left alone."""
     given = Settings(authorities=(CA,), pip={"index-url": "https://pip.test/simple"})
-    assert overlay(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
-    assert overlay(OURS, {})[UV_TOML] == b"native-tls = true\n"
-    assert UV_TOML not in overlay(given, {UV_TOML: b"offline = true\n"})
+    assert changed_files(given, {})[UV_TOML] == b'native-tls = true\nindex-url = "https://pip.test/simple"\n'
+    assert changed_files(OURS, {})[UV_TOML] == b"native-tls = true\n"
+    assert UV_TOML not in changed_files(given, {UV_TOML: b"offline = true\n"})
 
 
-def test_gos_own_file_is_written_where_go_is() -> None:
+def test_go_env_is_changed_if_go_is_installed() -> None:
     """Its defaults are lines of a file, so ours take their place."""
     given = Settings(go={"GOPROXY": "https://go.test"})
-    assert overlay(given, {}) == {}
-    assert overlay(given, {GO_ENV: b"GOPROXY=https://goproxy.test,direct\nGOTOOLCHAIN=auto"}) == {
+    assert changed_files(given, {}) == {}
+    assert changed_files(given, {GO_ENV: b"GOPROXY=https://goproxy.test,direct\nGOTOOLCHAIN=auto"}) == {
         GO_ENV: b"GOTOOLCHAIN=auto\nGOPROXY=https://go.test\n"
     }
 
@@ -119,17 +119,17 @@ def test_gos_own_file_is_written_where_go_is() -> None:
         (b"", b"URIs: http://a.test/debian\nSuites: x\n", None),
     ],
 )
-def test_a_mirror_takes_the_place_of_the_archive_it_mirrors(release: bytes, old: bytes, new: bytes | None) -> None:
-    """In images of the host's distribution alone, and only for its own archives, told by their suites."""
+def test_a_mirror_replaces_its_own_archive(release: bytes, old: bytes, new: bytes | None) -> None:
+    """Only in images of the host's distribution, and only for its own archives, known by their suites."""
     given = Settings(
         apt={"debian": "http://m.test/deb", "debian-security": "http://m.test/sec", "ubuntu": "http://u.test"}
     )
-    changes = overlay(given, {RELEASE: release, SOURCES: old, "/etc/apt/sources.list.d": None})
+    changes = changed_files(given, {RELEASE: release, SOURCES: old, "/etc/apt/sources.list.d": None})
     assert changes == ({SOURCES: new} if new else {})
 
 
 def test_openssl_finds_the_bundle_by_a_link() -> None:
     """Where OpenSSL's folder is and its link is not: Debian's older images lack it."""
-    assert links({"/usr/lib/ssl": None}) == {"/usr/lib/ssl/cert.pem": TRUSTED}
+    assert links({"/usr/lib/ssl": None}) == {"/usr/lib/ssl/cert.pem": CA_BUNDLE}
     assert links({"/usr/lib/ssl": None, "/usr/lib/ssl/cert.pem": None}) == {}
     assert links({}) == {}

@@ -1,4 +1,4 @@
-"""Advice is given where it is sure, and nowhere else."""
+"""Advice is given only if it is certain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.images.layers.advice import CACHES, Contents, advice, fates
+from devenv.images.layers.advice import CACHES, Contents, advice, hidden_by
 from devenv.model.layers import Advice, Anatomy, Layer
 
 MB = 1_000_000
@@ -50,7 +50,7 @@ def said(*found: Advice) -> list[tuple[str, int, int]]:
     ],
 )
 def test_an_install_after_the_sources(step: str, what: str, needs: str) -> None:
-    """What every change of a source does again, with its bytes and, where they are known, seconds."""
+    """What every change of a source runs again, with its bytes and, if known, seconds."""
     (found,) = advice(image("COPY --chown=a . .", f"RUN {step}", took=2.5), None, {})
     assert said(found) == [("install-after-copy", 2, MB)]
     assert found.seconds == 2.5
@@ -82,8 +82,8 @@ def test_no_install_after_the_sources(instructions: tuple[str, ...]) -> None:
     assert advice(image(*instructions), None, {}) == ()
 
 
-def test_what_the_base_does_is_not_the_users() -> None:
-    """Its layers are somebody else's, whatever they hold."""
+def test_layers_of_the_base_get_no_advice() -> None:
+    """Layers of the base image are not the user's, whatever they hold."""
     layers = image("COPY . .", "RUN npm ci", "RUN true", inherited=2)
     lists = Contents({"var/lib/apt/lists/a": MB, "a": 2 * MB})
     for later in (Contents({}), Contents({}, removed=frozenset({"var"}))):
@@ -101,8 +101,8 @@ def test_what_the_base_does_is_not_the_users() -> None:
         "usr/local/share/.cache/yarn/x",
     ],
 )
-def test_what_installers_leave_behind(path: str) -> None:
-    """Said with its bytes where it is there at the end; not a little of it, and not what is gone or elsewhere."""
+def test_caches_of_installers_are_reported(path: str) -> None:
+    """Reported with its bytes if it is in the final image; not if it is small, removed or elsewhere."""
     layers = image("RUN a", "RUN b")
     nothing = Contents({})
     assert said(*advice(layers, [Contents({path: 200_000, "etc/x": MB}), nothing], {})) == [
@@ -125,7 +125,7 @@ def test_what_installers_leave_behind(path: str) -> None:
         Contents({"app": 0}),
     ],
 )
-def test_bytes_that_nobody_sees(later: Contents) -> None:
+def test_hidden_files_are_reported(later: Contents) -> None:
     """A file that a later layer replaces, removes, hides with its folder, or whose folder it makes a file."""
     below = Contents({"app/big": 3 * MB, "app/also": 5, "other": 7})
     (found,) = advice(image("RUN a", "RUN b", "RUN c"), [below, Contents({}), later], {})
@@ -135,13 +135,13 @@ def test_bytes_that_nobody_sees(later: Contents) -> None:
     assert "such as /app/big" in found.message
 
 
-def test_little_that_nobody_sees_is_not_worth_a_word() -> None:
+def test_small_hidden_files_are_not_reported() -> None:
     """Every package manager rewrites its lists."""
     assert advice(image("RUN a", "RUN b"), [Contents({"a": MB - 1}), Contents({"a": 1})], {}) == ()
 
 
-def test_layers_that_do_not_fit_their_contents_are_left_alone() -> None:
-    """Where it is not known which layer is which, nothing is said of what they hold."""
+def test_contents_of_another_number_of_layers_are_ignored() -> None:
+    """If contents cannot be matched to layers, there is no advice on them."""
     assert advice(image("RUN a"), [Contents({"var/lib/apt/lists/x": MB}), Contents({})], {}) == ()
 
 
@@ -155,8 +155,8 @@ LAYERS = st.builds(
 
 
 @given(st.lists(LAYERS, max_size=5))
-def test_what_is_hidden_is_what_a_union_does_not_show(contents: list[Contents]) -> None:
-    """Laid one on the other, each layer's files are seen but for those that are said to be hidden."""
+def test_hidden_files_are_those_that_a_union_mount_hides(contents: list[Contents]) -> None:
+    """With all layers applied, exactly the files that are not reported as hidden are visible."""
     union: dict[str, int] = {}
     for index, one in enumerate(contents):
         for path in list(union):
@@ -165,7 +165,7 @@ def test_what_is_hidden_is_what_a_union_does_not_show(contents: list[Contents]) 
             if gone:
                 del union[path]
         union |= dict.fromkeys(one.files, index)
-    hidden = fates(contents)
+    hidden = hidden_by(contents)
     assert {
         (path, index) for index, one in enumerate(contents) for path in one.files if path not in hidden[index]
     } == set(union.items())
@@ -200,13 +200,13 @@ LOCK = {"packages": {"node_modules/deep": {"dev": True}, "node_modules/vite": {}
     ],
 )
 def test_packages_for_development_in_production(layer: Contents, total: int) -> None:
-    """By npm's own account; never where it is no production."""
+    """By npm's own lock file, and only if NODE_ENV is production."""
     for config, expected in ((PRODUCTION, total), ({"Env": ["NODE_ENV=development"]}, 0), ({}, 0)):
         found = advice(image("COPY a b"), [layer], config)
         assert said(*found) == ([("development", 0, expected)] if expected else [])
 
 
-def test_what_is_said_of_development() -> None:
+def test_development_packages_are_named() -> None:
     """Where, how many, the largest, how much."""
     (found,) = advice(image("COPY a b"), [app(LOCK, deep=200_000)], PRODUCTION)
     assert (

@@ -78,7 +78,7 @@ def saved(*layers: str, **files: Entry) -> bytes:
 
 @pytest.fixture
 def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[int]]:
-    """Makes the engine give these bytes, in pieces; what was told of that is in the list afterwards."""
+    """Make the engine export these bytes in pieces; the list gets the reported progress."""
 
     def prepare(archive: bytes) -> list[int]:
         async def export(_engine: Any, references: list[str], take: Callable[[bytes], object]) -> None:
@@ -132,7 +132,9 @@ async def test_layers_that_are_links_or_empty(exporting: Callable[[bytes], list[
     ],
     ids=["empty", "garbage", "cut", "absent", "zstd", "no gzip", "no manifest", "no image", "odd"],
 )
-async def test_what_cannot_be_understood_is_nothing(archive: bytes, exporting: Callable[[bytes], list[int]]) -> None:
+async def test_an_unreadable_archive_gives_no_contents(
+    archive: bytes, exporting: Callable[[bytes], list[int]]
+) -> None:
     """Never an error: the picture of the layers is there without it."""
     if archive:
         assert await read(archive, exporting) is None
@@ -141,8 +143,8 @@ async def test_what_cannot_be_understood_is_nothing(archive: bytes, exporting: C
         assert await contents.contents(NO_ENGINE, IMAGE, lambda _: None) is None
 
 
-async def test_what_the_engine_refuses_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a part of the layers has come by then."""
+async def test_an_error_of_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if a part of the layers was received."""
 
     async def export(_engine: Any, _references: list[str], take: Callable[[bytes], object]) -> None:
         take(saved("a", a=LOWER)[:3000])
@@ -153,7 +155,7 @@ async def test_what_the_engine_refuses_is_its_own_error(monkeypatch: pytest.Monk
         await contents.contents(NO_ENGINE, IMAGE, lambda _: None)
 
 
-async def test_too_many_files_are_not_looked_at(
+async def test_too_many_files_are_not_read(
     exporting: Callable[[bytes], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would take too much memory."""

@@ -1,4 +1,4 @@
-"""Layers from what the engine tells: readable, paired with their ids, shared, and built or cached."""
+"""Layers from an image's history: readable, paired with their ids, shared, with build times or cached."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.images.layers.history import among, built, common, layers, mark, readable
+from devenv.images.layers.history import common, layers, mark, readable, with_build_times, with_shared_layers
 from devenv.model.layers import Anatomy, Layer
 
 
@@ -41,7 +41,7 @@ def test_an_instruction_reads_as_it_was_written(written: str, said: str) -> None
 
 
 @pytest.mark.parametrize(("comment", "said"), [("Imported from -", "imported"), ("x", "x"), (None, "")])
-def test_a_row_without_an_instruction_is_told_by_its_comment(comment: str | None, said: str) -> None:
+def test_a_row_without_an_instruction_shows_its_comment(comment: str | None, said: str) -> None:
     """Imports and commits have no instruction."""
     assert readable(row("", Comment=comment)) == said
 
@@ -57,7 +57,7 @@ def test_rows_that_make_no_layer_are_left_out() -> None:
 
 
 def test_empty_rows_may_be_no_layers_at_all() -> None:
-    """Some builders drop layers without bytes; where it cannot be told which, nobody knows the ids."""
+    """Some builders drop layers without bytes; if it is unclear which, the ids are empty."""
     history = [row("RUN /bin/sh -c a", 1), row("RUN /bin/sh -c true"), row("WORKDIR /a"), row("COPY a b", 5)]
     assert [(one.instruction, one.id) for one in layers(history, ["1", "2"])] == [("COPY a b", "1"), ("RUN a", "2")]
     assert [(one.instruction, one.id) for one in layers(history, ["1", "2", "3"])] == [
@@ -73,7 +73,7 @@ def image(*ids: str) -> Anatomy:
 
 def test_a_layer_is_shared_with_all_below_it() -> None:
     """Of the others those are its companions that begin with all layers up to it; the same one on another is not."""
-    found = among(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
+    found = with_shared_layers(image("a", "b", "c"), {"one:1": ["a", "b"], "two:1": ["a", "x", "c"], "3": ["z", "a"]})
     assert [one.shared for one in found.layers] == [("one:1", "two:1"), ("one:1",), ()]
     assert (found.base, found.inherited) == ("one:1", 2)
 
@@ -93,7 +93,7 @@ def test_the_base_is_the_largest_image_with_a_name_that_it_begins_with(
     others: dict[str, list[str]], base: tuple[str, int]
 ) -> None:
     """An image of just these layers is none, nor is one without a name: that is an earlier build."""
-    found = among(image("a", "b", "c"), others)
+    found = with_shared_layers(image("a", "b", "c"), others)
     assert (found.base, found.inherited) == base
 
 
@@ -106,20 +106,20 @@ def test_what_two_chains_begin_with(one: list[str], other: list[str]) -> None:
     assert common(other, one) == count
 
 
-def test_layers_that_nobody_knows_are_not_alike() -> None:
+def test_unknown_layers_are_not_shared() -> None:
     """Two empty ids are no id."""
     assert common(["a", ""], ["a", ""]) == 1
 
 
-def test_the_last_build_is_told_where_it_is_clear() -> None:
-    """Cached, or so many seconds; nothing where the same words went both ways or did not occur."""
-    found = built(
+def test_times_of_the_last_build_if_they_are_clear() -> None:
+    """Cached, or a time in seconds; none if equal instructions differ in that, or did not occur."""
+    found = with_build_times(
         image("a", "b", "c", "d"),
         [(mark("RUN a"), None), (mark("RUN  b"), 1.5), (mark("RUN c"), None), (mark("RUN c"), 0.0)],
     )
     assert [(one.cached, one.took) for one in found.layers] == [(True, 0.0), (False, 1.5), (None, 0.0), (None, 0.0)]
 
 
-def test_flags_of_a_copy_are_not_looked_at() -> None:
+def test_flags_of_a_copy_are_ignored() -> None:
     """The history does not have all of them."""
     assert mark("COPY --from=build --chown=node /a  /b") == mark("COPY /a /b") != mark("COPY /b /a")

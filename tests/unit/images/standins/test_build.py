@@ -1,4 +1,4 @@
-"""What is made, in which order, and what happens when something cannot be had."""
+"""What is built, in which order, and what happens if something is missing."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Workbench:
         assert paths == ("/var/lib/dpkg/status", "/etc/apt/sources.list")
         return [f"status of {image}", "sources"]
 
-    async def stock(self, suite: str, status: str, sources: str, shelf: str) -> None:
+    async def fetch_lists(self, suite: str, status: str, sources: str, apt_folder: str) -> None:
         """Note the suite whose lists were fetched."""
         assert (status, sources) == (f"status of stand-in.devenv/debian:{suite}-slim", "sources")
-        self.stocked.append(shelf)
+        self.stocked.append(apt_folder)
 
-    async def fetch(self, root: Root, status: str, shelf: str, target: str) -> dict[str, str]:
+    async def fetch(self, root: Root, status: str, apt_folder: str, target: str) -> dict[str, str]:
         """One file of a package in the context, all versions being 1."""
         assert status == f"status of stand-in.devenv/{root.base}"
-        assert shelf in self.stocked
+        assert apt_folder in self.stocked
         await self.missing(root.suite)
         Path(target, "package.deb").write_bytes(b"")
         return dict.fromkeys(root.packages, root.version or "1")
@@ -116,7 +116,7 @@ class Workbench:
         recipe = find(reference)
         assert recipe is not None
         names = (recipe.image, *more_names)
-        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE: "other"})
+        self.here[recipe.image] = LocalImage(f"old {reference}", names, 1, "", {standins.RECIPE_LABEL: "other"})
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(standins, "host_authorities", lambda: b"the host's")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/tool")
     monkeypatch.setattr(debian, "make", made.root)
-    monkeypatch.setattr(debian, "stock", made.stock)
+    monkeypatch.setattr(debian, "fetch_lists", made.fetch_lists)
     monkeypatch.setattr(debian, "fetch", made.fetch)
     monkeypatch.setattr(debian, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
@@ -142,23 +142,23 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert bench.suites == ["trixie"]
     assert bench.on[NODE] == BASE
     assert {"node-linux.tgz", "npm.tgz", "Dockerfile", "common", "packages"} <= bench.contexts[NODE]
-    assert bench.built[NODE][standins.FOR] == "node:22"
-    assert bench.built[NODE][standins.INSIDE] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
+    assert bench.built[NODE][standins.STAND_IN_LABEL] == "node:22"
+    assert bench.built[NODE][standins.CONTENT_LABEL] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
 
 
-def test_one_suite_is_stocked_once(bench: Workbench) -> None:
+def test_lists_of_a_suite_are_fetched_once(bench: Workbench) -> None:
     """Images on one root share it and apt's lists; another suite has its own; the Dockerfile learns the version."""
     bench.make("redis:8", "postgres:17", "postgres:15")
     assert sorted(bench.suites) == ["bookworm", "trixie"]
-    assert sorted(Path(shelf).name for shelf in bench.stocked) == ["bookworm", "trixie"]
+    assert sorted(Path(apt_folder).name for apt_folder in bench.stocked) == ["bookworm", "trixie"]
     found = bench.args["stand-in.devenv/postgres:15"]
     assert (found["ROOT"], found["VERSION"], found["MAJOR"]) == ("stand-in.devenv/debian:bookworm-slim", "15", "15")
     labels = bench.built["stand-in.devenv/redis:8"]
-    assert labels[standins.INSIDE] == "Redis 8 of Debian trixie"
-    assert "the modules" in labels[standins.LACKS]
+    assert labels[standins.CONTENT_LABEL] == "Redis 8 of Debian trixie"
+    assert "the modules" in labels[standins.LACKS_LABEL]
 
 
-def test_the_intermediate_root_goes(bench: Workbench) -> None:
+def test_the_intermediate_root_is_removed(bench: Workbench) -> None:
     """The name of the bare root is given up, whether the image was built or not; a shared base stays."""
     bench.make("caddy:2")
     assert bench.dropped == [f"{BASE}-root"]
@@ -168,11 +168,11 @@ def test_the_intermediate_root_goes(bench: Workbench) -> None:
     assert bench.dropped[1:] == ["stand-in.devenv/debian:bookworm-slim-root"]
 
 
-def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
+def test_an_up_to_date_stand_in_is_kept(bench: Workbench) -> None:
     """The recipe's digest on the image decides."""
     bench.make("caddy:2")
-    digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE]
-    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE: digest})
+    digest = bench.built["stand-in.devenv/caddy:2"][standins.RECIPE_LABEL]
+    image = LocalImage("id", ("stand-in.devenv/caddy:2",), 1, "", {standins.RECIPE_LABEL: digest})
     bench.here = {"stand-in.devenv/caddy:2": image}
     bench.built.clear()
     bench.events.clear()
@@ -180,8 +180,8 @@ def test_what_is_up_to_date_is_left_alone(bench: Workbench) -> None:
     assert (bench.built, bench.events) == ({}, [])
 
 
-def test_what_is_out_of_date_is_made_anew(bench: Workbench) -> None:
-    """The older image goes, unless it has a name that somebody else gave it."""
+def test_an_outdated_stand_in_is_built_again(bench: Workbench) -> None:
+    """The older image is removed, unless it has a name of somebody else's."""
     bench.age("caddy:2")
     bench.age("mysql:9", "mine:1")
     bench.make("caddy:2", "mysql:9")
@@ -189,7 +189,7 @@ def test_what_is_out_of_date_is_made_anew(bench: Workbench) -> None:
     assert "old mysql:9" not in bench.dropped
 
 
-def test_an_older_one_does_where_no_new_one_can_be_had(bench: Workbench) -> None:
+def test_an_older_stand_in_is_kept_if_the_build_fails(bench: Workbench) -> None:
     """Offline, yesterday's stand-in is used, and one line says so."""
     bench.age("caddy:2")
     bench.broken = {"trixie": "cannot reach the archive"}
@@ -202,13 +202,13 @@ def test_the_second_root_is_taken_when_the_first_fails(bench: Workbench) -> None
     """Without unstable's MySQL, the image is stable's MariaDB and is labelled so."""
     bench.broken = {"sid": "mysql-server-core : Depends: libx but it is not installable"}
     bench.make("mysql:9")
-    inside = bench.built["stand-in.devenv/mysql:9"][standins.INSIDE]
+    inside = bench.built["stand-in.devenv/mysql:9"][standins.CONTENT_LABEL]
     assert inside == "MariaDB 1 of Debian trixie, in place of MySQL"
     assert ImageState("mysql:9", "made", inside) in bench.events
 
 
 def test_a_failure_names_the_image_and_the_first_cause(bench: Workbench) -> None:
-    """When every root fails, the first one's reason is told."""
+    """If every root fails, the error has the reason of the first."""
     bench.broken = {"sid": "first reason", "trixie": "second reason"}
     with pytest.raises(EngineError, match=r"the stand-in for mysql:9 could not be made: .*first reason"):
         bench.make("mysql:9")
@@ -221,7 +221,7 @@ def test_npm_is_quoted_without_its_noise(bench: Workbench) -> None:
         bench.make("node:22")
 
 
-def test_missing_tools_are_told_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_are_reported_before_anything_starts(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one command."""
     monkeypatch.setattr(shutil, "which", {"apt-get": "/usr/bin/apt-get"}.get)
     with pytest.raises(EngineError) as raised:

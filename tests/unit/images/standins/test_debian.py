@@ -52,7 +52,7 @@ TARGETS = [
     ],
 )
 def test_mirror_lines(suite: str, targets: list[str], expected: list[str]) -> None:
-    """The host's own Debian archive is used, where it has one that containers reach too."""
+    """The host's own Debian archive is used if containers reach it, too."""
     assert debian.mirror_lines(suite, targets) == expected
 
 
@@ -113,35 +113,43 @@ def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
         ("Ubuntu noble http://mirror.test/ubuntu/", "deb [signed-by=/keys.gpg] http://as.made/ bookworm main"),
     ],
 )
-def test_stock_takes_the_hosts_archive_or_that_of_the_root(
+def test_lists_come_from_the_hosts_archive_or_the_roots(
     apt: Apt, tmp_path: Path, addresses: str, expected: str
 ) -> None:
-    """Lists come from where this host's packages come from, else from where the root was made."""
+    """Lists come from this host's archive, or else from the archive that the root was built from."""
     apt.addresses = addresses
-    shelf = tmp_path / "shelf"
+    apt_folder = tmp_path / "apt_folder"
     anyio.run(
-        debian.stock, "bookworm", "its status", "deb [signed-by=/old] http://as.made/ bookworm main", str(shelf)
+        debian.fetch_lists,
+        "bookworm",
+        "its status",
+        "deb [signed-by=/old] http://as.made/ bookworm main",
+        str(apt_folder),
     )
-    assert (shelf / "etc/sources.list").read_text().splitlines()[0] == expected
-    assert (shelf / "status").read_text() == "its status\n"
-    assert f'Dir::State "{shelf}";' in (shelf / "apt.conf").read_text()
+    assert (apt_folder / "etc/sources.list").read_text().splitlines()[0] == expected
+    assert (apt_folder / "status").read_text() == "its status\n"
+    assert f'Dir::State "{apt_folder}";' in (apt_folder / "apt.conf").read_text()
     assert apt.calls[-1][-1] == "update"
 
 
 def test_fetch_downloads_what_the_root_lacks(apt: Apt, tmp_path: Path) -> None:
-    """Versions of what is there and of what came; nothing is asked for where nothing lacks."""
+    """Versions of present and downloaded packages; nothing is downloaded if none is missing."""
     status = "Package: curl\nVersion: 8.1-2\n"
     apt.files = ("redis-server_5%3a8.0.2-3+deb13u3_amd64.deb", "lock")
-    found = anyio.run(debian.fetch, Root("trixie", ("redis-server", "curl"), ""), status, "/shelf", str(tmp_path))
+    found = anyio.run(
+        debian.fetch, Root("trixie", ("redis-server", "curl"), ""), status, "/apt_folder", str(tmp_path)
+    )
     assert found == {"redis-server": "8.0.2", "curl": "8.1"}
     assert apt.calls[0][-3:] == ["install", "redis-server", "curl"]
     apt.complaint = "W: x\nE: Unable to locate package redis-server\nE: more\n"
-    assert anyio.run(debian.fetch, Root("trixie", ("curl",), ""), status, "/shelf", str(tmp_path)) == {"curl": "8.1"}
+    assert anyio.run(debian.fetch, Root("trixie", ("curl",), ""), status, "/apt_folder", str(tmp_path)) == {
+        "curl": "8.1"
+    }
     with pytest.raises(EngineError, match=r"^Unable to locate package redis-server"):
-        anyio.run(debian.fetch, Root("trixie", ("redis-server",), ""), status, "/shelf", str(tmp_path))
+        anyio.run(debian.fetch, Root("trixie", ("redis-server",), ""), status, "/apt_folder", str(tmp_path))
 
 
-def test_debians_keys_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Ubuntu they are a package of its own."""
     monkeypatch.setattr(glob, "glob", lambda _: [])
     with pytest.raises(EngineError) as raised:
@@ -150,7 +158,7 @@ def test_debians_keys_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Debian the error carries the command that installs what is missing; elsewhere it says where it works."""
+    """On Debian the hint is the command that installs the tools; elsewhere it says where they work."""
     monkeypatch.setattr(shutil, "which", {"npm": "/usr/bin/npm", "apt-get": "/usr/bin/apt-get"}.get)
     debian.require_tools("npm")
     with pytest.raises(EngineError, match="made with mmdebstrap, not installed here") as on_debian:

@@ -45,7 +45,7 @@ def test_there_is_a_stand_in(reference: str) -> None:
 
 
 @pytest.mark.parametrize("reference", [*NO_STAND_INS.split(), "node:22@sha256:" + "a" * 64])
-def test_nothing_honest_can_be_made(reference: str) -> None:
+def test_references_without_a_recipe(reference: str) -> None:
     """Another version, another distribution, another owner or a digest has no stand-in."""
     assert find(reference) is None
 
@@ -67,7 +67,7 @@ def test_only_a_suites_slim_debian_is_a_bare_root() -> None:
     assert bases == {"trixie-slim": None, "13": "debian:trixie-slim", "latest": "debian:trixie-slim"}
 
 
-def test_what_is_inside_is_told_before_it_is_made() -> None:
+def test_the_description_is_known_before_the_build() -> None:
     """Without the versions, which only the packages tell."""
     told = {name: recipe.inside for name in ("node:22", "mysql", "debian:12") if (recipe := find(name))}
     expected = {"node:22": "Node.js and npm on Debian trixie", "mysql": "MySQL of Debian sid"}
@@ -100,7 +100,7 @@ def test_mysql_falls_back_on_what_says_so() -> None:
     ]
 
 
-def test_a_suite_that_moved_on_is_found_out() -> None:
+def test_a_suite_with_another_version_is_refused() -> None:
     """A version counts only if it is what the tag says; one like 30 is not a 3."""
     recipe = find("postgres:18")
     assert recipe is not None
@@ -109,7 +109,7 @@ def test_a_suite_that_moved_on_is_found_out() -> None:
         recipe.roots[0].checked({"postgresql-18": "180.1"})
 
 
-def test_a_changed_recipe_is_another_one(tmp_path: Path) -> None:
+def test_a_changed_recipe_has_another_digest(tmp_path: Path) -> None:
     """The digest follows every file of the recipe and what is added to it, and nothing else."""
     recipe = find("caddy:2")
     assert recipe is not None
