@@ -123,28 +123,32 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
 
 
 def _context_advice(one: _Found) -> tuple[Advice, ...]:
-    """What a build takes along and puts into the image though nobody needs it. Blocking."""
+    """What a build copies into the image though nobody needs it. Blocking."""
     build = one.build
     copies = any(COPIES_ALL.match(layer.instruction) for layer in one.image.layers[one.image.inherited :])
     if build is None or not copies or not os.path.isabs(build.context):
         return ()
     file, lines = scan.dockerignore(build)
-    patterns = Patterns.parse(lines)
-    found = {}
-    for folder, folders, _ in os.walk(build.context):
-        inside = {name: os.path.relpath(os.path.join(folder, name), build.context) for name in folders}
-        folders[:] = [name for name in folders if not patterns.matches(inside[name]) and name not in SPARE]
-        for name in SPARE:
-            if name in inside and not patterns.matches(inside[name]):
-                found[inside[name]] = _size(os.path.join(folder, name))
-    if (total := sum(found.values())) < LEAST:
+    sizes = _spare(build.context, Patterns.parse(lines))
+    if (total := sum(sizes.values())) < LEAST:
         return ()
-    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(found.items()))
+    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(sizes.items()))
     where = f"{os.path.relpath(file)} does not keep out" if file else "no .dockerignore keeps out"
-    # a file that is there may lack the end of its last line
+    # a file that exists may lack the end of its last line
     names = ("\\n" if file else "") + "".join(f"**/{name}\\n" for name in SPARE)
     hint = f"printf '{names}' >> {quote(os.path.relpath(file or os.path.join(build.context, '.dockerignore')))}"
     return (Advice("dockerignore", f"{where} what each build copies into the image: {which}", hint, bytes=total),)
+
+
+def _spare(context: str, ignored: Patterns) -> dict[str, int]:
+    """The folders in a build context that no build needs and that are not ignored: path -> bytes."""
+    sizes: dict[str, int] = {}
+    for folder, folders, _ in os.walk(context):
+        paths = {name: os.path.relpath(os.path.join(folder, name), context) for name in folders}
+        kept = {name: path for name, path in paths.items() if not ignored.matches(path)}
+        folders[:] = [name for name in kept if name not in SPARE]
+        sizes |= {path: _size(os.path.join(context, path)) for name, path in kept.items() if name in SPARE}
+    return sizes
 
 
 def _size(folder: str) -> int:

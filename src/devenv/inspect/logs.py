@@ -64,40 +64,46 @@ class Listener:
     gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext  # lines may come late within it
 
 
-async def logs(wish: LogQuery, to: Listener) -> None:
-    """Says all that is there and, with `follow`, all that comes, until cancelled.
+async def logs(query: LogQuery, to: Listener) -> None:
+    """Say all lines that there are and, with `follow`, all that come, until cancelled.
 
-    Raises UsageError for an unknown service, EngineError where nobody can be asked and nothing is kept.
+    Raises UsageError for an unknown service, EngineError if no engine answers and no log is kept.
     """
-    name, project = await outline(wish.selection)
+    name, project = await outline(query.selection)
     endpoint = await resolve()
     run = Run.known(endpoint, name)
     ledger = run.read()
     pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
     async with contextlib.AsyncExitStack() as stack:
-        engine = await _connected(stack, endpoint, has_other=bool(pieces) and not wish.follow, tell=to.tell)
+        engine = await _connected(stack, endpoint, has_other=bool(pieces) and not query.follow, tell=to.tell)
         containers = await engine.containers.list(name) if engine else ()
-        there = {c.service for c in containers}
-        require_known(
-            wish.services, (*project.services, *project.dormant, *there, *(piece.service for piece in pieces))
-        )
-        pieces = _lost(wish, pieces, containers, () if ledger else there)
+        services = {container.service for container in containers}
+        kept = {piece.service for piece in pieces}
+        require_known(query.services, (*project.services, *project.dormant, *services, *kept))
+        pieces = _lost(query, pieces, containers, () if ledger else services)
+        wanted = [container for container in containers if query.is_about(container.service)]
         if pieces and not ledger:
             to.tell(f"the last run, which ended {ago(time.time() - ended)}, left this:")
-        mine = [c for c in containers if wish.is_about(c.service)]
-        if not mine and not pieces and not wish.follow:
+        elif not wanted and not pieces and not query.follow:
             to.tell(f"no container of {name} is there, and no log of an earlier run; devenv up")
-        to.begin({*(c.service for c in mine), *(piece.service for piece in pieces)})
-        now = await engine.clock() if engine else dt.datetime.now(dt.UTC)
-        told = Told(wish, now)
-        streams = [told.kept(piece) for piece in pieces] + [told.printed(engine, c) for c in mine if engine]
+        sources = Sources(query, await engine.clock() if engine else dt.datetime.now(dt.UTC))
+        await _say_logs(sources, engine, pieces, wanted, to)
+        if engine and query.follow:
+            await _follow(engine, name, sources, to)
+
+
+async def _say_logs(
+    sources: Sources, engine: Engine | None, pieces: Sequence[Piece], containers: Sequence[Container], to: Listener
+) -> None:
+    """Say the lines that are kept and those that the containers have printed, by their times."""
+    to.begin({*(piece.service for piece in pieces), *(container.service for container in containers)})
+    streams = [*map(sources.kept, pieces), *(sources.printed(engine, each) for each in containers if engine)]
+    async with contextlib.AsyncExitStack() as stack:
         for stream in streams:
             stack.push_async_callback(stream.aclose)
         with to.gathered():
-            async for one in merged(streams):
-                to.say(one)
-        if engine and wish.follow:
-            await _follow(engine, name, told, to)
+            async for each in merged(streams):
+                to.say(each)
 
 
 async def _connected(
@@ -113,43 +119,43 @@ async def _connected(
 
 
 def _lost(
-    wish: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
+    query: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
 ) -> list[Piece]:
     """What is wanted of the kept, and not still to be had of a container or a newer one."""
     ids = {c.id for c in containers}
     return [
         piece
         for piece in pieces
-        if wish.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
+        if query.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
     ]
 
 
 @dataclass
-class Told:
+class Sources:
     """The wanted lines of every source, and up to where each container's log is read."""
 
-    wish: LogQuery
+    query: LogQuery
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
     _looked_at: int = 0
 
     def kept(self, piece: Piece) -> Lines:
         """Those of a log that is kept."""
-        since = _text(self._since()) if self.wish.since else ""
+        since = _text(self._since()) if self.query.since else ""
 
         async def lines() -> Lines:
             for one in piece.lines():
                 if one.at >= since and await self._is_wanted(one):
                     yield one
 
-        return _last(lines(), self.wish.tail)
+        return _last(lines(), self.query.tail)
 
     def printed(self, engine: Engine, container: Container) -> Lines:
         """Those that the container has printed up to now."""
         self._read[container.id] = _text(self.now)
-        since = f"{self._since().timestamp():.6f}" if self.wish.since else ""
-        tail = "all" if self.wish.tail is None or self.wish.wanted else str(self.wish.tail)
-        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.wish.tail)
+        since = f"{self._since().timestamp():.6f}" if self.query.since else ""
+        tail = "all" if self.query.tail is None or self.query.wanted else str(self.query.tail)
+        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.query.tail)
 
     def coming(self, engine: Engine, container: Container) -> Lines:
         """Those that it prints from where it was read up to, until it stops."""
@@ -166,15 +172,15 @@ class Told:
                 yield one
 
     def _since(self) -> dt.datetime:
-        return since(self.wish.since or "", self.now)
+        return since(self.query.since or "", self.now)
 
     async def _is_wanted(self, one: Line) -> bool:
-        if self.wish.wanted is None:
+        if self.query.wanted is None:
             return True
         self._looked_at += 1
         if self._looked_at % EACH == 0:  # so that Ctrl-C is heard between lines that are there already
             await anyio.lowlevel.checkpoint()
-        return self.wish.wanted(one.text)
+        return self.query.wanted(one.text)
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:
@@ -206,7 +212,7 @@ async def _last(lines: Lines, count: int | None) -> Lines:
             yield one
 
 
-async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> None:
+async def _follow(engine: Engine, project: str, sources: Sources, to: Listener) -> None:
     """Says what every container of the project prints, also of those that come, until cancelled."""
     followed: set[str] = set()
     pauses: dict[str, float] = {}
@@ -219,7 +225,7 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
 
     async def one(container: Container) -> None:
         began = anyio.current_time()
-        async for found in told.coming(engine, container):
+        async for found in sources.coming(engine, container):
             to.say(found)
         ended_at_once = anyio.current_time() - began < AGAIN
         pause = pauses[container.id] = (
@@ -234,7 +240,7 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
         while True:
             changed = anyio.Event()
             for container in await engine.containers.list(project):
-                if container.running and container.id not in followed and told.wish.is_about(container.service):
+                if container.running and container.id not in followed and sources.query.is_about(container.service):
                     followed.add(container.id)
                     to.begin((container.service,))
                     tasks.start_soon(one, container)

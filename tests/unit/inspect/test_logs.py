@@ -15,7 +15,7 @@ import pytest
 from devenv.compose.selection import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
-from devenv.inspect.logs import Listener, LogQuery, Told, _after, _follow, _last, _text, logs, merged, since
+from devenv.inspect.logs import Listener, LogQuery, Sources, _after, _follow, _last, _text, logs, merged, since
 from devenv.model.containers import Container
 from devenv.model.logline import Line, line, matcher
 from devenv.state.run_dir import Run
@@ -209,7 +209,7 @@ async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch:
 
     monkeypatch.setattr(anyio, "sleep", sleep)
     monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
-    wish = LogQuery(Selection("/shop"), follow=True)
+    query = LogQuery(Selection("/shop"), follow=True)
     with anyio.CancelScope() as limit:
-        await _follow(cast("Engine", Mute()), "shop", Told(wish, NOW), Heard())
+        await _follow(cast("Engine", Mute()), "shop", Sources(query, NOW), Heard())
     assert pauses == [0.5, 1, 2, 4, 8, 8]
