@@ -32,18 +32,18 @@ class Output(StrEnum):
 
 
 Files = Annotated[list[str] | None, typer.Option("--file", "-f", help="Compose file; may be repeated.")]
-Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Name of the project.")]
+Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Project name.")]
 Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
-Format = Annotated[Output, typer.Option("--output", help="Text for people, or JSON events, one a line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
+Format = Annotated[Output, typer.Option("--output", help="Print text, or one JSON object per line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and problems only.")]
 
 StandIns = Annotated[
-    bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
+    bool, typer.Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")
 ]
 HostSettings = Annotated[
     bool,
     typer.Option(
-        "--host-settings", help="Give builds and containers this machine's package registries, proxies and CA."
+        "--host-settings", help="Pass this machine's package registries, proxies and CA to builds and containers."
     ),
 ]
 

@@ -28,14 +28,16 @@ def doctor(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend; shows it and asks first.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Fix what is safe to fix; shows the changes and asks first.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
     report: Annotated[
         str | None,
-        typer.Option("--report", metavar="FILE", help="Write a file to attach to an issue, without secrets."),
+        typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets."),
     ] = None,
 ) -> None:
-    """Find what is wrong with this machine and this project, and what to type about it."""
+    """Find problems of this machine and project, with fixes."""
     window, chosen = options.console(output), options.selection(file, project_name, profile)
 
     def say(what: str) -> None:

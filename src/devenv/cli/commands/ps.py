@@ -27,9 +27,9 @@ def ps(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever something changes.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the list again at each change.")] = False,
 ) -> None:
-    """Show the project's services: state, health, addresses, age, restarts, and who made them."""
+    """List the services: state, health, addresses, age, restarts."""
     window = options.console(output)
     shown: list[str] = []
 

@@ -21,7 +21,7 @@ with LazyImports():
     from devenv.sync.rules import lint
     from devenv.ui import rules
 
-Paths = Annotated[list[str], typer.Argument(help="Files or folders, there or not.")]
+Paths = Annotated[list[str], typer.Argument(help="Files or folders; they need not exist.")]
 
 
 def explain(
@@ -31,7 +31,7 @@ def explain(
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """Say what a save of each path would do, by which rule, and which pattern decides."""
+    """Show what saving a path would do, and which rule decides."""
     found = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
     window = options.console(output)
     window.answer({"paths": [asdict(path) for path in found]}, rules.explained(found))
@@ -43,15 +43,15 @@ def config(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Say every mistake in the `x-devenv` and `develop` parts.")
+        bool, typer.Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")
     ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
     ] = False,
 ) -> None:
-    """Show the watch rules and settings as devenv understands them.
+    """Show the watch rules and settings that are in effect.
 
-    With any argument that is not named here it is `docker compose config`.
+    With an option that is not listed here, it runs `docker compose config`.
     """
     window, chosen = options.console(output), options.selection(file, project_name, profile)
     if schema:
