@@ -97,7 +97,7 @@ def test_since_without_a_zone_is_local() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
 def test_what_is_no_time_is_named(text: str) -> None:
     """With what would be one."""
-    with pytest.raises(UsageError, match="is no time") as raised:
+    with pytest.raises(UsageError, match="is not a time") as raised:
         since(text, NOW)
     assert "--since 10m" in (raised.value.hint or "")
 

@@ -86,7 +86,7 @@ def remove(
 
 
 def _records() -> str:
-    """The folder of what `add` recorded; it exists then."""
+    """Create the folder with the records of `add` if needed, and return it."""
     folder = home.state_folder()
     try:
         return private_files.private_folder(folder, "added")

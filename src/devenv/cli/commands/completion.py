@@ -1,4 +1,4 @@
-"""`devenv completion`: what a shell has to be told so that it asks devenv at every TAB."""
+"""`devenv completion`: the scripts by which shells run `devenv __complete` at every TAB."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def doctor(
         outcome = anyio.run(workflow.mend, planned, chosen, say)
         window.close()
     answer = {
-        "findings": [{**asdict(one), "anchor": one.anchor} for one in outcome.findings],
+        "findings": [{**asdict(finding), "anchor": finding.anchor} for finding in outcome.findings],
         "errors": outcome.errors,
         "seconds": round(outcome.seconds, 3),
         "fixed": outcome.fixed,
@@ -73,12 +73,12 @@ def doctor(
 
 
 def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Output, *, yes: bool) -> bool:
-    for one in planned:
-        window.aside(f"{', '.join(one.codes)}: {one.path}{'' if one.after is not None else ' goes'}")
-        for line in (*one.shows, *([f"then: {' '.join(one.then)}"] if one.then else [])):
+    for change in planned:
+        window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' goes'}")
+        for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):
             window.aside(f"  {line}")
-        if one.before is not None:
-            window.aside(f"  (kept as {one.backup})")
+        if change.before is not None:
+            window.aside(f"  (kept as {change.backup})")
     if yes:
         return True
     if output is Output.JSON or not sys.stdin.isatty():

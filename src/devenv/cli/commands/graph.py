@@ -31,6 +31,6 @@ def graph(
     ] = False,
 ) -> None:
     """Show the services, their dependencies, networks and volumes."""
-    found = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
+    graph_ = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
     window = options.console(Output.JSON if output == "json" else Output.TEXT)
-    window.answer(asdict(found), view.mermaid(found) if output == "mermaid" else view.tree(found))
+    window.answer(asdict(graph_), view.mermaid(graph_) if output == "mermaid" else view.tree(graph_))

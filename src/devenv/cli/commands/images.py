@@ -22,7 +22,7 @@ with LazyImports():
     from devenv.ui import console
 
 File = Annotated[str, typer.Argument(metavar="FILE")]
-LABEL = 11  # columns for what a line is about
+LABEL = 11  # columns for the label of a line
 
 
 def list_(
@@ -41,11 +41,11 @@ def _lines(rows: Sequence[listing.Row]) -> Iterator[str]:
     width = max(shutil.get_terminal_size().columns, 2 * LABEL + 20) - 1
     for row in rows:
         yield f"{row.image} ({row.platform})" if row.platform else row.image
-        for label, said in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
+        for label, detail in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
             begin = f"  {label:<{LABEL}}"
             indent = " " * len(begin)
             yield from textwrap.wrap(
-                said, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
+                detail, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
             )
 
 

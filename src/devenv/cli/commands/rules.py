@@ -32,9 +32,9 @@ def explain(
     output: Format = Output.TEXT,
 ) -> None:
     """Show what saving a path would do, and which rule decides."""
-    found = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
+    outcomes = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
     window = options.console(output)
-    window.answer({"paths": [asdict(path) for path in found]}, rules.explained(found))
+    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, rules.explained(outcomes))
 
 
 def config(
@@ -58,9 +58,11 @@ def config(
         window.data(schemas.compose_schema())
     elif validate:
         mistakes = anyio.run(validation.validate, chosen, lint.faults)
-        errors = sum(one.level == "error" for one in mistakes)
-        window.answer({"errors": errors, "mistakes": [asdict(one) for one in mistakes]}, rules.mistakes(mistakes))
+        errors = sum(mistake.level == "error" for mistake in mistakes)
+        window.answer(
+            {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, rules.mistakes(mistakes)
+        )
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
-        found = anyio.run(workflow.overview, chosen)
-        window.answer(asdict(found), rules.shown(found))
+        overview = anyio.run(workflow.overview, chosen)
+        window.answer(asdict(overview), rules.shown(overview))

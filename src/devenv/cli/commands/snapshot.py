@@ -30,12 +30,15 @@ def list_(
     output: Format = Output.TEXT,
 ) -> None:
     """List snapshots, the newest first."""
-    window, found = options.console(output), workflow.listed(projects or ())
-    window.answer({"snapshots": [asdict(one) for one in found]}, text.columns([_row(one) for one in found]))
-    if output is Output.TEXT and not found:
+    window, snapshots = options.console(output), workflow.listed(projects or ())
+    window.answer(
+        {"snapshots": [asdict(snapshot) for snapshot in snapshots]},
+        text.columns([_row(snapshot) for snapshot in snapshots]),
+    )
+    if output is Output.TEXT and not snapshots:
         window.aside("nothing is saved")
-    for said in workflow.damaged():
-        window.aside(said)
+    for message in workflow.damaged():
+        window.aside(message)
 
 
 def _row(snapshot: model.Snapshot) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`devenv up`, and what ends it: `devenv down`, `devenv gc`."""
+"""`devenv up`, `devenv down` and `devenv gc`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def up(
     """
     if fresh and from_:
         raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
-    if math.isnan(timeout):  # it is not less than the least
+    if math.isnan(timeout):  # typer's minimum lets it pass
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = run_options.Options(
         selection=replace(
@@ -125,7 +125,7 @@ def up(
 
 
 async def _in_live_view(chosen: run_options.Options, window: console.Console) -> int:
-    """The run's exit code; in the live view where somebody looks at a terminal."""
+    """Run `up` in the live view if a terminal is there, and return the exit code."""
     if not live.is_wanted():
         return await preload.up(chosen, window.emit)
     view = live.Live(window)
