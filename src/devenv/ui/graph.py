@@ -9,12 +9,12 @@ from devenv.model.graph import Graph, Node
 from devenv.model.project import Dependency
 from devenv.ui.text import clean
 
-DEFAULT = "default"  # the network that all services are in which name none
+DEFAULT = "default"  # the network of services that name none
 CRITICAL = "stroke:#d33,stroke-width:3px"
 
 
 def tree(graph: Graph) -> list[str]:
-    """What needs others above what it needs; a service that several need is drawn once, and named elsewhere."""
+    """Each service above its dependencies; a service that several need is drawn once and only named elsewhere."""
     ready = "" if graph.seconds is None else f", {graph.seconds:.2f} s until ready; * is what the rest waited for"
     lines = [f"{graph.project}: {len(graph.nodes)} service{'' if len(graph.nodes) == 1 else 's'}{ready}"]
     seen: set[str] = set()
@@ -78,7 +78,7 @@ def mermaid(graph: Graph) -> list[str]:
 
 
 def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
-    """Each line that goes out from a service, and whether the last run waited for it."""
+    """The edges from a service, each with whether the last start waited for it."""
     begin = _id("s", node.name)
     for need in node.needs:
         arrow = "-->" if need.required else "-.->"
@@ -92,7 +92,7 @@ def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _id(kind: str, name: str) -> str:
-    """No two names have the same one, and none is a word of Mermaid's."""
+    """An id that is unique and no keyword of Mermaid."""
     return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda found: f'_{ord(found[0]):x}_', name)}"
 
 

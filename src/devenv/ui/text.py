@@ -33,7 +33,7 @@ BEGUN = {
     "after_healthy": "running after_healthy",
     "before_down": "running before_down",
 }
-# Steps that another line tells of (`ready`, `rebuilt`) are not here.
+# Steps whose end another line reports (`ready`, `rebuilt`) are not here.
 ENDED = {
     "load": "read the project",
     "check": "checked the machine",
@@ -47,7 +47,7 @@ LONG_MS = 1000.0
 
 def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
-    if line.isprintable():  # nearly all are, and a log may have a million
+    if line.isprintable():  # most lines are, and a log may have a million
         return line
     bare = ESCAPES.sub("", line).replace("\t", "    ")
     if bare.isprintable():
@@ -56,14 +56,14 @@ def clean(line: str) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Every line of the text cleaned, the lines themselves kept."""
+    """The text with each line cleaned."""
     if text.isprintable():
         return text
     return "\n".join(clean(line) for line in text.splitlines())
 
 
 def traced(event: e.Traced) -> str:
-    """What was run or asked, after how long it took and how it ended."""
+    """How long it took, how it ended, and what was run or asked."""
     return f"{event.ms:>8.0f} ms  {event.outcome:<9} {clean(event.what)}"
 
 
@@ -74,7 +74,7 @@ def plain(event: e.Event) -> str | None:
 
 
 def progress(event: e.Event) -> str | None:
-    """What is going on now, for a line that the next one replaces; None where nothing new is."""
+    """What is going on now, for a status line; None if the event says nothing new."""
     match event:
         case e.Step("rebuild", "begin", detail):
             return f"rebuilding {detail}"
@@ -93,7 +93,7 @@ def progress(event: e.Event) -> str | None:
 
 
 def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Lines with rows of the same keys as aligned columns under their names; nothing where there are none."""
+    """Rows with the same keys as lines in aligned columns, below their names; no line if there is no row."""
     heads = list(rows[0]) if rows else []
     widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
     for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
@@ -101,7 +101,7 @@ def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def is_count(event: e.Event) -> bool:
-    """Whether it only says how far a transfer is: several of them a second, and nothing that a log is read for."""
+    """Whether it only counts a transfer's layers, several times a second: no use in a log."""
     return isinstance(event, e.ImageState) and re.match(r"\d+ of \d+ layers", event.detail) is not None
 
 
@@ -115,7 +115,7 @@ def _step(event: e.Step) -> str | None:
 
 
 def _service(event: e.ServiceState) -> str | None:
-    """A service that was created and waits for nothing is about to start: not worth a line."""
+    """A line, or None for a service that was created and waits for nothing: it starts at once."""
     state, detail = event.state, event.detail
     if state in ("created", "absent") and not detail:
         return None

@@ -1,7 +1,6 @@
 """State and size -> the rows of the live view. Pure.
 
-Nothing is said by colour alone, and what depends on the time changes in steps: where nothing happened, the screen
-is the same.
+Nothing is shown by colour alone. What depends on the time changes in steps, so that an idle screen stays the same.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from devenv.ui.live.state import BAD, GOOD, Service, State
 from devenv.ui.live.table import SAFE_URL, STOPPED, counted, hidden, most, services_table, shortened
 from devenv.ui.text import BEGUN, MARKS, clean
 
-FEW = 8  # rows that have to be there for more than the log and what is going on
+FEW = 8  # rows; a smaller screen has only the log and the status
 HINTS = (
     "/ filter  e error  space pause  r restart  b rebuild  s stop  x shell  o open  g graph  y syncs  d detach",
     "/ filter  e error  space pause  r restart  x shell  o open  d detach  q end",
@@ -39,9 +38,9 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     words = [service.word for service in state.services.values()]
     up = sum(word in GOOD for word in words)
     bad = ", ".join(clean(service.name) for service in state.services.values() if service.word in BAD)
-    said = f"{up} of {len(words)} up" if words else ""
+    count = f"{up} of {len(words)} up" if words else ""
     name = clean(state.project.graph.project) or "devenv"
-    spans = [Span(name, "bold"), Span(f"  {said}", "dim" if up < len(words) else "good")]
+    spans = [Span(name, "bold"), Span(f"  {count}", "dim" if up < len(words) else "good")]
     spans += [Span(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     for url in state.ready.urls if state.ready else ():
         spans += [Span("  "), _link(url)]
@@ -63,7 +62,7 @@ def _hints(state: State, columns: int) -> Row:
 
 
 def _status(state: State, columns: int) -> Row:
-    """What is going on and why, the most pressing first."""
+    """The most important thing that is going on, and why."""
     text, style = next(filter(None, (status(state) for status in STATUSES)), ("", ""))
     return (Span(cut(text, columns), style),)
 
