@@ -1,4 +1,4 @@
-"""The command `devenv`: --version at once, what stands here soon, everything else through the app."""
+"""The command `devenv`: `--version`, completion and the bare status without typer, the rest through `cli.main`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with LazyImports():  # `--version` needs none of these
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code of one command line (without the program's name)."""
+    """Run a command line (without the program's name) and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments == ["--version"]:
         print(f"devenv {__version__}")  # noqa: T201 - the console takes longer than the answer
@@ -25,19 +25,21 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[:1] == ["__complete"]:
         print("\n".join(complete.candidates(arguments[1:])))  # noqa: T201 - as above
         return 0
-    atexit.register(gc.freeze)  # an end without a look through all that is left: that takes longer than `--version`
+    atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`
     if not arguments:
         return bare.run()
     return app.run(arguments)
 
 
 def _open_standard_streams() -> None:
-    """What was closed is /dev/null: a closed descriptor would be taken by the first socket that we open."""
+    """Open closed standard streams as /dev/null: the first socket would get their descriptor otherwise."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)  # the lowest free one, so most often itself
+            os.dup2(
+                os.open(os.devnull, os.O_RDWR), descriptor
+            )  # open returns the lowest free descriptor, mostly this one
             mode = "r" if descriptor == 0 else "w"
-            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115 - as long as we live
+            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115 - open until exit
 
 
 if __name__ == "__main__":

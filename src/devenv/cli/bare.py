@@ -29,6 +29,6 @@ def run() -> int:
 
 def print_status(files: tuple[str, ...], project_name: str | None, *, as_json: bool, quiet: bool) -> None:
     """Print the status of the project in this folder, or of these files; with `quiet`, its first line."""
-    found = anyio.run(here, os.getcwd(), files, project_name)
-    answer = {**asdict(found), "commands": [asdict(one) for one in found.commands]}
-    Console(as_json=as_json).answer(answer, list(lines(found))[: 1 if quiet else None])
+    status = anyio.run(here, os.getcwd(), files, project_name)
+    answer = {**asdict(status), "commands": [asdict(command) for command in status.commands]}
+    Console(as_json=as_json).answer(answer, list(lines(status))[: 1 if quiet else None])

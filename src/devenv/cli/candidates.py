@@ -18,7 +18,7 @@ COMPOSE = {
     ),
     **dict.fromkeys(("scale", "unpause", "wait"), ("service*",)),
 }
-HELP = ("", "Show what it takes.")
+HELP = ("", "Show this message and exit.")
 Options = Mapping[str, tuple[str, str]]  # spelling -> what the option takes ("" for a flag), its help
 
 
@@ -131,7 +131,7 @@ def _words(typed: Typed, current: str) -> Mapping[str, str] | None:
         return {name: text for name, (_, text) in typed.options.items()}
     if not typed.verb or (typed.verb == "help" and not typed.arguments):
         ours = {name: (registry.GROUPS.get(name) or registry.COMMANDS[name]).help for name in registry.names()}
-        return {**ours, **dict.fromkeys(COMPOSE, "As docker compose does.")}
+        return {**ours, **dict.fromkeys(COMPOSE, "Passed to docker compose.")}
     return {name: command.help for name, command in registry.members(typed.verb).items()} or None
 
 

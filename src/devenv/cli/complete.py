@@ -1,4 +1,4 @@
-"""`devenv __complete SHELL WORDS...`, which shells ask at every TAB: no docker, no typer, a few milliseconds."""
+"""`devenv __complete SHELL WORDS...`, which shells run at every TAB, without docker and typer."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ with LazyImports():
     from devenv.compose import outline as outlines
     from devenv.volumes import store
 
-FILES = ":file"  # the shell's own completion of files
+FILES = ":file"  # tells the shell to complete files itself
 
 
 def candidates(arguments: list[str]) -> list[str]:
-    """A candidate a line, its help behind a tab. `arguments`: the shell's name, and the words up to the cursor."""
+    """The candidates, one a line, with help after a tab. `arguments`: the shell and the words up to the cursor."""
     shell, *words = arguments or [""]
-    found = following(words or [""], splits=shell == "bash")
-    if found.kind == "file":
+    wanted = following(words or [""], splits=shell == "bash")
+    if wanted.kind == "file":
         return [FILES]
-    known = KINDS[found.kind](found) if found.kind in KINDS else ()
-    printable = filter(str.isprintable, known)  # nothing else is typed into a shell by a TAB
-    return list(lines(found, found.words or dict.fromkeys(printable, "")))
+    known = KINDS[wanted.kind](wanted) if wanted.kind in KINDS else ()
+    printable = filter(str.isprintable, known)  # a TAB types nothing else into a shell
+    return list(lines(wanted, wanted.words or dict.fromkeys(printable, "")))
 
 
-def _services(found: Next) -> Iterable[str]:
-    outline = _outline(found)
+def _services(wanted: Next) -> Iterable[str]:
+    outline = _outline(wanted)
     return () if outline is None else (*outline.services, *outline.dormant)
 
 
-def _profiles(found: Next) -> Iterable[str]:
-    outline = _outline(found)
+def _profiles(wanted: Next) -> Iterable[str]:
+    outline = _outline(wanted)
     return () if outline is None else outline.profiles
 
 
-def _outline(found: Next) -> outlines.Outline | None:
+def _outline(wanted: Next) -> outlines.Outline | None:
     try:
-        files = tuple(os.path.expanduser(path) for path in found.typed.values.get("file", ()))
-        return outlines.sketch(os.getcwd(), files, "any", found.typed.values.get("profile", ()))
+        files = tuple(os.path.expanduser(path) for path in wanted.typed.values.get("file", ()))
+        return outlines.sketch(os.getcwd(), files, "any", wanted.typed.values.get("profile", ()))
     except (DevenvError, OSError):
         return None
 
@@ -50,12 +50,12 @@ def _shipped(kind: str) -> Iterable[str]:
     return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(paths.templates_folder(), kind))})
 
 
-def _snapshots(_found: Next) -> Iterable[str]:
+def _snapshots(_wanted: Next) -> Iterable[str]:
     try:
-        saved = sorted(store.Store.at_home().all(), key=lambda one: -one.created)
+        saved = sorted(store.Store.at_home().all(), key=lambda snapshot: -snapshot.created)
     except DevenvError:
         return ()
-    return dict.fromkeys(name for one in saved for name in (one.title, one.id) if name)
+    return dict.fromkeys(name for snapshot in saved for name in (snapshot.title, snapshot.id) if name)
 
 
 KINDS: dict[str, Callable[[Next], Iterable[str]]] = {

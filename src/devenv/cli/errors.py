@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in the words of all other errors."""
+"""Errors in a command line: typer's messages and unknown commands as UsageError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ with LazyImports():
 
     from devenv.docker import process
 
-# Of `docker compose`; a newer one is asked for what it has.
+# Verbs of `docker compose`; for a word that is not here, `docker compose --help` is asked.
 COMPOSE_VERBS = frozenset({
     "alpha", "attach", "bridge", "build", "commit", "config", "convert", "cp", "create", "down", "events", "exec",
     "export", "images", "kill", "logs", "ls", "pause", "port", "ps", "publish", "pull", "push", "restart", "rm",
@@ -32,7 +32,7 @@ def explained(error: Any, command: str) -> UsageError:
     match type(error).__name__:
         case "NoSuchOption":
             close = meant(error.option_name, _options(context))
-            message, hint = f"`{command}` has no option `{error.option_name}`", _mean(close)
+            message, hint = f"`{command}` has no option `{error.option_name}`", _did_you_mean(close)
         case "MissingParameter":
             message = f"`{command}` takes {_metavar(error.param, context)}, which is missing"
         case "BadParameter":
@@ -45,19 +45,19 @@ def explained(error: Any, command: str) -> UsageError:
 
 
 def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> UsageError:
-    """The error for a command that there is not."""
+    """The error for an unknown command."""
     close = meant(word, known)
-    return UsageError(f"no command `{word}`", hint=_mean(close and f"{above} {close}") or f"{above} --help")
+    return UsageError(f"no command `{word}`", hint=_did_you_mean(close and f"{above} {close}") or f"{above} --help")
 
 
 def require_verb(verb: str, ours: Iterable[str]) -> None:
-    """Returns where `docker compose` has the verb. Raises UsageError where it has not, with what may be meant."""
+    """Return if `docker compose` has the verb. Raises UsageError with a suggestion if not."""
     if verb not in COMPOSE_VERBS and verb not in _verbs_of_compose():
         raise unknown_command(verb, sorted({*ours, *COMPOSE_VERBS}))
 
 
 def require_options(before: Iterable[str], command: str = "devenv") -> None:
-    """Returns where all that stands before a verb is a common option, or one's value. Raises UsageError."""
+    """Return if all words before the verb are common options and their values. Raises UsageError if not."""
     with_value = options.WITH_VALUE | options.COMPOSE_WITH_VALUE
     names = {*with_value, *options.OURS_ALONE, *options.COMPOSE, "--verbose", "--help", "-h", "-v"}
     words = iter(before)
@@ -67,7 +67,7 @@ def require_options(before: Iterable[str], command: str = "devenv") -> None:
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         if name.startswith("-") and name not in names:
             raise UsageError(
-                f"`{command}` has no option `{name}`", hint=_mean(meant(name, names)) or f"{command} --help"
+                f"`{command}` has no option `{name}`", hint=_did_you_mean(meant(name, names)) or f"{command} --help"
             )
 
 
@@ -84,7 +84,7 @@ def _options(context: Any) -> list[str]:
     return [name for param in options_only for name in (*param.opts, *param.secondary_opts)]
 
 
-def _mean(close: str | None) -> str | None:
+def _did_you_mean(close: str | None) -> str | None:
     return f"Did you mean `{close}`?" if close else None
 
 
@@ -94,15 +94,17 @@ def _metavar(param: Any, context: Any) -> str:
 
 
 def _quoted(message: str) -> str:
-    """A sentence of the parser as one of ours."""
-    said = re.sub(r"'([^']*)'", r"`\1`", message).rstrip(".")
-    said = re.sub(r"a valid (?:float|integer)(?: range)?$", "a number", said)
-    said = re.sub(r"is not in the range x>=(\S+)$", r"is less than \1", said)
-    said = re.sub(r"^Option (\S+) requires an argument$", r"\1 takes a value, which is missing", said)
-    return said[:1].lower() + said[1:]
+    """A message of typer in devenv's style."""
+    text = re.sub(r"'([^']*)'", r"`\1`", message).rstrip(".")
+    text = re.sub(r"a valid (?:float|integer)(?: range)?$", "a number", text)
+    text = re.sub(r"is not in the range x>=(\S+)$", r"is less than \1", text)
+    text = re.sub(r"^Option (\S+) requires an argument$", r"\1 takes a value, which is missing", text)
+    return text[:1].lower() + text[1:]
 
 
 def _choice(message: str, param: Any) -> str | None:
     word = re.match(r"'(.*)' is not one of", message)
     choices = getattr(getattr(param, "type", None), "choices", ())
-    return _mean(meant(word[1], [str(getattr(one, "value", one)) for one in choices])) if word else None
+    return (
+        _did_you_mean(meant(word[1], [str(getattr(choice, "value", choice)) for choice in choices])) if word else None
+    )

@@ -1,4 +1,4 @@
-"""The services that a verb of Compose is about: looked at first, so that a slip is told as everywhere."""
+"""Check the services in a command line of Compose, so that a typo gets devenv's error and hint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from devenv.errors import DevenvError, unknown
 with LazyImports():
     from devenv.compose import files
 
-FIRST = frozenset({"attach", "exec", "port", "run"})  # all that follows is the command's own
+FIRST = frozenset({"attach", "exec", "port", "run"})  # what follows the service belongs to its command
 ALL = frozenset({
     "create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top", "unpause",
     "wait",
 })  # fmt: skip
-# After these comes a service, not their value.
+# Flags: the next word is a service, not a value.
 FLAGS = frozenset({
     "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
     "--privileged", "--rm", "--service-ports", "--tty",
@@ -27,7 +27,7 @@ FLAGS_OF_ALL = frozenset({"-f", "--force"})
 
 
 def require_known(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
-    """Returns where Compose is to answer, also where it alone can tell. Raises UsageError for an unknown service."""
+    """Return if all services are known, or if only Compose can tell. Raises UsageError for an unknown service."""
     if verb not in FIRST | ALL or not options.are_shared([*before]) or {"-h", "--help"} & {*after}:
         return
 
@@ -44,7 +44,7 @@ def require_known(verb: str, before: Sequence[str], after: Sequence[str]) -> Non
 
 
 def _named(verb: str, after: Sequence[str]) -> Iterator[str]:
-    """What can be nothing but a service: no option, and no option's value."""
+    """The words that can only be services: no options, and no values of options."""
     for previous, word in itertools.pairwise(("", *after)):
         if word.startswith("-"):
             continue

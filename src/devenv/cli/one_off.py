@@ -11,9 +11,9 @@ from devenv.inspect.one_off import one_off, scaled
 
 
 def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
-    """Nothing, where `docker compose VERB` is to answer by itself; else our own process becomes it.
+    """Exec `docker compose VERB` with the run model if one applies; otherwise return.
 
-    Raises DevenvError for a project that cannot be read, and for images that are not to be had.
+    Raises DevenvError for a project that cannot be read, and for images that cannot be got.
     """
     given = [*before]
     if not options.are_shared(given) or {"-h", "--help"} & {*given, *after}:

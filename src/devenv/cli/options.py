@@ -25,31 +25,31 @@ with LazyImports():
 
 
 class Output(StrEnum):
-    """How to speak: to people, or as NDJSON."""
+    """The output format: text for people, or NDJSON."""
 
     TEXT = "text"
     JSON = "json"
 
 
 Files = Annotated[list[str] | None, typer.Option("--file", "-f", help="Compose file; may be repeated.")]
-Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Name of the project.")]
+Name = Annotated[str | None, typer.Option("--project-name", "-p", help="Project name.")]
 Profiles = Annotated[list[str] | None, typer.Option("--profile", help="Profile to enable; may be repeated.")]
-Format = Annotated[Output, typer.Option("--output", help="Text for people, or JSON events, one a line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters.")]
+Format = Annotated[Output, typer.Option("--output", help="Print text, or one JSON object per line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and problems only.")]
 
 StandIns = Annotated[
-    bool, typer.Option("--stand-ins", help="Where no registry answers, make stand-in images from packages.")
+    bool, typer.Option("--stand-ins", help="If no registry answers, build stand-in images from packages.")
 ]
 HostSettings = Annotated[
     bool,
     typer.Option(
-        "--host-settings", help="Give builds and containers this machine's package registries, proxies and CA."
+        "--host-settings", help="Pass this machine's package registries, proxies and CA to builds and containers."
     ),
 ]
 
 WITH_VALUE = frozenset({"-f", "--file", "-p", "--project-name", "--profile", "--output"})
 OURS_ALONE = frozenset({"--output", "-q", "--quiet"})
-# Of `docker compose`, before a verb of its own.
+# Options of `docker compose` before a verb.
 COMPOSE = frozenset({"--all-resources", "--compatibility", "--dry-run", "--no-ansi"})
 COMPOSE_WITH_VALUE = frozenset(
     {"--ansi", "--env-file", "--parallel", "--progress", "--project-directory", "--workdir"}
@@ -58,7 +58,7 @@ COMPOSE_WITH_VALUE = frozenset(
 
 @dataclass
 class Asked:
-    """How the command line that is being run wants to be answered."""
+    """The output format and verbosity of this command line."""
 
     output: Output = Output.TEXT
     verbosity: int = 0
@@ -68,7 +68,7 @@ asked = Asked()
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
-    """Options before the command, the command, what comes after it."""
+    """The options before the command, the command, and the words after it."""
     index = 0
     while index < len(arguments) and arguments[index].startswith("-"):
         index += 2 if arguments[index] in WITH_VALUE | COMPOSE_WITH_VALUE else 1
@@ -77,24 +77,24 @@ def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
 
 
 def verbosity(before: list[str]) -> tuple[int, list[str]]:
-    """How often `-v` stands before the command, and the other options: `down` has a `-v` of its own."""
+    """The number of `-v` before the command, and the other options; `down` has another `-v`."""
     counts = [1 if word == "--verbose" else len(word) - 1 if re.fullmatch("-v+", word) else 0 for word in before]
     return sum(counts), [word for word, count in zip(before, counts, strict=True) if not count]
 
 
 def values(arguments: list[str], *names: str) -> list[str]:
-    """What a command line says for an option of these names: `-f X`, `-fX`, `--file X` and `--file=X` alike."""
-    found = [value for name, value in itertools.pairwise(arguments) if name in names]
+    """The values of an option with these names: `-f X`, `-fX`, `--file X` and `--file=X` alike."""
+    given = [value for name, value in itertools.pairwise(arguments) if name in names]
     for argument in arguments:
         for name in names:
             begins = f"{name}=" if name.startswith("--") else name
             if argument.startswith(begins) and argument != name:
-                found.append(argument.removeprefix(begins).removeprefix("="))
-    return found
+                given.append(argument.removeprefix(begins).removeprefix("="))
+    return given
 
 
 def are_shared(arguments: list[str]) -> bool:
-    """Whether these are but options of our `config`: with any other, it is Compose's own."""
+    """Whether all arguments are options of devenv's `config`; with any other, Compose's `config` runs."""
     rest = iter(arguments)
     for argument in rest:
         name, sign, value = argument.partition("=")
@@ -108,16 +108,16 @@ def are_shared(arguments: list[str]) -> bool:
 
 
 def wanted_output(arguments: list[str]) -> Output:
-    """The format that a command line asks for, also where it was not understood as a whole."""
+    """The format that a command line asks for, even if the command line has errors."""
     pairs = itertools.pairwise(arguments)
     asked = "--output=json" in arguments or ("--output", "json") in pairs
     return Output.JSON if asked else Output.TEXT
 
 
 def worktree_name(before: list[str]) -> str | None:
-    """The name that a project has by the git worktree that it lies in, where these options do not name one.
+    """The name that a project gets from its git worktree; None if these options name a project.
 
-    What is wrong with its files, Compose is to say.
+    Compose reports errors in its files.
     """
     if values(before, "-p", "--project-name", "--project-directory"):
         return None
@@ -131,12 +131,12 @@ def worktree_name(before: list[str]) -> str | None:
 def selection(
     files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
 ) -> selections.Selection:
-    """Which project the command line means."""
+    """The project that the command line means."""
     return selections.Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
 def begin(arguments: list[str]) -> None:
-    """A command line begins: how it wants to be answered, and nothing is said of what is run so far."""
+    """Begin a command line: set its output format, and stop tracing."""
     global asked  # noqa: PLW0603 - one process, one command line
     if asked.verbosity:
         tracing.listen(None)
@@ -144,14 +144,14 @@ def begin(arguments: list[str]) -> None:
 
 
 def trace(more: int) -> None:
-    """From now on what is run is said, and with two, what the engine is asked."""
+    """Raise the verbosity: 1 shows the commands that are run, 2 the engine's API calls too."""
     asked.verbosity += more
     if more:
         console()
 
 
 def console(output: Output | None = None, *, quiet: bool = False) -> consoles.Console:
-    """The window that this command speaks through, also of what it runs where that was asked for."""
+    """The console of this command; under `-v` it also shows what is run."""
     as_json = (asked.output if output is None else output) is Output.JSON
     window = consoles.Console(as_json=as_json, quiet=quiet, verbose=asked.verbosity > 0)
     tell(window.emit)
@@ -159,6 +159,6 @@ def console(output: Output | None = None, *, quiet: bool = False) -> consoles.Co
 
 
 def tell(emit: events.Emit) -> None:
-    """From now on this is told of what is run, where that was asked for."""
+    """Under `-v`, send what is run to `emit` from now on."""
     if asked.verbosity:
         tracing.listen(emit, calls=asked.verbosity > 1)

@@ -13,9 +13,9 @@ from devenv.cli.errors import explained, unknown_command
 from devenv.cli.registry import Command
 from devenv.errors import UsageError, nearest
 
-HELP = """A development environment for any Compose project: up, in sync with your editor, gone without a trace.
+HELP = """Run Docker Compose projects while you develop: start, sync, save the data, clean up.
 
-Any other command (exec, run, stop, ...) goes to `docker compose` with this project's files and name.
+Any other command (exec, run, stop, ...) is passed to `docker compose` with this project's files and name.
 """
 
 
@@ -32,7 +32,7 @@ class VerboseCommand(TyperCommand):
             expose_value=False,
             is_eager=True,
             callback=lambda _context, _param, count: options.trace(count),
-            help="Say what is run; twice: what the engine is asked, too.",
+            help="Show the commands that are run; twice: the engine's API calls too.",
         )
         super().__init__(name, params=[*given, verbose], **settings)
 
@@ -87,7 +87,7 @@ def add_command(app: typer.Typer, name: str, command: Command) -> None:
 
 def shared(
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Options of `devenv` itself."""
 

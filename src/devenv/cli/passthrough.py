@@ -1,4 +1,4 @@
-"""What people type out of habit: `ps` and `logs` as for Compose, and a command after `--`."""
+"""Command lines in Compose's style: `-f` before `logs`, options of its `ps` and `logs`, a command after `--`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from devenv.errors import meant
 
 FLAGS = {"ps": {"-w", "--watch"}, "logs": {"-f", "--follow", "-t", "--timestamps"}}
 VALUED = {"ps": {"-f", "--file"}, "logs": {"--file", "--since", "-n", "--tail", "--grep"}}
-# Compose's own; newer ones are known by being like none of ours.
+# Options of Compose; newer ones are recognized because they resemble none of devenv's.
 COMPOSE = {
     "-a", "--all", "--filter", "--format", "--no-trunc", "--orphans", "-q", "--quiet", "--services", "--status",
     "--index", "--no-color", "--no-log-prefix", "--until",
@@ -17,12 +17,12 @@ SHARED = {"-p", "--project-name", "--profile", "--output"}
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
-    """The options before and after the verb so that typer understands them.
+    """The words before and after the verb, rewritten for typer.
 
     `-f` before `logs` names a file, and after it follows. A second `--` stays for `shell` to find its command by.
     """
     if verb == "logs":
-        before = [_long(one) for one in before]
+        before = [_long(word) for word in before]
     if verb == "shell" and "--" in after:
         at = after.index("--")
         after = [*after[:at], "--", *after[at:]]
@@ -30,7 +30,7 @@ def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[lis
 
 
 def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
-    """Whether it is: with an option that only Compose has, `ps` and `logs` are Compose's own."""
+    """Whether devenv runs the verb: with an option that only Compose has, Compose runs `ps` and `logs`."""
     if verb not in FLAGS:
         return True
     flags, valued = {"-h", "--help", "-v", "--verbose", *FLAGS[verb]}, VALUED[verb] | SHARED
@@ -47,7 +47,7 @@ def is_ours(verb: str, before: list[str], after: list[str]) -> bool:
 
 
 def _options(argument: str, valued: set[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option of an argument, `-ft` being two, with the value that is in the same argument, if there is one."""
+    """Each option of an argument (`-ft` is two) with the value in the same argument, or None."""
     if argument.startswith("--"):
         name, sign, value = argument.partition("=")
         yield name, value if sign else None

@@ -1,4 +1,4 @@
-"""Questions on the terminal, on stderr: words and defaults are cleaned, since a template may have written them."""
+"""Questions on the terminal (stderr); questions and defaults are cleaned, since they may come from a template."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ with LazyImports():
 
 
 def confirm(words: str, *, default: bool = False) -> bool:
-    """Whether somebody agrees. Raises typer.Abort at the end of the input and on Ctrl-C."""
+    """Ask a yes-or-no question. Raises typer.Abort at the end of the input and on Ctrl-C."""
     return typer.confirm(_cleaned(words), default=default, err=True)
 
 
 def prompt(words: str, default: str | None = None) -> str:
-    """What somebody types; the default for an empty line. Raises typer.Abort as `confirm`."""
+    """Ask for a text; an empty line means the default. Raises typer.Abort as `confirm`."""
     shown = f" [{_cleaned(default)}]" if default else ""
     answer: str = typer.prompt(f"{_cleaned(words)}{shown}", default=default, show_default=False, err=True)
     return answer

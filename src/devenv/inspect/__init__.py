@@ -1,1 +1,1 @@
-"""Commands that look at a project: status, ps, logs, shell, open, graph, layers."""
+"""Read-only commands: status, ps, logs, shell, open, graph, layers."""

@@ -1,4 +1,4 @@
-"""`devenv graph`: the project's graph, with the times of its last run where they are asked for."""
+"""`devenv graph`: the project's graph, with the times of its last run on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devenv.state.run_dir import Run
 
 
 async def graph(selection: Selection, *, timings: bool) -> Graph:
-    """The graph; no engine is asked. Raises as `load` does, and UsageError where no run is remembered."""
+    """The project's graph, from its files alone. Raises as `load` does, and UsageError if no run is remembered."""
     loaded = await load(selection)
     last = Run.known(await resolve(), loaded.project.name).last() if timings else {}
     if timings and not last:

@@ -31,14 +31,14 @@ from devenv.state.run_dir import Run
 from devenv.sync.host import scan
 from devenv.sync.rules.patterns import Patterns
 
-LARGEST = 2 * 10**9  # bytes of an image whose files are read unless that was asked for
+LARGEST = 2 * 10**9  # bytes; the files of a larger image are only read with --files
 SPARE = ("node_modules", ".git")  # folders that no build needs of its context
 PACKED = "they are packed in a way that devenv does not read, or too many"
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An image, its config, and how it is built where that is a service's own."""
+    """An image, its config, and its build if it is a service's own."""
 
     image: Anatomy
     config: dict[str, Any]
@@ -46,10 +46,10 @@ class _Found:
 
 
 async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, files: bool | None) -> Report:
-    """One image with advice, or two side by side; each name is a service's or an image's.
+    """One image with advice, or two to compare; each name is a service's or an image's.
 
-    `files`: whether those of the layers are read, too; None where the image's size decides. Raises UsageError for
-    a name that is neither.
+    `files`: whether to read the files in the layers; None: only of images up to LARGEST. Raises UsageError for a
+    name that is neither.
     """
     async with Engine.connect() as engine:
         found = [await _found(engine, selection, name) for name in names]
@@ -99,7 +99,7 @@ async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
 
 
 async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Found:
-    """The image that the service's containers are made of, or would be."""
+    """The image that the service's containers use, or would use."""
     name, project, stage = service.name, loaded.project, DesiredState(loaded, frozenset({service.name}))
     reference = stage.image(name)
     if service.build is None:
@@ -123,34 +123,38 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
 
 
 def _context_advice(one: _Found) -> tuple[Advice, ...]:
-    """What a build takes along and puts into the image though nobody needs it. Blocking."""
+    """What a build copies into the image though nobody needs it. Blocking."""
     build = one.build
     copies = any(COPIES_ALL.match(layer.instruction) for layer in one.image.layers[one.image.inherited :])
     if build is None or not copies or not os.path.isabs(build.context):
         return ()
     file, lines = scan.dockerignore(build)
-    patterns = Patterns.parse(lines)
-    found = {}
-    for folder, folders, _ in os.walk(build.context):
-        inside = {name: os.path.relpath(os.path.join(folder, name), build.context) for name in folders}
-        folders[:] = [name for name in folders if not patterns.matches(inside[name]) and name not in SPARE]
-        for name in SPARE:
-            if name in inside and not patterns.matches(inside[name]):
-                found[inside[name]] = _size(os.path.join(folder, name))
-    if (total := sum(found.values())) < LEAST:
+    sizes = _spare(build.context, Patterns.parse(lines))
+    if (total := sum(sizes.values())) < LEAST:
         return ()
-    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(found.items()))
+    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(sizes.items()))
     where = f"{os.path.relpath(file)} does not keep out" if file else "no .dockerignore keeps out"
-    # a file that is there may lack the end of its last line
+    # a file that exists may lack the end of its last line
     names = ("\\n" if file else "") + "".join(f"**/{name}\\n" for name in SPARE)
     hint = f"printf '{names}' >> {quote(os.path.relpath(file or os.path.join(build.context, '.dockerignore')))}"
     return (Advice("dockerignore", f"{where} what each build copies into the image: {which}", hint, bytes=total),)
 
 
+def _spare(context: str, ignored: Patterns) -> dict[str, int]:
+    """The folders in a build context that no build needs and that are not ignored: path -> bytes."""
+    sizes: dict[str, int] = {}
+    for folder, folders, _ in os.walk(context):
+        paths = {name: os.path.relpath(os.path.join(folder, name), context) for name in folders}
+        kept = {name: path for name, path in paths.items() if not ignored.matches(path)}
+        folders[:] = [name for name in kept if name not in SPARE]
+        sizes |= {path: _size(os.path.join(context, path)) for name, path in kept.items() if name in SPARE}
+    return sizes
+
+
 def _size(folder: str) -> int:
-    """The bytes of all files below."""
+    """The bytes of all files below the folder."""
     total = 0
     for path in (os.path.join(above, name) for above, _, names in os.walk(folder) for name in names):
-        with contextlib.suppress(OSError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # removed meanwhile
             total += os.lstat(path).st_size
     return total

@@ -1,4 +1,4 @@
-"""`devenv logs`: what the services print and printed, merged by time; of a run that is over, what was kept."""
+"""`devenv logs`: logs of containers and logs kept from the last run, merged by time."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from devenv.run.cleanup.kept_logs import KeptLogs, Piece
 from devenv.state.run_dir import Run
 from devenv.tasks import first
 
-AGAIN = 0.5  # seconds until a container whose log has ended is looked at again
-EACH = 64  # lines, which a pattern may search for a third of a second
-LONGEST = 8.0  # and at most, where it ends at once: one that nobody can read
+AGAIN = 0.5  # seconds until a container whose log has ended is asked again
+EACH = 64  # lines between two chances to cancel: a pattern may take a third of a second for so many
+LONGEST = 8.0  # seconds at most, for a container whose log ends at once because it cannot be read
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms?|s|us|µs|ns)"
 _SECONDS = re.compile(r"\d{9,11}(?:\.\d{1,9})?")  # since 1970
@@ -40,7 +40,7 @@ Lines = AsyncGenerator[Line, None]
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What the command line says. `tail` is of each container; `wanted` says of a text whether it is."""
+    """The request. `tail` counts lines of each container; `wanted` decides whether a line's text matches."""
 
     selection: Selection
     services: tuple[str, ...] = ()
@@ -56,48 +56,56 @@ class LogQuery:
 
 @dataclass
 class Listener:
-    """Whom the lines are for: `begin` hears whose lines may come, `say` each one, `tell` what else is to know."""
+    """Callbacks: `begin` with the services whose lines may come, `say` with each line, `tell` with messages."""
 
     begin: Callable[[Collection[str]], object]
     say: Callable[[Line], object]
     tell: Callable[[str], object]
-    gathered: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext  # lines may come late within it
+    gathered: Callable[[], AbstractContextManager[None]] = (
+        contextlib.nullcontext
+    )  # within it, lines may be written late
 
 
-async def logs(wish: LogQuery, to: Listener) -> None:
-    """Says all that is there and, with `follow`, all that comes, until cancelled.
+async def logs(query: LogQuery, to: Listener) -> None:
+    """Pass on all lines so far and, with `follow`, new lines until cancelled.
 
-    Raises UsageError for an unknown service, EngineError where nobody can be asked and nothing is kept.
+    Raises UsageError for an unknown service, EngineError if no engine answers and no log is kept.
     """
-    name, project = await outline(wish.selection)
+    name, project = await outline(query.selection)
     endpoint = await resolve()
     run = Run.known(endpoint, name)
     ledger = run.read()
     pieces, ended = KeptLogs(run.path).pieces(ledger.began if ledger else None)
     async with contextlib.AsyncExitStack() as stack:
-        engine = await _connected(stack, endpoint, has_other=bool(pieces) and not wish.follow, tell=to.tell)
+        engine = await _connected(stack, endpoint, has_other=bool(pieces) and not query.follow, tell=to.tell)
         containers = await engine.containers.list(name) if engine else ()
-        there = {c.service for c in containers}
-        require_known(
-            wish.services, (*project.services, *project.dormant, *there, *(piece.service for piece in pieces))
-        )
-        pieces = _lost(wish, pieces, containers, () if ledger else there)
+        services = {container.service for container in containers}
+        kept = {piece.service for piece in pieces}
+        require_known(query.services, (*project.services, *project.dormant, *services, *kept))
+        pieces = _lost(query, pieces, containers, () if ledger else services)
+        wanted = [container for container in containers if query.is_about(container.service)]
         if pieces and not ledger:
             to.tell(f"the last run, which ended {ago(time.time() - ended)}, left this:")
-        mine = [c for c in containers if wish.is_about(c.service)]
-        if not mine and not pieces and not wish.follow:
+        elif not wanted and not pieces and not query.follow:
             to.tell(f"no container of {name} is there, and no log of an earlier run; devenv up")
-        to.begin({*(c.service for c in mine), *(piece.service for piece in pieces)})
-        now = await engine.clock() if engine else dt.datetime.now(dt.UTC)
-        told = Told(wish, now)
-        streams = [told.kept(piece) for piece in pieces] + [told.printed(engine, c) for c in mine if engine]
+        sources = Sources(query, await engine.clock() if engine else dt.datetime.now(dt.UTC))
+        await _say_logs(sources, engine, pieces, wanted, to)
+        if engine and query.follow:
+            await _follow(engine, name, sources, to)
+
+
+async def _say_logs(
+    sources: Sources, engine: Engine | None, pieces: Sequence[Piece], containers: Sequence[Container], to: Listener
+) -> None:
+    """Pass on the kept lines and those that the containers have printed, by time."""
+    to.begin({*(piece.service for piece in pieces), *(container.service for container in containers)})
+    streams = [*map(sources.kept, pieces), *(sources.printed(engine, each) for each in containers if engine)]
+    async with contextlib.AsyncExitStack() as stack:
         for stream in streams:
             stack.push_async_callback(stream.aclose)
         with to.gathered():
-            async for one in merged(streams):
-                to.say(one)
-        if engine and wish.follow:
-            await _follow(engine, name, told, to)
+            async for each in merged(streams):
+                to.say(each)
 
 
 async def _connected(
@@ -113,46 +121,46 @@ async def _connected(
 
 
 def _lost(
-    wish: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
+    query: LogQuery, pieces: Iterable[Piece], containers: Iterable[Container], there: Collection[str]
 ) -> list[Piece]:
-    """What is wanted of the kept, and not still to be had of a container or a newer one."""
+    """The kept logs that are wanted and that no container has, nor a newer one of the service."""
     ids = {c.id for c in containers}
     return [
         piece
         for piece in pieces
-        if wish.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
+        if query.is_about(piece.service) and piece.container_id not in ids and piece.service not in there
     ]
 
 
 @dataclass
-class Told:
-    """The wanted lines of every source, and up to where each container's log is read."""
+class Sources:
+    """The wanted lines of containers and kept logs; remembers up to where each container's log was read."""
 
-    wish: LogQuery
+    query: LogQuery
     now: dt.datetime
     _read: dict[str, str] = field(default_factory=dict)
     _looked_at: int = 0
 
     def kept(self, piece: Piece) -> Lines:
-        """Those of a log that is kept."""
-        since = _text(self._since()) if self.wish.since else ""
+        """The lines of a kept log."""
+        since = _text(self._since()) if self.query.since else ""
 
         async def lines() -> Lines:
             for one in piece.lines():
                 if one.at >= since and await self._is_wanted(one):
                     yield one
 
-        return _last(lines(), self.wish.tail)
+        return _last(lines(), self.query.tail)
 
     def printed(self, engine: Engine, container: Container) -> Lines:
-        """Those that the container has printed up to now."""
+        """The lines that the container has printed so far."""
         self._read[container.id] = _text(self.now)
-        since = f"{self._since().timestamp():.6f}" if self.wish.since else ""
-        tail = "all" if self.wish.tail is None or self.wish.wanted else str(self.wish.tail)
-        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.wish.tail)
+        since = f"{self._since().timestamp():.6f}" if self.query.since else ""
+        tail = "all" if self.query.tail is None or self.query.wanted else str(self.query.tail)
+        return _last(self._of(engine, container, since=since, tail=tail, follow=False), self.query.tail)
 
     def coming(self, engine: Engine, container: Container) -> Lines:
-        """Those that it prints from where it was read up to, until it stops."""
+        """The lines that the container prints after those, until it stops."""
         read = self._read.get(container.id)
         return self._of(engine, container, since=_after(read) if read else "", tail="all", follow=True)
 
@@ -166,19 +174,19 @@ class Told:
                 yield one
 
     def _since(self) -> dt.datetime:
-        return since(self.wish.since or "", self.now)
+        return since(self.query.since or "", self.now)
 
     async def _is_wanted(self, one: Line) -> bool:
-        if self.wish.wanted is None:
+        if self.query.wanted is None:
             return True
         self._looked_at += 1
-        if self._looked_at % EACH == 0:  # so that Ctrl-C is heard between lines that are there already
+        if self._looked_at % EACH == 0:  # lets Ctrl-C in
             await anyio.lowlevel.checkpoint()
-        return self.wish.wanted(one.text)
+        return self.query.wanted(one.text)
 
 
 async def merged(streams: Sequence[Lines]) -> Lines:
-    """The lines of all streams by their times; of each stream no more than one is held."""
+    """The lines of all streams by time; holds one line of each stream."""
     heads = [
         (head.at, index, head)
         for index, stream in enumerate(streams)
@@ -206,20 +214,20 @@ async def _last(lines: Lines, count: int | None) -> Lines:
             yield one
 
 
-async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> None:
-    """Says what every container of the project prints, also of those that come, until cancelled."""
+async def _follow(engine: Engine, project: str, sources: Sources, to: Listener) -> None:
+    """Pass on what every container of the project prints, new containers too, until cancelled."""
     followed: set[str] = set()
     pauses: dict[str, float] = {}
     changed = anyio.Event()
 
     async def listen() -> None:
         async for event in engine.events(project):
-            if event.get("Action", "start") == "start":  # the stream has begun: what was before it is not told
+            if event.get("Action", "start") == "start":  # no action: the stream begins, and may have missed events
                 changed.set()
 
     async def one(container: Container) -> None:
         began = anyio.current_time()
-        async for found in told.coming(engine, container):
+        async for found in sources.coming(engine, container):
             to.say(found)
         ended_at_once = anyio.current_time() - began < AGAIN
         pause = pauses[container.id] = (
@@ -234,7 +242,7 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
         while True:
             changed = anyio.Event()
             for container in await engine.containers.list(project):
-                if container.running and container.id not in followed and told.wish.is_about(container.service):
+                if container.running and container.id not in followed and sources.query.is_about(container.service):
                     followed.add(container.id)
                     to.begin((container.service,))
                     tasks.start_soon(one, container)
@@ -249,9 +257,9 @@ async def _follow(engine: Engine, project: str, told: Told, to: Listener) -> Non
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:
-    """The moment that `--since` means: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
+    """The time that `--since` means: `90s`, `1h30m`, `1.5h`, `2d` before `now`, or a time, local without a zone.
 
-    A number of so many digits is a time in Unix seconds. Raises UsageError for anything else.
+    A number of 9 to 11 digits is a Unix time. Raises UsageError for anything else.
     """
     with contextlib.suppress(OverflowError):
         if _SECONDS.fullmatch(text):
@@ -260,11 +268,11 @@ def since(text: str, now: dt.datetime) -> dt.datetime:
             return now - dt.timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, text)))
     with contextlib.suppress(ValueError):
         return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
-    raise UsageError(f"--since {text} is no time", hint="--since 10m, --since 1h30m, or --since 2026-01-31T12:00")
+    raise UsageError(f"--since {text} is not a time", hint="--since 10m, --since 1h30m, or --since 2026-01-31T12:00")
 
 
 def _text(moment: dt.datetime) -> str:
-    """The moment as lines have it."""
+    """The time in the format of log lines."""
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z"
 
 

@@ -1,4 +1,4 @@
-"""`devenv run` and `devenv scale`: containers beside a run, with the images and the dependencies that the run has."""
+"""`devenv run` and `devenv scale`: Compose with the images and dependencies of the run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from devenv.state.runs import open_run
 
 
 async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
-    """Compose for a one-off container of the first service that the `arguments` name; None where they name none.
+    """Compose for a one-off container of the first service that the `arguments` name; None if they name none.
 
-    Compose would make a dependency anew that differs from the user's files, and what devenv started does: its
-    ports are on loopback. So one that runs is left out, and the others are made as `devenv up` makes them. Where
-    nothing of devenv's is up, nothing is marked as its own: nobody would take it away.
+    Compose recreates dependencies that differ from the user's files, and those that devenv started do: their ports
+    are on loopback. So running dependencies are left out, and others are created as by `devenv up`. If no run of
+    devenv is up, nothing is marked as devenv's: nothing would remove it.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     names = frozenset(service.name for service in loaded.project.services)
@@ -47,9 +47,9 @@ async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) 
 
 
 async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:
-    """Compose for `SERVICE=N` in the `arguments`, containers of the run; None where nothing of devenv's is up.
+    """Compose for `SERVICE=N` in the `arguments`, containers of the run; None if no run of devenv is up.
 
-    From the user's files Compose would make those of the run anew, and nobody would take them away.
+    From the user's files, Compose would recreate the containers of the run, and nothing would remove them.
     """
     loaded = await resolve.load(replace(selection, profiles=("*",)))
     targets = {one.partition("=")[0] for one in arguments} & {service.name for service in loaded.project.services}
@@ -62,9 +62,9 @@ async def scaled(selection: Selection, arguments: Collection[str], emit: Emit) -
 
 
 async def _recorded(engine: Engine, run: Run, stage: DesiredState) -> Compose:
-    """Compose for the stage. What it creates is recognized as ours by what is recorded of the call before.
+    """Compose for the stage; records before the call how to recognize what it creates.
 
-    Compose takes the place of this process, so that nobody is there to record the outcome.
+    Compose replaces this process, so the outcome cannot be recorded.
     """
     if stage.own - stage.unmarked:
         project_state = await engine.project_state(stage.project.name)
@@ -86,7 +86,7 @@ async def _staged(
 
 
 def _lacking(project: Project, targets: frozenset[str], project_state: ProjectState) -> frozenset[str]:
-    """The targets, and of what they need all that is not there: running, or completed where that was the point."""
+    """The targets and their missing dependencies: neither running, nor completed if that is the condition."""
     once = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
     completed = {c.service for c in project_state.containers if c.state == "exited" and not c.exit_code} & once
     there = ({c.service for c in project_state.containers if c.running} | completed) - targets
@@ -95,5 +95,5 @@ def _lacking(project: Project, targets: frozenset[str], project_state: ProjectSt
 
 
 def _stood_in(project_state: ProjectState) -> bool:
-    """Whether a run of ours has stand-ins: somebody agreed to them, then."""
+    """Whether the run uses stand-ins, which the user allowed then."""
     return any(c.ours and c.image.startswith(f"{STAND_IN_REGISTRY}/") for c in project_state.containers)

@@ -1,4 +1,4 @@
-"""`devenv open`: where the site is that the project, or one of its services, publishes."""
+"""`devenv open`: the URLs that the project or one of its services publishes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from devenv.run.urls import addresses
 
 
 async def site(selection: Selection, service: str | None) -> tuple[str, tuple[str, ...]]:
-    """The project's name and its URLs, as `up` prints them; those of one service where it is named.
+    """The project's name and its URLs, as `up` prints them; with `service`, its URLs only.
 
-    Raises UsageError for an unknown service, DevenvError where nothing runs or nothing answers with HTTP.
+    Raises UsageError for an unknown service, DevenvError if nothing runs or nothing answers with HTTP.
     """
     name, project = await outline(selection)
     async with Engine.connect() as engine:

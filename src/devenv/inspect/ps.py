@@ -1,4 +1,4 @@
-"""`devenv ps`: where the project's services stand now."""
+"""`devenv ps`: the state of the project's services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ps(selection: Selection, wanted: Collection[str], show: Callable[[Stands], object]) -> bool:
-    """Whether it was shown; if not, it takes `watching`, which asks any engine. Raises ConfigError, UsageError."""
+    """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
     project = sketched(selection)
     found = None if project.name is None else quick.containers(project.name)
     if project.name is None or found is None:
@@ -32,7 +32,7 @@ def ps(selection: Selection, wanted: Collection[str], show: Callable[[Stands], o
 def picture(
     name: str, project: Outline, wanted: Collection[str], containers: Collection[Container], now: dt.datetime
 ) -> Stands:
-    """Where the wanted services stand, or all. Raises UsageError for one that is unknown."""
+    """The state of the wanted services, or of all. Raises UsageError for an unknown service."""
     require_known(wanted, (*project.services, *project.dormant, *(c.service for c in containers)))
     names = [*project.services, *(service for service in project.dormant if service in wanted)]
     found = stands(name, names, containers, lambda at: age(at, now))
@@ -40,7 +40,7 @@ def picture(
 
 
 def age(at: str, now: dt.datetime) -> float | None:
-    """Seconds from an engine's timestamp to its own `now`; None for what never was."""
+    """Seconds from an engine's timestamp to its `now`; None for a time that is not set."""
     found = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", at)
     if found is None or at.startswith("0001"):
         return None

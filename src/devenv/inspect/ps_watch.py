@@ -1,4 +1,4 @@
-"""`devenv ps --watch`: where the services stand, again whenever that changes."""
+"""`devenv ps --watch`: the state of the services, at each change."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from devenv.model.standing import Stands
 from devenv.state.created import recognizer
 from devenv.tasks import first
 
-LOOK_AGAIN = 30.0  # seconds after which ages are others
-TOGETHER = 0.05  # seconds in which what happens is one change
+LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
+TOGETHER = 0.05  # seconds; events within it count as one change
 
 
 async def watching(
     selection: Selection, wanted: Collection[str], show: Callable[[Stands], object], *, watch: bool = True
 ) -> None:
-    """Shows where the services stand; with `watch` again and again, until cancelled.
+    """Show the state of the services; with `watch` at each change, until cancelled.
 
-    Raises UsageError for a service that is unknown, EngineError where the engine cannot be asked.
+    Raises UsageError for an unknown service, EngineError if the engine cannot be reached.
     """
     name, project = await outline(selection)
     async with Engine.connect() as engine:
@@ -47,20 +47,20 @@ async def watching(
 
 
 class Change:
-    """What the engine tells of a project's containers, until somebody has waited for it."""
+    """A flag that events of a project's containers set and that `wait` clears."""
 
     def __init__(self) -> None:
         self._told = anyio.Event()
 
     async def listen(self, engine: Engine, project: str) -> None:
-        """Listens for ever."""
+        """Set the flag at each event, forever."""
         async for event in engine.events(project):
-            action = event.get("Action", "create")  # the stream has begun: what was before it is not told
+            action = event.get("Action", "create")  # no action: the stream begins, and may have missed events
             if action in TELLING or action.startswith("health_status"):
                 self._told.set()
 
     async def wait(self) -> None:
-        """Returns when something has changed, or it is time to look."""
+        """Wait for a change, at most LOOK_AGAIN seconds."""
         with anyio.move_on_after(LOOK_AGAIN):
             await self._told.wait()
             await anyio.sleep(TOGETHER)

@@ -1,4 +1,4 @@
-"""`devenv shell`: into which container, and with which shell or command."""
+"""`devenv shell`: the container, and the shell or command to run in it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _chosen(project: Outline, containers: Sequence[Container], service: str | No
 
 
 def answer(said: str, names: Sequence[str]) -> str:
-    """The service that an answer means: its name or its number. Raises UsageError for anything else."""
+    """The service that an answer means by name or number. Raises UsageError for any other answer."""
     if said in names:
         return said
     if said.isascii() and said.isdigit() and 0 < int(said) <= len(names):

@@ -1,4 +1,4 @@
-"""`devenv` alone: what stands in this folder now. Nothing is changed, and nobody waits long."""
+"""`devenv` without arguments: the status of the project in this folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 2.0  # seconds for the engine
 
 
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
-    """The state of the project of a folder, or of these files. Raises UsageError for one on standard input."""
+    """The status of the project in a folder, or of these files. Raises UsageError for a file on standard input."""
     others = tuple(sorted({ledger.project for _, ledger in runs.dead(PHASES)}))
     guardians = tuple(line for _, line in guardian_note.at_work())
     try:
@@ -49,29 +49,31 @@ async def here(directory: str, files: tuple[str, ...], project_name: str | None)
 
 
 async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, int, tuple[str, ...]]:
-    """The state, what is to be said of it (empty where nothing is up), running containers, and where it answers."""
-    key, folder = await key_of(engine), os.path.realpath(folder)
-    began = [
-        (run, ledger)
-        for run, ledger in runs.every()
-        if _is_on(ledger, key, engine) and (ledger.project == name or ledger.directory == folder)
-    ]
-    named = [(run, ledger) for run, ledger in began if ledger.project == name]
-    for run, ledger in (named or began)[:1]:
-        engine.is_ours = run.made.holds
-        project_state = await engine.project_state(ledger.project)
-        running = sum(container.running for container in ledger.containers(project_state))
-        last = run.last()
-        urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
-        left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
-        state = _state(run, ledger, running, left, is_ready=urls is not None)
-        return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
-    others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
-    return "down", _beside(name, others) if others else "", 0, ()
+    """The state, a message (empty if nothing is up), the number of running containers, and the URLs."""
+    run_and_ledger = _run_of(name, os.path.realpath(folder), await key_of(engine), engine)
+    if run_and_ledger is None:
+        others = sum(c.running and not c.ours for c in (await engine.project_state(name)).containers)
+        return "down", _beside(name, others) if others else "", 0, ()
+    run, ledger = run_and_ledger
+    engine.is_ours = run.made.holds
+    project_state = await engine.project_state(ledger.project)
+    running = sum(container.running for container in ledger.containers(project_state))
+    last = run.last()
+    urls = tuple(last.get("urls", ())) if last.get("began") == ledger.began else None
+    left = "" if run.lock.is_held() else left_behind(ledger, await remains(engine, ledger, project_state))
+    state = _state(run, ledger, running, left, is_ready=urls is not None)
+    return state, _said(state, ledger, running, left), running, () if state == "left" else urls or ()
+
+
+def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:
+    """The run of the project on this engine, by its name or else by its folder."""
+    begun = [(run, ledger) for run, ledger in runs.every() if _is_on(ledger, key, engine)]
+    named = [(run, ledger) for run, ledger in begun if ledger.project == name]
+    return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
 
 
 def _is_on(ledger: Ledger, key: str, engine: Engine) -> bool:
-    """Whether the run is on that engine; of one of devenv 0.1, only the address is known."""
+    """Whether the run is on that engine; a ledger of devenv 0.1 has only its address."""
     return ledger.engine == key if ledger.engine else ledger.endpoint == engine.endpoint.host
 
 

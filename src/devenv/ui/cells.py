@@ -1,4 +1,4 @@
-"""Text in the cells of a terminal: how wide it is, cut to fit, broken into rows. Pure."""
+"""Text in the cells of a terminal: its width, cut to fit, wrapped. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ELLIPSIS = "…"
 
 
 class Span(NamedTuple):
-    """A piece of a row: its text, what it stands for (the terminal has a look for each), where a click goes."""
+    """A piece of a row: its text, its style (a name that the terminal maps to a look), and its link."""
 
     text: str
     style: str = ""
@@ -21,7 +21,7 @@ Row = tuple[Span, ...]
 
 
 def width(text: str) -> int:
-    """The cells that cleaned text takes; combining characters take none."""
+    """The number of cells that cleaned text takes; combining characters take none."""
     return len(text) if text.isascii() else sum(map(_cells, text))
 
 
@@ -32,7 +32,7 @@ def _cells(character: str) -> int:
 
 
 def cut(text: str, cells: int) -> str:
-    """As much of the text as fits, with an ellipsis where something is missing."""
+    """The text, or the part of it that fits with an ellipsis."""
     if width(text) <= cells:
         return text
     begin = text[: max(cells - 1, 0)] if text.isascii() else next(pieces(text, max(cells - 1, 1)))
@@ -40,14 +40,14 @@ def cut(text: str, cells: int) -> str:
 
 
 def fit(text: str, cells: int, *, right: bool = False) -> str:
-    """Exactly so many cells: the text cut, or padded on one side."""
+    """The text cut or padded to exactly so many cells."""
     short = cut(text, cells)
     pad = " " * (cells - width(short))
     return f"{pad}{short}" if right else f"{short}{pad}"
 
 
 def pieces(text: str, cells: int) -> Iterator[str]:
-    """The text in pieces that fit into so many cells (at least one), between words where a late enough space is.
+    """The text in pieces of at most so many cells, broken at a space if one is in the last third.
 
     One piece where it is empty.
     """
@@ -84,7 +84,7 @@ def row(spans: Iterable[Span], cells: int) -> Row:
 
 
 def beside(left: Iterable[Span], right: Iterable[Span], cells: int) -> Row:
-    """One row of two ends; where there is no room for both, the right one goes."""
+    """A row with both at its ends; without the right one if there is no room for it."""
     start, end = tuple(left), tuple(right)
     room = cells - sum(width(span.text) for span in (*start, *end))
     return row((*start, Span(" " * room), *end) if room > 0 else start, cells)

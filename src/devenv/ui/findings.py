@@ -1,4 +1,4 @@
-"""What the doctor found -> lines of text. Pure."""
+"""Findings of the doctor -> lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 
 def lines(findings: Sequence[Finding], areas: Collection[str], seconds: float) -> Iterator[str]:
-    """A line for each finding, and one for all areas where there is none."""
-    for one in findings:
-        yield f"{MARKS[one.severity]} {one.code}: {clean_lines(one.message)}"
-        if one.hint:
-            yield f"  hint: {clean_lines(one.hint)}"
-    bad = {one.area for one in findings if one.severity != "info"}
+    """A line for each finding, one for all areas without findings, and a summary."""
+    for finding in findings:
+        yield f"{MARKS[finding.severity]} {finding.code}: {clean_lines(finding.message)}"
+        if finding.hint:
+            yield f"  hint: {clean_lines(finding.hint)}"
+    bad = {finding.area for finding in findings if finding.severity != "info"}
     if well := [area for area in areas if area not in bad]:
         yield f"✓ {', '.join(well)}"
     explained = f"; {PAGE} explains each" if findings else ""
@@ -24,5 +24,5 @@ def lines(findings: Sequence[Finding], areas: Collection[str], seconds: float) -
 
 
 def _count(findings: Sequence[Finding], severity: str) -> str:
-    number = sum(one.severity == severity for one in findings)
+    number = sum(finding.severity == severity for finding in findings)
     return f"{number or 'no'} {severity}{'' if number == 1 else 's'}"

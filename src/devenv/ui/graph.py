@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from devenv.model.graph import Graph, Node
 from devenv.model.project import Dependency
 from devenv.ui.text import clean
 
-DEFAULT = "default"  # the network that all services are in which name none
+DEFAULT = "default"  # the network of services that name none
 CRITICAL = "stroke:#d33,stroke-width:3px"
 
 
 def tree(graph: Graph) -> list[str]:
-    """What needs others above what it needs; a service that several need is drawn once, and named elsewhere."""
+    """Each service above its dependencies; a service that several need is drawn once and only named elsewhere."""
     ready = "" if graph.seconds is None else f", {graph.seconds:.2f} s until ready; * is what the rest waited for"
     lines = [f"{graph.project}: {len(graph.nodes)} service{'' if len(graph.nodes) == 1 else 's'}{ready}"]
     seen: set[str] = set()
@@ -63,22 +63,12 @@ def _word(need: Dependency) -> str:
 
 def mermaid(graph: Graph) -> list[str]:
     """A flow chart: services and their ports, the conditions between them, volumes and networks."""
+    networks = [network.key for network in graph.networks if network.key != DEFAULT]
+    edges = [edge for node in graph.nodes for edge in _edges(node, networks)]
     lines = ["flowchart LR"]
-    edges: list[tuple[str, bool]] = []
-    for node in graph.nodes:
-        lines.append(f"  {_id('s', node.name)}[{_quoted('<br>'.join((node.name, *node.ports)))}]")
-        for need in node.needs:
-            arrow = "-->" if need.required else "-.->"
-            edge = f"{_id('s', node.name)} {arrow}|{_word(need)}| {_id('s', need.service)}"
-            edges.append((edge, node.critical and node.after == need.service))
-        edges += ((f"{_id('s', node.name)} --- {_id('v', volume)}", False) for volume in dict.fromkeys(node.volumes))
-        edges += (
-            (f"{_id('s', node.name)} -.- {_id('n', network)}", False)
-            for network in node.networks
-            if network in {one.key for one in graph.networks} - {DEFAULT}
-        )
-    lines += (f"  {_id('v', one.key)}[({_quoted(one.key)})]" for one in graph.volumes)
-    lines += (f"  {_id('n', one.key)}{{{{{_quoted(one.key)}}}}}" for one in graph.networks if one.key != DEFAULT)
+    lines += (f"  {_id('s', node.name)}[{_quoted('<br>'.join((node.name, *node.ports)))}]" for node in graph.nodes)
+    lines += (f"  {_id('v', volume.key)}[({_quoted(volume.key)})]" for volume in graph.volumes)
+    lines += (f"  {_id('n', key)}{{{{{_quoted(key)}}}}}" for key in networks)
     lines += (f"  {edge}" for edge, _ in edges)
     if marked := [_id("s", node.name) for node in graph.nodes if node.critical]:
         lines += [f"  classDef critical {CRITICAL}", f"  class {','.join(marked)} critical"]
@@ -87,8 +77,22 @@ def mermaid(graph: Graph) -> list[str]:
     return lines
 
 
+def _edges(node: Node, networks: Collection[str]) -> Iterator[tuple[str, bool]]:
+    """The edges from a service, each with whether the last start waited for it."""
+    begin = _id("s", node.name)
+    for need in node.needs:
+        arrow = "-->" if need.required else "-.->"
+        is_critical = node.critical and node.after == need.service
+        yield f"{begin} {arrow}|{_word(need)}| {_id('s', need.service)}", is_critical
+    for volume in dict.fromkeys(node.volumes):
+        yield f"{begin} --- {_id('v', volume)}", False
+    for network in node.networks:
+        if network in networks:
+            yield f"{begin} -.- {_id('n', network)}", False
+
+
 def _id(kind: str, name: str) -> str:
-    """No two names have the same one, and none is a word of Mermaid's."""
+    """An id that is unique and no keyword of Mermaid."""
     return f"{kind}_{re.sub(r'[^A-Za-z0-9]', lambda found: f'_{ord(found[0]):x}_', name)}"
 
 

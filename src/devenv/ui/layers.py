@@ -13,12 +13,12 @@ from devenv.ui.text import clean
 OWN, SHARED = "█", "░"
 NARROWEST, WIDEST = 8, 60  # columns of a bar
 COLUMNS = len("12   123 MB  12 days    ")
-FEW = 5  # names of other images that are said, and not counted
+FEW = 5  # other images that are named; more are counted
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What the lines have to fit: columns, now (seconds since 1970), bytes of the longest bar."""
+    """The columns, the time (Unix seconds), and the bytes of the longest bar."""
 
     width: int
     now: float
@@ -26,7 +26,7 @@ class _Window:
 
 
 def lines(report: Report, width: int, now: float) -> list[str]:
-    """The picture in so many columns; `now` is in seconds since 1970."""
+    """The report in so many columns; `now` is in Unix seconds."""
     sizes = (layer.size for image in report.images for layer in image.layers)
     window = _Window(width, now, max(sizes, default=0))
     said = [line for image in report.images for line in _head(image, now)]
@@ -68,10 +68,10 @@ def _rows(image: Anatomy, which: range, window: _Window) -> Iterator[str]:
 
 
 def _shares(image: Anatomy) -> Iterator[str]:
-    """Who has the same layers: it is always the lowest ones that are shared."""
+    """The images that share layers: always the lowest ones."""
     counts = Counter(name for layer in image.layers for name in layer.shared)
     for count in sorted({*counts.values()}, reverse=True):
-        # one without a name is said by its id, which tells people least
+        # images without a name are shown by id, last
         names = sorted((name for name, shared in counts.items() if shared == count), key=lambda n: (":" not in n, n))
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
         which = f"layers 1-{count} are" if count > 1 else "layer 1 is"

@@ -1,4 +1,4 @@
-"""What the watch rules say -> lines of text. Pure."""
+"""Watch rules and their outcomes -> lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GIT = "**/.git"
 
 
 def explained(paths: Sequence[Explained]) -> list[str]:
-    """A block a path: what each rule would do with it, and why not, with the rule's place."""
+    """A block for each path: what each rule would do with it or why nothing, and where the rule is."""
     rows = [verdict for path in paths for verdict in path.verdicts]
     services = max((len(verdict.service) for verdict in rows), default=0)
     said = max((len(_says(verdict)) for verdict in rows), default=0)
@@ -42,7 +42,7 @@ def shown(project: Shown) -> list[str]:
 
 
 def mistakes(found: Sequence[Mistake]) -> list[str]:
-    """Each with its place, its line and a caret under what is meant; then how many there are."""
+    """Each mistake with its place, its line and a caret below it; then their number."""
     lines = [line for one in found for line in _mistake(one)]
     counts = {level: sum(one.level == level for one in found) for level in ("error", "warning")}
     said = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count]
@@ -62,7 +62,7 @@ def _mistake(one: Mistake) -> Iterator[str]:
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows it."""
+    """The cells that it takes on a terminal."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in clean(text))
 
 

@@ -1,4 +1,4 @@
-"""Where services stand -> a table of text. Pure."""
+"""States of services -> a table of text. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHOSE = {True: "devenv", False: "not devenv", None: ""}
 
 
 def table(found: Stands) -> Iterator[str]:
-    """A line a container under a head."""
+    """A head and a line for each container."""
     counts = [stand.service for stand in found.services]
     return columns(
         [
@@ -34,7 +34,7 @@ def table(found: Stands) -> Iterator[str]:
 
 
 def screen(lines: Iterable[str], width: int, height: int) -> list[str]:
-    """The lines as the whole of a terminal; cut where it is too small."""
+    """The lines that fill a terminal, cut to its size."""
     shown = [line[: width - 1] for line in lines]
     return shown if len(shown) < height else [*shown[: height - 2], f"... {len(shown) - height + 2} more"]
 
@@ -49,7 +49,7 @@ def _state(stand: Stand) -> str:
 
 
 def _age(stand: Stand) -> str:
-    """Since when it is so, no finer than anybody reads it: a table that is drawn anew every second is no rest."""
+    """The age in steps that change rarely, so that the table is not redrawn every second."""
     if stand.age is None:
         return ""
     said = "just now" if stand.age < 60 else ago(stand.age)  # noqa: PLR2004 - a minute

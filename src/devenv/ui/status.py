@@ -1,4 +1,4 @@
-"""What stands here -> lines of text. Pure."""
+"""Status of a project -> lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from devenv.ui.text import clean
 
 
 def lines(here: Here) -> Iterator[str]:
-    """What is so, and what may be typed, in two columns."""
+    """The status, URLs, and commands to type next in two columns."""
     yield clean(here.said)
     yield from (f"  {url}" for url in here.urls)
     yield from map(clean, here.guardians)

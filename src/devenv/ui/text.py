@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
@@ -32,7 +33,7 @@ BEGUN = {
     "after_healthy": "running after_healthy",
     "before_down": "running before_down",
 }
-# Steps that another line tells of (`ready`, `rebuilt`) are not here.
+# Steps whose end another line reports (`ready`, `rebuilt`) are not here.
 ENDED = {
     "load": "read the project",
     "check": "checked the machine",
@@ -46,7 +47,7 @@ LONG_MS = 1000.0
 
 def clean(line: str) -> str:
     """The line without escape sequences, control and direction-changing characters."""
-    if line.isprintable():  # nearly all are, and a log may have a million
+    if line.isprintable():  # most lines are, and a log may have a million
         return line
     bare = ESCAPES.sub("", line).replace("\t", "    ")
     if bare.isprintable():
@@ -55,79 +56,25 @@ def clean(line: str) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Every line of the text cleaned, the lines themselves kept."""
+    """The text with each line cleaned."""
     if text.isprintable():
         return text
     return "\n".join(clean(line) for line in text.splitlines())
 
 
 def traced(event: e.Traced) -> str:
-    """What was run or asked, after how long it took and how it ended."""
+    """How long it took, how it ended, and what was run or asked."""
     return f"{event.ms:>8.0f} ms  {event.outcome:<9} {clean(event.what)}"
 
 
-def plain(event: e.Event) -> str | None:  # noqa: PLR0911 - one return an event is what this is
-    """One line for people, or None for what only machines want to know. Log lines carry their service first."""
-    match event:
-        case e.Log(source, line) | e.HookLine(source, line):
-            return f"{source} | {clean(line)}"
-        case e.Step():
-            return _step(event)
-        case e.ImageState(reference, state, detail):
-            if state == "present":
-                return None
-            return f"image {reference}: {state}{f' ({detail})' if detail else ''}"
-        case e.ServiceState():
-            return _service(event)
-        case e.Ready(project, urls, seconds, ports):
-            where = f": {'  '.join(urls)}" if urls else ""
-            rows = (f"\n  {port.service} {port.target}: {port.address}" for port in ports)
-            return f"{project} is up after {seconds:.1f} s{where}{''.join(rows)}"
-        case e.Synced():
-            return _synced(event)
-        case e.Rebuilt(service, cause, seconds):
-            return f"{service} rebuilt in {seconds:.1f} s{_because(cause)}"
-        case e.Restarted(service, cause, ms):
-            return f"{service} restarted in {_took(ms)}{_because(cause)}"
-        case e.Reloaded():
-            return _reloaded(event)
-        case e.Executed(service, command, exit_code, output):
-            last = clean(output.strip().splitlines()[-1]) if output.strip() else ""
-            return f"{service} ran `{command}`: exit code {exit_code}{f', {last}' if last else ''}"
-        case _:
-            return _rest(event)
-
-
-def _rest(event: e.Event) -> str | None:  # noqa: PLR0911 - as above
-    match event:
-        case e.Problem(message, hint, service):
-            said = f"problem{f' in {service}' if service else ''}: {clean_lines(message)}"
-            return f"{said}\n  hint: {hint}" if hint else said
-        case e.Notice(message, hint):
-            return f"{message}\n  hint: {hint}" if hint else message
-        case e.Waiting():
-            return _waiting(event)
-        case e.Compared():
-            return _compared(event)
-        case e.Stopping(reason, containers):
-            how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
-            return f"stopping {_count(containers, 'container')}{how.get(reason, '')}" if containers else None
-        case e.Restored(volume, _, age, size, seconds):
-            return f"{volume} is as it was {ago(age)} ({shown(size)} restored in {seconds:.1f} s)"
-        case e.Kept(kind, name, reason, command):
-            return f"kept {kind} {name}: {reason}" + (f"\n  to remove it: {command}" if command else "")
-        case e.Stopped(survivors, seconds, removed, saved):
-            gone = ", ".join(_count(n, kind) for kind, n in removed.items())
-            nothing = "nothing was removed" if survivors else "nothing was there to remove"
-            took = f"removed {gone} in {seconds:.1f} s" if gone else nothing
-            took += "".join(f"; {name} is saved ({shown(size)})" for name, size in saved.items())
-            return f"{took}; left: {', '.join(survivors)}" if survivors else f"{took}; nothing of this run is left"
-        case _:
-            return None
+def plain(event: e.Event) -> str | None:
+    """A line for people (a log line begins with its service), or None for an event that only programs need."""
+    line = LINES.get(type(event))
+    return line(event) if line else None
 
 
 def progress(event: e.Event) -> str | None:
-    """What is going on now, for a line that the next one replaces; None where nothing new is."""
+    """What is going on now, for a status line; None if the event says nothing new."""
     match event:
         case e.Step("rebuild", "begin", detail):
             return f"rebuilding {detail}"
@@ -146,7 +93,7 @@ def progress(event: e.Event) -> str | None:
 
 
 def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Lines with rows of the same keys as aligned columns under their names; nothing where there are none."""
+    """Rows with the same keys as lines in aligned columns, below their names; no line if there is no row."""
     heads = list(rows[0]) if rows else []
     widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
     for cells in ([h.upper() for h in heads], *([row[h] for h in heads] for row in rows)) if rows else ():
@@ -154,7 +101,7 @@ def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def is_count(event: e.Event) -> bool:
-    """Whether it only says how far a transfer is: several of them a second, and nothing that a log is read for."""
+    """Whether it only counts a transfer's layers, several times a second: no use in a log."""
     return isinstance(event, e.ImageState) and re.match(r"\d+ of \d+ layers", event.detail) is not None
 
 
@@ -168,7 +115,7 @@ def _step(event: e.Step) -> str | None:
 
 
 def _service(event: e.ServiceState) -> str | None:
-    """A service that was created and waits for nothing is about to start: not worth a line."""
+    """A line, or None for a service that was created and waits for nothing: it starts at once."""
     state, detail = event.state, event.detail
     if state in ("created", "absent") and not detail:
         return None
@@ -209,6 +156,59 @@ def _reloaded(event: e.Reloaded) -> str:
     return f"{', '.join(event.files)} changed: {', '.join(said) or 'all runs as before'} ({event.seconds:.1f} s)"
 
 
+def _log(event: e.Log | e.HookLine) -> str:
+    source, line = (event.service, event.line) if isinstance(event, e.Log) else (event.hook, event.line)
+    return f"{source} | {clean(line)}"
+
+
+def _image(event: e.ImageState) -> str | None:
+    if event.state == "present":
+        return None
+    return f"image {event.reference}: {event.state}{f' ({event.detail})' if event.detail else ''}"
+
+
+def _ready(event: e.Ready) -> str:
+    where = f": {'  '.join(event.urls)}" if event.urls else ""
+    rows = (f"\n  {port.service} {port.target}: {port.address}" for port in event.ports)
+    return f"{event.project} is up after {event.seconds:.1f} s{where}{''.join(rows)}"
+
+
+def _executed(event: e.Executed) -> str:
+    last = clean(event.output.strip().splitlines()[-1]) if event.output.strip() else ""
+    return f"{event.service} ran `{event.command}`: exit code {event.exit_code}{f', {last}' if last else ''}"
+
+
+def _problem(event: e.Problem) -> str:
+    where = f" in {event.service}" if event.service else ""
+    return _with_hint(f"problem{where}: {clean_lines(event.message)}", event.hint)
+
+
+def _stopping(event: e.Stopping) -> str | None:
+    how = {"INT": "; Ctrl-C again ends them at once", "TERM": "; a second signal ends them at once"}
+    what = _count(event.containers, "container")
+    return f"stopping {what}{how.get(event.reason, '')}" if event.containers else None
+
+
+def _restored(event: e.Restored) -> str:
+    size = f"{shown(event.size)} restored in {event.seconds:.1f} s"
+    return f"{event.volume} is as it was {ago(event.age)} ({size})"
+
+
+def _kept(event: e.Kept) -> str:
+    command = f"\n  to remove it: {event.command}" if event.command else ""
+    return f"kept {event.kind} {event.name}: {event.reason}{command}"
+
+
+def _stopped(event: e.Stopped) -> str:
+    gone = ", ".join(_count(number, kind) for kind, number in event.removed.items())
+    nothing = "nothing was removed" if event.survivors else "nothing was there to remove"
+    done = f"removed {gone} in {event.seconds:.1f} s" if gone else nothing
+    done += "".join(f"; {name} is saved ({shown(size)})" for name, size in event.saved.items())
+    return (
+        f"{done}; left: {', '.join(event.survivors)}" if event.survivors else f"{done}; nothing of this run is left"
+    )
+
+
 def _because(cause: str) -> str:
     return f" ({cause} changed)" if cause else ""
 
@@ -219,3 +219,30 @@ def _took(ms: float) -> str:
 
 def _count(number: int, kind: str) -> str:
     return f"{number} {kind}{'' if number == 1 else 's'}"
+
+
+def _with_hint(message: str, hint: str | None) -> str:
+    return f"{message}\n  hint: {hint}" if hint else message
+
+
+LINES: dict[type[e.Event], Callable[[Any], str | None]] = {
+    e.Log: _log,
+    e.HookLine: _log,
+    e.Step: _step,
+    e.ImageState: _image,
+    e.ServiceState: _service,
+    e.Waiting: _waiting,
+    e.Ready: _ready,
+    e.Synced: _synced,
+    e.Compared: _compared,
+    e.Rebuilt: lambda event: f"{event.service} rebuilt in {event.seconds:.1f} s{_because(event.cause)}",
+    e.Restarted: lambda event: f"{event.service} restarted in {_took(event.ms)}{_because(event.cause)}",
+    e.Reloaded: _reloaded,
+    e.Executed: _executed,
+    e.Problem: _problem,
+    e.Notice: lambda event: _with_hint(event.message, event.hint),
+    e.Restored: _restored,
+    e.Kept: _kept,
+    e.Stopping: _stopping,
+    e.Stopped: _stopped,
+}

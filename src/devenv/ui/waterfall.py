@@ -1,4 +1,4 @@
-"""Where the time of a way up went -> bars of text. Pure."""
+"""Times of a start -> bars of text. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ PARTS = ("images ", "build ", "restore ")
 
 
 def lines(event: Timings, width: int) -> list[str]:
-    """The waterfall in so many columns: a line each, the critical ones marked, and their path."""
+    """The waterfall in so many columns: a line for each span, the critical ones marked, and their path."""
     spans = [span for span in event.spans if span.end - span.start >= SHORTEST]
     names = [_name(span) for span in spans]
     widest = min(max(map(len, names), default=0), max(width // 3, NARROWEST))
     room = width - widest - len("*   12.34 s ")
-    said = [f"{event.seconds:.2f} s until ready; * is what the rest waited for"]
+    lines_ = [f"{event.seconds:.2f} s until ready; * is what the rest waited for"]
     for span, name in zip(spans, names, strict=True):
         mark = "*" if span.critical else " "
         shown = name if len(name) <= widest else f"{name[: widest - 1]}…"
         bar = _bar(span, event.seconds, room) if room >= NARROWEST else ""
-        said.append(f"{mark} {shown:<{widest}} {span.end - span.start:6.2f} s {bar}".rstrip())
-    return [*said, *_path(spans)]
+        lines_.append(f"{mark} {shown:<{widest}} {span.end - span.start:6.2f} s {bar}".rstrip())
+    return [*lines_, *_path(spans)]
 
 
 def _name(span: Span) -> str:
@@ -38,9 +38,9 @@ def _bar(span: Span, seconds: float, room: int) -> str:
 
 
 def _path(spans: list[Span]) -> list[str]:
-    """The longest of what the rest waited for, a step that has pieces told by its pieces."""
+    """The longest critical spans; a step with parts is shown by its parts."""
     critical = [span for span in spans if span.critical]
     steps = {span.name.partition(" ")[0] for span in critical if span.name.startswith(PARTS)}
     leaves = sorted((s for s in critical if s.name not in steps), key=lambda span: span.start - span.end)[:3]
-    told = ", ".join(f"{span.name} {span.end - span.start:.1f} s" for span in leaves)
-    return [f"most of it: {told}"] if told else []
+    longest = ", ".join(f"{span.name} {span.end - span.start:.1f} s" for span in leaves)
+    return [f"most of it: {longest}"] if longest else []

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from devenv.cli import complete, main
-from devenv.cli.candidates import following
-from devenv.cli.commands.completion import SCRIPTS
+from devenv.cli import complete
 from devenv.volumes.store import Store
-from support.terminal import Terminal
 
 FILE = """\
 services:
@@ -95,7 +89,7 @@ def test_what_is_offered(line: str, expected: str) -> None:
 def test_commands_come_with_their_help() -> None:
     """Ours before Compose's, and no part of a group."""
     found = complete.candidates(["fish", ""])
-    assert found[0].startswith("new\tMake a project")
+    assert found[0].startswith("new\tCreate a project")
     assert {"up", "logs", "exec", "snapshot"} <= {one.partition("\t")[0] for one in found}
     assert not any(one.partition("\t")[0] in ("snapshot list", "") for one in found)
     assert complete.candidates([]) == found
@@ -139,53 +133,3 @@ def test_snapshots_are_offered_by_name_and_id(monkeypatch: pytest.MonkeyPatch) -
     ]
     monkeypatch.setattr(Store, "all", lambda _: saved)
     assert offered("snapshot restore ") == ["id2", "mine", "id1"]
-
-
-def test_nothing_typed_is_the_beginning() -> None:
-    """A shell that says nothing gets the commands."""
-    assert following([]).words == following([""]).words
-
-
-def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """And nothing else; of another shell it is said which there are."""
-    assert main.run(["completion", "fish"]) == 0
-    assert capfd.readouterr() == (f"{SCRIPTS['fish'].strip()}\n", "")
-    assert main.run(["completion", "ksh"]) == 2
-
-
-SHELLS = {
-    "bash": (["bash", "--norc", "--noprofile", "-i"], "bind 'set bell-style none'; PS1='ready> '\n"),
-    "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -D; PS1='ready> '\n"),
-    "fish": (["fish", "--no-config", "-i"], "function fish_prompt; echo 'ready> '; end\n"),
-}
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_real_shell_completes(shell: str, project: Path) -> None:
-    """Typed on a terminal: a command, a service of the project, an option with its value, and a file."""
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
-    argv, first = SHELLS[shell]
-    (project / "script").write_text(SCRIPTS[shell])
-    home = project / "home"
-    home.mkdir()
-    env = {
-        "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
-        "TERM": "dumb" if shell != "fish" else "xterm",
-        "HOME": str(home),
-        "PWD": str(project),
-    }
-    with Terminal(*argv, cwd=project, env=env) as terminal:
-        terminal.type(f"{first}source ./script; echo is-{{begun,}}\n")
-        terminal.until("is-begun")
-        for typed, whole in (
-            ("devenv laye", "devenv layers"),
-            ("devenv logs wo", "devenv logs worker"),
-            ("devenv graph --output=mer", "--output=mermaid"),
-            ("devenv -f oth", r"er\.yml"),
-        ):
-            begun = len(terminal.said)
-            terminal.type(f"{typed}\t")
-            terminal.until(whole, since=begun, timeout=60)
-            terminal.type("\x15\n")
-        terminal.type("exit\n")

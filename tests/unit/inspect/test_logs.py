@@ -15,7 +15,7 @@ import pytest
 from devenv.compose.selection import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
-from devenv.inspect.logs import Listener, LogQuery, Told, _after, _follow, _last, _text, logs, merged, since
+from devenv.inspect.logs import Listener, LogQuery, Sources, _after, _follow, _last, _text, logs, merged, since
 from devenv.model.containers import Container
 from devenv.model.logline import Line, line, matcher
 from devenv.state.run_dir import Run
@@ -97,7 +97,7 @@ def test_since_without_a_zone_is_local() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
 def test_what_is_no_time_is_named(text: str) -> None:
     """With what would be one."""
-    with pytest.raises(UsageError, match="is no time") as raised:
+    with pytest.raises(UsageError, match="is not a time") as raised:
         since(text, NOW)
     assert "--since 10m" in (raised.value.hint or "")
 
@@ -209,7 +209,7 @@ async def test_a_log_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch:
 
     monkeypatch.setattr(anyio, "sleep", sleep)
     monkeypatch.setattr(anyio, "current_time", lambda: 0.0)
-    wish = LogQuery(Selection("/shop"), follow=True)
+    query = LogQuery(Selection("/shop"), follow=True)
     with anyio.CancelScope() as limit:
-        await _follow(cast("Engine", Mute()), "shop", Told(wish, NOW), Heard())
+        await _follow(cast("Engine", Mute()), "shop", Sources(query, NOW), Heard())
     assert pauses == [0.5, 1, 2, 4, 8, 8]

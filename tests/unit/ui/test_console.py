@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -52,48 +50,6 @@ def test_names_of_services_line_up_from_the_first_line(capfd: Capture) -> None:
     window.emit(e.Log("web", "x"))
     assert capfd.readouterr().out == f"{'web':<20} │ x\n"
     assert not window.is_live
-
-
-def test_whoever_writes_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what has no other end than its reader's ends with him."""
-    reader, writer = os.pipe()
-    with open(writer, "w", encoding="utf-8") as out:
-        monkeypatch.setattr(sys, "stdout", out)
-        window = Console()
-        heard = []
-        for _ in range(2):
-            window.line("x")
-            heard.append(window.is_heard)
-            if len(heard) == 1:
-                os.close(reader)
-        assert heard == [True, False]
-        monkeypatch.undo()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what it still holds goes nowhere
-
-
-def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that is read back costs no system call a line."""
-    written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
-    window = Console()
-    with window.gathered():
-        window.log("web", "one")
-        assert not written.getvalue()
-        window.log("web", "\x1b[31mtwo")
-    assert written.getvalue().decode() == "web │ one\nweb │ two\n"
-
-
-def test_whoever_is_silent_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a line that fails."""
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        window = Console()
-        before = window.is_read
-        os.close(reader)
-        assert (before, window.is_heard, window.is_read) == (True, True, False)
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert Console().is_read
 
 
 def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,16 +99,6 @@ def test_errors_as_json(capfd: Capture) -> None:
     assert err == "error: no engine\n"
 
 
-def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FORCE_COLOR asks for it, NO_COLOR wins."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    Console().emit(e.Problem("bad"))
-    assert "\x1b[" in capfd.readouterr().out
-    monkeypatch.setenv("NO_COLOR", "1")
-    Console().emit(e.Problem("bad"))
-    assert "\x1b[" not in capfd.readouterr().out
-
-
 @pytest.mark.parametrize("terminal", [True, False])
 def test_verbose_shows_what_a_build_prints(
     capfd: Capture, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
@@ -164,36 +110,6 @@ def test_verbose_shows_what_a_build_prints(
     assert "packages" not in capfd.readouterr().out
     Console(verbose=True).emit(e.Step("build", "detail", "#7 0.5 added 12 packages"))
     assert "added 12 packages\n" in capfd.readouterr().out
-
-
-LEFT = """
-import sys, time
-from devenv import events as e
-from devenv.ui.console import Console
-window = Console(as_json=True)
-window.emit(e.Notice("first"))
-sys.stdin.readline()
-for _ in range(3):
-    window.emit(e.Notice("x" * 100000))
-sys.stderr.write("alive")
-"""
-
-
-def test_a_reader_that_leaves_stops_nothing() -> None:
-    """`devenv up | head -1`: the run goes on to its own end, with its own exit code and no complaint."""
-    with subprocess.Popen(
-        [sys.executable, "-c", LEFT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
-        child.stdout.readline()
-        child.stdout.close()
-        child.stdin.write(b"\n")
-        child.stdin.close()
-        said = child.stderr.read()
-        code = child.wait(20)
-    assert (said, code) == (b"alive", 0)
 
 
 def test_a_transfer_is_said_once_where_nobody_watches(capfd: Capture) -> None:

@@ -1,1 +1,1 @@
-"""One command a module."""
+"""The commands, one verb or group a module."""

@@ -26,23 +26,23 @@ with LazyImports():
 
 RULES = "rules"
 KNOWN = """postgres, mysql, mariadb, valkey, redis, rabbitmq, memcached, adminer, phpmyadmin, nginx, caddy; with
---template fastapi|express, a name of your own; `rules` for watch rules."""
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff, write nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")]
+--template fastapi|express, a name that you choose; `rules` for watch rules."""
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff and write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write the files without asking.")]
 
 
 def add(
     what: Annotated[str, typer.Argument(metavar="SERVICE|rules", help=KNOWN)],
-    service: Annotated[str | None, typer.Argument(help="With `rules`: the service that gets them.")] = None,
+    service: Annotated[str | None, typer.Argument(help="With `rules`: the service that gets the rules.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the new service.")] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="Service that is to use it, or that it stands before.")
+        str | None, typer.Option("--to", help="Service that uses the new one, or that a proxy forwards to.")
     ] = None,
     template: Annotated[
-        str | None, typer.Option("--template", help="Kind of a service with code of its own.")
+        str | None, typer.Option("--template", help="Template of a service with its own code.")
     ] = None,
     from_mounts: Annotated[
-        bool, typer.Option("--from-mounts", help="With `rules`: make rules of the bind mounts of folders.")
+        bool, typer.Option("--from-mounts", help="With `rules`: turn bind mounts of folders into rules.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -51,7 +51,7 @@ def add(
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """Add a service to the Compose file, or watch rules to a service."""
+    """Add a service or watch rules to the Compose file."""
     selection = options.selection(file, project_name, profile)
     if what == RULES:
         if name or to or template:
@@ -68,7 +68,7 @@ def add(
 
 
 def remove(
-    service: Annotated[str, typer.Argument(help="Service to take out.")],
+    service: Annotated[str, typer.Argument(help="Service to remove.")],
     dry_run: DryRun = False,
     yes: Yes = False,
     file: Files = None,
@@ -76,14 +76,17 @@ def remove(
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """Take a service out of the Compose file, with what `add` put into others for it."""
+    """Remove a service from the Compose file.
+
+    What `add` put into other services for it is removed too.
+    """
     selection, records = options.selection(file, project_name, profile), _records()
     proposal = anyio.run(removal.remove, selection, service, records)
     _settle(proposal, output, dry_run=dry_run, yes=yes)
 
 
 def _records() -> str:
-    """The folder of what `add` recorded; it exists then."""
+    """Create the folder with the records of `add` if needed, and return it."""
     folder = home.state_folder()
     try:
         return private_files.private_folder(folder, "added")

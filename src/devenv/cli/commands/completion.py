@@ -1,4 +1,4 @@
-"""`devenv completion`: what a shell has to be told so that it asks devenv at every TAB."""
+"""`devenv completion`: the scripts by which shells run `devenv __complete` at every TAB."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that is to complete.")],
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell.")],
 ) -> None:
-    """Print the script that lets a shell complete commands, options, services and more."""
+    """Print the completion script for a shell."""
     options.console().line(SCRIPTS[shell].strip())

@@ -28,14 +28,16 @@ def doctor(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend; shows it and asks first.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Fix what is safe to fix; shows the changes and asks first.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
     report: Annotated[
         str | None,
-        typer.Option("--report", metavar="FILE", help="Write a file to attach to an issue, without secrets."),
+        typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets."),
     ] = None,
 ) -> None:
-    """Find what is wrong with this machine and this project, and what to type about it."""
+    """Find problems of this machine and project, with fixes."""
     window, chosen = options.console(output), options.selection(file, project_name, profile)
 
     def say(what: str) -> None:
@@ -49,7 +51,7 @@ def doctor(
         outcome = anyio.run(workflow.apply_fixes, planned, chosen, say)
         window.close()
     answer = {
-        "findings": [{**asdict(one), "anchor": one.anchor} for one in outcome.findings],
+        "findings": [{**asdict(finding), "anchor": finding.anchor} for finding in outcome.findings],
         "errors": outcome.errors,
         "seconds": round(outcome.seconds, 3),
         "fixed": outcome.fixed,
@@ -71,12 +73,12 @@ def doctor(
 
 
 def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Output, *, yes: bool) -> bool:
-    for one in planned:
-        window.aside(f"{', '.join(one.codes)}: {one.path}{'' if one.after is not None else ' goes'}")
-        for line in (*one.shows, *([f"then: {' '.join(one.then)}"] if one.then else [])):
+    for change in planned:
+        window.aside(f"{', '.join(change.codes)}: {change.path}{'' if change.after is not None else ' goes'}")
+        for line in (*change.shows, *([f"then: {' '.join(change.then)}"] if change.then else [])):
             window.aside(f"  {line}")
-        if one.before is not None:
-            window.aside(f"  (kept as {one.backup})")
+        if change.before is not None:
+            window.aside(f"  (kept as {change.backup})")
     if yes:
         return True
     if output is Output.JSON or not sys.stdin.isatty():

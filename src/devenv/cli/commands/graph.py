@@ -23,13 +23,14 @@ def graph(
     project_name: Name = None,
     profile: Profiles = None,
     output: Annotated[
-        Literal["text", "mermaid", "json"], typer.Option("--output", help="A tree, a Mermaid flow chart, or JSON.")
+        Literal["text", "mermaid", "json"],
+        typer.Option("--output", help="Print a tree, a Mermaid flow chart, or JSON."),
     ] = "text",
     timings: Annotated[
-        bool, typer.Option("--timings", help="Mark what the last run's ready waited for, and say how long.")
+        bool, typer.Option("--timings", help="Mark what the last start waited for, with times.")
     ] = False,
 ) -> None:
-    """Show the services, what they wait for, and their networks, volumes and ports."""
-    found = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
+    """Show the services, their dependencies, networks and volumes."""
+    graph_ = anyio.run(lambda: workflow.graph(options.selection(file, project_name, profile), timings=timings))
     window = options.console(Output.JSON if output == "json" else Output.TEXT)
-    window.answer(asdict(found), view.mermaid(found) if output == "mermaid" else view.tree(found))
+    window.answer(asdict(graph_), view.mermaid(graph_) if output == "mermaid" else view.tree(graph_))

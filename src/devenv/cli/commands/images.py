@@ -22,7 +22,7 @@ with LazyImports():
     from devenv.ui import console
 
 File = Annotated[str, typer.Argument(metavar="FILE")]
-LABEL = 11  # columns for what a line is about
+LABEL = 11  # columns for the label of a line
 
 
 def list_(
@@ -31,7 +31,7 @@ def list_(
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """List every image that the project needs, who needs it, and where it would come from."""
+    """List the images that the project needs, and their sources."""
     window = options.console(output)
     rows = anyio.run(listing.list_images, options.selection(file, project_name, profile))
     window.answer({"images": [asdict(row) for row in rows]}, _lines(rows))
@@ -41,11 +41,11 @@ def _lines(rows: Sequence[listing.Row]) -> Iterator[str]:
     width = max(shutil.get_terminal_size().columns, 2 * LABEL + 20) - 1
     for row in rows:
         yield f"{row.image} ({row.platform})" if row.platform else row.image
-        for label, said in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
+        for label, detail in ((row.source, row.detail), ("needed by", ", ".join(row.users))):
             begin = f"  {label:<{LABEL}}"
             indent = " " * len(begin)
             yield from textwrap.wrap(
-                said, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
+                detail, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
             )
 
 
@@ -57,7 +57,10 @@ def pull(
     quiet: Quiet = False,
     stand_ins: StandIns = False,
 ) -> None:
-    """Bring every image that the project needs to the engine, from where it can be had."""
+    """Pull every image that the project needs.
+
+    From the registry, a mirror, or a loaded archive; or build it from packages (`--stand-ins`).
+    """
     chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
     _run(window, lambda: bundle.pull(chosen, window.emit, stand_ins=stand_ins))
 
@@ -71,13 +74,19 @@ def save(
     quiet: Quiet = False,
     stand_ins: StandIns = False,
 ) -> None:
-    """Write every image that the project needs into one file, for another machine or a day without a network."""
+    """Save every image that the project needs to a file.
+
+    For another machine, or for work without a network.
+    """
     chosen, window = options.selection(file, project_name, profile), options.console(output, quiet=quiet)
     _run(window, lambda: bundle.save(chosen, archive, window.emit, stand_ins=stand_ins))
 
 
 def load(archive: File, output: Format = Output.TEXT, quiet: Quiet = False) -> None:
-    """Check a file that `save` wrote, whole, and bring its images to the engine, under names of their own."""
+    """Load images from a file written by `images save`.
+
+    The file is checked first. The images get names of their own.
+    """
     window = options.console(output, quiet=quiet)
     _run(window, lambda: bundle.load(archive, window.emit))
 

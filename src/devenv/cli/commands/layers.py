@@ -21,18 +21,20 @@ with LazyImports():
 
 
 def layers(
-    image: Annotated[str, typer.Argument(metavar="SERVICE|IMAGE", help="A service of the project, or any image.")],
-    other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Another one, side by side.")] = None,
+    image: Annotated[str, typer.Argument(metavar="SERVICE|IMAGE", help="A service of the project, or an image.")],
+    other: Annotated[
+        str | None, typer.Argument(metavar="OTHER", help="Another service or image, shown side by side.")
+    ] = None,
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
     files: Annotated[
         bool | None,
-        typer.Option("--files/--no-files", help="Read the files of the layers, too; without it up to 2 GB."),
+        typer.Option("--files/--no-files", help="Read the files in the layers; by default for images up to 2 GB."),
     ] = None,
 ) -> None:
-    """Show the layers of an image, who shares them, and what would make it smaller."""
+    """Show the layers of an image, and what would make it smaller."""
     window = options.console(output)
     names = (image, other) if other else (image,)
     chosen = options.selection(file, project_name, profile)

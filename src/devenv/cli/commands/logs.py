@@ -26,21 +26,26 @@ def logs(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs until Ctrl-C.")] = False,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Only since 10m, 1h30m, or a time such as 2026-01-31T12:00."),
+        typer.Option(
+            "--since", metavar="TIME", help="Only lines since 10m, 1h30m, or a time such as 2026-01-31T12:00."
+        ),
     ] = None,
     tail: Annotated[
-        str, typer.Option("--tail", "-n", metavar="N|all", help="Only the last lines of each container.")
+        str, typer.Option("--tail", "-n", metavar="N|all", help="Only the last N lines of each container.")
     ] = "all",
     grep: Annotated[
         str | None,
-        typer.Option("--grep", metavar="TEXT|/REGEX/", help="Only lines with this in them; text in any case."),
+        typer.Option("--grep", metavar="TEXT|/REGEX/", help="Only lines that match; plain text in any case."),
     ] = None,
-    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Say when each line was printed.")] = False,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show the time of each line.")] = False,
 ) -> None:
-    """Show what the services print, merged by time; after the run, what its services printed last."""
+    """Show the services' logs, merged by time.
+
+    After a run, the last lines that its services printed.
+    """
     window = options.console(output)
     matches = logline.matcher(grep, bounded_search.BoundedSearch)
 

@@ -21,27 +21,32 @@ with LazyImports():
     from devenv.ui import console, text
 
 Data = Annotated[
-    list[str] | None, typer.Option("--data", "-d", metavar="KEY=VALUE", help="An answer; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--data", "-d", metavar="KEY=VALUE", help="An answer to a question of the template; may be repeated."
+    ),
 ]
 
 
 def new(
-    template: Annotated[str | None, typer.Argument(help="One of `devenv new --list`.")] = None,
-    directory: Annotated[str | None, typer.Argument(help="Where to; a folder of the template's name.")] = None,
+    template: Annotated[str | None, typer.Argument(help="A template of `devenv new --list`.")] = None,
+    directory: Annotated[
+        str | None, typer.Argument(help="Target folder; by default named after the template.")
+    ] = None,
     output: Format = Output.TEXT,
     listed: Annotated[bool, typer.Option("--list", help="List the templates.")] = False,
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FOLDER|GIT[@TAG]", help="Somebody else's template; the argument is DIRECTORY."
+            "--from", metavar="FOLDER|GIT[@TAG]", help="A template elsewhere; the only argument is DIRECTORY then."
         ),
     ] = None,
     data: Data = None,
-    defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the tree, write nothing.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Take the default answers.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the tree and write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Make a project from a template, or find out what a folder with code needs."""
+    """Create a project from a template or from existing code."""
     window = options.console(output)
     if listed:
         rows = workflow.rows()

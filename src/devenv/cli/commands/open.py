@@ -19,14 +19,14 @@ with LazyImports():
 
 
 def open_(
-    service: Annotated[str | None, typer.Argument(help="The service whose site it is.")] = None,
+    service: Annotated[str | None, typer.Argument(help="The service to open.")] = None,
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    only_print: Annotated[bool, typer.Option("--print", help="Print the addresses and open nothing.")] = False,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the URLs only.")] = False,
 ) -> None:
-    """Open the project's site in the browser, and print its addresses."""
+    """Open the project's website in the browser, and print its URLs."""
     project, urls = anyio.run(workflow.site, options.selection(file, project_name, profile), service)
     opened = not only_print and output is Output.TEXT and sys.stdout.isatty() and webbrowser.open(urls[0])
     options.console(output).answer({"project": project, "urls": urls, "opened": opened}, urls)

@@ -27,16 +27,16 @@ def ps(
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever something changes.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the list again at each change.")] = False,
 ) -> None:
-    """Show the project's services: state, health, addresses, age, restarts, and who made them."""
+    """List the services: state, health, addresses, age, restarts."""
     window = options.console(output)
     shown: list[str] = []
 
-    def show(found: standing.Stands) -> None:
+    def show(states: standing.Stands) -> None:
         if watch and not window.is_read:
             raise typer.Exit
-        lines = list(view.table(found))
+        lines = list(view.table(states))
         if lines == shown:
             return
         shown[:] = lines
@@ -44,10 +44,10 @@ def ps(
             size = shutil.get_terminal_size()
             window.redraw(view.screen(lines, size.columns, size.lines))
         else:
-            window.answer(asdict(found), [*lines, ""] if watch else lines)
+            window.answer(asdict(states), [*lines, ""] if watch else lines)
 
     chosen = options.selection(file, project_name, profile)
-    is_quick = not watch and not options.asked.verbosity  # who wants to see the calls gets them made as ever
+    is_quick = not watch and not options.asked.verbosity  # `-v` shows calls, which the quick way does not make
     if is_quick and workflow.ps(chosen, services or (), show):
         return
     anyio.run(lambda: ps_watch.watching(chosen, services or (), show, watch=watch))

@@ -22,14 +22,14 @@ with LazyImports():
 Services = Annotated[list[str] | None, typer.Argument(help="Only the images of these services.")]
 Registry = Annotated[
     str | None,
-    typer.Option("--registry", metavar="HOST[/PATH]", help="Where the images belong: names begin so."),
+    typer.Option("--registry", metavar="HOST[/PATH]", help="Registry, the prefix of the image names."),
 ]
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", "-t", help="In place of the version, `latest` and the git revision; may be repeated."),
+    typer.Option("--tag", "-t", help="Tag to use instead of version, `latest` and git revision; may be repeated."),
 ]
-Target = Annotated[str | None, typer.Option("--target", help="Another stage of the Dockerfile than build.target.")]
-Cache = Annotated[bool, typer.Option("--no-cache", help="Run every step anew.")]
+Target = Annotated[str | None, typer.Option("--target", help="Stage to build instead of build.target.")]
+Cache = Annotated[bool, typer.Option("--no-cache", help="Do not use the build cache.")]
 
 
 def build(
@@ -46,7 +46,10 @@ def build(
     stand_ins: StandIns = False,
     host_settings: HostSettings = False,
 ) -> None:
-    """Build the project's images and tag them: version, latest, git revision."""
+    """Build and tag the project's images.
+
+    Tags: the version, `latest` and the git revision.
+    """
     _run(
         release.Options(
             options.selection(file, project_name, profile, services),
@@ -72,7 +75,10 @@ def push(
     target: Target = None,
     no_cache: Cache = False,
 ) -> None:
-    """Build and tag the project's images, push them, and check that the registry has them."""
+    """Build, tag and push the project's images.
+
+    Checks at the end that the registry has them.
+    """
     _run(
         release.Options(
             options.selection(file, project_name, profile, services),

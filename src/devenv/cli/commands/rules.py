@@ -21,7 +21,7 @@ with LazyImports():
     from devenv.sync.rules import lint
     from devenv.ui import rules
 
-Paths = Annotated[list[str], typer.Argument(help="Files or folders, there or not.")]
+Paths = Annotated[list[str], typer.Argument(help="Files or folders; they need not exist.")]
 
 
 def explain(
@@ -31,10 +31,10 @@ def explain(
     profile: Profiles = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """Say what a save of each path would do, by which rule, and which pattern decides."""
-    found = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
+    """Show what saving a path would do, and which rule decides."""
+    outcomes = anyio.run(workflow.explain, options.selection(file, project_name, profile), paths)
     window = options.console(output)
-    window.answer({"paths": [asdict(path) for path in found]}, rules.explained(found))
+    window.answer({"paths": [asdict(outcome) for outcome in outcomes]}, rules.explained(outcomes))
 
 
 def config(
@@ -43,24 +43,26 @@ def config(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Say every mistake in the `x-devenv` and `develop` parts.")
+        bool, typer.Option("--validate", help="Report all mistakes in `x-devenv` and `develop`.")
     ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print a JSON schema of the Compose file, for editors.")
     ] = False,
 ) -> None:
-    """Show the watch rules and settings as devenv understands them.
+    """Show the watch rules and settings that are in effect.
 
-    With any argument that is not named here it is `docker compose config`.
+    With an option that is not listed here, it runs `docker compose config`.
     """
     window, chosen = options.console(output), options.selection(file, project_name, profile)
     if schema:
         window.data(schemas.compose_schema())
     elif validate:
         mistakes = anyio.run(validation.validate, chosen, lint.faults)
-        errors = sum(one.level == "error" for one in mistakes)
-        window.answer({"errors": errors, "mistakes": [asdict(one) for one in mistakes]}, rules.mistakes(mistakes))
+        errors = sum(mistake.level == "error" for mistake in mistakes)
+        window.answer(
+            {"errors": errors, "mistakes": [asdict(mistake) for mistake in mistakes]}, rules.mistakes(mistakes)
+        )
         raise typer.Exit(ConfigError.exit_code if errors else 0)
     else:
-        found = anyio.run(workflow.overview, chosen)
-        window.answer(asdict(found), rules.shown(found))
+        overview = anyio.run(workflow.overview, chosen)
+        window.answer(asdict(overview), rules.shown(overview))

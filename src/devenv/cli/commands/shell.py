@@ -24,13 +24,15 @@ with LazyImports():
 def shell(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE] [-- COMMAND...]", help="Where, and what to run in place of a shell."),
+        typer.Argument(
+            metavar="[SERVICE] [-- COMMAND...]", help="The service, and a command to run instead of a shell."
+        ),
     ] = None,
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
 ) -> None:
-    """Open the best shell that a running service has, or run a command in it."""
+    """Open a shell in a service's container, or run a command there."""
     given = list(words or ())
     cut = given.index("--") if "--" in given else len(given)
     services, command = given[:cut], given[cut + 1 :]

@@ -19,23 +19,26 @@ with LazyImports():
     from devenv.ui import text
     from devenv.volumes import commands as workflow
 
-Volumes = Annotated[list[str] | None, typer.Argument(help="Only these volumes, by their keys in the file.")]
-Set = Annotated[str, typer.Argument(metavar="NAME", help="Its id, or the name it was given.")]
-Other = Annotated[str, typer.Option("--from", metavar="PROJECT", help="One of another project or worktree.")]
-File = Annotated[str, typer.Argument(metavar="FILE", help="`-` for the standard stream.")]
+Volumes = Annotated[list[str] | None, typer.Argument(help="Only these volumes, by their keys in the Compose file.")]
+Set = Annotated[str, typer.Argument(metavar="NAME", help="Id or name of the snapshot.")]
+Other = Annotated[str, typer.Option("--from", metavar="PROJECT", help="A snapshot of another project or worktree.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="`-` for standard input or output.")]
 
 
 def list_(
     projects: Annotated[list[str] | None, typer.Argument(metavar="[PROJECT]...")] = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """List what is saved, of all projects or of these, the newest first."""
-    window, found = options.console(output), workflow.listed(projects or ())
-    window.answer({"snapshots": [asdict(one) for one in found]}, text.columns([_row(one) for one in found]))
-    if output is Output.TEXT and not found:
+    """List snapshots, the newest first."""
+    window, snapshots = options.console(output), workflow.listed(projects or ())
+    window.answer(
+        {"snapshots": [asdict(snapshot) for snapshot in snapshots]},
+        text.columns([_row(snapshot) for snapshot in snapshots]),
+    )
+    if output is Output.TEXT and not snapshots:
         window.aside("nothing is saved")
-    for said in workflow.damaged():
-        window.aside(said)
+    for message in workflow.damaged():
+        window.aside(message)
 
 
 def _row(snapshot: model.Snapshot) -> dict[str, str]:
@@ -55,21 +58,24 @@ def _row(snapshot: model.Snapshot) -> dict[str, str]:
 
 def save(
     volumes: Volumes = None,
-    name: Annotated[str, typer.Option("--name", "-n", help="A name to find it by.")] = "",
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the snapshot.")] = "",
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
 ) -> None:
-    """Save the project's volumes now; containers that use them are paused meanwhile."""
+    """Save the project's volumes now.
+
+    Containers that use them are paused meanwhile.
+    """
     chosen = options.selection(file, project_name, profile)
     window = options.console(output, quiet=quiet)
     raise typer.Exit(anyio.run(workflow.save, chosen, volumes or (), name, window.emit))
 
 
 def restore(
-    name: Annotated[str, typer.Argument(help="Its id or name; without one, the newest.")] = "",
+    name: Annotated[str, typer.Argument(help="Id or name of the snapshot; by default the newest.")] = "",
     volumes: Volumes = None,
     other: Other = "",
     file: Files = None,
@@ -78,22 +84,22 @@ def restore(
     output: Format = Output.TEXT,
     quiet: Quiet = False,
 ) -> None:
-    """Let the next `devenv up` begin with what was saved."""
+    """Let the next `devenv up` start with a snapshot."""
     chosen = options.selection(file, project_name, profile)
     window = options.console(output, quiet=quiet)
     raise typer.Exit(anyio.run(workflow.restore, chosen, name, volumes or (), other, window.emit))
 
 
 def rm(names: Annotated[list[str], typer.Argument(metavar="NAME...")], output: Format = Output.TEXT) -> None:
-    """Remove saved sets of volumes."""
+    """Remove snapshots."""
     raise typer.Exit(workflow.remove(names, options.console(output).emit))
 
 
 def export(name: Set, file: File, output: Format = Output.TEXT) -> None:
-    """Write a saved set to a file, for another machine."""
+    """Write a snapshot to a file, for another machine."""
     raise typer.Exit(workflow.export(name, file, options.console(output).emit))
 
 
 def import_(file: File, output: Format = Output.TEXT) -> None:
-    """Take in what `export` wrote."""
+    """Import a snapshot from a file written by `export`."""
     raise typer.Exit(workflow.take_in(file, options.console(output).emit))

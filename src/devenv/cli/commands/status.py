@@ -17,5 +17,5 @@ def status(
     *,
     quiet: Quiet = False,
 ) -> None:
-    """Say what stands here, and what can be done about it."""
+    """Show the status of the project in this folder."""
     bare.print_status(tuple(file or ()), project_name, as_json=output is Output.JSON, quiet=quiet)

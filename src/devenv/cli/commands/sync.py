@@ -17,18 +17,18 @@ with LazyImports():
 
 
 def sync(
-    services: Annotated[list[str] | None, typer.Argument(help="Only the containers of these services.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(help="Only these services.")] = None,
     file: Files = None,
     project_name: Name = None,
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read the containers back and print what differs.")
+        bool, typer.Option("--verify", help="Compare the containers with the source tree and print differences.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and do nothing.")] = False,
 ) -> None:
-    """Bring the running containers to the state of the source tree now."""
+    """Sync the source tree to the running containers once."""
     selection = options.selection(file, project_name, profile, services)
     chosen = once.Options(selection, tuple(services or ()), verify=verify, dry_run=dry_run)
     raise typer.Exit(anyio.run(once.sync, chosen, options.console(output, quiet=quiet).emit))

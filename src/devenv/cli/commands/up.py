@@ -1,4 +1,4 @@
-"""`devenv up`, and what ends it: `devenv down`, `devenv gc`."""
+"""`devenv up`, `devenv down` and `devenv gc`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ with LazyImports():
     from devenv.ui.live import app as live
 
 AUTO = "auto"
-Services = Annotated[list[str] | None, typer.Argument(help="Only these services and what they depend on.")]
+Services = Annotated[list[str] | None, typer.Argument(help="Only these services and their dependencies.")]
 Ports = Annotated[
     list[str] | None,
     typer.Option(
         "--port",
         metavar="SERVICE:HOST=CONTAINER|auto",
-        help="Publish a port elsewhere, e.g. web:8080=80; auto: all on free ones.",
+        help="Publish a port elsewhere, e.g. web:8080=80; auto: all on free ports.",
     ),
 ]
 
@@ -46,37 +46,51 @@ def up(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running; `down` ends it.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave the project running; `devenv down` stops it.")
+    ] = False,
     watcher: Annotated[
         Literal["auto", "inotify", "watchfiles", "poll"],
-        typer.Option(help="How saves are noticed; poll where a file system tells of none."),
+        typer.Option(help="How changes are noticed; poll if the file system reports none."),
     ] = "auto",
     no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not sync saved files.")] = False,
     no_logs: Annotated[bool, typer.Option("--no-logs", help="Do not show the services' logs.")] = False,
-    no_build: Annotated[bool, typer.Option("--no-build", help="Use the images as they are.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="On exit, leave everything running.")] = False,
-    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="On exit, leave the named volumes.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty volumes; what was saved stays.")] = False,
-    from_: Annotated[str, typer.Option("--from", metavar="SNAPSHOT", help="Begin with these saved volumes.")] = "",
+    no_build: Annotated[bool, typer.Option("--no-build", help="Do not build images.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running on exit.")] = False,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes on exit.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start with empty volumes; snapshots are kept.")] = False,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="SNAPSHOT", help="Start with the volumes of this snapshot.")
+    ] = "",
     port: Ports = None,
-    lan: Annotated[bool, typer.Option("--lan", help="Publish ports to the network, not only here.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait until all is healthy.")] = 300.0,
-    open_: Annotated[bool, typer.Option("--open", help="Open the site in the browser when it is up.")] = False,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Publish ports to the network, not only to this machine.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds to wait until all services are healthy.")
+    ] = 300.0,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the website in the browser once the project is up.")
+    ] = False,
     stand_ins: StandIns = False,
     host_settings: HostSettings = False,
-    timings: Annotated[bool, typer.Option("--timings", help="Show where the time until ready went.")] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Show how long each part of the start took.")] = False,
     scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="How many containers a service has.")
+        list[str] | None, typer.Option("--scale", metavar="SERVICE=N", help="Number of containers of a service.")
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Allow the project's hooks on this machine, and its privileged commands.")
+        bool, typer.Option("--trust", help="Allow the project's hooks on this machine and its privileged commands.")
     ] = False,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Plain lines on a terminal, too.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Print plain lines instead of the live view.")] = False,
 ) -> None:
-    """Bring the project up, keep it equal to the source tree, and take it down again on Ctrl-C."""
+    """Start the project, sync saved files, and clean up on Ctrl-C.
+
+    Waits until all services are healthy. Containers, networks and volumes are removed at the end; volumes are saved
+    first.
+    """
     if fresh and from_:
         raise UsageError("--fresh begins empty, --from with what was saved", hint="Leave one of them out.")
-    if math.isnan(timeout):  # it is not less than the least
+    if math.isnan(timeout):  # typer's minimum lets it pass
         raise UsageError("--timeout: `nan` is not a number", hint="devenv up --help")
     chosen = run_options.Options(
         selection=replace(
@@ -111,7 +125,7 @@ def up(
 
 
 async def _in_live_view(chosen: run_options.Options, window: console.Console) -> int:
-    """The run's exit code; in the live view where somebody looks at a terminal."""
+    """Run `up` in the live view if a terminal is there, and return the exit code."""
     if not live.is_wanted():
         return await preload.up(chosen, window.emit)
     view = live.Live(window)
@@ -126,10 +140,10 @@ def down(
     profile: Profiles = None,
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Leave the named volumes.")] = False,
-    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without a snapshot.")] = False,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the named volumes.")] = False,
+    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Remove the volumes without saving them.")] = False,
 ) -> None:
-    """End what devenv began in this project: containers, networks, and, once they are saved, its volumes."""
+    """Remove what `devenv up` created, after saving its volumes."""
     if keep_volumes and volumes:
         raise UsageError("--volumes removes what --keep-volumes keeps", hint="Leave one of them out.")
     policies = ledger.VolumePolicy
@@ -142,8 +156,13 @@ def down(
 def gc(
     output: Format = Output.TEXT,
     quiet: Quiet = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is left, and leave it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed and remove nothing.")
+    ] = False,
 ) -> None:
-    """End what dead runs left, of every project; their volumes are saved as ever."""
+    """Clean up what dead runs left, in every project.
+
+    Their volumes are saved first.
+    """
     window = options.console(output, quiet=quiet)
     raise typer.Exit(anyio.run(lambda: gc_workflow.gc(window.emit, dry_run=dry_run)))

@@ -23,43 +23,43 @@ from devenv.ui.live.screen import screen
 from devenv.ui.live.state import State
 from devenv.ui.live.terminal import Terminal
 
-FRAME = 1 / 15  # seconds between two drawings, at least,
-REST = 4.0  # and so many times what one took
-A_LINE = 0.00005  # seconds that a filter may take for a line: of all that are kept, a second
-TICK = 10.0  # seconds after which ages may read differently
+FRAME = 1 / 15  # seconds between two drawings, at least
+REST = 4.0  # times what a drawing took, as the pause after it
+A_LINE = 0.00005  # seconds that a filter may take for a line; a second for all lines kept
+TICK = 10.0  # seconds after which the ages shown may be out of date
 BUSY_TICK = 1.0
-ASLEEP = 0.3  # seconds between two looks whether the terminal is ours again
-REPLAYED = 20  # lines of the log that stay to be read where a run failed
+ASLEEP = 0.3  # seconds between two checks whether we are in the foreground again
+REPLAYED = 20  # lines of the log that are printed after a failed run
 DOWN = (e.Stopping, e.Stopped, e.Failed, e.Kept)
 
 
 class Controller(Protocol):
-    """Whoever carries out what is asked."""
+    """Carries out commands of the view."""
 
-    def ask(self, wish: ViewCommand) -> None:
-        """It is wanted."""
+    def ask(self, command: ViewCommand) -> None:
+        """Carry out the command, without waiting for it."""
 
     async def shell(self, container: str, /) -> None:
-        """Somebody has been in a shell on the terminal. Raises DevenvError where there is none."""
+        """Run a shell of the container on the terminal. Raises DevenvError if it has none."""
 
 
 class Live:
-    """Shows a run on the terminal until its way down begins; what is told from then on goes to the console."""
+    """Shows a run on the terminal until it stops; later events go to the console."""
 
     def __init__(self, console: Console) -> None:
         self.state = State(verbose=console.verbose, search=functools.partial(BoundedSearch, a_line=A_LINE))
         self.controller: Controller | None = None
         self._console = console
         self._terminal = Terminal(colour=console.colour)
-        self._stirred = anyio.Event()
+        self._changed = anyio.Event()
         self._is_over = False
 
     async def run(self, work: Callable[[], Awaitable[int]]) -> int:
-        """What the work returns, or raises. The terminal is as before, whatever happened."""
+        """Show the view while the work runs, and return its result. Always restores the terminal."""
         code = 1
         try:
             for sign in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(sign, self._killed)  # until the run listens for them itself
+                signal.signal(sign, self._killed)  # until the run handles them itself
             self._terminal.enter()
             async with anyio.create_task_group() as tasks:
                 for task in (self._obey, self._read, self._draw):
@@ -78,15 +78,15 @@ class Live:
         return code
 
     def _killed(self, sign: int, _frame: object) -> None:
-        """Ended by a signal before anything has begun: as if we had no say in it, but for the terminal."""
+        """Restore the terminal, and die of a signal that came before the run handles signals."""
         self.leave()
         signal.signal(sign, signal.SIG_DFL)
         signal.raise_signal(sign)
 
-    # --- what is told ---------------------------------------------------------------------------------------------
+    # --- events and facts -----------------------------------------------------------------------------------------
 
     def emit(self, event: e.Event) -> None:
-        """Tell one event."""
+        """Show an event."""
         if isinstance(event, DOWN) or (isinstance(event, e.Step) and event.name == "before_down"):
             self.leave(failed=isinstance(event, e.Stopping) and event.reason in ("error", "done"))
         if self._is_over:
@@ -95,24 +95,24 @@ class Live:
             self._safely(lambda: self.state.tell(event, time.monotonic()))
 
     def learn(self, fact: Fact) -> None:
-        """Tell one fact."""
+        """Show a fact."""
         self._safely(lambda: self.state.learn(fact))
 
     def settled(self, service: str, why: str) -> None:
-        """A wish was carried out, or was not, because of that."""
+        """A command was carried out, or was not: `why`."""
         self._safely(lambda: self.state.settled(service, why))
 
     def _safely(self, change: Callable[[], object]) -> None:
-        """A mistake of ours ends the view, and not the run: it goes on in plain lines."""
+        """Make the change; a bug in it ends the view, while the run goes on with plain lines."""
         try:
             change()
         except Exception as error:  # noqa: BLE001 - as above
             self.leave()
             self._console.emit(e.Problem(f"the view has failed ({type(error).__name__}: {error}); this is a bug"))
-        self._stirred.set()
+        self._changed.set()
 
     def leave(self, *, failed: bool = False) -> None:
-        """The terminal is as it was, once and for all; where the run failed, with the last lines of its log."""
+        """Restore the terminal for good; if the run failed, print the last lines of its log."""
         if self._is_over:
             return
         self._is_over = True
@@ -125,7 +125,7 @@ class Live:
                     self._console.line(line.text)
 
     def _detached(self) -> None:
-        """Says what runs on, where the view was there until the run had let go of it."""
+        """Print what is left running, if the view was shown until the run detached."""
         if self.state.view.is_detaching and self.state.ready and not self._is_over:
             self.leave()
             self._console.emit(self.state.ready)
@@ -137,15 +137,15 @@ class Live:
         while not self._is_over:
             began = time.perf_counter()
             self._safely(self._draw_once)
-            self._stirred = anyio.Event()
+            self._changed = anyio.Event()
             took = time.perf_counter() - began
             await anyio.sleep(max(FRAME, REST * took))
-            if self._terminal.is_behind:  # a terminal that does not take what is drawn holds nothing else up
+            if self._terminal.is_behind:  # a slow terminal holds nothing else up
                 await anyio.wait_writable(self._terminal.descriptor)
                 continue
             calm = self.state.step is None and self.state.progress.is_empty
             with anyio.move_on_after(TICK if calm else BUSY_TICK):
-                await self._stirred.wait()
+                await self._changed.wait()
 
     def _draw_once(self) -> None:
         if self._terminal.is_entered:
@@ -158,36 +158,36 @@ class Live:
         rest = b""
         while not self._is_over:
             await anyio.wait_readable(0)
-            if not self._terminal.is_entered:  # what is typed is for the shell that has stopped us
+            if not self._terminal.is_entered:  # input is for the shell that stopped us
                 await anyio.sleep(ASLEEP)
                 continue
             try:
                 data = b"" if self._is_over else os.read(0, 4096)
             except OSError:
                 data = b""
-            if not data:  # the terminal has gone, or is somebody else's
+            if not data:  # the terminal is gone, or another process has it
                 return
             typed, rest = keys.parse(rest + data)
             for key in typed:
-                if wish := commands.press(self.state, key):
-                    await self._grant(wish)
-                    if wish.verb == "quit":  # a key that is held down is no second Ctrl-C
+                if command := commands.press(self.state, key):
+                    await self._carry_out(command)
+                    if command.verb == "quit":  # a repeated key is no second Ctrl-C
                         return
-                    if wish.verb == "shell":  # what was typed behind it was for the shell
+                    if command.verb == "shell":  # keys after it were for the shell
                         break
-            self._stirred.set()
+            self._changed.set()
 
-    async def _grant(self, wish: ViewCommand) -> None:
-        match wish.verb:
+    async def _carry_out(self, command: ViewCommand) -> None:
+        match command.verb:
             case "quit":
                 signal.raise_signal(signal.SIGINT)
             case "shell":
-                await self._shell(wish.service)
+                await self._shell(command.service)
             case "open":
-                await self._open(wish.service)
+                await self._open(command.service)
             case _:
                 assert self.controller is not None  # noqa: S101 - it came with the work
-                self.controller.ask(wish)
+                self.controller.ask(command)
 
     async def _shell(self, container: str) -> None:
         assert self.controller is not None  # noqa: S101 - as above
@@ -201,14 +201,14 @@ class Live:
                 self._terminal.enter()
 
     async def _open(self, url: str) -> None:
-        import webbrowser  # noqa: PLC0415 - only for those who ask
+        import webbrowser  # noqa: PLC0415 - takes long, and few open a browser
 
         graphical = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} or os.uname().sysname == "Darwin"
         if not graphical or not await anyio.to_thread.run_sync(webbrowser.open, url):
             self.state.view.note = f"no browser here: {url}"
 
     async def _obey(self) -> None:
-        """Another size, and Ctrl-Z."""
+        """Handle a new size and Ctrl-Z."""
         with anyio.open_signal_receiver(signal.SIGWINCH, signal.SIGTSTP) as signals:
             async for sign in signals:
                 if sign == signal.SIGTSTP:
@@ -216,25 +216,25 @@ class Live:
                 self._safely(self._draw_once)
 
     async def _suspend(self) -> None:
-        """Stopped, with the terminal as it was, until somebody wants us back; unseen as long as in the background."""
+        """Restore the terminal and stop until continued; draw again once in the foreground."""
         had = self._terminal.is_entered
         self._terminal.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
-        while had and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell tells nobody
+        while had and not self._is_over and not _is_in_front():  # noqa: ASYNC110 - a shell sends no event
             await anyio.sleep(ASLEEP)
         if had and not self._is_over:
             self._terminal.enter()
 
 
 def is_wanted() -> bool:
-    """Whether there is somebody to look: a terminal for input and output that can do it and is ours, and no CI."""
+    """Whether input and output are a capable terminal that is ours, outside CI."""
     terminals = os.isatty(0) and os.isatty(1) and _is_in_front()
     return terminals and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
 
 
 def _is_in_front() -> bool:
-    """Whether the terminal lets us draw and read: a shell has not put us into its background."""
+    """Whether we are in the foreground of the terminal, so that we may draw and read."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:  # it is not the one that we are controlled by: nobody stops us
+    except OSError:  # not our controlling terminal: it stops nobody
         return True

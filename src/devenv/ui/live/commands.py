@@ -13,7 +13,7 @@ BUSY = {"restart": "restarting", "rebuild": "rebuilding", "stop": "stopping"}
 
 
 def press(state: State, key: str) -> ViewCommand | None:
-    """One key; what it asks of somebody else."""
+    """Handle a key, and return the command that it means for the run or the terminal, if any."""
     view = state.view
     view.note = ""
     if view.typing is not None:
@@ -45,7 +45,7 @@ def _leave(state: State, key: str) -> ViewCommand | None:
 
 
 def _log_key(state: State, key: str) -> bool:
-    """Whether it was a key of the log."""
+    """Handle a key of the log; return whether it was such a key."""
     view = state.view
     match key:
         case "/":
@@ -64,7 +64,7 @@ def _log_key(state: State, key: str) -> bool:
 
 
 def _escape(state: State) -> None:
-    """Back by one step: the page, the pause, the filter, a failed build."""
+    """Undo the latest of: a page, a pause, a filter, a problem that is shown."""
     view = state.view
     if view.page:
         view.page = ""
@@ -88,7 +88,7 @@ def _only_chosen(state: State) -> None:
 
 
 def _find_error(state: State) -> None:
-    """The last error in view, or, where that is what is looked at, the one before."""
+    """Mark and show the last error of the log, or the error before the marked one."""
     view = state.view
 
     def is_error(line: Line) -> bool:

@@ -15,14 +15,14 @@ NAMES = {
 }  # fmt: skip
 CONTROLS = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "backspace", "\x15": "clear"}
 ESCAPE = "escape"
-PASTED = "pasted "  # what begins the key that a whole pasted text is
+PASTED = "pasted "  # pasted text is one key with this prefix
 PASTE, PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
-MOST_PASTED = 500  # characters, and of what is not whole yet some more bytes
+MOST_PASTED = 500  # characters
 MOST_HELD = 4096
 
 
 def parse(data: bytes) -> tuple[list[str], bytes]:
-    """The keys, printable ones as themselves and others by name, and what of the bytes is no whole key yet.
+    """The keys, printable ones as themselves and others by name, and the bytes that are no whole key yet.
 
     Sequences and controls that mean nothing here are left out. A lone escape counts as the key: terminals send their
     sequences in one piece. Pasted text is one key, which begins with PASTED.
@@ -57,5 +57,5 @@ def parse(data: bytes) -> tuple[list[str], bytes]:
 
 
 def _size(lead: int) -> int:
-    """The bytes of a UTF-8 character by its first."""
+    """The length of a UTF-8 character by its first byte."""
     return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4  # noqa: PLR2004 - UTF-8

@@ -1,4 +1,4 @@
-"""What was printed, of all services in one order: bounded, filtered, searched for errors. Pure."""
+"""The lines of all services in one order: bounded, filtered, searched for errors. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devenv.ui.text import clean
 LONGEST = 4000  # characters of a line
 BUDGET = 8_000_000  # characters of all that is kept
 KEPT = 20_000  # lines of all that is kept
-SHOWN = 10_000  # lines that one can scroll through
+SHOWN = 10_000  # lines that can be scrolled through
 OVERHEAD = 100  # what a line costs beside its characters
 BAD_WORDS = r"\b(?:error|fatal|critical|panic|exception|traceback|emerg|unhandled)\b|(?-i:[a-z](?:Error|Exception)\b)"
 LEVELS = {
@@ -28,25 +28,25 @@ NO_ERROR = re.compile(
     r"|\b(?:error|exception)\b\W{0,3}[:=]\s*(?:null|nil|none|false|0|\"\")(?!\w)",
     re.IGNORECASE,
 )
-OURS = ""  # the service of what devenv itself says
+OURS = ""  # the service of devenv's own lines
 
 
 class Line(NamedTuple):
-    """One line as it was printed, in its place among all."""
+    """A line as it was printed, and its number."""
 
     number: int
     service: str
     raw: str
-    level: str = ""  # where it is known; else `level` reads it
+    level: str = ""  # if known; otherwise `level` derives it from the text
 
     @property
     def text(self) -> str:
-        """The line as it may be shown."""
+        """The cleaned line."""
         return clean(self.raw).rstrip()
 
 
 def level(line: Line) -> str:
-    """`error`, `warn` or nothing, as its words say."""
+    """`error`, `warn` or "", by the words of the line."""
     if line.level:
         return line.level
     text = NO_ERROR.sub("", line.raw[:LONGEST])
@@ -55,7 +55,7 @@ def level(line: Line) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a line must have: every word, of one of the services, of the level. `fault` says what cannot be read."""
+    """Conditions for lines: all the words, one of the services, the level. `fault`: why the filter is invalid."""
 
     typed: str = ""
     words: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Logbook:
         self._size = self._count = 0
 
     def add(self, service: str, raw: str, level: str = "") -> None:
-        """One more line; of one that was written over, as progress bars are, what stood there in the end."""
+        """Add a line; if it was overwritten, as progress bars are, its last state."""
         self.number += 1
         line = Line(self.number, service, raw.rstrip("\r\n").rpartition("\r")[2][:LONGEST], level)
         self._kept.setdefault(service, deque()).append(line)
@@ -138,7 +138,7 @@ class Logbook:
         self._count -= 1
 
     def narrow(self, chosen: Filter) -> None:
-        """From now on only what this filter lets through is shown, of what is kept too."""
+        """Show only the lines that match the filter."""
         self.filter = chosen
         try:
             self.shown = deque(filter(chosen.takes, self._all()), maxlen=SHOWN)
@@ -146,29 +146,29 @@ class Logbook:
             self._give_up(error)
 
     def _give_up(self, error: UsageError) -> None:
-        """A search that takes too long is the filter's fault: it hides nothing any more."""
+        """Turn off a filter whose search takes too long."""
         self.narrow(Filter(self.filter.typed, fault=error.message))
 
     def _all(self) -> Iterator[Line]:
         return heapq.merge(*self._kept.values(), key=lambda line: line.number)
 
     def recent(self, count: int) -> list[Line]:
-        """The last so many lines, whatever the filter."""
+        """The last so many lines, regardless of the filter."""
         return list(self._all())[-count:]
 
     def above(self, number: int | None) -> Iterator[Line]:
-        """What is shown, from that line on upwards; from the last one where there is none."""
+        """The shown lines from this number upwards; None: from the last."""
         for line in reversed(self.shown):
             if number is None or line.number <= number:
                 yield line
 
     @property
     def newest(self) -> int | None:
-        """The number of the last line that is shown."""
+        """The number of the last shown line."""
         return self.shown[-1].number if self.shown else None
 
     def below(self, number: int) -> int:
-        """How many lines are shown after that one."""
+        """The number of shown lines after this one."""
         count = 0
         for line in reversed(self.shown):
             if line.number <= number:
@@ -177,13 +177,13 @@ class Logbook:
         return count
 
     def step(self, number: int | None, lines: int) -> int | None:
-        """The line that is so many below (above where negative) that one; None where that is the last or beyond."""
+        """The number of the line so many lines below (above if negative); None if that is the last line or beyond."""
         if not self.shown:
             return None
         place = len(self.shown) - 1 - (0 if number is None else self.below(number)) + lines
         return None if place >= len(self.shown) - 1 else self.shown[max(place, 0)].number
 
     def last(self, wanted: Callable[[Line], bool], before: int | None = None) -> int | None:
-        """The number of the last shown line, above that one, that is wanted; None where there is none."""
+        """The number of the last shown line before this one that is wanted; None if there is none."""
         found = (line.number for line in self.above(None if before is None else before - 1) if wanted(line))
         return next(found, None)

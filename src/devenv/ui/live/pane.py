@@ -1,4 +1,4 @@
-"""What is below the table of the live view: the log, or a page in its place, and pulls and builds. Pure."""
+"""The part below the table of the live view: the log or a page, and pulls and builds. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HELP = (
 
 
 def log_or_page(state: State, columns: int, rows: int, now: float) -> Iterator[Row]:
-    """A title, and so many rows of the log or of what is in its place, the newest at the bottom."""
+    """A title, and so many rows of the log (newest at the bottom) or of the page."""
     if state.view.page:
         lines = list(_page(state, columns, now))
         state.view.offset = max(0, min(state.view.offset, len(lines) - rows))
@@ -73,7 +73,7 @@ def _title(title: str, middle: str, right: str, columns: int) -> Row:
 def _line(
     line: log.Line, prefix: int, styles: dict[str, str], columns: int, most: int, *, marked: bool
 ) -> Iterator[Row]:
-    """One line of the log, on as many rows as it needs; of one that needs too many, the beginning."""
+    """A line of the log on as many rows as it needs, cut after `most`."""
     ours = line.service == log.OURS
     level = log.level(line)
     style = {"error": "bad", "warn": "warn"}.get(level, "dim" if ours else "")
@@ -131,7 +131,7 @@ def _sync(sync: Sync, columns: int, now: float) -> Row:
 
 
 def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
-    """What is pulled and built now, and what of a build has failed."""
+    """Rows for current pulls and build steps, and for failed steps."""
     progress = state.progress
     for reference, pull in progress.pulls.items():
         bar = f"{'■' * min(pull.done, 30)}{'□' * min(pull.layers - pull.done, 30)} " if pull.layers else ""
@@ -144,17 +144,17 @@ def under_way(state: State, columns: int, now: float) -> Iterator[Row]:
         yield Span(f"{MARKS['exited']} ", "bad"), Span(f"build failed: {built(progress)}")
     for step in progress.steps.values():
         if step.state in ("running", "failed"):
-            yield from _stair(step, columns, now)
+            yield from _build_step(step, columns, now)
 
 
 def built(progress: Progress) -> str:
-    """What is done of a build; the other steps stand above."""
+    """The number of finished steps of a build."""
     ended = [step for step in progress.steps.values() if step.state in ("done", "cached")]
     cached = sum(step.state == "cached" for step in ended)
     return f"{counted(len(ended), 'step')} done{f', {cached} of them cached' if cached else ''}"
 
 
-def _stair(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
+def _build_step(step: BuildStep, columns: int, now: float) -> Iterator[Row]:
     failed = step.state == "failed"
     yield (
         Span(f"  {MARKS['exited' if failed else 'starting']} ", "bad" if failed else "warn"),

@@ -1,4 +1,4 @@
-"""Pulls and builds while they go on: each layer and step, collapsed when done, open where it failed. Pure."""
+"""Current pulls and builds: each layer and step, collapsed when done, open if it failed. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_STEPS = 500
 
 @dataclass(slots=True)
 class Pull:
-    """One image on its way: layers that are done, of so many; what is said of it."""
+    """An image that is pulled: finished layers of all, and a detail."""
 
     state: str
     detail: str
@@ -27,7 +27,7 @@ class Pull:
 
 @dataclass(slots=True)
 class BuildStep:
-    """One step of a build, in the words of its Dockerfile."""
+    """A step of a build, with its line of the Dockerfile."""
 
     where: str
     what: str
@@ -39,14 +39,14 @@ class BuildStep:
 
 @dataclass(slots=True)
 class Progress:
-    """What is on its way now. A build that failed stays until the next one begins."""
+    """Current pulls and builds. A failed build stays until the next begins."""
 
     pulls: dict[str, Pull] = field(default_factory=dict)
     steps: dict[str, BuildStep] = field(default_factory=dict)
     failed: bool = False
 
     def image(self, event: ImageState) -> None:
-        """An image is on its way, or is there."""
+        """Follow a change of an image."""
         if event.state not in ("pulling", "making", "pushing"):
             self.pulls.pop(event.reference, None)
             return
@@ -56,7 +56,7 @@ class Progress:
         self.pulls[event.reference] = Pull(event.state, detail, done, layers)
 
     def line(self, line: str, at: float) -> None:
-        """One line of a build's progress."""
+        """Follow a line of a build's output."""
         match parse(clean(line).strip()):
             case StepBegin(number, label, what) as begin if not begin.is_internal and number not in self.steps:
                 if self.failed:
@@ -71,9 +71,9 @@ class Progress:
                 step.lines.append(text)
 
     def over(self, *, images: bool = False) -> None:
-        """The build has ended: nothing is left of it, unless it failed. With `images`, no image is on its way either.
+        """Remove the finished build unless it failed; with `images`, the pulls too.
 
-        One that could not be pulled, and was had otherwise, is not told of again.
+        An image that was got without a pull has no last event.
         """
         if images:
             self.pulls.clear()
@@ -81,10 +81,10 @@ class Progress:
             self.clear()
 
     def clear(self) -> None:
-        """Nothing is left of any build."""
+        """Remove all builds."""
         self.steps, self.failed = {}, False
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """Whether no pull and no build is shown."""
         return not (self.pulls or self.steps)

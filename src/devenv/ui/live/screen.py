@@ -1,18 +1,18 @@
 """State and size -> the rows of the live view. Pure.
 
-Nothing is said by colour alone, and what depends on the time changes in steps: where nothing happened, the screen
-is the same.
+Nothing is shown by colour alone. What depends on the time changes in steps, so that an idle screen stays the same.
 """
 
 from __future__ import annotations
 
+from devenv.events import Step
 from devenv.ui.cells import Row, Span, beside, cut, row, width
 from devenv.ui.live.pane import built, log_or_page, under_way
-from devenv.ui.live.state import BAD, GOOD, State
+from devenv.ui.live.state import BAD, GOOD, Service, State
 from devenv.ui.live.table import SAFE_URL, STOPPED, counted, hidden, most, services_table, shortened
 from devenv.ui.text import BEGUN, MARKS, clean
 
-FEW = 8  # rows that have to be there for more than the log and what is going on
+FEW = 8  # rows; a smaller screen has only the log and the status
 HINTS = (
     "/ filter  e error  space pause  r restart  b rebuild  s stop  x shell  o open  g graph  y syncs  d detach",
     "/ filter  e error  space pause  r restart  x shell  o open  d detach  q end",
@@ -38,9 +38,9 @@ def _header(state: State, columns: int, hidden: int) -> Row:
     words = [service.word for service in state.services.values()]
     up = sum(word in GOOD for word in words)
     bad = ", ".join(clean(service.name) for service in state.services.values() if service.word in BAD)
-    said = f"{up} of {len(words)} up" if words else ""
+    count = f"{up} of {len(words)} up" if words else ""
     name = clean(state.project.graph.project) or "devenv"
-    spans = [Span(name, "bold"), Span(f"  {said}", "dim" if up < len(words) else "good")]
+    spans = [Span(name, "bold"), Span(f"  {count}", "dim" if up < len(words) else "good")]
     spans += [Span(f"  {MARKS['exited']} {cut(bad, max(columns // 3, 10))}", "bad")] if bad else []
     for url in state.ready.urls if state.ready else ():
         spans += [Span("  "), _link(url)]
@@ -62,66 +62,85 @@ def _hints(state: State, columns: int) -> Row:
 
 
 def _status(state: State, columns: int) -> Row:
-    said, style = _doing(state)
-    return (Span(cut(said, columns), style),)
+    """The most important thing that is going on, and why."""
+    text, style = next(filter(None, (status(state) for status in STATUSES)), ("", ""))
+    return (Span(cut(text, columns), style),)
 
 
-def _doing(state: State) -> tuple[str, str]:  # noqa: PLR0911 - one return a thing to say
-    """What is going on and why, the most pressing first; and its style."""
+Status = tuple[str, str] | None  # text and style
+
+
+def _note(state: State) -> Status:
+    return (state.view.note, "bold") if state.view.note else None
+
+
+def _busy(state: State) -> Status:
     busy = [f"{service.name} {service.busy}" for service in state.services.values() if service.busy]
-    if state.view.note:
-        return state.view.note, "bold"
-    if busy:
-        return f"{MARKS['starting']} {'; '.join(busy)}", "warn"
-    if state.step is not None:
-        return f"{MARKS['starting']} {_step(state)}{'; then detaches' if state.view.is_detaching else ''}", "warn"
-    if state.problem:
-        return f"{MARKS['exited']} {state.problem}", "bad"
+    return (f"{MARKS['starting']} {'; '.join(busy)}", "warn") if busy else None
+
+
+def _under_way(state: State) -> Status:
+    if state.step is None:
+        return None
+    then = "; then detaches" if state.view.is_detaching else ""
+    return f"{MARKS['starting']} {_step(state, state.step)}{then}", "warn"
+
+
+def _problem(state: State) -> Status:
+    return (f"{MARKS['exited']} {state.problem}", "bad") if state.problem else None
+
+
+def _awaited(state: State) -> Status:
     late = _late(state)
-    if late:
-        return f"{MARKS['starting']} {late}", "warn"
-    failed = [
-        f"{s.name} {s.state}{f' ({s.detail})' if s.detail else ''}" for s in state.services.values() if s.word in BAD
-    ]
-    if failed:
-        return f"{MARKS['exited']} {'; '.join(failed)}", "bad"
+    return (f"{MARKS['starting']} {late}", "warn") if late else None
+
+
+def _failed(state: State) -> Status:
+    failed = [service for service in state.services.values() if service.word in BAD]
+    texts = (f"{s.name} {s.state}{f' ({s.detail})' if s.detail else ''}" for s in failed)
+    return (f"{MARKS['exited']} {'; '.join(texts)}", "bad") if failed else None
+
+
+def _stopped(state: State) -> Status:
     stopped = [service.name for service in state.services.values() if service.word == "stopped"]
-    if stopped:
-        return f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn"
+    return (f"{STOPPED} {', '.join(stopped)} stopped: r starts it again", "warn") if stopped else None
+
+
+def _up(state: State) -> Status:
     if state.ready is None:
-        return "", ""
-    pending = sum(service.service_stats.pending for service in state.services.values())
-    if pending:
+        return None
+    if pending := sum(service.service_stats.pending for service in state.services.values()):
         return f"{MARKS['starting']} {counted(pending, 'saved file')} on the way", "warn"
     return f"{MARKS['healthy']} up after {state.ready.seconds:.1f} s", "good"
 
 
-def _step(state: State) -> str:
-    assert state.step is not None  # noqa: S101 - asked before
-    if state.step.name in ("start", "healthy") and (late := _late(state)):
+STATUSES = (_note, _busy, _under_way, _problem, _awaited, _failed, _stopped, _up)
+
+
+def _step(state: State, step: Step) -> str:
+    if step.name in ("start", "healthy") and (late := _late(state)):
         return late
-    said = BEGUN.get(state.step.name, state.step.name)
-    if state.step.name == "build" and state.progress.steps:
+    text = BEGUN.get(step.name, step.name)
+    if step.name == "build" and state.progress.steps:
         return f"building: {built(state.progress)}"
-    if state.step.name == "images" and state.progress.pulls:
-        return f"{said}: {counted(len(state.progress.pulls), 'image')} on the way"
-    detail = state.step_detail or clean(state.step.detail)
-    return f"{said}{f'; {detail}' if detail else ''}"
+    if step.name == "images" and state.progress.pulls:
+        return f"{text}: {counted(len(state.progress.pulls), 'image')} on the way"
+    detail = state.step_detail or clean(step.detail)
+    return f"{text}{f'; {detail}' if detail else ''}"
 
 
 def _late(state: State) -> str:
-    """Who is waited for, why and since when, and who waits for that."""
+    """Which services are waited for, why and since when, and which services wait for those."""
     starting = [s for s in state.services.values() if s.state == "starting" and not s.busy]
     later = [s.name for s in state.services.values() if s.state in ("created", "absent") and s.detail]
-    if not starting:
-        return ""
-    said = []
-    for service in starting:
-        why, told = service.detail.removeprefix("waits for "), service.waiting
-        about = [why] if why else []
-        about += [f"{told.seconds:.0f} s"] if told else []
-        words = clean(told.check or told.line) if told else ""
-        about += [words] if words else []
-        said.append(f"{service.name} ({', '.join(about)})" if about else service.name)
     then = f"; then {', '.join(later)}" if later else ""
-    return f"waiting for {', '.join(said)}{then}"
+    return f"waiting for {', '.join(map(_wait, starting))}{then}" if starting else ""
+
+
+def _wait(service: Service) -> str:
+    """A service that starts, with what is known of it: what it waits for, how long, and its last output."""
+    about = [service.detail.removeprefix("waits for ")]
+    if (waiting := service.waiting) is not None:
+        about += [f"{waiting.seconds:.0f} s", clean(waiting.check or waiting.line)]
+    known = ", ".join(filter(None, about))
+    return f"{service.name} ({known})" if known else service.name

@@ -1,4 +1,4 @@
-"""The live view's state: events and facts of the run, folded. Pure: the clock (seconds) is handed in."""
+"""The live view's state: events and facts of the run, folded. Pure: times (seconds) are arguments."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from devenv.ui.live.log import Filter, Logbook
 from devenv.ui.live.progress import Progress
 
 SYNCS = 200
-TIMINGS_WIDTH = 68  # what is left of 80 columns beside the names
+TIMINGS_WIDTH = 68  # columns: 80 without the names
 GOOD = ("healthy", "started", "completed")
 BAD = ("unhealthy", "exited")
 ALIVE = ("healthy", "started", "starting", "unhealthy")
 
 
 class Sync(NamedTuple):
-    """A sync, and when it was told."""
+    """A sync, and when its event came."""
 
     event: e.Synced
     at: float
@@ -31,13 +31,13 @@ class Sync(NamedTuple):
 
 @dataclass(slots=True)
 class Service:
-    """One row of the table. `busy` says what is being done with it, and why."""
+    """A service. `busy`: the action that runs on it, and why."""
 
     name: str
     state: str = ""
     detail: str = ""
     busy: str = ""
-    is_stopped: bool = False  # because somebody wanted it
+    is_stopped: bool = False  # by a key
     service_stats: ServiceStats = field(default_factory=lambda: ServiceStats(""))
     sync: Sync | None = None
     waiting: e.Waiting | None = None
@@ -77,7 +77,7 @@ class State:
     """All that the screen is made of."""
 
     def __init__(self, *, verbose: bool = False, search: Search = unbounded) -> None:
-        self.verbose = verbose  # what builds print is in the log, too
+        self.verbose = verbose  # show the output of builds in the log
         self.project = ServiceGraph(Graph("", ()))
         self.services: dict[str, Service] = {}
         self.log = Logbook()
@@ -96,7 +96,7 @@ class State:
         return rows[min(self.view.selected, len(rows) - 1)] if rows else None
 
     def learn(self, fact: Fact) -> None:
-        """One fact that is no event."""
+        """Take in a fact."""
         if isinstance(fact, ServiceStats):
             self._service(fact.service).service_stats = fact
             return
@@ -105,7 +105,7 @@ class State:
         self.services = {node.name: known.get(node.name) or Service(node.name) for node in fact.graph.nodes}
 
     def tell(self, event: e.Event, at: float) -> None:
-        """One event, and when it came."""
+        """Take in an event, and when it came."""
         match event:
             case e.Log(service, line):
                 self.log.add(service, line)
@@ -115,9 +115,9 @@ class State:
                 return
             case _:
                 self.view.note = ""
-                self._told(event, at)
+                self._fold(event, at)
 
-    def _told(self, event: e.Event, at: float) -> None:
+    def _fold(self, event: e.Event, at: float) -> None:
         match event:
             case e.Step():
                 self._step(event, at)
@@ -183,16 +183,16 @@ class State:
                 self._say(event, "info")
 
     def _say(self, event: e.Event, level: str) -> None:
-        """What devenv itself has to say, in its place in the log."""
-        said = text.plain(event)
-        for line in said.splitlines() if said else ():
+        """Add the event's line to the log, as devenv's own."""
+        lines = text.plain(event)
+        for line in lines.splitlines() if lines else ():
             self.log.add(log.OURS, line, level)
 
     def _service(self, name: str) -> Service:
         return self.services.setdefault(name, Service(name))
 
     def settled(self, service: str, why: str) -> None:
-        """What was asked for is done, or is not, because of that."""
+        """A command for a service is done, or is not: `why`."""
         if service in self.services:
             self.services[service].busy = ""
         self.view.note = why

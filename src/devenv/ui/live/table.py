@@ -10,14 +10,14 @@ from devenv.ui.live.state import BAD, GOOD, Service, State
 from devenv.ui.text import LONG_MS, MARKS, clean
 
 SAFE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z")
-BLOCK = 104  # columns that a table has to have before there are two of them
+BLOCK = 104  # columns of a block; a wider screen has several blocks
 WIDEST_NAME = 24
 STOPPED = "■"
 HEADS = ("", "SERVICE", "STATE", "ADDRESS", "CPU", "MEM", "↻", "LAST SYNC")
 
 
 def services_table(state: State, columns: int, most: int, now: float) -> Iterator[Row]:
-    """A heading and the services; in several blocks beside each other where there are many and the screen is wide."""
+    """A heading and the services; in several blocks side by side if there are many and the screen is wide."""
     services = list(state.services.values())
     if not services:
         return
@@ -45,13 +45,13 @@ def services_table(state: State, columns: int, most: int, now: float) -> Iterato
 
 
 def _blocks(count: int, columns: int, most: int) -> tuple[int, int]:
-    """How many blocks the table of so many services has, and the services in each that fit."""
+    """The number of blocks for so many services, and the rows of each."""
     blocks = max(min(columns // BLOCK, -(-count // (most - 1))), 1)
     return blocks, min(-(-count // blocks), most - 1)
 
 
 def hidden(state: State, columns: int, rows: int) -> int:
-    """How many services are not in view on a screen of so many rows."""
+    """The number of services that do not fit on a screen of so many rows."""
     blocks, tall = _blocks(len(state.services), columns, most(rows))
     return max(len(state.services) - blocks * tall, 0)
 
@@ -62,7 +62,7 @@ def most(rows: int) -> int:
 
 
 def _shape(services: Sequence[Service], cells: int, now: float) -> tuple[int, ...]:
-    """The width of each column: what its cells need, and where all is too much, less of what matters least."""
+    """The width of each column: what its cells need, or less for the least important if that is too wide."""
     texts = [_texts(service, now) for service in services]
     need = [max(width(head), *(width(one[i]) for one in texts)) for i, head in enumerate(HEADS)]
     need[0] = 3
@@ -93,7 +93,7 @@ def _word(service: Service) -> str:
 
 
 def _synced(service: Service, now: float) -> str:
-    """Files, how long they took, how long ago that is, how many more wait."""
+    """The last sync: files, duration, age; and the number of files that wait."""
     pending = service.service_stats.pending
     waits = f"{pending} pending" if pending else ""
     if service.sync is None:
@@ -104,12 +104,12 @@ def _synced(service: Service, now: float) -> str:
 
 
 def took(ms: float) -> str:
-    """Milliseconds, or seconds where they are many."""
+    """A duration in milliseconds, or in seconds from 1 s."""
     return f"{ms:.0f} ms" if ms < LONG_MS else f"{ms / 1000:.1f} s"
 
 
 def ago(seconds: float) -> str:
-    """How long ago, in steps that seldom change."""
+    """An age in steps that change rarely."""
     for unit, size, step in (("s", 1, 10), ("min", 60, 1), ("h", 3600, 1)):
         count = int(seconds // size // step * step)
         if count < 60 or unit == "h":  # noqa: PLR2004 - seconds, minutes
@@ -155,7 +155,7 @@ def _cells(texts: Sequence[str], shape: Sequence[int], style: str) -> list[Span]
 
 
 def shortened(url: str) -> str:
-    """An address as it is shown."""
+    """The address without `http://` and the slash at its end."""
     return clean(url).removeprefix("http://").rstrip("/")
 
 

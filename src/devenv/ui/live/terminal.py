@@ -1,4 +1,4 @@
-"""A terminal as a screen of rows: entered, drawn on where something differs, and left as it was."""
+"""A terminal as a screen of rows: enter, draw what differs, restore."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devenv.ui.text import clean
 # The other screen, no cursor, no wrapping (a row that is wider than we think stays one row), and pasted text marked.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
 LEAVE = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
-TOGETHER, DONE = "\x1b[?2026h", "\x1b[?2026l"  # what is between is shown at once, by terminals that know it
+TOGETHER, DONE = "\x1b[?2026h", "\x1b[?2026l"  # terminals that know them show what is between at once
 # Colours of the terminal's own palette, which its owner chose for a light or a dark one; never white or black.
 PLAIN = {"bold": "1", "dim": "2", "link": "4", "chosen": "1;7"}
 COLOURS = {
@@ -28,7 +28,7 @@ WITHOUT_LINKS = ("linux", "vt", "screen", "ansi")
 
 
 class Terminal:
-    """Standard input and output, which are a terminal. Writing to one that is gone does nothing."""
+    """The terminal of standard input and output. Writing to a terminal that is gone does nothing."""
 
     def __init__(self, *, colour: bool) -> None:
         self._looks = PLAIN | (COLOURS if colour else {})
@@ -42,12 +42,12 @@ class Terminal:
 
     @property
     def is_behind(self) -> bool:
-        """Whether it has not taken yet what was drawn; `descriptor` can be written to when it goes on."""
+        """Whether output is waiting; `descriptor` becomes writable when it can go on."""
         return bool(self._unsent)
 
     @property
     def is_entered(self) -> bool:
-        """Whether we have it."""
+        """Whether the terminal is in use for the view."""
         return self._saved is not None
 
     def size(self) -> tuple[int, int]:
@@ -59,7 +59,7 @@ class Terminal:
         return (columns, rows) if columns and rows else (80, 24)
 
     def enter(self) -> None:
-        """Keys come one by one and unseen; those that send signals, but for QUIT, still do."""
+        """Read keys one by one without echo; keys that send signals still do, except QUIT."""
         with contextlib.suppress(termios.error, OSError):
             mode = termios.tcgetattr(0)
             self._saved = [*mode[:6], list(mode[6])]
@@ -68,13 +68,13 @@ class Terminal:
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
             mode[6][termios.VQUIT] = b"\0"
             termios.tcsetattr(0, termios.TCSADRAIN, mode)
-        self._size = None  # what is on the screen is not known
+        self._size = None  # the screen's content is unknown
         if self.descriptor == 1:
             self.descriptor = _unhurried()
         self._write(ENTER)
 
     def leave(self) -> None:
-        """As it was before."""
+        """Restore the terminal."""
         if self._saved is None:
             return
         saved, self._saved = self._saved, None
@@ -86,7 +86,7 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
     def draw(self, rows: Sequence[Row], size: tuple[int, int]) -> None:
-        """These rows, of which only those are written that differ from the last ones; all where the size differs.
+        """Draw the rows; only those that differ from the last ones, or all if the size differs.
 
         Nothing while the terminal is behind.
         """
@@ -109,7 +109,7 @@ class Terminal:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """As much of what was drawn as the terminal takes now; none where it has gone."""
+        """Write as much as the terminal takes now; nothing if it is gone."""
         try:
             while self._unsent:
                 self._unsent = self._unsent[os.write(self.descriptor, self._unsent) :]
@@ -119,8 +119,8 @@ class Terminal:
             self._unsent = b""
 
     def _painted(self, span: Span) -> str:
-        """The span's text, with its look; a link covers the text and none of the padding."""
-        text = span.text if span.text.isprintable() else clean(span.text)  # whatever came here by whatever way
+        """The span's text in its look; a link covers the text without the padding."""
+        text = span.text if span.text.isprintable() else clean(span.text)  # a last check, wherever it came from
         if span.link and self._links and span.link.isprintable():
             bare = text.strip()
             text = text.replace(bare, f"\x1b]8;;{span.link}\x1b\\{bare}\x1b]8;;\x1b\\", 1)
@@ -132,12 +132,12 @@ class Terminal:
         return f"{text[:begin]}\x1b[{look}m{text[begin:end]}\x1b[0m{text[end:]}"
 
     def _encoded(self, text: str) -> bytes:
-        """As bytes; the shapes are others where the terminal cannot show ours."""
+        """The text as bytes, with ASCII shapes if the terminal cannot show others."""
         return (text.translate(IN_ASCII) if self._in_ascii else text).encode(sys.stdout.encoding, errors="replace")
 
 
 def _unhurried() -> int:
-    """Standard output's terminal opened once more, so that no write to it waits; itself where that cannot be had."""
+    """Standard output's terminal, opened again without blocking writes; itself if that fails."""
     try:
         return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
@@ -145,7 +145,7 @@ def _unhurried() -> int:
 
 
 def _lacks_shapes() -> bool:
-    """Whether our shapes are not among the characters that standard output, or the font of the console, has."""
+    """Whether standard output's encoding, or the console's font, lacks the shapes."""
     try:
         "●✗│".encode(sys.stdout.encoding)
     except UnicodeEncodeError:
