@@ -70,6 +70,7 @@ class ActiveProject:
     _settles: bool = False
 
     def __post_init__(self) -> None:
+        self.actions = self
         self._logs = KeptLogs(self.run.path)
         self.sync_session = SyncSession(
             self.engine, emit=self.emit, actions=self, journals=self.run.puts, watcher=self.options.watcher
