@@ -65,7 +65,7 @@ class Active:
         self.site = replace(self.site, model=model(self.site.name, **services))
         self.machine.place(self.site)
         await self.observed()
-        loaded = self.site.loaded(self.project.options.selection)
+        loaded = self.site.loaded(Selection(str(self.site.folder)))
         return await self.project.reload(self.tasks, loaded, ("compose.yml",))
 
 

@@ -15,7 +15,8 @@ from devenv.errors import UsageError
 from devenv.events import Notice
 from devenv.host.free_ports import require_free
 from devenv.model.project import Moment, Project
-from devenv.run.active.project import ActiveProject, build, supplied
+from devenv.run.active.images import build, supplied
+from devenv.run.active.project import ActiveProject
 from devenv.run.active.stats import cast
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import require_trust, weigh

@@ -74,9 +74,9 @@ class RunController:
             self._settled(wish.service, "not yet: its containers are still to be made")
             return
         ways: Mapping[str, Callable[[str], Awaitable[None]]] = {
-            "restart": running.restart,
-            "stop": running.stop,
-            "rebuild": lambda service: running.rebuild(service, ""),
+            "restart": running.actions.restart,
+            "stop": running.actions.stop,
+            "rebuild": lambda service: running.actions.rebuild(service, ""),
         }
         try:
             await ways[wish.verb](wish.service)

@@ -39,6 +39,7 @@ class FakeRun:
         self.usage: dict[str, Usage] = {}
         self.waiting: dict[str, int] = {}
         self.observer = SimpleNamespace(project_state=ProjectState(containers))
+        self.actions = self
         self.sync_session = SimpleNamespace(pending=lambda: self.waiting)
         self.engine = SimpleNamespace(
             containers=SimpleNamespace(usage=self._usage, inspect=self._inspect),

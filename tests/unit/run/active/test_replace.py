@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from devenv.errors import EngineError, UsageError
 from devenv.events import Notice, Problem, Rebuilt, Restarted
+from devenv.images.prepare import PreparedImages
+from devenv.run.active import replace as replacement
 from support.active import Active, active
 from support.engine import Fails
 from support.memory import verbs
@@ -69,6 +72,31 @@ async def test_a_rebuild_keeps_an_image_that_has_another_name(machine: Machine) 
         machine.host.stamps["web"] = 1
         await run.project.actions.rebuild("web", "")
         assert image.id in machine.host.images
+
+
+async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the rebuild has prepared is added to what the update has prepared for other services."""
+    site = machine.site("shop", web=BUILT, db={})
+    async with active(machine, site) as run:
+        await run.project.stage.making.build()
+        await run.up()
+
+        async def update(*_: object, **__: object) -> PreparedImages:
+            assert await run.reload(web=BUILT, db={"environment": {"A": "1"}})
+            current = run.project.actions.current
+            current.desired = dataclasses.replace(current.desired, supply=PreparedImages(images={"db": "new"}))
+            return PreparedImages(images={"web": "new"})
+
+        async def holds(*_: object) -> bool:
+            return False
+
+        monkeypatch.setattr(replacement, "supply", update)
+        monkeypatch.setattr(PreparedImages, "holds", holds)
+        await run.project.actions.rebuild("web", "")
+        assert run.project.stage.services["db"]["environment"] == {"A": "1"}
+        assert run.project.stage.supply.images == {"db": "new", "web": "new"}
 
 
 async def test_a_recreation_whose_create_fails_leaves_the_rest_running(machine: Machine) -> None:
@@ -196,7 +224,7 @@ async def test_a_restart_waits_until_compose_is_idle(machine: Machine) -> None:
             async with run.project.actions.restarting(run.containers("web")):
                 entered.set()
 
-        async with run.project.compose_turn:
+        async with run.project.compose.turn:
             run.tasks.start_soon(restart)
             await anyio.sleep(0.02)
             assert not entered.is_set()

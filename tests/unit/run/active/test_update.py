@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from devenv.compose.resolve import Selection
 from devenv.errors import ConfigError, DevenvError
 from devenv.events import Notice, Reloaded, Removed
 from support.active import Active, active
@@ -67,7 +68,7 @@ async def test_what_cannot_change_while_the_project_runs_is_refused(machine: Mac
         (site.folder / "compose.yml").write_text("services: {}\n")
         other = model("shop", db={"volumes": [mounted("data")]})
         other["volumes"]["data"]["driver"] = "other"
-        loaded = replace(run.site, model=other).loaded(run.project.options.selection)
+        loaded = replace(run.site, model=other).loaded(Selection(str(site.folder)))
         with pytest.raises(ConfigError, match="the volume `data` is defined otherwise now: that takes a new run"):
             await run.project.reload(run.tasks, loaded, ("compose.yml",))
         assert (containers(run), run.project.stage) == (before, desired)
