@@ -57,7 +57,7 @@ class Active:
     async def observed(self) -> ProjectState:
         """What is there now; the observer has seen it."""
         state = await self.project.engine.project_state(self.site.name)
-        self.project.observer.look_at(state)
+        self.project.observer.view.look_at(state)
         return state
 
     async def reload(self, **services: Mapping[str, Any]) -> bool:

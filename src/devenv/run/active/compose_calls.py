@@ -82,7 +82,7 @@ class ComposeCalls:
 
     async def _reason(self, error: VerbError, services: Collection[str]) -> DevenvError:
         """Why Compose failed: in the words of a service that others wait for and that failed, or its own."""
-        self.observer.look_at(await self.project_state())
+        self.observer.view.look_at(await self.project_state())
         for standing in self.observer.standings():
             named = any(f"{quote}{standing.service}{quote}" in error.reason for quote in '`"')
             if named and standing.service in services and standing.phase in BAD:

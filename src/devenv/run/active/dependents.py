@@ -33,7 +33,7 @@ class DependentRestarts:
 
     def after(self, services: Collection[str]) -> None:
         """The services have been restarted or made anew: what runs and follows them will be restarted."""
-        names = followers(self.observer.project, services)
+        names = followers(self.observer.view.project, services)
         if self.tasks is not None and any(
             c.running and c.ours for name in names for c in self.observer.project_state.of(name)
         ):
@@ -46,7 +46,7 @@ class DependentRestarts:
                 running = await self._when_met(name)
                 began = time.monotonic()
                 try:
-                    with self.observer.ending(running):
+                    with self.observer.view.ending(running):
                         await each(self.engine.containers.restart, running)
                 except EngineError as error:
                     self.emit(Problem(error.message, error.hint, name))
@@ -56,8 +56,8 @@ class DependentRestarts:
 
     async def _when_met(self, name: str) -> Sequence[Container]:
         """What runs of the service, by looks of its own: the observer's last may be from before the restart."""
-        while name in self.observer.names:
-            project, names = self.observer.project, self.observer.names
+        while name in self.observer.view.names:
+            project, names = self.observer.view.project, self.observer.view.names
             with contextlib.suppress(EngineError):
                 project_state = await self.engine.project_state(project.name)
                 reached = {s.service: s.phase for s in standings(project, names, project_state)}

@@ -120,7 +120,7 @@ class ActiveProject:
     async def sync(self, tasks: TaskGroup) -> None:
         """Bring every container up to date with the tree; from now on it is kept so and observed."""
         project_state = await self.compose.project_state()
-        self.observer.forget(project_state.containers)
+        self.observer.view.forget(project_state.containers)
         journal.forget_others(self._journals, {c.id for c in project_state.containers})
         names = self._current.desired.names
         await each(self._first_sync, [c for c in project_state.containers if c.service in names])
@@ -137,7 +137,7 @@ class ActiveProject:
             self._volumes.note_started()
         finally:
             current.is_starting = False
-            self.observer.begun()
+            self.observer.view.all_started()
 
     async def reload(self, tasks: TaskGroup, loaded: Loaded, files: tuple[str, ...]) -> bool:
         """Put edited files in force: as `ProjectUpdate.apply`."""

@@ -80,7 +80,7 @@ class ServiceReplacement:
         began = time.monotonic()
         async with self.current.turns[service]:
             containers = self._own_containers(service, "restart")
-            self.observer.stopped.discard(service)
+            self.observer.view.stopped.discard(service)
             async with self.restarting(containers):
                 await each(self.engine.containers.restart, containers)
         self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
@@ -92,9 +92,9 @@ class ServiceReplacement:
         """
         async with self.current.turns[service]:
             containers = self._own_containers(service, "stop")
-            with self.observer.ending(containers):
+            with self.observer.view.ending(containers):
                 await each(self.engine.containers.stop, containers)
-                self.observer.stopped.add(service)
+                self.observer.view.stopped.add(service)
         self.emit(Notice(f"{service} is stopped"))
 
     async def resume(self, ended: Sequence[Container]) -> None:
@@ -148,7 +148,7 @@ class ServiceReplacement:
         async with self.compose.turn:
             self.volumes.note_anonymous(containers)
             await each(lambda c: self.logs.keep(self.engine, c, self.volumes.ledger.began), containers)
-            with self.observer.ending(containers):
+            with self.observer.view.ending(containers):
                 yield
 
     @contextlib.asynccontextmanager
@@ -160,12 +160,12 @@ class ServiceReplacement:
         waited_for = awaited(self.current.desired.project, self.observer.project_state)
         is_free = self.current.is_starting and all(c.running and c.service not in waited_for for c in containers)
         async with contextlib.nullcontext() if is_free else self.compose.turn:
-            with self.observer.ending(containers):
+            with self.observer.view.ending(containers):
                 yield
         self.dependents.after({c.service for c in containers})
 
     async def _replace(self, service: str) -> None:
-        self.observer.stopped.discard(service)
+        self.observer.view.stopped.discard(service)
         old = self.observer.project_state.of(service)
         async with self.ending(old):
             self.current.desired = self.current.desired.renewed(service)

@@ -131,7 +131,7 @@ class ProjectUpdate:
 
     def _enter(self, after: DesiredState) -> None:
         self.current.desired = after
-        self.observer.follow(after.project, after.names)
+        self.observer.view.follow(after.project, after.names)
 
     async def _replace(
         self, tasks: TaskGroup, change: Difference, removed: Sequence[Container], rules_now: Rules
@@ -146,7 +146,7 @@ class ProjectUpdate:
         try:
             if rules_now != self.current.rules:
                 await self.follow(tasks, rules_now)
-                self.observer.serve_again()
+                self.observer.served.start_all_again()
             if change.touched:
                 await self.actions.create_again(change.touched)
                 self.actions.dependents.after(change.touched)

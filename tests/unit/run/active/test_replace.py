@@ -146,7 +146,7 @@ async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine)
         await run.up()
         await run.project.actions.stop("web")
         assert machine.host.container("shop-web-1").state == "exited"
-        assert run.project.observer.stopped == {"web"}
+        assert run.project.observer.view.stopped == {"web"}
         assert [e.message for e in run.events(Notice)] == ["web is stopped"]
         await run.observed()
         await run.project.actions.restart("web")
