@@ -19,7 +19,7 @@ from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint
 from devenv.docker.unreachable import unreachable
 from devenv.host import limits as host_facts
 from devenv.run import desired, steps
-from devenv.run.active import view
+from devenv.run.active.observe import view
 from devenv.run.cleanup import teardown
 from devenv.state.run_dir import Run
 from support.memory.client import MemoryEngine

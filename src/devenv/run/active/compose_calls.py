@@ -14,7 +14,7 @@ from devenv.errors import DevenvError, RefusedError
 from devenv.model.containers import ProjectState
 from devenv.private_files import written
 from devenv.run.active.current import CurrentState
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import BAD
 from devenv.state.identity import created
 from devenv.state.run_dir import Run

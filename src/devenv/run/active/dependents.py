@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.events import Emit, Problem, Restarted
 from devenv.model.containers import Container
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import followers, standings, unmet
 from devenv.tasks import each
 

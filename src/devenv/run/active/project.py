@@ -12,7 +12,7 @@ from devenv.run.active.compose_calls import ComposeCalls
 from devenv.run.active.current import CurrentState
 from devenv.run.active.dependents import DependentRestarts
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.update import ProjectUpdate, bound_rules
 from devenv.run.active.volumes import ActiveVolumes

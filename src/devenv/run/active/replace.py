@@ -17,7 +17,7 @@ from devenv.run.active.compose_calls import ComposeCalls
 from devenv.run.active.current import CurrentState
 from devenv.run.active.dependents import DependentRestarts
 from devenv.run.active.images import build
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import awaited
 from devenv.run.active.volumes import ActiveVolumes
 from devenv.run.cleanup.kept_logs import KeptLogs

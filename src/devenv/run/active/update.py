@@ -21,7 +21,7 @@ from devenv.run.active import model_diff
 from devenv.run.active.current import CurrentState, Rules
 from devenv.run.active.images import build, supplied
 from devenv.run.active.model_diff import Difference
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.volumes import ActiveVolumes
 from devenv.run.consent import weigh_again, wishes

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from devenv.model.containers import Container
 from devenv.run.active.current import CurrentState
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.run_volumes import RunVolumes
 from devenv.state.ledger import Ledger
 

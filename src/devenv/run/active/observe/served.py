@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from devenv.errors import EngineError
 from devenv.model.containers import Container, ProjectState
-from devenv.run.active.view import Signal
+from devenv.run.active.observe.view import Signal
 
 RETRY_AFTER = 1.0  # seconds
 

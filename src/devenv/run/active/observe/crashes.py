@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from devenv.errors import DevenvError
 from devenv.events import Emit, Problem
+from devenv.run.active.observe.view import LASTING, ProjectView
 from devenv.run.active.phases import Phase, Standing, optional
-from devenv.run.active.view import LASTING, ProjectView
 
 ASKED = (130, 143)  # exit codes of what ended by INT and TERM
 

@@ -16,11 +16,11 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Waiting
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
-from devenv.run.active import crashes, view
-from devenv.run.active import observer as observing
-from devenv.run.active import waits as wait_reports
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe import crashes, view
+from devenv.run.active.observe import observer as observing
+from devenv.run.active.observe import waits as wait_reports
+from devenv.run.active.observe.observer import Observer
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
 

@@ -8,8 +8,8 @@ from anyio.abc import TaskGroup
 
 from devenv.docker.client import Engine
 from devenv.events import Emit, Waiting
+from devenv.run.active.observe.view import ProjectView
 from devenv.run.active.phases import GOOD, Phase, Standing, held_up, reminder
-from devenv.run.active.view import ProjectView
 
 
 @dataclass
