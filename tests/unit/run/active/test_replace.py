@@ -89,11 +89,11 @@ async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
             current.desired = dataclasses.replace(current.desired, supply=PreparedImages(images={"db": "new"}))
             return PreparedImages(images={"web": "new"})
 
-        async def holds(*_: object) -> bool:
+        async def is_current(*_: object) -> bool:
             return False
 
-        monkeypatch.setattr(replacement, "supply", update)
-        monkeypatch.setattr(PreparedImages, "holds", holds)
+        monkeypatch.setattr(replacement, "prepare_images", update)
+        monkeypatch.setattr(PreparedImages, "is_current", is_current)
         await run.project.actions.rebuild("web", "")
         assert run.project.stage.services["db"]["environment"] == {"A": "1"}
         assert run.project.stage.supply.images == {"db": "new", "web": "new"}
