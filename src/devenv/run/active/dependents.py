@@ -1,4 +1,4 @@
-"""`restart: true` in `depends_on`: services that are restarted after those that they depend on."""
+"""`restart: true` in `depends_on`: services that are restarted after the services that they depend on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_EVERY = 0.2
 
 @dataclass
 class DependentRestarts:
-    """Restarts what follows; `patience` (seconds) bounds the wait for its conditions. Needs `tasks` to do so."""
+    """Restarts dependent services in `tasks`, once their conditions hold; waits at most `patience` seconds."""
 
     engine: Engine
     observer: Observer
@@ -32,7 +32,7 @@ class DependentRestarts:
     tasks: TaskGroup | None = None
 
     def after(self, services: Collection[str]) -> None:
-        """The services have been restarted or made anew: what runs and follows them will be restarted."""
+        """Begin to restart what depends on these services, which have been restarted or replaced, and runs."""
         names = followers(self.observer.view.project, services)
         if self.tasks is not None and any(
             c.running and c.ours for name in names for c in self.observer.project_state.of(name)
@@ -40,7 +40,7 @@ class DependentRestarts:
             self.tasks.start_soon(self._restart, services, names)
 
     async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
-        """Each when what it waits for is there again; not at all where that does not come within the time."""
+        """Restart each service once its dependencies are up again; none of those whose dependencies take too long."""
         with anyio.move_on_after(self.patience):
             for name in names:
                 running = await self._when_met(name)
@@ -55,7 +55,10 @@ class DependentRestarts:
                     self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
 
     async def _when_met(self, name: str) -> Sequence[Container]:
-        """What runs of the service, by looks of its own: the observer's last may be from before the restart."""
+        """The running containers of the service, once its conditions hold.
+
+        The observer's last look may be from before the restart, so this looks itself.
+        """
         while name in self.observer.view.names:
             project, names = self.observer.view.project, self.observer.view.names
             with contextlib.suppress(EngineError):
