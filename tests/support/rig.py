@@ -22,7 +22,7 @@ from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.sync import verify
 from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.target import Target

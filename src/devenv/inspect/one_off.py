@@ -17,8 +17,8 @@ from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.model.containers import ProjectState
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
+from devenv.run.active.images import supplied
 from devenv.run.active.phases import closure
-from devenv.run.active.project import supplied
 from devenv.run.consent import weigh
 from devenv.run.desired import DesiredState, look, published
 from devenv.run.options import Options

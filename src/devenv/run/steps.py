@@ -15,8 +15,9 @@ from devenv.errors import UsageError
 from devenv.events import Notice
 from devenv.host.free_ports import require_free
 from devenv.model.project import Moment, Project
-from devenv.run.active.project import ActiveProject, build, supplied
-from devenv.run.active.stats import cast
+from devenv.run.active.images import build, supplied
+from devenv.run.active.project import ActiveProject
+from devenv.run.active.stats import service_graph
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import require_trust, weigh
 from devenv.run.desired import DesiredState, chosen, look, published, require_checks
@@ -87,7 +88,7 @@ async def plan(context: Context, taken: TakenOver) -> Planned:
     desired = DesiredState(taken.selected.loaded, taken.selected.names, found, owner=context.run.made.owner)
     desired = await published(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
-        context.controller.learn(cast(desired))
+        context.controller.learn(service_graph(desired))
     if desired.is_narrowed:
         addresses = " and ".join(desired.addresses)
         context.emit(Notice(f"ports are published on {addresses} only; --lan opens them to the network"))

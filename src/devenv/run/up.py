@@ -15,7 +15,7 @@ from devenv.compose.resolve import Loaded
 from devenv.doctor import quick_check
 from devenv.events import Emit, Notice, Ready, Step
 from devenv.run.active.control import RunController
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import BAD
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload

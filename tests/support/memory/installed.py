@@ -19,7 +19,7 @@ from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint
 from devenv.docker.unreachable import unreachable
 from devenv.host import limits as host_facts
 from devenv.run import desired, steps
-from devenv.run.active import observer
+from devenv.run.active.observe import view
 from devenv.run.cleanup import teardown
 from devenv.state.run_dir import Run
 from support.memory.client import MemoryEngine
@@ -47,7 +47,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.setattr(process, "record_children", lambda _: None)
         patch.setattr(process, "end_recorded", ways.end_recorded)
         patch.setattr(host_facts, "machine", lambda _: {})
-        patch.setattr(observer, "QUIET", 0.0)
+        patch.setattr(view, "QUIET", 0.0)
         patch.setattr(teardown, "SWEEP_PAUSE", 0.0)
         patch.setattr(anyio.to_thread, "run_sync", in_place)
         for call in ("fsync", "fdatasync"):  # a disk is slow, and no power is cut but this process's own

@@ -1,1 +1,1 @@
-"""The running project: observed, changed, reloaded."""
+"""A project that runs: observed, updated from its files, and changed service by service."""

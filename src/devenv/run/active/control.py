@@ -1,4 +1,4 @@
-"""Who steers a run while it goes on: wishes come in and are carried out, and the facts that no event tells go out."""
+"""Between a run and its live view: commands of the view are carried out, facts that no event has are sent to it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class RunController:
-    """Between a run and its view. `learn` takes facts, `settled` the service whose wish is done, `ended` a signal.
+    """Carries out the commands of a view.
 
-    `settled` gets why it was not done, or nothing.
+    `learn` gets facts; `settled` the service whose command is done, and why it was not carried out, or nothing;
+    `ended` is called when a signal ends the run.
     """
 
     def __init__(
@@ -32,54 +33,55 @@ class RunController:
         self.learn = learn
         self.ended = ended
         self.detached = anyio.Event()
-        self._running: Callable[[], ActiveProject | None] = lambda: None
+        self._active_project: Callable[[], ActiveProject | None] = lambda: None
         self._settled = settled
-        self._wishes: deque[ViewCommand] = deque()
-        self._asked = anyio.Event()
+        self._commands: deque[ViewCommand] = deque()
+        self._arrived = anyio.Event()
 
-    def ask(self, wish: ViewCommand) -> None:
-        """Somebody wants that; it is carried out beside all else."""
-        if wish.verb == "detach":
+    def ask(self, command: ViewCommand) -> None:
+        """Carry the command out, beside all others."""
+        if command.verb == "detach":
             self.detached.set()
         else:
-            self._wishes.append(wish)
-            self._asked.set()
+            self._commands.append(command)
+            self._arrived.set()
 
-    async def shell(self, container: str) -> None:
-        """Somebody has been in the best shell of a container. Raises DevenvError where there is none."""
-        running = self._running()
-        found = None if running is None else await running.engine.containers.inspect(container)
-        if running is None or found is None:
+    async def shell(self, container_id: str) -> None:
+        """Run the best shell of a container in the terminal. Raises DevenvError if the container has none."""
+        project = self._active_project()
+        container = None if project is None else await project.engine.containers.inspect(container_id)
+        if project is None or container is None:
             raise DevenvError("that container has gone")
-        best_shell = await running.engine.exec.best_shell(found)
-        await process.foreground(running.engine.endpoint.docker_command("exec", "-it", found.id, best_shell))
+        best_shell = await project.engine.exec.best_shell(container)
+        await process.foreground(project.engine.endpoint.docker_command("exec", "-it", container.id, best_shell))
 
-    async def serve(self, running: Callable[[], ActiveProject | None], emit: Emit) -> None:
-        """Carries wishes out and tells facts, until cancelled."""
+    async def serve(self, active_project: Callable[[], ActiveProject | None], emit: Emit) -> None:
+        """Carry out commands and send facts, until cancelled."""
         from devenv.run.active.stats import StatsReader  # noqa: PLC0415 - the view is there before all else is loaded
 
         async with anyio.create_task_group() as tasks:
-            self._running = running
-            gauges = StatsReader(self.learn, running)
-            tasks.start_soon(gauges.look)
-            tasks.start_soon(gauges.measure)
+            self._active_project = active_project
+            stats = StatsReader(self.learn, active_project)
+            tasks.start_soon(stats.look)
+            tasks.start_soon(stats.measure)
             while True:
-                while self._wishes:
-                    tasks.start_soon(self._fulfil, self._wishes.popleft(), running(), emit)
-                self._asked = anyio.Event()
-                await self._asked.wait()
+                while self._commands:
+                    tasks.start_soon(self._carry_out, self._commands.popleft(), active_project(), emit)
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
 
-    async def _fulfil(self, wish: ViewCommand, running: ActiveProject | None, emit: Emit) -> None:
-        if running is None:
-            self._settled(wish.service, "not yet: its containers are still to be made")
+    async def _carry_out(self, command: ViewCommand, project: ActiveProject | None, emit: Emit) -> None:
+        if project is None:
+            self._settled(command.service, "not yet: its containers are still to be made")
             return
-        ways: Mapping[str, Callable[[str], Awaitable[None]]] = {
-            "restart": running.restart,
-            "stop": running.stop,
-            "rebuild": lambda service: running.rebuild(service, ""),
+        actions = project.actions
+        verbs: Mapping[str, Callable[[str], Awaitable[None]]] = {
+            "restart": actions.restart,
+            "stop": actions.stop,
+            "rebuild": lambda service: actions.rebuild(service, ""),
         }
         try:
-            await ways[wish.verb](wish.service)
+            await verbs[command.verb](command.service)
         except DevenvError as error:
-            emit(Problem(error.said, error.hint, wish.service))
-        self._settled(wish.service, "")
+            emit(Problem(error.said, error.hint, command.service))
+        self._settled(command.service, "")

@@ -1,4 +1,4 @@
-"""What a changed model asks of a project that runs. Pure."""
+"""What has to be done in a project that runs when its model changes. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Compose's hash of a container leaves these out: no container is made anew for them.
+# Compose's hash of a container leaves these out: no container is replaced for them.
 _ELSEWHERE = frozenset({"depends_on"})
 _IMAGE = ("image", "build", "platform")
 _SHARING = ("network_mode", "pid", "ipc")
@@ -27,7 +27,7 @@ class Difference:
 
 
 def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Difference:
-    """What differs between the services of two run models; whoever shares a touched one's namespace is touched."""
+    """What differs between the services of two run models; a service that shares a touched namespace is touched."""
     changed = {name for name in after if name not in before or _container(before[name]) != _container(after[name])}
     while more := {name for name in after if changed & set(shares(after[name]))} - changed:
         changed |= more
@@ -40,7 +40,7 @@ def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Differen
 
 
 def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
-    """What two resolved models differ in that cannot change while the project runs: its path, and what is so now."""
+    """The first difference of two resolved models that cannot be applied to a project that runs: its path, and why."""
     if before["name"] != after["name"]:
         return ("name",), f"the project's name is `{after['name']}` now"
     for kind in ("network", "volume"):
@@ -52,7 +52,7 @@ def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
 
 
 def shares(service: Model) -> Iterator[str]:
-    """The services whose containers Compose names in this one's own: a new id there is a new container here."""
+    """The services whose containers this service's container refers to by id: if they are replaced, it has to be."""
     for key in _SHARING:
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service":

@@ -1,4 +1,4 @@
-"""Who waits for whom, from observed states: it explains, Compose orders the start, teardown the end."""
+"""How far services have come and which wait for which. Explains only: Compose orders the start, teardown the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devenv.model.project import Condition, Dependency, Project, Service
 
 
 class Phase(StrEnum):
-    """How far a service has come, the worst first."""
+    """How far a service has come, the worst phase first."""
 
     EXITED = "exited"
     UNHEALTHY = "unhealthy"
@@ -38,26 +38,26 @@ class Standing:
 
 
 def closure(project: Project, wanted: Iterable[str]) -> frozenset[str]:
-    """The services asked for (all where none is named) with everything that they depend on.
+    """The wanted services (all if none is named) with everything that they depend on.
 
     Raises KeyError with the name of a service that is not in the project.
     """
     known = {service.name: service for service in project.services}
     todo = list(wanted) or list(known)
-    found: set[str] = set()
+    names: set[str] = set()
     while todo:
         name = todo.pop()
-        if name not in found:
-            found.add(name)
+        if name not in names:
+            names.add(name)
             todo.extend(d.service for d in known[name].depends_on if d.required or d.service in known)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def phase(containers: Iterable[Container], *, one_shot: bool) -> tuple[Phase, Container | None]:
     """The phase of the replica that is furthest behind, and that replica.
 
-    A container that ended with 0 has completed; a one-shot service (somebody waits for its completion) is not
-    done before that. A failed container that the engine is restarting still counts as failed.
+    A container that ended with 0 has completed; a one-shot service (another service waits for its completion) is
+    not up before that. A failed container that the engine is restarting still counts as failed.
     """
     rank = list(Phase)
     reached = ((_phase(container, one_shot=one_shot), container) for container in containers)
@@ -80,19 +80,19 @@ def _phase(container: Container, *, one_shot: bool) -> Phase:
 
 
 def standings(project: Project, names: frozenset[str], project_state: ProjectState) -> tuple[Standing, ...]:
-    """Every named service with its phase; `detail` says on what it waits or how it ended.
+    """Every named service with its phase; `detail` says what it waits for or how it ended.
 
-    A service of no replicas has none, unless somebody scaled it up.
+    A service with no replicas has no standing, unless somebody has scaled it up.
     """
-    awaited = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
-    there = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
-    phases = {s.name: phase(project_state.of(s.name), one_shot=s.name in awaited) for s in there}
-    reached = {name: found[0] for name, found in phases.items()}
-    return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in there)
+    one_shots = {d.service for s in project.services for d in s.depends_on if d.condition is Condition.COMPLETED}
+    services = [s for s in project.services if s.name in names and (s.scale or project_state.of(s.name))]
+    phases = {s.name: phase(project_state.of(s.name), one_shot=s.name in one_shots) for s in services}
+    reached = {name: worst for name, (worst, _) in phases.items()}
+    return tuple(Standing(s.name, reached[s.name], _detail(s, reached, phases[s.name][1])) for s in services)
 
 
 def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
-    """The services that another one, which does not run yet, waits for: were they to end, its start would fail."""
+    """The services that a service which does not run yet waits for: if they ended, its start would fail."""
     late = [
         s
         for s in project.services
@@ -102,32 +102,32 @@ def awaited(project: Project, project_state: ProjectState) -> frozenset[str]:
 
 
 def optional(project: Project) -> frozenset[str]:
-    """The services that others depend on, but all with `required: false`: these may fail and hold up nobody."""
+    """The services that others depend on only with `required: false`: they may fail."""
     needs = [d for s in project.services for d in s.depends_on]
     return frozenset(d.service for d in needs) - {d.service for d in needs if d.required}
 
 
-def held_up(project: Project, found: Iterable[Standing]) -> dict[str, tuple[str, ...]]:
-    """Services that others wait for -> those others, which do not run yet."""
-    reached = {standing.service: standing.phase for standing in found}
+def held_up(project: Project, current: Iterable[Standing]) -> dict[str, tuple[str, ...]]:
+    """Service -> the services that do not run yet because they wait for it; only for services with such."""
+    reached = {standing.service: standing.phase for standing in current}
     late = [s for s in project.services if reached.get(s.name) in (Phase.ABSENT, Phase.CREATED)]
     pairs = [(d.service, s.name) for s in late for d in unmet(s, reached)]
     return {name: tuple(other for needed, other in pairs if needed == name) for name, _ in pairs}
 
 
 def followers(project: Project, changed: Iterable[str]) -> tuple[str, ...]:
-    """The services that `restart: true` restarts when these were, the nearest first."""
-    found = list(changed)
-    begun = len(found)
-    for name in found:
+    """The services that `restart: true` restarts after these were restarted, the nearest first."""
+    names = list(changed)
+    first = len(names)
+    for name in names:
         depends = (s.name for s in project.services if any(d.restart and d.service == name for d in s.depends_on))
-        found += [other for other in depends if other not in found]
-    return tuple(found[begun:])
+        names += [other for other in depends if other not in names]
+    return tuple(names[first:])
 
 
-def reminder(told: int) -> float:
-    """Seconds until a wait, told of so many times, is told of (again): after 5, 15 and 60, then every minute."""
-    return (5.0, 15.0)[told] if told < 2 else 60.0 * (told - 1)  # noqa: PLR2004 - the length of the pair
+def reminder(reports: int) -> float:
+    """Seconds of a wait after which it is reported, after so many reports: 5, 15 and 60, then every minute."""
+    return (5.0, 15.0)[reports] if reports < 2 else 60.0 * (reports - 1)  # noqa: PLR2004 - the length of the pair
 
 
 def _detail(service: Service, reached: Mapping[str, Phase], container: Container | None) -> str:
@@ -165,15 +165,15 @@ def _met(condition: Condition, reached: Phase) -> bool:
 
 
 def stop_after(containers: Sequence[Container]) -> dict[str, frozenset[str]]:
-    """Container id -> the ids of those that have to stop before it: who depends on its service.
+    """Container id -> the ids of the containers that have to stop before it: those that depend on its service.
 
-    Dependencies come from the label that Compose wrote at birth, so no file is needed. Those in a cycle, and what
-    they need, wait for none of each other.
+    Dependencies come from the label that Compose wrote at creation, so no file is needed. Containers in a cycle, and
+    what they need, do not wait for each other.
     """
     users = {c.id: [d for d in containers if c.service in d.depends_on] for c in containers}
-    left, found = list(containers), dict[str, frozenset[str]]()
+    left, order = list(containers), dict[str, frozenset[str]]()
     while left:
         free = [c for c in left if not any(user in left for user in users[c.id])]
-        found |= {c.id: frozenset(user.id for user in users[c.id] if user.id in found) for c in free or left}
+        order |= {c.id: frozenset(user.id for user in users[c.id] if user.id in order) for c in free or left}
         left = [c for c in left if c not in free] if free else []
-    return found
+    return order

@@ -1,14 +1,15 @@
-"""What the live view shows of services and no event tells, told as it changes."""
+"""Facts of services that the live view shows and that no event has, sent as they change."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
 
+from devenv.docker.client import Engine
 from devenv.docker.containers import Usage
 from devenv.errors import EngineError
 from devenv.model import graph
@@ -24,88 +25,130 @@ SHARE = 0.003  # and of a core, what measuring may cost
 RAREST = 60.0
 
 
-def cast(stage: DesiredState) -> ServiceGraph:
-    """The services that were chosen, as a graph."""
-    drawn = graph.graph(stage.project, stage.loaded.model)
+def service_graph(desired: DesiredState) -> ServiceGraph:
+    """The chosen services as a graph."""
+    whole = graph.graph(desired.project, desired.loaded.model)
     nodes = (
-        replace(node, needs=tuple(need for need in node.needs if need.service in stage.names))
-        for node in drawn.nodes
-        if node.name in stage.names
+        replace(node, needs=tuple(need for need in node.needs if need.service in desired.names))
+        for node in whole.nodes
+        if node.name in desired.names
     )
-    return ServiceGraph(replace(drawn, nodes=tuple(nodes)), frozenset(stage.built))
+    return ServiceGraph(replace(whole, nodes=tuple(nodes)), frozenset(desired.built))
+
+
+@dataclass
+class UsageMeter:
+    """The memory and the processor time that containers use."""
+
+    _used: dict[str, Usage] = field(default_factory=dict)  # by container id, as last measured
+    _load: dict[str, float] = field(default_factory=dict)  # by container id: percent of a core
+
+    def cpu(self, containers: Sequence[Container]) -> float | None:
+        """Percent of a core that these use together; None before the second measurement."""
+        loads = [self._load[c.id] for c in containers if c.id in self._load]
+        return sum(loads) if loads else None
+
+    def memory(self, containers: Sequence[Container]) -> int | None:
+        """Bytes that these use together; None before the first measurement."""
+        sizes = [self._used[c.id].memory for c in containers if c.id in self._used]
+        return sum(sizes) if sizes else None
+
+    async def measure(self, engine: Engine, containers: Sequence[Container]) -> bool:
+        """Measure these containers and forget all others; returns whether one is measured for the first time."""
+        is_new = False
+        for container_id in self._used.keys() - {c.id for c in containers}:
+            del self._used[container_id]
+            self._load.pop(container_id, None)
+        for container in containers:
+            with contextlib.suppress(EngineError):
+                usage = await engine.containers.usage(container.id)
+                before = self._used.get(container.id)
+                is_new = is_new or before is None
+                self._used[container.id] = usage
+                if before is not None:
+                    self._load[container.id] = float(round(usage.percent_since(before)))
+        return is_new
+
+
+@dataclass
+class RestartCounter:
+    """How often the containers of each service have been restarted while somebody looked."""
+
+    _last: dict[str, Container] = field(default_factory=dict)  # by id
+    _restarts: dict[str, int] = field(default_factory=dict)  # by service
+
+    def look(self, containers: Sequence[Container]) -> None:
+        """Count what has happened since the last look."""
+        for container in containers:
+            self._count(container)
+        self._last = {container.id: container for container in containers}
+
+    def restarts(self, service: str) -> int:
+        """The number of restarts so far."""
+        return self._restarts.get(service, 0)
+
+    def _count(self, container: Container) -> None:
+        """A new start of a container is a restart; a container that takes the place of another is none."""
+        before = self._last.get(container.id)
+        if before is None or not before.started_at or container.started_at == before.started_at:
+            return
+        if not before.started_at.startswith("0001"):  # it had been started
+            more = max(container.restarts - before.restarts, 1)
+            self._restarts[container.service] = self.restarts(container.service) + more
 
 
 @dataclass
 class StatsReader:
-    """What is told of each service as it changes: addresses, restarts, what is pending, and what it uses."""
+    """Sends the graph of services and the stats of each service to `learn` as they change."""
 
     learn: Callable[[Fact], object]
-    running: Callable[[], ActiveProject | None]
-    _stage: DesiredState | None = None
-    _told: dict[str, ServiceStats] = field(default_factory=dict)
-    _used: dict[str, Usage] = field(default_factory=dict)  # by container
-    _load: dict[str, float] = field(default_factory=dict)  # as `_used`: percent of a CPU
-    _lives: dict[str, Container] = field(default_factory=dict)  # by id: the last one seen
-    _restarts: dict[str, int] = field(default_factory=dict)  # by service
+    active_project: Callable[[], ActiveProject | None]
+    _desired: DesiredState | None = None
+    _sent: dict[str, ServiceStats] = field(default_factory=dict)  # by service
+    _meter: UsageMeter = field(default_factory=UsageMeter)
+    _counter: RestartCounter = field(default_factory=RestartCounter)
 
     async def look(self) -> None:
-        """Tells of all that costs nothing to know, once a second, where it has changed."""
+        """Send everything that costs nothing to know, once a second, if it has changed."""
         while True:
-            if (running := self.running()) is not None:
-                self._look(running)
+            if (project := self.active_project()) is not None:
+                self._look(project)
             await anyio.sleep(LOOK_EVERY)
 
-    def _look(self, running: ActiveProject) -> None:
-        if running.stage is not self._stage:
-            self._stage = running.stage
-            self.learn(cast(running.stage))
-        pending = running.sync_session.pending()
-        there = running.observer.project_state.containers
-        for container in there:
-            self._count(container)
-        self._lives = {container.id: container for container in there}
-        for name in running.stage.names:
-            containers = running.observer.project_state.of(name)
-            alive = [c for c in containers if c.running]
-            ids = [c.id for c in alive]
-            ports = sorted((port, ip) for c in containers for ip, port, _ in c.ports)
-            service_stats = ServiceStats(
-                service=name,
-                container=next(iter(ids), ""),
-                urls=tuple(dict.fromkeys(url(ip, port, running.engine.endpoint.host) for port, ip in ports)),
-                cpu=sum(loads) if (loads := [self._load[i] for i in ids if i in self._load]) else None,
-                memory=sum(sizes) if (sizes := [self._used[i].memory for i in ids if i in self._used]) else None,
-                restarts=self._restarts.get(name, 0),
-                pending=pending.get(name, 0),
-            )
-            if self._told.get(name) != service_stats:
-                self._told[name] = service_stats
-                self.learn(service_stats)
-
-    def _count(self, container: Container) -> None:
-        """A new start of one container is a restart; one that takes its place is none."""
-        before = self._lives.get(container.id)
-        if before is not None and before.started_at and container.started_at != before.started_at:
-            more = max(container.restarts - before.restarts, 1) if not before.started_at.startswith("0001") else 0
-            self._restarts[container.service] = self._restarts.get(container.service, 0) + more
-
     async def measure(self) -> None:
-        """Measures what the containers use: rarely, and the more there are, the more rarely."""
+        """Measure what the containers use: rarely, and the more there are, the more rarely."""
         while True:
-            began, running = time.process_time(), self.running()
-            alive = [] if running is None else [c for c in running.observer.project_state.containers if c.running]
-            fresh = False
-            for ident in self._used.keys() - {c.id for c in alive}:
-                del self._used[ident]
-                self._load.pop(ident, None)
-            for container in alive:
-                with contextlib.suppress(EngineError):
-                    assert running is not None  # noqa: S101 - it has containers
-                    used = await running.engine.containers.usage(container.id)
-                    before = self._used.get(container.id)
-                    fresh = fresh or before is None
-                    self._used[container.id] = used
-                    if before is not None:
-                        self._load[container.id] = float(round(used.percent_since(before)))
+            began, project = time.process_time(), self.active_project()
+            containers = (
+                [] if project is None else [c for c in project.observer.project_state.containers if c.running]
+            )
+            is_new = project is not None and await self._meter.measure(project.engine, containers)
             spent = time.process_time() - began
-            await anyio.sleep(LOOK_EVERY if fresh or not alive else max(MEASURE_EVERY, min(spent / SHARE, RAREST)))
+            is_early = is_new or not containers
+            await anyio.sleep(LOOK_EVERY if is_early else max(MEASURE_EVERY, min(spent / SHARE, RAREST)))
+
+    def _look(self, project: ActiveProject) -> None:
+        if project.stage is not self._desired:
+            self._desired = project.stage
+            self.learn(service_graph(project.stage))
+        pending = project.sync_session.pending()
+        self._counter.look(project.observer.project_state.containers)
+        for name in project.stage.names:
+            stats = self._stats(project, name, pending.get(name, 0))
+            if self._sent.get(name) != stats:
+                self._sent[name] = stats
+                self.learn(stats)
+
+    def _stats(self, project: ActiveProject, name: str, pending: int) -> ServiceStats:
+        containers = project.observer.project_state.of(name)
+        running = [c for c in containers if c.running]
+        ports = sorted((port, ip) for c in containers for ip, port, _ in c.ports)
+        return ServiceStats(
+            service=name,
+            container=running[0].id if running else "",
+            urls=tuple(dict.fromkeys(url(ip, port, project.engine.endpoint.host) for port, ip in ports)),
+            cpu=self._meter.cpu(running),
+            memory=self._meter.memory(running),
+            restarts=self._counter.restarts(name),
+            pending=pending,
+        )

@@ -1,4 +1,4 @@
-"""Which containers an engine took along when it ended, by what was seen before and after. Pure."""
+"""Which containers ended because their engine did, by what was seen before and after. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW = 10.0  # seconds from its return in which it may still find out that the
 
 @dataclass
 class EngineOutage:
-    """What is seen of containers goes in with the time (seconds of any clock); those to start again come out."""
+    """Takes what is seen of containers, with the time in seconds of any clock; returns those to start again."""
 
     is_lost: bool = False
     _ended: dict[str, float | None] = field(default_factory=dict)  # ids of what ran -> when it was seen ended
@@ -21,16 +21,16 @@ class EngineOutage:
     _until: float = 0.0
 
     def lost(self, containers: Iterable[Container], now: float) -> None:
-        """Nobody answers; `containers` as they were seen last."""
+        """Note that the engine does not answer; `containers` as they were seen last."""
         if not self.is_lost:
             self.is_lost = True
             recent = {id_ for id_, ended in self._ended.items() if ended is None or now - ended <= GRACE}
             self._keys = {c.id: c.key for c in containers if c.id in recent}
 
     def seen(self, containers: Iterable[Container], now: float) -> tuple[Container, ...]:
-        """Those that ran until the engine went and have ended, once each.
+        """Return each container that ran until the engine went and has ended, once.
 
-        None as long as one of them runs on: then it was the connection that was lost, and what ended did so itself.
+        None while any of them still runs: then only the connection was lost, and what ended did so by itself.
         """
         if self.is_lost:
             self.is_lost, self._until = False, now + WINDOW

@@ -1,4 +1,4 @@
-"""`restart: true` in `depends_on`: services that are restarted after those that they depend on."""
+"""`restart: true` in `depends_on`: services that are restarted after the services that they depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.events import Emit, Problem, Restarted
 from devenv.model.containers import Container
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.phases import followers, standings, unmet
 from devenv.tasks import each
 
@@ -23,7 +23,7 @@ LOOK_EVERY = 0.2
 
 @dataclass
 class DependentRestarts:
-    """Restarts what follows; `patience` (seconds) bounds the wait for its conditions. Needs `tasks` to do so."""
+    """Restarts dependent services in `tasks`, once their conditions hold; waits at most `patience` seconds."""
 
     engine: Engine
     observer: Observer
@@ -32,21 +32,21 @@ class DependentRestarts:
     tasks: TaskGroup | None = None
 
     def after(self, services: Collection[str]) -> None:
-        """The services have been restarted or made anew: what runs and follows them will be restarted."""
-        names = followers(self.observer.project, services)
+        """Begin to restart what depends on these services, which have been restarted or replaced, and runs."""
+        names = followers(self.observer.view.project, services)
         if self.tasks is not None and any(
             c.running and c.ours for name in names for c in self.observer.project_state.of(name)
         ):
             self.tasks.start_soon(self._restart, services, names)
 
     async def _restart(self, services: Collection[str], names: Sequence[str]) -> None:
-        """Each when what it waits for is there again; not at all where that does not come within the time."""
+        """Restart each service once its dependencies are up again; none of those whose dependencies take too long."""
         with anyio.move_on_after(self.patience):
             for name in names:
                 running = await self._when_met(name)
                 began = time.monotonic()
                 try:
-                    with self.observer.ending(running):
+                    with self.observer.view.ending(running):
                         await each(self.engine.containers.restart, running)
                 except EngineError as error:
                     self.emit(Problem(error.message, error.hint, name))
@@ -55,9 +55,12 @@ class DependentRestarts:
                     self.emit(Restarted(name, ", ".join(services), round((time.monotonic() - began) * 1000, 1)))
 
     async def _when_met(self, name: str) -> Sequence[Container]:
-        """What runs of the service, by looks of its own: the observer's last may be from before the restart."""
-        while name in self.observer.names:
-            project, names = self.observer.project, self.observer.names
+        """The running containers of the service, once its conditions hold.
+
+        The observer's last look may be from before the restart, so this looks itself.
+        """
+        while name in self.observer.view.names:
+            project, names = self.observer.view.project, self.observer.view.names
             with contextlib.suppress(EngineError):
                 project_state = await self.engine.project_state(project.name)
                 reached = {s.service: s.phase for s in standings(project, names, project_state)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.model.containers import Container
-from devenv.run.active.outages import GRACE, WINDOW, EngineOutage
+from devenv.run.active.observe.outages import GRACE, WINDOW, EngineOutage
 
 
 def container(name: str, state: str = "running", start: str = "1") -> Container:

@@ -16,9 +16,11 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Waiting
 from devenv.model.containers import PROJECT_LABEL, Container
 from devenv.model.project import Condition, Dependency, Project, Service
-from devenv.run.active import observer as health
 from devenv.run.active.failures import FailureReporter
-from devenv.run.active.observer import Observer
+from devenv.run.active.observe import crashes, view
+from devenv.run.active.observe import observer as observing
+from devenv.run.active.observe import waits as wait_reports
+from devenv.run.active.observe.observer import Observer
 from support.engine import MemoryEngine, MemoryHost
 from support.memory.played import placed
 
@@ -150,7 +152,7 @@ class Told:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process has to last, except where a test is about that."""
-    monkeypatch.setattr(health, "QUIET", 0.0)
+    monkeypatch.setattr(view, "QUIET", 0.0)
 
 
 WEB, DB, JOB = Service("web"), Service("db", has_healthcheck=True), Service("job", restart="on-failure")
@@ -178,8 +180,9 @@ async def test_what_somebody_stopped_on_the_way_up() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.observer.run)
         await told.until(lambda: len(told.states) == 2)
-        told.observer.stopped.add("db")
-        await engine.change(container("db", "exited", exit_code=143), container("web"))
+        with told.observer.view.ending(engine.shown[:1]):
+            await engine.change(container("db", "exited", exit_code=143), container("web"))
+            told.observer.view.stopped.add("db")
         with anyio.fail_after(5):
             await told.observer.until_ready()
         tasks.cancel_scope.cancel()
@@ -191,7 +194,7 @@ async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> No
     ended = container("web", "exited", exit_code=code)
     engine = PlayedEngine(ended)
     told = Told(engine, WEB)
-    told.observer.forget([ended, container("db")])
+    told.observer.view.forget([ended, container("db")])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.observer.run)
         await told.until(lambda: told.states)
@@ -202,7 +205,7 @@ async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> No
         with anyio.fail_after(5):
             await told.observer.until_ready()
         engine.show(ended)
-        told.observer.begun()
+        told.observer.view.all_started()
         await told.until(lambda: len(told.states) == 3)
         tasks.cancel_scope.cancel()
     assert told.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
@@ -210,8 +213,8 @@ async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> No
 
 async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is told to end ends its containers first: it is not over, and they are handed on afterwards."""
-    monkeypatch.setattr(health, "OVER_AFTER", 0.2)
-    monkeypatch.setattr(health, "LOOK_EVERY", 0.05)  # an engine that has gone tells no event
+    monkeypatch.setattr(observing, "OVER_AFTER", 0.2)
+    monkeypatch.setattr(observing, "LOOK_EVERY", 0.05)  # an engine that has gone tells no event
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
     async with anyio.create_task_group() as tasks:
@@ -234,7 +237,7 @@ async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.Mo
 
 async def test_an_end_of_the_engine_that_nobody_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two looks it went and came back: the stream of its events, which begins anew, tells of it."""
-    monkeypatch.setattr(health, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(observing, "LOOK_EVERY", 60.0)
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.0)
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
@@ -358,7 +361,7 @@ async def test_what_ended_before_this_run_is_to_come(exit_code: int) -> None:
     old = container("web", "exited", exit_code=exit_code)
     engine = PlayedEngine(old)
     told = Told(engine, WEB)
-    told.observer.forget([old])
+    told.observer.view.forget([old])
     is_ready = anyio.Event()
 
     async def wait() -> None:
@@ -413,13 +416,13 @@ async def test_what_we_end_ourselves_is_neither_told_nor_a_failure() -> None:
         tasks.start_soon(told.observer.run)
         tasks.start_soon(told.observer.until_ready)
         await told.until(lambda: len(told.states) == 2)
-        with told.observer.ending([engine.shown[0]]):
+        with told.observer.view.ending([engine.shown[0]]):
             await engine.change(container("web", "exited", exit_code=143), container("db", health="healthy"))
             await told.until(lambda: ("db", "healthy") in told.states)
             await engine.change(container("web", started="t2"), container("db", health="healthy"))
             await told.until(lambda: "web@t2" in told.started)
         assert ("web", "exited") not in told.states
-        await told.until(lambda: not told.observer._ending)
+        await told.until(lambda: not told.observer.view._ending)
         await engine.change(container("web", "exited", started="t2", exit_code=1), container("db", health="healthy"))
         await told.until(lambda: told.states[-1] == ("web", "exited"))
         tasks.cancel_scope.cancel()
@@ -488,7 +491,7 @@ async def test_an_error_waits_for_what_the_failed_service_said() -> None:
 
 async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a health check a service that dies at once was never up; what others wait for takes that time away."""
-    monkeypatch.setattr(health, "QUIET", 1.0)
+    monkeypatch.setattr(view, "QUIET", 1.0)
     engine = PlayedEngine(container("web"), container("db", health="starting"))
     told = Told(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
@@ -513,7 +516,7 @@ async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.M
 
 async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this run did not start need not prove itself."""
-    monkeypatch.setattr(health, "QUIET", 60.0)
+    monkeypatch.setattr(view, "QUIET", 60.0)
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
     told.observer.known(engine.shown[0])
@@ -545,7 +548,7 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
         await crash("t2")
         await told.until(problems)
         await crash("t3")
-        monkeypatch.setattr(health, "LASTING", 0.0)
+        monkeypatch.setattr(crashes, "LASTING", 0.0)
         await crash("t4")
         await told.until(lambda: len(problems()) == 2)
         tasks.cancel_scope.cancel()
@@ -559,7 +562,7 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
 
 async def test_an_end_of_which_no_word_came_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look of now decides that a process has lasted: on a busy machine, events are late."""
-    monkeypatch.setattr(health, "QUIET", 0.1)
+    monkeypatch.setattr(view, "QUIET", 0.1)
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
     async with anyio.create_task_group() as tasks:
@@ -573,7 +576,7 @@ async def test_an_end_of_which_no_word_came_yet(monkeypatch: pytest.MonkeyPatch)
 
 async def test_what_was_asked_to_end_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody stopped it; the next end, of its own, is one. A paused service is up all the same."""
-    monkeypatch.setattr(health, "QUIET", 0.1)
+    monkeypatch.setattr(view, "QUIET", 0.1)
     engine = PlayedEngine(container("web", "paused"), container("db", health="healthy"))
     told = Told(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
@@ -590,16 +593,16 @@ async def test_what_was_asked_to_end_is_no_problem(monkeypatch: pytest.MonkeyPat
 
 async def test_a_service_that_somebody_stopped_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after its grace period, it is no problem, and the run waits for it to be started again."""
-    monkeypatch.setattr(health, "OVER_AFTER", 0.0)
+    monkeypatch.setattr(observing, "OVER_AFTER", 0.0)
     engine = PlayedEngine(container("web"))
     told = Told(engine, WEB)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.observer.run)
         await told.observer.until_ready()
-        with told.observer.ending(engine.shown):
+        with told.observer.view.ending(engine.shown):
             await engine.change(*engine.shown)
             await anyio.sleep(0.1)
-            told.observer.stopped.add("web")
+            told.observer.view.stopped.add("web")
             await engine.change(*engine.shown)
             await anyio.sleep(0.1)
             engine.show(container("web", "exited", exit_code=137))
@@ -633,7 +636,7 @@ async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
 
 async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is late, why, since when, who waits for it, and its last words; nothing of those that only wait for it."""
-    monkeypatch.setattr(health, "reminder", lambda told: 60.0 if told else 0.0)
+    monkeypatch.setattr(wait_reports, "reminder", lambda told: 60.0 if told else 0.0)
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
     engine = PlayedEngine(container("web", "created"), container("db", health="starting"))
     engine.said = {"db": ["one", "initializing"]}
@@ -652,8 +655,8 @@ async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPat
 
 async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its short lives do not count as up, and its wait goes on through them."""
-    monkeypatch.setattr(health, "QUIET", 60.0)
-    monkeypatch.setattr(health, "reminder", lambda told: 60.0 if told else 0.1)
+    monkeypatch.setattr(view, "QUIET", 60.0)
+    monkeypatch.setattr(wait_reports, "reminder", lambda told: 60.0 if told else 0.1)
     engine = PlayedEngine(container("job", "restarting", exit_code=1))
     told = Told(engine, JOB)
     async with anyio.create_task_group() as tasks:

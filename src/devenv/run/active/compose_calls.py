@@ -1,0 +1,90 @@
+"""The verbs of Compose that an active project runs: one at a time, recorded, and explained if they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from devenv.docker.client import Engine
+from devenv.docker.compose import Compose
+from devenv.docker.compose_failures import VerbError
+from devenv.errors import DevenvError, RefusedError
+from devenv.model.containers import ProjectState
+from devenv.private_files import written
+from devenv.run.active.current import CurrentState
+from devenv.run.active.observe.observer import Observer
+from devenv.run.active.phases import BAD
+from devenv.state.identity import created
+from devenv.state.run_dir import Run
+
+
+@dataclass
+class ComposeCalls:
+    """Compose on the desired state. The caller holds `turn`: Compose works on one thing at a time.
+
+    `is_cut_off`: a verb did not run to its end, so what it asked the engine for last may still come.
+    """
+
+    engine: Engine
+    run: Run
+    current: CurrentState
+    observer: Observer
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    is_cut_off: bool = False
+
+    async def create(self, services: Sequence[str], *, force: bool = False) -> None:
+        """Create the services' containers; their ids are on disk before anything starts.
+
+        A call that is cut off leaves its window open: what it may have created is recognized by that.
+        Raises DevenvError; RefusedError if Compose would replace a container that is not ours.
+        """
+        await self._explained(self._create(services, force=force), services)
+
+    async def start(self, compose: Compose, services: Collection[str]) -> None:
+        """Start these services in order. Raises the error of the service that failed."""
+        await self._explained(compose.start(sorted(services)), services)
+
+    async def project_state(self) -> ProjectState:
+        """What there is of the project now."""
+        return await self.engine.project_state(self.current.desired.project.name)
+
+    async def _create(self, services: Sequence[str], *, force: bool) -> None:
+        before = await self.project_state()
+        for container in before.containers:
+            if container.service in services and not container.ours:
+                message = f"{container.service}: not devenv, but somebody else created its container {container.name}"
+                raise RefusedError(f"{message}, and Compose would replace it", hint=f"docker rm -f {container.name}")
+        window, reported = self.current.desired.window(before), set[tuple[str, str]]()
+        with written(self.run.made.path):
+            token = self.run.made.open(window)
+        failure: DevenvError | None = None
+        try:
+            making = self.current.desired.making
+            await making.create(services, force=force, on_made=lambda *named: reported.add(named))
+        except DevenvError as error:
+            failure = error
+        after = await self.project_state()
+        with written(self.run.made.path):
+            self.run.made.close(token, created(window, after, reported))
+        if failure is not None:
+            raise failure
+
+    async def _explained(self, verb: Awaitable[None], services: Collection[str]) -> None:
+        try:
+            await verb
+        except VerbError as error:
+            raise await self._reason(error, services) from error
+        except BaseException:
+            self.is_cut_off = True
+            raise
+
+    async def _reason(self, error: VerbError, services: Collection[str]) -> DevenvError:
+        """Why Compose failed: in the words of a service that others wait for and that failed, or its own."""
+        self.observer.view.look_at(await self.project_state())
+        for standing in self.observer.standings():
+            named = any(f"{quote}{standing.service}{quote}" in error.reason for quote in '`"')
+            if named and standing.service in services and standing.phase in BAD:
+                return await self.observer.failure(standing)
+        return await self.observer.reporter().refused(error, self.observer.project_state)

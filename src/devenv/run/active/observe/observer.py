@@ -1,0 +1,190 @@
+"""Looks at a project and reports what its services do: states, logs, containers that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.docker.client import Engine
+from devenv.docker.transport import CallError
+from devenv.errors import DevenvError, EngineError
+from devenv.events import Emit, ServiceState
+from devenv.model.containers import TELLING, Container, ProjectState
+from devenv.model.project import Project
+from devenv.run.active.failures import FailureReporter
+from devenv.run.active.observe.crashes import CrashReports
+from devenv.run.active.observe.log_streams import LogStreams
+from devenv.run.active.observe.outages import EngineOutage
+from devenv.run.active.observe.served import OnGone, OnStart, ServedContainers
+from devenv.run.active.observe.view import ProjectView, Signal
+from devenv.run.active.observe.waits import WaitReports
+from devenv.run.active.phases import BAD, GOOD, Standing, optional
+from devenv.tasks import patiently
+
+LOOK_EVERY = 1.0
+LAST_WORDS = 2.0  # seconds that the log of what ended may take to arrive
+OVER_AFTER = 3.0
+
+OnReturn = Callable[[tuple[Container, ...]], Coroutine[Any, Any, None]]
+
+
+class Observer:
+    """Looks whenever the engine says that something happened, and once a second until all is well.
+
+    `on_start` gets each container that has started, `on_gone` the id of each that has been removed, `on_return` those
+    that an engine took along when it ended, once it is back.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        project: Project,
+        names: frozenset[str],
+        *,
+        emit: Emit,
+        logs: bool,
+        on_start: OnStart,
+        on_gone: OnGone,
+        on_return: OnReturn,
+        reporter: Callable[[], FailureReporter],
+    ) -> None:
+        self.view = ProjectView(project, names)
+        self.served = ServedContainers(on_start, on_gone, self.view.look_again)
+        self.reporter = reporter
+        self._engine = engine
+        self._emit = emit
+        self._on_return = on_return
+        self._logs = LogStreams(engine, emit, logs)
+        self._waits = WaitReports(engine, emit, self.view)
+        self._crashes = CrashReports(emit, self.view, self.failure)
+        self._outage = EngineOutage()
+        self._moved = Signal()
+
+    @property
+    def project_state(self) -> ProjectState:
+        """What was seen last."""
+        return self.view.state
+
+    def known(self, container: Container) -> None:
+        """The container is served already and has lasted; only a new start of it counts as a start."""
+        self.served.mark(container)
+        self.view.mark_lasting(container)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Every chosen service as last seen; a service that we end ourselves as it was before."""
+        return self.view.standings()
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            while True:
+                look_again = self.view.look_again.next()
+                is_sure = False
+                try:
+                    is_sure = await self._look(tasks)
+                except CallError:  # it answers, if not as it should
+                    pass
+                except EngineError:
+                    self._note_outage()
+                    self._moved.send()
+                with anyio.move_on_after(30 * LOOK_EVERY if is_sure and self.view.is_well() else LOOK_EVERY):
+                    await look_again.wait()
+
+    async def until_ready(self) -> None:
+        """Returns when every service is up. Raises DevenvError when a service has failed for good.
+
+        A service that others need only with `required: false` may fail, as it may for Compose; a service that
+        somebody stopped is not waited for.
+        """
+        dispensable = optional(self.view.project)
+        while True:
+            moved = self._moved.next()
+            now = self.standings()
+            failed = [s for s in now if s.phase in BAD and not self.view.is_restarting(s)]
+            for standing in failed:
+                if standing.service not in dispensable | self.view.stopped:
+                    raise await self.failure(standing)
+            rest = None
+            if now and all(s.phase in GOOD or s in failed for s in now):
+                rest = max(map(self.view.has_to_last, now))
+                if rest <= 0:
+                    self._crashes.is_up = True
+                    return
+            with anyio.move_on_after(rest) as lasted:
+                await moved.wait()
+            if lasted.cancelled_caught:
+                self.view.look_again.send()  # a look of now decides: on a busy machine, word of an end may be late
+
+    async def until_over(self) -> None:
+        """Returns when no service runs any more, and none has come back for a while.
+
+        Between the stop and the start of a restart, and while Compose replaces a container, all may have ended.
+        """
+
+        async def until_back() -> None:
+            while self._is_over():
+                await self._moved.next().wait()
+
+        while True:
+            while not self._is_over():
+                await self._moved.next().wait()
+            if not await patiently(OVER_AFTER, until_back):
+                return
+
+    async def failure(self, standing: Standing) -> DevenvError:
+        """The error for a service that failed; everything that its ended containers printed is reported by then."""
+        containers = self.project_state.of(standing.service)
+        failed = [c for c in containers if c.health == "unhealthy" or c.exit_code]
+        error = await self.reporter().failed(standing, failed)
+        with anyio.move_on_after(LAST_WORDS):
+            await self._logs.drain(containers)
+        return error
+
+    async def late(self, timeout: float) -> DevenvError:
+        """The error for not being up after `timeout` seconds."""
+        late = [standing for standing in self.standings() if standing.phase not in GOOD]
+        return await self.reporter().late(late, self.project_state, timeout)
+
+    def _is_over(self) -> bool:
+        return not self._outage.is_lost and self.view.is_over()
+
+    def _note_outage(self) -> None:
+        self._outage.lost(self.project_state.containers, anyio.current_time())
+
+    async def _listen(self) -> None:
+        has_begun = False
+        async for event in self._engine.events(self.view.project.name):
+            if not event:
+                if has_begun:  # the stream has ended in between: for as long as that, nobody may have looked
+                    self._note_outage()
+                has_begun = True
+            action = str(event.get("Action", "")).partition(":")[0]
+            if not event or action in TELLING or action == "health_status":
+                self.view.look_again.send()
+
+    async def _look(self, tasks: TaskGroup) -> bool:
+        """Returns whether no container was missing: one answer can be wrong, and is worth another look."""
+        over = self.view.begin_look(anyio.current_time())
+        state = await self._engine.project_state(self.view.project.name)
+        now = anyio.current_time()
+        self.view.finish_look(state, over, now)
+        if fallen := self._outage.seen([c for c in self.view.chosen if c.ours], now):
+            self.view.expect_end(fallen)
+            tasks.start_soon(self._on_return, fallen)
+        for container in self.view.chosen:
+            if container.state != "created":
+                self._logs.meet(container, tasks)
+                self.served.meet(container, tasks)
+        has_missing = await self.served.drop_missing(self.project_state)
+        for standing in self.standings():
+            if self.view.is_news(standing):
+                self._emit(ServiceState(standing.service, standing.phase.value, standing.detail))
+                if self._crashes.is_crash(standing, now):
+                    tasks.start_soon(self._crashes.report, standing)
+            self._waits.check(standing, now, tasks)
+        self._moved.send()
+        return not has_missing

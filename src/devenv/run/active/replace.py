@@ -1,0 +1,189 @@
+"""Actions on single services of a project that runs: their containers restarted, stopped or replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from devenv.docker.client import Engine
+from devenv.errors import DevenvError, EngineError, UsageError
+from devenv.events import Emit, Notice, Problem, Rebuilt, Restarted, Step
+from devenv.images.options import ImageOptions
+from devenv.images.prepare import prepare_images
+from devenv.model.containers import Container, ProjectState
+from devenv.run.active.compose_calls import ComposeCalls
+from devenv.run.active.current import CurrentState
+from devenv.run.active.dependents import DependentRestarts
+from devenv.run.active.images import build
+from devenv.run.active.observe.observer import Observer
+from devenv.run.active.phases import awaited
+from devenv.run.active.volumes import ActiveVolumes
+from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.tasks import each
+
+
+@dataclass
+class ServiceReplacement:
+    """The actions that users, saved files and the engine's return ask for (`sync.actions.ServiceActions`).
+
+    `first_sync` brings a created container up to date.
+    """
+
+    engine: Engine
+    emit: Emit
+    images: ImageOptions
+    current: CurrentState
+    observer: Observer
+    compose: ComposeCalls
+    volumes: ActiveVolumes
+    logs: KeptLogs
+    dependents: DependentRestarts
+    first_sync: Callable[[Container], Awaitable[None]]
+
+    async def rebuild(self, service: str, cause: str) -> None:
+        """Build the service's image again and replace its containers; files saved meanwhile are in the new ones.
+
+        `cause` is the file that changed, empty if a user asked for it. Raises DevenvError.
+        """
+        began = time.monotonic()
+        self.emit(Step("rebuild", "begin", f"{service}: {f'{cause} changed' if cause else 'somebody asked for it'}"))
+        async with self.current.turns[service]:
+            desired = self.current.desired
+            if not await desired.supply.is_current(desired.only((service,))):
+                prepared = await prepare_images(
+                    self.engine, desired.only((service,)), self.images, self.emit, reported=desired.supply.reported
+                )
+                desired = self.current.desired  # as it is now: other files may have been put in force meanwhile
+                self.current.desired = replace(desired, supply=prepared.merged_over(desired.supply))
+            await build(self.current.desired, (service,), self.emit)
+            await self._replace(service)
+        self.emit(Step("rebuild", "end", service, time.monotonic() - began))
+        self.emit(Rebuilt(service, cause, round(time.monotonic() - began, 2)))
+
+    async def recreate(self, service: str, cause: str) -> None:
+        """Replace the service's containers by new ones of the image that is there, with the tree's files in them."""
+        began = time.monotonic()
+        async with self.current.turns[service]:
+            await self._replace(service)
+        self.emit(Restarted(service, cause, round((time.monotonic() - began) * 1000, 1)))
+
+    async def restart(self, service: str) -> None:
+        """Restart the service's containers, start those that have ended, or create them if they are gone.
+
+        Raises UsageError as `stop`.
+        """
+        if self._is_gone(service):
+            await self.recreate(service, "")
+            return
+        began = time.monotonic()
+        async with self.current.turns[service]:
+            containers = self._own_containers(service, "restart")
+            self.observer.view.stopped.discard(service)
+            async with self.restarting(containers):
+                await each(self.engine.containers.restart, containers)
+        self.emit(Restarted(service, "", round((time.monotonic() - began) * 1000, 1)))
+
+    async def stop(self, service: str) -> None:
+        """Stop the service's containers until somebody starts them again.
+
+        Raises UsageError if others have created them, or if there are none.
+        """
+        async with self.current.turns[service]:
+            containers = self._own_containers(service, "stop")
+            with self.observer.view.ending(containers):
+                await each(self.engine.containers.stop, containers)
+                self.observer.view.stopped.add(service)
+        self.emit(Notice(f"{service} is stopped"))
+
+    async def resume(self, ended: Sequence[Container]) -> None:
+        """Start what the engine took along when it ended, now that it is back."""
+        names = sorted({c.service for c in ended})
+        running = {c.service for c in self.observer.project_state.containers if c.running}
+        async with self.ending(ended):
+            try:
+                await self.compose.start(self.current.desired.starting(names, running), names)
+            except DevenvError as error:
+                self.emit(Problem(f"the engine is back, but not all services: {error.message}", error.hint))
+                return
+        self.emit(Notice(f"the engine was away; started again: {', '.join(names)}"))
+
+    async def create_again(self, services: Sequence[str], *, force: bool = False) -> ProjectState:
+        """Create these services' containers that are missing or changed, sync and start them.
+
+        Returns the state of the project after that. `force` replaces the others, too. Raises DevenvError; what was
+        created before the error runs all the same.
+        """
+        failure = None
+        try:
+            await self.compose.create(services, force=force)
+        except DevenvError as error:
+            failure = error
+        project_state = await self.compose.project_state()
+        new = [c for c in project_state.containers if c.service in services and c.state == "created"]
+        try:
+            await each(self.first_sync, new)
+        finally:
+            if names := {c.service for c in new}:
+                running = {c.service for c in project_state.containers if c.running}
+                await self.compose.start(self.current.desired.starting(names, running), names)
+        if failure is not None:
+            raise failure
+        return project_state
+
+    async def drop_images(self, old: Iterable[Container], project_state: ProjectState) -> None:
+        """Remove the images that only replaced containers needed and that have no name any more."""
+        for image in {c.image for c in old} - {c.image for c in project_state.containers}:
+            with contextlib.suppress(EngineError):  # an image too many is no reason to fail
+                if not await self.engine.images.tags(image):
+                    await self.engine.images.remove(image)
+
+    @contextlib.asynccontextmanager
+    async def ending(self, containers: Collection[Container]) -> AsyncIterator[None]:
+        """While the context is open, these containers may end: Compose waits for none, and it counts as no failure.
+
+        The volumes that they leave behind are in the ledger before that, and their logs are kept.
+        """
+        async with self.compose.turn:
+            self.volumes.note_anonymous(containers)
+            await each(lambda c: self.logs.keep(self.engine, c, self.volumes.ledger.began), containers)
+            with self.observer.view.ending(containers):
+                yield
+
+    @contextlib.asynccontextmanager
+    async def restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+        """As `ending`, for containers that stay; services that depend on them with `restart: true` follow.
+
+        During the first start, containers that Compose has started and waits for no more need not wait for Compose.
+        """
+        waited_for = awaited(self.current.desired.project, self.observer.project_state)
+        is_free = self.current.is_starting and all(c.running and c.service not in waited_for for c in containers)
+        async with contextlib.nullcontext() if is_free else self.compose.turn:
+            with self.observer.view.ending(containers):
+                yield
+        self.dependents.after({c.service for c in containers})
+
+    async def _replace(self, service: str) -> None:
+        self.observer.view.stopped.discard(service)
+        old = self.observer.project_state.of(service)
+        async with self.ending(old):
+            self.current.desired = self.current.desired.renewed(service)
+            project_state = await self.create_again((service,), force=True)
+        self.dependents.after((service,))
+        await self.drop_images(old, project_state)
+
+    def _is_gone(self, service: str) -> bool:
+        """Whether Compose has created containers of the service and all of them have been removed."""
+        current = self.current
+        is_created = bool(current.created) and not current.is_starting and service in current.desired.own
+        return is_created and not self.observer.project_state.of(service)
+
+    def _own_containers(self, service: str, verb: str) -> Sequence[Container]:
+        containers = self.observer.project_state.of(service)
+        if not containers:
+            raise UsageError(f"{service} has no container yet")
+        if not all(c.ours for c in containers):
+            message = f"{service} is left alone: not devenv, but plain Compose or Docker made its container"
+            raise UsageError(message, hint=f"docker compose {verb} {service}")
+        return containers

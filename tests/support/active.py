@@ -1,0 +1,103 @@
+"""An active project on an engine in memory: the same objects as in a run, without `up` around them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from devenv.compose.resolve import Selection
+from devenv.docker.client import Engine
+from devenv.events import Event
+from devenv.model.containers import Container, ProjectState
+from devenv.run.active.project import ActiveProject
+from devenv.run.desired import DesiredState, chosen, look, published
+from devenv.run.options import Options
+from devenv.run.run_volumes import RunVolumes
+from devenv.state import ledger as ledgers
+from devenv.state.runs import key_of, open_run, place_of
+from devenv.volumes.transfer import volume_transfer
+from support.memory.command import CURRENT, Command, model
+from support.memory.machine import Machine, Site
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass
+class Active:
+    """A project, the machine it is on, the tasks of its run, and the command that hears its events."""
+
+    machine: Machine
+    site: Site
+    project: ActiveProject
+    tasks: TaskGroup
+    command: Command
+
+    def events(self, kind: type[E]) -> list[E]:
+        """Every event of that kind so far."""
+        return [event for event in self.command.events if isinstance(event, kind)]
+
+    def containers(self, service: str) -> tuple[Container, ...]:
+        """The containers of a service as last observed."""
+        return self.project.observer.project_state.of(service)
+
+    async def up(self) -> None:
+        """Everything created, started and healthy."""
+        await self.project.volumes(self.tasks)
+        await self.project.create(self.tasks)
+        await self.project.sync(self.tasks)
+        await self.project.start()
+        with anyio.fail_after(5):
+            await self.project.observer.until_ready()
+
+    async def observed(self) -> ProjectState:
+        """What is there now; the observer has seen it."""
+        state = await self.project.engine.project_state(self.site.name)
+        self.project.observer.view.look_at(state)
+        return state
+
+    async def reload(self, **services: Mapping[str, Any]) -> bool:
+        """The project's file says this from now on; whether anything had to be done about it."""
+        self.site = replace(self.site, model=model(self.site.name, **services))
+        self.machine.place(self.site)
+        await self.observed()
+        loaded = self.site.loaded(Selection(str(self.site.folder)))
+        return await self.project.reload(self.tasks, loaded, ("compose.yml",))
+
+
+@contextlib.asynccontextmanager
+async def active(machine: Machine, site: Site, *services: str, **options: Any) -> AsyncIterator[Active]:
+    """The project with its volumes, networks and containers still to be created; `options` are those of `up`."""
+    command = Command(machine)
+    CURRENT.set(command)
+    machine.commands.append(command)
+    selection = Selection(str(site.folder), services=services)
+    chosen_options = Options(selection, **{"watch": False, "logs": False, "build": False, **options})
+    async with Engine.connect() as engine:
+        run = await open_run(engine, site.name)
+        loaded = site.loaded(selection)
+        project_state = await engine.project_state(site.name)
+        desired = DesiredState(
+            loaded, chosen(loaded.project, services), await look(engine, project_state), owner=run.made.owner
+        )
+        desired = await published(desired, chosen_options, engine, project_state)
+        place = place_of(loaded.project.directory)
+        ledger = ledgers.begin(
+            project_state,
+            desired.found.times,
+            project=site.name,
+            place=place,
+            engine=await key_of(engine),
+            endpoint=engine.endpoint.host,
+            context=None,
+        )
+        volumes = RunVolumes(run, volume_transfer(engine, command.emit, run, site.name, place.path), ledger)
+        project = ActiveProject(chosen_options, command.emit, engine, run, volumes, desired)
+        async with anyio.create_task_group() as tasks:
+            yield Active(machine, site, project, tasks, command)
+            tasks.cancel_scope.cancel()
+        await project.sync_session.end()

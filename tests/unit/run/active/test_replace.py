@@ -1,0 +1,232 @@
+"""Actions on single services of a project that runs, on an engine in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.errors import EngineError, UsageError
+from devenv.events import Notice, Problem, Rebuilt, Restarted
+from devenv.images.prepare import PreparedImages
+from devenv.run.active import replace as replacement
+from support.active import Active, active
+from support.engine import Fails
+from support.memory import verbs
+from support.memory.machine import Machine
+
+pytestmark = pytest.mark.anyio
+
+BUILT = {"build": {"context": "."}, "image": "shop-web"}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with one engine, whose state folder is private to the test."""
+    with Machine(tmp_path).installed() as installed:
+        yield installed
+
+
+def ids(run: Active, service: str) -> list[str]:
+    """The containers of a service on the engine."""
+    return [c.id for c in run.machine.host.containers.values() if c.name.startswith(f"shop-{service}-")]
+
+
+async def until(is_met: Callable[[], object]) -> None:
+    """Returns once that is so."""
+    with anyio.fail_after(5):
+        while not is_met():  # noqa: ASYNC110 - the engine in memory sets no event of ours
+            await anyio.sleep(0.005)
+
+
+async def test_a_rebuild_replaces_the_container_and_removes_the_image_that_has_no_name_any_more(
+    machine: Machine,
+) -> None:
+    """Only the service itself; the container of the new image runs."""
+    site = machine.site("shop", web=BUILT, db={})
+    async with active(machine, site, build=True) as run:
+        await run.project.stage.making.build()
+        await run.up()
+        old, old_image, db = ids(run, "web"), machine.host.image("shop-web").id, ids(run, "db")
+        machine.host.stamps["web"] = 1
+        await run.project.actions.rebuild("web", "src/main.py")
+        assert ids(run, "web") != old
+        assert machine.host.container(ids(run, "web")[0]).state == "running"
+        assert machine.host.container(ids(run, "web")[0]).image == machine.host.image("shop-web").id
+        assert old_image not in machine.host.images
+        assert ids(run, "db") == db
+        assert [(e.service, e.cause) for e in run.events(Rebuilt)] == [("web", "src/main.py")]
+
+
+async def test_a_rebuild_keeps_an_image_that_has_another_name(machine: Machine) -> None:
+    """Somebody has tagged it."""
+    site = machine.site("shop", web=BUILT)
+    async with active(machine, site) as run:
+        await run.project.stage.making.build()
+        await run.up()
+        image = machine.host.image("shop-web")
+        machine.host.tag(image, "mine:1")
+        machine.host.stamps["web"] = 1
+        await run.project.actions.rebuild("web", "")
+        assert image.id in machine.host.images
+
+
+async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the rebuild has prepared is added to what the update has prepared for other services."""
+    site = machine.site("shop", web=BUILT, db={})
+    async with active(machine, site) as run:
+        await run.project.stage.making.build()
+        await run.up()
+
+        async def update(*_: object, **__: object) -> PreparedImages:
+            assert await run.reload(web=BUILT, db={"environment": {"A": "1"}})
+            current = run.project.actions.current
+            current.desired = dataclasses.replace(current.desired, supply=PreparedImages(images={"db": "new"}))
+            return PreparedImages(images={"web": "new"})
+
+        async def is_current(*_: object) -> bool:
+            return False
+
+        monkeypatch.setattr(replacement, "prepare_images", update)
+        monkeypatch.setattr(PreparedImages, "is_current", is_current)
+        await run.project.actions.rebuild("web", "")
+        assert run.project.stage.services["db"]["environment"] == {"A": "1"}
+        assert run.project.stage.supply.images == {"db": "new", "web": "new"}
+
+
+async def test_a_recreation_whose_create_fails_leaves_the_rest_running(machine: Machine) -> None:
+    """The error is raised, and the next recreation works."""
+    site = machine.site("shop", web={}, db={})
+    async with active(machine, site) as run:
+        await run.up()
+        run.command.faults.on("compose POST containers/create", Fails(500, "no such device"))
+        with pytest.raises(EngineError, match="no such device"):
+            await run.project.actions.recreate("web", "")
+        assert machine.host.container("shop-db-1").state == "running"
+        old = ids(run, "web")
+        await run.project.actions.recreate("web", "Dockerfile")
+        assert ids(run, "web") != old
+        assert machine.host.container("shop-web-1").state == "running"
+        assert [(e.service, e.cause) for e in run.events(Restarted)] == [("web", "Dockerfile")]
+
+
+async def test_an_end_by_a_restart_is_no_failure(machine: Machine) -> None:
+    """The same container runs again, and no problem is reported."""
+    site = machine.site("shop", web={})
+    async with active(machine, site) as run:
+        await run.up()
+        old, started = ids(run, "web"), machine.host.container("shop-web-1").started
+        await run.project.actions.restart("web")
+        assert ids(run, "web") == old
+        assert machine.host.container("shop-web-1").started > started
+        assert [e.service for e in run.events(Restarted)] == ["web"]
+        assert run.events(Problem) == []
+
+
+async def test_a_restart_of_a_service_without_containers_creates_them(machine: Machine) -> None:
+    """Somebody removed the container meanwhile."""
+    site = machine.site("shop", web={})
+    async with active(machine, site) as run:
+        await run.up()
+        machine.docker.remove("shop-web-1")
+        await run.observed()
+        await run.project.actions.restart("web")
+        assert machine.host.container("shop-web-1").state == "running"
+
+
+async def test_a_stopped_service_stays_stopped_until_a_restart(machine: Machine) -> None:
+    """That is no failure either."""
+    site = machine.site("shop", web={}, db={})
+    async with active(machine, site) as run:
+        await run.up()
+        await run.project.actions.stop("web")
+        assert machine.host.container("shop-web-1").state == "exited"
+        assert run.project.observer.view.stopped == {"web"}
+        assert [e.message for e in run.events(Notice)] == ["web is stopped"]
+        await run.observed()
+        await run.project.actions.restart("web")
+        assert machine.host.container("shop-web-1").state == "running"
+        assert run.events(Problem) == []
+
+
+@pytest.mark.parametrize("verb", ["restart", "stop"])
+async def test_what_devenv_did_not_create_is_not_touched(machine: Machine, verb: str) -> None:
+    """A service that plain Compose has started, and one that has no container yet."""
+    site = machine.site("shop", web={}, db={})
+    machine.plain(site).up("db")
+    async with active(machine, site) as run:
+        with pytest.raises(UsageError, match="web has no container yet"):
+            await getattr(run.project.actions, verb)("web")
+        await run.up()
+        with pytest.raises(UsageError, match="db is left alone") as caught:
+            await getattr(run.project.actions, verb)("db")
+        assert caught.value.hint == f"docker compose {verb} db"
+        assert machine.host.container("shop-db-1").state == "running"
+
+
+async def test_services_with_restart_true_are_restarted_after_the_service_that_they_depend_on(
+    machine: Machine,
+) -> None:
+    """`depends_on: {db: {restart: true}}`, after a restart and after a replacement."""
+    needs = {"db": {"condition": "service_started", "restart": True}}
+    site = machine.site("shop", db={}, web={"depends_on": needs}, docs={})
+    async with active(machine, site) as run:
+        await run.up()
+        for act in (run.project.actions.restart, lambda name: run.project.actions.recreate(name, "")):
+            web, docs = (machine.host.container(f"shop-{name}-1").started for name in ("web", "docs"))
+            await act("db")
+            await until(lambda: machine.host.container("shop-web-1").started > web)  # noqa: B023 - awaited at once
+            assert machine.host.container("shop-docs-1").started == docs
+            await run.observed()
+
+
+async def test_what_the_engine_took_along_when_it_ended_is_started_again(machine: Machine) -> None:
+    """A service that had ended before is not."""
+    site = machine.site("shop", web={}, db={}, job={"command": ["true"]})
+    async with active(machine, site) as run:
+        await run.up()
+        for name in ("web", "db"):
+            verbs.stop(machine.host, machine.host.container(f"shop-{name}-1"))
+        await run.observed()
+        ended = [*run.containers("web"), *run.containers("db")]
+        await run.project.actions.resume(ended)
+        states = {c.name: c.state for c in machine.host.containers.values()}
+        assert states == {"shop-web-1": "running", "shop-db-1": "running", "shop-job-1": "exited"}
+        assert [e.message for e in run.events(Notice)] == ["the engine was away; started again: db, web"]
+
+
+async def test_a_service_that_cannot_be_started_again_is_a_problem(machine: Machine) -> None:
+    """No error: the run goes on with the others."""
+    site = machine.site("shop", web={})
+    async with active(machine, site) as run:
+        await run.up()
+        verbs.stop(machine.host, machine.host.container("shop-web-1"))
+        await run.observed()
+        run.command.faults.on("compose POST containers/shop-web-1/start", Fails(500, "no such device"))
+        await run.project.actions.resume(run.containers("web"))
+        (problem,) = run.events(Problem)
+        assert problem.message.startswith("the engine is back, but not all services: ")
+
+
+async def test_a_restart_waits_until_compose_is_idle(machine: Machine) -> None:
+    """Except for a service that Compose has started on the way up and nobody waits for."""
+    site = machine.site("shop", web={})
+    async with active(machine, site) as run:
+        await run.up()
+        entered = anyio.Event()
+
+        async def restart() -> None:
+            async with run.project.actions.restarting(run.containers("web")):
+                entered.set()
+
+        async with run.project.compose.turn:
+            run.tasks.start_soon(restart)
+            await anyio.sleep(0.02)
+            assert not entered.is_set()
+        with anyio.fail_after(5):
+            await entered.wait()
