@@ -40,7 +40,7 @@ def between(before: Mapping[str, Model], after: Mapping[str, Model]) -> Differen
 
 
 def fixed(before: Model, after: Model) -> tuple[tuple[str, ...], str] | None:
-    """The first difference of two resolved models that cannot be applied to a project that runs: its path, and why."""
+    """The first difference of two resolved models that a running project cannot follow: its path, and why."""
     if before["name"] != after["name"]:
         return ("name",), f"the project's name is `{after['name']}` now"
     for kind in ("network", "volume"):
