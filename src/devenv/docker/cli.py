@@ -1,35 +1,17 @@
-"""Images of the engine.
+"""Images by the docker CLI: imported, built, read and removed.
 
-What `up` may wait for is one call of the docker CLI, which a cancel ends; what removes images goes through
-python-on-whales, in a worker thread.
+Calls that `up` may wait for are children, which a cancel ends; removals go through python-on-whales in a thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
-from devenv.docker import inspect, process, trace
+from devenv.docker import process, trace
 from devenv.errors import EngineError
-
-
-@dataclass(frozen=True, slots=True)
-class LocalImage:
-    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
-
-    `platform` is what it is for, such as `linux/amd64`; empty where nobody knows.
-    """
-
-    id: str
-    names: tuple[str, ...]
-    size: int
-    created: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    platform: str = ""
 
 
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
@@ -82,16 +64,3 @@ def last_line(text: str) -> str:
     """The last line that says something, shortened to what fits on a terminal's two lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no reason given"
-
-
-def local_image(entry: Mapping[str, Any]) -> LocalImage:
-    """What an inspect says of an image."""
-    config = entry.get("Config") or {}
-    return LocalImage(
-        id=inspect.text(entry["Id"]),
-        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
-        size=int(entry.get("Size") or 0),
-        created=str(entry.get("Created") or ""),
-        labels=config.get("Labels") or {},
-        platform=inspect.platform(entry, "Architecture"),
-    )

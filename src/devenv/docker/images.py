@@ -6,14 +6,13 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.cli import LocalImage, local_image
 from devenv.docker.transport import CallError, Transport
 from devenv.errors import EngineError
 from devenv.tasks import each
@@ -24,6 +23,21 @@ UNPACKING = 600.0  # seconds for an archive to be put together or taken apart, o
 MEGA = 1e6
 DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})")
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
+
+    `platform` such as `linux/amd64`; empty if it is unknown.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    size: int
+    created: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +111,7 @@ class Images:
 
         async def local(reference: str) -> LocalImage | None:
             try:
-                return await self._transport.ask(_path(reference), "inspecting an image", local_image)
+                return await self._transport.ask(_path(reference), "inspecting an image", _local_image)
             except CallError as error:
                 if error.absent:
                     return None
@@ -213,6 +227,19 @@ class Images:
         )
         loaded = (line.partition(": ") for line in "".join(lines.streamed).splitlines())
         return tuple(name.strip() for text, _, name in loaded if text in ("Loaded image", "Loaded image ID"))
+
+
+def _local_image(entry: Mapping[str, Any]) -> LocalImage:
+    """The image that was inspected."""
+    config = entry.get("Config") or {}
+    return LocalImage(
+        id=answers.text(entry["Id"]),
+        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
+        size=int(entry.get("Size") or 0),
+        created=str(entry.get("Created") or ""),
+        labels=config.get("Labels") or {},
+        platform=answers.platform(entry, "Architecture"),
+    )
 
 
 def parted(reference: str) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from functools import partial
 import anyio
 
 from devenv.docker import cli, process
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
 from devenv.images.local import local_images

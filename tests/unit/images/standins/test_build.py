@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from devenv.docker import cli, process
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.docker.process import Completed
 from devenv.errors import EngineError
 from devenv.events import Event, ImageState, Notice
