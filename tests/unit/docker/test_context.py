@@ -49,7 +49,7 @@ def test_the_context_in_force(
         monkeypatch.setenv("DOCKER_CONTEXT", variable)
     if settings is not None:
         (config / "config.json").write_text(json.dumps(settings))
-    assert context.named() == expected
+    assert context.current() == expected
 
 
 @pytest.mark.parametrize(

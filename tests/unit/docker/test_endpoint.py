@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint, dial, require_address, resolve
+from devenv.docker.context import DEFAULT_SOCKET
+from devenv.docker.endpoint import Endpoint, dial, require_address, resolve
 from devenv.docker.unreachable import unreachable
 from devenv.errors import DevenvError, EngineError
 

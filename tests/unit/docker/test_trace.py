@@ -112,5 +112,5 @@ async def test_one_v_leaves_out_calls(told: list[Traced]) -> None:
 async def test_what_takes_our_place_is_told_before(told: list[Traced]) -> None:
     """Later nobody could."""
     with pytest.raises(EngineError):
-        process.replace(["not-there", "-e", "SOME_KEY=c4n4ry-2"])
+        process.exec_replace(["not-there", "-e", "SOME_KEY=c4n4ry-2"])
     assert [(one.what, one.outcome) for one in told] == [("not-there -e 'SOME_KEY=***'", "takes over")]

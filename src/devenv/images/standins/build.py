@@ -122,7 +122,7 @@ class _Builds:
                 return
             self._done.add(recipe.image)
             if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
-                await cli.drop(known.id)
+                await cli.remove(known.id)
             self._emit(ImageState(recipe.reference, "made", inside))
 
     def _digest(self, recipe: Recipe) -> str:
@@ -155,7 +155,7 @@ class _Builds:
             finally:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
-                        await cli.drop(base_image.image)
+                        await cli.remove(base_image.image)
         return inside
 
     async def _provide_base(self, base_image: _Base, recipe: Recipe, folder: str) -> None:
