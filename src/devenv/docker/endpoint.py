@@ -71,7 +71,7 @@ async def resolve() -> Endpoint:
     shown = await process.run(["docker", "context", "inspect", "--", name])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
         return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], name)
-    raise EngineError(f"there is no docker context `{name}` that names an engine", hint="docker context ls")
+    raise EngineError(f"docker context `{name}` not found, or it has no engine", hint="docker context ls")
 
 
 def require_address() -> None:
@@ -82,9 +82,11 @@ def require_address() -> None:
     host = os.environ.get("DOCKER_HOST", "")
     shown, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
     if _OPTION.match(host):
-        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would take for an option", hint=hint)
+        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would read as an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):
-        raise EngineError(f"cannot reach the engine at {shown}: DOCKER_HOST is no address of one", hint=hint)
+        raise EngineError(
+            f"cannot reach the engine at {shown}: DOCKER_HOST is not the address of an engine", hint=hint
+        )
 
 
 class WayError(ConnectionError):

@@ -104,7 +104,7 @@ async def _started(
             raise EngineError(f"the folder {cwd} does not exist") from error
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
     except PermissionError as error:
-        raise EngineError(f"`{argv[0]}` may not be run: permission denied") from error
+        raise EngineError(f"cannot run `{argv[0]}`: permission denied") from error
     is_over = False
     try:
         _note(process.pid)

@@ -137,7 +137,7 @@ def test_a_dockerfile_with_a_mistake_is_named() -> None:
         ("Cannot connect to the Docker daemon at unix:///x. Is it running?", "no engine answers at unix:///x"),
         (
             "permission denied while trying to connect to the Docker API at unix:///x: dial",
-            "you may not talk to the engine at unix:///x",
+            "no permission to use the engine at unix:///x",
         ),
     ],
 )

@@ -97,7 +97,7 @@ async def test_lines_are_complete() -> None:
     ("argv", "cwd", "message"),
     [
         (["no-such-program-here"], None, "`no-such-program-here` is not installed, or not on PATH"),
-        (["/etc/passwd"], None, "`/etc/passwd` may not be run: permission denied"),
+        (["/etc/passwd"], None, "cannot run `/etc/passwd`: permission denied"),
         (["true"], "/no/such/folder", "the folder /no/such/folder does not exist"),
     ],
 )
