@@ -128,7 +128,7 @@ async def test_a_greeting_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     with FakeEngine(silent) as fake:
         fake.serve = serve  # type: ignore[method-assign]
-        with anyio.fail_after(2), pytest.raises(EngineError, match=r"greeting the engine: .* does not answer"):
+        with anyio.fail_after(2), pytest.raises(EngineError, match=r"connecting to the engine: .* does not answer"):
             async with Engine.connect(Endpoint(fake.host)):
                 pass
 

@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint, resolve
+from devenv.docker.context import DEFAULT_SOCKET
+from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError
 from support import docker_cli as docker
 from support.stack import IDLE, free_port, unique_name

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from devenv.docker.endpoint import DEFAULT_SOCKET
+from devenv.docker.context import DEFAULT_SOCKET
 
 TARGET = "/app"
 IGNORED = ".ignored"

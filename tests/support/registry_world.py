@@ -10,11 +10,10 @@ from typing import cast
 
 import anyio
 
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
-from devenv.docker.images import OnProgress, Progress
+from devenv.docker.images import LocalImage, OnProgress, Progress
 from devenv.docker.transport import CallError
 from devenv.events import Emit, Event, ImageState, Notice
 from devenv.images import pull as pulls

@@ -124,4 +124,4 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
         theirs += ["-p", name]
     if verb in ONE_OFF:
         one_off.run(verb, before, after)
-    process.replace(["docker", "compose", *theirs, verb, *after])
+    process.exec_replace(["docker", "compose", *theirs, verb, *after])

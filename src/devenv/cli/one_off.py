@@ -29,4 +29,4 @@ def run(verb: str, before: Sequence[str], after: Sequence[str]) -> None:
     finally:
         window.close()
     if compose is not None:
-        compose.become(verb, *after)
+        compose.exec_replace(verb, *after)

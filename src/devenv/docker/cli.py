@@ -1,46 +1,28 @@
-"""Images of the engine.
+"""Images by the docker CLI: imported, built, read and removed.
 
-What `up` may wait for is one call of the docker CLI, which a cancel ends; what removes images goes through
-python-on-whales, in a worker thread.
+Calls that `up` may wait for are children, which a cancel ends; removals go through python-on-whales in a thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
-from devenv.docker import inspect, process, trace
+from devenv.docker import process, trace
 from devenv.errors import EngineError
 
 
-@dataclass(frozen=True, slots=True)
-class LocalImage:
-    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
-
-    `platform` is what it is for, such as `linux/amd64`; empty where nobody knows.
-    """
-
-    id: str
-    names: tuple[str, ...]
-    size: int
-    created: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    platform: str = ""
-
-
 async def import_archive(archive: str, image: str, changes: Sequence[str]) -> None:
-    """`image` is the root file system in the tar file `archive`, with Dockerfile instructions on top."""
+    """Make an image from the root file system in the tar file `archive`, with Dockerfile instructions on top."""
     done = await process.run(["docker", "import", *(f"--change={change}" for change in changes), archive, image])
     if done.returncode:
         raise EngineError(f"`docker import` failed: {last_line(done.error_text)}")
 
 
 async def build(context: str, image: str, *, args: Mapping[str, str], labels: Mapping[str, str]) -> None:
-    """`image` is built from the folder `context`, without a network and without asking a registry."""
+    """Build an image from the folder `context`, without network and registries."""
     argv = ["docker", "build", "--progress=plain", "--network=none", f"--tag={image}", context]
     argv += (f"--build-arg={name}={value}" for name, value in args.items())
     argv += (f"--label={name}={value}" for name, value in labels.items())
@@ -51,7 +33,7 @@ async def build(context: str, image: str, *, args: Mapping[str, str], labels: Ma
 
 
 async def read(image: str, *paths: str) -> list[str]:
-    """The texts of files inside an image, empty for those that are not there."""
+    """The contents of files in an image; empty for missing files."""
     script = 'for path; do cat "$path" 2>/dev/null; printf "\\0"; done'
     options = ["--rm", "--pull=never", "--network=none", "--entrypoint=sh"]
     done = await process.run(["docker", "run", *options, image, "-c", script, "sh", *paths])
@@ -60,13 +42,10 @@ async def read(image: str, *paths: str) -> list[str]:
     return done.text.split("\0")[:-1]
 
 
-async def drop(*images: str) -> None:
-    """The names (or ids) are gone, except for those that are not there or that a container uses.
+async def remove(*images: str) -> None:
+    """Remove images by name or id, except for images that do not exist or that a container uses."""
 
-    Layers that another image uses stay.
-    """
-
-    def remove() -> None:
+    def remove_all() -> None:
         from python_on_whales import DockerClient  # noqa: PLC0415 - costs 350 ms
         from python_on_whales.exceptions import DockerException  # noqa: PLC0415 - as above
 
@@ -75,23 +54,10 @@ async def drop(*images: str) -> None:
             with contextlib.suppress(DockerException), trace.command(["docker", "image", "rm", image]):
                 client.image.remove(image, prune=False)
 
-    await anyio.to_thread.run_sync(remove)
+    await anyio.to_thread.run_sync(remove_all)
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, shortened to what fits on a terminal's two lines."""
+    """The last line that is not empty, shortened to fit on two lines of a terminal."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no reason given"
-
-
-def local_image(entry: Mapping[str, Any]) -> LocalImage:
-    """What an inspect says of an image."""
-    config = entry.get("Config") or {}
-    return LocalImage(
-        id=inspect.text(entry["Id"]),
-        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
-        size=int(entry.get("Size") or 0),
-        created=str(entry.get("Created") or ""),
-        labels=config.get("Labels") or {},
-        platform=inspect.platform(entry, "Architecture"),
-    )

@@ -57,7 +57,7 @@ class Engine(Transport):
         http = Client(lambda: dial(endpoint))
         try:
             engine = cls(http, endpoint)
-            await engine._greet()
+            await engine._negotiate()
             yield engine
         finally:
             await http.aclose()
@@ -65,9 +65,11 @@ class Engine(Transport):
     def _owns(self, resource: Container | Network) -> bool:
         return self.is_ours(resource)
 
-    async def _greet(self) -> None:
+    async def _negotiate(self) -> None:
         """Choose the version of the API that both sides support."""
-        (newest, oldest), self.platform, self.kernel = await self.ask("version", "greeting the engine", _greeting)
+        (newest, oldest), self.platform, self.kernel = await self.ask(
+            "version", "connecting to the engine", _versions
+        )
         if newest < OLDEST:
             versions = f"it speaks API {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
             raise EngineError(f"the engine at {self.endpoint.shown} is too old: {versions}", hint=UPGRADE)
@@ -78,13 +80,13 @@ class Engine(Transport):
         """The engine's own id and its data folder; both survive a restart and do not depend on the address."""
         return await self.ask(
             "info",
-            "asking the engine who it is",
+            "reading the id of the engine",
             lambda shown: (answers.text(shown["ID"]), answers.text(shown["DockerRootDir"])),
         )
 
     async def clock(self) -> dt.datetime:
         """The engine's time, to the second: the ages of its containers refer to it."""
-        what = "asking for the time"
+        what = "reading the clock of the engine"
         with self.translate_errors(what):
             async with self.request("GET", "_ping", what, idle=self.idle) as answer:
                 await answer.read()
@@ -103,7 +105,7 @@ class Engine(Transport):
         """
         filters = json.dumps({"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"]})
         query = {"filters": filters}
-        what = "listening to the engine"
+        what = "reading the events of the engine"
         while True:
             with contextlib.suppress(EngineError), self.translate_errors(what):
                 async with self.request("GET", "events", what, query=query, idle=None) as answer:
@@ -118,13 +120,13 @@ class Engine(Transport):
         """Check that a remote engine still answers: a dead network ends no connection by itself."""
         if not self.endpoint.local:
             try:
-                await self.call("GET", "_ping", "listening to the engine", total=CONNECT_TIMEOUT)
+                await self.call("GET", "_ping", "reading the events of the engine", total=CONNECT_TIMEOUT)
             except EngineError:
                 await self.drop_connections()
                 raise
 
 
-def _greeting(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
+def _versions(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
     """The newest and the oldest version of the API that the engine supports, its platform, and its kernel."""
     newest, oldest = (shown.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
     versions = (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))

@@ -53,12 +53,12 @@ class Compose:
         head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", file]
         return [*head, verb, *args]
 
-    def become(self, verb: str, *args: str) -> NoReturn:
+    def exec_replace(self, verb: str, *args: str) -> NoReturn:
         """Replace our own process by the verb, with the terminal and stdin as they are.
 
         Raises EngineError if docker is not installed.
         """
-        process.replace(self._argv(process.handed_over(self.model), verb, *args), _BUILD_ENVIRONMENT)
+        process.exec_replace(self._argv(process.memfd_path(self.model), verb, *args), _BUILD_ENVIRONMENT)
 
     async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
         """Build the images of `services`, or of all with a build section; `on_line` gets each line of progress.

@@ -255,7 +255,7 @@ def _unreachable(reason: str) -> DevenvError | None:
         return EngineError(f"no engine answers at {match[1]}", hint="docker info")
     if match := re.search(r"permission denied while trying to connect to .* at (\S+?)(?:: |\Z)", reason):
         hint = "Add yourself to the group that owns the socket: sudo usermod -aG docker $USER, then log in again."
-        return EngineError(f"you may not talk to the engine at {match[1]}", hint=hint)
+        return EngineError(f"no permission to use the engine at {match[1]}", hint=hint)
     return None
 
 

@@ -133,7 +133,9 @@ class Containers:
     async def pause(self, container_id: str, *, on: bool) -> None:
         """Pause or unpause the processes of the container."""
         verb = "pause" if on else "unpause"
-        await self._transport.call("POST", f"containers/{container_id}/{verb}", f"asking a container to {verb}")
+        await self._transport.call(
+            "POST", f"containers/{container_id}/{verb}", f"{verb.removesuffix('e')}ing a container"
+        )
 
     async def remove(self, container_id: str) -> None:
         """Remove the container with its anonymous volumes, running or not; nothing happens if it is gone."""

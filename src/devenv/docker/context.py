@@ -1,4 +1,4 @@
-"""The docker CLI's own settings: where they lie, and which engine they name."""
+"""The docker CLI's own settings: their folder, and the engine that they name."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
 def config_folder() -> str:
-    """Where the docker CLI keeps its settings."""
+    """The folder of the docker CLI's settings."""
     return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
 
 
-def named() -> str | None:
-    """The context in force, by DOCKER_CONTEXT or else the CLI's settings; None for the default one."""
-    found = os.environ.get("DOCKER_CONTEXT") or _current()
-    return None if found in (None, "", "default") else found
+def current() -> str | None:
+    """The current context, by DOCKER_CONTEXT or else the CLI's settings; None for the default context."""
+    name = os.environ.get("DOCKER_CONTEXT") or _current()
+    return None if name in (None, "", "default") else name
 
 
 def socket() -> str | None:
     """The path of the engine's socket by the settings alone, or None if the engine is reached in another way.
 
-    As `endpoint.resolve`, without a child process: a context that cannot be read counts as none.
+    Like `endpoint.resolve`, but without a child process: a context that cannot be read is ignored.
     """
     address = os.environ.get("DOCKER_HOST")
     if not address:
-        name = named()
+        name = current()
         address = DEFAULT_SOCKET if name is None else _host(name)
     return address.removeprefix("unix://") if address and address.startswith("unix://") else None
 

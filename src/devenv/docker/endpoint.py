@@ -1,4 +1,4 @@
-"""Where the engine listens: the docker CLI's own choice, and how to dial there."""
+"""The address of the engine, by the rules of the docker CLI, and connections to it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from devenv.docker import context, process, trace
+from devenv.docker.context import DEFAULT_SOCKET
 from devenv.docker.unreachable import reason
 from devenv.errors import EngineError, RefusedError
 
-DEFAULT_SOCKET = context.DEFAULT_SOCKET
 CONNECT_TIMEOUT = 5.0
-FAREWELL = 1.0  # seconds from the end of a child's output to its own
-WORDS = 4096  # bytes of the end of its standard error
+EXIT_GRACE = 1.0  # seconds from the end of a child's output to its exit
+LAST_BYTES = 4096  # bytes at the end of a child's standard error
 
 _ADDRESS = re.compile(
     r"(?:unix|npipe|fd)://.*|(?:\w+://)?(?:[^@/\s]*@)?(?:[^@/:\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\S*)?"
@@ -38,74 +38,76 @@ class Endpoint:
 
     @property
     def socket(self) -> str | None:
-        """The path of a unix socket, or None where the engine is reached in another way."""
+        """The path of the unix socket, or None if the engine is not at one."""
         return self.host.removeprefix("unix://") if self.host.startswith("unix://") else None
 
     @property
     def shown(self) -> str:
-        """The address without what stands before an `@`."""
+        """The address without user and password."""
         return re.sub(r"//.*@", "//***@", self.host)
 
     def docker_command(self, *args: str) -> list[str]:
-        """The docker command on this engine: the CLI's current context may be another one by now."""
+        """The docker command for this engine: the CLI's current context may have changed."""
         return ["docker", *(("--context", self.context) if self.context else ("--host", self.host)), *args]
 
     @property
     def local(self) -> bool:
-        """Whether published ports appear on this machine."""
+        """Whether the engine publishes ports on this machine."""
         return self.socket is not None
 
 
 async def resolve() -> Endpoint:
-    """The endpoint in force: DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
+    """The current endpoint: DOCKER_HOST, else DOCKER_CONTEXT, else the CLI's current context.
 
-    Raises EngineError where the context does not exist, or the docker CLI that reads it is not there: another
-    engine than the one that was named must not be taken for it.
+    Raises EngineError if the context does not exist or the docker CLI, which reads it, is not installed: no other
+    engine may be used instead.
     """
     require_address()
     if host := os.environ.get("DOCKER_HOST"):
-        return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI takes it
-    named = context.named()
-    if named is None:
+        return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI reads it
+    name = context.current()
+    if name is None:
         return Endpoint(DEFAULT_SOCKET)
-    shown = await process.run(["docker", "context", "inspect", "--", named])
+    shown = await process.run(["docker", "context", "inspect", "--", name])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
-        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], named)
-    raise EngineError(f"there is no docker context `{named}` that names an engine", hint="docker context ls")
+        return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], name)
+    raise EngineError(f"docker context `{name}` not found, or it has no engine", hint="docker context ls")
 
 
 def require_address() -> None:
-    """Returns where DOCKER_HOST is unset or may be an engine's address.
+    """Check that DOCKER_HOST is unset or may be an engine's address.
 
-    Raises RefusedError for one of which ssh would make an option, EngineError for any other.
+    Raises RefusedError for an address that ssh would read as an option, else EngineError.
     """
     host = os.environ.get("DOCKER_HOST", "")
     shown, hint = re.sub(r"(?s)(\w+://)?.*@", r"\g<1>***@", host), "unset DOCKER_HOST"
     if _OPTION.match(host):
-        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would take for an option", hint=hint)
+        raise RefusedError(f"DOCKER_HOST is {shown}, which ssh would read as an option", hint=hint)
     if host and not _ADDRESS.fullmatch(host):
-        raise EngineError(f"cannot reach the engine at {shown}: DOCKER_HOST is no address of one", hint=hint)
+        raise EngineError(
+            f"cannot reach the engine at {shown}: DOCKER_HOST is not the address of an engine", hint=hint
+        )
 
 
 class WayError(ConnectionError):
-    """The program that leads to the engine has failed; its text is what it said last."""
+    """The program that connects to the engine has failed; the text is its last message."""
 
 
 class Connection(Protocol):
-    """Bytes to an engine and back."""
+    """A stream of bytes to and from an engine."""
 
     async def send(self, data: bytes) -> None:
-        """All of it sent."""
+        """Send all of it."""
 
     async def receive(self, size: int) -> bytes:
-        """At most so many bytes; none at the end. Raises WayError if what leads to the engine has failed."""
+        """At most `size` bytes; none at the end. Raises WayError if the program that connects has failed."""
 
     async def aclose(self) -> None:
-        """The connection ended; who waits on it meets anyio.ClosedResourceError."""
+        """Close it; tasks that wait on it get anyio.ClosedResourceError."""
 
 
 async def dial(endpoint: Endpoint) -> Connection:
-    """A connection to the engine. Raises OSError where there is none, TimeoutError after five seconds.
+    """Connect to the engine. Raises OSError if that fails, TimeoutError after `CONNECT_TIMEOUT`.
 
     Anything but a unix socket (ssh, tcp with TLS) goes through `docker system dial-stdio`, which supports
     whatever the CLI supports; one child per connection.
@@ -114,18 +116,18 @@ async def dial(endpoint: Endpoint) -> Connection:
         if endpoint.socket is not None:
             return _Socket(await anyio.connect_unix(endpoint.socket))
         argv = endpoint.docker_command("system", "dial-stdio")
-        with trace.command(argv) as told:
-            told.outcome = "goes on"
-        printed = open(process.scratch(), "r+b", buffering=0)  # noqa: ASYNC230, SIM115 - in memory, as long as the child
+        with trace.command(argv) as span:
+            span.outcome = "goes on"
+        errors = open(process.scratch(), "r+b", buffering=0)  # noqa: ASYNC230, SIM115 - in memory, as long as the child
         try:
-            return _Child(await anyio.open_process(argv, stderr=printed, start_new_session=True), printed)
+            return _Child(await anyio.open_process(argv, stderr=errors, start_new_session=True), errors)
         except BaseException:
-            printed.close()
+            errors.close()
             raise
 
 
 class _Socket:
-    """A socket without a stream in between: anyio's has an error on standard error where a cancel meets new data."""
+    """A bare socket: anyio's own stream prints an error if data comes while it is cancelled."""
 
     def __init__(self, stream: UNIXSocketStream) -> None:
         self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django here
@@ -140,13 +142,13 @@ class _Socket:
                 await anyio.wait_writable(self._socket)
 
     def _require_open(self) -> None:
-        if self._socket.fileno() < 0:  # another task has closed it between two of ours
+        if self._socket.fileno() < 0:  # another task has closed it between two calls
             raise anyio.ClosedResourceError
 
     async def receive(self, size: int) -> bytes:
         while True:
             self._require_open()
-            await anyio.wait_readable(self._socket)  # even where there is something: a flood must let others run
+            await anyio.wait_readable(self._socket)  # also if there are data: other tasks must get their turn
             with contextlib.suppress(BlockingIOError):
                 return self._socket.recv(size)
 
@@ -156,12 +158,12 @@ class _Socket:
 
 
 class _Child:
-    """A child's input and output as one connection, which ends with it; `printed` is its standard error."""
+    """A child's stdin and stdout as one connection, which ends with it; `errors` is its standard error."""
 
-    def __init__(self, child: Process, printed: IO[bytes]) -> None:
+    def __init__(self, child: Process, errors: IO[bytes]) -> None:
         assert child.stdin is not None  # noqa: S101 - a pipe by default
         assert child.stdout is not None  # noqa: S101 - a pipe by default
-        self._child, self._in, self._out, self._printed = child, child.stdin, child.stdout, printed
+        self._child, self._in, self._out, self._errors = child, child.stdin, child.stdout, errors
 
     async def send(self, data: bytes) -> None:
         await self._in.send(data)
@@ -169,22 +171,22 @@ class _Child:
     async def receive(self, size: int) -> bytes:
         with contextlib.suppress(anyio.EndOfStream):
             return await self._out.receive(size)
-        with anyio.move_on_after(FAREWELL):
+        with anyio.move_on_after(EXIT_GRACE):
             await self._child.wait()
-        if (self._child.returncode or 0) > 0 and (said := reason(self._words())):
-            raise WayError(said)
+        if (self._child.returncode or 0) > 0 and (message := reason(self._last_errors())):
+            raise WayError(message)
         return b""
 
-    def _words(self) -> str:
-        if self._printed.closed:
+    def _last_errors(self) -> str:
+        if self._errors.closed:
             return ""
-        size = os.fstat(self._printed.fileno()).st_size
-        return os.pread(self._printed.fileno(), WORDS, max(size - WORDS, 0)).decode(errors="replace")
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), LAST_BYTES, max(size - LAST_BYTES, 0)).decode(errors="replace")
 
     async def aclose(self) -> None:
-        self._printed.close()
+        self._errors.close()
         with anyio.CancelScope(shield=True):
             if self._child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._child.pid, signal.SIGTERM)  # `terminate` may reap it, and asyncio complains then
+                    os.kill(self._child.pid, signal.SIGTERM)  # `terminate` may reap it, which asyncio reports
             await self._child.aclose()

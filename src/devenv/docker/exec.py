@@ -137,7 +137,7 @@ class Exec:
         if code is None:
             lost = "the connection was lost while it ran"
             why = f"not ended after {timeout:.0f} s" if limit.cancelled_caught else lost
-            raise EngineError(f"{what}: {why}; it may go on in the container")
+            raise EngineError(f"{what}: {why}; it may still run in the container")
         return code, b"".join(output).decode(errors="backslashreplace")
 
     async def end_leftovers(self, container_id: str, *, user: str, privileged: bool, mark: str) -> None:

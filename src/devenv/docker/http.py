@@ -1,4 +1,4 @@
-"""HTTP/1.1 to the engine over any byte stream: connections kept for the next call, deadlines on silence, upgrades."""
+"""HTTP/1.1 over any stream of bytes: kept connections, time limits on silence, upgrades."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devenv.docker.endpoint import Connection
 CHUNK = 65536
 PIECE = 1 << 20
 KEPT = 8
-KEPT_SILENCE = 8.0  # seconds without an answer until a kept connection is doubted
+KEPT_SILENCE = 8.0  # seconds without an answer after which a kept connection counts as lost
 HEAD_TIMEOUT = 30.0
 REPEATABLE = ("GET", "HEAD", "DELETE")
 TAR = "application/x-tar"
@@ -28,15 +28,15 @@ Dial = Callable[[], Awaitable[Connection]]
 
 
 class LostError(ConnectionError):
-    """The connection could not be made, or ended before the answer did."""
+    """The connection failed, or ended before the answer was complete."""
 
 
 class GarbledError(ValueError):
-    """The other side speaks no HTTP."""
+    """The answer is not HTTP."""
 
 
 class Exchange:
-    """One connection, and the call that is on it: `status`, `date` and `stat` of the answer, then its body."""
+    """One connection with its current call: `status`, `date` and `stat` of the answer, then its body."""
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
@@ -52,9 +52,9 @@ class Exchange:
         self._ready = deque[bytes]()
 
     async def ask(self, head: h11.Request, body: Body, idle: float | None) -> Self:
-        """The head of the answer, which must come whole within the idle time once the body is out.
+        """Send a request and read the head of the answer, which must be complete within the idle time.
 
-        An engine that refuses early closes the connection while we still send: its answer is read all the same.
+        An engine that refuses early closes the connection while we still send: its answer is read nevertheless.
         """
         self._idle = idle
         try:
@@ -88,7 +88,7 @@ class Exchange:
         await self.send(self._http.send(h11.EndOfMessage()) or b"")
 
     async def send(self, data: bytes | Sequence[bytes | mmap.mmap]) -> None:
-        """Bytes on their way, in pieces that each have the idle time. Raises LostError where nobody takes them."""
+        """Send bytes in pieces, each within the idle time. Raises LostError if the connection broke."""
         with _lost():
             for part in [data] if isinstance(data, bytes) else data:
                 for start in range(0, len(part), PIECE):
@@ -97,16 +97,14 @@ class Exchange:
                         await self._connection.send(bytes(part) if whole else part[start : start + PIECE])
 
     async def receive(self) -> bytes:
-        """What comes next on the connection, nothing at its end. Raises LostError where it broke."""
+        """The next bytes on the connection; none at its end. Raises LostError if it broke."""
         with _lost(), anyio.fail_after(self._idle):
             return await self._connection.receive(CHUNK)
 
     async def chunk(self) -> bytes:
-        """What comes next of the body, or on the upgraded connection; nothing at the end.
+        """The next bytes of the body or of the upgraded connection; none at the end.
 
-        Of a body in chunks that may be silent, which is a log or events, it is a chunk.
-
-        Raises LostError where it is cut off.
+        Of a chunked body that may be silent (a log, events), exactly one chunk. Raises LostError if it is cut off.
         """
         if self.status == SWITCHING:
             left, self._left = self._left, b""
@@ -117,11 +115,11 @@ class Exchange:
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def _chunks(self) -> bytes:
-        """The next chunk: a log has one a line, and h11 takes its time for each."""
+        """The next chunk, without h11, which is slow for one chunk per line of a log."""
         while not self._ready and not self._is_over:
-            found, self._left, self._is_over = _unchunked(self._left)
-            self._ready.extend(found)
-            if not found and not self._is_over:
+            chunks, self._left, self._is_over = _unchunked(self._left)
+            self._ready.extend(chunks)
+            if not chunks and not self._is_over:
                 if not (data := await self.receive()):
                     raise LostError("the connection ended before the answer")
                 self._left += data
@@ -147,19 +145,19 @@ class Exchange:
         return event
 
     def renewed(self) -> bool:
-        """Whether the call is over and the connection ready for another one."""
-        over = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-        if over:
+        """Whether the call is complete; if so, the connection is ready for the next call."""
+        is_complete = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if is_complete:
             self._http.start_next_cycle()
-        return over
+        return is_complete
 
     async def aclose(self) -> None:
-        """The connection ended."""
+        """Close the connection."""
         await self._connection.aclose()
 
 
 class Client:
-    """Calls to one engine."""
+    """Calls to one engine, over kept connections."""
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
@@ -177,17 +175,15 @@ class Client:
         upgrade: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Exchange]:
-        """The answer to a call, its body still to be read. `idle` is in seconds; None for streams that may be silent.
+        """The answer to a call; its body is still to be read. `idle` in seconds; None for streams that may be silent.
 
-        A body of unknown length goes out in the pieces that it comes in.
-
-        Raises LostError, TimeoutError or GarbledError.
+        A body of unknown length is sent in its own pieces. Raises LostError, TimeoutError or GarbledError.
         """
-        with trace.call(method, target) as told:
+        with trace.call(method, target) as span:
             async with self._asked(method, target, body, idle, upgrade=upgrade, headers=headers or {}) as answer:
-                told.outcome = str(answer.status)
+                span.outcome = str(answer.status)
                 if idle is None or upgrade:
-                    told.end(told.outcome)  # it goes on for as long as it likes
+                    span.end(span.outcome)  # it may last for any time
                 yield answer
 
     @contextlib.asynccontextmanager
@@ -195,8 +191,8 @@ class Client:
         self, method: str, target: str, body: Body, idle: float | None, *, upgrade: bool, headers: Mapping[str, str]
     ) -> AsyncIterator[Exchange]:
         head = _head(method, target, body, upgrade=upgrade, headers=headers)
-        # The engine may close a kept connection at any time, and only the next call on it sees that: so it serves
-        # calls that can be made twice.
+        # The engine may close a kept connection at any time, which only the next call notices: so only calls that can
+        # be repeated use kept connections.
         is_once = method == "POST" or isinstance(body, AsyncIterable)
         kept = self._kept.pop() if self._kept and not is_once else None
         exchange = kept or await self._connect()
@@ -210,7 +206,7 @@ class Client:
                     raise
                 await self._end(exchange)
                 if isinstance(error, TimeoutError):
-                    await self._end_kept()  # a network path that died took all of them along
+                    await self._end_kept()  # a dead network affects all kept connections
                     if method not in REPEATABLE:
                         raise
                 exchange = await self._connect()
@@ -239,7 +235,7 @@ class Client:
             await exchange.aclose()
 
     async def aclose(self) -> None:
-        """Every connection ended, and with it every call that is still on one."""
+        """Close every connection; calls on them fail with LostError."""
         exchanges = tuple(self._open)
         self._open.clear()
         await self._end_kept()
@@ -259,16 +255,16 @@ def _head(method: str, target: str, body: Body, *, upgrade: bool, headers: Mappi
 
 
 def _patience(method: str, idle: float | None) -> float | None:
-    """How long (seconds) the head of an answer may take on a kept connection; None: as long as on a new one.
+    """How long (seconds) the head of an answer may take on a kept connection; None: as long as on a new connection.
 
-    A removal, and what may take long, is not asked for twice only because it takes its time.
+    Removals and calls that may take long are not repeated only because they are slow.
     """
     limit = idle or HEAD_TIMEOUT
     return min(KEPT_SILENCE, limit) if method in ("GET", "HEAD") and limit <= HEAD_TIMEOUT else None
 
 
 def _unchunked(data: bytes) -> tuple[list[bytes], bytes, bool]:
-    """(the chunks that are whole, what is left, whether that is the last chunk). Raises GarbledError."""
+    """(complete chunks, remaining bytes, whether the last chunk has come). Raises GarbledError."""
     parts: list[bytes] = []
     at = 0
     while (end := data.find(b"\r\n", at)) >= 0:

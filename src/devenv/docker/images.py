@@ -1,4 +1,4 @@
-"""Images by the Engine API. Every question to a registry is asked by the engine: it knows its proxies and mirrors."""
+"""Images by the Engine API; registries are asked by the engine, which knows its proxies and mirrors."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 
 from devenv.docker import inspect as answers
-from devenv.docker.cli import LocalImage, local_image
 from devenv.docker.transport import CallError, Transport
 from devenv.errors import EngineError
 from devenv.tasks import each
 
 ANONYMOUS = "e30="  # an empty object: some engines refuse a push without the header
-STALLED = 60.0  # seconds that a running transfer may say nothing
-UNPACKING = 600.0  # seconds for an archive to be put together or taken apart, of which the engine tells nothing
+STALLED = 60.0  # seconds that a transfer may be silent
+UNPACKING = 600.0  # seconds for the engine to pack or unpack an archive, which it does silently
 MEGA = 1e6
 DIGEST = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})")
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a transfer is: layers that are done, of so many; bytes that came, of so many as are known by now.
+class LocalImage:
+    """An image that the engine has; `size` in bytes, `created` as the engine writes it (RFC 3339).
 
-    As text `3 of 8 layers, 12 of 40 MB`, without the bytes where there are none to wait for.
+    `platform` such as `linux/amd64`; empty if it is unknown.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    size: int
+    created: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress of a transfer: layers that are done, all layers; bytes so far, and all bytes as far as known.
+
+    As text `3 of 8 layers, 12 of 40 MB`; without the bytes if no size is known.
     """
 
     done: int = 0
@@ -97,7 +111,7 @@ class Images:
 
         async def local(reference: str) -> LocalImage | None:
             try:
-                return await self._transport.ask(_path(reference), "inspecting an image", local_image)
+                return await self._transport.ask(_path(reference), "inspecting an image", _local_image)
             except CallError as error:
                 if error.absent:
                     return None
@@ -215,8 +229,21 @@ class Images:
         return tuple(name.strip() for text, _, name in loaded if text in ("Loaded image", "Loaded image ID"))
 
 
+def _local_image(entry: Mapping[str, Any]) -> LocalImage:
+    """The image that was inspected."""
+    config = entry.get("Config") or {}
+    return LocalImage(
+        id=answers.text(entry["Id"]),
+        names=(*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())),
+        size=int(entry.get("Size") or 0),
+        created=str(entry.get("Created") or ""),
+        labels=config.get("Labels") or {},
+        platform=answers.platform(entry, "Architecture"),
+    )
+
+
 def parted(reference: str) -> tuple[str, str]:
-    """The name, and the digest or else the tag, or `latest`: without one the engine would pull them all."""
+    """The name, and the digest or else the tag (`latest` by default: without a tag the engine would pull all)."""
     name, _, digest = reference.partition("@")
     head, colon, version = name.rpartition(":")
     is_tagged = colon and "/" not in version
@@ -232,7 +259,7 @@ def _headers(auth: str) -> dict[str, str]:
 
 
 class _Lines:
-    """Reads the engine's stream of JSON lines, and sums up what its layers do."""
+    """Reads the engine's stream of JSON lines, and sums up the progress of layers."""
 
     def __init__(self, what: str, on_progress: OnProgress) -> None:
         self.what = what
@@ -240,7 +267,7 @@ class _Lines:
         self.streamed: list[str] = []
         self._on_progress = on_progress
         self._rest = b""
-        self._layers: dict[str, tuple[str, int, int]] = {}  # state, bytes that came, bytes in all
+        self._layers: dict[str, tuple[str, int, int]] = {}  # state, bytes so far, bytes in all
 
     def take(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -248,21 +275,21 @@ class _Lines:
             if line.strip():
                 self._line(json.loads(line))
 
-    def _line(self, told: dict[str, Any]) -> None:
-        if error := told.get("errorDetail") or told.get("error"):
+    def _line(self, line: dict[str, Any]) -> None:
+        if error := line.get("errorDetail") or line.get("error"):
             raise CallError(0, str(error.get("message") if isinstance(error, dict) else error), self.what)
-        self.streamed.append(str(told.get("stream", "")))
-        layer, state = str(told.get("id") or ""), str(told.get("status", ""))
-        if found := DIGEST.search(state):
-            self.digest = found[1]
+        self.streamed.append(str(line.get("stream", "")))
+        layer, state = str(line.get("id") or ""), str(line.get("status", ""))
+        if digest := DIGEST.search(state):
+            self.digest = digest[1]
         if layer and not state.startswith("Pulling from"):
-            self._layers[layer] = self._layer(layer, state, told.get("progressDetail") or {})
+            self._layers[layer] = self._layer(layer, state, line.get("progressDetail") or {})
         states = self._layers.values()
         done = sum(state.startswith(DONE) for state, _, _ in states)
         self._on_progress(Progress(done, len(states), sum(s[1] for s in states), sum(s[2] for s in states)))
 
     def _layer(self, layer: str, state: str, detail: dict[str, Any]) -> tuple[str, int, int]:
-        """What is known of a layer: unpacking it does not make it come a second time."""
+        """The progress of a layer; its unpacking does not count as another download."""
         _, current, total = self._layers.get(layer, ("", 0, 0))
         if state in ("Downloading", "Pushing"):
             return state, int(detail.get("current") or 0), max(int(detail.get("total") or 0), total)

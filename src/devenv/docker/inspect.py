@@ -1,4 +1,4 @@
-"""What the engine's answers say of containers, whoever has asked."""
+"""Containers, networks and volumes from the JSON of the Engine API."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def labelled(project: str) -> str:
-    """The filter for what carries the project's label."""
+    """The filter for objects with the project's label."""
     return json.dumps({"label": [f"{PROJECT_LABEL}={project}"]})
 
 
 def text(value: Any) -> str:
-    """The value, which has to be a text: of anything else no name or id is made. Raises TypeError."""
+    """The value if it is a string, as names and ids must be. Raises TypeError."""
     if isinstance(value, str):
         return value
     raise TypeError(f"{value!r} is no text")
 
 
 def wanted_id(listed: Mapping[str, Any]) -> str | None:
-    """The id of a container that was listed; None for a one-off that somebody else made."""
+    """The id of a container in a listing; None for a one-off container that devenv did not create."""
     return None if is_foreign_one_off(listed["Labels"]) else text(listed["Id"])
 
 
@@ -51,7 +51,7 @@ def listed_name(listed: Mapping[str, Any]) -> str:
 
 
 def is_foreign_one_off(labels: Mapping[str, str]) -> bool:
-    """Whether somebody else made the container by `compose run`: it is none of a service's."""
+    """Whether a container of `compose run` was not created by devenv: it is no part of its service then."""
     return labels.get(ONE_OFF_LABEL) == "True" and not {OWNER_LABEL, OLD_LABEL} & labels.keys()
 
 
@@ -102,7 +102,7 @@ def _value(shown: Mapping[str, Any], key: str, default: Any) -> Any:
 
 
 def network(shown: Mapping[str, Any]) -> Network:
-    """The network that was listed; whether it is ours, its labels do not say."""
+    """The network in a listing. `ours` is False: its labels do not say whether it is ours."""
     labels = shown.get("Labels") or {}
     is_old = labels.get(OLD_LABEL, "") == labels.get(PROJECT_LABEL)
     return Network(
@@ -111,7 +111,7 @@ def network(shown: Mapping[str, Any]) -> Network:
 
 
 def volume(shown: Mapping[str, Any]) -> Volume:
-    """The volume that was listed, inspected or created."""
+    """The volume in a listing, or that was inspected or created."""
     labels = shown.get("Labels") or {}
     return Volume(
         name=text(shown["Name"]),
@@ -125,20 +125,20 @@ def volume(shown: Mapping[str, Any]) -> Volume:
 
 def _ports(bindings: Mapping[str, Any], protocol: str) -> tuple[tuple[str, int, int], ...]:
     return tuple(
-        (one["HostIp"], int(one["HostPort"]), int(target.partition("/")[0]))
+        (binding["HostIp"], int(binding["HostPort"]), int(target.partition("/")[0]))
         for target, published in bindings.items()
         if target.endswith(f"/{protocol}")
-        for one in published or ()
+        for binding in published or ()
     )
 
 
 def variables(listed: Sequence[str] | None) -> dict[str, str]:
-    """The environment that a list of NAME=VALUE is."""
-    return dict(one.partition("=")[::2] for one in listed or ())
+    """The variables in a list of NAME=VALUE."""
+    return dict(entry.partition("=")[::2] for entry in listed or ())
 
 
 def time(date: str) -> dt.datetime:
-    """The moment that the head `Date` of an answer names. Raises ValueError."""
+    """The time in the header `Date` of an answer. Raises ValueError."""
     _, day, month, year, clock, _ = date.split()
     return dt.datetime.fromisoformat(f"{year}-{_MONTHS.index(month) + 1:02}-{day}T{clock}+00:00")
 

@@ -1,4 +1,4 @@
-"""The only place that starts child processes: own session, stdin from memory, and a ladder on cancel."""
+"""Child processes, which only this module starts: sessions of their own, ended by three signals on cancel."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ async def run(
     on_line: OnLine | None = None,
     on_error_line: OnLine | None = None,
 ) -> Completed:
-    """The ended child. On cancel it is interrupted, then terminated, then killed, and always reaped.
+    """Run a child to its end. On cancel it is interrupted, then terminated, then killed, and always reaped.
 
-    Each line of its output is handed on as it comes. `env` is added to our own environment. Raises EngineError
-    where the program is not there.
+    `on_line` and `on_error_line` get each line of its output as it comes. `env` is added to our own environment.
+    Raises EngineError if the program is not installed.
     """
     out, err = bytearray(), bytearray()
     async with started(argv, stdin=stdin is not None, env=env, cwd=cwd) as process:
@@ -79,11 +79,11 @@ async def started(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
 ) -> AsyncIterator[Process]:
-    """A running child in a session of its own; whatever happens inside, it is gone afterwards."""
-    with trace.command(argv) as told:
+    """Run a child in a session of its own while the block lasts; it has always ended afterwards."""
+    with trace.command(argv) as span:
         async with _started(argv, stdin=stdin, env=env, cwd=cwd) as process:
             yield process
-            told.outcome = f"exit {process.returncode}"
+            span.outcome = f"exit {process.returncode}"
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +91,7 @@ async def _started(
     argv: Sequence[str], *, stdin: bool, env: Mapping[str, str] | None, cwd: str | None
 ) -> AsyncIterator[Process]:
     try:
-        with anyio.CancelScope(shield=True):  # a child whose start was cut off would be nobody's
+        with anyio.CancelScope(shield=True):  # a cancel during the start would leave a child that nobody ends
             process = await anyio.open_process(
                 list(argv),
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -104,7 +104,7 @@ async def _started(
             raise EngineError(f"the folder {cwd} does not exist") from error
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
     except PermissionError as error:
-        raise EngineError(f"`{argv[0]}` may not be run: permission denied") from error
+        raise EngineError(f"cannot run `{argv[0]}`: permission denied") from error
     is_over = False
     try:
         _note(process.pid)
@@ -118,33 +118,33 @@ async def _started(
 
 
 async def foreground(argv: Sequence[str]) -> int:
-    """The exit code of a child that has our terminal for itself until it ends, and with it what Ctrl-C means.
+    """Run a child in the foreground of our terminal, where it gets Ctrl-C, to its end; its exit code.
 
-    Raises EngineError where the program is not there.
+    Raises EngineError if the program is not installed.
     """
-    with trace.command(argv) as told, _job_control() as ours:
+    with trace.command(argv) as span, _job_control() as ours:
         try:
             child = subprocess.Popen(list(argv), process_group=0)  # noqa: ASYNC220 - on the terminal, nothing to await
         except FileNotFoundError as error:
             raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
         try:
             _note(child.pid)
-            with contextlib.suppress(OSError):  # one that has ended already has no group
+            with contextlib.suppress(OSError):  # a child that has ended already has no group
                 os.tcsetpgrp(0, child.pid)
                 os.killpg(child.pid, signal.SIGCONT)  # it may have asked for the terminal before it had it
             code = await anyio.to_thread.run_sync(child.wait, abandon_on_cancel=True)
-            told.outcome = f"exit {code}"
+            span.outcome = f"exit {code}"
             return code
         finally:
             if child.returncode is None:
                 child.terminate()
-            with contextlib.suppress(OSError):  # the terminal has gone
+            with contextlib.suppress(OSError):  # the terminal is gone
                 os.tcsetpgrp(0, ours)
 
 
 @contextlib.contextmanager
 def _job_control() -> Iterator[int]:
-    """Our own process group, which may take the terminal back from another one meanwhile."""
+    """Our own process group; while the block lasts, it may take the terminal back from another group."""
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         yield os.getpgrp()
@@ -157,9 +157,12 @@ def _text(data: bytes | bytearray) -> str:
 
 
 def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
-    """The pid of a child that outlives us: own session, root folder, output to the descriptor `log`."""
-    with trace.command(argv) as told:
-        told.outcome = "goes on"
+    """Start a child that outlives us, in a session of its own and the root folder; its pid.
+
+    Its output goes to the descriptor `log`.
+    """
+    with trace.command(argv) as span:
+        span.outcome = "goes on"
     child = subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,
@@ -174,9 +177,9 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
 
 
 def record_children(path: str | None) -> None:
-    """From now on every child is written to that file before it is waited for, so that others can end it.
+    """Write every child to that file from now on before we wait for it, so that other processes can end it.
 
-    Raises StateError if the file is a link, or somebody else's.
+    Raises StateError if the file is a link, or belongs to another user.
     """
     global _record  # noqa: PLW0603 - one process, one record, like its children themselves
     if path is not None:
@@ -186,23 +189,23 @@ def record_children(path: str | None) -> None:
 
 
 async def end_recorded(path: str, grace: float = 3.0) -> None:
-    """The children named in a dead run's record ended: interrupted, after `grace` seconds killed.
+    """End the children in the record of a dead run: interrupt them, kill them after `grace` seconds.
 
-    A pid counts only with the start time that was written beside it, since pids are used again.
+    A process counts only if its start time is the recorded one, since pids are used again.
     """
-    alive = [(pid, begun) for pid, begun in _recorded(path) if start_time(pid) == begun]
+    alive = [(pid, start) for pid, start in _recorded(path) if start_time(pid) == start]
     for sign in (signal.SIGINT, signal.SIGKILL):
-        for pid, begun in alive:
-            if start_time(pid) in (begun, None):
+        for pid, start in alive:
+            if start_time(pid) in (start, None):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, sign)
         with anyio.move_on_after(grace):
-            while any(start_time(pid) == begun for pid, begun in alive):  # noqa: ASYNC110 - not our children
+            while any(start_time(pid) == start for pid, start in alive):  # noqa: ASYNC110 - not our children
                 await anyio.sleep(0.05)
 
 
 def start_time(pid: int) -> str | None:
-    """When a living process began, in a form that is good for comparing only; None where there is none."""
+    """The start time of a running process, in a form that is only good for comparing; None if it does not run."""
     if not os.path.isdir("/proc/self"):
         shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return "".join(shown.stdout.split()) or None
@@ -216,7 +219,7 @@ def start_time(pid: int) -> str | None:
 
 @functools.cache
 def _boot() -> str:
-    """Linux counts start times from the boot: after another one, they say nothing of what was before."""
+    """The id of the current boot: Linux counts start times from it, so they can be compared within one boot only."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return ""
@@ -224,21 +227,21 @@ def _boot() -> str:
 
 def _recorded(path: str) -> list[tuple[int, str]]:
     rows = list[list[str]]()
-    with contextlib.suppress(StateError):  # not ours: no reason to leave containers and networks in place
+    with contextlib.suppress(StateError):  # of another user: still remove containers and networks
         rows = [line.split() for line in (private_files.read(path) or "").splitlines()]
-    return [(int(row[0]), row[1]) for row in rows if len(row) == 2]  # noqa: PLR2004 - a torn last line is no row
+    return [(int(row[0]), row[1]) for row in rows if len(row) == 2]  # noqa: PLR2004 - the last line may be incomplete
 
 
 def _note(pid: int) -> None:
     if _record is not None:
-        with contextlib.suppress(OSError, StateError):  # a full disk; the child runs already
+        with contextlib.suppress(OSError, StateError):  # a full disk: the child runs already
             private_files.append(_record, f"{pid} {start_time(pid) or '-'}\n")
 
 
 async def _end(process: Process) -> None:
-    ladder = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
-    for sign, grace in ladder if process.returncode is None else ():
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+    signals = ((signal.SIGINT, INTERRUPT_GRACE), (signal.SIGTERM, TERMINATE_GRACE), (signal.SIGKILL, 60.0))
+    for sign, grace in signals if process.returncode is None else ():
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: permission denied for a zombie
             os.killpg(process.pid, sign)
         with anyio.move_on_after(grace):
             await process.wait()
@@ -248,9 +251,9 @@ async def _end(process: Process) -> None:
 
 
 def _end_rest(leader: int) -> None:
-    """The children of a child that has ended are killed, where they did not go with it.
+    """Kill the rest of the process group of a child that has ended.
 
-    Nobody else gets its number while one of them lives: who has it is a stranger.
+    While the group has a process, no new process gets the leader's pid: a process with that pid is a stranger's.
     """
     try:
         os.kill(leader, 0)
@@ -261,14 +264,14 @@ def _end_rest(leader: int) -> None:
 
 async def _drain(source: ByteReceiveStream | None, into: bytearray, on_line: OnLine | None) -> None:
     assert source is not None  # noqa: S101 - `open_process` makes a pipe of both by default
-    begun = 0
+    start = 0
     async for chunk in source:
         into += chunk
-        while on_line and (end := into.find(b"\n", begun)) >= 0:
-            on_line(_text(into[begun:end]))
-            begun = end + 1
-    if on_line and begun < len(into):
-        on_line(_text(into[begun:]))
+        while on_line and (end := into.find(b"\n", start)) >= 0:
+            on_line(_text(into[start:end]))
+            start = end + 1
+    if on_line and start < len(into):
+        on_line(_text(into[start:]))
 
 
 async def _feed(process: Process, data: bytes) -> None:
@@ -279,18 +282,18 @@ async def _feed(process: Process, data: bytes) -> None:
         await process.stdin.aclose()
 
 
-def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
-    """Nothing: our own process becomes the program. Raises EngineError where the program is not there."""
-    with trace.command(argv) as told:
-        told.outcome = "takes over"
+def exec_replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
+    """Replace our own process by the program. Raises EngineError if the program is not installed."""
+    with trace.command(argv) as span:
+        span.outcome = "takes over"
     try:
         os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
         raise EngineError(f"`{argv[0]}` is not installed, or not on PATH") from error
 
 
-def handed_over(data: bytes) -> str:
-    """A path by which the program that replaces us reads `data`; no other can, and no file has that name."""
+def memfd_path(data: bytes) -> str:
+    """A path of `data` in memory for the program that replaces us; no other program can read it."""
     descriptor = scratch()
     os.set_inheritable(descriptor, True)
     os.write(descriptor, data)
@@ -299,7 +302,7 @@ def handed_over(data: bytes) -> str:
 
 
 def scratch() -> int:
-    """A descriptor of an empty file that has no name, in memory if the system can."""
+    """A descriptor of an empty file without a name, in memory if the system supports that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("devenv")
     import tempfile  # noqa: PLC0415 - not on Linux

@@ -1,4 +1,4 @@
-"""The engine at its local socket, asked without an event loop: that takes longer to import than to answer."""
+"""Containers of the engine at its local socket, without an event loop: its import takes longer than the requests."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LOCAL = "unix://"
 
 
 def containers(project: str) -> tuple[tuple[Container, ...], dt.datetime] | None:
-    """The containers of the project as `Engine.containers` has them, and the engine's time.
+    """The containers of the project like `Engine.containers.list`, and the engine's time.
 
-    None where the engine is elsewhere, or anything is unusual: `Engine` knows how to ask then, and what to say.
+    None if the engine is not at a local socket or anything is unusual: `Engine` handles these cases.
     """
-    host = os.environ.get("DOCKER_HOST") or (context.DEFAULT_SOCKET if context.named() is None else "")
+    host = os.environ.get("DOCKER_HOST") or (context.DEFAULT_SOCKET if context.current() is None else "")
     if not host.startswith(LOCAL):
         return None
     path, query = host.removeprefix(LOCAL), {"all": "1", "filters": inspect.labelled(project)}
     try:
         listed, now = _ask(path, f"containers/json?{urlencode(query)}")
-        mine = [one["Id"] for one in listed if not inspect.is_foreign_one_off(one["Labels"])]
-        return tuple(inspect.container(_ask(path, f"containers/{one}/json")[0]) for one in mine), now
+        ids = [entry["Id"] for entry in listed if not inspect.is_foreign_one_off(entry["Labels"])]
+        return tuple(inspect.container(_ask(path, f"containers/{key}/json")[0]) for key in ids), now
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 

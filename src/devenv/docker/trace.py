@@ -1,4 +1,4 @@
-"""What devenv runs and what it asks of the engine, told as it ends: under `-v`; else nobody listens."""
+"""Events of child processes and of calls of the engine, each at its end; only with `-v` is there a listener."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from devenv.redact import Redactor
 
 
-class _Ear:
-    """Who is told, and of how much."""
+class _Listener:
+    """The function that gets the events, and whether it gets calls of the engine too."""
 
     emit: Emit | None = None
     calls = False
     redactor: Redactor
 
 
-class Told:
-    """How it ended, in a few words; empty where only what is raised says that. `over`: it is told already."""
+class Span:
+    """A child or a call while it lasts; `outcome` is how it ended, unless an exception says so."""
 
     def __init__(self, kind: str, what: str) -> None:
         self.kind, self.what = kind, what
@@ -32,38 +32,40 @@ class Told:
         self._began = time.monotonic()
 
     def end(self, outcome: str) -> None:
-        """Tell it, once."""
-        if not self.over and self.what and _Ear.emit is not None:
-            _Ear.emit(Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
+        """Report it, once."""
+        if not self.over and self.what and _Listener.emit is not None:
+            _Listener.emit(Traced(self.kind, self.what, outcome, (time.monotonic() - self._began) * 1000))
         self.over = True
 
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
-    """From now on `emit` is told of every child process and, with `calls`, of every call of the Engine API."""
+    """Report every child process to `emit` from now on and, with `calls`, every call of the Engine API."""
     from devenv.redact import Redactor  # noqa: PLC0415 - only where somebody listens
 
-    _Ear.emit, _Ear.calls, _Ear.redactor = emit, calls, Redactor(os.environ)
+    _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, Redactor(os.environ)
 
 
-def command(argv: Sequence[str]) -> contextlib.AbstractContextManager[Told]:
+def command(argv: Sequence[str]) -> contextlib.AbstractContextManager[Span]:
     """A child process, for as long as the block lasts."""
-    return _told("command", _Ear.redactor.command(argv) if _Ear.emit else "")
+    return _span("command", _Listener.redactor.command(argv) if _Listener.emit else "")
 
 
-def call(method: str, target: str) -> contextlib.AbstractContextManager[Told]:
-    """A call of the Engine API, for as long as the block lasts; headers and bodies stay unsaid."""
-    return _told("call", f"{method} {_Ear.redactor.text(unquote(target))}" if _Ear.emit and _Ear.calls else "")
+def call(method: str, target: str) -> contextlib.AbstractContextManager[Span]:
+    """A call of the Engine API, for as long as the block lasts; without headers and bodies."""
+    return _span(
+        "call", f"{method} {_Listener.redactor.text(unquote(target))}" if _Listener.emit and _Listener.calls else ""
+    )
 
 
 @contextlib.contextmanager
-def _told(kind: str, what: str) -> Iterator[Told]:
-    told = Told(kind, what)
+def _span(kind: str, what: str) -> Iterator[Span]:
+    span = Span(kind, what)
     try:
-        yield told
+        yield span
     except Exception as error:
-        told.end(told.outcome or type(error).__name__)
+        span.end(span.outcome or type(error).__name__)
         raise
     except BaseException:
-        told.end("cancelled")
+        span.end("cancelled")
         raise
-    told.end(told.outcome)
+    span.end(span.outcome)

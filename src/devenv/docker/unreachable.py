@@ -1,4 +1,4 @@
-"""Why an engine cannot be reached, in the words of the program that was to lead to it, and what to type then."""
+"""Errors for an engine that cannot be reached: the reason from the program that connects, and a command to type."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 TABLE = "engine"
 _WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
-_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
+_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # prefixes of the docker command's libraries
 _LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
 _NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
 _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
 
 def reason(printed: str) -> str:
-    """The line that says why, of what a program printed on standard error before it ended; empty if there is none.
+    """The line with the reason in the standard error of a program that failed; empty if there is none.
 
-    Without escape sequences, control characters, and what looks like a secret.
+    Escape sequences, control characters and anything that looks like a secret are removed.
     """
     bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     if not lines:
         return ""
-    lines.reverse()  # the last words count
+    lines.reverse()  # the last message counts
     explanation = matcher.explain(table.load(TABLE), "\n".join(lines))
     from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
 
     return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
-def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
-    """The error for an engine that cannot be reached, with what to type on this system.
+def unreachable(endpoint: Endpoint, why: str, message: str = "") -> EngineError:
+    """The error for an engine that cannot be reached, with the command to type on this system.
 
-    `why` is the system's word, `said` that of the program which was to lead there (see `reason`).
+    `why` is the system's message, `message` that of the program that connects (see `reason`).
     """
     where = f"cannot reach the Docker engine at {endpoint.shown}"
     if endpoint.local and "ermission denied" in why:
@@ -50,14 +50,14 @@ def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
         return EngineError(f"{where}: permission denied on the socket", hint=hint)
     by = f" (context {endpoint.context})" if endpoint.context is not None else ""
     away = "docker context use default" if by else "unset DOCKER_HOST"
-    tail = f": {said}" if said else ""
+    tail = f": {message}" if message else ""
     return EngineError(
-        f"{where}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or away
+        f"{where}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, message) or away
     )
 
 
-def _hint(endpoint: Endpoint, said: str) -> str:
-    """What to type for the words of ssh; empty if the way there is another, or the words are unknown."""
+def _hint(endpoint: Endpoint, message: str) -> str:
+    """The command to type after an error of ssh; empty if the engine is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
     login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password
@@ -68,7 +68,7 @@ def _hint(endpoint: Endpoint, said: str) -> str:
         "login": shlex.quote(login),
         "name": shlex.quote(login.rpartition("@")[2]),
     }
-    explanation = matcher.explain(table.load(TABLE), said, lambda *_: known)
+    explanation = matcher.explain(table.load(TABLE), message, lambda *_: known)
     return explanation.hint if explanation else known["ssh"]
 
 

@@ -12,8 +12,8 @@ import anyio
 
 from devenv.compose import resolve as loading
 from devenv.compose.user_config import user_settings
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.errors import EngineError, UsageError
 from devenv.events import Emit, Notice, Step
 from devenv.images import acquire, bundle_file

@@ -11,8 +11,8 @@ from functools import partial
 import anyio
 
 from devenv.compose import resolve
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError
 from devenv.host.registry_auth import credentials

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.images.mirrors import candidates, exact, loaded
 from devenv.images.needs import Need
 from devenv.model.image_ref import canonical

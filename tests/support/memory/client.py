@@ -35,7 +35,7 @@ MEMORY = Endpoint("unix:///run/memory.sock")
 
 
 class MemoryAnswer:
-    """The answer to a call: as `engine.http.Exchange`."""
+    """The answer to a call: as `docker.http.Exchange`."""
 
     def __init__(self, status: int, date: str, body: bytes | AsyncIterator[bytes], *, is_cut: bool = False) -> None:
         self.status = status
@@ -74,7 +74,7 @@ def _stat(tar: object) -> bytes:
 
 
 class MemoryClient(Client):
-    """Calls to one engine in memory: as `engine.http.Client`."""
+    """Calls to one engine in memory: as `docker.http.Client`."""
 
     def __init__(self, host: MemoryHost, faults: Faults) -> None:
         super().__init__(_no_dial)
@@ -250,7 +250,7 @@ class MemoryEngine(Engine):
     ) -> AsyncIterator[Self]:
         """A connected engine: as `Engine.connect`."""
         engine = cls(host, endpoint, faults)
-        await engine._greet()
+        await engine._negotiate()
         yield engine
 
 

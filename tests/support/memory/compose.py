@@ -123,7 +123,7 @@ def _ended(fault: Fault, said: list[str]) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryCompose(Compose):
-    """The verbs of one project in memory: as `engine.compose.Compose`."""
+    """The verbs of one project in memory: as `docker.compose.Compose`."""
 
     home: ComposeHome = field(repr=False)
 

@@ -15,7 +15,8 @@ from devenv.compose import resolve as load
 from devenv.compose.resolve import Loaded, Selection
 from devenv.docker import process
 from devenv.docker.client import Engine
-from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint
+from devenv.docker.context import DEFAULT_SOCKET
+from devenv.docker.endpoint import Endpoint
 from devenv.docker.unreachable import unreachable
 from devenv.host import limits as host_facts
 from devenv.run import desired, steps

@@ -1,4 +1,4 @@
-"""What Compose and the engine said when a verb failed, and what people are told."""
+"""Errors from the output of failed verbs of Compose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNC = (
 
 
 @pytest.mark.parametrize(
-    ("said", "message", "service"),
+    ("output", "message", "service"),
     [
         (
             f' Container p-a-b-1  Starting\n{RUNC}exec: "x": executable file not found in $PATH: unknown',
@@ -64,20 +64,20 @@ RUNC = (
         ("", "could not start: Compose gave no reason", None),
     ],
 )
-def test_a_failed_verb(said: str, message: str, service: str | None) -> None:
-    """The service and the engine's reason, without its layers, its folders, ids and the names of containers."""
-    error = COMPOSE.failures().of_verb("start", said)
+def test_a_failed_verb(output: str, message: str, service: str | None) -> None:
+    """The service and the engine's reason, without internal prefixes, folders, ids and names of containers."""
+    error = COMPOSE.failures().of_verb("start", output)
     assert isinstance(error, VerbError)
     assert (error.message, error.service) == (message, service)
     assert error.message.endswith(error.reason)
 
 
-def test_a_port_taken_meanwhile_leaves_the_other_ports_in_the_hint() -> None:
-    """Whoever types it gets what was asked for before, too; of the port in question the new one counts."""
+def test_the_hint_for_a_taken_port_has_the_other_ports() -> None:
+    """The ports that the command line named stay; the taken port gets a new number."""
     model = {"services": {"web": {"ports": [{"published": "8080", "target": 80}]}}}
     compose = Compose("p", "/p", json.dumps(model).encode(), {("db", 5432): "15432", ("web", 80): "8080"})
-    said = "Error response from daemon: driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated"
-    error = compose.failures().of_verb("start", said)
+    output = "Error response from daemon: driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated"
+    error = compose.failures().of_verb("start", output)
     assert error.hint == "Publish it elsewhere: devenv up --port db:15432=5432 --port web:18080=80"
 
 
@@ -120,7 +120,7 @@ def test_a_login_in_the_output_of_a_build_is_hidden() -> None:
 
 
 def test_a_dockerfile_with_a_mistake_is_named() -> None:
-    """With its line; of a service without a build section nothing is known."""
+    """With the line; without a build section the file is unknown."""
     output = "failed to solve: dockerfile parse error on line 3: unknown instruction: RUNN"
     error = COMPOSE.failures().of_build(build_log(), output, ())
     assert isinstance(error, ConfigError)
@@ -137,10 +137,10 @@ def test_a_dockerfile_with_a_mistake_is_named() -> None:
         ("Cannot connect to the Docker daemon at unix:///x. Is it running?", "no engine answers at unix:///x"),
         (
             "permission denied while trying to connect to the Docker API at unix:///x: dial",
-            "you may not talk to the engine at unix:///x",
+            "no permission to use the engine at unix:///x",
         ),
     ],
 )
-def test_what_keeps_every_verb_from_the_engine(output: str, message: str) -> None:
+def test_errors_that_every_verb_may_meet(output: str, message: str) -> None:
     assert COMPOSE.failures().of_verb("start", output).message == message
     assert COMPOSE.failures().of_build(build_log(), output, ()).message == message

@@ -1,4 +1,4 @@
-"""Where the engine listens, by the docker CLI's own rules."""
+"""The address of the engine, by the rules of the docker CLI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker.endpoint import DEFAULT_SOCKET, Endpoint, dial, require_address, resolve
+from devenv.docker.context import DEFAULT_SOCKET
+from devenv.docker.endpoint import Endpoint, dial, require_address, resolve
 from devenv.docker.unreachable import unreachable
 from devenv.errors import DevenvError, EngineError
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_connection_that_another_task_has_closed(tmp_path: Path) -> None:
-    """Who goes on with it meets the error of a closed one, as who was waiting on it does."""
+    """Sending and receiving raise the error for a closed connection."""
     listener = await anyio.create_unix_listener(tmp_path / "s")
     async with listener:
         connection = await dial(Endpoint(f"unix://{tmp_path}/s"))
@@ -30,7 +31,7 @@ async def test_a_connection_that_another_task_has_closed(tmp_path: Path) -> None
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The docker CLI's folder, empty, and no word about engines in the environment."""
+    """The docker CLI's folder, empty, and no variable that names an engine."""
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -46,30 +47,30 @@ def context(config: Path, name: str, host: str) -> None:
 
 
 def current(config: Path, content: str) -> None:
-    """What the CLI's settings say."""
+    """Write the CLI's settings."""
     (config / "config.json").write_text(content, encoding="utf-8")
 
 
-async def test_nothing_said_is_the_default_socket() -> None:
-    """As for the CLI."""
+async def test_the_default_socket() -> None:
+    """Without settings and variables, as for the CLI."""
     assert await resolve() == Endpoint(DEFAULT_SOCKET)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"currentContext": 3}', '{"currentContext": "default"}'])
-async def test_settings_that_say_nothing(config: Path, content: str) -> None:
+async def test_settings_that_name_no_context(config: Path, content: str) -> None:
     """Unreadable settings and the context `default` both mean the default socket."""
     current(config, content)
     assert await resolve() == Endpoint(DEFAULT_SOCKET)
 
 
 async def test_the_current_context(config: Path) -> None:
-    """The context that the settings name is looked up."""
+    """The address is that of the context that the settings name."""
     context(config, "far", "ssh://me@far")
     current(config, '{"currentContext": "far"}')
     assert await resolve() == Endpoint("ssh://me@far", "far")
 
 
-async def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_variables_take_precedence(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DOCKER_CONTEXT over the settings, DOCKER_HOST over both."""
     context(config, "far", "ssh://me@far")
     context(config, "near", "unix:///near.sock")
@@ -93,7 +94,7 @@ async def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_addresses_of_engines(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """Whatever the docker CLI understands is none of our business."""
+    """Every address that the docker CLI accepts is accepted."""
     monkeypatch.setenv("DOCKER_HOST", host)
     require_address()
 
@@ -109,8 +110,8 @@ def test_addresses_of_engines(monkeypatch: pytest.MonkeyPatch, host: str) -> Non
         ("ssh://me@-oProxyCommand=x", 6, "ssh://***@-oProxyCommand=x"),
     ],
 )
-def test_addresses_of_none(monkeypatch: pytest.MonkeyPatch, host: str, code: int, shown: str) -> None:
-    """Ssh is given no options, and nobody is dialled."""
+def test_values_that_are_no_address(monkeypatch: pytest.MonkeyPatch, host: str, code: int, shown: str) -> None:
+    """Ssh gets no options from DOCKER_HOST, and nothing is dialled."""
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(DevenvError) as raised:
         require_address()
@@ -120,7 +121,7 @@ def test_addresses_of_none(monkeypatch: pytest.MonkeyPatch, host: str, code: int
 
 
 async def test_an_address_may_have_no_scheme_and_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docker CLI dials it as TCP."""
+    """Without a scheme it is TCP, as for the docker CLI."""
     monkeypatch.setenv("DOCKER_HOST", "a:c4n4ry@h:1")
     assert (endpoint := await resolve()).host == "tcp://a:c4n4ry@h:1"
     assert endpoint.shown == "tcp://***@h:1"
@@ -133,13 +134,13 @@ async def test_an_address_may_have_no_scheme_and_shows_no_password(monkeypatch: 
     [("unix:///a/b.sock", "/a/b.sock"), ("tcp://127.0.0.1:2375", None), ("ssh://me@there", None)],
 )
 def test_only_a_unix_socket_is_local(host: str, socket: str | None) -> None:
-    """Ports of an engine elsewhere do not appear on this machine."""
+    """A remote engine publishes ports on another machine."""
     assert Endpoint(host).socket == socket
     assert Endpoint(host).local is (socket is not None)
 
 
 async def test_a_context_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wrong engine must not be taken for the one that was named."""
+    """No other engine may be used instead."""
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
     with pytest.raises(EngineError, match="gone"):
         await resolve()

@@ -1,4 +1,4 @@
-"""The body of a stream: chunks as they come, whatever their bounds are on the wire."""
+"""HTTP to an engine: chunked bodies, and kept connections."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ CHUNKS = [b"one\n", b"\r\n0\r\n\r\ntwo"]
 
 
 class Wire:
-    """A connection on which these pieces come."""
+    """A connection that receives these pieces."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = list(pieces)
 
     async def send(self, data: bytes) -> None:
-        """Take it."""
+        """Ignore the request."""
 
     async def receive(self, _: int) -> bytes:
         """The next piece."""
         return self.pieces.pop(0) if self.pieces else b""
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Nothing is open."""
 
 
 async def streamed(*pieces: bytes) -> list[bytes]:
-    """What is read of a stream that comes in these pieces."""
+    """The chunks of a body that is received in these pieces."""
 
     async def dial() -> Wire:
         return Wire(*pieces)
@@ -50,13 +50,13 @@ async def streamed(*pieces: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 async def test_the_chunks_of_a_stream_come_as_they_were_sent(size: int) -> None:
-    """Wherever the connection cuts them."""
+    """Independent of the pieces in which the connection delivers them."""
     whole = HEAD + BODY
     assert await streamed(*(whole[at : at + size] for at in range(0, len(whole), size))) == CHUNKS
 
 
 async def test_a_stream_that_is_cut_off_is_lost_and_one_without_sizes_is_garbled() -> None:
-    """Nobody takes half a log for a whole one."""
+    """Half a log must not pass for a whole log."""
     with pytest.raises(LostError):
         await streamed(HEAD + BODY[:-5])
     with pytest.raises(GarbledError):
@@ -67,7 +67,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Line:
-    """Connections to an engine: each answers every call with `ok`, until the network path of its time is cut."""
+    """Connections to an engine: each answers every call with `ok`, until its network is cut."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -75,19 +75,19 @@ class Line:
         self.cut = 0  # the connections before this one are silent
 
     async def dial(self) -> Connection:
-        """A new one."""
+        """A new connection."""
         self.asked.append([])
         return Kept(self, len(self.asked) - 1)
 
 
 class Kept:
-    """One of them."""
+    """A connection of this network."""
 
     def __init__(self, line: Line, number: int) -> None:
         self.line, self.number, self.ready = line, number, 0
 
     async def send(self, data: bytes) -> None:
-        """Note the call."""
+        """Record the call."""
         if data:
             self.line.asked[self.number].append(data.split(b" ", 1)[0].decode())
             self.ready += 1
@@ -101,7 +101,7 @@ class Kept:
         return OK
 
     async def aclose(self) -> None:
-        """Note it."""
+        """Record that it was closed."""
         self.line.closed.append(self.number)
 
 
@@ -112,7 +112,7 @@ async def asked(client: Client, method: str, idle: float = 30.0) -> bytes:
 
 
 async def _kept(line: Line, count: int) -> Client:
-    """A client that keeps so many connections."""
+    """A client with this number of kept connections."""
     client = Client(line.dial)
     async with anyio.create_task_group() as tasks:
         for _ in range(count):
@@ -125,7 +125,7 @@ async def _kept(line: Line, count: int) -> Client:
 async def test_a_kept_connection_that_is_silent_is_replaced_once(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a change of address: the call goes out on a new connection, and the other kept ones end."""
+    """As after a change of address: the call is repeated on a new connection, and all kept connections are closed."""
     monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
     line = Line()
     client = await _kept(line, 3)
@@ -141,7 +141,7 @@ async def test_a_kept_connection_that_is_silent_is_replaced_once(
 
 
 async def test_a_call_with_effects_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its request may have arrived; but no call after it meets that silence."""
+    """Its request may have arrived. The next call uses a new connection."""
     monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
     line = Line()
     client = await _kept(line, 2)
@@ -153,7 +153,7 @@ async def test_a_call_with_effects_is_made_once(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_answer_of_a_slow_engine_on_a_new_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a kept connection is doubted so soon."""
+    """Only a kept connection counts as lost so soon."""
     monkeypatch.setattr(http, "KEPT_SILENCE", 0.05)
     line = Line()
     line.cut = 1
@@ -167,19 +167,19 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Recorder(Wire):
-    """A connection that keeps what is sent on it; it breaks if nothing is left to answer."""
+    """A connection that records what is sent; it breaks if no answer is left."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(*pieces)
         self.sent = b""
 
     async def send(self, data: bytes) -> None:
-        """Keep it."""
+        """Record it."""
         self.sent += data
 
 
-async def test_a_body_in_pieces_never_goes_on_a_kept_connection() -> None:
-    """The engine may have closed it; the second try would send what is left of the pieces: nothing."""
+async def test_a_body_in_pieces_needs_a_new_connection() -> None:
+    """The engine may have closed a kept connection, and the pieces cannot be sent twice."""
     wires = [Recorder(EMPTY), Recorder(EMPTY)]
     unused = list(wires)
 

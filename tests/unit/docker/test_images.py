@@ -1,4 +1,4 @@
-"""What the engine says of images on their way, read from its own lines."""
+"""Transfers of images, from the engine's stream of JSON lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PULL = [
 
 
 class Table:
-    """An engine that answers with these lines, in pieces of so many bytes, and notes what it was asked."""
+    """An engine that answers with these lines, in pieces of `piece` bytes, and records the request."""
 
     def __init__(self, *lines: object, piece: int = 7, pause: float = 0.0, then_silent: bool = False) -> None:
         self.text = b"".join(json.dumps(line).encode() + b"\r\n" for line in lines)
@@ -45,7 +45,7 @@ class Table:
     async def stream(
         self, _: str, path: str, __: str, take: Callable[[bytes], object], *, query: Any, **options: Any
     ) -> None:
-        """The lines, as they come."""
+        """The lines, in pieces."""
         self.path, self.query, self.headers = path, dict(query), options.get("headers") or {}
         for start in range(0, len(self.text), self.piece):
             take(self.text[start : start + self.piece])
@@ -55,7 +55,7 @@ class Table:
 
 
 def test_layers_and_bytes_of_a_pull() -> None:
-    """Every line is a sign of life; unpacking a layer does not make it come twice."""
+    """Every line reports progress; unpacking a layer does not count as another download."""
     seen: list[Progress] = []
     table = Table(*PULL)
     run(table, Images.pull, "r.test:5000/x", platform="linux/arm64", auth="secret", on_progress=seen.append)
@@ -67,23 +67,23 @@ def test_layers_and_bytes_of_a_pull() -> None:
 
 
 @pytest.mark.parametrize("error", [{"errorDetail": {"message": "why"}, "error": "why"}, {"error": "why"}])
-def test_an_error_in_the_stream_is_one(error: dict[str, Any]) -> None:
-    """The engine says 200 before it knows that it cannot; its own words are the reason."""
+def test_an_error_in_the_stream_is_raised(error: dict[str, Any]) -> None:
+    """The status is 200 already when the engine fails; its message is the reason."""
     with pytest.raises(CallError) as raised:
         run(Table(PULL[0], error), Images.pull, "x")
     assert (raised.value.reason, raised.value.message) == ("why", "pulling x: why")
 
 
-def test_a_transfer_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time counts from the last word."""
-    monkeypatch.setattr(images, "STALLED", 0.1)
-    run(Table(*PULL, piece=100, pause=0.03), Images.pull, "x")
+def test_a_transfer_that_stalls_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time counts from the last message."""
+    monkeypatch.setattr(images, "STALLED", 0.5)
+    run(Table(*PULL, piece=100, pause=0.15), Images.pull, "x")
     with pytest.raises(CallError, match="nothing came for 0 seconds"):
         run(Table(*PULL[:3], then_silent=True), Images.pull, "x")
 
 
 def test_a_push_ends_with_the_digest() -> None:
-    """It is what the registry calls the image now; an engine that names none has not pushed."""
+    """An engine that names no digest has not pushed."""
     lines = (
         {"status": "The push refers to repository [r.test/x]"},
         {"status": "Pushing", "progressDetail": {"current": 3, "total": 9}, "id": "aa"},
@@ -99,8 +99,8 @@ def test_a_push_ends_with_the_digest() -> None:
         run(Table(*lines[:3]), Images.push, "r.test/x:1")
 
 
-def test_names_of_what_was_loaded() -> None:
-    """A tagged image by its name, one without by its id."""
+def test_names_of_loaded_images() -> None:
+    """An image without a tag is named by its id."""
     lines = ({"stream": "Loaded image: a:1\n"}, {"stream": f"Loaded image ID: {DIGEST}\n"}, {"stream": "x\n"})
     assert run(Table(*lines), Images.load, archive(b"tar")) == ("a:1", DIGEST)
 
@@ -116,7 +116,7 @@ def test_names_of_what_was_loaded() -> None:
     ],
 )
 def test_name_and_version(reference: str, parts: tuple[str, str]) -> None:
-    """A digest counts before a tag; without either, it is `latest`."""
+    """A digest takes precedence over a tag; without both, the tag is `latest`."""
     assert parted(reference) == parts
 
 
@@ -129,7 +129,7 @@ class Line:
         self._limit = limit
 
     async def send(self, data: bytes) -> None:
-        """The bytes, or an error where there were too many."""
+        """Take the bytes. Raises an error after `limit` bytes."""
         self.sent += data
         if len(self.sent) > self._limit:
             raise anyio.BrokenResourceError
@@ -144,8 +144,8 @@ class Line:
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 200])
-def test_a_body_goes_out_as_it_comes(limit: int) -> None:
-    """An archive of any size is never whole in memory; a refusal before its end is read all the same."""
+def test_a_body_is_sent_in_its_own_pieces(limit: int) -> None:
+    """An archive is never completely in memory; a refusal before its end is read nevertheless."""
     line = Line(b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno", limit)
 
     async def main() -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ from devenv.docker import inspect
 
 
 def test_a_container_that_is_killed_at_once_has_no_grace_period() -> None:
-    """`stop_grace_period: 0s` is no period of ten seconds, which is what it means to name none."""
+    """`stop_grace_period: 0s` differs from a missing period, which means ten seconds."""
 
     def stop_timeout(config: dict[str, int]) -> float:
         return inspect.container(
@@ -17,12 +17,12 @@ def test_a_container_that_is_killed_at_once_has_no_grace_period() -> None:
 
 
 def test_published_ports_are_read_by_their_protocol() -> None:
-    """Each on its own side; a port that is only exposed is none."""
+    """TCP and UDP apart; a port that is only exposed is not published."""
     ports = {
         "80/tcp": [{"HostIp": "::", "HostPort": "8080"}],
         "53/udp": [{"HostIp": "", "HostPort": "53"}],
         "9/udp": None,
     }
     shown = {"Id": "1", "Name": "/x", "State": {"Status": "running"}, "NetworkSettings": {"Ports": ports}}
-    found = inspect.container({**shown, "Config": {}})
-    assert (found.ports, found.udp_ports) == ((("::", 8080, 80),), (("", 53, 53),))
+    container = inspect.container({**shown, "Config": {}})
+    assert (container.ports, container.udp_ports) == ((("::", 8080, 80),), (("", 53, 53),))

@@ -1,4 +1,4 @@
-"""Children: fed, read, ended on cancel by a ladder, and found again by others."""
+"""Child processes: input, output, the signals on cancel, and the record by which others end them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def python(code: str, *args: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits seconds for a child that will not listen."""
+    """Short times between the signals."""
     monkeypatch.setattr(process, "INTERRUPT_GRACE", 0.3)
     monkeypatch.setattr(process, "TERMINATE_GRACE", 0.3)
 
 
 async def test_output_exit_code_and_environment() -> None:
-    """Everything that the child printed comes back, with its code; our environment is there, and more."""
+    """The whole output and the exit code; `env` is added to our environment."""
     code = (
         "import os,sys; print(os.environ['MORE'], bool(os.environ['PATH'])); print('e', file=sys.stderr); sys.exit(3)"
     )
@@ -46,26 +46,26 @@ async def test_output_exit_code_and_environment() -> None:
 
 
 async def test_undecodable_output_is_shown() -> None:
-    """Bytes that are no text end nothing."""
+    """Bytes that are not UTF-8 are escaped."""
     done = await process.run(["printf", r"a\377b"])
     assert done.text == r"a\xffb"
 
 
 async def test_much_input_and_output_at_once() -> None:
-    """More than any pipe holds goes through in both directions without waiting for each other."""
+    """More than a pipe holds, in both directions at once, without a deadlock."""
     data = os.urandom(1 << 20)
     done = await process.run(["cat"], stdin=data)
     assert done.stdout == data
 
 
 async def test_a_child_that_does_not_read_its_input() -> None:
-    """It may end before it was fed."""
+    """It may end before its input is written."""
     done = await process.run(["true"], stdin=b"x" * (1 << 20))
     assert done.returncode == 0
 
 
-async def test_without_input_it_sees_the_end_at_once() -> None:
-    """A child never takes what is typed on our terminal."""
+async def test_a_child_without_input() -> None:
+    """It never reads from our terminal."""
     assert (await process.run(["cat"])).stdout == b""
 
 
@@ -75,8 +75,8 @@ async def test_a_child_ended_by_a_signal_has_failed() -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-async def test_lines_come_while_it_runs() -> None:
-    """Progress is handed on before the child ends."""
+async def test_lines_are_passed_on_while_it_runs() -> None:
+    """Before the child ends."""
     seen = anyio.Event()
     async with anyio.create_task_group() as tasks:
         argv = ["sh", "-c", "echo now; sleep 60"]
@@ -86,8 +86,8 @@ async def test_lines_come_while_it_runs() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_lines_are_whole() -> None:
-    """A line comes once, as text without its end, however the output was cut; the last one needs no end."""
+async def test_lines_are_complete() -> None:
+    """Independent of the pieces of the output; without line endings. The last line needs none."""
     lines: list[str] = []
     done = await process.run(["sh", "-c", "printf 'a'; sleep 0.1; printf 'b\\n\\nc\\377'"], on_line=lines.append)
     assert (lines, done.stdout) == (["ab", "", "c\\xff"], b"ab\n\nc\xff")
@@ -97,12 +97,12 @@ async def test_lines_are_whole() -> None:
     ("argv", "cwd", "message"),
     [
         (["no-such-program-here"], None, "`no-such-program-here` is not installed, or not on PATH"),
-        (["/etc/passwd"], None, "`/etc/passwd` may not be run: permission denied"),
+        (["/etc/passwd"], None, "cannot run `/etc/passwd`: permission denied"),
         (["true"], "/no/such/folder", "the folder /no/such/folder does not exist"),
     ],
 )
-async def test_what_cannot_be_started(argv: list[str], cwd: str | None, message: str) -> None:
-    """The error names what is wrong: the program, the right to run it, or the folder."""
+async def test_a_child_that_cannot_be_started(argv: list[str], cwd: str | None, message: str) -> None:
+    """The error names the cause: the program, the permission, or the folder."""
     with pytest.raises(EngineError) as caught:
         await process.run(argv, cwd=cwd)
     assert caught.value.message == message
@@ -121,7 +121,7 @@ time.sleep(60)
 
 
 async def until_there(file: Path) -> None:
-    """Return once there is such a file."""
+    """Wait for a file."""
     with anyio.fail_after(20):
         while not file.exists():  # noqa: ASYNC110 - the world tells no event
             await anyio.sleep(0.01)
@@ -131,10 +131,10 @@ async def until_there(file: Path) -> None:
     ("ignored", "least", "end"),
     [([], 0.0, signal.SIGINT), (["SIGINT"], 0.3, signal.SIGTERM), (["SIGINT", "SIGTERM"], 0.6, signal.SIGKILL)],
 )
-async def test_the_ladder_on_cancel(
+async def test_the_signals_on_cancel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ignored: list[str], least: float, end: signal.Signals
 ) -> None:
-    """Interrupted, then terminated, then killed: whoever ignores a step falls at the next, and is reaped."""
+    """Interrupt, terminate, kill: a child that ignores a signal gets the next, and is reaped."""
     if not ignored:
         monkeypatch.setattr(process, "INTERRUPT_GRACE", 60)  # Python itself is slow to end on a busy machine
     argv = python(IGNORES, str(tmp_path / "pid"), *ignored)
@@ -151,7 +151,7 @@ async def test_the_ladder_on_cancel(
 
 
 async def test_a_cancel_reaches_the_childs_children(tmp_path: Path) -> None:
-    """The whole group is signalled, as a terminal would."""
+    """The whole process group gets the signal, as from a terminal."""
     script = f"{shlex.join([sys.executable, '-c', IGNORES, f'{tmp_path}/pid'])} & wait"
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(process.run, ["sh", "-c", script])
@@ -163,8 +163,8 @@ async def test_a_cancel_reaches_the_childs_children(tmp_path: Path) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_a_cancel_reaches_what_has_outlived_the_child(tmp_path: Path) -> None:
-    """A child that has ended may have left one behind that holds its output, and we wait for that."""
+async def test_a_cancel_reaches_processes_that_outlive_the_child(tmp_path: Path) -> None:
+    """A process of an ended child may still hold its output, for which we wait."""
     script = f"echo $$ >{tmp_path}/sh; sleep 60 & echo $! >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid"
 
     async def until_over() -> None:
@@ -182,8 +182,8 @@ async def test_a_cancel_reaches_what_has_outlived_the_child(tmp_path: Path) -> N
             await anyio.sleep(0.01)
 
 
-async def test_a_number_that_was_used_again_is_left_alone() -> None:
-    """Once a child was waited for, its pid may be anybody's: whoever has it then is not ours to end."""
+async def test_a_pid_that_was_used_again_gets_no_signal() -> None:
+    """After a child is reaped, its pid may belong to a stranger's process."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
         await process._end(cast("Process", SimpleNamespace(pid=other.pid, returncode=0)))
         other.terminate()
@@ -191,7 +191,7 @@ async def test_a_number_that_was_used_again_is_left_alone() -> None:
 
 
 async def test_an_error_inside_ends_the_child() -> None:
-    """Whatever happens in the block, the child is gone afterwards."""
+    """The child has always ended after the block."""
     with pytest.raises(RuntimeError, match="inside"):
         async with process.started(["sleep", "60"]) as child:
             raise RuntimeError("inside")
@@ -199,7 +199,7 @@ async def test_an_error_inside_ends_the_child() -> None:
 
 
 async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) -> None:
-    """The record names the child by pid, start time and boot; whoever finds the record ends it, and only it."""
+    """The record has pid, start time and boot, so that another process ends exactly this child."""
     record = tmp_path / "children"
     process.record_children(str(record))
     try:
@@ -221,7 +221,7 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
 
 
 async def test_a_link_in_the_place_of_the_record_is_refused(tmp_path: Path) -> None:
-    """Nothing is written to the file that it leads to, and the processes named there are not ended."""
+    """Nothing is written to its target, and processes in it are not ended."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does
         victim = tmp_path / "victim"
         victim.write_text(content := f"{other.pid} {process.start_time(other.pid)}\n")
@@ -236,27 +236,27 @@ async def test_a_link_in_the_place_of_the_record_is_refused(tmp_path: Path) -> N
 
 
 async def test_without_a_record_there_is_nothing_to_end(tmp_path: Path) -> None:
-    """A run that never started a child left no file."""
+    """A run that never started a child has no record."""
     await process.end_recorded(str(tmp_path / "nothing"), 0.1)
 
 
 def stubborn(folder: Path) -> subprocess.Popen[bytes]:
-    """A child in a session of its own that ignores being interrupted and has said so."""
+    """A running child in a session of its own that ignores SIGINT."""
     child = subprocess.Popen(python(IGNORES, str(folder / "it"), "SIGINT"), start_new_session=True)
     until((folder / "it.ready").exists)
     return child
 
 
 def until(met: Callable[[], bool]) -> None:
-    """Return once it is so; AssertionError after a while."""
+    """Wait until the condition holds. Raises AssertionError after a while."""
     deadline = time.monotonic() + 10
     while not met():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_start_time_tells_lives_apart() -> None:
-    """Equal for one process, None for one that has ended, reaped or not."""
+def test_start_times_tell_processes_apart() -> None:
+    """Constant for a process; None for a process that has ended, reaped or not."""
     assert process.start_time(os.getpid()) == process.start_time(os.getpid())
     with subprocess.Popen(["sleep", "60"]) as child:
         assert process.start_time(child.pid)
@@ -266,7 +266,7 @@ def test_start_time_tells_lives_apart() -> None:
 
 
 def test_start_time_of_a_process_with_an_odd_name(tmp_path: Path) -> None:
-    """A name with spaces and brackets does not shift the columns."""
+    """Spaces and brackets in the name do not shift the columns."""
     odd = tmp_path / "a) b (c"
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([odd, "60"]) as child:
@@ -276,7 +276,7 @@ def test_start_time_of_a_process_with_an_odd_name(tmp_path: Path) -> None:
 
 
 def test_a_detached_child_has_a_session_of_its_own(tmp_path: Path) -> None:
-    """It gets the descriptors that it was promised, and writes to the log."""
+    """It inherits the given descriptors, and writes to the log."""
     reader, writer = os.pipe()
     with (tmp_path / "log").open("wb") as log:
         code = "import os,sys; print(os.getcwd(), os.getsid(0) == os.getpid()); os.write(int(sys.argv[1]), b'x')"
@@ -300,8 +300,8 @@ except process.EngineError as error:
 """
 
 
-def test_a_child_on_our_terminal() -> None:
-    """It reads what is typed and has Ctrl-C for itself; afterwards the terminal is ours again."""
+def test_a_child_in_the_foreground() -> None:
+    """It reads from our terminal and gets Ctrl-C; afterwards the terminal is ours again."""
     with Terminal(*python(FOREGROUND), cwd=Path.cwd(), env={}) as terminal:
         terminal.type("word\n")
         terminal.until("got word")

@@ -1,4 +1,4 @@
-"""An engine at a local socket, asked without an event loop."""
+"""Containers of an engine at a local socket, without an event loop."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ DATE = "Date: Sun, 29 Nov 2026 12:00:00 GMT\r\n"
 Answer = Callable[[str], bytes]
 
 
-def said(value: Any, status: str = "200 OK", date: str = DATE) -> bytes:
-    """An answer as the engine gives it to HTTP/1.0."""
+def answer_of(value: Any, status: str = "200 OK", date: str = DATE) -> bytes:
+    """An answer of the engine in HTTP/1.0."""
     return f"HTTP/1.0 {status}\r\n{date}Content-Type: application/json\r\n\r\n{json.dumps(value)}".encode()
 
 
 def engine(target: str) -> bytes:
-    """One container of a service, and one that somebody ran beside it."""
-    return said([{"Id": "1", "Labels": {}}, {"Id": "2", "Labels": ONE_OFF}] if "containers/json" in target else SHOWN)
+    """A container of a service, and a one-off container."""
+    return answer_of(
+        [{"Id": "1", "Labels": {}}, {"Id": "2", "Labels": ONE_OFF}] if "containers/json" in target else SHOWN
+    )
 
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
-    """An engine that answers so, and what it was asked."""
+    """An engine with these answers, and the targets of the requests."""
     path, asked = str(tmp_path / "e.sock"), list[str]()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     with socket.socket(socket.AF_UNIX) as server:
@@ -65,14 +67,14 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 def test_containers_and_the_time_are_read(serve: Callable[[Answer], list[str]]) -> None:
-    """Each service's, by the project's label; of one-off containers nothing is asked."""
+    """By the project's label; one-off containers are not inspected."""
     asked = serve(engine)
-    found = quick.containers("p")
-    assert found is not None
-    (container,), now = found
+    result = quick.containers("p")
+    assert result is not None
+    (container,), now = result
     assert (container.service, container.state, container.restarts, container.ours) == ("web", "running", 2, False)
     assert now == dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
-    assert [one.partition("?")[0] for one in asked] == ["/containers/json", "/containers/1/json"]
+    assert [target.partition("?")[0] for target in asked] == ["/containers/json", "/containers/1/json"]
     assert "com.docker.compose.project%3Dp" in asked[0]
 
 
@@ -81,23 +83,23 @@ def test_containers_and_the_time_are_read(serve: Callable[[Answer], list[str]]) 
     [
         lambda _: b"",
         lambda _: b"nonsense",
-        lambda _: said([], status="500 Internal Server Error"),
-        lambda _: said([], date=""),
-        lambda _: said([], date="Date: today\r\n"),
-        lambda _: said({"message": "no list"}),
-        lambda _: said([])[:-1] + b"{",
-        lambda target: engine(target) if "containers/json" in target else said({}, status="404 Not Found"),
-        lambda target: engine(target) if "containers/json" in target else said({"Id": "1"}),
+        lambda _: answer_of([], status="500 Internal Server Error"),
+        lambda _: answer_of([], date=""),
+        lambda _: answer_of([], date="Date: today\r\n"),
+        lambda _: answer_of({"message": "no list"}),
+        lambda _: answer_of([])[:-1] + b"{",
+        lambda target: engine(target) if "containers/json" in target else answer_of({}, status="404 Not Found"),
+        lambda target: engine(target) if "containers/json" in target else answer_of({"Id": "1"}),
     ],
 )
-def test_what_is_unusual_is_left_to_others(serve: Callable[[Answer], list[str]], answer: Answer) -> None:
-    """They know what to say of it."""
+def test_an_unusual_answer_gives_none(serve: Callable[[Answer], list[str]], answer: Answer) -> None:
+    """`Engine` reports the error."""
     assert serve(answer) == []
     assert quick.containers("p") is None
 
 
-def test_an_engine_elsewhere_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its address, by a context, and where nobody listens."""
+def test_an_engine_that_is_not_at_a_local_socket_gives_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its address, by a context, and if no engine listens."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     for host in ("tcp://127.0.0.1:1", "ssh://x", "1.2.3.4", f"unix://{tmp_path}/none.sock"):
         monkeypatch.setenv("DOCKER_HOST", host)
@@ -108,7 +110,7 @@ def test_an_engine_elsewhere_is_left_to_others(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_month_is_known() -> None:
-    """As HTTP writes it; anything else is none."""
+    """As HTTP writes it; any other name is an error."""
     for month in range(1, 13):
         moment = dt.datetime(2026, month, 3, 4, 5, 6, tzinfo=dt.UTC)
         assert inspect.time(f"{moment:%a, %d %b %Y %H:%M:%S} GMT") == moment

@@ -1,4 +1,4 @@
-"""How the engine's streams become lines."""
+"""Lines of the engine's streams."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from devenv.docker.streams import Read, lines, without_inner_times
 pytestmark = pytest.mark.anyio
 
 AT = b"2026-11-29T09:40:05.123456789Z "
-SAID = AT.decode()
+TIME = AT.decode()
 
 
 def reader(*frames: tuple[int, bytes]) -> Read:
-    """Hands out the frames, then nothing."""
+    """Return the frames, then None."""
     left = list(frames)
 
     async def read() -> tuple[int, bytes] | None:
@@ -31,7 +31,7 @@ def reader(*frames: tuple[int, bytes]) -> Read:
             [("stderr", "other"), ("stdout", "a long line")],
         ),
         ([(1, AT + b"x" * 9), (1, AT + b"y"), (1, AT + b"z")], [("stdout", "xxxxxxxxxyz")]),
-        ([(1, AT + b"said " + AT + b"\n")], [("stdout", f"said {SAID}")]),
+        ([(1, AT + b"text " + AT + b"\n")], [("stdout", f"text {TIME}")]),
         ([(1, AT + b"\r\n"), (1, AT + b"\n")], [("stdout", ""), ("stdout", "")]),
         ([(1, b"2026-11-29T11:40:05+02:00 first "), (1, b"2026-11-29T11:40:05+02:00 piece\n")], None),
     ],
@@ -39,9 +39,9 @@ def reader(*frames: tuple[int, bytes]) -> Read:
 async def test_a_long_line_has_its_time_once(
     frames: list[tuple[int, bytes]], expected: list[tuple[str, str]] | None
 ) -> None:
-    """The engine hands it out in pieces with a time before each; what the container itself printed stays."""
+    """The engine sends it in pieces with a time before each; times that the container printed stay."""
     read = [line async for line in lines(without_inner_times(reader(*frames)))]
     if expected is None:
         assert read == [("stdout", "2026-11-29T11:40:05+02:00 first piece")]
     else:
-        assert read == [(stream, SAID + text) for stream, text in expected]
+        assert read == [(stream, TIME + text) for stream, text in expected]

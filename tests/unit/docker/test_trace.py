@@ -1,4 +1,4 @@
-"""What is told of children and calls under `-v` and `-vv`."""
+"""Events of child processes and calls with `-v` and `-vv`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Traced]]:
-    """What is told, of commands and calls."""
+def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Traced]]:
+    """The events, of commands and calls."""
     monkeypatch.setenv("SOME_TOKEN", "c4n4ry")
     seen: list[Traced] = []
 
@@ -32,21 +32,21 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Traced]]:
 
 
 class Answers:
-    """An engine that says one thing to everybody, or nothing."""
+    """An engine with one answer to every request, or none."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
 
     async def send(self, data: bytes) -> None:
-        """Take it."""
+        """Ignore the request."""
 
     async def receive(self, _: int) -> bytes:
         """The answer, once."""
-        said, self.answer = self.answer, b""
-        return said
+        answer, self.answer = self.answer, b""
+        return answer
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Nothing is open."""
 
 
 def client(answer: bytes) -> Client:
@@ -58,59 +58,59 @@ def client(answer: bytes) -> Client:
     return Client(dial)
 
 
-async def test_a_child_is_told_when_it_has_ended(told: list[Traced]) -> None:
-    """With its exit code and its time, and without what is secret in it."""
+async def test_a_child_is_reported_at_its_end(events: list[Traced]) -> None:
+    """With its exit code and its duration, without secrets."""
     await process.run([sys.executable, "-c", "raise SystemExit(3)", "--password", "x", "c4n4ry"])
-    (one,) = told
-    assert (one.kind, one.outcome) == ("command", "exit 3")
-    assert one.what.endswith("-c 'raise SystemExit(3)' --password '***' ***")
-    assert one.ms > 0
+    (event,) = events
+    assert (event.kind, event.outcome) == ("command", "exit 3")
+    assert event.what.endswith("-c 'raise SystemExit(3)' --password '***' ***")
+    assert event.ms > 0
 
 
-async def test_a_child_that_is_cancelled_or_is_not_there(told: list[Traced]) -> None:
-    """That is its outcome."""
+async def test_a_child_that_is_cancelled_or_not_installed(events: list[Traced]) -> None:
+    """The outcome says so."""
     with anyio.move_on_after(0.05):
         await process.run([sys.executable, "-c", "import time; time.sleep(60)"])
     with pytest.raises(EngineError):
         await process.run(["/not/there"])
-    assert [one.outcome for one in told] == ["cancelled", "EngineError"]
+    assert [event.outcome for event in events] == ["cancelled", "EngineError"]
 
 
-async def test_a_call_is_told_when_it_is_answered(told: list[Traced]) -> None:
-    """Method, address and status; what goes on for long is told at its beginning, and once."""
+async def test_a_call_is_reported_with_its_answer(events: list[Traced]) -> None:
+    """Method, target and status; a long stream is reported once, at its beginning."""
     http = client(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
     async with http.request("GET", "/v1/x?filters=%7B%22label%22%7D&t=c4n4ry", idle=1):
-        assert told == []
+        assert events == []
     await http.aclose()
     async with client(b"HTTP/1.1 200 OK\r\n\r\n").request("GET", "/events", idle=None):
-        assert len(told) == 2
-    assert [(one.kind, one.what, one.outcome) for one in told] == [
+        assert len(events) == 2
+    assert [(event.kind, event.what, event.outcome) for event in events] == [
         ("call", 'GET /v1/x?filters={"label"}&t=***', "404"),
         ("call", "GET /events", "200"),
     ]
 
 
-async def test_a_call_that_fails(told: list[Traced]) -> None:
+async def test_a_call_that_fails(events: list[Traced]) -> None:
     """The kind of error is its outcome."""
     with pytest.raises(ConnectionError):
         async with client(b"").request("GET", "/x", idle=1):
             pass
-    assert [one.outcome for one in told] == ["LostError"]
+    assert [event.outcome for event in events] == ["LostError"]
 
 
-async def test_one_v_leaves_out_calls(told: list[Traced]) -> None:
-    """And without any, nobody is told of anything."""
-    trace.listen(told.append)  # type: ignore[arg-type] # nothing else comes
+async def test_calls_need_two_v(events: list[Traced]) -> None:
+    """Without `-v` nothing is reported."""
+    trace.listen(events.append)  # type: ignore[arg-type] # nothing else comes
     async with client(b"HTTP/1.1 200 OK\r\n\r\n").request("GET", "/x", idle=1):
         pass
-    assert told == []
+    assert events == []
     trace.listen(None)
     await process.run([sys.executable, "-c", ""])
-    assert told == []
+    assert events == []
 
 
-async def test_what_takes_our_place_is_told_before(told: list[Traced]) -> None:
-    """Later nobody could."""
+async def test_a_program_that_replaces_us_is_reported_before(events: list[Traced]) -> None:
+    """Afterwards we do not run any more."""
     with pytest.raises(EngineError):
-        process.replace(["not-there", "-e", "SOME_KEY=c4n4ry-2"])
-    assert [(one.what, one.outcome) for one in told] == [("not-there -e 'SOME_KEY=***'", "takes over")]
+        process.exec_replace(["not-there", "-e", "SOME_KEY=c4n4ry-2"])
+    assert [(event.what, event.outcome) for event in events] == [("not-there -e 'SOME_KEY=***'", "takes over")]

@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from devenv.compose import resolve as loading
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Notice
 from devenv.images import acquire, bundle, bundle_file

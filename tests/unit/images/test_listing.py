@@ -12,11 +12,10 @@ import pytest
 
 from devenv.cli.commands.images import _lines
 from devenv.compose import resolve
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
-from devenv.docker.images import Images
+from devenv.docker.images import Images, LocalImage
 from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.images import listing

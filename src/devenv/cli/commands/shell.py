@@ -44,7 +44,7 @@ def shell(
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     service = services[0] if services else None
     argv = anyio.run(lambda: workflow.shell(chosen, service, command, _ask if asks else None, tty=tty))
-    process.replace(argv, {"DOCKER_CLI_HINTS": "false"})
+    process.exec_replace(argv, {"DOCKER_CLI_HINTS": "false"})
 
 
 def _ask(names: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from functools import partial
 import anyio
 
 from devenv.docker import cli, process
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
 from devenv.images.local import local_images
@@ -122,7 +122,7 @@ class _Builds:
                 return
             self._done.add(recipe.image)
             if known and all(name.startswith(f"{STAND_IN_REGISTRY}/") for name in known.names):
-                await cli.drop(known.id)
+                await cli.remove(known.id)
             self._emit(ImageState(recipe.reference, "made", inside))
 
     def _digest(self, recipe: Recipe) -> str:
@@ -155,7 +155,7 @@ class _Builds:
             finally:
                 if not recipe.base:
                     with anyio.CancelScope(shield=True):
-                        await cli.drop(base_image.image)
+                        await cli.remove(base_image.image)
         return inside
 
     async def _provide_base(self, base_image: _Base, recipe: Recipe, folder: str) -> None:

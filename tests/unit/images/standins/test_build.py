@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from devenv.docker import cli, process
-from devenv.docker.cli import LocalImage
 from devenv.docker.client import Engine
+from devenv.docker.images import LocalImage
 from devenv.docker.process import Completed
 from devenv.errors import EngineError
 from devenv.events import Event, ImageState, Notice
@@ -95,7 +95,7 @@ class Workbench:
         self.args[image] = dict(args)
         self.built[image] = dict(labels)
 
-    async def drop(self, *images: str) -> None:
+    async def remove(self, *images: str) -> None:
         """Note what was dropped."""
         self.dropped.extend(images)
 
@@ -130,7 +130,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(debian, "keyring", lambda: "/keys")
     monkeypatch.setattr(process, "run", made.npm)
     monkeypatch.setattr(standins, "local_images", made.local_images)
-    for name in ("build", "drop", "read"):
+    for name in ("build", "remove", "read"):
         monkeypatch.setattr(cli, name, getattr(made, name))
     return made
 

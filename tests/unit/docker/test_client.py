@@ -1,0 +1,117 @@
+"""One connected engine: its greeting, its identity, and the state of a project."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from devenv.docker import client
+from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
+from devenv.errors import EngineError
+from devenv.model.containers import PROJECT_LABEL
+from support.engine import Fails, Fault, MemoryEngine, MemoryHost
+from support.memory import shown, verbs
+from support.memory.played import placed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def host() -> MemoryHost:
+    return MemoryHost()
+
+
+@pytest.mark.parametrize(
+    ("newest", "oldest", "used"),
+    [("1.41", "1.12", "/v1.41"), ("1.52", "1.24", "/v1.52"), ("1.60", "1.44", "/v1.52"), ("1.60", "1.55", "/v1.55")],
+)
+async def test_the_newest_version_that_both_sides_support(
+    monkeypatch: pytest.MonkeyPatch, host: MemoryHost, newest: str, oldest: str, used: str
+) -> None:
+    monkeypatch.setattr(
+        shown, "VERSION", {"ApiVersion": newest, "MinAPIVersion": oldest, "Os": "linux", "Arch": "arm64"}
+    )
+    async with MemoryEngine.on(host) as engine:
+        assert (engine._version, engine.platform, engine.idle) == (used, "linux/arm64", client.IDLE_TIMEOUT)
+
+
+async def test_an_engine_that_is_too_old(monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> None:
+    monkeypatch.setattr(shown, "VERSION", {"ApiVersion": "1.40", "MinAPIVersion": "1.12"})
+    with pytest.raises(EngineError, match=r"too old: it speaks API 1\.40, devenv needs 1\.41") as raised:
+        async with MemoryEngine.on(host):
+            pass
+    assert raised.value.hint == client.UPGRADE
+
+
+async def test_no_engine_listens(tmp_path: Any) -> None:
+    with pytest.raises(EngineError, match="cannot reach the Docker engine"):
+        async with Engine.connect(Endpoint(f"unix://{tmp_path}/none.sock")):
+            pass
+
+
+async def test_identity_and_clock(host: MemoryHost) -> None:
+    engine = MemoryEngine(host)
+    assert await engine.identity() == (host.id, host.root)
+    assert await engine.clock() == dt.datetime.fromtimestamp(host.now // 10**9, dt.UTC)
+
+
+async def test_the_state_of_a_project(host: MemoryHost) -> None:
+    """Containers, networks and volumes with the project's label; nothing of another project."""
+    engine = MemoryEngine(host)
+    for project in ("p", "q"):
+        placed(host, "web", project=project, id=f"id-{project}")
+        verbs.create_network(host, {"Name": f"{project}_default", "Labels": {PROJECT_LABEL: project}})
+        verbs.create_volume(host, {"Name": f"{project}_data", "Labels": {PROJECT_LABEL: project}})
+    state = await engine.project_state("p")
+    assert [c.name for c in state.containers] == ["p-web-1"]
+    assert [n.name for n in state.networks] == ["p_default"]
+    assert [v.name for v in state.volumes] == ["p_data"]
+
+
+@contextlib.asynccontextmanager
+async def listening(engine: MemoryEngine) -> AsyncIterator[list[dict[str, Any]]]:
+    """The events of the project `p` that have come by now; the stream has begun."""
+    events: list[dict[str, Any]] = []
+
+    async def listen() -> None:
+        async for event in engine.events("p"):
+            events.append(event)  # noqa: PERF401 - it does not end
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await anyio.wait_all_tasks_blocked()
+        yield events
+        tasks.cancel_scope.cancel()
+
+
+async def test_events_of_a_project(host: MemoryHost) -> None:
+    """An empty event says that the stream has begun."""
+    async with listening(MemoryEngine(host)) as events:
+        host.tell("container", "start", "other", {PROJECT_LABEL: "q"})
+        host.tell("container", "die", "mine", {PROJECT_LABEL: "p"})
+        await anyio.wait_all_tasks_blocked()
+    begin, event = events
+    assert (begin, event["Action"], event["Actor"]["ID"]) == ({}, "die", "mine")
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fails(500, "no")])
+async def test_events_after_a_gap(monkeypatch: pytest.MonkeyPatch, host: MemoryHost, fault: Fault | Fails) -> None:
+    """The stream begins again with what happened meanwhile, even if the first request fails."""
+    monkeypatch.setattr(client, "EVENTS_PAUSE", 0.0)
+    engine = MemoryEngine(host)
+    async with listening(engine) as events:
+        host.tell("container", "start", "a", {PROJECT_LABEL: "p"})
+        await anyio.wait_all_tasks_blocked()
+        engine.faults.on("GET events", fault)
+        host.lives += 1
+        host.wake()
+        host.tell("container", "die", "a", {PROJECT_LABEL: "p"})
+        await anyio.wait_all_tasks_blocked()
+    assert [event.get("Action") for event in events] == [None, "start", None, "start", "die"]
+    assert len([request for request in engine.faults.asked if request.endswith("GET events")]) == 3

@@ -1,0 +1,111 @@
+"""Containers of an engine in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.docker.containers import Usage
+from devenv.docker.transport import CallError
+from devenv.model.containers import ONE_OFF_LABEL, OWNER_LABEL
+from support.engine import BASE_IMAGE, MemoryEngine, MemoryHost
+from support.memory.played import placed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def host() -> MemoryHost:
+    return MemoryHost()
+
+
+@pytest.fixture
+def engine(host: MemoryHost) -> MemoryEngine:
+    return MemoryEngine(host)
+
+
+async def test_containers_of_a_project_are_sorted(host: MemoryHost, engine: MemoryEngine) -> None:
+    """By service and name; what the records of a run say decides whose they are."""
+    for service, number in (("web", 2), ("web", 1), ("db", 1)):
+        placed(host, service, number=number)
+    placed(host, "web", project="other", id="other")
+    engine.is_ours = lambda resource: resource.name == "p-db-1"
+    assert [(c.name, c.ours) for c in await engine.containers.list("p")] == [
+        ("p-db-1", True),
+        ("p-web-1", False),
+        ("p-web-2", False),
+    ]
+
+
+@pytest.mark.parametrize(("owner", "is_listed"), [("", False), ("a run", True)])
+async def test_a_one_off_of_somebody_else_is_left_out(
+    host: MemoryHost, engine: MemoryEngine, owner: str, *, is_listed: bool
+) -> None:
+    container = placed(host, "web")
+    container.labels[ONE_OFF_LABEL] = "True"
+    if owner:
+        container.labels[OWNER_LABEL] = owner
+    assert bool(await engine.containers.list("p")) is is_listed
+
+
+async def test_a_container_that_is_gone(engine: MemoryEngine) -> None:
+    """Inspecting gives None, removing is done; a restart is an error."""
+    gone = await engine.containers.inspect("none")
+    assert gone is None
+    await engine.containers.remove("none")
+    container = await engine.containers.inspect(placed(engine.host, "web").id)
+    assert container is not None
+    engine.host.containers.clear()
+    await engine.containers.stop(container)
+    with pytest.raises(CallError, match="No such container"):
+        await engine.containers.restart(container)
+
+
+async def test_a_created_container_is_not_started(engine: MemoryEngine) -> None:
+    key = await engine.containers.create({"Image": BASE_IMAGE}, "name")
+    container = await engine.containers.inspect(key)
+    assert container is not None
+    assert (container.name, container.state) == ("name", "created")
+    with pytest.raises(CallError, match="already in use"):
+        await engine.containers.create({"Image": BASE_IMAGE}, "name")
+
+
+async def test_a_paused_container(host: MemoryHost, engine: MemoryEngine) -> None:
+    container = placed(host, "web")
+    await engine.containers.pause(container.id, on=True)
+    assert container.state == "paused"
+    await engine.containers.pause(container.id, on=False)
+    assert container.state == "running"
+
+
+async def test_the_output_of_the_last_health_check_that_failed(host: MemoryHost, engine: MemoryEngine) -> None:
+    log = [{"ExitCode": 1, "Output": "first"}, {"ExitCode": 1, "Output": " last \n"}, {"ExitCode": 0, "Output": "ok"}]
+    container = placed(host, "web", health="healthy", health_log=log)
+    assert await engine.containers.health_output(container.id) == "last"
+    assert await engine.containers.health_output(placed(host, "db").id) == ""
+    assert await engine.containers.health_output("none") == ""
+
+
+async def test_the_log_of_a_container_that_has_ended(host: MemoryHost, engine: MemoryEngine) -> None:
+    """Whole, or its last lines; with times if that is wanted."""
+    container = await engine.containers.inspect(placed(host, "web", "exited", lines=("one", "two")).id)
+    assert container is not None
+    assert [line async for line in engine.containers.logs(container)] == [("stdout", "one"), ("stdout", "two")]
+    (line,) = [line async for _, line in engine.containers.logs(container, tail="1", timed=True)]
+    time, _, text = line.partition(" ")
+    assert (time[-1], text) == ("Z", "two")
+
+
+def test_the_share_of_a_processor() -> None:
+    """100 percent is one processor; without time between two measurements there is none."""
+    before = Usage(cpu=0, system=0, cpus=4, memory=0)
+    assert Usage(cpu=50, system=400, cpus=4, memory=0).percent_since(before) == 50.0
+    assert Usage(cpu=50, system=0, cpus=4, memory=0).percent_since(before) == 0.0
+
+
+async def test_the_usage_of_a_container(host: MemoryHost, engine: MemoryEngine) -> None:
+    container = placed(host, "web")
+    before = await engine.containers.usage(container.id)
+    host.advance(10)
+    after = await engine.containers.usage(container.id)
+    assert (after.memory, after.cpus) == (1 << 20, 2)
+    assert after.percent_since(before) == pytest.approx(2.0)
