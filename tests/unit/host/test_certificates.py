@@ -16,7 +16,7 @@ import pytest
 from devenv.docker import process
 from devenv.errors import EngineError
 from devenv.host import certificates as authorities
-from devenv.host.certificates import Trust, anchor, certificates, companys, find, pem
+from devenv.host.certificates import Trust, anchor, certificates, company_cas, find, pem
 from support.lab import Authority
 
 PUBLIC, COMPANY, OLD = b"public", b"company", b"old"
@@ -24,7 +24,7 @@ BROKEN = "proxy refuses"
 
 
 @pytest.mark.parametrize(
-    ("trust", "presented", "found"),
+    ("trust", "presented", "expected"),
     [
         (({PUBLIC}, {COMPANY}, {PUBLIC, COMPANY}), None, {COMPANY}),
         (({PUBLIC}, {PUBLIC}, {PUBLIC}), None, set()),
@@ -35,11 +35,11 @@ BROKEN = "proxy refuses"
     ],
     ids=["added", "added and public", "presented", "only public ones presented", "offline", "no list of public ones"],
 )  # fmt: skip
-def test_what_is_no_public_authority_is_the_companys(
-    trust: tuple[Iterable[bytes], ...], presented: set[bytes] | None, found: set[bytes]
+def test_authorities_that_are_not_public_are_the_companys(
+    trust: tuple[Iterable[bytes], ...], presented: set[bytes] | None, expected: set[bytes]
 ) -> None:
     """What somebody added counts at once; what is in the bundle for no known reason, if registries present it."""
-    assert companys(Trust(*map(frozenset, trust)), frozenset(presented) if presented is not None else None) == found
+    assert company_cas(Trust(*map(frozenset, trust)), None if presented is None else frozenset(presented)) == expected
 
 
 class Company(Authority):
@@ -204,6 +204,6 @@ def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company:
 
     monkeypatch.setattr(process, "run", run)
     trust = anyio.run(authorities._keychains)
-    assert companys(trust, None) == {company.der}
+    assert company_cas(trust, None) == {company.der}
     monkeypatch.setattr(authorities, "ADDED_KEYCHAIN", BROKEN)
     assert anyio.run(authorities._keychains) == Trust()

@@ -109,8 +109,8 @@ def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
     assert (found.pip, found.go) == ({}, {})
     assert found.left_out == (
         f"pip's index-url: {LOGIN}",
-        "pip's extra-index-url: it is this machine's own, which a container does not reach",
-        "Go's GOPROXY: it is no address",
+        "pip's extra-index-url: it is on this machine's loopback, which containers cannot reach",
+        "Go's GOPROXY: it is not a valid address",
         f"npm's login: {LOGIN}",
     )
     assert "canary" not in repr(found)
@@ -118,5 +118,5 @@ def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
 
 def test_a_local_folder_is_no_place_for_a_container() -> None:
     """A `file:` address means another folder there."""
-    assert unfit("file:///opt/wheels") == "it is this machine's own, which a container does not reach"
+    assert unfit("file:///opt/wheels") == "it is on this machine's loopback, which containers cannot reach"
     assert unfit("https://a.test") is None

@@ -116,7 +116,7 @@ def test_a_clash_has_a_place_and_a_way_out() -> None:
     error = clash_error((one, at), (other, later), lambda port: port.target)
     assert isinstance(error, ConfigError)
     assert (error.message, error.where) == ("`a` and `b` both publish the host port 1", "compose.yml:3")
-    assert error.hint == "Write another one here, or type: devenv up --port b:81=81"
+    assert error.hint == "Write another port here, or type: devenv up --port b:81=81"
     assert clash_error((other, later), (one, at), lambda port: port.target).message == error.message
     assert (
         clash_error((one, (None, None)), (same, (None, None)), lambda port: port.target).message

@@ -60,16 +60,19 @@ def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str],
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"HTTP_PROXY": "http://user:p%40ss@h:99999"}, "HTTP_PROXY is no proxy's address: http://***@h:99999"),
-        ({"HTTPS_PROXY": "user:p%40ss@h:1"}, "HTTPS_PROXY is no proxy's address: http://***@h:1"),
-        ({"HTTP_PROXY": "h:3128"}, "no proxy's address: h:3128"),
-        ({"HTTP_PROXY": "http://h:0"}, "no proxy's address: http://h:0"),
-        ({"HTTP_PROXY": "http://h:port"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://"}, "no proxy's address"),
-        ({"HTTP_PROXY": "file:///etc/passwd"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://a b:1"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://[::1:1"}, "no proxy's address"),
-        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY names a network that is none: 10.0.0.0/99"),
+        (
+            {"HTTP_PROXY": "http://user:p%40ss@h:99999"},
+            "HTTP_PROXY is not the address of a proxy: http://***@h:99999",
+        ),
+        ({"HTTPS_PROXY": "user:p%40ss@h:1"}, "HTTPS_PROXY is not the address of a proxy: http://***@h:1"),
+        ({"HTTP_PROXY": "h:3128"}, "not the address of a proxy: h:3128"),
+        ({"HTTP_PROXY": "http://h:0"}, "not the address of a proxy: http://h:0"),
+        ({"HTTP_PROXY": "http://h:port"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "file:///etc/passwd"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://a b:1"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://[::1:1"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY has an invalid network: 10.0.0.0/99"),
     ],
 )
 def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:
@@ -119,7 +122,7 @@ def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host:
     else:
         assert found == {}
         assert [event.message for event in events if isinstance(event, Notice)] == [
-            f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds do not reach it"
+            f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds cannot reach it"
         ]
 
 
@@ -139,7 +142,7 @@ def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pyte
 @pytest.mark.parametrize("address", ["127.0.0.2", "192.0.2.1"])
 def test_a_proxy_that_says_nothing_is_not_there(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """Refused or swallowed: an address that nobody answers at is of no use to a build."""
-    monkeypatch.setattr(proxies, "PATIENCE", 0.2)
+    monkeypatch.setattr(proxies, "PROBE_TIMEOUT", 0.2)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert arguments(bridge=address)[0] == {}
 
