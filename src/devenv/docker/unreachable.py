@@ -1,4 +1,4 @@
-"""Why an engine cannot be reached, in the words of the program that was to lead to it, and what to type then."""
+"""Why an engine cannot be reached, by the output of ssh or docker, and what to type, by the table `engine`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b."
 
 
 def reason(printed: str) -> str:
-    """The line that says why, of what a program printed on standard error before it ended; empty if there is none.
+    """The line of a program's standard error that says why it failed; empty if there is none.
 
-    Without escape sequences, control characters, and what looks like a secret.
+    It has no escape sequences, control characters or secrets.
     """
     bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     if not lines:
         return ""
-    lines.reverse()  # the last words count
+    lines.reverse()  # of several lines that match, the last counts
     explanation = matcher.explain(table.load(TABLE), "\n".join(lines))
     from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
 
@@ -40,24 +40,24 @@ def reason(printed: str) -> str:
 
 
 def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
-    """The error for an engine that cannot be reached, with what to type on this system.
+    """The error for an engine that cannot be reached, with the command to type on this system.
 
-    `why` is the system's word, `said` that of the program which was to lead there (see `reason`).
+    `why` is the message of the system, `said` that of ssh or docker (see `reason`).
     """
-    where = f"cannot reach the Docker engine at {endpoint.shown}"
+    message = f"cannot reach the Docker engine at {endpoint.shown}"
     if endpoint.local and "ermission denied" in why:
         hint = "sudo usermod -aG docker $USER   (then log in again)"
-        return EngineError(f"{where}: permission denied on the socket", hint=hint)
+        return EngineError(f"{message}: permission denied on the socket", hint=hint)
     by = f" (context {endpoint.context})" if endpoint.context is not None else ""
-    away = "docker context use default" if by else "unset DOCKER_HOST"
+    other_engine = "docker context use default" if by else "unset DOCKER_HOST"
     tail = f": {said}" if said else ""
     return EngineError(
-        f"{where}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or away
+        f"{message}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or other_engine
     )
 
 
 def _hint(endpoint: Endpoint, said: str) -> str:
-    """What to type for the words of ssh; empty if the way there is another, or the words are unknown."""
+    """What to type for an error of ssh; empty for an engine that is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
     login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password

@@ -44,7 +44,7 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
     text = "\n".join(lines)
     hosts = [host for line in text.split("\n") if (host := _host(line))]
     if hosts and re.search(_LOGIN, text):
-        return Fault(f"{hosts[0]} wants a login, which the build does not have", _SECRET_HINT.format(id="login"))
+        return Fault(f"{hosts[0]} requires a login, which the build does not have", _SECRET_HINT.format(id="login"))
 
     def words(_: Entry, groups: Mapping[str, str], line: int) -> dict[str, str]:
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")

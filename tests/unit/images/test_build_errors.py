@@ -110,7 +110,7 @@ def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
     """A registry that knows nobody is not helped by the host's settings: they hold no logins."""
     fault = explain(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], host_settings=False)
     assert fault is not None
-    assert fault.what == "registry.npm.test wants a login, which the build does not have"
+    assert fault.what == "registry.npm.test requires a login, which the build does not have"
     assert "--mount=type=secret" in fault.hint
 
 
