@@ -1,6 +1,6 @@
 """Why a RUN step failed, if it was the network: by the table of causes `build_network`.
 
-And the build arguments that a secret does not belong into.
+And warn of secrets in build arguments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What kept a step from the network, and what to do about it."""
+    """Why a step did not reach the network, and what to do about it."""
 
     what: str
     hint: str
@@ -55,12 +55,12 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
 
 
 def _host(line: str) -> str | None:
-    found = _HOST.search(line)
-    return found["host"] if found and not re.fullmatch(r"127\.[\d.]+", found["host"]) else None
+    match = _HOST.search(line)
+    return match["host"] if match and not re.fullmatch(r"127\.[\d.]+", match["host"]) else None
 
 
 def secret_arguments_notice(service: str, arguments: Iterable[tuple[str, str]]) -> Notice | None:
-    """A word about build arguments that look like secrets: the image's history keeps them."""
+    """A notice about build arguments that look like secrets, since the history of the image keeps them."""
     names = [name for name, value in arguments if value and _SECRET.search(name) and "public" not in name.lower()]
     if not names:
         return None
