@@ -1,4 +1,4 @@
-"""An engine behind ssh that cannot be reached: ssh's own words, and what to type."""
+"""An engine behind ssh that cannot be reached: the output of ssh, and what to type."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ROWS = [
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A docker that prints what is in a file on standard error, as the true one does, and fails."""
+    """A docker program that prints the content of a file on standard error and fails."""
     (tmp_path / "docker").write_text(f"#!/bin/sh\ncat {tmp_path}/words >&2\nexit 1\n")
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -85,7 +85,7 @@ async def test_ssh_says_why(docker: Path, printed: str, words: str, hint: str) -
 
 
 async def test_a_program_that_floods_its_standard_error_holds_nobody_up(docker: Path) -> None:
-    """As ssh does that was told to be verbose: its last words count."""
+    """As ssh does with -v: the last lines count."""
     script = docker.parent / "docker"
     script.write_text(
         "#!/bin/sh\nyes debug1: packet | head -c 900000 >&2\necho ssh: connect to host far: timed out >&2\nexit 1\n"
@@ -96,7 +96,7 @@ async def test_a_program_that_floods_its_standard_error_holds_nobody_up(docker: 
 
 
 async def test_one_that_ends_well_says_nothing(docker: Path) -> None:
-    """A warning is no reason; the connection has ended, that is all."""
+    """A warning is not a reason: the connection only ended."""
     docker.write_text("Warning: Permanently added 'far' (ED25519) to the list of known hosts.\n")
     (docker.parent / "docker").write_text(f"#!/bin/sh\ncat {docker} >&2\n")
     connection = await endpoints.dial(FAR)
@@ -106,7 +106,7 @@ async def test_one_that_ends_well_says_nothing(docker: Path) -> None:
 
 
 def test_words_are_cleaned() -> None:
-    """Of escape sequences, of secrets, and of what is no reason."""
+    """Escape sequences, secrets, and lines that are not a reason are removed."""
     assert reason("") == ""
     assert reason("Warning: Permanently added 'far' to the list of known hosts.\n") == ""
     assert reason("debug1: read\n\x1b]0;x\x07\x1b[31mssh: no\x1b[0m\x08 way\n") == "ssh: no way"
@@ -119,7 +119,7 @@ def test_words_are_cleaned() -> None:
 
 
 def test_hints_for_other_ways() -> None:
-    """A context is put aside by its command; no hint has a password."""
+    """The hint for a context is a command; no hint has a password."""
     assert unreachable(Endpoint("tcp://h:1", "far"), "", "dial tcp: no route to host").hint == (
         "docker context use default"
     )
