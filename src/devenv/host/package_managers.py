@@ -40,7 +40,7 @@ class Settings:
 
 def npm(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
     """The keys of npm's variables and files, in order of priority; `${NAME}` is filled in."""
-    found = {
+    keys = {
         name[len("npm_config_") :].lower().replace("_", "-"): value
         for name, value in environment.items()
         if name.lower().startswith("npm_config_") and value
@@ -50,13 +50,13 @@ def npm(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
             key, equals, value = (part.strip() for part in line.partition("="))
             if equals and key[:1] not in (";", "#") and not key.endswith("[]"):
                 filled = re.sub(r"\$\{(\w+)\}", lambda name: environment.get(name[1], name[0]), value.strip("\"'"))
-                found.setdefault(key, filled)
-    return found
+                keys.setdefault(key, filled)
+    return keys
 
 
 def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
     """The keys of pip's variables and files, in order of priority."""
-    found = {
+    keys = {
         name.removeprefix("PIP_").lower().replace("_", "-"): value
         for name, value in environment.items()
         if name.startswith("PIP_") and value
@@ -69,8 +69,8 @@ def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
             continue
         for section in ("install", "global"):
             for key, value in parser.items(section) if parser.has_section(section) else ():
-                found.setdefault(key.replace("_", "-"), " ".join(value.split()))
-    return found
+                keys.setdefault(key.replace("_", "-"), " ".join(value.split()))
+    return keys
 
 
 def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +89,7 @@ def apt(files: Iterable[str], release: str) -> dict[str, str]:
     """
     known = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([^"\n]+)', release, re.MULTILINE))
     name, codename = known.get("ID", ""), known.get("VERSION_CODENAME", "")
-    found: dict[str, str] = {}
+    archives: dict[str, str] = {}
     for text in files:
         for uri, suite, components, key in _archives(text):
             ours = not key or _OURS.search(key)
@@ -97,8 +97,8 @@ def apt(files: Iterable[str], release: str) -> dict[str, str]:
                 kinds = {codename: name, f"{codename}-security": f"{name}-security"}
                 own = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
                 if suite in kinds and not own:
-                    found.setdefault(kinds[suite], uri.rstrip("/"))
-    return found
+                    archives.setdefault(kinds[suite], uri.rstrip("/"))
+    return archives
 
 
 def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
