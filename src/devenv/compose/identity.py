@@ -1,4 +1,4 @@
-"""The name of a project by the git worktree that it lies in. Git itself is not run."""
+"""The name of a project by its git worktree. Git itself is not run."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Outline:
 
 
 async def outline(selection: Selection) -> tuple[str, Outline]:
-    """The project's name and its outline. Raises ConfigError, but not where `-p` names a project that has no files.
+    """The project's name and its outline. Raises ConfigError, unless `-p` names a project without files.
 
     If only Compose can tell the name, it is asked; raises as `load` then.
     """

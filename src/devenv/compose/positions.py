@@ -137,7 +137,7 @@ class Model:
                     yield source, name.value, node
 
     def files_under(self, keys: Sequence[str]) -> Iterator[tuple[str, Place]]:
-        """The paths of the files that are named anywhere under one of the keys, and where."""
+        """The paths of the files that are named anywhere under one of the keys, with the places of the names."""
         for source in self.files:
             for scalar in yamlcore.scalars_under(source.node, keys):
                 at = (source.shown, scalar.start_mark.line + 1)

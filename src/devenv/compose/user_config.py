@@ -16,14 +16,13 @@ REGISTRY = "registry"
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
-    """`stand_ins`: where no registry answers, stand-in images may be made from packages.
+    """`stand_ins`: if no registry answers, stand-in images may be built from packages.
 
     `host_settings`: builds and containers get this machine's package registries, proxies and company CA.
-    `mirrors`: registries that are asked for images where the engine does not get them by itself, in order.
-    `dangerous`: what of a project reaches beyond its containers is shown ("show") or refused ("refuse").
+    `mirrors`: registries to pull images from if the engine cannot pull them by itself, in order.
+    `dangerous`: settings that reach beyond a project's containers are shown ("show") or refused ("refuse").
 
-    In bytes: `snapshot_limit`, how much one volume may hold to be saved; `snapshots_total`, how much all saved ones
-    may take.
+    In bytes: `snapshot_limit`, the largest volume to save; `snapshots_total`, the limit of all snapshots.
     """
 
     stand_ins: bool = False
@@ -54,8 +53,8 @@ def user_settings() -> UserSettings:
         raise ConfigError(f"`{REGISTRY}` is a table", hint='[registry]\nmirrors = ["mirror.example"]', file=path)
     for key in registry.keys() - {"mirrors"}:
         raise ConfigError(f"unknown key `{key}` in [{REGISTRY}]", hint="Did you mean `mirrors`?", file=path)
-    found = {key: _value(key, value, path) for key, value in data.items()}
-    return UserSettings(**found, mirrors=_mirrors(registry.get("mirrors", []), path))
+    values = {key: _value(key, value, path) for key, value in data.items()}
+    return UserSettings(**values, mirrors=_mirrors(registry.get("mirrors", []), path))
 
 
 def _mirrors(value: Any, path: str) -> tuple[str, ...]:

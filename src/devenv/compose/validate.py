@@ -30,17 +30,17 @@ async def validate(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
 
     Raises ConfigError if there is no project.
     """
-    found = in_files(selection, faults)
-    if any(mistake.level == "error" for mistake in found):
-        return found
+    reported = in_files(selection, faults)
+    if any(mistake.level == "error" for mistake in reported):
+        return reported
     try:
         await load(selection, faults=faults)
     except (ConfigError, RefusedError) as error:
         sources, _ = readable(find(selection.directory, selection.files), base=selection.directory)
-        found += (_Page(selection.directory, everything(sources)).error(error),)
+        reported += (_Page(selection.directory, everything(sources)).error(error),)
     except EngineError:
         pass  # Compose is not installed
-    return found
+    return reported
 
 
 def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
@@ -51,16 +51,16 @@ def in_files(selection: Selection, faults: Faults) -> tuple[Mistake, ...]:
     others = _others(files, selection.directory, failed)
     page = _Page(selection.directory, (*files, *others))
     names = {} if failed or any(source.has_unread for source in files) else _names(files)
-    found = [page.error(error) for error in failed.values()]
+    reported = [page.error(error) for error in failed.values()]
     for source in files:
-        found += page.block(source, ("x-devenv",), X_DEVENV, names)
+        reported += page.block(source, ("x-devenv",), X_DEVENV, names)
     for source in page.sources:
         for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
-            found += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
+            reported += page.block(source, ("services", str(key.value), "develop"), DEVELOP, names)
         project = _project(source, os.path.dirname(paths[0]), page.sources)
-        found += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
-    unique = {(one.file, one.line, one.column, one.message.rpartition(": ")[2]): one for one in reversed(found)}
-    return tuple(sorted(unique.values(), key=lambda one: (one.file or "", one.line or 0, one.column or 0)))
+        reported += (page.fault(source, fault) for fault in faults(project, os.path.expanduser("~")))
+    unique = {(m.file, m.line, m.column, m.message.rpartition(": ")[2]): m for m in reversed(reported)}
+    return tuple(sorted(unique.values(), key=lambda m: (m.file or "", m.line or 0, m.column or 0)))
 
 
 def _others(files: Sequence[Source], base: str, failed: dict[str, ConfigError]) -> list[Source]:
@@ -160,13 +160,13 @@ def _names(files: Sequence[Source]) -> dict[str, Collection[str]]:
     return {"service": service_names(files), "volume": frozenset(map(str, volumes))}
 
 
-def _project(source: Source, directory: str, all_of_them: Iterable[Source]) -> Project:
+def _project(source: Source, directory: str, sources: Iterable[Source]) -> Project:
     """A project with the rules of one file, as far as they can be read without Compose."""
     services = []
     for key, _ in yamlcore.items(yamlcore.at(source.node, ["services"])):
         name = str(key.value)
         nodes = [
-            yamlcore.at(one.node, ["services", name, part]) for one in all_of_them for part in ("build", "extends")
+            yamlcore.at(other.node, ["services", name, part]) for other in sources for part in ("build", "extends")
         ]
         listed = yamlcore.at(source.node, ["services", name, "develop", "watch"])
         entries = listed.value if isinstance(listed, yaml.SequenceNode) else []

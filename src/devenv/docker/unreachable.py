@@ -1,4 +1,4 @@
-"""Errors for an engine that cannot be reached: the reason from the program that connects, and a command to type."""
+"""Why an engine cannot be reached, by the output of ssh or docker, and what to type, by the table `engine`."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ if TYPE_CHECKING:
 
 TABLE = "engine"
 _WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
-_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # prefixes of the docker command's libraries
+_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
 _LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
 _NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
 _UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
 
 def reason(printed: str) -> str:
-    """The line with the reason in the standard error of a program that failed; empty if there is none.
+    """The line of a program's standard error that says why it failed; empty if there is none.
 
-    Escape sequences, control characters and anything that looks like a secret are removed.
+    It has no escape sequences, control characters or secrets.
     """
     bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
     lines = [line for line in lines if not _NOISE.match(line)]
     if not lines:
         return ""
-    lines.reverse()  # the last message counts
+    lines.reverse()  # of several lines that match, the last counts
     explanation = matcher.explain(table.load(TABLE), "\n".join(lines))
     from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
 
     return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
 
 
-def unreachable(endpoint: Endpoint, why: str, message: str = "") -> EngineError:
+def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
     """The error for an engine that cannot be reached, with the command to type on this system.
 
-    `why` is the system's message, `message` that of the program that connects (see `reason`).
+    `why` is the message of the system, `said` that of ssh or docker (see `reason`).
     """
-    where = f"cannot reach the Docker engine at {endpoint.shown}"
+    message = f"cannot reach the Docker engine at {endpoint.shown}"
     if endpoint.local and "ermission denied" in why:
         hint = "sudo usermod -aG docker $USER   (then log in again)"
-        return EngineError(f"{where}: permission denied on the socket", hint=hint)
+        return EngineError(f"{message}: permission denied on the socket", hint=hint)
     by = f" (context {endpoint.context})" if endpoint.context is not None else ""
-    away = "docker context use default" if by else "unset DOCKER_HOST"
-    tail = f": {message}" if message else ""
+    other_engine = "docker context use default" if by else "unset DOCKER_HOST"
+    tail = f": {said}" if said else ""
     return EngineError(
-        f"{where}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, message) or away
+        f"{message}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or other_engine
     )
 
 
-def _hint(endpoint: Endpoint, message: str) -> str:
-    """The command to type after an error of ssh; empty if the engine is not reached by ssh."""
+def _hint(endpoint: Endpoint, said: str) -> str:
+    """What to type for an error of ssh; empty for an engine that is not reached by ssh."""
     if not endpoint.host.startswith("ssh://"):
         return ""
     login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password
@@ -68,7 +68,7 @@ def _hint(endpoint: Endpoint, message: str) -> str:
         "login": shlex.quote(login),
         "name": shlex.quote(login.rpartition("@")[2]),
     }
-    explanation = matcher.explain(table.load(TABLE), message, lambda *_: known)
+    explanation = matcher.explain(table.load(TABLE), said, lambda *_: known)
     return explanation.hint if explanation else known["ssh"]
 
 

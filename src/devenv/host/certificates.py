@@ -1,7 +1,7 @@
-"""The company's certificate authorities: those that this host trusts, and that are no public ones.
+"""The certificate authorities of a company: those that this machine trusts and that are not public.
 
-What is public is known from the operating system, which keeps its own list apart from what was added: an inventory
-of ours would take the roots that a distribution has and others have not for a company's.
+The operating system keeps its public list apart from added certificates. A fixed list in devenv would take roots
+that only some distributions have for those of a company.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ Certificates = frozenset[bytes]  # DER
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a host trusts, and whence.
+    """The certificates that a machine trusts, by their source.
 
-    `public` is the system's own list; `added` lies in the folders for that, or in files that variables name; `bundle`
-    is what the system put together.
+    `public` is the list of the system; `added` are in the folders for additions, or in files that variables name;
+    `bundle` is the file that the system makes of both.
     """
 
     public: Certificates = frozenset()
@@ -71,44 +71,44 @@ class Trust:
 
     @property
     def doubtful(self) -> Certificates:
-        """In the bundle, and nobody knows why: a company's, or public once."""
+        """In the bundle from an unknown source: a company's, or formerly public."""
         return self.bundle - self.public - self.added if self.public else frozenset()
 
 
-def companys(trust: Trust, presented: Certificates | None) -> Certificates:
-    """The company's authorities. `presented` are the anchors of what registries showed, None where none answered.
+def company_cas(trust: Trust, presented: Certificates | None) -> Certificates:
+    """The company's authorities. `presented` are the roots that registries use, None if no registry answered.
 
-    Of the doubtful ones it is those that were presented; offline all of them.
+    Doubtful authorities count if they were presented; offline, all of them count.
     """
-    found = trust.doubtful if presented is None else trust.doubtful & presented
-    return (trust.added - trust.public) | found
+    doubtful = trust.doubtful if presented is None else trust.doubtful & presented
+    return (trust.added - trust.public) | doubtful
 
 
 def certificates(text: str) -> Certificates:
-    """The certificates of a text in PEM, whatever else is in it."""
-    found = set()
+    """The certificates of a text in PEM, which may contain other text."""
+    decoded = set()
     for body in _PEM.findall(text):
         with contextlib.suppress(ValueError):
-            found.add(base64.b64decode("".join(body.split())))
-    return frozenset(found)
+            decoded.add(base64.b64decode("".join(body.split())))
+    return frozenset(decoded)
 
 
 def pem(certificate: bytes) -> str:
-    """The certificate as text, with a newline at its end."""
+    """The certificate in PEM, with a newline at the end."""
     return ssl.DER_cert_to_PEM_cert(certificate)
 
 
 async def find(sites: Iterable[str], files: Iterable[str] = ()) -> tuple[Certificates, Certificates]:
-    """(the company's authorities, the public ones) of this host.
+    """The company's authorities and the public ones of this machine.
 
-    `sites` are host names of registries, asked only where the host's files leave a doubt; `files` are further files
-    that its settings name. What cannot be read, or does not answer within two seconds, is left out.
+    `sites` are host names of registries, which are asked only if the local files are unclear; `files` are more
+    files that settings name. A file that cannot be read, or a site without an answer in two seconds, is left out.
     """
     trust = await _keychains() if os.uname().sysname == "Darwin" else await anyio.to_thread.run_sync(_files)
     named = await anyio.to_thread.run_sync(_named, os.environ, tuple(files))
     trust = Trust(trust.public, trust.added | named, trust.bundle)
     presented = await _presented(sites, trust) if trust.doubtful else None
-    return companys(trust, presented), trust.public
+    return company_cas(trust, presented), trust.public
 
 
 def _files() -> Trust:
@@ -117,19 +117,19 @@ def _files() -> Trust:
 
 
 async def _keychains() -> Trust:
-    """What macOS trusts; its own list of public roots is a keychain too."""
-    found = []
+    """The certificates that macOS trusts; its list of public roots is a keychain too."""
+    parts = []
     for keychain in (PUBLIC_KEYCHAIN, ADDED_KEYCHAIN):
         try:
             done = await process.run(["security", "find-certificate", "-a", "-p", keychain])
         except EngineError:
             return Trust()
-        found.append(certificates(done.text))
-    return Trust(*found)
+        parts.append(certificates(done.text))
+    return Trust(*parts)
 
 
 def _named(environment: Mapping[str, str], files: Iterable[str]) -> Certificates:
-    """What the files hold that variables name, the system's own bundle left out."""
+    """The certificates in the files that variables name, except for the bundle of the system."""
     paths = {os.path.realpath(path) for path in (*files, *map(environment.get, VARIABLES)) if path}
     folder = environment.get("SSL_CERT_DIR", "")
     paths |= {os.path.realpath(path) for part in folder.split(":") if part for path in glob.glob(f"{part}/*")}
@@ -139,14 +139,14 @@ def _named(environment: Mapping[str, str], files: Iterable[str]) -> Certificates
 
 
 def _read(paths: Iterable[str]) -> Certificates:
-    found: set[bytes] = set()
+    read: set[bytes] = set()
     for path in paths:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                found |= certificates(file.read())
+                read |= certificates(file.read())
         except OSError:
             continue
-    return frozenset(found)
+    return frozenset(read)
 
 
 async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
@@ -162,7 +162,7 @@ async def _presented(sites: Iterable[str], trust: Trust) -> Certificates | None:
 
 
 def anchor(site: str, context: ssl.SSLContext) -> bytes | None:
-    """The root of the chain that the site presents, by the host's proxy where it has one; None where that fails."""
+    """The root of the chain that the site presents, by the proxy of this machine if it has one; None on failure."""
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
     direct = not proxy.hostname or urllib.request.proxy_bypass(site)
     try:

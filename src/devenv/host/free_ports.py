@@ -1,4 +1,4 @@
-"""Published ports: which are taken and by whom, and which to take instead."""
+"""Published ports: which are in use and by whom, and which are free instead."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from devenv.host.ports import Place, Taken, Wanted
 
 
 async def require_free(wanted: Iterable[Wanted], engine: Engine, given: Iterable[PortChange] = ()) -> None:
-    """Nothing where all are free. Raises PortError that names every taken port, its owner and the flags to type.
+    """Raise PortError if wanted ports are in use, with their owners and the flags to type.
 
-    `given`: what was typed already.
+    `given`: the changes that the command line has already.
     """
-    if found := await taken(wanted, engine):
-        raise ports.taken_error(found, given)
+    if in_use := await taken(wanted, engine):
+        raise ports.taken_error(in_use, given)
 
 
 async def taken(wanted: Iterable[Wanted], engine: Engine) -> tuple[Taken, ...]:
-    """Those that somebody else has, with the addresses where that is so."""
+    """The wanted ports that are in use, with the addresses on which they are."""
     all_wanted = [port for port in wanted if port.protocol == "tcp"]
-    found: list[Taken] = []
+    in_use: list[Taken] = []
     for port in all_wanted:
         if ips := tuple(ip for ip in port.ips if listeners.listener(ip, port.port)):
-            spoken_for = {other.port for other in all_wanted} | {other.free for other in found}
-            free = listeners.free_port(port.ips, port.port, spoken_for)
-            found.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
-    return tuple(found)
+            reserved = {other.port for other in all_wanted} | {other.free for other in in_use}
+            free = listeners.free_port(port.ips, port.port, reserved)
+            in_use.append(Taken(replace(port, ips=ips), await _owner(port, engine), free))
+    return tuple(in_use)
 
 
 async def automatic(
     places: Collection[Place], *, seed: str, known: Mapping[Place, int], engine: Engine
 ) -> dict[Place, int]:
-    """A free host port for each place, as `checks.choose` has it; probed where the engine publishes them here."""
+    """A free host port for each place, as in `ports.choose`; probed if the engine publishes ports on this machine."""
     taken = {number for _, _, number in await engine.containers.published()}
     while True:
         chosen = ports.choose(places, seed=seed, known=known, taken=taken)
@@ -48,7 +48,7 @@ async def automatic(
 
 async def _owner(port: Wanted, engine: Engine) -> str | None:
     published = await engine.containers.published()
-    containers = (whose for whose, ip, number in published if number == port.port and _meets(port, ip))
+    containers = (name for name, ip, number in published if number == port.port and _meets(port, ip))
     return next(containers, None) or await listeners.owner(port.port)
 
 

@@ -1,4 +1,4 @@
-"""What is true of this machine; each fact of one system behind one function. What nobody knows is 0 or empty."""
+"""Facts about this machine, each in a function of its own. An unknown fact is 0 or empty."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 from devenv.model.finding import Disk
 
 SYSCTL = "/proc/sys"
-RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that is there counts
+RESOLV = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")  # the first that exists
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
 EMULATED = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}
 SCRIPT = 512
 OURS = b"devenv.__main__"
-KNOCK = 0.3
+SOCKET_TIMEOUT = 0.3
 OF_STATE = ("snapshots and ledgers", "volumes may not be saved", "devenv snapshot list   (and: devenv snapshot rm)")
 OF_ENGINE = ("the engine's disk", "images and volumes may not fit", "docker system df   (and: docker builder prune)")
 
 
 def machine(engine_root: str) -> dict[str, Any]:
-    """Fields of `Facts`; `engine_root` is empty where the engine's files lie elsewhere. Blocking."""
-    interface, mtu = way_out()
+    """Fields of `Facts`; `engine_root` is empty if the engine's files are on another machine. Blocking."""
+    interface, mtu = default_route()
     disks = (_disk(*OF_STATE, _state_folder()), _disk(*OF_ENGINE, engine_root) if engine_root else None)
     return {
         "disks": tuple(filter(None, disks)),
@@ -47,21 +47,21 @@ def _disk(what: str, meaning: str, hint: str, path: str) -> Disk | None:
     while not os.path.exists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
     with contextlib.suppress(OSError):
-        room = os.statvfs(path)
-        inodes = room.f_favail / room.f_files if room.f_files else 1.0  # btrfs and others make them as they need them
-        return Disk(what, path, room.f_bavail * room.f_frsize, inodes, meaning, hint)
+        space = os.statvfs(path)
+        inodes = space.f_favail / space.f_files if space.f_files else 1.0  # btrfs and others have no fixed number
+        return Disk(what, path, space.f_bavail * space.f_frsize, inodes, meaning, hint)
     return None
 
 
 def _limit(name: str) -> int:
-    """A limit of Linux's; 0 on any other system."""
+    """A limit of the Linux kernel; 0 on other systems."""
     with contextlib.suppress(OSError, ValueError), open(f"{SYSCTL}/{name}", encoding="ascii") as file:
         return int(file.read())
     return 0
 
 
-def way_out() -> tuple[str, int]:
-    """The interface of the default route, and how large its packets may be. Linux only."""
+def default_route() -> tuple[str, int]:
+    """The interface of the default route, and its MTU. Linux only."""
     with contextlib.suppress(OSError, ValueError), open("/proc/net/route", encoding="ascii") as file:
         rows = (line.split() for line in file)
         interface = next((row[0] for row in rows if row[1] == "00000000" and row[7] == "00000000"), "")
@@ -71,7 +71,7 @@ def way_out() -> tuple[str, int]:
 
 
 def name_servers() -> tuple[str, ...]:
-    """Those that engines on this system hand on to containers. Linux only."""
+    """The name servers that engines on this system pass on to containers. Linux only."""
     if sys.platform != "linux":
         return ()
     for path in RESOLV:
@@ -81,14 +81,14 @@ def name_servers() -> tuple[str, ...]:
 
 
 def native(platform: str, own: str) -> bool:
-    """Whether an engine for `own` runs programs of the platform as they are; variants do not count."""
+    """Whether an engine for `own` runs programs of the platform without emulation; variants do not count."""
     *_, system, processor = ("linux", *platform.lower().split("/")[:2])
     processor = ALIASES.get(processor, processor)
     return f"{system}/{processor}" == own or (system, processor, own) == ("linux", "386", "linux/amd64")
 
 
 def emulates(platform: str) -> bool:
-    """Whether this kernel starts programs of another processor, such as `linux/arm64`. Linux only."""
+    """Whether this kernel emulates another platform, such as `linux/arm64`. Linux only."""
     processor = platform.split("/")[1] if "/" in platform else ""
     path = f"{SYSCTL}/fs/binfmt_misc/qemu-{EMULATED.get(processor, processor)}"
     with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
@@ -97,7 +97,7 @@ def emulates(platform: str) -> bool:
 
 
 def other_devenv() -> str:
-    """The first `devenv` on PATH where it is another program; empty where it is ours, or there is none."""
+    """The first `devenv` on PATH if it is another program; empty if it is ours, or not found."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = os.path.join(folder, "devenv")
         if folder and os.path.isfile(path) and os.access(path, os.X_OK):
@@ -107,7 +107,7 @@ def other_devenv() -> str:
 
 
 def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
-    """(name, address) of the engines that listen at another of the known places. Blocking, a moment for each."""
+    """(name, address) of the engines that listen on other well-known sockets. Blocking, up to 0.3 s for each."""
     home, runtime = os.path.expanduser("~"), os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     known = {
         "the system's engine": "/var/run/docker.sock",
@@ -121,7 +121,7 @@ def engines_elsewhere(asked: str) -> Iterator[tuple[str, str]]:
     }
     for name, path in known.items():
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(KNOCK)
+            probe.settimeout(SOCKET_TIMEOUT)
             probe.connect(path)
             if f"unix://{path}" != asked:
                 yield name, f"unix://{path}"

@@ -1,4 +1,4 @@
-"""What is true of this machine right now: who listens on a port."""
+"""Which programs listen on the ports of this machine, and which ports are free."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PORT_SEARCH = 1000
 
 
 def listener(ip: str, port: int) -> bool:
-    """Whether the port is taken on that address, an empty one standing for all.
+    """Whether the port is in use on the address; an empty address stands for all.
 
-    A port that only root may bind counts as free unless somebody answers: the engine, not we, will bind it. So does
-    one on an address that this machine does not have.
+    A port that only root may bind counts as free unless a program answers: the engine will bind it, not devenv. A
+    port on an address that this machine does not have counts as free too.
     """
     if not ip:
         return any(listener(everywhere, port) for everywhere in EVERYWHERE)
@@ -30,10 +30,10 @@ def listener(ip: str, port: int) -> bool:
 
 
 def loopbacks(kernel: str) -> tuple[str, ...]:
-    """The addresses that only this machine reaches, where the engine can publish on them; `kernel` is the engine's.
+    """The loopback addresses on which the engine can publish ports; `kernel` is the engine's.
 
-    An engine on another kernel lives in a virtual machine, and what forwards its ports knows IPv4 for sure. So it is
-    with WSL2, where the kernel is one and the forwarding goes through Windows.
+    An engine on another kernel is in a virtual machine, whose port forwarding may support only IPv4. The same is true
+    of WSL2, which has one kernel but forwards ports through Windows.
     """
     here = os.uname().release
     if kernel != here or "microsoft" in here.lower() or _refusal("::1", 0) is not None:
@@ -42,7 +42,7 @@ def loopbacks(kernel: str) -> tuple[str, ...]:
 
 
 def _refusal(ip: str, port: int) -> int | None:
-    """Why the system does not let us have the port there; None where it does."""
+    """The error number if the system refuses the port on the address, else None."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,14 +61,14 @@ def _answers(ip: str, port: int) -> bool:
 
 
 def reached(ip: str) -> str:
-    """Where this machine finds what is published on the address."""
+    """The address by which this machine reaches a port that is published on `ip`."""
     return dict(zip(EVERYWHERE, (LOOPBACK, "::1"), strict=True)).get(ip, ip or LOOPBACK)
 
 
 def free_port(ips: Collection[str], wanted: int, besides: Collection[int] = ()) -> int:
-    """The first port that is free on all the addresses, but for `besides`.
+    """The first port that is free on all addresses and not in `besides`; 0 if there is none.
 
-    The search begins at 8000 + `wanted` (for privileged ones) or `wanted` + 1.
+    The search starts at 8000 + `wanted` for a privileged port, else at `wanted` + 1.
     """
     start = 8000 + wanted if wanted < 1024 else wanted + 1  # noqa: PLR2004 - the privileged ports
     ports = range(start, min(start + PORT_SEARCH, 65536))
@@ -76,12 +76,12 @@ def free_port(ips: Collection[str], wanted: int, besides: Collection[int] = ()) 
 
 
 async def owner(port: int) -> str | None:
-    """`pid 123 (nginx)` for whoever listens on the TCP port; None where the system does not tell us."""
+    """The program that listens on the TCP port, such as `pid 123 (nginx)`; None if the system does not tell."""
     if os.path.isdir("/proc/self"):
         return _owner_from_proc(port)
     shown = await process.run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"])
-    found = re.search(r"p(\d+)\nc(.+)", shown.text)
-    return f"pid {found[1]} ({found[2]})" if found else None
+    match = re.search(r"p(\d+)\nc(.+)", shown.text)
+    return f"pid {match[1]} ({match[2]})" if match else None
 
 
 def _owner_from_proc(port: int) -> str | None:

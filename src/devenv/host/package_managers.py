@@ -1,4 +1,4 @@
-"""What this host's package managers are told, as far as it is of use to others: from their files and variables."""
+"""The settings of this machine's package managers that images can use too, from their files and variables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OURS = re.compile(r"(debian|ubuntu)-archive-keyring")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What derived images are to know: PEM texts, and per package manager its keys with their values.
+    """The settings for derived images: PEM texts, and for each package manager its keys with values.
 
     `apt` has the archives by their kind: "debian", "debian-security", "ubuntu", "ubuntu-security". `left_out` are
-    sentences about what the host has and an image must not get.
+    sentences about settings of this machine that an image must not get.
     """
 
     authorities: tuple[str, ...] = ()
@@ -33,14 +33,14 @@ class Settings:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What there is, in single words, such as `ca` and `npm`."""
-        found = {"ca": self.authorities, "npm": self.npm, "pip": self.pip, "apt": self.apt, "go": self.go}
-        return tuple(kind for kind, value in found.items() if value)
+        """The kinds of settings that exist, such as `ca` and `npm`."""
+        kinds = {"ca": self.authorities, "npm": self.npm, "pip": self.pip, "apt": self.apt, "go": self.go}
+        return tuple(kind for kind, value in kinds.items() if value)
 
 
 def npm(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The keys of npm's files, the first one winning, and of its variables before them; `${NAME}` is filled in."""
-    found = {
+    """The keys of npm's variables and files, in order of priority; `${NAME}` is filled in."""
+    keys = {
         name[len("npm_config_") :].lower().replace("_", "-"): value
         for name, value in environment.items()
         if name.lower().startswith("npm_config_") and value
@@ -50,13 +50,13 @@ def npm(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
             key, equals, value = (part.strip() for part in line.partition("="))
             if equals and key[:1] not in (";", "#") and not key.endswith("[]"):
                 filled = re.sub(r"\$\{(\w+)\}", lambda name: environment.get(name[1], name[0]), value.strip("\"'"))
-                found.setdefault(key, filled)
-    return found
+                keys.setdefault(key, filled)
+    return keys
 
 
 def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The keys of pip's files, the first one winning, and of its variables before them."""
-    found = {
+    """The keys of pip's variables and files, in order of priority."""
+    keys = {
         name.removeprefix("PIP_").lower().replace("_", "-"): value
         for name, value in environment.items()
         if name.startswith("PIP_") and value
@@ -69,12 +69,12 @@ def pip(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
             continue
         for section in ("install", "global"):
             for key, value in parser.items(section) if parser.has_section(section) else ():
-                found.setdefault(key.replace("_", "-"), " ".join(value.split()))
-    return found
+                keys.setdefault(key.replace("_", "-"), " ".join(value.split()))
+    return keys
 
 
 def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Go's variables about where modules come from, from its env file and the environment."""
+    """Go's variables about the sources of modules, from its env file and the environment."""
     lines = (line.strip().partition("=") for line in text.splitlines())
     known = {key: value for key, equals, value in lines if equals}
     merged = {key: environment.get(key) or known.get(key, "") for key in GO}
@@ -82,14 +82,14 @@ def go(text: str, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def apt(files: Iterable[str], release: str) -> dict[str, str]:
-    """The archives of the host's own distribution, by kind; `release` is its os-release.
+    """The archives of this machine's distribution, by kind; `release` is the text of os-release.
 
-    Other people's archives, told by their key or by their suite, are none of it, and the distribution's own servers,
-    told by its domain, need no words in an image.
+    Archives of others, known by their key or suite, are left out. So are servers in the domain of the distribution,
+    which images use by default.
     """
     known = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([^"\n]+)', release, re.MULTILINE))
     name, codename = known.get("ID", ""), known.get("VERSION_CODENAME", "")
-    found: dict[str, str] = {}
+    archives: dict[str, str] = {}
     for text in files:
         for uri, suite, components, key in _archives(text):
             ours = not key or _OURS.search(key)
@@ -97,12 +97,12 @@ def apt(files: Iterable[str], release: str) -> dict[str, str]:
                 kinds = {codename: name, f"{codename}-security": f"{name}-security"}
                 own = re.search(rf"(?:^|\.){name}\.(?:org|com)$", urlsplit(uri).hostname or "")
                 if suite in kinds and not own:
-                    found.setdefault(kinds[suite], uri.rstrip("/"))
-    return found
+                    archives.setdefault(kinds[suite], uri.rstrip("/"))
+    return archives
 
 
 def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
-    """(URI, suite, components, key) of what sources in either format name."""
+    """(URI, suite, components, key) of the archives in a sources file of either format."""
     for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
         fields = dict(re.findall(r"(?m)^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza))
         for uri in fields.get("URIs", "").split():
@@ -116,18 +116,18 @@ def _archives(text: str) -> Iterable[tuple[str, str, str, str]]:
 def settings(
     *, npm: Mapping[str, str], pip: Mapping[str, str], go: Mapping[str, str], apt: Mapping[str, str]
 ) -> Settings:
-    """Of all that, what is good for a container.
+    """The settings that containers can use.
 
-    An address with a login is left out, and so is one on this machine's loopback.
+    Addresses with a login or on the loopback of this machine are left out.
     """
     left_out: dict[str, None] = {}
 
-    def kept(values: Mapping[str, str], whose: str) -> dict[str, str]:
+    def kept(values: Mapping[str, str], owner: str) -> dict[str, str]:
         result = {}
         for key, value in values.items():
             reason = unfit(value)
             if reason:
-                left_out[f"{whose} {key}: {reason}"] = None
+                left_out[f"{owner} {key}: {reason}"] = None
             else:
                 result[key] = value
         return result
@@ -150,7 +150,7 @@ LOGIN = "it is a secret, which images do not keep; for a build: `secrets:` and R
 
 
 def unfit(value: str) -> str | None:
-    """Why no image may have the value (addresses, maybe several); None where one may."""
+    """Why an image must not get the value, which holds one or more addresses; None if it may."""
     for word in re.split(r"[\s,|]+", value):
         if "://" not in word:
             continue
@@ -158,9 +158,9 @@ def unfit(value: str) -> str | None:
             address = urlsplit(word)
             host = address.hostname or ""
         except ValueError:
-            return "it is no address"
+            return "it is not a valid address"
         if "@" in address.netloc:
             return LOGIN
         if re.fullmatch(r"localhost|127\.[\d.]+|::1|", host):
-            return "it is this machine's own, which a container does not reach"
+            return "it is on this machine's loopback, which containers cannot reach"
     return None

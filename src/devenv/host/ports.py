@@ -1,4 +1,4 @@
-"""Facts -> what is wrong and what to type; which ports to take. Pure."""
+"""Conflicts of published ports with hints, and the choice of free ports. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.compose.run_model import PortChange
 from devenv.errors import ConfigError, PortError
 from devenv.model.project import Project
 
-# Below what systems give to outgoing connections, and free of the numbers that programs are known by.
+# Below the range of outgoing connections, and without the well-known ports of programs.
 LOWEST, COUNT = 20000, 10000
 
 Place = tuple[str, int]  # a service and a port of its containers
@@ -21,7 +21,7 @@ Place = tuple[str, int]  # a service and a port of its containers
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A host port that a service will publish; an empty address stands for all of them."""
+    """A host port that a service will publish; an empty address stands for all addresses."""
 
     service: str
     ips: tuple[str, ...]
@@ -30,12 +30,12 @@ class Wanted:
     protocol: str = "tcp"
 
 
-Written = tuple[Wanted, tuple[str | None, int | None]]  # with the file and line where it is
+Written = tuple[Wanted, tuple[str | None, int | None]]  # with its file and line
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A wanted port that somebody else has, and a free one instead of it."""
+    """A wanted port that another program uses, and a free port instead."""
 
     wanted: Wanted
     owner: str | None
@@ -45,25 +45,25 @@ class Taken:
 def wanted_ports(
     project: Project, names: Collection[str], changes: Mapping[Place, str], addresses: tuple[str, ...]
 ) -> tuple[Wanted, ...]:
-    """The fixed ports that the named services publish, `changes` applied; `addresses` where the file names none.
+    """The fixed ports that the named services publish, with `changes`; on `addresses` if the file has no address.
 
-    Ranges are left to the engine, which picks a free one itself.
+    Ranges are left out: the engine picks a free port of a range.
     """
-    found: dict[tuple[str, int, str, str], Wanted] = {}
+    wanted: dict[tuple[str, int, str, str], Wanted] = {}
     for service in project.services:
         for port in service.ports if service.name in names else ():
             published = changes.get((service.name, port.target), port.published) or ""
             ips = (port.host_ip,) if port.host_ip else addresses or ("",)
             if published.isdigit() and int(published):
-                one = Wanted(service.name, ips, int(published), port.target, port.protocol)
-                # of several entries that one change makes the same, the run model keeps the first
+                new = Wanted(service.name, ips, int(published), port.target, port.protocol)
+                # a change can make entries equal: the run model keeps only the first
                 key = "" if (service.name, port.target) in changes else f"{published} {port.host_ip}"
-                found.setdefault((service.name, port.target, port.protocol, key), one)
-    return tuple(found.values())
+                wanted.setdefault((service.name, port.target, port.protocol, key), new)
+    return tuple(wanted.values())
 
 
 def clash(wanted: Sequence[Wanted]) -> tuple[Wanted, Wanted] | None:
-    """The first two that cannot both be published."""
+    """The first two ports that cannot both be published."""
     for one, other in itertools.combinations(wanted, 2):
         same = (one.port, one.protocol) == (other.port, other.protocol)
         if same and any(overlap(a, b) for a in one.ips for b in other.ips):
@@ -72,7 +72,7 @@ def clash(wanted: Sequence[Wanted]) -> tuple[Wanted, Wanted] | None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether a port on the one address takes it on the other, too."""
+    """Whether the same port cannot be published on both addresses."""
     return one == other or _holds(one, other) or _holds(other, one)
 
 
@@ -83,25 +83,25 @@ def _holds(wide: str, ip: str) -> bool:
 def clash_error(
     one: Written, other: Written, free: Callable[[Wanted], int], given: Iterable[PortChange] = ()
 ) -> ConfigError:
-    """The error for two that clash, at the place of the one that is written later; `given` stays in the hint."""
+    """The error for two ports that clash, at the later place in the files; the hint includes the `given` changes."""
     (first, _), (second, (file, line)) = sorted((one, other), key=lambda written: written[1][1] or 0)
-    whose = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
+    both = f"`{first.service}` and `{second.service}` both publish" if first.service != second.service else ""
     return ConfigError(
-        f"{whose or f'`{first.service}` publishes twice'} the host port {second.port}",
-        hint=f"Write another one here, or type: {_command(given, [(second, free(second))])}",
+        f"{both or f'`{first.service}` publishes twice'} the host port {second.port}",
+        hint=f"Write another port here, or type: {_command(given, [(second, free(second))])}",
         file=file,
         line=line,
     )
 
 
 def taken_error(taken: Iterable[Taken], given: Iterable[PortChange] = ()) -> PortError:
-    """One error for all taken ports: who has them, and the `--port` to type beside those that are `given`."""
+    """One error for all ports in use, with their owners; the hint has the `--port` flags, with the `given` ones."""
     rows = tuple(taken)
-    said = [
+    messages = [
         f"port {row.wanted.port} (service {row.wanted.service}) is taken by {row.owner or 'another program'}"
         for row in rows
     ]
-    return PortError("; ".join(said), hint=_command(given, [(row.wanted, row.free) for row in rows]))
+    return PortError("; ".join(messages), hint=_command(given, [(row.wanted, row.free) for row in rows]))
 
 
 def _command(given: Iterable[PortChange], new: Iterable[tuple[Wanted, int]]) -> str:
@@ -115,9 +115,9 @@ def _command(given: Iterable[PortChange], new: Iterable[tuple[Wanted, int]]) -> 
 def choose(
     places: Collection[Place], *, seed: str, known: Mapping[Place, int], taken: AbstractSet[int]
 ) -> dict[Place, int]:
-    """A host port for each place: the known one, else one that follows from place and `seed`, or the next not taken.
+    """A host port for each place: the known port, else one that follows from place and `seed`, or the next free one.
 
-    Raises PortError where all are taken.
+    Raises PortError if all are taken.
     """
     chosen = {place: known[place] for place in places if place in known}
     for place in places:
@@ -132,12 +132,12 @@ def choose(
 
 
 def is_chosen(port: int) -> bool:
-    """Whether it is one of those that `choose` gives out."""
+    """Whether the port is in the range of `choose`."""
     return LOWEST <= port < LOWEST + COUNT
 
 
 def variables(ports: Mapping[Place, str]) -> dict[str, str]:
-    """What containers are told of the host's ports: DEVENV_PORT_<SERVICE>_<PORT>."""
+    """The variables that tell containers the host ports: DEVENV_PORT_<SERVICE>_<PORT>."""
     return {
         f"DEVENV_PORT_{re.sub('[^A-Z0-9]', '_', service.upper())}_{target}": published
         for (service, target), published in ports.items()

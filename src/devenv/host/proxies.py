@@ -1,4 +1,4 @@
-"""The proxies of this machine, for what we start and for the steps of builds."""
+"""The proxies of this machine, for child processes and the steps of builds."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEMES = ("http", "https", "socks5", "socks5h")
 INTERNAL = ("http.docker.internal", "hubproxy.docker.internal")  # Docker Desktop's own: only its engine reaches them
 HERE = ("localhost", "127.0.0.1", "::1")
 DESKTOP = "host.docker.internal"
-PATIENCE = 2.0
+PROBE_TIMEOUT = 2.0
 _LOCAL = re.compile(rf"\A(\w+://(?:.*@)?)(?:{LOOPBACK.pattern})(?=[:/]|\Z)")
 
 
 def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[str, str]:
-    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY as the environment says, else as the system does; empty without a proxy.
+    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, else of the system; empty without a proxy.
 
-    `system` is what `urllib.request.getproxies` says. Raises ConfigError for a value that is no proxy.
+    `system` is the result of `urllib.request.getproxies`. Raises ConfigError for a value that is not a proxy.
     """
     given = {name: environment.get(name) or environment.get(name.lower()) or "" for name in VARIABLES}
     if not any(given[name] for name in PROXIES):
@@ -46,23 +46,23 @@ def chosen(environment: Mapping[str, str], system: Mapping[str, str]) -> dict[st
 
 
 def seen_inside(proxies: Mapping[str, str], gateway: str) -> dict[str, str]:
-    """The proxies as containers reach them: the loopback of this machine is `gateway` there."""
+    """The proxies as containers reach them: by `gateway` instead of the loopback of this machine."""
     return {name: _LOCAL.sub(rf"\g<1>{gateway}", value) for name, value in proxies.items()}
 
 
 def child_environment() -> dict[str, str]:
-    """What children get besides our environment to find the proxies of this machine. Raises ConfigError."""
+    """The variables for child processes to find the proxies of this machine. Raises ConfigError."""
     return _both_cases(chosen(os.environ, _system()))
 
 
 async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
     """The build arguments by which RUN steps find the proxies; BuildKit keeps these out of images.
 
-    It knows them in any mixture of letters. What a Dockerfile declares by ARG, in one of the usual two, the history
-    would keep.
+    BuildKit ignores the case of these names. A name in the usual case that a Dockerfile declares by ARG would be in
+    the history of the image, so the names are in mixed case.
 
-    Empty where there is no proxy, where the docker CLI's own settings name some, and where containers cannot reach
-    it, which is told.
+    Empty if there is no proxy, if the settings of the docker CLI name proxies, or if containers cannot reach the
+    proxy; for the latter a notice is emitted.
     """
     proxies = chosen(os.environ, _system())
     if not proxies or (await anyio.to_thread.run_sync(cli_settings)).get("proxies"):
@@ -71,26 +71,26 @@ async def step_arguments(engine: Engine, emit: Emit) -> dict[str, str]:
     inside = seen_inside(proxies, address)
     for name in (name for name in proxies if inside[name] != proxies[name]):
         if not address or (address != DESKTOP and not await _answers(inside[name])):
-            said = f"your proxy {masked(proxies[name])} listens only on 127.0.0.1, where builds do not reach it"
-            emit(Notice(said, "allow LAN in the proxy's settings, or let it listen on all addresses"))
+            message = f"your proxy {masked(proxies[name])} listens only on 127.0.0.1, where builds cannot reach it"
+            emit(Notice(message, "allow LAN in the proxy's settings, or let it listen on all addresses"))
             return {}
     return {name.title(): value for name, value in inside.items()}
 
 
 async def gateway(engine: Engine) -> str:
-    """The address of this machine as containers see it; empty where the engine is on another one."""
+    """The address by which containers reach this machine; empty if the engine is on another machine."""
     if not engine.endpoint.local:
         return ""
     system = await engine.ask("info", "asking for the engine's system", lambda shown: shown["OperatingSystem"])
     if os.uname().sysname == "Darwin" or system == "Docker Desktop":
         return DESKTOP
     configured = await engine.ask("networks/bridge", "inspecting a network", lambda shown: shown["IPAM"]["Config"])
-    return next((str(one["Gateway"]) for one in configured or () if "." in one.get("Gateway", "")), "")
+    return next((str(entry["Gateway"]) for entry in configured or () if "." in entry.get("Gateway", "")), "")
 
 
 async def _answers(proxy: str) -> bool:
     address = urlsplit(proxy)
-    with anyio.move_on_after(PATIENCE):
+    with anyio.move_on_after(PROBE_TIMEOUT):
         try:
             stream = await anyio.connect_tcp(str(address.hostname), address.port or 80)
         except OSError:
@@ -101,36 +101,36 @@ async def _answers(proxy: str) -> bool:
 
 
 def _system() -> dict[str, str]:
-    """The proxies of the system's own settings; Linux has none besides the environment."""
+    """The proxies in the settings of the system; Linux has only those of the environment."""
     if os.uname().sysname != "Darwin":
         return {}
-    from urllib.request import getproxies  # noqa: PLC0415 - 20 ms, which Linux need not pay
+    from urllib.request import getproxies  # noqa: PLC0415 - takes 20 ms, only needed on macOS
 
     return getproxies()
 
 
 def _host(name: str, value: str) -> str:
-    """The host of a proxy's address. Raises ConfigError, its user and password hidden."""
+    """The host of a proxy's address. Raises ConfigError, without its user and password."""
     try:
         address = urlsplit(value)
-        well = address.scheme in SCHEMES and address.hostname and (address.port is None or address.port > 0)
+        valid = address.scheme in SCHEMES and address.hostname and (address.port is None or address.port > 0)
     except ValueError:
-        well = False
-    if not well or re.search(r"\s", value):
+        valid = False
+    if not valid or re.search(r"\s", value):
         hint = f"{name}=http://proxy.example:3128"
-        raise ConfigError(f"{name} is no proxy's address: {masked(value, 'http')}", hint=hint)
+        raise ConfigError(f"{name} is not the address of a proxy: {masked(value, 'http')}", hint=hint)
     return str(address.hostname)
 
 
 def _require_exception(entry: str) -> None:
-    """Raises ConfigError for an entry of NO_PROXY with a slash that is no network."""
+    """Raise ConfigError for an entry of NO_PROXY with a slash that is not a network."""
     try:
         if "/" in entry:
             ipaddress.ip_network(entry, strict=False)
     except ValueError:
-        raise ConfigError(f"NO_PROXY names a network that is none: {masked(entry)}", hint="10.0.0.0/8") from None
+        raise ConfigError(f"NO_PROXY has an invalid network: {masked(entry)}", hint="10.0.0.0/8") from None
 
 
 def _both_cases(proxies: Mapping[str, str]) -> dict[str, str]:
-    """Some programs read one spelling, some the other."""
+    """The variables in upper and lower case, since programs read one or the other."""
     return {**proxies, **{name.lower(): value for name, value in proxies.items()}}

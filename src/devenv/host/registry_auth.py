@@ -1,4 +1,4 @@
-"""What a person may show to a registry, as the docker CLI keeps it. It is in no argument, message or file of ours."""
+"""The credentials for registries that the docker CLI has stored. They are never in an argument, message or file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from devenv.errors import ConfigError, EngineError
 from devenv.model.image_ref import HUB
 
 HUB_KEY = "https://index.docker.io/v1/"
-PATIENCE = 30.0  # seconds for a helper; it may ask its owner first
-TOKEN_USER = "<token>"  # noqa: S105 - the user's name by which a helper says that the secret is a token
+PATIENCE = 30.0  # seconds for a helper, which may ask the user first
+TOKEN_USER = "<token>"  # noqa: S105 - the user name of helpers for a token
 NO_ENTRY = "credentials not found"
 
 
 async def credentials(host: str) -> str:
-    """The value of X-Registry-Auth for a registry, empty where the docker CLI knows nothing for it.
+    """The value of X-Registry-Auth for a registry; empty if the docker CLI has no credentials for it.
 
     Raises EngineError for a credential helper that cannot be used, ConfigError for a broken config.json.
     """
@@ -35,41 +35,41 @@ async def credentials(host: str) -> str:
 
 
 def cli_settings() -> dict[str, Any]:
-    """The docker CLI's config.json; empty where there is none. Raises ConfigError for a broken one."""
+    """The docker CLI's config.json; empty if it does not exist. Raises ConfigError if it is broken."""
     path = os.path.join(config_folder(), "config.json")
     try:
         with open(path, "rb") as file:
-            found = json.load(file)
+            settings = json.load(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
     except ValueError as error:
-        raise ConfigError("is not JSON", hint="docker login writes it anew", file=path) from error
-    if not isinstance(found, dict):
+        raise ConfigError("is not JSON", hint="docker login writes it again", file=path) from error
+    if not isinstance(settings, dict):
         return {}
-    if not _is_formed(found):
-        raise ConfigError("is not as the docker command writes it", hint="docker login writes it anew", file=path)
-    return found
+    if not _is_formed(settings):
+        raise ConfigError("is not in the format of the docker CLI", hint="docker login writes it again", file=path)
+    return settings
 
 
-def _is_formed(found: Mapping[str, Any]) -> bool:
-    """Whether what is read of the file is of the right kind."""
-    parts = [found.get(name) or {} for name in ("auths", "credHelpers", "proxies")]
+def _is_formed(settings: Mapping[str, Any]) -> bool:
+    """Whether the values that are used have the right types."""
+    parts = [settings.get(name) or {} for name in ("auths", "credHelpers", "proxies")]
     if not all(isinstance(part, dict) for part in parts):
         return False
     _, helpers, proxies = parts
     given = [proxy or {} for proxy in proxies.values()]
     texts = [
-        found.get("credsStore"),
+        settings.get("credsStore"),
         *helpers.values(),
         *(value for proxy in given if isinstance(proxy, dict) for value in proxy.values()),
     ]
-    return all(isinstance(one, dict) for one in given) and all(isinstance(text or "", str) for text in texts)
+    return all(isinstance(proxy, dict) for proxy in given) and all(isinstance(text or "", str) for text in texts)
 
 
 def _kept(auths: Mapping[str, Any], key: str) -> dict[str, str]:
-    """What the file itself holds for a registry, which it may name by an address."""
+    """The credentials in the file for a registry, which the file may name by an address."""
     entry = auths.get(key) or next((auths[name] for name in auths if _host(name) == _host(key)), None)
     if not isinstance(entry, dict):
         return {}
@@ -87,9 +87,9 @@ def _host(name: str) -> str:
 
 
 async def _asked(helper: str, key: str) -> dict[str, str]:
-    """What a credential helper holds for a registry. Its own words are not repeated: they may hold a secret."""
+    """The credentials of a helper for a registry. Its output is not repeated: it may contain a secret."""
     program, config = f"docker-credential-{helper}", os.path.join(config_folder(), "config.json")
-    hint = f"install {program}, or take it out of {config} and log in again: docker login {_host(key)}"
+    hint = f"install {program}, or remove it from {config} and log in again: docker login {_host(key)}"
     try:
         with anyio.fail_after(PATIENCE):
             done = await process.run([program, "get"], stdin=key.encode())
@@ -100,8 +100,8 @@ async def _asked(helper: str, key: str) -> dict[str, str]:
     if NO_ENTRY in done.text + done.error_text:
         return {}
     try:
-        found = json.loads(done.stdout)
-        user, secret = str(found["Username"]), str(found["Secret"])
+        answer = json.loads(done.stdout)
+        user, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, LookupError, TypeError):
         raise EngineError(f"`{program}` failed for {_host(key)}", hint=hint) from None
     return {"identitytoken": secret} if user == TOKEN_USER else {"username": user, "password": secret}

@@ -1,6 +1,6 @@
 """Why a RUN step failed, if it was the network: by the table of causes `build_network`.
 
-And the build arguments that a secret does not belong into.
+And warn of secrets in build arguments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What kept a step from the network, and what to do about it."""
+    """Why a step did not reach the network, and what to do about it."""
 
     what: str
     hint: str
@@ -44,7 +44,7 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
     text = "\n".join(lines)
     hosts = [host for line in text.split("\n") if (host := _host(line))]
     if hosts and re.search(_LOGIN, text):
-        return Fault(f"{hosts[0]} wants a login, which the build does not have", _SECRET_HINT.format(id="login"))
+        return Fault(f"{hosts[0]} requires a login, which the build does not have", _SECRET_HINT.format(id="login"))
 
     def words(_: Entry, groups: Mapping[str, str], line: int) -> dict[str, str]:
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
@@ -55,12 +55,12 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
 
 
 def _host(line: str) -> str | None:
-    found = _HOST.search(line)
-    return found["host"] if found and not re.fullmatch(r"127\.[\d.]+", found["host"]) else None
+    match = _HOST.search(line)
+    return match["host"] if match and not re.fullmatch(r"127\.[\d.]+", match["host"]) else None
 
 
 def secret_arguments_notice(service: str, arguments: Iterable[tuple[str, str]]) -> Notice | None:
-    """A word about build arguments that look like secrets: the image's history keeps them."""
+    """A notice about build arguments that look like secrets, since the history of the image keeps them."""
     names = [name for name, value in arguments if value and _SECRET.search(name) and "public" not in name.lower()]
     if not names:
         return None

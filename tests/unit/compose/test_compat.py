@@ -1,4 +1,4 @@
-"""Text that an older Compose can read, changed in the fewest characters."""
+"""Text for an older Compose, changed in the fewest characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devenv.compose.files import Include, Source
 
 
 def source(text: str, path: str = "/p/compose.yml", includes: tuple[Include, ...] = ()) -> Source:
-    """A file as if it had been read."""
+    """A source without a file on disk."""
     folder, _, name = path.rpartition("/")
     return Source(path, name, folder, text, yaml.check(text.encode(), file=name), includes)
 
@@ -52,7 +52,7 @@ def rules(text: str) -> str:
     ],
 )
 def test_rules_are_spelled_for_an_older_compose(before: str, after: str | None) -> None:
-    """Newer keys get an `x-`, a single pattern becomes a list; all else stays, comments and anchors too."""
+    """Newer keys get an `x-`, a single pattern becomes a list; all other text stays, comments and anchors too."""
     assert sanitised(source(rules(before))) == rules(before if after is None else after)
 
 
@@ -63,7 +63,7 @@ def test_other_places_are_none_of_our_business() -> None:
 
 
 def test_windows_line_ends_stay() -> None:
-    """Every character but those of the key is as it was."""
+    """All characters except those of the key stay the same."""
     text = rules("        - path: .\n          include: a\n").replace("\n", "\r\n")
     assert sanitised(source(text)) == text.replace("include:", '"x-include":')
 
@@ -81,7 +81,7 @@ def test_windows_line_ends_stay() -> None:
     ],
 )
 def test_an_entry_of_include_names_the_copy(entry: str, after: str) -> None:
-    """The copy lies elsewhere, so the entry says from where its paths count."""
+    """The copy is in another folder, so the entry names the original folder for its paths."""
     text = f"include:\n{entry}services: {{}}\n"
     node = yaml.check(text.encode(), file="f")
     item = yaml.at(node, ["include", 0])
@@ -94,7 +94,7 @@ def test_an_entry_of_include_names_the_copy(entry: str, after: str) -> None:
 
 
 def test_newer_keys_are_found_with_their_lines() -> None:
-    """What an error about them needs."""
+    """Their names and lines, which an error needs."""
     text = rules("        - path: .\n          include: a\n          initial_sync: true\n")
     assert newer_keys(source(text)) == [("include", 8), ("initial_sync", 9)]
 
@@ -108,7 +108,7 @@ def test_newer_keys_are_found_with_their_lines() -> None:
     ],
 )
 def test_the_model_gets_back_what_its_compose_knows(version: str, rule: dict[str, object]) -> None:
-    """A Compose that knows a key counts it into the hash, in the type that it would have given it."""
+    """A Compose that knows a key includes it in the hash, with the type that it gives it."""
     model = {"services": {"a": {"develop": {"watch": [{"x-include": "a", "x-initial_sync": "true"}]}}, "b": {}}}
     restore(model, lambda needed: needed <= version)
     assert model["services"]["a"] == {"develop": {"watch": [rule]}}

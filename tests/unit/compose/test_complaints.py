@@ -44,7 +44,7 @@ include:
 
 
 def sources(text: str = FILE) -> list[Source]:
-    """One file at /p, as if it had been read."""
+    """One source at /p without a file on disk."""
     return [Source("/p/compose.yml", "compose.yml", "/p", text, yaml.check(text.encode(), file="compose.yml"))]
 
 

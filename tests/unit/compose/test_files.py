@@ -37,12 +37,12 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def found(folder: Path, *files: str) -> list[str]:
-    """What is found from `folder`, relative to it."""
+    """The files that are found from `folder`, relative to it."""
     return [os.path.relpath(path, folder) for path in find(str(folder), files)]
 
 
 def test_the_names_that_compose_looks_for(tmp_path: Path) -> None:
-    """compose.yaml before compose.yml before the old names, each with an override beside it."""
+    """compose.yaml comes before compose.yml and the old names, each with an override beside it."""
     write(tmp_path, **{"docker-compose_yaml": PLAIN})
     assert found(tmp_path) == ["docker-compose.yaml"]
     write(tmp_path, **{"docker-compose_yml": PLAIN})
@@ -54,7 +54,7 @@ def test_the_names_that_compose_looks_for(tmp_path: Path) -> None:
 
 
 def test_the_search_goes_upward(tmp_path: Path) -> None:
-    """From a folder of the project, the project is found."""
+    """A project is found from its subfolders."""
     write(tmp_path, compose_yml=PLAIN)
     (tmp_path / "a/b").mkdir(parents=True)
     assert found(tmp_path / "a/b") == ["../../compose.yml"]
@@ -71,7 +71,7 @@ def test_what_is_named_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nothing_found(tmp_path: Path) -> None:
-    """The names that were looked for are said, and whose a devenv.nix is."""
+    """The error has the names that were looked for, and says to which tool a devenv.nix belongs."""
     with pytest.raises(ConfigError, match="no compose file in") as caught:
         find(str(tmp_path))
     assert "compose.yaml, compose.yml, docker-compose.yml, docker-compose.yaml" in str(caught.value.hint)
@@ -82,7 +82,7 @@ def test_nothing_found(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_no_project(tmp_path: Path) -> None:
-    """`-f -` is refused: verbs have no way to ask for it again."""
+    """`-f -` is refused, since it cannot be read again."""
     with pytest.raises(UsageError):
         find(str(tmp_path), ("-",))
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_project(tmp_path: Path, text: str, complaint: str) ->
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """A folder, a missing file, an endless device, a pipe that nobody fills: one error each, at once."""
+    """A folder, a missing file, an endless device, a pipe without a writer: each is an error at once."""
     os.mkfifo(tmp_path / "pipe")
     for path, complaint in [
         (str(tmp_path), "is a folder"),
@@ -119,7 +119,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 def test_included_files_are_read_too(tmp_path: Path) -> None:
-    """Each with the folder that its paths start from; remote, interpolated and circular ones are left to Compose."""
+    """Each has the folder for its relative paths; remote, interpolated and circular includes are left to Compose."""
     write(
         tmp_path,
         compose_yml="include:\n  - one/a.yml\n  - {path: [two/b.yml], project_directory: q}\n"
@@ -138,7 +138,7 @@ def test_included_files_are_read_too(tmp_path: Path) -> None:
 
 
 def test_a_fault_in_an_included_file_names_it(tmp_path: Path) -> None:
-    """The file that is wrong, not the one that names it."""
+    """The error names the included file, not the file that includes it."""
     write(tmp_path, compose_yml="include: [sub/a.yml]\n" + PLAIN, sub__a_yml="services:\n  a: 1\n  a: 2\n")
     with pytest.raises(ConfigError, match='duplicate key "a"') as caught:
         read(find(str(tmp_path)), base=str(tmp_path))
@@ -146,7 +146,7 @@ def test_a_fault_in_an_included_file_names_it(tmp_path: Path) -> None:
 
 
 def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose derives bind mounts and the project's name from $PWD; so must we, and only where it is true."""
+    """Compose derives bind mounts and the project's name from $PWD; so does devenv, if $PWD is correct."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.chdir(tmp_path / "real")
@@ -158,7 +158,7 @@ def test_a_link_is_spelled_as_the_shell_spells_it(tmp_path: Path, monkeypatch: p
 
 
 def test_a_named_service_turns_its_profiles_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only where none of them is on, and not those of what it depends on; COMPOSE_PROFILES goes on to count."""
+    """Only if none of them is active, and not those of its dependencies; COMPOSE_PROFILES still counts."""
     monkeypatch.delenv("COMPOSE_PROFILES", raising=False)
     write(
         tmp_path,
@@ -214,7 +214,7 @@ def named(folder: Path, *files: str) -> set[str]:
 
 
 def test_everything_that_is_named_is_found(folder: Path) -> None:
-    """Includes, extends at any depth, env files of both, each relative to its own place, there or not."""
+    """Includes and extends at any depth and their env files, relative to their files, existing or not."""
     read = "compose.yml one.yml sub/two.yml sub/two.env base/web.yml deep.yml"
     environment = ".env other/.env base/.env web.env api.env more.env other/own.env base/base.env"
     overrides = {f"{stem}.override.{end}" for stem in ("compose", "docker-compose") for end in ("yml", "yaml")}
@@ -222,7 +222,7 @@ def test_everything_that_is_named_is_found(folder: Path) -> None:
 
 
 def test_a_broken_file_hides_no_other(folder: Path) -> None:
-    """While the override is half-written and an include is gone, both are still followed, and so is the rest."""
+    """If the override is incomplete and an include is missing, all files are still named."""
     whole = named(folder)
     (folder / "compose.override.yml").write_text("services: {", encoding="utf-8")
     assert named(folder) == whole
@@ -235,7 +235,7 @@ def test_a_broken_file_hides_no_other(folder: Path) -> None:
 
 
 def test_a_link_is_followed_too(folder: Path) -> None:
-    """An edit of what a linked compose file points to is an edit of the project."""
+    """The target of a linked Compose file is an input of the project."""
     (folder / "real.yml").write_text("services: {}", encoding="utf-8")
     (folder / "link.yml").symlink_to("real.yml")
     assert {"link.yml", "real.yml"} <= named(folder, "link.yml")

@@ -1,4 +1,4 @@
-"""What a project in a git worktree is called."""
+"""The name of a project in a git worktree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_name_carries_the_worktree(project: str, name: str, expected: str) -> None:
-    """It is one that Compose accepts, and the same each time."""
+    """Compose accepts the name, and it is the same each time."""
     found = worktree_project(project, name)
     assert re.fullmatch(expected, found)
     assert re.fullmatch("[a-z0-9][a-z0-9_-]*", found)
@@ -49,7 +49,7 @@ def test_the_name_carries_the_worktree(project: str, name: str, expected: str) -
 
 @pytest.mark.parametrize("names", [("a", "A"), ("1.2", "12"), ("ü", "ö"), ("w" * 41, "w" * 42), ("x", "-x")])
 def test_two_worktrees_never_share_a_name(names: tuple[str, str]) -> None:
-    """Also where all that differs is what a project's name cannot have."""
+    """Also if they differ only in characters that a project's name cannot have."""
     assert len({worktree_project("shop", name) for name in names}) == len(names)
 
 
@@ -58,12 +58,12 @@ def test_two_worktrees_never_share_a_name(names: tuple[str, str]) -> None:
     [("/me/shop/.git", "shop"), ("/srv/shop.git", "shop"), ("/me/shop/.bare", "shop"), ("/srv/shop", "shop")],
 )
 def test_a_repository_has_a_name(common: str, name: str) -> None:
-    """That of the folder it lies in, or its own where it is bare."""
+    """It is that of the parent folder, or its own for a bare repository."""
     assert identity.repository(common) == name
 
 
 def submodule(folder: Path, git: Path) -> Path:
-    """`folder` made a submodule whose repository is `git`."""
+    """Make `folder` a submodule whose repository is `git`."""
     folder.mkdir(parents=True)
     git.mkdir(parents=True)
     (folder / ".git").write_text(f"gitdir: {git}\n")
@@ -72,7 +72,7 @@ def submodule(folder: Path, git: Path) -> Path:
 
 @pytest.mark.parametrize("relative", [False, True])
 def test_a_worktree_is_known_by_its_files(tmp_path: Path, relative: bool) -> None:
-    """At its root the project is the repository's, below it the folder's; links may be relative."""
+    """At its root the project has the name of the repository, below it that of the folder; links may be relative."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature", relative=relative)
     (tree / "app/deep").mkdir(parents=True)
     assert worktree(str(tree)) == ("shop", "feature")
@@ -92,7 +92,7 @@ def test_what_git_writes_is_understood(tmp_path: Path) -> None:
 
 
 def test_what_is_no_worktree(tmp_path: Path) -> None:
-    """A main tree, a submodule, no repository at all, a `.git` that says nothing or cannot be read at once."""
+    """A main tree, a submodule, no repository, a `.git` without a path, or a pipe."""
     main, odd = tmp_path / "shop", tmp_path / "odd"
     linked(tmp_path / "there", main, "feature")
     assert worktree(str(main)) is None
@@ -108,7 +108,7 @@ def test_what_is_no_worktree(tmp_path: Path) -> None:
 
 
 def test_a_submodule_in_a_worktree(tmp_path: Path) -> None:
-    """It lies as often on the disk as its worktrees do, so they are told apart by them."""
+    """Each worktree has its own copy of the submodule, so the name contains the worktree."""
     main = tmp_path / "shop"
     tree = linked(tmp_path / "there", main, "feature")
     lib = submodule(tree / "lib", main / ".git/worktrees/feature/modules/lib")
@@ -116,7 +116,7 @@ def test_a_submodule_in_a_worktree(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_link_is_no_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be read is left to git to complain of."""
+    """A link that cannot be read is ignored, since git reports it."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
 
     def refuse(*_: object, **__: object) -> None:
@@ -127,7 +127,7 @@ def test_an_unreadable_link_is_no_worktree(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_who_names_the_project_himself_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`name:` in any of the files, COMPOSE_PROJECT_NAME in the environment, in .env or in its like."""
+    """`name:` in any of the files, COMPOSE_PROJECT_NAME in the environment or in env files."""
     tree = linked(tmp_path / "there", tmp_path / "shop", "feature")
 
     def name(*texts: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a project's files say without Compose."""
+"""The name, services and profiles of a project, read without Compose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project in a folder whose name Compose has to change."""
+    """A project in a folder whose name is not a valid project name."""
     made = tmp_path / "_My Shop.app"
     made.mkdir()
     (made / "compose.yml").write_text(FILE)
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_services_and_profiles_are_as_written(folder: Path) -> None:
-    """In the order of the file, those whose profiles are off apart."""
+    """In the order of the file; services without an active profile are separate."""
     found = sketch(str(folder), (), None, ())
     assert found == Outline("myshopapp", ("web", "0.odd_-Name"), ("tool",), ("debug", "tools"), is_whole=True)
 
@@ -44,7 +44,7 @@ def test_services_and_profiles_are_as_written(folder: Path) -> None:
 def test_profiles_turn_services_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], env: str
 ) -> None:
-    """By the command line or the environment, and `*` turns on all."""
+    """By the command line or the environment; `*` activates all."""
     monkeypatch.setenv("COMPOSE_PROFILES", env)
     assert sketch(str(folder), (), None, given).dormant == ()
 
@@ -69,7 +69,7 @@ def test_the_name_is_the_one_that_compose_takes(
     written: str,
     name: str | None,
 ) -> None:
-    """The command line, the environment, `.env`, the file, the folder: whoever comes first."""
+    """The command line, the environment, `.env`, the file, the folder, in this order."""
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", env)
     (folder / ".env").write_text(f"COMPOSE_PROJECT_NAME={dotenv}\n")
     (folder / "compose.yml").write_text(f"name: {written}\n{FILE}")
@@ -86,7 +86,7 @@ def test_it_is_found_from_a_folder_below_and_by_file(folder: Path, tmp_path: Pat
 
 
 def test_a_worktree_has_its_own_name(tmp_path: Path) -> None:
-    """The one that `devenv up` gives it there."""
+    """It is the name that `devenv up` uses there."""
     tree = linked(tmp_path / "elsewhere", tmp_path / "shop", "feature")
     (tree / "compose.yml").write_text(FILE)
     assert sketch(str(tree), (), None, ()).name == "shop-feature"
@@ -101,7 +101,7 @@ async def test_a_name_alone_is_a_project_without_files(tmp_path: Path) -> None:
 
 
 def test_a_profile_that_no_file_has_is_named(folder: Path) -> None:
-    """Unless a file that was not read may have it: then it is Compose's to know."""
+    """Unless a file that was not read may have it: then only Compose knows."""
     with pytest.raises(UsageError, match="there is no profile `tolls`") as raised:
         sketched(Selection(str(folder), profiles=("tolls",)))
     assert raised.value.hint == "Did you mean `tools`?"

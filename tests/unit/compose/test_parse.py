@@ -1,4 +1,4 @@
-"""The resolved model becomes a Project, or one complaint that names the place."""
+"""The resolved model becomes a Project, or an error that names the path."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ x-devenv: {ports: as-written, initial_sync: spec, deletes: recreate, images: {mi
 
 
 def read(text: str) -> Project:
-    """The project of a model that is written as YAML."""
+    """The project of a model in YAML."""
     return parse(yaml.construct(text, file="m"), directory="/p", files=("/p/compose.yml",))
 
 
 def test_the_whole_project() -> None:
-    """Every field arrives, `$$` as `$`, both spellings of the newer watch keys."""
+    """All fields are parsed, `$$` as `$`, with both spellings of the newer watch keys."""
     web = Service(
         name="web",
         image="shop/web:1",
@@ -227,7 +227,7 @@ def test_the_whole_project() -> None:
     ],
 )
 def test_a_wrong_shape_names_its_path(extra: str, complaint: str) -> None:
-    """One complaint with the path of the model and, where it helps, the nearest right word."""
+    """The error has the path of the model and, if it helps, the most similar valid word."""
     with pytest.raises(ShapeError) as caught:
         read(f"name: x\n{extra}\n")
     assert f"{caught.value} | {caught.value.hint}" == complaint
@@ -235,7 +235,7 @@ def test_a_wrong_shape_names_its_path(extra: str, complaint: str) -> None:
 
 
 def test_hooks() -> None:
-    """Text goes to a shell, a list to none, a mapping into a service, also into one whose profile is not on."""
+    """Text runs in a shell, a list without, a mapping in a service, also if its profile is not active."""
     hooks = """\
 name: x
 services: {db: {}}
@@ -266,7 +266,7 @@ x-devenv:
 
 
 def test_a_model_without_a_name() -> None:
-    """The name is what everything is labelled with."""
+    """All labels contain the name."""
     with pytest.raises(ShapeError, match="name: is missing"):
         read("services: {}")
 
@@ -302,5 +302,5 @@ def test_a_model_without_a_name() -> None:
     ],
 )
 def test_image_references(reference: str, valid: bool) -> None:
-    """What can name an image, and what would reach a command line as something else."""
+    """Valid references, and texts that a command line would read as something else."""
     assert is_image(reference) is valid

@@ -1,4 +1,4 @@
-"""Which questions are asked of Compose when a project is read."""
+"""The commands of Compose that run when a project is loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = b"name: p\nservices: {web: {image: x}}\n"
 async def test_the_version_is_asked_for_where_it_matters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, returncode: int, asked: list[str]
 ) -> None:
-    """A child less where no key of a newer Compose is used and nothing is wrong."""
+    """The version is not asked for if no file has a key of a newer Compose and there is no error."""
     rule = f"{{path: ., action: sync, target: /a, {key}: x}}"
     text = f"services: {{web: {{image: x, develop: {{watch: [{rule}]}}}}}}\n"
     (tmp_path / "compose.yml").write_text(text, encoding="utf-8")
@@ -68,7 +68,7 @@ services:
 async def test_a_name_that_no_file_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, wish: dict[str, tuple[str, ...]], said: str | None
 ) -> None:
-    """It is said with the nearest one before Compose is asked, unless there is a file that only Compose reads."""
+    """The error suggests the most similar name before Compose is asked, unless only Compose can read a file."""
     (tmp_path / "compose.yml").write_text(NAMED.format(remote=remote))
     (tmp_path / "more.yml").write_text("services: {more: {image: a, profiles: tools}}\n")
     (tmp_path / "other.yml").write_text("services: {base: {image: a, profiles: [base]}}\n")

@@ -1,4 +1,4 @@
-"""The run model, as text: what goes in, what Compose gets."""
+"""The run model as text: the resolved model, and the model for Compose."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ x-other:
 
 
 def shown(**changes: Any) -> str:
-    """The run model of MODEL as YAML, with the parts of a call that a test changes."""
+    """The run model of MODEL as YAML, with the arguments that a test changes."""
     model = yamlcore.construct(changes.pop("model", MODEL), file="m")
     arguments: dict[str, Any] = {"found": Found(), "choices": Choices(), **changes}
     arguments["choices"] = replace(arguments["choices"], owner=OWNER)
@@ -106,12 +106,12 @@ def difference(**changes: Any) -> str:
 
 
 def text(block: str) -> str:
-    """An indented block as it is compared."""
+    """An indented block in the form that is compared."""
     return dedent(block).strip()
 
 
 def test_the_whole_model() -> None:
-    """Watch rules, profiles, `pull` and our own block go; labels and loopback come; volumes stay untouched."""
+    """Watch rules, profiles, `pull` and `x-devenv` are removed, labels and loopback added; volumes stay."""
     assert shown() == dedent("""\
         name: shop
         services:
@@ -174,7 +174,7 @@ def test_the_whole_model() -> None:
 
 
 def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, str]]:
-    """What of ours is labelled, and how."""
+    """The elements with our label."""
     model = run_model(yamlcore.construct(MODEL, file="m"), found=found or Found(), choices=choices)
     everything = {**model["services"], **model["networks"], **model["volumes"]}
     ours = {
@@ -184,7 +184,7 @@ def labels(choices: Choices, found: Found | None = None) -> dict[str, dict[str, 
 
 
 def test_labels_say_for_whom() -> None:
-    """Services and networks that a create makes; never a volume: a newer Compose would ask to recreate it."""
+    """Services and networks get the label; never a volume, since a newer Compose would ask to recreate it."""
     mine, old = {"devenv.owner": OWNER}, {"devenv.project": "shop"}
     assert labels(Choices(owner=OWNER)) == {"db": mine, "web": mine, "default": mine}
     assert labels(Choices(owner="a$b")) == {name: {"devenv.owner": "a$$b"} for name in ("db", "web", "default")}
@@ -196,7 +196,7 @@ def test_labels_say_for_whom() -> None:
 
 
 def test_what_is_to_be_nobodys_has_no_label() -> None:
-    """A one-off container; and if there is nothing else, the network that it needs."""
+    """A one-off container gets no label; nor does its network, if there is no other service."""
     mine = {"devenv.owner": OWNER}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db"}))) == {"web": mine, "default": mine}
     assert labels(Choices(owner=OWNER, unmarked=frozenset({"db", "web"}))) == {}
@@ -205,7 +205,7 @@ def test_what_is_to_be_nobodys_has_no_label() -> None:
 
 
 def test_what_exists_becomes_external() -> None:
-    """A network or volume that is there already is only named, so that no Compose compares or changes it."""
+    """An existing network or volume is external, so that Compose does not compare or change it."""
     found = Found(networks=frozenset({"shop_default"}), volumes=frozenset({"shop_data", "shop_fresh"}))
     model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=Choices())
     assert model["networks"]["default"] == {"name": "shop_default", "external": True}
@@ -216,7 +216,7 @@ def test_what_exists_becomes_external() -> None:
 
 
 def test_a_foreign_service_stays_as_it_is() -> None:
-    """A service whose container is not ours keeps all that its hash is made of, rules and profiles too."""
+    """A service whose container is not ours keeps all parts of its hash, rules and profiles too."""
     choices = Choices(images={"mysql:9": "stand-in.devenv/mysql:9"})
     found = Found(foreign_services=frozenset({"db", "web"}))
     model = run_model(yamlcore.construct(MODEL, file="m"), found=found, choices=choices)
@@ -242,18 +242,18 @@ def ports(choices: Choices) -> list[str]:
     ],
 )
 def test_where_ports_are_published(addresses: tuple[str, ...], expected: list[str]) -> None:
-    """An address that the file names stays; a number that the engine picks is picked once."""
+    """An address in the file stays; a number that the engine picks is picked once."""
     assert ports(Choices(addresses=addresses)) == expected
 
 
 def test_a_port_without_a_number_can_be_given_one() -> None:
-    """Then it is published like any other."""
+    """Such a port is published as any other."""
     choices = Choices(addresses=("127.0.0.1", "::1"), ports=(PortChange("web", "20123", 82),))
     assert ports(choices)[3:] == ["127.0.0.1 20123 82", "::1 20123 82"]
 
 
 def test_every_service_is_told_of_the_ports() -> None:
-    """What a service sets itself stays; what somebody else runs is left whole."""
+    """Variables of a service stay; services of others are not changed."""
     told = {"DEVENV_PORT_WEB_80": "20123", "PRICE": "1"}
     assert difference(choices=Choices(environment={"web": told, "db": told})) == text("""
         +       DEVENV_PORT_WEB_80: '20123'
@@ -283,7 +283,7 @@ def test_stand_ins_take_the_place_of_images() -> None:
 
 
 def test_a_context_that_is_an_image() -> None:
-    """What the file names as `docker-image://` is had under another name like all others."""
+    """A `docker-image://` context is replaced as other images are."""
     contexts = "      additional_contexts: {a: 'docker-image://caddy:2', b: /b}\n"
     model = MODEL.replace("      pull: true\n", contexts)
     changed = yaml.safe_load(shown(model=model, choices=Choices(images={"caddy:2": "mine/caddy:2"})))
@@ -294,7 +294,7 @@ def test_a_context_that_is_an_image() -> None:
 
 
 def test_what_a_build_is_given() -> None:
-    """Arguments that the file does not set, labels, a Dockerfile in the place of the file's."""
+    """Arguments that the file does not set, labels, and another Dockerfile."""
     model = MODEL.replace("      pull: true\n", "      args: {A: mine}\n      labels: {m: n}\n")
     change = BuildChange(arguments={"A": "1", "B": "2$"}, labels={"devenv.built-on": "x"}, dockerfile="/t/$A")
     build = yaml.safe_load(shown(model=model, choices=Choices(builds={"web": change})))["services"]["web"]["build"]
@@ -307,14 +307,14 @@ def test_what_a_build_is_given() -> None:
 
 
 def test_no_verb_pulls_again() -> None:
-    """What was to be pulled was pulled before the first verb; offline, a second try would fail the run."""
+    """Images are pulled before the first Compose command; offline, a second pull would fail."""
     model = MODEL.replace("    image: mysql:9\n", "    image: mysql:9\n    pull_policy: always\n")
     assert "always" in model
     assert "pull_policy" not in shown(model=model)
 
 
 def test_a_context_that_the_file_names_wins() -> None:
-    """What the project itself says about a base image is not overruled."""
+    """Contexts in the file are kept."""
     model = MODEL.replace("      pull: true\n", "      additional_contexts: {'node:22': /own}\n")
     changed = shown(model=model, choices=Choices(builds={"web": BuildChange({"node:22": "other"})}))
     assert "docker-image" not in changed
@@ -330,7 +330,7 @@ def test_a_port_moves() -> None:
 
 
 def test_of_two_entries_for_a_port_one_stays() -> None:
-    """A port that is published twice is published once where `--port` says."""
+    """A port that is published twice is published once, on the port of `--port`."""
     model = MODEL.replace("target: 81", "target: 80")
     services = run_model(
         yamlcore.construct(model, file="m"),
@@ -358,14 +358,14 @@ def test_of_two_entries_for_a_port_one_stays() -> None:
     ],
 )
 def test_a_port_change_must_fit(change: PortChange, complaint: str) -> None:
-    """A port that nobody publishes is a mistake on the command line, and says what there is."""
+    """A port that the service does not publish is a usage error, which lists its ports."""
     with pytest.raises(UsageError) as caught:
         shown(choices=Choices(ports=(change,)))
     assert f"{caught.value} | {caught.value.hint}" == complaint
 
 
 def test_only_some_services() -> None:
-    """Other services go, and with them the waiting for them; a port change for one of them is no mistake."""
+    """Other services and the dependencies on them are removed; a port change for one of them is no error."""
     changed = yaml.safe_load(shown(services=frozenset({"db"}), choices=Choices(ports=(PortChange("web", "9", 80),))))
     assert list(changed["services"]) == ["db"]
     web = yaml.safe_load(shown(services=frozenset({"web"})))["services"]["web"]
@@ -373,20 +373,20 @@ def test_only_some_services() -> None:
 
 
 def test_the_given_model_is_not_changed() -> None:
-    """The resolved model can be used again for the next run model."""
+    """The resolved model is not changed."""
     model = yamlcore.construct(MODEL, file="m")
     run_model(model, found=Found(), choices=Choices(ports=(PortChange("web", "9", 80),)))
     assert model == yamlcore.construct(MODEL, file="m")
 
 
 def test_the_swap_limit_that_compose_does_not_read_back() -> None:
-    """Compose prints "-1" for an unlimited swap and refuses the text; as a number it is read."""
+    """Compose prints "-1" for unlimited swap but does not read the text; it reads the number."""
     model = {"name": "n", "services": {"a": {"image": "i", "memswap_limit": "-1"}}}
     assert run_model(model, found=Found(), choices=Choices())["services"]["a"]["memswap_limit"] == -1
 
 
 def test_an_optional_dependency_of_another_profile() -> None:
-    """Compose prints it, and an older one then refuses it, since the service is not in the model."""
+    """Compose prints it, but an older Compose refuses it, since the service is not in the model."""
     needs = {"gone": {"condition": "service_started", "required": False}, "b": {}}
     model = {"name": "n", "services": {"a": {"image": "i", "depends_on": needs}, "b": {"image": "i"}}}
     services = run_model(model, found=Found(foreign_services=frozenset({"a"})), choices=Choices())["services"]
@@ -404,7 +404,7 @@ def test_an_optional_dependency_of_another_profile() -> None:
     ],
 )
 def test_the_dump_is_yaml_that_means_the_same(value: str, dumped: bytes) -> None:
-    """JSON, with everything escaped that a YAML reader would refuse or change."""
+    """JSON, with all characters escaped that a YAML reader would refuse or change."""
     assert dump({"a": value}) == dumped
     assert yamlcore.construct(dumped.decode(), file="d") == {"a": value}
 
@@ -422,12 +422,12 @@ def test_the_dump_is_yaml_that_means_the_same(value: str, dumped: bytes) -> None
     ],
 )
 def test_the_name_that_buildkit_looks_up(written: str, key: str) -> None:
-    """A context replaces a FROM only under the familiar name without `:latest`."""
+    """A context replaces a FROM only by the short name without `:latest`."""
     assert context_key(written) == key
 
 
 def test_a_port_change_is_read() -> None:
-    """SERVICE:HOST=CONTAINER, where the service's name may hold dots and dashes."""
+    """SERVICE:HOST=CONTAINER; the name of the service may contain dots and dashes."""
     assert port_change("my.web-1:8080=80") == PortChange("my.web-1", "8080", 80)
 
 
@@ -435,7 +435,7 @@ def test_a_port_change_is_read() -> None:
     "wrong", ["", "web", "web:80", "web:0=80", "web:80=65536", "web:-1=80", "web:80:80", "a b:1=1", "w:1=1\n"]
 )
 def test_anything_else_is_no_port_change(wrong: str) -> None:
-    """A mistake is a usage error that shows the form."""
+    """Anything else is a usage error that shows the form."""
     with pytest.raises(UsageError, match="is not a port change") as caught:
         port_change(wrong)
     assert caught.value.hint == "Write SERVICE:HOST=CONTAINER, for example --port web:8080=80."
@@ -448,14 +448,14 @@ def test_a_scale_is_read() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "web", "web=", "web=-1", "web=x", "web=1.5", "a b=1", "web=1\n", "web:1"])
 def test_anything_else_is_no_scale(wrong: str) -> None:
-    """A mistake is a usage error that shows the form."""
+    """Anything else is a usage error that shows the form."""
     with pytest.raises(UsageError, match="is not a number of containers") as caught:
         scale(wrong)
     assert caught.value.hint == "Write SERVICE=N, such as --scale web=3."
 
 
 def test_a_scale_counts_more_than_the_file() -> None:
-    """Both keys that say it say the same afterwards: Compose refuses two numbers."""
+    """Both keys have the same number afterwards, since Compose refuses different numbers."""
     services = yaml.safe_load(
         "{a: {scale: 2}, b: {deploy: {replicas: 4, x: 1}}, d: {},"
         " c: {deploy: {}, ports: [{target: 1}, {target: 2, published: 8000-8005}, {target: 3, published: '0'}]}}"
@@ -475,7 +475,7 @@ def test_a_scale_counts_more_than_the_file() -> None:
     ],
 )
 def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
-    """It is said at once, and not by a port that is taken; one container may have it."""
+    """The error comes before any port is in use; a single container is allowed."""
     services = {"web": yaml.safe_load(service)}
     rescale(services, (Scale("web", 1), Scale("web", 0)))
     with pytest.raises(UsageError, match="`web` cannot have 2 containers") as caught:
@@ -484,7 +484,7 @@ def test_what_only_one_container_can_have(service: str, complaint: str) -> None:
 
 
 def test_a_scale_of_nobody() -> None:
-    """A service that is not there is a mistake on the command line, and says what there is."""
+    """A service that does not exist is a usage error with a suggestion."""
     with pytest.raises(UsageError, match="--scale names the service `wbe`, which does not exist") as caught:
         rescale({"web": {}, "db": {}}, (Scale("wbe", 2),))
     assert caught.value.hint == "Did you mean `web`?"

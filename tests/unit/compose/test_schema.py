@@ -1,4 +1,4 @@
-"""One table says what `x-devenv` may hold: the parser, editors and the examples agree on it."""
+"""The schema of `x-devenv`: the parser, editors and the examples agree with it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ EDITOR = Draft7Validator(COMPOSED, registry=Registry().with_resource(COMPOSE_SCH
 
 
 def value(text: str) -> Any:
-    """What the YAML says."""
+    """The value of the YAML."""
     return yaml.construct(text, file="m")
 
 
 def examples() -> list[tuple[str, str]]:
-    """Every block of YAML with our key in the pages and in what is scaffolded."""
+    """Every block of YAML with `x-devenv` in the pages and templates."""
     blocks = [
         (str(page.relative_to(ROOT)), block)
         for page in dict.fromkeys(PAGES)
@@ -42,7 +42,7 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "text"), examples())
 def test_every_example_is_right(name: str, text: str) -> None:
-    """What the pages and templates show of `x-devenv` is what the schema and the parser allow."""
+    """The schema and the parser accept all examples in the pages and templates."""
     written = value(text)["x-devenv"]
     assert list(Draft7Validator(X_DEVENV).iter_errors(written)) == []
     assert list(mistakes(written, X_DEVENV, (), {})) == []
@@ -72,7 +72,7 @@ def test_every_example_is_right(name: str, text: str) -> None:
     ],
 )
 def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
-    """Editors underline what the parser refuses, and nothing else."""
+    """The schema refuses the same values as the parser."""
     found = list(mistakes(value(text), X_DEVENV, (), {}))
     whole = {"services": {}, "x-devenv": value(text)}
     assert [str(one).partition(": ")[0] if one.path else "" for one in found] == ([] if path is None else [path])
@@ -80,7 +80,7 @@ def test_the_parser_and_the_schema_agree(text: str, path: str | None) -> None:
 
 
 def test_what_is_not_known_yet_is_no_mistake() -> None:
-    """A value that Compose fills in later may be anything, truth values may be text, names are asked for if known."""
+    """A value that Compose fills in later may be anything, booleans may be text, names are checked if known."""
     rule = {"path": LATER, "action": LATER, "target": LATER, "initial_sync": "TRUE", "ignore": ["a"], "x-mine": 1}
     assert list(mistakes({"watch": [rule]}, DEVELOP, (), {})) == []
     rule |= {"initial_sync": "perhaps", "exec": {"command": "echo 'x"}}

@@ -1,4 +1,4 @@
-"""The user's own file: read, and its mistakes named."""
+"""The settings file of the user, and errors in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devenv.errors import ConfigError
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the user's file would be."""
+    """The path of the user's file."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     path = tmp_path / "devenv-compose/config.toml"
     path.parent.mkdir()
@@ -20,7 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_no_file_means_defaults(file: Path) -> None:
-    """Nobody has to have one, and without it nothing is consented to."""
+    """The file is optional; without it, nothing is consented to."""
     assert not file.exists()
     assert user_settings() == UserSettings(stand_ins=False)
 
@@ -32,20 +32,20 @@ def test_consent_is_read(file: Path) -> None:
 
 
 def test_dangers_can_be_refused(file: Path) -> None:
-    """They are shown where nothing else is said."""
+    """By default they are shown."""
     assert user_settings().dangerous == "show"
     file.write_text('dangerous = "refuse"\n')
     assert user_settings() == UserSettings(dangerous="refuse")
 
 
 def test_mirrors_are_read(file: Path) -> None:
-    """In their order; a table, so that more about registries has a place."""
+    """In their order, from a table."""
     file.write_text('host_settings = true\n[registry]\nmirrors = ["a.example", "b.example/hub"]\n')
     assert user_settings() == UserSettings(host_settings=True, mirrors=("a.example", "b.example/hub"))
 
 
 def test_without_xdg_it_lies_in_dot_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative XDG_CONFIG_HOME is none (XDG Base Directory Specification)."""
+    """A relative XDG_CONFIG_HOME is ignored (XDG Base Directory Specification)."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".config/devenv-compose").mkdir(parents=True)
@@ -70,7 +70,7 @@ KNOWN = "Known here: stand_ins, host_settings, dangerous, snapshot_limit, snapsh
     ],
 )
 def test_mistakes(file: Path, text: str, message: str, line: int | None, hint: str | None) -> None:
-    """What is wrong, where, and what was meant."""
+    """The error has a message, a line and a hint."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         user_settings()
@@ -79,7 +79,7 @@ def test_mistakes(file: Path, text: str, message: str, line: int | None, hint: s
 
 
 def test_a_folder_in_its_place(file: Path) -> None:
-    """Unreadable is an error of its own, not a traceback."""
+    """A file that cannot be read is an error without a traceback."""
     file.mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         user_settings()

@@ -1,4 +1,4 @@
-"""Every mistake of a file at once, at its place: thirty broken projects, as validate.txt has them.
+"""All mistakes of a file with their places: thirty broken projects, with the output in validate.txt.
 
 Run as a script, it writes validate.txt anew: read the difference before you believe it.
 """
@@ -22,12 +22,12 @@ WEB = "services:\n  web:\n    image: a\n    develop:\n      watch:\n"
 
 
 def rule(text: str) -> str:
-    """A file whose one service has the rule."""
+    """A file with one service that has the rule."""
     return f"{WEB}        - {text}\n"
 
 
 def ours(text: str) -> str:
-    """A file with a service, a volume and our block."""
+    """A file with a service, a volume and an `x-devenv` block."""
     return f"services: {{web: {{image: a}}}}\nvolumes: {{data: {{}}}}\nx-devenv:\n{text}"
 
 
@@ -114,7 +114,7 @@ CASES: dict[str, Files] = {
 
 
 def told(files: Files, folder: Path) -> str:
-    """What is said of the project; `~` for its folder."""
+    """The output for the project; `~` stands for its folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
@@ -123,13 +123,13 @@ def told(files: Files, folder: Path) -> str:
 
 
 def section(name: str, folder: Path) -> str:
-    """As it stands in the golden file."""
+    """The mistake in the format of the golden file."""
     return f"### {name}\n{told(CASES[name], folder)}\n"
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_mistake_is_told_at_its_place(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As validate.txt has it; no secret is in it."""
+    """The output is that of validate.txt, without secrets."""
     monkeypatch.setenv("HOME", "/home/nobody")
     folder = tmp_path / "p"
     folder.mkdir()
@@ -140,7 +140,7 @@ def test_every_mistake_is_told_at_its_place(name: str, tmp_path: Path, monkeypat
 
 
 def test_a_folder_without_a_project_is_one_error(tmp_path: Path) -> None:
-    """There is nothing whose lines could be named."""
+    """The error has no line."""
     with pytest.raises(ConfigError, match="no compose file in"):
         in_files(Selection(str(tmp_path), ()), faults)
 

@@ -1,4 +1,4 @@
-"""YAML by the 1.2 core schema, and files that must not get through."""
+"""YAML by the 1.2 core schema, and files that must be refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MERGE_BOMB = "a: &a {k: 1}\n" + "".join(
     ],
 )
 def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
-    """A plain scalar means what YAML 1.2 says, as in Compose, and nothing of YAML 1.1."""
+    """A plain scalar is read by YAML 1.2, as in Compose, and not by YAML 1.1."""
     assert yamlcore.construct(f"k: {text}", file="f") == {"k": value}
 
 
@@ -131,7 +131,7 @@ def test_a_bomb_costs_no_memory() -> None:
     ],
 )
 def test_what_people_write_is_accepted(text: bytes) -> None:
-    """Byte order marks, CRLF, Compose's tags, ordinary aliases, an empty second document: all right."""
+    """Byte order marks, CRLF, Compose's tags, ordinary aliases and an empty second document are accepted."""
     assert isinstance(yamlcore.check(text, file="f"), yaml.Node)
 
 

@@ -1,4 +1,4 @@
-"""An engine that cannot be reached by ssh: the message of ssh, and the command to type."""
+"""An engine behind ssh that cannot be reached: the output of ssh, and what to type."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ROWS = [
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A docker command that prints a file on standard error, and fails."""
+    """A docker program that prints the content of a file on standard error and fails."""
     (tmp_path / "docker").write_text(f"#!/bin/sh\ncat {tmp_path}/words >&2\nexit 1\n")
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -71,8 +71,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("printed", "words", "hint"), ROWS)
-async def test_the_message_of_ssh_is_the_reason(docker: Path, printed: str, words: str, hint: str) -> None:
-    """In the error of every command, and in the doctor's findings."""
+async def test_ssh_says_why(docker: Path, printed: str, words: str, hint: str) -> None:
+    """In the error of every command, and in what the doctor finds."""
     docker.write_text(f"{WRAPPED}{printed}\n")
     with anyio.fail_after(20), pytest.raises(EngineError) as caught:
         async with Engine.connect(FAR):
@@ -84,8 +84,8 @@ async def test_the_message_of_ssh_is_the_reason(docker: Path, printed: str, word
     assert (first.code, first.message, first.hint) == ("engine-unreachable", caught.value.message, caught.value.hint)
 
 
-async def test_a_flood_on_standard_error_blocks_nothing(docker: Path) -> None:
-    """As of a verbose ssh; the last message counts."""
+async def test_a_program_that_floods_its_standard_error_holds_nobody_up(docker: Path) -> None:
+    """As ssh does with -v: the last lines count."""
     script = docker.parent / "docker"
     script.write_text(
         "#!/bin/sh\nyes debug1: packet | head -c 900000 >&2\necho ssh: connect to host far: timed out >&2\nexit 1\n"
@@ -95,8 +95,8 @@ async def test_a_flood_on_standard_error_blocks_nothing(docker: Path) -> None:
             pass
 
 
-async def test_a_program_that_succeeds_gives_no_reason(docker: Path) -> None:
-    """A warning is no reason: the connection has just ended."""
+async def test_one_that_ends_well_says_nothing(docker: Path) -> None:
+    """A warning is not a reason: the connection only ended."""
     docker.write_text("Warning: Permanently added 'far' (ED25519) to the list of known hosts.\n")
     (docker.parent / "docker").write_text(f"#!/bin/sh\ncat {docker} >&2\n")
     connection = await endpoints.dial(FAR)
@@ -105,8 +105,8 @@ async def test_a_program_that_succeeds_gives_no_reason(docker: Path) -> None:
     await connection.aclose()
 
 
-def test_a_reason_is_cleaned() -> None:
-    """Escape sequences, secrets and other lines are removed."""
+def test_words_are_cleaned() -> None:
+    """Escape sequences, secrets, and lines that are not a reason are removed."""
     assert reason("") == ""
     assert reason("Warning: Permanently added 'far' to the list of known hosts.\n") == ""
     assert reason("debug1: read\n\x1b]0;x\x07\x1b[31mssh: no\x1b[0m\x08 way\n") == "ssh: no way"
@@ -118,8 +118,8 @@ def test_a_reason_is_cleaned() -> None:
     assert reason("dial tcp: lookup far on 10.0.0.2:53: no such host\n") == "the name far is not found"
 
 
-def test_hints_for_contexts_and_other_schemes() -> None:
-    """A context is reset by its command; no hint has a password."""
+def test_hints_for_other_ways() -> None:
+    """The hint for a context is a command; no hint has a password."""
     assert unreachable(Endpoint("tcp://h:1", "far"), "", "dial tcp: no route to host").hint == (
         "docker context use default"
     )

@@ -1,4 +1,4 @@
-"""Which of a host's certificates are its company's, and what a registry presents, with and without a proxy."""
+"""The certificates of a company on a machine, and those that a registry presents, with and without a proxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from devenv.docker import process
 from devenv.errors import EngineError
 from devenv.host import certificates as authorities
-from devenv.host.certificates import Trust, anchor, certificates, companys, find, pem
+from devenv.host.certificates import Trust, anchor, certificates, company_cas, find, pem
 from support.lab import Authority
 
 PUBLIC, COMPANY, OLD = b"public", b"company", b"old"
@@ -24,7 +24,7 @@ BROKEN = "proxy refuses"
 
 
 @pytest.mark.parametrize(
-    ("trust", "presented", "found"),
+    ("trust", "presented", "expected"),
     [
         (({PUBLIC}, {COMPANY}, {PUBLIC, COMPANY}), None, {COMPANY}),
         (({PUBLIC}, {PUBLIC}, {PUBLIC}), None, set()),
@@ -35,15 +35,15 @@ BROKEN = "proxy refuses"
     ],
     ids=["added", "added and public", "presented", "only public ones presented", "offline", "no list of public ones"],
 )  # fmt: skip
-def test_what_is_no_public_authority_is_the_companys(
-    trust: tuple[Iterable[bytes], ...], presented: set[bytes] | None, found: set[bytes]
+def test_authorities_that_are_not_public_are_the_companys(
+    trust: tuple[Iterable[bytes], ...], presented: set[bytes] | None, expected: set[bytes]
 ) -> None:
-    """What somebody added counts at once; what is in the bundle for no known reason, if registries present it."""
-    assert companys(Trust(*map(frozenset, trust)), frozenset(presented) if presented is not None else None) == found
+    """Added certificates count; those in the bundle from an unknown source count if registries present them."""
+    assert company_cas(Trust(*map(frozenset, trust)), None if presented is None else frozenset(presented)) == expected
 
 
 class Company(Authority):
-    """A CA of the test's own, a server whose certificate it signed, and a proxy that may stand before that."""
+    """A CA of the test, a server whose certificate it signed, and a proxy for that server."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -78,7 +78,7 @@ class Company(Authority):
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """Made once: keys take their time."""
+    """Made once, since keys are slow to make."""
     return Company(tmp_path_factory.mktemp("authority"))
 
 
@@ -87,7 +87,7 @@ Listen = Callable[[Callable[[socket.socket], None]], int]
 
 @pytest.fixture
 def listen() -> Iterator[Listen]:
-    """A server on a port that is told, its handler in a thread."""
+    """Start a server with its handler in a thread; returns the port."""
     with ExitStack() as stack:
 
         def start(handle: Callable[[socket.socket], None]) -> int:
@@ -116,7 +116,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_anchor_is_the_root_of_what_a_registry_presents(
     company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A certificate that is not trusted, or that is another host's, gives nothing."""
+    """A certificate that is not trusted, or of another host, gives None."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listen(company.serve)))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert anchor("registry.test", company.trusting()) == company.der
@@ -141,7 +141,7 @@ def test_a_registry_is_asked_by_the_hosts_proxy(
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A host whose lists lie in a folder of the test's, and that no variable tells of a file."""
+    """A machine with its lists in a temporary folder, and without variables."""
     for name in (*authorities.VARIABLES, "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     for name, pattern in (("PUBLIC", "public/**/*"), ("ADDED", "added/*"), ("BUNDLES", "certs/bundle.pem")):
@@ -153,7 +153,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_certificate_that_was_added_is_found_without_a_registry(host: Path) -> None:
-    """It lies in the folder for such; no site is asked."""
+    """It is in the folder for added certificates; no site is asked."""
     (host / "added" / "company.crt").write_text(pem(COMPANY))
     assert anyio.run(find, ["registry.test"]) == (frozenset({COMPANY}), frozenset({PUBLIC}))
 
@@ -161,7 +161,7 @@ def test_a_certificate_that_was_added_is_found_without_a_registry(host: Path) ->
 def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
     host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that names the system's bundle, or the folder that it lies in, adds nothing to what is known."""
+    """A variable that names the system's bundle or its folder adds nothing."""
     (host / "own.pem").write_text(pem(b"own"))
     (host / "folder").mkdir()
     (host / "folder" / "x.pem").write_text(pem(b"folder"))
@@ -177,7 +177,7 @@ def test_files_that_variables_name_count_and_the_bundle_itself_does_not(
 def test_of_a_doubtful_bundle_registries_decide(
     host: Path, company: Company, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What they present is the company's; the other stranger in the bundle is not. Offline, both are."""
+    """Of the unknown certificates only the presented one is the company's. Offline, both are."""
     (host / "certs" / "bundle.pem").write_text(f"{company.text}{company.other}")
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listen(company.proxy)}")
     assert anyio.run(find, ["registry.test", "other.test"])[0] == {company.der}
@@ -186,7 +186,7 @@ def test_of_a_doubtful_bundle_registries_decide(
 
 
 def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for reading the files nor for asking registries."""
+    """Reading the files and asking registries still works."""
     cut = "-----BEGIN CERTIFICATE-----\nQUJDR\n-----END CERTIFICATE-----\n"
     (host / "certs" / "bundle.pem").write_text(f"{cut}{pem(b'no certificate')}")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
@@ -194,7 +194,7 @@ def test_what_is_no_certificate_does_no_harm(host: Path, monkeypatch: pytest.Mon
 
 
 def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company: Company) -> None:
-    """As `security find-certificate -a -p` prints them: the machine's own keychain has what the public one lacks."""
+    """As `security find-certificate -a -p` prints them, from the keychain of the machine and the public one."""
 
     async def run(argv: list[str]) -> process.Completed:
         if BROKEN in argv:
@@ -204,6 +204,6 @@ def test_macos_keeps_them_in_keychains(monkeypatch: pytest.MonkeyPatch, company:
 
     monkeypatch.setattr(process, "run", run)
     trust = anyio.run(authorities._keychains)
-    assert companys(trust, None) == {company.der}
+    assert company_cas(trust, None) == {company.der}
     monkeypatch.setattr(authorities, "ADDED_KEYCHAIN", BROKEN)
     assert anyio.run(authorities._keychains) == Trust()

@@ -1,4 +1,4 @@
-"""Which wanted ports are taken, by whom, and what is to be typed."""
+"""The wanted ports that are in use, their owners, and the flags to type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devenv.host.ports import Wanted
 
 
 class Machine(Engine):
-    """An engine whose containers publish so."""
+    """An engine with these published ports."""
 
     def __init__(self, *published: tuple[str, str, int]) -> None:
         self.endpoint = Endpoint("unix:///e")
@@ -30,7 +30,7 @@ class Machine(Engine):
 
 @pytest.mark.anyio
 async def test_every_taken_port_has_an_owner_and_a_way_out() -> None:
-    """A container on that address, or a process; each way out is free, wanted by no other service, and told once."""
+    """The owner is a container on that address or a process; each suggested port is free and suggested once."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         first, second = one.getsockname()[1], other.getsockname()[1]
         wanted = [
@@ -55,7 +55,7 @@ async def test_every_taken_port_has_an_owner_and_a_way_out() -> None:
 
 @pytest.mark.anyio
 async def test_free_ports_are_silence() -> None:
-    """Nothing is asked of the engine, and nothing is said."""
+    """The engine is not asked, and there is no error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     await require_free([Wanted("web", ("127.0.0.1",), port, 80)], Machine())

@@ -11,7 +11,7 @@ from devenv.host import limits
 
 
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are read where Linux has them; a folder that is not there yet is measured all the same."""
+    """They are read on Linux; for a folder that does not exist yet, its parent is measured."""
     monkeypatch.setattr(limits, "SYSCTL", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "not/yet"))
     (tmp_path / "fs/inotify").mkdir(parents=True)
@@ -38,7 +38,7 @@ def test_name_servers(
     files: Mapping[str, str],
     servers: tuple[str, ...],
 ) -> None:
-    """Those that the engine would give to containers; on another system nobody knows from a file."""
+    """The servers that the engine passes to containers; unknown on another system."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(limits, "RESOLV", (str(tmp_path / "resolved"), str(tmp_path / "resolv")))
@@ -47,7 +47,7 @@ def test_name_servers(
 
 
 def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One is there where the kernel knows it, and it is turned on."""
+    """A platform is emulated if the kernel knows it and it is enabled."""
     monkeypatch.setattr(limits, "SYSCTL", str(tmp_path))
     (tmp_path / "fs/binfmt_misc").mkdir(parents=True)
     (tmp_path / "fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter x\n")
@@ -69,7 +69,7 @@ def test_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bool) -> None:
-    """Variants do not count, nor how a processor is written; 32 bits of the same one run as they are."""
+    """Variants and spellings do not count; 32-bit programs of the same processor run natively."""
     assert limits.native(platform, own) == is_native
 
 
@@ -82,7 +82,7 @@ def test_what_runs_without_an_emulator(platform: str, own: str, *, is_native: bo
     ],
 )
 def test_which_devenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, is_other: bool) -> None:
-    """Only the first that can be run counts, and ours is known by what it starts."""
+    """Only the first executable file counts, and ours is known by its entry point."""
     program = tmp_path / "devenv"
     program.write_text(text)
     program.chmod(mode)

@@ -1,4 +1,4 @@
-"""Who listens where, asked of real sockets."""
+"""Programs that listen on ports, with real sockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def listening(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
 
 
 def test_a_listener_is_seen(listening: tuple[str, int]) -> None:
-    """On its own address, and where all addresses are wanted."""
+    """On its own address, and on all addresses."""
     ip, port = listening
     assert listeners.listener(ip, port)
     assert listeners.listener("127.0.0.1", port) is (ip != "::1")
@@ -35,12 +35,12 @@ def test_a_listener_is_seen(listening: tuple[str, int]) -> None:
 
 
 def test_an_address_of_another_machine_is_not_taken() -> None:
-    """Nobody here listens there."""
+    """No program of this machine can listen there."""
     assert not listeners.listener("192.0.2.1", 80)
 
 
 def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
-    """It is another one, and nobody listens there."""
+    """It is another port, on which no program listens."""
     ip, port = listening
     free = listeners.free_port((ip,), port)
     assert free > port
@@ -50,7 +50,7 @@ def test_the_next_free_port_is_named(listening: tuple[str, int]) -> None:
 
 
 def test_who_reaches_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IPv6 only where the engine runs on this kernel and the system has it; never under WSL2."""
+    """IPv6 only if the engine runs on this kernel and the system supports it; never under WSL2."""
     here = os.uname()
     with socket.socket(socket.AF_INET6) as probe:
         has_ipv6 = probe.connect_ex(("::1", 1)) != errno.EADDRNOTAVAIL
@@ -76,17 +76,17 @@ def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     ("ip", "found"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")]
 )
 def test_where_a_published_port_is_found(ip: str, found: str) -> None:
-    """On an address of its own, or on the loopback one of the family."""
+    """At its own address, or at the loopback address of the family."""
     assert listeners.reached(ip) == found
 
 
 def test_a_privileged_port_has_its_place_above() -> None:
-    """80 becomes something like 8080, which everybody may bind."""
+    """80 becomes a port like 8080, which all users may bind."""
     assert 8080 <= listeners.free_port(("127.0.0.1",), 80) < 9080
 
 
 def test_a_closed_port_is_free_at_once() -> None:
-    """A connection that lingers after its server (one that reuses addresses, as all do) does not take the port."""
+    """A connection that remains after its server does not make the port busy."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("127.0.0.1", 0))
@@ -99,7 +99,7 @@ def test_a_closed_port_is_free_at_once() -> None:
 
 @pytest.mark.anyio
 async def test_the_owner_is_named(listening: tuple[str, int]) -> None:
-    """By pid and program, on IPv4 and IPv6; nobody is None."""
+    """By pid and program, on IPv4 and IPv6; None if no program listens."""
     _, port = listening
     owner = await listeners.owner(port)
     assert owner is not None

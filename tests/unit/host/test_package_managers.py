@@ -1,4 +1,4 @@
-"""What the host's package managers are told, and what of it an image may get."""
+"""The settings of this machine's package managers, and those that an image may get."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UBUNTU = "ID=ubuntu\nVERSION_CODENAME=noble\n"
 
 
 def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
-    """Comments and lists are no settings; quotes go, and variables are filled in where they are set."""
+    """Comments and lists are ignored; quotes are removed, and variables are filled in if they are set."""
     user = (
         '; a comment\nregistry = "https://npm.${SITE}.test/"\n@team:registry=https://team.test\nomit[]=dev\nloose\n'
     )
@@ -28,7 +28,7 @@ def test_npm_reads_variables_before_files_and_the_nearer_file_first() -> None:
 
 
 def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None:
-    """What is for `pip install` alone wins over what is for all; a file that is none is passed over."""
+    """Settings of `pip install` have priority over global ones; an invalid file is ignored."""
     file = "[global]\nindex-url = https://a.test/simple\nextra-index-url =\n  https://b.test\n  https://c.test\n"
     found = pip(["no section\n", f"{file}[install]\nindex_url = https://i.test\n"], {"PIP_CERT": "/ca.pem", "X": "1"})
     assert found == {
@@ -39,7 +39,7 @@ def test_pip_reads_variables_before_files_and_lists_over_several_lines() -> None
 
 
 def test_go_reads_its_file_and_the_variables_before_it() -> None:
-    """Only what says where modules come from."""
+    """Only variables about the sources of modules."""
     found = go("GOPROXY=https://file.test\nGOFLAGS=-v\nGOSUMDB=off\nword\n", {"GOPROXY": "https://env.test,direct"})
     assert found == {"GOPROXY": "https://env.test,direct", "GOSUMDB": "off"}
 
@@ -73,12 +73,12 @@ def test_go_reads_its_file_and_the_variables_before_it() -> None:
     ],
 )
 def test_apt_knows_the_archives_of_its_own_distribution(sources: str, release: str, found: dict[str, str]) -> None:
-    """Both formats are read; archives of others, told by key, suite or component, are none of it."""
+    """Both formats are read; archives of others, known by key, suite or component, are left out."""
     assert apt([sources], release) == found
 
 
 def test_what_is_given() -> None:
-    """What says where packages come from; what a package manager is told besides is its own business."""
+    """Settings about the sources of packages, and no other settings."""
     found = settings(
         npm={"registry": "https://a.test/", "@team:registry": "https://npm.test/", "fund": "false"},
         pip={"index-url": "https://pip.test/simple", "trusted-host": "pip.test", "timeout": "5"},
@@ -95,7 +95,7 @@ def test_what_is_given() -> None:
 
 
 def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
-    """Neither an address with a login nor one of the loopback is given; npm's login is told where its registry is."""
+    """Addresses with a login or on the loopback are left out; npm's login is reported if its registry is used."""
     found = settings(
         npm={"registry": "https://npm.test/", "//npm.test/:_authToken": "canary"},
         pip={
@@ -109,14 +109,14 @@ def test_what_has_a_login_is_left_out_and_told_without_it() -> None:
     assert (found.pip, found.go) == ({}, {})
     assert found.left_out == (
         f"pip's index-url: {LOGIN}",
-        "pip's extra-index-url: it is this machine's own, which a container does not reach",
-        "Go's GOPROXY: it is no address",
+        "pip's extra-index-url: it is on this machine's loopback, which containers cannot reach",
+        "Go's GOPROXY: it is not a valid address",
         f"npm's login: {LOGIN}",
     )
     assert "canary" not in repr(found)
 
 
 def test_a_local_folder_is_no_place_for_a_container() -> None:
-    """A `file:` address means another folder there."""
-    assert unfit("file:///opt/wheels") == "it is this machine's own, which a container does not reach"
+    """A `file:` address is another folder in a container."""
+    assert unfit("file:///opt/wheels") == "it is on this machine's loopback, which containers cannot reach"
     assert unfit("https://a.test") is None

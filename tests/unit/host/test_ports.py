@@ -1,4 +1,4 @@
-"""Which ports will be wanted, what is said where they are taken, and which to take instead."""
+"""The wanted ports, the errors if they are in use, and the choice of free ports."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_wanted_ports(names: str, changes: dict[Place, str], addresses: str, exp
     ],
 )
 def test_addresses_that_overlap(one: str, other: str, expected: bool) -> None:
-    """In either order: an address for all counts for its family, none at all for both."""
+    """In either order: a wildcard address overlaps its family, an empty address both families."""
     assert overlap(one, other) is overlap(other, one) is expected
 
 
@@ -104,19 +104,19 @@ def wanted(text: str) -> Wanted:
     ],
 )
 def test_a_clash(ports: list[str], expected: tuple[int, int] | None) -> None:
-    """Two on one port, protocol and address are found, whoever they belong to."""
+    """Two with the same port, protocol and address are found, of the same service or of two."""
     all_ports = [wanted(port) for port in ports]
     assert clash(all_ports) == (expected and tuple(all_ports[index] for index in expected))
 
 
 def test_a_clash_has_a_place_and_a_way_out() -> None:
-    """Both services are named, or the one that has the port twice."""
+    """The error names both services, or the service that has the port twice."""
     one, other, same = (wanted(text) for text in ("a 127.0.0.1 1 80", "b 127.0.0.1 1 81", "a 127.0.0.1 1 82"))
     at, later = ("compose.yml", 2), ("compose.yml", 3)
     error = clash_error((one, at), (other, later), lambda port: port.target)
     assert isinstance(error, ConfigError)
     assert (error.message, error.where) == ("`a` and `b` both publish the host port 1", "compose.yml:3")
-    assert error.hint == "Write another one here, or type: devenv up --port b:81=81"
+    assert error.hint == "Write another port here, or type: devenv up --port b:81=81"
     assert clash_error((other, later), (one, at), lambda port: port.target).message == error.message
     assert (
         clash_error((one, (None, None)), (same, (None, None)), lambda port: port.target).message
@@ -125,7 +125,7 @@ def test_a_clash_has_a_place_and_a_way_out() -> None:
 
 
 def test_one_error_for_all_taken_ports() -> None:
-    """It says who has each, and the hint is a command line that gets around all of them."""
+    """It names the owner of each, and the hint is a command line that avoids all of them."""
     error = taken_error(
         [
             Taken(Wanted("web", ("127.0.0.1",), 80, 8000), "pid 7 (nginx)", 8080),
@@ -141,7 +141,7 @@ def test_one_error_for_all_taken_ports() -> None:
 
 
 def test_what_was_typed_stays_in_the_hint() -> None:
-    """Earlier changes of ports come first; of the one that is taken, the new one counts."""
+    """The hint has the earlier changes first, and the new port for the one that is in use."""
     given = [PortChange("api", "90", 80), PortChange("web", "80", 8000)]
     taken = Taken(Wanted("web", ("",), 80, 8000), None, 8080)
     assert taken_error([taken], given).hint == "devenv up --port api:90=80 --port web:8080=8000"
@@ -154,7 +154,7 @@ PLACES: list[Place] = [("web", 80), ("web", 443), ("db", 3306)]
 
 
 def test_chosen_ports_follow_from_the_place() -> None:
-    """The same each time, whatever else there is; others in another project; each in the range, and none twice."""
+    """The choice is the same each time, other in another project, in the range, and without duplicates."""
     found = choose(PLACES, seed="a", known={}, taken=set())
     assert found == choose(PLACES, seed="a", known={}, taken=set())
     assert found | choose(PLACES[1:], seed="a", known={}, taken=set()) == found
@@ -166,7 +166,7 @@ def test_chosen_ports_follow_from_the_place() -> None:
 
 
 def test_the_next_one_where_it_is_taken() -> None:
-    """By somebody else, or by another of the project; what is known stays even where it is taken: by itself."""
+    """Ports in use are skipped; a known port stays, since its own container may use it."""
     port = choose(PLACES[:1], seed="a", known={}, taken=set())["web", 80]
     assert choose(PLACES[:1], seed="a", known={}, taken={port, port + 1}) == {("web", 80): port + 2}
     assert choose(PLACES[:1], seed="a", known={("web", 80): port}, taken={port}) == {("web", 80): port}
@@ -175,7 +175,7 @@ def test_the_next_one_where_it_is_taken() -> None:
 
 
 def test_the_range_goes_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its last port comes its first, and where all are taken an error says so."""
+    """After the last port comes the first; if all are in use, there is an error."""
     monkeypatch.setattr(checks, "COUNT", 3)
     assert set(choose(PLACES, seed="a", known={}, taken=set()).values()) == {20000, 20001, 20002}
     with pytest.raises(PortError, match="20000 to 20002"):

@@ -1,4 +1,4 @@
-"""Which proxies what we start is told of, and how containers reach them."""
+"""The proxies for child processes, and for containers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROXY = "http://proxy.test:3128"
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No proxy of this machine gets in."""
+    """Remove the proxies of this machine."""
     for name in (*proxies.VARIABLES, "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -60,16 +60,19 @@ def test_which_proxies_hold(environment: dict[str, str], system: dict[str, str],
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"HTTP_PROXY": "http://user:p%40ss@h:99999"}, "HTTP_PROXY is no proxy's address: http://***@h:99999"),
-        ({"HTTPS_PROXY": "user:p%40ss@h:1"}, "HTTPS_PROXY is no proxy's address: http://***@h:1"),
-        ({"HTTP_PROXY": "h:3128"}, "no proxy's address: h:3128"),
-        ({"HTTP_PROXY": "http://h:0"}, "no proxy's address: http://h:0"),
-        ({"HTTP_PROXY": "http://h:port"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://"}, "no proxy's address"),
-        ({"HTTP_PROXY": "file:///etc/passwd"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://a b:1"}, "no proxy's address"),
-        ({"HTTP_PROXY": "http://[::1:1"}, "no proxy's address"),
-        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY names a network that is none: 10.0.0.0/99"),
+        (
+            {"HTTP_PROXY": "http://user:p%40ss@h:99999"},
+            "HTTP_PROXY is not the address of a proxy: http://***@h:99999",
+        ),
+        ({"HTTPS_PROXY": "user:p%40ss@h:1"}, "HTTPS_PROXY is not the address of a proxy: http://***@h:1"),
+        ({"HTTP_PROXY": "h:3128"}, "not the address of a proxy: h:3128"),
+        ({"HTTP_PROXY": "http://h:0"}, "not the address of a proxy: http://h:0"),
+        ({"HTTP_PROXY": "http://h:port"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "file:///etc/passwd"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://a b:1"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": "http://[::1:1"}, "not the address of a proxy"),
+        ({"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY has an invalid network: 10.0.0.0/99"),
     ],
 )
 def test_what_is_no_proxy(environment: dict[str, str], said: str) -> None:
@@ -97,7 +100,7 @@ def test_this_machine_has_another_address_inside(proxy: str, inside: str) -> Non
 
 
 def test_children_get_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curl reads one, others the other."""
+    """Programs such as curl read lower case, others upper case."""
     monkeypatch.setenv("https_proxy", PROXY)
     assert child_environment() == {
         "HTTPS_PROXY": PROXY,
@@ -109,7 +112,7 @@ def test_children_get_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """A proxy that listens on one address alone is told, without its password; one that listens on all is used."""
+    """A proxy that listens only on the loopback is reported without its password; on all addresses it is used."""
     with contextlib.closing(socket.create_server((host, 0))) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("HTTP_PROXY", f"http://u:c4n4ry@localhost:{port}")
@@ -119,18 +122,18 @@ def test_a_proxy_that_builds_do_not_reach(monkeypatch: pytest.MonkeyPatch, host:
     else:
         assert found == {}
         assert [event.message for event in events if isinstance(event, Notice)] == [
-            f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds do not reach it"
+            f"your proxy http://***@localhost:{port} listens only on 127.0.0.1, where builds cannot reach it"
         ]
 
 
 def test_a_proxy_elsewhere_needs_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes into the build as it is, also to an engine on another machine."""
+    """It is passed to the build unchanged, also to an engine on another machine."""
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     assert arguments(host="ssh://far")[0]["Http_Proxy"] == PROXY
 
 
 def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What listens on this machine is nothing to the other one."""
+    """The loopback of this machine cannot be reached from another machine."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     found, events = arguments(host="ssh://far")
     assert (found, len(events)) == ({}, 1)
@@ -138,20 +141,20 @@ def test_a_loopback_proxy_is_not_there_for_an_engine_elsewhere(monkeypatch: pyte
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "192.0.2.1"])
 def test_a_proxy_that_says_nothing_is_not_there(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Refused or swallowed: an address that nobody answers at is of no use to a build."""
-    monkeypatch.setattr(proxies, "PATIENCE", 0.2)
+    """A proxy that refuses connections or does not answer is not passed to the build."""
+    monkeypatch.setattr(proxies, "PROBE_TIMEOUT", 0.2)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert arguments(bridge=address)[0] == {}
 
 
 def test_desktop_has_a_name_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It forwards to the loopback, and only from inside: so nothing is tried here."""
+    """The name works only in containers, so no connection is tried."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     assert arguments(system="Docker Desktop")[0]["Http_Proxy"] == "http://host.docker.internal:1"
 
 
 def test_the_docker_clis_own_proxies_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Compose gives builds those of config.json by itself."""
+    """Compose passes the proxies of config.json to builds."""
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://other:1"}}}')
     assert arguments() == ({}, [])
@@ -160,7 +163,7 @@ def test_the_docker_clis_own_proxies_stay(monkeypatch: pytest.MonkeyPatch, tmp_p
 def arguments(
     *, host: str = "unix:///x", system: str = "Linux", bridge: str = "172.17.0.1"
 ) -> tuple[dict[str, str], list[Event]]:
-    """The arguments, and what was told, with an engine made of a table."""
+    """The arguments and the notices, with an engine that answers from a table."""
 
     class Table:
         endpoint = Endpoint(host)

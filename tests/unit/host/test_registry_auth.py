@@ -1,4 +1,4 @@
-"""What goes into X-Registry-Auth, from the docker CLI's own settings."""
+"""The value of X-Registry-Auth, from the settings of the docker CLI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BASIC = base64.b64encode(f"user:{CANARY}:x".encode()).decode()
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The docker CLI's config.json, in a folder of its own that programs are looked for in, too."""
+    """The docker CLI's config.json in a temporary folder, which is also on PATH."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return tmp_path / "config.json"
@@ -40,13 +40,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_the_file_holds(config: Path, host: str, auths: Any, known: dict[str, str] | None) -> None:
-    """Each registry gets what is kept for its own name, port included, and nothing else."""
+    """Each registry gets only the credentials for its own name and port."""
     config.write_text(json.dumps({"auths": auths}))
     assert header(host) == (known and {**known, "serveraddress": HUB_KEY if host == "docker.io" else host})
 
 
 def test_no_file_no_credentials(config: Path) -> None:
-    """Who never logged in pulls as anybody; a file that holds no object counts as none."""
+    """Without a login there are no credentials; a file without an object counts as empty."""
     assert header("r.test") is None
     config.write_text("[]")
     assert header("r.test") is None
@@ -63,7 +63,7 @@ def test_a_helper_is_asked_on_its_standard_input(config: Path, key: str) -> None
 
 
 def test_a_helper_that_knows_nothing(config: Path) -> None:
-    """`not found` is no error."""
+    """`not found` is not an error."""
     config.write_text('{"credsStore": "safe"}')
     program(config.parent, "echo credentials not found in native keychain; exit 1")
     assert header("r.test") is None

@@ -1,4 +1,4 @@
-"""Connections to registries; what they show is tested with real handshakes in test_certificates.py."""
+"""Connections to registries; test_certificates.py has the tests with real handshakes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_a_connection_is_to_the_site_or_to_its_proxy(
 
 
 def test_a_port_that_is_none_is_an_error() -> None:
-    """Which callers take for a site that cannot be reached."""
+    """Callers handle it as a site that cannot be reached."""
     with pytest.raises(ValueError, match="nonsense"):
         connection(urlsplit("https://r.test"), urlsplit("http://p.test:nonsense"), 1)
 
 
 def test_what_is_no_certificate_does_no_harm() -> None:
-    """The context trusts what this machine trusts all the same."""
+    """The context still trusts the authorities of this machine."""
     for authorities in ((), (b"nothing",)):
         made = context(authorities)
         assert made.verify_mode is ssl.CERT_REQUIRED

@@ -1,4 +1,4 @@
-"""What failed RUN steps say of the network, in the words that the programs used, and arguments that hold secrets."""
+"""Errors of RUN steps about the network, as printed by the programs, and build arguments with secrets."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ LOOPBACK = "127.0.0.1:3128"
     ],
 )
 def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> None:
-    """What the programs say leads to its row; the cause names who was not reached, the hint gives what helps."""
+    """The output leads to its entry; the cause names the host that was not reached, the hint helps."""
     off, on = (explain(text.splitlines(), host_settings=given) for given in (False, True))
     assert off is not None
     assert on is not None
@@ -101,21 +101,21 @@ def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> N
         "",
     ],
 )
-def test_other_failures_are_no_network_faults(text: str) -> None:
-    """A step that needs another service, its own machine, or a missing package keeps its own error."""
+def test_other_failures_are_not_the_networks(text: str) -> None:
+    """A step that needs another service, its own machine, or a file that does not exist has no network fault."""
     assert explain(text.splitlines(), host_settings=False) is None
 
 
-def test_a_missing_login_is_suggested_as_a_secret() -> None:
-    """The host's settings hold no logins, so they do not help if a registry requires one."""
+def test_a_login_that_is_missing_is_offered_as_a_secret() -> None:
+    """Settings of the host do not help with a login, since they contain none."""
     fault = explain(["npm error code E401", f"{NPM}x", "npm error 401 Unauthorized - GET"], host_settings=False)
     assert fault is not None
-    assert fault.what == "registry.npm.test wants a login, which the build does not have"
+    assert fault.what == "registry.npm.test requires a login, which the build does not have"
     assert "--mount=type=secret" in fault.hint
 
 
-def test_arguments_that_look_like_secrets_are_reported() -> None:
-    """Their names and a way out, and never their values."""
+def test_arguments_that_look_like_secrets_are_told() -> None:
+    """The notice has their names and a hint, and never their values."""
     given = [("NPM_TOKEN", "canary"), ("DB_PASSWORD", "canary"), ("APIKEY", "canary"), ("AUTHOR", "me"), ("KEY", "")]
     notice = secret_arguments_notice("web", [*given, ("VITE_PUBLIC_KEY", "open"), ("MONKEY", "see")])
     assert notice is not None

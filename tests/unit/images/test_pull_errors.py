@@ -1,4 +1,4 @@
-"""What the words of a failed pull mean, and what follows."""
+"""The causes of failed pulls, and what to do."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ AUTHORIZE = "failed to authorize: failed to fetch oauth token: "
     ],
 )
 def test_no_registry_answers(text: str, cause: str) -> None:
-    """Whatever keeps the engine from a registry's answer makes the pull impossible."""
+    """If the engine gets no answer of the registry, the pull is impossible."""
     failure = read_failure(text + "\n")
     assert (failure.cause, failure.impossible) == (cause, True)
 
@@ -91,7 +91,7 @@ def test_no_registry_answers(text: str, cause: str) -> None:
     ],
 )
 def test_a_registry_answers_no(text: str, cause: str) -> None:
-    """A registry's own refusal is an error, never a reason for a stand-in."""
+    """The refusal of a registry is an error, never a reason for a stand-in."""
     failure = read_failure(text)
     assert (failure.cause, failure.impossible) == (cause, False)
 
@@ -233,7 +233,7 @@ def test_a_registry_answers_no(text: str, cause: str) -> None:
     ],
 )
 def test_texts_of_pulls_builds_and_pushes(text: str, cause: str, hint: str | None) -> None:
-    """Each known text means one cause and one command, whichever tool prints it."""
+    """Each known text has one cause and one command."""
     failure = known_failure(text)
     assert failure is not None
     assert (failure.cause, failure.hint) == (cause, hint)
@@ -253,12 +253,12 @@ def test_texts_of_pulls_builds_and_pushes(text: str, cause: str, hint: str | Non
     ],
 )
 def test_what_is_worth_another_try(text: str, is_passing: bool) -> None:
-    """A busy or a broken registry may answer in a moment; a refusal, an unknown name and a silent one do not."""
+    """A busy or broken registry may answer soon; a refusal, an unknown name and a timeout are final."""
     assert read_failure(text).passing == is_passing
 
 
 def test_names_are_no_words() -> None:
-    """An image may be called like a failure, and is nevertheless only not there."""
+    """The name of an image may contain words of the patterns."""
     for name in ("cert/x509:1", "timeout:1", "r.test/eof/denied:1"):
         text = f'Head "https://r.test/v2/{name}": manifest for {name} not found: manifest unknown'
         assert read_failure(text, name).cause == "image or tag not found"
@@ -268,7 +268,7 @@ def test_names_are_no_words() -> None:
 
 
 def test_what_nobody_foresaw() -> None:
-    """A failure of a build that has nothing to do with images is left to others."""
+    """A failure of a build that is not about images is not explained."""
     assert known_failure("process /bin/sh -c make did not complete successfully: exit code: 2") is None
     assert read_failure("gremlins", "x:1") == Failure("gremlins", hint="docker pull x:1")
 
@@ -286,7 +286,7 @@ def test_what_nobody_foresaw() -> None:
     ],
 )
 def test_decide(failure: Failure, here: bool, recipe: bool, consent: bool, expected: Decision) -> None:
-    """A stand-in only if no registry answers, there is no local image, a recipe exists and the user agreed."""
+    """A stand-in is used only if no registry answers, no image is present, a recipe exists and the user agreed."""
     names = {"node:22"}
     decision = decide(
         {"node:22": failure}, here=names if here else (), recipes=names if recipe else (), consent=consent

@@ -184,7 +184,7 @@ def _is_own(path: str, host: Host) -> bool:
     A project or home folder that contains a whole system folder does not exempt what is in it.
     """
     own = (*host.projects, *host.homes)
-    return any(is_in(path, one) and not any(is_in(folder.path, one) for folder in _SYSTEM) for one in own)
+    return any(is_in(path, top) and not any(is_in(folder.path, top) for folder in _SYSTEM) for top in own)
 
 
 def _system(path: str, host: Host, *, writes: bool) -> str | None:

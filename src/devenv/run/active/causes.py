@@ -14,21 +14,21 @@ from devenv.explain.table import Entry
 from devenv.model.project import Mount
 
 TABLE = "service"
-MATTERS = 500  # characters of a line
-SHOWN = 8  # services
+LINE_LIMIT = 500  # characters
+SHOWN_SERVICES = 8
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_HERE = re.compile(r"localhost|127\.\S*|::1|0\.0\.0\.0")
-_MYSQL_MAJOR = 10000  # 8.0.36 calls itself 80036
+_LOOPBACK = re.compile(r"localhost|127\.\S*|::1|0\.0\.0\.0")
+_MYSQL_MAJOR = 10000  # version 8.0.36 is written 80036
 _SIGNALS = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a service that failed.
+    """The facts about a service that failed.
 
-    `limited` says whether it has a memory limit: an engine loses word of what it killed for that, now and then.
-    `refusal` is why the engine or Compose would not create or start it, `lines` are the last of its log, `check` is
-    what its failing health check printed. Platforms are written `linux/amd64`. For `owners`, see there.
+    `limited`: it has a memory limit; an engine sometimes does not report that it killed a container for that.
+    `refusal` is why the engine or Compose refused to create or start it, `lines` are the last lines of its log,
+    `check` is the output of its failing health check. Platforms are written `linux/amd64`. `owners`: see `owners()`.
     """
 
     service: str
@@ -48,10 +48,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What happened, and what to do about it.
+    """Why the service failed (`what`), and what to do about it.
 
-    `paths` are the places in the Compose file that may be to blame, the likeliest first; `outside`: the file may be
-    right, and what it asks for is missing on the engine. `line` is the index of the log line that says it, or -1.
+    `paths` of the model are possible causes, the most likely first; `outside`: the file may be correct, but something
+    that it needs is missing on the engine. `line` is the index of the log line that shows the cause, or -1.
     """
 
     what: str
@@ -62,7 +62,7 @@ class Cause:
 
 
 def explain(facts: Facts) -> Cause | None:
-    """The first cause of the table that fits; None if none does."""
+    """The cause by the first entry of the table that matches; None if no entry does."""
     explanation = find(facts)
     if explanation is None:
         return None
@@ -76,7 +76,7 @@ def explain(facts: Facts) -> Cause | None:
 
 
 def find(facts: Facts) -> Explanation | None:
-    """The first entry of the table that fits, its messages filled in; None if none does."""
+    """The explanation by the first entry of the table that matches; None if no entry does."""
     find_words = functools.partial(words, facts)
     return matcher.explain(table.load(TABLE), _texts(facts), find_words, exit_code=facts.exit_code)
 
@@ -85,9 +85,10 @@ def words(facts: Facts, entry: Entry, groups: Mapping[str, str], _line: int = 0)
     """The words for the messages of an entry; None if the project has no top-level element that it could blame."""
     mount = _mount(facts.mounts, groups.get("path", ""))
     host = groups.get("host", "")
+    has_more = len(facts.services) > SHOWN_SERVICES
     known = {
         "service": facts.service,
-        "services": ", ".join([*facts.services[:SHOWN], *(["..."] if len(facts.services) > SHOWN else [])]),
+        "services": ", ".join((*facts.services[:SHOWN_SERVICES], *(["..."] if has_more else []))),
         "user": facts.user or "root",
         "image": facts.platform,
         "engine": facts.engine_platform,
@@ -96,7 +97,7 @@ def words(facts: Facts, entry: Entry, groups: Mapping[str, str], _line: int = 0)
         "source": (mount.source or "a volume without a name") if mount else "",
         "thing": "",
         "peer": host if host in facts.services else "",
-        "self": host if _HERE.fullmatch(host) else "",
+        "self": host if _LOOPBACK.fullmatch(host) else "",
         "signal": _SIGNALS.get(facts.exit_code, ""),
         **groups,
         **{name: _version(groups[name]) for name in ("old", "new") if name in groups},
@@ -108,7 +109,7 @@ def words(facts: Facts, entry: Entry, groups: Mapping[str, str], _line: int = 0)
 
 
 def owners(model: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """(section, name on the engine, file or variable) of what the model defines -> its key."""
+    """Keys of the model by section and name: the name on the engine, a file, or a variable."""
     return {("services", name): name for name in model.get("services") or {}} | {
         (section, str(entry[part])): key
         for section in ("networks", "volumes", "secrets", "configs")
@@ -125,16 +126,16 @@ def _defined(facts: Facts, entry: Entry, thing: str) -> list[tuple[str, str]]:
 
 
 def _texts(facts: Facts) -> dict[str, str]:
-    lines = (_COLOUR.sub("", line)[:MATTERS] for line in (facts.refusal, *facts.lines))
+    lines = (_COLOUR.sub("", line)[:LINE_LIMIT] for line in (facts.refusal, *facts.lines))
     memory = ", out of memory" if facts.out_of_memory else ", memory limit" if facts.limited else ""
     end = f"exit code {facts.exit_code}{memory}"
     return {table.OUTPUT: "\n".join(lines), "check": facts.check, "end": end}
 
 
 def _mount(mounts: Iterable[Mount], path: str) -> Mount | None:
-    """The innermost mount that the path lies in."""
-    around = [m for m in mounts if f"{path}/".startswith(f"{m.target.rstrip('/')}/")] if path else []
-    return max(around, key=lambda mount: len(mount.target), default=None)
+    """The innermost mount that contains the path."""
+    mounts = [m for m in mounts if f"{path}/".startswith(f"{m.target.rstrip('/')}/")] if path else []
+    return max(mounts, key=lambda mount: len(mount.target), default=None)
 
 
 def _version(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a service that failed leaves behind, gathered into the error that people read."""
+"""Make the error for a service that failed: its cause, hint and place in the files, and its last output."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ SHOWN_LINES = 12
 KNOWN_LINES = 40
 CHECK_LINES = 3
 
-Found = tuple[Facts, Cause | None]
+Diagnosis = tuple[Facts, Cause | None]
 
 
 @dataclass(frozen=True)
 class FailureReporter:
-    """Finds out why a service of the loaded project failed, and where in its files that is to be mended."""
+    """Finds out why a service of the loaded project failed, and the place in the files to correct."""
 
     engine: Engine
     loaded: Loaded
     selection: Selection
 
     async def failed(self, standing: Standing, containers: Sequence[Container]) -> DevenvError:
-        """The error for a service that has failed: how, why, what its health check and its log say last."""
-        found = await self._found(standing.service, containers)
-        cause = next((cause for _, cause in found if cause), None)
-        sick = standing.phase is Phase.UNHEALTHY
-        how = standing.detail if sick else f"ended with {standing.detail}"
+        """The error for a service that has failed: its cause, and the last output of its health check and log."""
+        diagnoses = await self._diagnoses(standing.service, containers)
+        cause = next((cause for _, cause in diagnoses if cause), None)
+        unhealthy = standing.phase is Phase.UNHEALTHY
+        how = standing.detail if unhealthy else f"ended with {standing.detail}"
         first = f"service {standing.service} failed: {how}{self._why(cause)}"
         file, line = await self._place(cause)
-        hint = cause.hint if cause else _look(standing.service, sick=sick)
-        return DevenvError("\n".join([first, *_said(found)]), hint=hint, file=file, line=line)
+        hint = cause.hint if cause else _general_hint(standing.service, unhealthy=unhealthy)
+        return DevenvError("\n".join([first, *_output(diagnoses)]), hint=hint, file=file, line=line)
 
     async def refused(self, error: VerbError, project_state: ProjectState) -> DevenvError:
-        """The error for what Compose or the engine would not create or start."""
+        """The error for a service that Compose or the engine refused to create or start."""
         stuck = next((c for c in project_state.containers if c.error and plain(c.error) == error.reason), None)
         service = error.service or (stuck.service if stuck else None)
-        cause = causes.explain(await self._around(service or "", stuck, error.reason))
+        cause = causes.explain(await self._known_facts(service or "", stuck, error.reason))
         if cause is None:
-            hint = f"Correct `{service}` in the compose file: these are the engine's own words." if service else None
+            hint = f"Correct `{service}` in the Compose file: the message is that of the engine." if service else None
             return EngineError(VerbError(error.verb, error.reason, service).message, hint=hint)
         file, line = await self._place(cause)
         kind = ConfigError if line and not cause.outside else EngineError
-        said = VerbError(error.verb, self._why(cause).removeprefix(": "), service).message
-        return kind(said, hint=cause.hint, file=file, line=line)
+        message = VerbError(error.verb, self._why(cause).removeprefix(": "), service).message
+        return kind(message, hint=cause.hint, file=file, line=line)
 
-    async def late(self, found: Sequence[Standing], project_state: ProjectState, timeout: float) -> DevenvError:
-        """The error for not being up after `timeout` seconds, with the last words of those that are late."""
+    async def late(self, standings: Sequence[Standing], project_state: ProjectState, timeout: float) -> DevenvError:
+        """The error for services that are not up after `timeout` seconds, with their last output."""
         text = [
-            f"not healthy after {timeout:.0f} s: {'; '.join(f'{s.service} {s.detail or s.phase}' for s in found)}"
+            f"not healthy after {timeout:.0f} s: {'; '.join(f'{s.service} {s.detail or s.phase}' for s in standings)}"
         ]
         hint = None
-        for standing in (s for s in found if s.phase in BAD or s.phase is Phase.STARTING):
-            facts = await self._found(standing.service, project_state.of(standing.service))
-            cause = next((cause for _, cause in facts if cause), None)
-            text += [f"{standing.service} {standing.detail}{self._why(cause)}", *_said(facts)]
+        for standing in (s for s in standings if s.phase in BAD or s.phase is Phase.STARTING):
+            diagnoses = await self._diagnoses(standing.service, project_state.of(standing.service))
+            cause = next((cause for _, cause in diagnoses if cause), None)
+            text += [f"{standing.service} {standing.detail}{self._why(cause)}", *_output(diagnoses)]
             hint = hint or (cause.hint if cause else None)
         return DevenvError("\n".join(text), hint=hint or f"devenv up --timeout {2 * timeout:.0f}")
 
-    async def _found(self, service: str, containers: Iterable[Container]) -> list[Found]:
-        facts = [await self._facts(service, container) for container in containers]
-        return [(one, causes.explain(one)) for one in facts]
+    async def _diagnoses(self, service: str, containers: Iterable[Container]) -> list[Diagnosis]:
+        failures = [await self._facts(service, container) for container in containers]
+        return [(facts, causes.explain(facts)) for facts in failures]
 
     async def _facts(self, service: str, container: Container) -> Facts:
         logs = self.engine.containers.logs(container, tail=str(KNOWN_LINES), follow=False)
         return replace(
-            await self._around(service, container, plain(container.error) if container.error else ""),
+            await self._known_facts(service, container, plain(container.error) if container.error else ""),
             exit_code=container.exit_code,
             out_of_memory=container.out_of_memory,
             lines=tuple([line async for _, line in logs]),
@@ -88,8 +88,8 @@ class FailureReporter:
             else await self.engine.containers.health_output(container.id),
         )
 
-    async def _around(self, service: str, container: Container | None, refusal: str) -> Facts:
-        """What is known without asking the container."""
+    async def _known_facts(self, service: str, container: Container | None, refusal: str) -> Facts:
+        """The facts that are known without the container's log and health check."""
         project = self.loaded.project
         return Facts(
             service,
@@ -104,50 +104,50 @@ class FailureReporter:
         )
 
     def _why(self, cause: Cause | None) -> str:
-        """The cause after a colon, the files of the project as they are called in it."""
+        """The cause after a colon, with paths relative to the project."""
         return "" if cause is None else f": {cause.what}".replace(f"{self.loaded.project.directory}/", "")
 
     async def _place(self, cause: Cause | None) -> Place:
-        """Where the first of the places to blame is written; nowhere where none is."""
+        """The place of the first path of the cause that the files have; (None, None) if they have none."""
         for path in cause.paths if cause else ():
             if _is_written(self.loaded.model, path):
                 try:
                     return await anyio.to_thread.run_sync(resolve.where, self.selection, path)
-                except DevenvError:  # the files have been edited meanwhile
+                except DevenvError:  # the files were edited meanwhile
                     break
         return None, None
 
 
 def _has_memory_limit(model: Mapping[str, Any], service: str) -> bool:
-    wish = (model.get("services") or {}).get(service) or {}
-    limits = ((wish.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    return bool(wish.get("mem_limit") or limits.get("memory"))
+    definition = (model.get("services") or {}).get(service) or {}
+    limits = ((definition.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    return bool(definition.get("mem_limit") or limits.get("memory"))
 
 
-def _said(found: Iterable[Found]) -> list[str]:
-    """What the checks and the logs said last, and before that the line that gave the cause away."""
-    said: list[str] = []
-    for facts, cause in found:
-        said += [f"  health check: {line.strip()}" for line in _lines(facts.check)[-CHECK_LINES:]]
+def _output(diagnoses: Iterable[Diagnosis]) -> list[str]:
+    """The last lines of health checks and logs, and before them the line that shows the cause."""
+    output: list[str] = []
+    for facts, cause in diagnoses:
+        output += [f"  health check: {line.strip()}" for line in _lines(facts.check)[-CHECK_LINES:]]
         begin = max(0, len(facts.lines) - SHOWN_LINES)
-        said += [f"  {facts.lines[cause.line]}", "  ..."] if cause and 0 <= cause.line < begin else []
-        said += [f"  {line}" for line in facts.lines[begin:] if line.strip()]
-    return said
+        output += [f"  {facts.lines[cause.line]}", "  ..."] if cause and 0 <= cause.line < begin else []
+        output += [f"  {line}" for line in facts.lines[begin:] if line.strip()]
+    return output
 
 
 def _lines(text: str) -> list[str]:
-    """The lines that say something; a bar of progress says one after each carriage return."""
+    """The lines that are not blank; a progress bar has one after each carriage return."""
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
-def _look(service: str, *, sick: bool) -> str:
-    if sick:
-        return f"If it only begins slowly, raise `healthcheck.start_period` of {service}."
+def _general_hint(service: str, *, unhealthy: bool) -> str:
+    if unhealthy:
+        return f"If it only starts slowly, raise `healthcheck.start_period` of {service}."
     return f"To look inside: devenv run --rm --no-deps --entrypoint sh {service}"
 
 
 def _is_written(model: Mapping[str, Any], path: Iterable[str]) -> bool:
-    found: Any = model
+    value: Any = model
     for part in path:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found is not None
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value is not None

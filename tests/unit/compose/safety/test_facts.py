@@ -1,4 +1,4 @@
-"""What paths are on this machine: with real links, sockets and processes that listen."""
+"""Facts about paths of this machine, with real links, sockets and processes that listen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ sys.stdin.read()
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home folder and a runtime folder of the test's own, and no engine, agent or keys named by the environment."""
+    """A home folder and a runtime folder of the test, and no engine, agent or keys in the environment."""
     for name in ("SSH_AUTH_SOCK", "KUBECONFIG", "DOCKER_CONTEXT", "DOCKER_CONFIG", "GNUPGHOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -46,7 +46,7 @@ Listen = Callable[[str, bytes | None], str]
 
 @pytest.fixture
 def listen(tmp_path: Path) -> Iterator[Listen]:
-    """Listens on a socket and gives each caller an answer, or none at all."""
+    """Listen on a socket and give each client an answer, or no answer."""
     links: list[socket.socket] = []
 
     def start(name: str, answer: bytes | None = None) -> str:
@@ -79,12 +79,12 @@ def listen(tmp_path: Path) -> Iterator[Listen]:
 
 
 def look(path: str | Path, directory: str = "/nowhere") -> HostPath:
-    """The facts of one path."""
+    """The facts about one path."""
     return gather([str(path)], directory).paths[str(path)]
 
 
 def test_links(tmp_path: Path) -> None:
-    """They are followed at every level, and where they lead to nothing; a folder is no socket."""
+    """Links are followed at every level, also to paths that do not exist; a folder is not a socket."""
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("/")
     assert look(tmp_path / "a/etc") == HostPath("/etc", is_socket=False)
@@ -97,7 +97,7 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_links_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/proc/self/cwd` is the project for us, and `/` for the engine; what cannot be read is no reason to fail."""
+    """`/proc/self/cwd` is the project for devenv, but `/` for the engine; a link that cannot be read is no error."""
     (tmp_path / "own").symlink_to("/proc/self/cwd")
     monkeypatch.chdir(tmp_path)
     assert look(tmp_path / "own/x", str(tmp_path)).real == "/proc/self"
@@ -118,7 +118,7 @@ def test_links_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ["/", "//", "/usr/../..", "/etc/./", "a/b", "../a", "/usr//bin/env", "/tmp/..", "/var/run/x", "/no/such/../x"],
 )
 def test_a_real_path_is_the_systems(path: str) -> None:
-    """As Python's own says, from the root folder."""
+    """The same as os.path.realpath from the root folder."""
     assert real_path(path) == os.path.realpath(f"/{path.lstrip('/')}")
 
 
@@ -134,7 +134,7 @@ def test_a_real_path_is_the_systems(path: str) -> None:
     ],
 )
 def test_a_socket_is_known_by_its_answer(listen: Listen, answer: bytes | None, daemon: str) -> None:
-    """An engine behind any name, also behind a relay; who does not answer is waited for less than a second."""
+    """An engine has any name, or is behind a relay; a socket without an answer takes less than a second."""
     path, began = listen("d.sock", answer), time.monotonic()
     assert look(path) == HostPath(path, is_socket=True, daemon=daemon)
     assert time.monotonic() - began < 0.9
@@ -145,7 +145,7 @@ def test_a_socket_is_known_by_its_answer(listen: Listen, answer: bytes | None, d
     ("command", "daemon"), [("containerd", "containerd"), ("crio", "CRI-O"), ("dockerd", "Docker"), ("mysqld", "")]
 )
 def test_a_socket_is_known_by_who_listens(tmp_path: Path, command: str, daemon: str) -> None:
-    """Those that speak no HTTP, by the name of the process."""
+    """Daemons without HTTP are known by the name of the process."""
     path = str(tmp_path / "x.sock")
     argv = [sys.executable, "-c", LISTENER, path, command]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -155,14 +155,14 @@ def test_a_socket_is_known_by_who_listens(tmp_path: Path, command: str, daemon: 
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """A socket that is left over is a socket, of nobody."""
+    """A socket that a daemon left behind has no daemon."""
     with socket.socket(socket.AF_UNIX) as link:
         link.bind(str(tmp_path / "old.sock"))
     assert look(tmp_path / "old.sock") == HostPath(str(tmp_path / "old.sock"), is_socket=True)
 
 
 def test_the_engine_in_use(tmp_path: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its socket is known by its inode, so under a second name too, though it does not answer."""
+    """Its socket is known by its inode, so under a second name too, even if it does not answer."""
     path = listen("e.sock", None)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     os.link(path, tmp_path / "other")
@@ -197,7 +197,7 @@ def test_the_engine_of_a_context(tmp_path: Path, listen: Listen, monkeypatch: py
 
 
 def test_sockets_of_the_user(listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent's and those of a rootless engine; what a link of the name leads to counts."""
+    """The sockets of the agent and of a rootless engine; links are followed."""
     agent = listen("agent.1", None)
     monkeypatch.setenv("SSH_AUTH_SOCK", agent)
     engine = listen("rootless", None)
@@ -210,7 +210,7 @@ def test_sockets_of_the_user(listen: Listen, tmp_path: Path, monkeypatch: pytest
 
 
 def test_keys_in_other_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that the environment names, and those that a link in the home folder leads to."""
+    """Keys that the environment names, and targets of links in the home folder."""
     (tmp_path / "keys").mkdir()
     (tmp_path / "home/.ssh").symlink_to("../keys")
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/k1:k2:{tmp_path}/k3")
@@ -228,7 +228,7 @@ def test_home_and_project_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_home_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the owner's entry; the user's own folders, the system's users and the project are no other's."""
+    """By the owner's entry; folders of the user, of system users and of the project do not count."""
     import pwd  # noqa: PLC0415 - not on every system
 
     (tmp_path / "eve").mkdir()

@@ -1,4 +1,4 @@
-"""The dangers of a project's files, with file and line; files of values that the resolved model does not show."""
+"""The dangers of a project's files, with file and line; env files, which the resolved model does not show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devenv.compose.safety.findings import env_files, find_dangers
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder of the test's own."""
+    """A home folder of the test."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -31,19 +31,19 @@ def project(tmp_path: Path) -> Path:
 
 
 def sources(project: Path, **files: str) -> tuple[Source, ...]:
-    """The files written, and `compose.yml` read; an underscore stands for a dot."""
+    """Write the files and read `compose.yml`; an underscore stands for a dot."""
     for name, text in files.items():
         (project / name.replace("_", ".")).write_text(text)
     return read([str(project / "compose.yml")], base=str(project))
 
 
 def seen(read_: tuple[Source, ...]) -> list[tuple[str, str, str]]:
-    """Service, path and place of each file of values."""
+    """Service, path and place of each env file."""
     return [(use.service, use.source, use.where) for use in env_files(read_)]
 
 
 def test_env_files(project: Path, home: Path) -> None:
-    """In each form that Compose takes; each has its line."""
+    """In each form that Compose accepts; each has its line."""
     text = """\
 services:
   a: {env_file: ../x.env}
@@ -80,7 +80,7 @@ services:
 def test_env_files_with_parameters(
     project: Path, home: Path, monkeypatch: pytest.MonkeyPatch, written: str, path: str
 ) -> None:
-    """The values of the environment and of .env are put in, as Compose does."""
+    """Variables are filled in from the environment and .env, as Compose does."""
     monkeypatch.setenv("KEYS", "/k")
     monkeypatch.delenv("NONE", raising=False)
     (project / ".env").write_text("DOTENV=/e\n")
@@ -89,7 +89,7 @@ def test_env_files_with_parameters(
 
 
 def test_env_files_of_what_is_extended_and_included(project: Path) -> None:
-    """By the service that gets them; the values of an `include` count for all."""
+    """They count for the service that uses them; those of an `include` count for all services."""
     text = """\
 include:
   - {path: inc.yml, env_file: [/i/env]}
@@ -113,7 +113,7 @@ services:
 def test_env_files_of_files_with_a_parameter_in_their_name(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compose alone has read them so far; they are read here too, at any depth, from the folder that is named."""
+    """They are read too, at any depth, relative to the folder that is named."""
     monkeypatch.setenv("PART", "inc")
     text = """\
 include:
@@ -135,14 +135,14 @@ services:
 
 
 def test_files_that_include_each_other(project: Path) -> None:
-    """Each is done once, however often it is named."""
+    """Each file is visited once, however often it is named."""
     files = {f"f{n}_yml": f"include: ['${{NONE:-f{n + 1}}}.yml', '${{NONE:-f{n + 1}}}.yml']\n" for n in range(19)}
     files["f19_yml"] = "include: ['${NONE:-f0}.yml']\nservices: {a: {env_file: /a}}\n"
     assert seen(sources(project, compose_yml="include: ['${NONE:-f0}.yml']\n", **files)) == [("a", "/a", "f19.yml:2")]
 
 
 def test_files_that_compose_alone_can_read(project: Path) -> None:
-    """Those from elsewhere: that they are not known is said, without what stands before an `@`."""
+    """Remote files: the message says that they are not known, without the login before an `@`."""
     text = """\
 include:
   - https://me:token@example.org/x.git
@@ -161,7 +161,7 @@ services:
 
 
 def test_dangers_with_their_lines(project: Path, home: Path) -> None:
-    """Of lists, of rules, of what only the files name, of secrets; a link in the project is followed."""
+    """Dangers of lists, rules, env files and secrets; a link in the project is followed."""
     (project / "link").symlink_to("/")
     text = f"""\
 services:

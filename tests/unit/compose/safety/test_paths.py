@@ -1,4 +1,4 @@
-"""Why a path of the host is worth a word, from facts alone."""
+"""Why a path of the host is dangerous, from given facts."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ OTHERS = "it contains another user's files"
     ],
 )
 def test_paths(path: str, said: str) -> None:
-    """What gives power over the machine, keys, a folder above them, the system's, and other people's."""
+    """Control of the machine, keys and the folders that contain them, folders of the system and of other users."""
     assert why(path) == said
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_keys(name: str) -> None:
-    """Each place of keys in the home folder, to read too; a name that only begins the same is none."""
+    """Each place of keys in the home folder, also read-only; a name that only starts the same is not dangerous."""
     assert why(f"/home/me/{name}", writes=False) == KEYS
     assert why(f"/home/me/{name}x") is None
 
@@ -113,7 +113,7 @@ def test_keys(name: str) -> None:
     ],
 )
 def test_what_is_harmless(path: str) -> None:
-    """The project's own, the user's own, what is meant to be shared."""
+    """Paths of the project and of the user, and paths that are meant to be shared."""
     assert why(path) is None
 
 
@@ -134,18 +134,18 @@ def test_what_is_harmless(path: str) -> None:
     ],
 )
 def test_what_is_harmless_to_read(path: str, to_read: str | None) -> None:
-    """What everybody may read anyway; to be written to, it counts."""
+    """Files that all users may read are dangerous only if they can be written to."""
     assert why(path, writes=False) == to_read
     assert why(path) is not None
 
 
 def at(path: str, facts: HostPath, host: Host = HOST) -> Host:
-    """A host with these facts of a path."""
+    """A host with these facts about a path."""
     return replace(host, paths={path: facts})
 
 
 def test_a_link() -> None:
-    """It counts as what it leads to, whatever it is called; out of the project too."""
+    """A link counts as its target, whatever its name is, also if it leads out of the project."""
     for real, said in (("/", FILES), ("/home/me/.ssh", KEYS), ("/etc", CONFIGURATION), ("/home/meg", OTHERS)):
         path = "/opt/app/link"
         assert (
@@ -158,7 +158,7 @@ def test_a_link() -> None:
 
 
 def test_a_socket_is_known_by_what_listens() -> None:
-    """Under any name, in the project too; a file that only has the name of one is none."""
+    """Under any name, in the project too; a file that only has the name of a socket is harmless."""
     socket = HostPath("/opt/app/d.sock", is_socket=True, daemon="Docker")
     assert why("/opt/app/d.sock", at("/opt/app/d.sock", socket)) == DOCKER
     assert (
@@ -183,14 +183,14 @@ def test_a_folder_with_the_socket_of_an_engine() -> None:
 
 
 def test_further_keys() -> None:
-    """Those that the environment names."""
+    """Keys that the environment names."""
     host = replace(HOST, keys=("/srv/secret/kube",))
     assert why("/srv/secret/kube", host) == why("/srv/secret", host) == KEYS
     assert why("/srv/secretive", host) is None
 
 
 def test_the_home_folder_of_somebody_else() -> None:
-    """By its owner, wherever it is; not in the project."""
+    """By the owner of the folder, wherever it is; paths in the project are harmless."""
     facts = HostPath("/data/home/eve/x", is_socket=False, user="eve")
     assert why("/data/home/eve/x", at("/data/home/eve/x", facts)) == "it is in the home folder of eve"
     mine = at("/opt/app/x", HostPath("/opt/app/x", is_socket=False, user="eve"))
@@ -199,7 +199,7 @@ def test_the_home_folder_of_somebody_else() -> None:
 
 @pytest.mark.parametrize("project", ["/", "/etc", "/var", "/home"])
 def test_a_project_that_is_a_folder_of_the_system(project: str) -> None:
-    """It is no excuse for what is in it."""
+    """Files in it are dangerous all the same."""
     host = Host(homes=("/home/me",), projects=(project,))
     assert why("/etc/shadow", host) == CONFIGURATION
     assert why("/home/meg/x", host) == OTHERS
@@ -207,12 +207,12 @@ def test_a_project_that_is_a_folder_of_the_system(project: str) -> None:
 
 @pytest.mark.parametrize("project", ["/etc/app", "/root/app", "/usr/src/app", "/home/meg/app", "/dev/shm/app"])
 def test_a_project_below_a_folder_of_the_system(project: str) -> None:
-    """Its own files are its own."""
+    """The files of the project are harmless."""
     assert why(f"{project}/src", Host(homes=("/home/me",), projects=(project,))) is None
 
 
 def test_a_user_whose_home_folder_is_of_the_system() -> None:
-    """Root's own home is no other user's; a home of `/` hides nothing."""
+    """Root's home folder is not that of another user; a home folder `/` makes nothing harmless."""
     assert why("/root/x", Host(homes=("/root",))) is None
     assert why("/var/lib/jenkins/x", Host(homes=("/var/lib/jenkins",))) is None
     assert why("/var/lib/jenkins/.ssh", Host(homes=("/var/lib/jenkins",))) == KEYS

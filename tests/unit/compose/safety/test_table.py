@@ -1,4 +1,4 @@
-"""What of a model reaches beyond its own containers is found, and nothing else: a test for each row of the table."""
+"""Settings of a model that reach beyond its containers are found, and no others: a test for each row of the table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def found(service: str, top: str = "{}", host: Host = HOST) -> list[tuple[str, s
 
 
 def said(service: str, top: str = "{}", host: Host = HOST) -> list[str]:
-    """What is said of that service, without its name."""
+    """The messages about that service, without its name."""
     return [message.removeprefix("web ") for _, _, message in found(service, top, host)]
 
 
@@ -168,7 +168,7 @@ KEYS_OF_SERVICES = [
 
 @pytest.mark.parametrize(("service", "key", "entry", "message"), KEYS_OF_SERVICES)
 def test_keys(service: str, key: str, entry: str, message: str) -> None:
-    """Each key is one danger, in one line."""
+    """Each key is one danger with a message of one line."""
     assert found(service) == [(key, entry, f"web {message}")]
 
 
@@ -180,14 +180,14 @@ CAPABILITIES = (
 
 @pytest.mark.parametrize("name", CAPABILITIES)
 def test_capabilities(name: str) -> None:
-    """With what it can do; by either name, in any case."""
+    """The message says what it allows; with or without CAP_, in any case."""
     (message,) = said(f"{{cap_add: [{name}]}}")
     assert message.startswith(f"has the capability {name}: it can ") or name == "MAC_OVERRIDE"
     assert said(f"{{cap_add: [cap_{name.lower()}]}}") == [message]
 
 
 def test_every_row_has_a_test() -> None:
-    """A row that no test of this file makes count is found here."""
+    """Each row decides a case of this file."""
     services = [service for service, *_ in KEYS_OF_SERVICES] + [f"{{cap_add: [{name}]}}" for name in CAPABILITIES]
     messages = "\n".join(message for service in services for message in said(service))
     patterns = [re.escape(row.says).replace(re.escape("{}"), ".+") for row in ROWS]
@@ -195,7 +195,7 @@ def test_every_row_has_a_test() -> None:
 
 
 def test_a_network_that_is_the_hosts() -> None:
-    """Compose takes the name of a service's first network as its mode."""
+    """Compose takes the name of a service's first network as its network mode."""
     top = "{networks: {lan: {name: host, external: true}, default: {name: app_default}}}"
     assert found("{networks: {lan: null}}", top) == [
         ("networks", "lan", "web shares the network of the host (the network `lan` is `host`)"),
@@ -265,13 +265,13 @@ def test_a_named_volume_that_is_a_part_of_the_host(options: str, message: str) -
     ],
 )
 def test_a_named_volume_that_is_none(volume: str) -> None:
-    """Shares of other machines, memory, and folders of the project."""
+    """Network shares, memory, and folders of the project."""
     assert found(VOLUME, f"{{volumes: {{data: {volume}}}}}") == []
 
 
 @pytest.mark.parametrize("kind", ["secrets", "configs"])
 def test_files_of_secrets_and_configs(kind: str) -> None:
-    """They are bind mounts too; the line is that of the file, and only for a service that uses it."""
+    """They are bind mounts too; the place is that of the file, and only services that use it are reported."""
     top = f"{{{kind}: {{all: {{file: /}}, key: {{file: /home/me/.ssh/id_rsa}}, mine: {{file: /srv/app/x}}}}}}"
     both = f"{{{kind}: [{{source: all}}, key, mine]}}"
     assert [(one.path, one.message) for one in dangers(model(both, top), HOST)] == [
@@ -282,7 +282,7 @@ def test_files_of_secrets_and_configs(kind: str) -> None:
 
 
 def test_what_a_build_gets() -> None:
-    """Its contexts and secrets; these dangers are of the build."""
+    """Contexts and secrets; these dangers apply to the build only."""
     top = "{secrets: {aws: {file: /home/me/.aws/credentials}}}"
     build = (
         "{build: {context: /home/me/.ssh, secrets: [{source: aws}],"
@@ -305,7 +305,7 @@ def test_what_a_build_gets() -> None:
 
 
 def test_watch_rules_that_copy_keys() -> None:
-    """A rule that copies; the entry is its number. What is only watched is not copied."""
+    """A rule that copies; the entry is its index. Paths that are only watched are not copied."""
     rules = "[{path: /srv/app, action: sync}, {path: /home/me/.ssh, action: ACTION, target: /x}]"
     service = f"{{develop: {{watch: {rules}}}}}"
     for action in ("sync", "sync+restart", "sync+exec"):
@@ -316,7 +316,7 @@ def test_watch_rules_that_copy_keys() -> None:
 
 
 def test_privileged_commands() -> None:
-    """Of watch rules and of `x-devenv.hooks` in containers; no other command is a danger."""
+    """Commands of watch rules and of `x-devenv.hooks` in containers; no other command is a danger."""
     rule = "{path: /srv/app, action: sync+exec, target: /x, exec: {command: [mount, /dev/a b], privileged: true}}"
     plain = "{path: /srv/app, action: sync+exec, target: /x, exec: {command: [id]}}"
     hooks = {
@@ -358,12 +358,12 @@ def test_privileged_commands() -> None:
     ],
 )
 def test_what_is_no_danger(service: str) -> None:
-    """Ordinary services are not talked about."""
+    """Ordinary services have no dangers."""
     assert found(service, "{volumes: {data: null}}") == []
 
 
 def test_a_link_is_followed() -> None:
-    """What is mounted is what it leads to."""
+    """The target of the link is mounted."""
     assert [use.source for use in uses(model(bind("/srv/app/link/etc")))] == ["/srv/app/link/etc"]
     kept = Host(("/home/me",), ("/srv/app",), {"/srv/app/link": HostPath("/srv/app/real", is_socket=False)})
     assert said(bind("/srv/app/link"), host=kept) == []

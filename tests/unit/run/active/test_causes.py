@@ -1,4 +1,4 @@
-"""The table of causes: what engines, shells, languages and databases said, and what people are told of it."""
+"""The table of causes: output of engines, shells, languages and databases, and the messages for it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ MOUNTS = (Mount("volume", "/data", "data"), Mount("bind", "/data/cache", "/p/cac
 
 
 def refused(words: str) -> Facts:
-    """What the engine or Compose said when the service was to be created or started."""
+    """The engine or Compose refused to create or start the service with this message."""
     return facts(0, refusal=words)
 
 
 def ended(code: int, *lines: str, **more: Any) -> Facts:
-    """The service ended, and this is the end of its log."""
+    """The service exited, and this is the end of its log."""
     return facts(code, lines=lines, **more)
 
 
@@ -541,7 +541,7 @@ CASES: tuple[tuple[str, Facts, str], ...] = (
 
 @pytest.mark.parametrize(("found", "what"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_cause(found: Facts, what: str) -> None:
-    """What was said has one meaning, and something to do about it."""
+    """The output has one cause and a hint."""
     cause = explain(found)
     assert cause is not None
     assert cause.what == what
@@ -550,7 +550,7 @@ def test_a_cause(found: Facts, what: str) -> None:
 
 
 def test_every_row_decides_a_case() -> None:
-    """No row of the table is without a case, and none stands behind one that always takes its place."""
+    """Each entry of the table decides a case, so no entry is hidden by an earlier one."""
     deciding = {explanation.entry.id for _, found, _ in CASES if (explanation := find(found))}
     assert [entry.id for entry in ENTRIES if entry.id not in deciding] == []
 
@@ -577,12 +577,12 @@ def test_no_text_lacks_a_word(entry: Entry) -> None:
     ],
 )
 def test_what_the_table_does_not_know(found: Facts) -> None:
-    """It says nothing rather than something wrong."""
+    """There is no cause rather than a wrong one."""
     assert explain(found) is None
 
 
 def test_where_the_file_is_to_blame() -> None:
-    """The thing that is missing on the engine, or the keys of the service; dots in a name are part of it."""
+    """The element that is missing on the engine, or the keys of the service; names may contain dots."""
     network = explain(refused("network shared declared as external, but could not be found"))
     secret = explain(refused('environment variable "TOKEN" required by secret "token" is not set'))
     limit = explain(Facts("a.b", 137, out_of_memory=True))
@@ -602,14 +602,14 @@ def test_where_the_file_is_to_blame() -> None:
 
 
 def test_the_hint_is_a_command_with_the_names_filled_in() -> None:
-    """What is to be typed can be typed as it stands."""
+    """The hint can be typed as it is."""
     denied = explain(ended(1, "mkdir: cannot create directory '/data/x': Permission denied"))
     assert denied is not None
     assert denied.hint == "Correct `user` of web; an empty volume gets the owner that /data has in the image."
 
 
 def test_the_line_that_says_it() -> None:
-    """So that it can be shown where it is not among the last ones."""
+    """It is shown if it is not among the last lines."""
     found = explain(ended(1, "line 0", "Error: Cannot find module 'x'", "    at node:internal"))
     assert found is not None
     assert found.line == 1

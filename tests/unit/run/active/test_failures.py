@@ -156,7 +156,7 @@ async def test_a_sick_service(reporter: FailureReporter) -> None:
     lines = error.message.splitlines()
     assert lines[0] == "service web failed: its health check fails"
     assert lines[1:5] == [*(f"  health check: check {number}" for number in (6, 7, 8)), "  line 18"]
-    assert error.hint == "If it only begins slowly, raise `healthcheck.start_period` of web."
+    assert error.hint == "If it only starts slowly, raise `healthcheck.start_period` of web."
 
 
 async def test_the_line_that_says_why_is_shown(reporter: FailureReporter, host: MemoryHost) -> None:
