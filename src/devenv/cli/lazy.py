@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import importlib
 from collections.abc import Sequence
@@ -27,14 +28,25 @@ class LazyImports:
 
     def __enter__(self) -> None:
         self._import = builtins.__import__
-        builtins.__import__ = _bind  # type: ignore[assignment]  # a LazyModule is no module, but has its attributes
+        self._thread = _thread.get_ident()
+        builtins.__import__ = self._bind  # a LazyModule has the attributes of a module
 
     def __exit__(self, *_: object) -> None:
         builtins.__import__ = self._import
 
+    def _bind(self, name: str, *context: Any, **more: Any) -> Any:
+        """What an import statement binds; other threads import as ever."""
+        if _thread.get_ident() != self._thread:
+            return self._import(name, *context, **more)
+        return _stand_in(name, *context, **more)
 
-def _bind(name: str, _globals: Any = None, _locals: Any = None, names: Sequence[str] = (), level: int = 0) -> Any:
-    """What an import statement binds: a stand-in for the module, or a namespace with one for each of `names`."""
-    if level or ("." in name and not names):
+
+def _stand_in(
+    name: str, _globals: Any = None, _locals: Any = None, fromlist: Sequence[str] = (), level: int = 0
+) -> Any:
+    """A stand-in for the module, or a namespace with one for each name of the list."""
+    if level or ("." in name and not fromlist):
         raise ImportError(f"{name} cannot be imported lazily")
-    return SimpleNamespace(**{each: LazyModule(f"{name}.{each}") for each in names}) if names else LazyModule(name)
+    if not fromlist:
+        return LazyModule(name)
+    return SimpleNamespace(**{each: LazyModule(f"{name}.{each}") for each in fromlist})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 
 import pytest
@@ -59,3 +60,19 @@ def test_other_imports_are_refused(statement: str) -> None:
     with pytest.raises(ImportError, match="lazily"):
         bound(statement)
     assert builtins.__import__ is real
+
+
+def test_other_threads_import_as_ever(package: str) -> None:
+    """A block of one thread stands in the way of no import of another one."""
+    imported: list[object] = []
+
+    def work() -> None:
+        names: dict[str, object] = {}
+        exec(f"from {package} import module", names)  # noqa: S102 - as above
+        imported.append(names["module"])
+
+    with LazyImports():
+        thread = Thread(target=work)
+        thread.start()
+        thread.join()
+    assert isinstance(imported[0], ModuleType)
