@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import report, rows_edits, rows_habits, rows_idle, rows_images, rows_site, rows_stairs, rows_trees
+from benchmarks import report, rows_edits, rows_habits, rows_idle, rows_images, rows_site, rows_start, rows_trees
 from benchmarks.bench import QUICK, Bench, Scale
 from benchmarks.contenders import contenders
 
@@ -19,7 +19,7 @@ STAGES = (
     ((5, 6), rows_trees.run),
     ((7,), rows_site.run),
     ((8, 9), rows_idle.run),
-    ((10, 11, 12), rows_stairs.run),
+    ((10, 11, 12), rows_start.run),
     ((13,), rows_images.run),
     ((14,), rows_habits.run),
 )

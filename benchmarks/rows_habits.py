@@ -18,7 +18,7 @@ from benchmarks import engine
 from benchmarks.bench import Bench
 from benchmarks.contenders import Contender, scratch
 from benchmarks.figures import Figure, Wish, paired
-from benchmarks.rows_stairs import IDLE, SERVICES
+from benchmarks.rows_start import IDLE, SERVICES
 
 DEVENV = str(Path(sys.executable).with_name("devenv"))
 # What is typed, what of Compose's is beside it, and how many milliseconds it may take.

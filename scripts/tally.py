@@ -26,16 +26,16 @@ def failures(*reports: str) -> list[str]:
 def times(reports: Mapping[str, str]) -> list[str]:
     """Name of a lane's report -> its text; a line for each lane with its seconds, then the slowest test files."""
     files: dict[str, float] = defaultdict(float)
-    lanes = []
+    lines = []
     for name, report in reports.items():
         seconds = 0.0
         for case in _cases(report):
             took = float(case.get("time", "0"))
             seconds += took
             files[str(case.get("file"))] += took
-        lanes.append(f"{seconds:6.0f} s  {name}")
+        lines.append(f"{seconds:6.0f} s  {name}")
     slowest = sorted(files.items(), key=lambda file: -file[1])[:SLOWEST]
-    return [*lanes, *(f"{seconds:6.0f} s  {file}" for file, seconds in slowest if seconds >= 1)]
+    return [*lines, *(f"{seconds:6.0f} s  {file}" for file, seconds in slowest if seconds >= 1)]
 
 
 def closing_line(*reports: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows 10 to 12: the stairs. Warm up to healthy, down again, and a database whose volume was saved."""
+"""Rows 10 to 12: start and end. Warm up to healthy, down again, and a database whose volume was saved."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _add_stack(bench: Bench) -> None:
     ups: dict[str, list[float]] = defaultdict(list)
     downs: dict[str, list[float]] = defaultdict(list)
     words: list[float] = []
-    with _stairs(bench.contenders, _stack()) as found:
-        for number in range(1 + bench.scale.stairs):
-            for stairs in bench.order.sample(found, len(found)):
-                up, down = stairs.up(), stairs.down()
+    with _runners(bench.contenders, _stack()) as found:
+        for number in range(1 + bench.scale.starts):
+            for runner in bench.order.sample(found, len(found)):
+                up, down = runner.up(), runner.down()
                 if number:
-                    ups[stairs.contender.key].append(up)
-                    downs[stairs.contender.key].append(down)
-                    words += [stairs.first_word * 1000] if stairs.contender.is_devenv else []
+                    ups[runner.contender.key].append(up)
+                    downs[runner.contender.key].append(down)
+                    words += [runner.first_word * 1000] if runner.contender.is_devenv else []
     what = f"{SERVICES} services"
     _add(bench, Figure(10, f"up, {what}, all built", "s", _medians(ups), wish=Wish(times=1.1, plus=0.7)), ups)
     _add(bench, Figure(11, f"down, {what}, no volumes", "s", _medians(downs), wish=Wish(times=1.1)), downs)
@@ -63,17 +63,17 @@ def _add_database(bench: Bench) -> None:
     """Devenv begins empty and saves, then restores; the others begin empty each time."""
     empty: dict[str, list[float]] = defaultdict(list)
     again: list[float] = []
-    with _stairs(bench.contenders, _database()) as found:
+    with _runners(bench.contenders, _database()) as found:
         for number in range(1 + bench.scale.databases):
-            for stairs in bench.order.sample(found, len(found)):
-                is_ours = stairs.contender.is_devenv
-                taken = [stairs.up(*(["--fresh"] if is_ours else []))]
-                stairs.down()
+            for runner in bench.order.sample(found, len(found)):
+                is_ours = runner.contender.is_devenv
+                taken = [runner.up(*(["--fresh"] if is_ours else []))]
+                runner.down()
                 if is_ours:
-                    taken.append(stairs.up())
-                    stairs.down()
+                    taken.append(runner.up())
+                    runner.down()
                 if number:
-                    empty[stairs.contender.key].append(taken[0])
+                    empty[runner.contender.key].append(taken[0])
                     again += taken[1:]
     _add(bench, Figure(12, "MySQL up, its first start", "s", _medians(empty)), empty)
     others = {key: values for key, values in empty.items() if key != "devenv"}
@@ -117,7 +117,7 @@ def _database() -> dict[str, Any]:
 
 
 @contextmanager
-def _stairs(contenders: list[Contender], model: dict[str, Any]) -> Iterator[list[Stairs]]:
+def _runners(contenders: list[Contender], model: dict[str, Any]) -> Iterator[list[Runner]]:
     """A project of its own for each, of the same model; everything is gone afterwards."""
     with ExitStack() as stack:
         found = []
@@ -125,13 +125,13 @@ def _stairs(contenders: list[Contender], model: dict[str, Any]) -> Iterator[list
             folder = stack.enter_context(scratch())
             (folder / "src").mkdir()
             (folder / "compose.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
-            found.append(Stairs(contender, folder, ("down", "-v") if "volumes" in model else ("down",)))
+            found.append(Runner(contender, folder, ("down", "-v") if "volumes" in model else ("down",)))
             stack.callback(found[-1].remove)
         yield found
 
 
 @dataclass
-class Stairs:
+class Runner:
     """One contender's ways up and down; `first_word` is how long the last signal was unanswered, in seconds."""
 
     contender: Contender
