@@ -24,7 +24,7 @@ class Scale:
     edits: int = 15
     idle_seconds: float = 20.0
     starts: int = 2
-    starts: int = 9
+    rounds: int = 9
     databases: int = 5
     pulls: int = 5
     typed: int = 30
@@ -40,7 +40,7 @@ QUICK = Scale(
     edits=4,
     idle_seconds=5.0,
     starts=1,
-    starts=2,
+    rounds=2,
     databases=1,
     pulls=1,
     typed=3,

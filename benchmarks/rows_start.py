@@ -45,7 +45,7 @@ def _add_stack(bench: Bench) -> None:
     downs: dict[str, list[float]] = defaultdict(list)
     words: list[float] = []
     with _runners(bench.contenders, _stack()) as found:
-        for number in range(1 + bench.scale.starts):
+        for number in range(1 + bench.scale.rounds):
             for runner in bench.order.sample(found, len(found)):
                 up, down = runner.up(), runner.down()
                 if number:
