@@ -64,9 +64,9 @@ class Shop:
         """What knows of the volumes as they are now."""
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
-        stage = DesiredState(loaded, frozenset(self.model["services"]), await look(self.engine, ProjectState()))
-        volumes = ProjectVolumes(stage.project, self.volume_transfer, self.place, KEY, MEMORY.host)
-        return InitialVolumes(stage, volumes, self.told.append)
+        desired = DesiredState(loaded, frozenset(self.model["services"]), await look(self.engine, ProjectState()))
+        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY, MEMORY.host)
+        return InitialVolumes(desired, volumes, self.told.append)
 
     def ledger(self, *records: VolumeRecord) -> Ledger:
         """The ledger of a run that has created these."""
