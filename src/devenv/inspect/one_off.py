@@ -19,7 +19,7 @@ from devenv.model.project import Condition, Project
 from devenv.private_files import written
 from devenv.run.active.images import supplied
 from devenv.run.active.phases import closure
-from devenv.run.consent import weigh
+from devenv.run.consent import report_dangers
 from devenv.run.desired import DesiredState, look, published
 from devenv.run.options import Options
 from devenv.state.run_dir import Run
@@ -79,7 +79,7 @@ async def _staged(
     project_state = await engine.project_state(loaded.project.name)
     options = Options(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
-    weigh(loaded, names, emit)
+    report_dangers(loaded, names, emit)
     stage = DesiredState(loaded, names, await look(engine, project_state), owner=run.made.owner)
     stage = await published(stage, options, engine, project_state)
     return await supplied(engine, stage, stage.names, options, emit)

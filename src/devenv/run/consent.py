@@ -26,7 +26,7 @@ def wishes(loaded: Loaded, names: Collection[str]) -> Wishes:
     return frozenset((danger.service, danger.message) for danger in dangers)
 
 
-def weigh(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes = frozenset()) -> Wishes:
+def report_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes = frozenset()) -> Wishes:
     """Report each danger of these services that is not in `shown`; return all that have been reported by now.
 
     Raises RefusedError if the user's settings refuse dangers.
@@ -51,14 +51,16 @@ def require_trust(project: Project, *, trust: bool = False) -> None:
 
 
 def weigh_again(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes) -> Wishes:
-    """As `weigh`, for files that changed during a run. Raises RefusedError for untrusted privileged commands, too."""
+    """As `report_dangers`, for files that changed during a run; untrusted privileged commands are refused, too."""
     _require(tuple(_privileged(loaded.project)), loaded.project.directory)
-    return weigh(loaded, names, emit, shown)
+    return report_dangers(loaded, names, emit, shown)
 
 
-def weigh_builds(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
-    """As `weigh`, for services that are only built."""
-    weigh(replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit)
+def report_build_dangers(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
+    """As `report_dangers`, for services that are only built."""
+    report_dangers(
+        replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit
+    )
 
 
 @dataclass(frozen=True, slots=True)

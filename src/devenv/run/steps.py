@@ -19,7 +19,7 @@ from devenv.run.active.images import build, supplied
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.stats import service_graph
 from devenv.run.cleanup.guardian import Guardian
-from devenv.run.consent import require_trust, weigh
+from devenv.run.consent import report_dangers, require_trust
 from devenv.run.desired import DesiredState, chosen, look, published, require_checks
 from devenv.run.run_volumes import RunVolumes
 from devenv.run.takeover import Takeover
@@ -55,7 +55,7 @@ async def select_services(context: Context, loaded: Loaded) -> Selected:
 
 async def review(context: Context, selected: Selected) -> Selected:
     """Report the dangers of the project and a lack of space or memory. Raises RefusedError without trust."""
-    weigh(selected.loaded, selected.names, context.emit)
+    report_dangers(selected.loaded, selected.names, context.emit)
     await quick_check.warn(context.engine, context.emit)
     require_trust(selected.loaded.project, trust=context.options.trust)
     return selected

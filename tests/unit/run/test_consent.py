@@ -13,7 +13,7 @@ from devenv.compose.safety.table import Danger
 from devenv.errors import RefusedError, StateError
 from devenv.events import Event, Notice
 from devenv.model.project import SHELL, Action, Hook, Moment, Project, ProjectHook, Service, WatchRule
-from devenv.run.consent import require_trust, weigh, weigh_again, weigh_builds
+from devenv.run.consent import report_build_dangers, report_dangers, require_trust, weigh_again
 
 HOST = ProjectHook(Moment.BEFORE_UP, Hook((*SHELL, "make gen\necho done")), where="compose.yml:4")
 LISTED = ProjectHook(Moment.BEFORE_DOWN, Hook(("rm", "-r", "a b")), where="compose.yml:6")
@@ -47,12 +47,12 @@ def loaded(*dangers: Danger) -> Loaded:
 def test_dangers_are_shown_once() -> None:
     """One line each, only of the services that are to run, and again only for what is new, not for another line."""
     events: list[Event] = []
-    shown = weigh(loaded(*DANGERS), {"web"}, events.append)
+    shown = report_dangers(loaded(*DANGERS), {"web"}, events.append)
     assert events == [Notice("compose.yml:3: web is privileged")]
     moved = replace(DANGERS[0], where="compose.yml:30")
-    assert weigh(loaded(moved), {"web"}, events.append, shown) == shown
+    assert report_dangers(loaded(moved), {"web"}, events.append, shown) == shown
     assert len(events) == 1
-    weigh(loaded(moved, DANGERS[1]), {"web", "db"}, events.append, shown)
+    report_dangers(loaded(moved, DANGERS[1]), {"web", "db"}, events.append, shown)
     assert events[1:] == [Notice("compose.yml:7: db shares all")]
 
 
@@ -61,14 +61,14 @@ def test_dangers_are_refused_where_the_user_says_so(config: Path) -> None:
     config.write_text('dangerous = "refuse"\n')
     events: list[Event] = []
     with pytest.raises(RefusedError) as caught:
-        weigh(loaded(*DANGERS), {"web", "db"}, events.append)
+        report_dangers(loaded(*DANGERS), {"web", "db"}, events.append)
     assert str(caught.value).splitlines() == [
         "refused as dangerous:",
         "  compose.yml:3: web is privileged",
         "  compose.yml:7: db shares all",
     ]
     assert f'`dangerous = "refuse"` from {config}' in (caught.value.hint or "")
-    assert weigh(loaded(*DANGERS), {"other"}, events.append) == frozenset()
+    assert report_dangers(loaded(*DANGERS), {"other"}, events.append) == frozenset()
     assert events == []
 
 
@@ -201,21 +201,23 @@ def test_a_change_during_a_run(tmp_path: Path) -> None:
     assert len(events) == 1
 
 
-def test_builds_are_weighed_alone(config: Path) -> None:
+def test_dangers_of_builds_are_reported_alone(config: Path) -> None:
     """What a service is when it runs is nothing to its build."""
     config.write_text('dangerous = "refuse"\n')
     events: list[Event] = []
-    weigh_builds(loaded(*DANGERS), {"web", "db"}, events.append)
+    report_build_dangers(loaded(*DANGERS), {"web", "db"}, events.append)
     assert events == []
     of_build = replace(DANGERS[0], message="web is built with /", of_build=True)
     with pytest.raises(RefusedError, match=r"compose.yml:3: web is built with /\Z"):
-        weigh_builds(loaded(*DANGERS, of_build), {"web", "db"}, events.append)
+        report_build_dangers(loaded(*DANGERS, of_build), {"web", "db"}, events.append)
 
 
 def test_a_danger_of_the_whole_project(config: Path) -> None:
     """It counts whichever services are chosen."""
     events: list[Event] = []
-    weigh(loaded(Danger("", "an included file gets the values in /x", (), where="c.yml:1")), {"web"}, events.append)
+    report_dangers(
+        loaded(Danger("", "an included file gets the values in /x", (), where="c.yml:1")), {"web"}, events.append
+    )
     assert events == [Notice("c.yml:1: an included file gets the values in /x")]
     assert not config.exists()
 
