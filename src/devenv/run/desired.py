@@ -164,7 +164,7 @@ class DesiredState:
         return run_model.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
 
 
-async def published(
+async def with_ports(
     desired: DesiredState, options: Options, engine: Engine, project_state: ProjectState
 ) -> DesiredState:
     """The desired state with its ports; ports that devenv chose before, and that a container has, stay the same.
@@ -253,7 +253,7 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
         raise unknown("service", error.args[0], [service.name for service in project.services]) from None
 
 
-async def look(engine: Engine, project_state: ProjectState) -> Found:
+async def observe(engine: Engine, project_state: ProjectState) -> Found:
     """What exists on the engine: containers of this project, and networks and volumes of all projects."""
     networks, times = await engine.networks.names(), await engine.volumes.times()
     return Found(

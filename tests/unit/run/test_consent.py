@@ -13,7 +13,7 @@ from devenv.compose.safety.table import Danger
 from devenv.errors import RefusedError, StateError
 from devenv.events import Event, Notice
 from devenv.model.project import SHELL, Action, Hook, Moment, Project, ProjectHook, Service, WatchRule
-from devenv.run.consent import report_build_dangers, report_dangers, require_trust, weigh_again
+from devenv.run.consent import report_build_dangers, report_dangers, report_new_dangers, require_trust
 
 HOST = ProjectHook(Moment.BEFORE_UP, Hook((*SHELL, "make gen\necho done")), where="compose.yml:4")
 LISTED = ProjectHook(Moment.BEFORE_DOWN, Hook(("rm", "-r", "a b")), where="compose.yml:6")
@@ -192,12 +192,12 @@ def test_a_change_during_a_run(tmp_path: Path) -> None:
     events: list[Event] = []
     new = Loaded(watching(tmp_path, SEED, HOST), {}, dangers=DANGERS)
     with pytest.raises(RefusedError, match="privileged"):
-        weigh_again(new, {"web"}, events.append, frozenset())
+        report_new_dangers(new, {"web"}, events.append, frozenset())
     assert events == []
     require_trust(replace(new.project, hooks=()), trust=True)
-    shown = weigh_again(new, {"web"}, events.append, frozenset())
+    shown = report_new_dangers(new, {"web"}, events.append, frozenset())
     assert events == [Notice("compose.yml:3: web is privileged")]
-    assert weigh_again(new, {"web"}, events.append, shown) == shown
+    assert report_new_dangers(new, {"web"}, events.append, shown) == shown
     assert len(events) == 1
 
 

@@ -23,7 +23,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
 from devenv.model.containers import Container, ProjectState
-from devenv.run.desired import DesiredState, chosen, published, require_checks
+from devenv.run.desired import DesiredState, chosen, require_checks, with_ports
 from devenv.run.options import Options
 
 MODEL: dict[str, Any] = {
@@ -110,7 +110,7 @@ async def decided(
     """The stage of a model, or the one after `before`, with its ports decided."""
     loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
     given = DesiredState(loaded, frozenset((model or MODEL)["services"])) if before is None else before
-    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
+    return await with_ports(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
 
 
 def numbers(found: DesiredState) -> dict[str, str]:
@@ -184,12 +184,12 @@ async def test_two_services_on_one_port(tmp_path: Path) -> None:
     loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
     engine = Machine("unix:///e", ())
     with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
-        await published(DesiredState(loaded, frozenset("ab")), options, engine, ProjectState())
+        await with_ports(DesiredState(loaded, frozenset("ab")), options, engine, ProjectState())
     assert (caught.value.exit_code, caught.value.where) == (5, "compose.yml:6")
     assert re.search(r"devenv up --port b:\d+=81$", caught.value.hint or "")
-    assert await published(DesiredState(loaded, frozenset("b")), options, engine, ProjectState())
+    assert await with_ports(DesiredState(loaded, frozenset("b")), options, engine, ProjectState())
     moved = replace(options, ports=(PortChange("b", "8081", 81),))
-    assert await published(DesiredState(loaded, frozenset("ab")), moved, engine, ProjectState())
+    assert await with_ports(DesiredState(loaded, frozenset("ab")), moved, engine, ProjectState())
 
 
 def test_an_unknown_service_is_named() -> None:

@@ -16,7 +16,7 @@ from devenv.errors import DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Event, Notice
 from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
-from devenv.run.desired import DesiredState, look
+from devenv.run.desired import DesiredState, observe
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place, VolumeRecord
@@ -64,7 +64,7 @@ class Shop:
         """The volumes as they are now."""
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
-        desired = DesiredState(loaded, frozenset(self.model["services"]), await look(self.engine, ProjectState()))
+        desired = DesiredState(loaded, frozenset(self.model["services"]), await observe(self.engine, ProjectState()))
         volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY, MEMORY.host)
         return InitialVolumes(desired, volumes, self.told.append)
 
