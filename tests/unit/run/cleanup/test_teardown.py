@@ -169,10 +169,10 @@ def down(run: Run) -> Down:
         run.write(ledger)
         events: list[Event] = []
         volume_transfer, seen = more.pop("volume_transfer", None) or FakeTransfer(engine), more.pop("seen", None)
-        heard = more.pop("heard", events.append)
-        way = Teardown(engine, run, ledger, heard, volume_transfer, **more)  # type: ignore[arg-type]
+        emit = more.pop("emit", events.append)
+        teardown_ = Teardown(engine, run, ledger, emit, volume_transfer, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
-            return await way.run_down("INT", seen), events
+            return await teardown_.run_down("INT", seen), events
 
     return bring
 
@@ -203,9 +203,9 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     assert run.read() is None
 
 
-@pytest.mark.parametrize(("seen", "told", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
+@pytest.mark.parametrize(("seen", "count", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
 async def test_the_first_word_waits_for_no_look(
-    down: Down, seen: tuple[Container, ...] | None, told: int, looks: int
+    down: Down, seen: tuple[Container, ...] | None, count: int, looks: int
 ) -> None:
     """The event has what was seen a moment ago, if anything was; what exists is what is removed."""
     engine = FakeEngine(DB)
@@ -213,9 +213,9 @@ async def test_the_first_word_waits_for_no_look(
     stopped, _ = await down(
         engine,
         seen=None if seen is None else ProjectState(seen),
-        heard=lambda event: heard.append((engine.looks, event)),
+        emit=lambda event: heard.append((engine.looks, event)),
     )
-    assert heard[0] == (looks, Stopping("INT", told))
+    assert heard[0] == (looks, Stopping("INT", count))
     assert sum(isinstance(event, Stopping) for _, event in heard) == 1
     assert stopped.removed == {"container": 1}
 
