@@ -201,8 +201,8 @@ BUGS = (
     Bug(
         "a volume goes in a hurry",
         "run/cleanup/volume_removal.py",
-        "if not self._is_safe(one) and not await self.progress.unhurried(lambda: self._save(one)):",
-        "if not self._is_safe(one) and not await self.progress.unhurried(lambda: self._save(one)) and False:",
+        "if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):",
+        "if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)) and False:",
         "tests/unit/run/cleanup/test_teardown.py::test_hurry_leaves_a_volume_that_takes_time",
     ),
     Bug(
@@ -313,7 +313,7 @@ BUGS = (
     Bug(
         "a kill loses a volume",
         "run/cleanup/volume_removal.py",
-        "return one.volume.elsewhere or",
+        "return judged.volume.elsewhere or",
         "return True or",
         "tests/e2e/test_kills.py::test_a_kill_leaves_nothing_and_loses_nothing",
     ),

@@ -131,5 +131,5 @@ def test_a_named_service_with_its_profile_and_scale(stack: Stack, up: Up) -> Non
     lost = up(stack, "far")
     assert lost.wait() == 5
     (error,) = lost.all("error")
-    assert "whose profile is not on" in error["message"]
+    assert "whose profile is not active" in error["message"]
     assert error["hint"] == "Add --profile others."

@@ -18,7 +18,7 @@ from devenv.docker.compose import Compose
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
 from devenv.run.active.failures import FailureReporter
-from devenv.run.desired import DesiredState, chosen, look
+from devenv.run.desired import DesiredState, chosen, observe
 from devenv.tasks import each
 from support import docker_cli
 from support.stack import NewStack, Stack, free_port, idle_service
@@ -362,7 +362,7 @@ def test_what_is_refused(both: Stack) -> None:
 
     async def refuse(api: Engine, loaded: Loaded, name: str) -> None:
         project_state = await api.project_state(both.name)
-        compose = DesiredState(loaded, chosen(loaded.project, [name]), await look(api, project_state)).compose
+        compose = DesiredState(loaded, chosen(loaded.project, [name]), await observe(api, project_state)).compose
         try:
             await compose.create([name])
             await compose.start([name])

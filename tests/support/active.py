@@ -15,7 +15,7 @@ from devenv.docker.client import Engine
 from devenv.events import Event
 from devenv.model.containers import Container, ProjectState
 from devenv.run.active.project import ActiveProject
-from devenv.run.desired import DesiredState, chosen, look, published
+from devenv.run.desired import DesiredState, chosen, observe, with_ports
 from devenv.run.options import Options
 from devenv.run.run_volumes import RunVolumes
 from devenv.state import ledger as ledgers
@@ -82,9 +82,9 @@ async def active(machine: Machine, site: Site, *services: str, **options: Any) -
         loaded = site.loaded(selection)
         project_state = await engine.project_state(site.name)
         desired = DesiredState(
-            loaded, chosen(loaded.project, services), await look(engine, project_state), owner=run.made.owner
+            loaded, chosen(loaded.project, services), await observe(engine, project_state), owner=run.made.owner
         )
-        desired = await published(desired, chosen_options, engine, project_state)
+        desired = await with_ports(desired, chosen_options, engine, project_state)
         place = place_of(loaded.project.directory)
         ledger = ledgers.begin(
             project_state,

@@ -19,8 +19,8 @@ from devenv.model.project import Condition, Project
 from devenv.private_files import written
 from devenv.run.active.images import supplied
 from devenv.run.active.phases import closure
-from devenv.run.consent import weigh
-from devenv.run.desired import DesiredState, look, published
+from devenv.run.consent import report_dangers
+from devenv.run.desired import DesiredState, observe, with_ports
 from devenv.run.options import Options
 from devenv.state.run_dir import Run
 from devenv.state.runs import open_run
@@ -79,9 +79,9 @@ async def _staged(
     project_state = await engine.project_state(loaded.project.name)
     options = Options(selection, images=ImageOptions(stand_ins=_stood_in(project_state)))
     names = _lacking(loaded.project, targets, project_state)
-    weigh(loaded, names, emit)
-    stage = DesiredState(loaded, names, await look(engine, project_state), owner=run.made.owner)
-    stage = await published(stage, options, engine, project_state)
+    report_dangers(loaded, names, emit)
+    stage = DesiredState(loaded, names, await observe(engine, project_state), owner=run.made.owner)
+    stage = await with_ports(stage, options, engine, project_state)
     return await supplied(engine, stage, stage.names, options, emit)
 
 

@@ -17,21 +17,21 @@ from devenv.events import Emit, Notice
 from devenv.model.project import Hook, Project
 from devenv.state.home import state_folder
 
-Wishes = frozenset[tuple[str, str]]
+Dangers = frozenset[tuple[str, str]]
 
 
-def wishes(loaded: Loaded, names: Collection[str]) -> Wishes:
+def dangers_of(loaded: Loaded, names: Collection[str]) -> Dangers:
     """The dangers of these services as (service, message): the line that they are written on does not matter."""
     dangers = (d for d in loaded.dangers if not d.service or d.service in names)
     return frozenset((danger.service, danger.message) for danger in dangers)
 
 
-def weigh(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes = frozenset()) -> Wishes:
+def report_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Dangers = frozenset()) -> Dangers:
     """Report each danger of these services that is not in `shown`; return all that have been reported by now.
 
     Raises RefusedError if the user's settings refuse dangers.
     """
-    all_ = wishes(loaded, names)
+    all_ = dangers_of(loaded, names)
     new = [f"{d.where}: {d.message}" for d in loaded.dangers if (d.service, d.message) in all_ - shown]
     if new and user_settings().dangerous == "refuse":
         hint = f'Remove it from the file; or allow it: remove `dangerous = "refuse"` from {user_file()}.'
@@ -50,15 +50,17 @@ def require_trust(project: Project, *, trust: bool = False) -> None:
     _require((*_on_host(project), *_privileged(project)), project.directory, trust=trust)
 
 
-def weigh_again(loaded: Loaded, names: Collection[str], emit: Emit, shown: Wishes) -> Wishes:
-    """As `weigh`, for files that changed during a run. Raises RefusedError for untrusted privileged commands, too."""
+def report_new_dangers(loaded: Loaded, names: Collection[str], emit: Emit, shown: Dangers) -> Dangers:
+    """As `report_dangers`, for files that changed during a run; untrusted privileged commands are refused, too."""
     _require(tuple(_privileged(loaded.project)), loaded.project.directory)
-    return weigh(loaded, names, emit, shown)
+    return report_dangers(loaded, names, emit, shown)
 
 
-def weigh_builds(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
-    """As `weigh`, for services that are only built."""
-    weigh(replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit)
+def report_build_dangers(loaded: Loaded, names: Collection[str], emit: Emit) -> None:
+    """As `report_dangers`, for services that are only built."""
+    report_dangers(
+        replace(loaded, dangers=tuple(danger for danger in loaded.dangers if danger.of_build)), names, emit
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,19 +164,19 @@ class DesiredState:
         return run_model.run_model(self.loaded.model, found=self.found, choices=choices, services=names)
 
 
-async def published(
-    stage: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+async def with_ports(
+    desired: DesiredState, options: Options, engine: Engine, project_state: ProjectState
 ) -> DesiredState:
     """The desired state with its ports; ports that devenv chose before, and that a container has, stay the same.
 
     Raises ConfigError, at the second place, if two services or two containers publish the same host port.
     """
-    setting, local = stage.project.settings.ports, engine.endpoint.local
+    setting, local = desired.project.settings.ports, engine.endpoint.local
     as_written = options.lan or setting == "as-written" or not local
     auto = options.auto_ports or setting == "auto"
     after = replace(
-        stage,
-        ports=options.ports + (await _automatic(stage, options, engine, project_state) if auto else ()),
+        desired,
+        ports=options.ports + (await _automatic(desired, options, engine, project_state) if auto else ()),
         addresses=() if as_written else listeners.loopbacks(engine.kernel),
         auto=auto,
     )
@@ -188,22 +188,22 @@ async def published(
             one, other, lambda port: listeners.free_port(port.ips, port.port, ports), options.ports
         )
     for port in after.wanted_ports(after.own):
-        if (count := stage.project.service(port.service).scale) > 1:
+        if (count := desired.project.service(port.service).scale) > 1:
             file, line = await _where(port, options)
             message = f"`{port.service}` has {count} containers, but only one can have the host port {port.port}"
             raise ConfigError(message, hint="Leave the host port out, and the engine chooses.", file=file, line=line)
     return after
 
 
-async def require_checks(stage: DesiredState, options: Options, engine: Engine) -> None:
+async def require_checks(desired: DesiredState, options: Options, engine: Engine) -> None:
     """Require a health check, in the file or in the image, of each service that another one waits for to be healthy.
 
     The images must exist. Raises ConfigError at the line that waits; Compose would fail only after all others run.
     """
-    for service in stage.project.services if stage.own else ():
+    for service in desired.project.services if desired.own else ():
         for needed in service.depends_on:
-            waits = service.name in stage.own and needed.condition is Condition.HEALTHY and needed.required
-            if waits and needed.service in stage.own and not await _is_checked(stage, needed.service, engine):
+            waits = service.name in desired.own and needed.condition is Condition.HEALTHY and needed.required
+            if waits and needed.service in desired.own and not await _is_checked(desired, needed.service, engine):
                 path = ("services", service.name, "depends_on", needed.service)
                 file, line = await anyio.to_thread.run_sync(resolve.where, options.selection, path)
                 hint = f"Give {needed.service} a `healthcheck`, or wait with `condition: service_started`."
@@ -211,14 +211,14 @@ async def require_checks(stage: DesiredState, options: Options, engine: Engine) 
                 raise ConfigError(message, hint=hint, file=file, line=line)
 
 
-async def _is_checked(stage: DesiredState, name: str, engine: Engine) -> bool:
-    if stage.project.service(name).has_healthcheck:
+async def _is_checked(desired: DesiredState, name: str, engine: Engine) -> bool:
+    if desired.project.service(name).has_healthcheck:
         return True
-    written = stage.services[name].get("healthcheck") or {}
+    written = desired.services[name].get("healthcheck") or {}
     if written.get("disable") or "test" in written:  # turned off
         return False
     try:
-        config = (await engine.images.inspect(stage.image(name))).get("Config") or {}
+        config = (await engine.images.inspect(desired.image(name))).get("Config") or {}
     except EngineError:
         return True  # the step that creates the container reports it in more words
     test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
@@ -231,14 +231,14 @@ async def _where(port: Wanted, options: Options) -> Place:
 
 
 async def _automatic(
-    stage: DesiredState, options: Options, engine: Engine, project_state: ProjectState
+    desired: DesiredState, options: Options, engine: Engine, project_state: ProjectState
 ) -> tuple[PortChange, ...]:
-    project = stage.project
+    project = desired.project
     known = {(c.service, target): host for c in project_state.containers for _, host, target in c.ports}
-    known |= {(c.service, c.target): int(c.published) for c in stage.ports if stage.auto}
+    known |= {(c.service, c.target): int(c.published) for c in desired.ports if desired.auto}
     known = {place: host for place, host in known.items() if checks.is_chosen(host)}
     fixed = {(c.service, c.target) for c in options.ports}
-    services = [s for s in project.services if s.scale == 1 and s.name not in stage.found.foreign_services]
+    services = [s for s in project.services if s.scale == 1 and s.name not in desired.found.foreign_services]
     places = [(s.name, port.target) for s in services for port in s.ports if (s.name, port.target) not in fixed]
     seed = f"{project.directory}\0{project.name}"
     hosts = await automatic(dict.fromkeys(places), seed=seed, known=known, engine=engine)
@@ -253,7 +253,7 @@ def chosen(project: Project, wanted: Iterable[str]) -> frozenset[str]:
         raise unknown("service", error.args[0], [service.name for service in project.services]) from None
 
 
-async def look(engine: Engine, project_state: ProjectState) -> Found:
+async def observe(engine: Engine, project_state: ProjectState) -> Found:
     """What exists on the engine: containers of this project, and networks and volumes of all projects."""
     networks, times = await engine.networks.names(), await engine.volumes.times()
     return Found(

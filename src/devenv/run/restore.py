@@ -46,7 +46,7 @@ class NewVolume:
 class InitialVolumes:
     """The volumes that the services of one desired state mount."""
 
-    stage: DesiredState
+    desired: DesiredState
     volumes: ProjectVolumes
     emit: Emit
 
@@ -59,13 +59,13 @@ class InitialVolumes:
         RefusedError for a snapshot that its service could not read.
         """
         stored, new = self.volumes.volume_transfer.store.all(), list[NewVolume]()
-        for volume in self.stage.project.volumes:
-            users = self.stage.mounted.get(volume.key, ())
+        for volume in self.desired.project.volumes:
+            users = self.desired.mounted.get(volume.key, ())
             if volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
             line = self.volumes.volume_transfer.lineages.find(wanted, stored)
-            if volume.name in self.stage.found.volumes:
+            if volume.name in self.desired.found.volumes:
                 await self._require_own(volume, line, ledger, asked)
                 continue
             snapshot = None
@@ -73,8 +73,8 @@ class InitialVolumes:
                 snapshot = await self._beginning(wanted, line, users, stored, (asked or {}).get(volume.key))
             place = Place("") if wanted.is_fixed else self.volumes.place
             line = replace(line or fresh_lineage(wanted), place=place, project=wanted.project, name=wanted.name)
-            wish = undoubled(self.stage.loaded.model["volumes"][volume.key] or {})
-            new.append(NewVolume(volume, wish, tuple(map(self.stage.image, users)), line, snapshot))
+            wish = undoubled(self.desired.loaded.model["volumes"][volume.key] or {})
+            new.append(NewVolume(volume, wish, tuple(map(self.desired.image, users)), line, snapshot))
         return tuple(new)
 
     async def _require_own(
@@ -91,7 +91,9 @@ class InitialVolumes:
         now = await self.volumes.volume_transfer.engine.volumes.inspect(volume.name)
         other = now and lineages.of_volume(self.volumes.volume_transfer.lineages.all(), self.volumes.engine, now)
         if other and (line is None or other.id != line.id):
-            raise StateError(_not_ours(volume, other, line, self.stage.project.name), hint=_apart(volume, self.stage))
+            raise StateError(
+                _not_ours(volume, other, line, self.desired.project.name), hint=_apart(volume, self.desired)
+            )
         if line is not None and other is None and (line.head != NOTHING or line.asked is not None):
             name, _ = line.asked or line.head
             message = f"{volume.key} exists, and devenv did not create it: the saved state {name} is not restored"
@@ -136,7 +138,7 @@ class InitialVolumes:
 
     async def _database(self, users: tuple[str, ...]) -> str:
         for name in users:
-            reference = self.stage.image(name)
+            reference = self.desired.image(name)
             variables = await self.volumes.volume_transfer.engine.images.variables(reference)
             if version := database(variables, reference):
                 return version
@@ -154,6 +156,6 @@ def _not_ours(volume: Resource, other: Lineage, line: Lineage | None, project: s
     return f"the volume {volume.name} of {project} has the data of {whose}{since}; {ours}"
 
 
-def _apart(volume: Resource, stage: DesiredState) -> str:
+def _apart(volume: Resource, desired: DesiredState) -> str:
     keep = f"devenv snapshot save {volume.key} && docker volume rm {volume.name}"
-    return f"devenv up -p {stage.project.name}-2   (with its own data), or: {keep}"
+    return f"devenv up -p {desired.project.name}-2   (with its own data), or: {keep}"

@@ -43,30 +43,30 @@ class RunVolumes:
         """The records of volumes that may hold less than a whole state."""
         return [record for record in self.ledger.volumes if record.content is Content.UNSETTLED]
 
-    def initial(self, stage: DesiredState) -> InitialVolumes:
+    def initial(self, desired: DesiredState) -> InitialVolumes:
         """What the volumes of the desired state begin with."""
         at = address(self.volume_transfer.engine.endpoint)
-        volumes = ProjectVolumes(stage.project, self.volume_transfer, self.ledger.place, self.ledger.engine, at)
-        return InitialVolumes(stage, volumes, self.volume_transfer.emit)
+        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.ledger.place, self.ledger.engine, at)
+        return InitialVolumes(desired, volumes, self.volume_transfer.emit)
 
-    def adopt(self, stage: DesiredState, project_state: ProjectState) -> None:
+    def adopt(self, desired: DesiredState, project_state: ProjectState) -> None:
         """Give the volumes of a run of devenv 0.1 a lineage."""
-        self.ledger = self.initial(stage).volumes.adopt(self.ledger, project_state)
+        self.ledger = self.initial(desired).volumes.adopt(self.ledger, project_state)
 
-    async def begin(self, stage: DesiredState, *, fresh: bool, source: str) -> DesiredState:
+    async def begin(self, desired: DesiredState, *, fresh: bool, source: str) -> DesiredState:
         """Create the new volumes, each with its saved content; return the desired state with these volumes.
 
         `source`: the id or name of the snapshots to restore instead. Raises DevenvError if a volume cannot be created
         or restored; the teardown removes what exists of it.
         """
-        initial = self.initial(stage)
+        initial = self.initial(desired)
         new = await initial.plan(self.ledger, fresh=fresh, asked=initial.volumes.asked(source) if source else {})
         if new:
             await self._create(new)
         keeps = initial.volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
         self._begun |= {volume.lineage.id for volume in new}
-        return stage.with_volumes(volume.resource.name for volume in new)
+        return desired.with_volumes(volume.resource.name for volume in new)
 
     async def _create(self, new: Sequence[NewVolume]) -> None:
         """Create and restore the volumes. Their records are on disk before, their identities right after."""
@@ -114,14 +114,14 @@ class RunVolumes:
                     )
         self._begun = set()
 
-    def settle(self, stage: DesiredState, project_state: ProjectState, standings: Iterable[Standing]) -> None:
+    def settle(self, desired: DesiredState, project_state: ProjectState, standings: Iterable[Standing]) -> None:
         """Record which volumes that began empty hold a whole state now: those whose services are well.
 
         A database without a health check may still be creating its first files: it has to run for a while.
         """
         now = time.monotonic()
         sure = self._long_well(project_state, standings, now)
-        users = {v.name: stage.mounted.get(v.key, ()) for v in stage.project.volumes}
+        users = {v.name: desired.mounted.get(v.key, ()) for v in desired.project.volumes}
         self.enter(
             self.ledger.with_records(
                 replace(record, content=Content.SETTLED)

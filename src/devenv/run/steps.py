@@ -19,8 +19,8 @@ from devenv.run.active.images import build, supplied
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.stats import service_graph
 from devenv.run.cleanup.guardian import Guardian
-from devenv.run.consent import require_trust, weigh
-from devenv.run.desired import DesiredState, chosen, look, published, require_checks
+from devenv.run.consent import report_dangers, require_trust
+from devenv.run.desired import DesiredState, chosen, observe, require_checks, with_ports
 from devenv.run.run_volumes import RunVolumes
 from devenv.run.takeover import Takeover
 from devenv.run.values import (
@@ -55,7 +55,7 @@ async def select_services(context: Context, loaded: Loaded) -> Selected:
 
 async def review(context: Context, selected: Selected) -> Selected:
     """Report the dangers of the project and a lack of space or memory. Raises RefusedError without trust."""
-    weigh(selected.loaded, selected.names, context.emit)
+    report_dangers(selected.loaded, selected.names, context.emit)
     await quick_check.warn(context.engine, context.emit)
     require_trust(selected.loaded.project, trust=context.options.trust)
     return selected
@@ -84,9 +84,9 @@ async def take_over(context: Context, guarded: Guarded) -> TakenOver:
 
 async def plan(context: Context, taken: TakenOver) -> Planned:
     """Derive the desired state from the files and from what exists, and choose its ports."""
-    found = await look(context.engine, taken.project_state)
+    found = await observe(context.engine, taken.project_state)
     desired = DesiredState(taken.selected.loaded, taken.selected.names, found, owner=context.run.made.owner)
-    desired = await published(desired, context.options, context.engine, taken.project_state)
+    desired = await with_ports(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
         context.controller.learn(service_graph(desired))
     if desired.is_narrowed:

@@ -83,42 +83,42 @@ class Takeover:
 
     async def _volumes(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
         """Undo restores that were cut off; return the ledger without volumes that are gone or were created again."""
-        judged = ledger.judged(project_state)
-        if any(one.verdict is Verdict.OTHER for one in judged):
+        volumes = ledger.judged(project_state)
+        if any(judged.verdict is Verdict.OTHER for judged in volumes):
             everything = await self.engine.volumes.times()
-            judged = ledger.judged(project_state, everything=everything)
-            if any(one.verdict is Verdict.MOVED for one in judged):
+            volumes = ledger.judged(project_state, everything=everything)
+            if any(judged.verdict is Verdict.MOVED for judged in volumes):
                 self.emit(Notice(MOVED))
                 ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
-        there = {one.record.name: one for one in judged}
+        by_name = {judged.record.name: judged for judged in volumes}
         for record in ledger.volumes:
-            one = there.get(record.name)
-            if one is None:
+            judged = by_name.get(record.name)
+            if judged is None:
                 ledger = ledger.without(record.name)
-            elif one.verdict is Verdict.OTHER:
+            elif judged.verdict is Verdict.OTHER:
                 message = f"the volume {record.name} is not the one that devenv created: somebody created it again"
                 self.emit(Notice(f"{message}; it stays as it is, and is not removed"))
                 ledger = ledger.without(record.name)
             elif record.content is Content.RESTORING:
-                await self._undo(one)
+                await self._undo(judged)
                 ledger = ledger.without(record.name)
-            elif record.created != one.volume.created:  # never seen, or moved: this time identifies it from now on
-                is_held = one.verdict is Verdict.SAME
-                known = replace(record, created=one.volume.created, driver=one.volume.driver, is_proven=is_held)
+            elif record.created != judged.volume.created:  # never seen, or moved: this time identifies it from now on
+                is_held = judged.verdict is Verdict.SAME
+                known = replace(record, created=judged.volume.created, driver=judged.volume.driver, is_proven=is_held)
                 ledger = ledger.with_records([known])
         return ledger
 
-    async def _undo(self, one: Judged) -> None:
+    async def _undo(self, judged: Judged) -> None:
         """Remove a volume whose restore was cut off, after saving what others may have written to it."""
-        name = one.volume.name
+        name = judged.volume.name
         if users := await self.engine.volumes.users(name):
             message = f"the volume {name} was being restored when the run died, and {', '.join(users)} now uses it"
             raise StateError(
                 message, hint=f"docker rm -f {' '.join(users)}, then: devenv up   (saves what was written)"
             )
-        await self.volume_transfer.rescue(one.volume, (), one.record)
+        await self.volume_transfer.rescue(judged.volume, (), judged.record)
         await self.engine.volumes.remove(name)
-        self.volume_transfer.ended(one.record.lineage)
+        self.volume_transfer.ended(judged.record.lineage)
 
     def _teardown(self, earlier: Ledger, transfer: VolumeTransfer) -> Teardown:
         return of_earlier(self.engine, self.run, earlier, self.emit, transfer, VolumePolicy.SAVE)

@@ -157,7 +157,7 @@ class UpRun:
 
 async def report_ready(context: Context, project: ActiveProject, record: Record) -> None:
     """Report that every service is up, where its ports are, and what the start took."""
-    desired = project.stage
+    desired = project.desired
     containers = [c for c in project.observer.project_state.containers if c.service in desired.names]
     published = await addresses(containers, context.engine.endpoint.host)
     ports = published.ports if desired.auto else ()
@@ -196,7 +196,7 @@ async def supervise(context: Context, project: ActiveProject) -> Outcome:
         async def reload(loaded: Loaded, files: tuple[str, ...]) -> bool:
             return await project.reload(context.tasks, loaded, files)
 
-        context.tasks.start_soon(Reload(context.options.selection, project.stage.loaded, context.emit, reload).run)
+        context.tasks.start_soon(Reload(context.options.selection, project.desired.loaded, context.emit, reload).run)
     if context.controller is None:
         await project.observer.until_over()
     elif await _is_detached(context.controller, project.observer):

@@ -103,7 +103,7 @@ class Active:
     @property
     def desired(self) -> DesiredState:
         """The desired state in force; a reload replaces it."""
-        return self.project.stage
+        return self.project.desired
 
 
 Value = Loaded | Selected | Guarded | Planned | Checked | Active

@@ -1,4 +1,4 @@
-"""What a project may do on this machine: shown, refused, or asked for."""
+"""What a project may do on this machine: reported, refused, or trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.compose.safety.table import Danger
 from devenv.errors import RefusedError, StateError
 from devenv.events import Event, Notice
 from devenv.model.project import SHELL, Action, Hook, Moment, Project, ProjectHook, Service, WatchRule
-from devenv.run.consent import require_trust, weigh, weigh_again, weigh_builds
+from devenv.run.consent import report_build_dangers, report_dangers, report_new_dangers, require_trust
 
 HOST = ProjectHook(Moment.BEFORE_UP, Hook((*SHELL, "make gen\necho done")), where="compose.yml:4")
 LISTED = ProjectHook(Moment.BEFORE_DOWN, Hook(("rm", "-r", "a b")), where="compose.yml:6")
@@ -26,7 +26,7 @@ DANGERS = (
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's file, not there yet, and a state folder of the test's own."""
+    """The user's settings file, which does not exist yet, and a state folder of the test's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     path = tmp_path / "config/devenv-compose/config.toml"
@@ -45,35 +45,35 @@ def loaded(*dangers: Danger) -> Loaded:
 
 
 def test_dangers_are_shown_once() -> None:
-    """One line each, only of the services that are to run, and again only for what is new, not for another line."""
+    """One line each, only for services that will run; again only for new dangers, not for another place."""
     events: list[Event] = []
-    shown = weigh(loaded(*DANGERS), {"web"}, events.append)
+    shown = report_dangers(loaded(*DANGERS), {"web"}, events.append)
     assert events == [Notice("compose.yml:3: web is privileged")]
     moved = replace(DANGERS[0], where="compose.yml:30")
-    assert weigh(loaded(moved), {"web"}, events.append, shown) == shown
+    assert report_dangers(loaded(moved), {"web"}, events.append, shown) == shown
     assert len(events) == 1
-    weigh(loaded(moved, DANGERS[1]), {"web", "db"}, events.append, shown)
+    report_dangers(loaded(moved, DANGERS[1]), {"web", "db"}, events.append, shown)
     assert events[1:] == [Notice("compose.yml:7: db shares all")]
 
 
 def test_dangers_are_refused_where_the_user_says_so(config: Path) -> None:
-    """Exit code 6 with every line, and the setting that says so; what nobody runs is not refused."""
+    """Exit code 6 with every line, and the setting; dangers of services that do not run are not refused."""
     config.write_text('dangerous = "refuse"\n')
     events: list[Event] = []
     with pytest.raises(RefusedError) as caught:
-        weigh(loaded(*DANGERS), {"web", "db"}, events.append)
+        report_dangers(loaded(*DANGERS), {"web", "db"}, events.append)
     assert str(caught.value).splitlines() == [
         "refused as dangerous:",
         "  compose.yml:3: web is privileged",
         "  compose.yml:7: db shares all",
     ]
     assert f'`dangerous = "refuse"` from {config}' in (caught.value.hint or "")
-    assert weigh(loaded(*DANGERS), {"other"}, events.append) == frozenset()
+    assert report_dangers(loaded(*DANGERS), {"other"}, events.append) == frozenset()
     assert events == []
 
 
 def test_host_commands_are_refused_until_they_are_trusted(tmp_path: Path) -> None:
-    """Every command is shown with where it is written; trust is kept, readable by the user alone."""
+    """Every command is shown with its place; trust is recorded, readable by the user alone."""
     mine = project(tmp_path, HOST, INSIDE, LISTED)
     with pytest.raises(RefusedError) as caught:
         require_trust(mine)
@@ -101,14 +101,14 @@ def test_host_commands_are_refused_until_they_are_trusted(tmp_path: Path) -> Non
     ],
 )
 def test_a_changed_host_command_asks_again(tmp_path: Path, changed: tuple[ProjectHook, ...]) -> None:
-    """Another command, order or moment is something else to agree to."""
+    """Another command, order or moment needs trust of its own."""
     require_trust(project(tmp_path, HOST, LISTED), trust=True)
     with pytest.raises(RefusedError):
         require_trust(project(tmp_path, *changed))
 
 
 def test_trust_is_of_one_folder(tmp_path: Path) -> None:
-    """The same hooks elsewhere ask again; a link to it is the folder; another line or service hook is none."""
+    """Another folder needs trust again, a link to the folder does not; nor does another line or service hook."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "link").symlink_to("a")
@@ -119,7 +119,7 @@ def test_trust_is_of_one_folder(tmp_path: Path) -> None:
 
 
 def test_commands_in_services_need_no_trust(tmp_path: Path) -> None:
-    """They run where the project's own images run anyway; nothing is written down for them."""
+    """They run in the project's own containers; nothing is recorded for them."""
     require_trust(project(tmp_path, INSIDE), trust=True)
     assert not os.path.exists(tmp_path / "state/devenv-compose/trust")
 
@@ -164,7 +164,7 @@ def test_privileged_commands_in_services_need_trust(tmp_path: Path) -> None:
     ],
 )
 def test_a_changed_privileged_command_asks_again(tmp_path: Path, changed: Hook) -> None:
-    """Whatever changes what it does; only the one that changed is asked about."""
+    """Any change of what it does; only the changed command needs trust again."""
     require_trust(watching(tmp_path, SEED, HOST, PRIVILEGED), trust=True)
     with pytest.raises(RefusedError) as caught:
         require_trust(watching(tmp_path, changed, HOST, PRIVILEGED))
@@ -188,40 +188,42 @@ def test_trust_of_host_commands_outlives_an_update(tmp_path: Path) -> None:
 
 
 def test_a_change_during_a_run(tmp_path: Path) -> None:
-    """A privileged command that is new is refused, and nothing is shown; a host command is asked about as it runs."""
+    """A new privileged command is refused, and nothing is reported; a host command is checked when it runs."""
     events: list[Event] = []
     new = Loaded(watching(tmp_path, SEED, HOST), {}, dangers=DANGERS)
     with pytest.raises(RefusedError, match="privileged"):
-        weigh_again(new, {"web"}, events.append, frozenset())
+        report_new_dangers(new, {"web"}, events.append, frozenset())
     assert events == []
     require_trust(replace(new.project, hooks=()), trust=True)
-    shown = weigh_again(new, {"web"}, events.append, frozenset())
+    shown = report_new_dangers(new, {"web"}, events.append, frozenset())
     assert events == [Notice("compose.yml:3: web is privileged")]
-    assert weigh_again(new, {"web"}, events.append, shown) == shown
+    assert report_new_dangers(new, {"web"}, events.append, shown) == shown
     assert len(events) == 1
 
 
-def test_builds_are_weighed_alone(config: Path) -> None:
-    """What a service is when it runs is nothing to its build."""
+def test_dangers_of_builds_are_reported_alone(config: Path) -> None:
+    """What a service does when it runs does not matter for its build."""
     config.write_text('dangerous = "refuse"\n')
     events: list[Event] = []
-    weigh_builds(loaded(*DANGERS), {"web", "db"}, events.append)
+    report_build_dangers(loaded(*DANGERS), {"web", "db"}, events.append)
     assert events == []
     of_build = replace(DANGERS[0], message="web is built with /", of_build=True)
     with pytest.raises(RefusedError, match=r"compose.yml:3: web is built with /\Z"):
-        weigh_builds(loaded(*DANGERS, of_build), {"web", "db"}, events.append)
+        report_build_dangers(loaded(*DANGERS, of_build), {"web", "db"}, events.append)
 
 
 def test_a_danger_of_the_whole_project(config: Path) -> None:
     """It counts whichever services are chosen."""
     events: list[Event] = []
-    weigh(loaded(Danger("", "an included file gets the values in /x", (), where="c.yml:1")), {"web"}, events.append)
+    report_dangers(
+        loaded(Danger("", "an included file gets the values in /x", (), where="c.yml:1")), {"web"}, events.append
+    )
     assert events == [Notice("c.yml:1: an included file gets the values in /x")]
     assert not config.exists()
 
 
 def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
-    """It is said, not run in silence."""
+    """The error says so; the command does not run."""
     (tmp_path / "state/devenv-compose").mkdir(parents=True)
     (tmp_path / "state/devenv-compose/trust").write_text("")
     with pytest.raises(StateError, match="trust is not a folder"):
@@ -229,7 +231,7 @@ def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
 
 
 def test_a_link_is_no_trust(tmp_path: Path) -> None:
-    """A link in the place of the record is neither taken for consent nor written through."""
+    """A link in the place of the record is neither trusted nor written through."""
     mine = project(tmp_path, HOST)
     require_trust(mine, trust=True)
     (record,) = (tmp_path / "state/devenv-compose/trust").iterdir()

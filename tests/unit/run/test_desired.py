@@ -1,4 +1,4 @@
-"""What Compose is given of a project's state."""
+"""The desired state of a project, and the model that Compose gets for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
 from devenv.model.containers import Container, ProjectState
-from devenv.run.desired import DesiredState, chosen, published, require_checks
+from devenv.run.desired import DesiredState, chosen, require_checks, with_ports
 from devenv.run.options import Options
 
 MODEL: dict[str, Any] = {
@@ -44,7 +44,7 @@ MODEL: dict[str, Any] = {
 
 
 def stage(**more: Any) -> DesiredState:
-    """All services chosen; somebody else runs `theirs`, and one volume was there before."""
+    """All services are chosen; others run `theirs`, and one volume exists already."""
     loaded = Loaded(parse(MODEL, directory="/p", files=("/p/compose.yml",)), MODEL)
     found = Found(frozenset({"theirs"}), frozenset(), frozenset({"p_old"}))
     return DesiredState(loaded, frozenset(MODEL["services"]), found, **more)
@@ -57,7 +57,7 @@ def services(compose: Compose) -> dict[str, Any]:
 
 
 def test_what_is_ours() -> None:
-    """What somebody else runs is neither made nor built by us, and a volume that was there is not new."""
+    """Services that others run are neither created nor built, and a volume that exists is not new."""
     found = stage()
 
     assert set(services(found.compose)) == set(MODEL["services"])
@@ -66,7 +66,7 @@ def test_what_is_ours() -> None:
 
 
 def test_a_start_leaves_what_has_ended() -> None:
-    """What runs can be waited for, what has ended is left out, and the owner of a shared namespace stays in."""
+    """Running services can be waited for, ended ones are left out, and the owner of a shared namespace stays."""
     found = stage()
 
     assert services(found.starting(["web"], ["db", "theirs"]))["web"]["depends_on"] == {"db": {}}
@@ -75,7 +75,7 @@ def test_a_start_leaves_what_has_ended() -> None:
 
 @pytest.mark.parametrize("addresses", [(), ("127.0.0.1",), ("127.0.0.1", "::1")])
 def test_ports_are_those_that_will_be_published(addresses: tuple[str, ...]) -> None:
-    """The addresses that are looked at are those that Compose is told to publish on."""
+    """The checked addresses are those on which Compose publishes."""
     found = stage(addresses=addresses)
 
     assert [(wanted.ips, wanted.port) for wanted in found.wanted_ports(found.names)] == [(addresses or ("",), 8080)]
@@ -85,7 +85,7 @@ def test_ports_are_those_that_will_be_published(addresses: tuple[str, ...]) -> N
 
 
 class Machine(Engine):
-    """An engine that runs here and has a container on some ports."""
+    """A local engine with a container on some ports."""
 
     def __init__(self, host: str, taken: tuple[int, ...]) -> None:
         self.endpoint = Endpoint(host)
@@ -94,7 +94,7 @@ class Machine(Engine):
         self.containers = SimpleNamespace(published=self.published)  # type: ignore[assignment]
 
     async def published(self) -> tuple[tuple[str, str, int], ...]:
-        """Whoever has them."""
+        """The containers that have them."""
         return tuple(("container other", "127.0.0.1", port) for port in self.taken)
 
 
@@ -107,20 +107,20 @@ async def decided(
     taken: tuple[int, ...] = (),
     **options: Any,
 ) -> DesiredState:
-    """The stage of a model, or the one after `before`, with its ports decided."""
+    """The desired state of a model, or the one after `before`, with its ports."""
     loaded = Loaded(parse(model or MODEL, directory="/p", files=("/p/compose.yml",)), model or MODEL)
     given = DesiredState(loaded, frozenset((model or MODEL)["services"])) if before is None else before
-    return await published(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
+    return await with_ports(given, Options(Selection("/p"), **options), Machine(host, taken), project_state)
 
 
 def numbers(found: DesiredState) -> dict[str, str]:
-    """Service and container port -> host port."""
+    """The host ports by service and container port."""
     return {f"{change.service} {change.target}": change.published for change in found.ports}
 
 
 @pytest.mark.anyio
 async def test_ports_are_for_this_machine_alone_unless_somebody_says_otherwise() -> None:
-    """`--lan`, `as-written` and an engine elsewhere leave them as they are written."""
+    """`--lan`, `as-written` and a remote engine leave them as they are written."""
     assert (await decided()).addresses == listeners.loopbacks(os.uname().release)
     assert (await decided(lan=True)).addresses == ()
     assert (await decided(host="ssh://far")).addresses == ()
@@ -146,7 +146,7 @@ async def test_automatic_ports_stay_the_same() -> None:
 
 @pytest.mark.anyio
 async def test_automatic_ports_leave_alone_what_is_named() -> None:
-    """`--port` counts for its port; the engine picks one for each of several containers; what is not ours stays."""
+    """`--port` decides its port; the engine picks one for each of several containers; ports of others stay."""
     named = (PortChange("web", "9000", 80),)
     found = await decided(auto_ports=True, ports=named)
     assert (found.ports, numbers(found)) == (named, {"web 80": "9000"})
@@ -160,7 +160,7 @@ async def test_automatic_ports_leave_alone_what_is_named() -> None:
 
 @pytest.mark.anyio
 async def test_a_taken_automatic_port_is_passed_over() -> None:
-    """Somebody listens on it, on IPv4 or IPv6: the next one is taken, but on an engine elsewhere nobody can know."""
+    """If a process listens on it, on IPv4 or IPv6, the next port is taken; a remote engine cannot be checked."""
     port = int(numbers(await decided(auto_ports=True))["web 80"])
     for family, ip in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.create_server((ip, port), family=family):
@@ -170,7 +170,7 @@ async def test_a_taken_automatic_port_is_passed_over() -> None:
 
 @pytest.mark.anyio
 async def test_two_services_on_one_port(tmp_path: Path) -> None:
-    """The error names both, the place of the second, and a way out; who asks for one of them alone is let through."""
+    """The error names both services, the second place, and a fix; either of them alone is accepted."""
     file = tmp_path / "compose.yml"
     file.write_text("services:\n  a: {image: x, ports: ['8080:80']}\n  b:\n    image: x\n    ports:\n    - 8080:81\n")
     model: dict[str, Any] = {
@@ -184,16 +184,16 @@ async def test_two_services_on_one_port(tmp_path: Path) -> None:
     loaded = Loaded(parse(model, directory=str(tmp_path), files=(str(file),)), model)
     engine = Machine("unix:///e", ())
     with pytest.raises(ConfigError, match="`a` and `b` both publish the host port 8080") as caught:
-        await published(DesiredState(loaded, frozenset("ab")), options, engine, ProjectState())
+        await with_ports(DesiredState(loaded, frozenset("ab")), options, engine, ProjectState())
     assert (caught.value.exit_code, caught.value.where) == (5, "compose.yml:6")
     assert re.search(r"devenv up --port b:\d+=81$", caught.value.hint or "")
-    assert await published(DesiredState(loaded, frozenset("b")), options, engine, ProjectState())
+    assert await with_ports(DesiredState(loaded, frozenset("b")), options, engine, ProjectState())
     moved = replace(options, ports=(PortChange("b", "8081", 81),))
-    assert await published(DesiredState(loaded, frozenset("ab")), moved, engine, ProjectState())
+    assert await with_ports(DesiredState(loaded, frozenset("ab")), moved, engine, ProjectState())
 
 
 def test_an_unknown_service_is_named() -> None:
-    """Whoever asks for a service that is not there hears which ones are."""
+    """The error lists the services that exist."""
     with pytest.raises(UsageError, match="nope") as caught:
         chosen(stage().project, ["nope"])
     assert "seed, db, web" in (caught.value.hint or "")

@@ -1,4 +1,4 @@
-"""Hooks run on the host for real, and in services of an engine in memory."""
+"""Hooks, on the real host, and in services on an engine in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIX = "Fix the command, or remove it from `x-devenv.hooks.before_up`."
 
 
 class Recorder(MemoryEngine):
-    """Three containers of `db`, the first of them ended, and what commands were asked for; each prints one line."""
+    """Three containers of `db`, of which the first has ended; records the commands, which print one line each."""
 
     def __init__(self) -> None:
         host = MemoryHost()
@@ -49,7 +49,7 @@ class Recorder(MemoryEngine):
 
 @dataclass
 class Rig:
-    """Hooks in a folder of their own, and what was told of them."""
+    """Hooks of a project in a folder of its own, and their events."""
 
     folder: Path
     engine: Recorder = field(default_factory=Recorder)
@@ -86,7 +86,7 @@ def inside(moment: Moment, service: str = "db") -> ProjectHook:
 
 
 async def test_host_commands_run_in_the_projects_folder(rig: Rig) -> None:
-    """In order, those of the moment alone; a list goes to no shell; each line is told as it comes."""
+    """In order, only those of the moment; a list is not run by a shell; each line is reported as it comes."""
     listed = ProjectHook(UP, Hook(("printf", "%s\\n", "$HOME; echo x")))
     hooks = rig.hooks(shell(DOWN, "echo no"), shell(UP, "pwd; echo err >&2"), listed)
     await hooks.run(UP)
@@ -96,7 +96,7 @@ async def test_host_commands_run_in_the_projects_folder(rig: Rig) -> None:
 
 
 async def test_a_command_that_fails_ends_it(rig: Rig) -> None:
-    """Where it is written, what it was, how it ended and its last lines; the next one does not run."""
+    """The error has its place, command, end and last lines; the next hook does not run."""
     hooks = rig.hooks(shell(UP, "seq 20; exit 3"), shell(UP, "touch ran"))
     with pytest.raises(DevenvError) as caught:
         await hooks.run(UP)
@@ -128,7 +128,7 @@ async def test_other_ways_to_fail(rig: Rig, hook: ProjectHook, message: str) -> 
 
 
 async def test_a_script_that_is_no_program(rig: Rig) -> None:
-    """Without a first line that names its interpreter, and without a shell, no system runs it."""
+    """A script without an interpreter line cannot be run without a shell."""
     (rig.folder / "gen").write_text("echo x\n")
     (rig.folder / "gen").chmod(0o755)
     with pytest.raises(DevenvError, match=r"before_up: `./gen` failed: Exec format error"):
@@ -136,7 +136,7 @@ async def test_a_script_that_is_no_program(rig: Rig) -> None:
 
 
 async def test_a_command_in_a_service(rig: Rig) -> None:
-    """In one container that runs, with what the hook says of it; a service that was not chosen has none."""
+    """In one running container, with the hook's options; hooks of services that were not chosen do not run."""
     await rig.hooks(inside(HEALTHY), inside(HEALTHY, "off")).run(HEALTHY)
     ((container, argv, more),) = rig.engine.asked
     assert (container, argv) == ("id-db-2", ("seed", "it"))
@@ -147,7 +147,7 @@ async def test_a_command_in_a_service(rig: Rig) -> None:
 
 
 async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
-    """It says what was run, and with which end; a service without a running container is a failure, too."""
+    """The error has the command and its end; a service without a running container is an error, too."""
     rig.engine.code = 2
     with pytest.raises(DevenvError) as caught:
         await rig.hooks(inside(HEALTHY)).run(HEALTHY)
@@ -158,7 +158,7 @@ async def test_a_command_in_a_service_that_fails(rig: Rig) -> None:
 
 
 async def test_before_down_tries_all(rig: Rig) -> None:
-    """What fails is a problem and holds up nothing; what is not trusted does not run."""
+    """A hook that fails is a problem, and the next one runs; an untrusted hook does not run."""
     rig.engine.code = 1
     hooks = rig.hooks(shell(DOWN, "exit 4"), inside(DOWN), shell(DOWN, "touch ran"))
     await hooks.before_down(anyio.Event())
@@ -180,13 +180,13 @@ async def test_before_down_tries_all(rig: Rig) -> None:
 
 
 async def test_no_before_down_no_word(rig: Rig) -> None:
-    """Nothing to run is nothing to tell."""
+    """Without hooks there are no events."""
     await rig.hooks(shell(UP, "x"), inside(DOWN, "off")).before_down(anyio.Event())
     assert rig.events == []
 
 
 async def test_before_down_is_skipped(rig: Rig) -> None:
-    """What runs is ended, and the rest is not begun."""
+    """The hook that runs is ended, and the others are not started."""
     skip = anyio.Event()
     hooks = rig.hooks(shell(DOWN, "echo begun; exec sleep 60"), shell(DOWN, "touch ran"))
     require_trust(hooks.project, trust=True)
@@ -201,7 +201,7 @@ async def test_before_down_is_skipped(rig: Rig) -> None:
 
 
 async def test_before_down_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not end is ended, with a problem, and the way down goes on."""
+    """A hook that does not end is ended, with a problem, and the run still ends."""
     monkeypatch.setattr(room, "DOWN_LIMIT", 0.2)
     hooks = rig.hooks(shell(DOWN, "exec sleep 60"))
     require_trust(hooks.project, trust=True)
@@ -211,7 +211,7 @@ async def test_before_down_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_before_down_needs_trust_for_a_privileged_command(rig: Rig) -> None:
-    """In a service too: what nobody has allowed does not run, and the next command does."""
+    """Also in a service: an untrusted command does not run, and the next one does."""
     plain = replace(inside(DOWN), hook=Hook(("bye",)))
     hooks = rig.hooks(inside(DOWN), plain)
     await hooks.before_down(anyio.Event())

@@ -1,4 +1,4 @@
-"""What new volumes begin with, and whose existing ones are, on an engine in memory."""
+"""What new volumes begin with, and which existing volumes may be used, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devenv.errors import DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Event, Notice
 from devenv.model.containers import PROJECT_LABEL, VOLUME_LABEL, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
-from devenv.run.desired import DesiredState, look
+from devenv.run.desired import DesiredState, observe
 from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place, VolumeRecord
@@ -61,15 +61,15 @@ class Shop:
         return str(self.model["volumes"]["data"]["name"])
 
     async def initial(self) -> InitialVolumes:
-        """What knows of the volumes as they are now."""
+        """The volumes as they are now."""
         files = (f"{self.place.path}/compose.yml",)
         loaded = Loaded(parse(self.model, directory=self.place.path, files=files), self.model)
-        stage = DesiredState(loaded, frozenset(self.model["services"]), await look(self.engine, ProjectState()))
-        volumes = ProjectVolumes(stage.project, self.volume_transfer, self.place, KEY, MEMORY.host)
-        return InitialVolumes(stage, volumes, self.told.append)
+        desired = DesiredState(loaded, frozenset(self.model["services"]), await observe(self.engine, ProjectState()))
+        volumes = ProjectVolumes(desired.project, self.volume_transfer, self.place, KEY, MEMORY.host)
+        return InitialVolumes(desired, volumes, self.told.append)
 
     def ledger(self, *records: VolumeRecord) -> Ledger:
-        """The ledger of a run that has created these."""
+        """The ledger of a run that has created these volumes."""
         begun = ledgers.begin(
             ProjectState(), {}, project=self.project, place=self.place, engine=KEY, endpoint=MEMORY.host, context=None
         )
@@ -85,11 +85,11 @@ class Shop:
         return found
 
     async def asked(self, name: str) -> Mapping[str, Snapshot]:
-        """What `up --from` is given."""
+        """The snapshots that `up --from` chooses."""
         return (await self.initial()).volumes.asked(name)
 
     def save(self, set_id: str, ago: float = 60.0, **more: Any) -> Snapshot:
-        """A state in the store, of the lineage `l1` unless it says otherwise."""
+        """Put a snapshot into the store, by default of the lineage `l1`."""
         store = self.volume_transfer.store
         with store.draft(set_id, "data", limit=10**6) as (draft, path):
             draft.write(bytes(10240))
@@ -103,7 +103,7 @@ class Shop:
         return snapshot
 
     def line(self, state: Snapshot | None = None, **more: Any) -> Lineage:
-        """The lineage of the volume, on disk."""
+        """Write the lineage of the volume to disk."""
         found = Lineage("l1", KEY, self.place, self.project, "data", self.name)
         if state is not None:
             found = replace(found, head=(state.id, "data"), saved=state.created)
@@ -111,7 +111,7 @@ class Shop:
         return found
 
     async def volume(self, name: str = "", labels: Mapping[str, str] | None = None) -> Volume:
-        """The volume as it exists from now on."""
+        """Create the volume."""
         compose = {PROJECT_LABEL: self.project, VOLUME_LABEL: "data"}
         self.docker.create_volume(name or self.name, compose if labels is None else labels)
         found = await self.engine.volumes.inspect(name or self.name)
@@ -119,13 +119,13 @@ class Shop:
         return found
 
     def notices(self) -> str:
-        """What was told, with the hints."""
+        """The notices with their hints."""
         return "\n".join(f"{event.message} | {event.hint}" for event in self.told if isinstance(event, Notice))
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """It, with a state folder of its own."""
+    """The project, with a state folder of its own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return Shop(tmp_path / "shop")
 
@@ -134,7 +134,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 
 async def test_the_first_time(shop: Shop) -> None:
-    """It begins empty, with a lineage of its own, and there is nothing to say."""
+    """It begins empty, with a lineage of its own, and nothing is reported."""
     new = await shop.one()
     assert (new.resource.name, new.images, new.snapshot, new.parent) == ("shop_data", ("mysql:9",), None, NOTHING)
     assert (new.lineage.engine, new.lineage.place, new.lineage.key) == (KEY, shop.place, "data")
@@ -143,7 +143,7 @@ async def test_the_first_time(shop: Shop) -> None:
 
 
 async def test_the_head_is_restored(shop: Shop) -> None:
-    """Nothing that is merely newer: no import, no other lineage, no state by hand of nobody knows where."""
+    """Nothing that is only newer: no import, no other lineage, no snapshot of unknown origin."""
     head = shop.save("1", 60)
     shop.save("2", 50, lineage="l2")
     shop.save("3", 40, lineage="", automatic=False)
@@ -155,7 +155,7 @@ async def test_the_head_is_restored(shop: Shop) -> None:
 
 
 async def test_what_nobody_mounts_is_not_created(shop: Shop) -> None:
-    """Nor is what is external, or what exists and is ours."""
+    """Nor are external volumes, or volumes of ours that exist."""
     shop.model["volumes"] |= {"idle": {"name": "shop_idle"}, "outer": {"name": "outer", "external": True}}
     shop.model["services"]["db"]["volumes"].append(mounted("outer", "/outer"))
     assert [one.resource.key for one in await shop.plan()] == ["data"]
@@ -165,7 +165,7 @@ async def test_what_nobody_mounts_is_not_created(shop: Shop) -> None:
 
 
 async def test_all_empty(shop: Shop) -> None:
-    """`--fresh`: whatever is saved, asked for or torn, and the lineage goes on."""
+    """`--fresh`: whatever is saved, asked for or torn; the lineage goes on."""
     head = shop.save("1")
     line = shop.line(head, asked=("9", "data"), torn=("8", "data"))
     new = await shop.one(fresh=True)
@@ -173,7 +173,7 @@ async def test_all_empty(shop: Shop) -> None:
 
 
 async def test_data_that_lie_elsewhere(shop: Shop) -> None:
-    """A volume that is but a way to a folder holds what that folder holds."""
+    """A volume that is bound to a folder has the content of that folder."""
     shop.line(shop.save("1"))
     shop.model["volumes"]["data"]["driver_opts"] = {"type": "none", "o": "bind", "device": "/srv"}
     new = await shop.one()
@@ -181,7 +181,7 @@ async def test_data_that_lie_elsewhere(shop: Shop) -> None:
 
 
 async def test_what_was_asked_for(shop: Shop) -> None:
-    """By `snapshot restore` or, which counts more, by `up --from`, which counts more than what was torn, too."""
+    """By `snapshot restore`, or by `up --from`, which overrides that and a torn state."""
     head, older, imported = shop.save("1", 60), shop.save("0", 90), shop.save("2", 30, lineage="", title="seed")
     line = shop.line(head, asked=("0", "data"))
     new = await shop.one()
@@ -193,7 +193,7 @@ async def test_what_was_asked_for(shop: Shop) -> None:
 
 
 async def test_nothing_was_asked_for(shop: Shop) -> None:
-    """`down --volumes`: empty, which is said."""
+    """`down --volumes`: it begins empty, with a notice."""
     shop.line(shop.save("1"), asked=NOTHING)
     assert (await shop.one()).snapshot is None
     assert "data starts empty after `down --volumes`" in shop.notices()
@@ -222,7 +222,7 @@ async def test_asked_for_in_vain(shop: Shop, name: str) -> None:
     ],
 )
 async def test_a_state_that_is_missing(shop: Shop, change: dict[str, Any], said: str) -> None:
-    """Nothing older is restored unasked: it is said what there is, and how to take it."""
+    """Nothing older is restored by itself: the error names the snapshots and the command."""
     older = shop.save("1", 90)
     shop.save("2", 80, settled=False)
     shop.save("3", 10, lineage="l2")
@@ -237,7 +237,7 @@ async def test_a_state_that_is_missing(shop: Shop, change: dict[str, Any], said:
 
 
 async def test_a_head_whose_note_is_damaged(shop: Shop) -> None:
-    """It does not count, and is missed."""
+    """It is treated as missing."""
     head = shop.save("1")
     shop.line(head)
     note = Path(shop.volume_transfer.store.archive(head).replace(".tar.gz", ".json"))
@@ -248,7 +248,7 @@ async def test_a_head_whose_note_is_damaged(shop: Shop) -> None:
 
 
 async def test_what_was_found_after_a_restore_was_cut_off(shop: Shop) -> None:
-    """The user decides: both states, their dates, and the commands."""
+    """The user decides: the error has both states, their dates, and the commands."""
     head, torn = shop.save("1", 7200), shop.save("2", 60, settled=False)
     shop.line(head, torn=("2", "data"))
     with pytest.raises(StateError) as caught:
@@ -261,7 +261,7 @@ async def test_what_was_found_after_a_restore_was_cut_off(shop: Shop) -> None:
 
 
 async def test_another_database(shop: Shop) -> None:
-    """What its image could not read is not given to it: an older state that it can, or none, and that is said."""
+    """It gets an older state that its image can read, or none, with a notice."""
     shop.save("0", 90, database="mysql 9")
     shop.line(shop.save("1", 60, database="mysql 8"))
     new = await shop.one()
@@ -276,7 +276,7 @@ async def test_another_database(shop: Shop) -> None:
 
 
 async def test_a_run_that_was_never_well(shop: Shop) -> None:
-    """What it left is no head; that there is something is said."""
+    """What it left is no head; a notice says that it exists."""
     shop.save("2", 180, settled=False)
     shop.line(shop.save("1", 600))
     assert (await shop.one()).parent == ("1", "data")
@@ -288,7 +288,7 @@ async def test_a_run_that_was_never_well(shop: Shop) -> None:
 
 
 async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
-    """Of the same project name: it just starts, and is told whose data there are and how to take them."""
+    """With the same project name: it starts empty, and a notice says whose data exists and how to restore it."""
     shop.line(shop.save("1"))
     clone = Shop(tmp_path / "clone", host=shop.host)
     new = await clone.one()
@@ -299,7 +299,7 @@ async def test_a_second_clone_begins_empty(shop: Shop, tmp_path: Path) -> None:
 
 
 async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
-    """Another folder's of this project name, which is gone: it begins empty, and that is said; imports are not."""
+    """Of another folder, which no longer exists, with this project name: a notice says so; imports do not count."""
     shop.save("1", lineage="", directory="/gone/shop")
     shop.save("2", 1, lineage="", directory="/else", automatic=False)
     assert (await shop.one()).snapshot is None
@@ -307,7 +307,7 @@ async def test_what_devenv_0_1_saved_elsewhere(shop: Shop) -> None:
 
 
 async def test_a_renamed_folder(shop: Shop, tmp_path: Path) -> None:
-    """It goes on with its data, under its new path, which is said."""
+    """It goes on with its data under its new path, with a notice."""
     head = shop.save("1")
     shop.line(head)
     (tmp_path / "shop").rename(tmp_path / "store")
@@ -319,7 +319,7 @@ async def test_a_renamed_folder(shop: Shop, tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
-    """At the old path: it goes on with the data, and it is said that the folder is another one."""
+    """At the old path: it goes on with the data, and a notice says that the folder is another one."""
     head = shop.save("1")
     shop.line(head, place=replace(shop.place, inode=shop.place.inode + 1))
     new = await shop.one()
@@ -328,7 +328,7 @@ async def test_a_folder_that_was_cloned_anew(shop: Shop) -> None:
 
 
 async def test_a_fixed_name(shop: Shop, tmp_path: Path) -> None:
-    """One lineage on an engine, whoever uses it, under whatever key and project."""
+    """It has one lineage on an engine, for all projects and keys."""
     shop.model["volumes"]["data"]["name"] = "of-all"
     head = shop.save("1")
     shop.line(head, place=Place(""), project="other", key="any")
@@ -343,7 +343,7 @@ async def test_a_fixed_name(shop: Shop, tmp_path: Path) -> None:
 
 
 async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
-    """Plain Compose made it: it is used as it is; if something is saved, that it is not restored is said."""
+    """Plain Compose created it: it is used as it is; a notice says that a saved state is not restored."""
     await shop.volume()
     assert await shop.plan() == ()
     assert shop.told == []
@@ -354,7 +354,7 @@ async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
 
 
 async def test_a_volume_with_our_own_data(shop: Shop) -> None:
-    """A kept volume, which holds what the lineage goes on with."""
+    """A kept volume, whose content the lineage goes on with."""
     volume = await shop.volume()
     shop.line(shop.save("1"), live=Live("shop_data", volume.created, NOW))
     assert await shop.plan() == ()
@@ -362,7 +362,7 @@ async def test_a_volume_with_our_own_data(shop: Shop) -> None:
 
 
 async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: Path) -> None:
-    """Whose, since when, what of ours there is, and what to type; nothing is changed."""
+    """The error says whose and since when, what is saved of ours, and what to type; nothing is changed."""
     volume = await shop.volume()
     elsewhere = replace(shop.place, path=f"{tmp_path}/else", inode=1)
     other = shop.line(id="l2", place=elsewhere, live=Live("shop_data", volume.created, NOW - 60))
@@ -393,7 +393,7 @@ async def test_what_was_asked_for_and_exists(shop: Shop) -> None:
 
 
 async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
-    """It gets a lineage, which goes on with what was saved; a second time, nothing changes."""
+    """It gets a lineage that goes on with what was saved; a second time, nothing changes."""
     head = shop.save("1", lineage="")
     volume = await shop.volume()
     ledger = shop.ledger(VolumeRecord("shop_data"), VolumeRecord("shop_gone"))
@@ -412,7 +412,7 @@ async def test_what_a_run_of_devenv_0_1_created(shop: Shop) -> None:
 
 
 async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
-    """That of the data in the volume, whoever saves it; else the folder's; none if the project has no such volume."""
+    """The lineage of the data in the volume; else that of the folder; none if the project has no such volume."""
     volume = await shop.volume()
     volumes = (await shop.initial()).volumes
     line_id = volumes.continued(volume)
@@ -424,7 +424,7 @@ async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
 
 
 async def test_asked_until_it_is_done(shop: Shop) -> None:
-    """`snapshot restore` is on disk, for a volume that never was, too."""
+    """`snapshot restore` is on disk, also for a volume that never existed."""
     snapshot = shop.save("1", lineage="")
     volumes = (await shop.initial()).volumes
     (resource,) = volumes.project.volumes
@@ -436,7 +436,7 @@ async def test_asked_until_it_is_done(shop: Shop) -> None:
 
 
 async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that ends beside the command moves the head on: an older one must not come back."""
+    """A run that ends at the same time moves the head: an older head must not come back."""
     snapshot = shop.save("1")
     shop.line(snapshot)
     volume = await shop.volume()
@@ -458,14 +458,14 @@ async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: py
 
 
 async def test_a_damaged_lineage_holds_up_everything(shop: Shop) -> None:
-    """Whatever is asked: no volume begins with less than its last saved state without a word."""
+    """No volume begins with less than its last saved state without a notice."""
     Path(shop.volume_transfer.lineages.path, "l1.json").write_text("{")
     with pytest.raises(DevenvError, match=r"l1\.json is damaged"):
         await shop.plan()
 
 
 def test_a_place(tmp_path: Path) -> None:
-    """Its real path and its number; a folder that is gone has none."""
+    """Its real path, device and inode; a folder that does not exist has only the path."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     state = (tmp_path / "real").stat()

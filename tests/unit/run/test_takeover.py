@@ -1,4 +1,4 @@
-"""What a new run makes of what earlier ones left, on an engine in memory."""
+"""What a new run does with what earlier runs left, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Earlier:
         )
 
     def container(self, name: str = "shop-web-1", *, ours: bool = True, starts: bool = True, **more: Any) -> str:
-        """The id of one that a Compose call created, for us or with other labels."""
+        """The id of a container that a Compose call created, for us or with other labels."""
         labels = {PROJECT_LABEL: "shop", SERVICE_LABEL: "web", NUMBER_LABEL: "1", HASH_LABEL: "h",
                   OWNER_LABEL: self.run.made.owner, **more.pop("labels", {})}  # fmt: skip
         make = self.docker.run if starts else self.docker.create
@@ -77,7 +77,7 @@ class Earlier:
         return replace(VolumeRecord(name, "local", self.created(name), lineage="l1"), **more)
 
     def created(self, name: str) -> str:
-        """What the engine says of the volume's time."""
+        """The volume's creation time, as the engine reports it."""
         at = self.host.volumes[name].created
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
@@ -99,20 +99,20 @@ class Earlier:
         )
 
     def notices(self) -> str:
-        """What was told."""
+        """The texts of the notices."""
         return "\n".join(event.message for event in self.told if isinstance(event, Notice))
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
-    """It, with a state folder of its own and no long pauses."""
+    """The project, with a state folder of its own and no long pauses."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(teardown, "SWEEP_PAUSE", 0.001)
     return Earlier(tmp_path / "shop")
 
 
 async def test_nothing_was_left(shop: Earlier) -> None:
-    """What plain Compose made is seen, and stays."""
+    """What plain Compose created is seen, and stays."""
     plain = shop.container(ours=False, labels={OWNER_LABEL: ""})
     ledger, project_state = await shop.taken(None)
     assert ledger is None
@@ -130,7 +130,7 @@ async def test_nothing_was_left(shop: Earlier) -> None:
 )
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, str], whose: str, fresh: bool) -> None:
-    """It is said who and since when, and nothing is touched, not even what is ours."""
+    """The error says who and since when; nothing is touched, not even what is ours."""
     theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
@@ -144,7 +144,7 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
 
 @pytest.mark.parametrize(("phase", "told"), [("up", "left 1 container, 1 volume behind"), ("detached", "")])
 async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: str) -> None:
-    """With its containers and volumes as they are; if it died, that is said."""
+    """With its containers and volumes as they are; if it died, a notice says so."""
     earlier = shop.ledger(shop.volume(content="x"), phase=phase)
     mine = shop.container(volumes=("shop_data:/data",), starts=False)
     ledger, project_state = await shop.taken(earlier)
@@ -155,7 +155,7 @@ async def test_the_run_of_this_folder_goes_on(shop: Earlier, phase: str, told: s
 
 
 async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
-    """A container that held a volume while it was saved is none of the project's."""
+    """A container that held a volume while it was saved is not one of the project."""
     shop.run.made.intend("devenv-0123")
     shop.docker.create(BASE_IMAGE, name="devenv-0123", labels={PROJECT_LABEL: "shop", "devenv.holds": "shop_data"})
     ledger, project_state = await shop.taken(shop.ledger())
@@ -167,7 +167,7 @@ async def test_what_died_work_left_is_removed_first(shop: Earlier) -> None:
 
 
 async def test_a_renamed_folder_goes_on(shop: Earlier) -> None:
-    """It is the same folder, under its new name; as long as something is at the old path, it is another."""
+    """It is the same folder, under its new name; while anything exists at the old path, it is another folder."""
     mine = shop.container()
     old = shop.folder.parent / "old"
     earlier = shop.ledger(place=replace(place_of(str(shop.folder)), path=str(old)))
@@ -201,7 +201,7 @@ async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: st
 @pytest.mark.parametrize("phase", ["detached", "kept"])
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_another_folder_that_runs_on_purpose(shop: Earlier, phase: str, fresh: bool) -> None:
-    """It is left alone, and it is said where it is up from."""
+    """It is left alone, and the error says from which folder it is up."""
     mine = shop.container()
     earlier = shop.ledger(place=Place("/elsewhere"), phase=phase, began=0.0)
     with pytest.raises(StateError, match="the project shop is up from /elsewhere since") as caught:
@@ -212,7 +212,7 @@ async def test_another_folder_that_runs_on_purpose(shop: Earlier, phase: str, fr
 
 
 async def test_what_of_another_folder_cannot_be_ended(shop: Earlier) -> None:
-    """A volume that somebody uses is not gone on with, nor taken from them."""
+    """A volume that somebody uses is neither used nor removed."""
     record = shop.volume(content="data")
     user = shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     earlier = shop.ledger(record, place=Place("/elsewhere"), phase="left")
@@ -244,7 +244,7 @@ async def test_what_cannot_be_begun_anew(shop: Earlier) -> None:
 
 
 async def test_a_volume_that_is_gone(shop: Earlier) -> None:
-    """It is created anew, from what was saved: so it is no longer the earlier run's."""
+    """It is created again from what was saved, so it no longer belongs to the earlier run."""
     gone, stays = shop.volume("shop_gone"), shop.volume("shop_stays")
     shop.docker.remove_volume("shop_gone")
     ledger, _ = await shop.taken(shop.ledger(gone, stays))
@@ -254,7 +254,7 @@ async def test_a_volume_that_is_gone(shop: Earlier) -> None:
 
 @pytest.mark.parametrize("content", list(Content))
 async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) -> None:
-    """It is somebody else's: neither removed nor saved nor mended, whatever the record says of the first."""
+    """It belongs to somebody else: it is neither removed nor saved nor restored, whatever the old record says."""
     record = shop.volume(content=content.value)
     record = replace(record, content=content)
     shop.docker.create_volume("other")
@@ -271,7 +271,7 @@ async def test_a_volume_that_was_created_again(shop: Earlier, content: Content) 
 
 
 async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
-    """All volumes of the engine have new times: ours are gone on with by name, and known by their new times."""
+    """All volumes of the engine have new times: ours are recognized by name, and recorded with their new times."""
     records = [shop.volume("shop_a"), shop.volume("shop_b")]
     shop.docker.create_volume("other")
     earlier = shop.ledger(*records, times={"other": shop.created("other")})
@@ -293,7 +293,7 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
 
 @pytest.mark.parametrize("is_used", [False, True])
 async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_used: bool) -> None:
-    """The run died in between, or it was devenv 0.1: what it is, is noted now."""
+    """The run died in between, or it was devenv 0.1: its identity is recorded now."""
     record = shop.volume()
     if is_used:
         shop.container(volumes=("shop_data:/data",))
@@ -317,7 +317,7 @@ async def saved(shop: Earlier, content: str) -> VolumeRecord:
 
 @pytest.mark.parametrize("found", ["saved state", "saved", ""])
 async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, found: str) -> None:
-    """It is on disk already: the volume goes, without another snapshot."""
+    """It is on disk already: the volume is removed without another snapshot."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "x", found.encode())
     before = shop.volume_transfer.store.all()
@@ -331,7 +331,7 @@ async def test_a_part_of_what_was_restored_is_restored_again(shop: Earlier, foun
 
 
 async def test_what_was_written_since_is_kept_beside_the_head(shop: Earlier) -> None:
-    """The volume goes, once its content is saved; the next step asks which of the two is meant."""
+    """The volume is removed after its content is saved; the next step asks which of the two states is meant."""
     record = await saved(shop, "saved state")
     shop.docker.write("shop_data", "new", b"written since")
     ledger, _ = await shop.taken(shop.ledger(record))
@@ -344,7 +344,7 @@ async def test_what_was_written_since_is_kept_beside_the_head(shop: Earlier) -> 
 
 
 async def test_a_volume_that_others_use_meanwhile(shop: Earlier) -> None:
-    """It is said who; nothing is removed, nor saved half written."""
+    """The error says who; nothing is removed, and nothing half written is saved."""
     record = await saved(shop, "saved state")
     shop.docker.run(BASE_IMAGE, name="user", volumes=("shop_data:/data",))
     shop.docker.create(BASE_IMAGE, name="admin", volumes=("shop_data:/data",))

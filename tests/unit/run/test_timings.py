@@ -1,4 +1,4 @@
-"""Where the time of a way up went, from what was told and when."""
+"""Where the time of a start went, from its events and their times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEALTHY, STARTED, COMPLETED = Condition.HEALTHY, Condition.STARTED, Condition.CO
 
 
 def project(**needs: dict[str, Condition]) -> Project:
-    """Services by name, each with what it depends on."""
+    """Services by name, each with its dependencies."""
     services = (
         Service(name, depends_on=tuple(Dependency(*pair) for pair in depends.items()))
         for name, depends in needs.items()
@@ -25,7 +25,7 @@ def project(**needs: dict[str, Condition]) -> Project:
 
 
 def step(name: str, begin: float, end: float, *between: Timed) -> list[Timed]:
-    """A step with what was told while it was under way."""
+    """A step with the events during it."""
     return [(begin, Step(name, "begin")), *between, (end, Step(name, "end", seconds=end - begin))]
 
 
@@ -35,17 +35,17 @@ def said(at: float, line: str) -> Timed:
 
 
 def state(at: float, service: str, its: str) -> Timed:
-    """A service that is another now."""
+    """A service in a new state."""
     return at, ServiceState(service, its)
 
 
 def rows(found: Timings) -> list[tuple[str, float, float, bool]]:
-    """The spans without what they waited for."""
+    """The spans without the services that they waited for."""
     return [(span.name, span.start, span.end, span.critical) for span in found.spans]
 
 
 def test_steps_follow_each_other() -> None:
-    """Each step is a span, all are critical; `start` and `healthy` are told by service."""
+    """Each step is a span, and all are critical; `start` and `healthy` are shown by service."""
     told = [*step("load", 0.0, 0.3), *step("create", 0.4, 1.0), *step("start", 1.0, 1.0), *step("healthy", 1.0, 1.5)]
     found = timings([*told, (1.6, Ready("p", (), 1.6))], project())
     assert rows(found) == [("load", 0.0, 0.3, True), ("create", 0.4, 1.0, True)]
@@ -53,7 +53,7 @@ def test_steps_follow_each_other() -> None:
 
 
 def test_stages_of_builds() -> None:
-    """A stage lasts from its first step to its last; what ended last is critical, and what ended before it began."""
+    """A stage lasts from its first step to its last; the one that ended last is critical, and those before it."""
     lines = [
         said(1.0, '#0 building with "default" instance using docker driver'),
         said(1.1, "#1 [web internal] load build definition from Dockerfile"),
@@ -84,7 +84,7 @@ def test_stages_of_builds() -> None:
 
 
 def test_images_and_volumes() -> None:
-    """An image counts from its first word to its last, a volume by what its restore took; the longest is critical."""
+    """An image lasts from its first event to its last, a volume as long as its restore; the longest is critical."""
     pulls: list[Timed] = [
         (0.1, ImageState("here:1", "present")),
         (0.1, ImageState("a:1", "pulling")),
@@ -105,7 +105,7 @@ def test_images_and_volumes() -> None:
 
 
 def test_who_waited_for_whom() -> None:
-    """The last service, what it waited for to be healthy, and the one-shot before that; nothing beside them."""
+    """The last service, the healthy one that it waited for, and the one-shot before that; nothing else."""
     told = [
         *step("start", 1.0, 1.0),
         (1.0, Step("healthy", "begin")),
@@ -135,7 +135,7 @@ def test_who_waited_for_whom() -> None:
 
 
 def test_a_start_waited_for_is_no_health_waited_for() -> None:
-    """Whoever waits for a start waits for no health check."""
+    """A service that waits for a start does not wait for the health check."""
     states = [
         state(1.1, "db", "starting"),
         state(1.2, "cache", "started"),
@@ -150,14 +150,14 @@ def test_a_start_waited_for_is_no_health_waited_for() -> None:
 
 
 def test_a_look_that_saw_both_at_once() -> None:
-    """A service that seems to have begun before what it waited for takes no time below nothing."""
+    """A service that seems to have begun before its dependency does not take negative time."""
     states = [state(1.3, "web", "started"), state(1.3, "db", "starting"), state(1.4, "db", "healthy")]
     found = timings([*step("start", 1.0, 1.0), *states], project(db={}, web={"db": HEALTHY}))
     assert all(span.start <= span.end for span in found.spans)
 
 
 def test_what_ran_before_took_nothing() -> None:
-    """Services that were up already, and a run of which nothing was told."""
+    """Services that were up already, and a run without events."""
     told = [state(0.5, "db", "started"), *step("start", 1.0, 1.0)]
     assert timings(told, project(db={})).spans == ()
     assert timings([], project()) == Timings(0.0, ())
@@ -180,7 +180,7 @@ NEEDS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(Condition)
 
 @given(st.lists(st.tuples(MOMENTS, EVENTS), max_size=30), NEEDS)
 def test_whatever_is_told(told: list[Timed], needs: dict[str, dict[str, Condition]]) -> None:
-    """No span ends before it begins or lies outside; of services, images and stages some are critical."""
+    """No span ends before it begins or is outside the run; some services, images and stages are critical."""
     in_order = sorted(told, key=lambda pair: pair[0])
     found = timings(in_order, project(**needs))
     assert all(0 <= span.start <= span.end <= found.seconds for span in found.spans)
@@ -194,7 +194,7 @@ def test_whatever_is_told(told: list[Timed], needs: dict[str, dict[str, Conditio
 
 
 def test_the_record_forgets_what_it_does_not_need() -> None:
-    """All is handed on; what was remembered is given once, and nothing after that."""
+    """All events are passed on; the recorded ones are returned once, and nothing is recorded after that."""
     ticks: Iterator[int] = iter(range(100))
     events: list[Event] = []
     record = Record(events.append, lambda: float(next(ticks)))
@@ -213,7 +213,7 @@ def test_the_record_forgets_what_it_does_not_need() -> None:
 
 
 def test_the_record_keeps_one_line_of_much_output() -> None:
-    """Of what a build step prints the last line counts; steps that print beside each other are told apart."""
+    """Only the last line of a build step is recorded; steps that print at the same time are kept apart."""
     ticks: Iterator[int] = iter(range(100))
     record = Record(lambda _: None, lambda: float(next(ticks)))
     lines = ["#1 [web 1/2] RUN a", "#1 0.1 a", "#1 0.2 b", "#2 0.1 x", "#2 0.2 y", "#1 0.3 c", "#1 DONE 4.0s"]
@@ -230,7 +230,7 @@ def test_the_record_keeps_one_line_of_much_output() -> None:
 
 
 def test_what_builds_did() -> None:
-    """Each instruction by its mark: seconds, or nothing where it was cached; what ended otherwise is not there."""
+    """Each instruction by its mark, with seconds, or None if it was cached; others are missing."""
     told = step(
         "build",
         0.0,

@@ -1,4 +1,4 @@
-"""Where published ports are, asked of real sockets."""
+"""The addresses of published ports, with real sockets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOCAL = "unix:///e"
 
 
 def container(service: str, *ports: tuple[str, int, int], health: str | None = "healthy") -> Container:
-    """One that publishes so."""
+    """A container with these ports."""
     return Container("1", f"p-{service}-1", service, "running", ours=True, health=health, ports=ports)
 
 
 def listen(answer: bytes, ip: str = "127.0.0.1") -> Iterator[int]:
-    """The port of a server that says `answer` once to whoever connects."""
+    """The port of a server that answers each connection with `answer`."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
 
     def serve() -> None:
@@ -62,7 +62,7 @@ def nobody() -> int:
 
 @pytest.mark.anyio
 async def test_each_address_is_asked_once(site: int, database: int, nobody: int) -> None:
-    """A site has a URL, whoever is healthy and refuses is named, and each port is told with one address."""
+    """A web site has a URL, a healthy container that refuses is named, and each port has one address."""
     found = await addresses(
         [
             container("web", ("0.0.0.0", site, 80), ("127.0.0.1", nobody, 81), ("::1", nobody, 81)),
@@ -83,7 +83,7 @@ async def test_each_address_is_asked_once(site: int, database: int, nobody: int)
 
 @pytest.mark.anyio
 async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever accepts and says nothing within the time is not asked longer; so is an address that leads nowhere."""
+    """A server that does not answer in time is given up, and so is an address that leads nowhere."""
     monkeypatch.setattr("devenv.run.urls.ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -93,7 +93,7 @@ async def test_a_silent_port_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.anyio
 async def test_an_engine_elsewhere(nobody: int) -> None:
-    """Nobody can ask there: each port is a URL on its host, and none refuses."""
+    """It is not probed: each port is a URL on its host, and none refuses."""
     found = await addresses([container("web", ("0.0.0.0", nobody, 80), ("::", nobody, 80))], "ssh://me@far")
     assert found.urls == (f"http://far:{nobody}/",)
     assert found.ports == (Published("web", 80, f"far:{nobody}"),)
@@ -102,6 +102,6 @@ async def test_an_engine_elsewhere(nobody: int) -> None:
 
 @pytest.mark.anyio
 async def test_how_a_url_is_written() -> None:
-    """Without the port that all know, and with brackets around IPv6."""
+    """Without the default port, and with brackets around IPv6."""
     found = await addresses([container("web", ("", 80, 80))], "tcp://[fe80::1]:2376")
     assert (found.urls, found.ports) == (("http://[fe80::1]/",), (Published("web", 80, "[fe80::1]:80"),))

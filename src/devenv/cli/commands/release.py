@@ -96,7 +96,7 @@ def push(
 def _run(wanted: release.Options, window: console.Console) -> None:
     try:
         raise typer.Exit(
-            anyio.run(signals.endable, lambda: release.release(wanted, window.emit, consent.weigh_builds))
+            anyio.run(signals.endable, lambda: release.release(wanted, window.emit, consent.report_build_dangers))
         )
     finally:
         window.close()

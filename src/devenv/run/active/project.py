@@ -80,7 +80,7 @@ class ActiveProject:
         )
 
     @property
-    def stage(self) -> DesiredState:
+    def desired(self) -> DesiredState:
         """The desired state in force."""
         return self._current.desired
 

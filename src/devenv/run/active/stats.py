@@ -128,12 +128,12 @@ class StatsReader:
             await anyio.sleep(LOOK_EVERY if is_early else max(MEASURE_EVERY, min(spent / SHARE, RAREST)))
 
     def _look(self, project: ActiveProject) -> None:
-        if project.stage is not self._desired:
-            self._desired = project.stage
-            self.learn(service_graph(project.stage))
+        if project.desired is not self._desired:
+            self._desired = project.desired
+            self.learn(service_graph(project.desired))
         pending = project.sync_session.pending()
         self._counter.look(project.observer.project_state.containers)
-        for name in project.stage.names:
+        for name in project.desired.names:
             stats = self._stats(project, name, pending.get(name, 0))
             if self._sent.get(name) != stats:
                 self._sent[name] = stats

@@ -24,8 +24,8 @@ from devenv.run.active.model_diff import Difference
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.volumes import ActiveVolumes
-from devenv.run.consent import weigh_again, wishes
-from devenv.run.desired import DesiredState, chosen, look, published
+from devenv.run.consent import dangers_of, report_new_dangers
+from devenv.run.desired import DesiredState, chosen, observe, with_ports
 from devenv.run.options import Options
 from devenv.sync.host import scan
 from devenv.sync.rules import rules
@@ -48,7 +48,7 @@ class ProjectUpdate:
     _dangers: frozenset[tuple[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._dangers = wishes(self.current.desired.loaded, self.current.desired.names)
+        self._dangers = dangers_of(self.current.desired.loaded, self.current.desired.names)
 
     async def apply(self, tasks: TaskGroup, loaded: Loaded, files: tuple[str, ...]) -> bool:
         """Put the project as it is written now in force; returns whether anything had to be done.
@@ -102,10 +102,10 @@ class ProjectUpdate:
             self.current.desired,
             loaded=loaded,
             names=chosen(loaded.project, self.options.selection.services),
-            found=await look(self.engine, project_state),
+            found=await observe(self.engine, project_state),
         )
-        self._dangers = weigh_again(loaded, after.names, self.emit, self._dangers)
-        return await published(after, self.options, self.engine, project_state)
+        self._dangers = report_new_dangers(loaded, after.names, self.emit, self._dangers)
+        return await with_ports(after, self.options, self.engine, project_state)
 
     def _report_foreign(self, loaded: Loaded, theirs: Iterable[str]) -> None:
         """Report services that others have started or replaced: they stay as they are, whatever the files say."""

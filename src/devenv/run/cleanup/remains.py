@@ -28,12 +28,12 @@ async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -
     The engine knows by then what is ours.
     """
     judged = ledger.judged(project_state)
-    if any(one.verdict is Verdict.OTHER for one in judged):
+    if any(volume.verdict is Verdict.OTHER for volume in judged):
         judged = ledger.judged(project_state, everything=await engine.volumes.times())
     counts = {
         "container": len(ledger.containers(project_state)),
         "network": len(ledger.networks(project_state)),
-        "volume": sum(one.verdict is not Verdict.OTHER for one in judged),
+        "volume": sum(volume.verdict is not Verdict.OTHER for volume in judged),
     }
     return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
 

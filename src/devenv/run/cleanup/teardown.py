@@ -115,7 +115,7 @@ class Teardown:
         survivors = [
             *(f"container {c.name}" for c in ledger.containers(project_state)),
             *(f"network {n.name}" for n in ledger.networks(project_state)),
-            *(f"volume {one.volume.name}" for one in ledger.judged(project_state)),
+            *(f"volume {judged.volume.name}" for judged in ledger.judged(project_state)),
         ]
         self._progress.report_left(survivors)
         for container in project_state.containers:
@@ -201,12 +201,12 @@ class Teardown:
         await removal.remove(await self._judged(project_state), self.ledger.anonymous)
 
     async def _judged(self, project_state: ProjectState) -> list[Judged]:
-        """The volumes of recorded names; if one is not the recorded one, all volumes of the engine are compared."""
+        """The volumes with recorded names; if one is another volume, all of the engine are compared."""
         held = {name for user in self._users.values() for name in user.volumes}
         judged = self.ledger.judged(project_state, held)
-        if any(one.verdict is Verdict.OTHER for one in judged):
+        if any(volume.verdict is Verdict.OTHER for volume in judged):
             judged = self.ledger.judged(project_state, held, await self.engine.volumes.times())
-        if any(one.verdict is Verdict.MOVED for one in judged):
+        if any(volume.verdict is Verdict.MOVED for volume in judged):
             self.emit(Notice(MOVED))
         return judged
 

@@ -36,26 +36,26 @@ class VolumeRemoval:
     in_use: Collection[str]
     forget: Callable[[str], object]
 
-    async def remove(self, judged: Iterable[Judged], anonymous: Iterable[str]) -> None:
+    async def remove(self, volumes: Iterable[Judged], anonymous: Iterable[str]) -> None:
         """Remove the recorded volumes, and the anonymous ones of the run's containers."""
-        await each(self._remove, judged)
+        await each(self._remove, volumes)
         for name in anonymous:
             with contextlib.suppress(CallError):  # in use: somebody else needs it, too
                 await self.engine.volumes.remove(name)
 
-    async def _remove(self, one: Judged) -> None:
+    async def _remove(self, judged: Judged) -> None:
         """Remove a volume once its content is safe; if it cannot be made safe, the volume is left."""
-        name = one.volume.name
-        if reason := self._reason_to_keep(one):
+        name = judged.volume.name
+        if reason := self._reason_to_keep(judged):
             self._keep(name, reason)
             return
         try:
-            if not self._is_safe(one) and not await self.progress.unhurried(lambda: self._save(one)):
+            if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):
                 self.progress.failed("volume", name, "no time for a snapshot; `devenv up` goes on with it", DOWN)
                 return
             await self.engine.volumes.remove(name)
             self.progress.removed("volume", name)
-            self.volume_transfer.ended(one.record.lineage, dropped=self.policy is VolumePolicy.DROP)
+            self.volume_transfer.ended(judged.record.lineage, dropped=self.policy is VolumePolicy.DROP)
         except EngineError as error:
             reason = reason_of(error)
             if "in use" in reason and name in self.in_use:  # plain Compose has taken the project over
@@ -65,19 +65,19 @@ class VolumeRemoval:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
 
-    def _reason_to_keep(self, one: Judged) -> str:
-        if one.verdict is Verdict.OTHER:
+    def _reason_to_keep(self, judged: Judged) -> str:
+        if judged.verdict is Verdict.OTHER:
             return ANOTHER
-        if one.record.is_kept:
+        if judged.record.is_kept:
             return "x-devenv.keep"
         return "--keep-volumes" if self.policy is VolumePolicy.KEEP else ""
 
-    def _is_safe(self, one: Judged) -> bool:
+    def _is_safe(self, judged: Judged) -> bool:
         """Whether no snapshot is needed: the data is elsewhere, or not wanted and certainly ours to remove."""
-        return one.volume.elsewhere or (self.policy is VolumePolicy.DROP and one.verdict is Verdict.SAME)
+        return judged.volume.elsewhere or (self.policy is VolumePolicy.DROP and judged.verdict is Verdict.SAME)
 
-    async def _save(self, one: Judged) -> None:
-        volume, record = one.volume, one.record
+    async def _save(self, judged: Judged) -> None:
+        volume, record = judged.volume, judged.record
         users = [container for container in self.users if volume.name in container.volumes]
         if record.content is Content.RESTORING:
             await self.volume_transfer.rescue(volume, users, record)

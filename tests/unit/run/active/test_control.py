@@ -31,7 +31,7 @@ class FakeProject:
     """Stands for an active project: what is there, and what was asked of it."""
 
     def __init__(self, *containers: Container) -> None:
-        self.stage = stage()
+        self.desired = stage()
         self.asked: list[str] = []
         self.usage: dict[str, Usage] = {}
         self.waiting: dict[str, int] = {}

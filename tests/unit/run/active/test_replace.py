@@ -48,7 +48,7 @@ async def test_a_rebuild_replaces_the_container_and_removes_the_image_that_has_n
     """Only the service itself; the container of the new image runs."""
     site = machine.site("shop", web=BUILT, db={})
     async with active(machine, site, build=True) as run:
-        await run.project.stage.making.build()
+        await run.project.desired.making.build()
         await run.up()
         old, old_image, db = ids(run, "web"), machine.host.image("shop-web").id, ids(run, "db")
         machine.host.stamps["web"] = 1
@@ -65,7 +65,7 @@ async def test_a_rebuild_keeps_an_image_that_has_another_name(machine: Machine) 
     """Somebody has tagged it."""
     site = machine.site("shop", web=BUILT)
     async with active(machine, site) as run:
-        await run.project.stage.making.build()
+        await run.project.desired.making.build()
         await run.up()
         image = machine.host.image("shop-web")
         machine.host.tag(image, "mine:1")
@@ -80,7 +80,7 @@ async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
     """What the rebuild has prepared is added to what the update has prepared for other services."""
     site = machine.site("shop", web=BUILT, db={})
     async with active(machine, site) as run:
-        await run.project.stage.making.build()
+        await run.project.desired.making.build()
         await run.up()
 
         async def update(*_: object, **__: object) -> PreparedImages:
@@ -95,8 +95,8 @@ async def test_files_that_are_put_in_force_during_a_rebuild_stay_in_force(
         monkeypatch.setattr(replacement, "prepare_images", update)
         monkeypatch.setattr(PreparedImages, "is_current", is_current)
         await run.project.actions.rebuild("web", "")
-        assert run.project.stage.services["db"]["environment"] == {"A": "1"}
-        assert run.project.stage.supply.images == {"db": "new", "web": "new"}
+        assert run.project.desired.services["db"]["environment"] == {"A": "1"}
+        assert run.project.desired.supply.images == {"db": "new", "web": "new"}
 
 
 async def test_a_recreation_whose_create_fails_leaves_the_rest_running(machine: Machine) -> None:

@@ -46,7 +46,7 @@ async def test_only_what_differs_is_replaced(machine: Machine) -> None:
         (event,) = run.events(Reloaded)
         assert (event.recreated, event.added, event.removed) == (("web",), ("new",), ("old",))
         assert [e.name for e in run.events(Removed)] == ["shop-old-1"]
-        assert run.project.stage.names == {"web", "db", "new"}
+        assert run.project.desired.names == {"web", "db", "new"}
 
 
 async def test_a_reload_without_a_difference_does_nothing(machine: Machine) -> None:
@@ -64,14 +64,14 @@ async def test_what_cannot_change_while_the_project_runs_is_refused(machine: Mac
     site = machine.site("shop", db={"volumes": [mounted("data")]})
     async with active(machine, site) as run:
         await run.up()
-        before, desired = containers(run), run.project.stage
+        before, desired = containers(run), run.project.desired
         (site.folder / "compose.yml").write_text("services: {}\n")
         other = model("shop", db={"volumes": [mounted("data")]})
         other["volumes"]["data"]["driver"] = "other"
         loaded = replace(run.site, model=other).loaded(Selection(str(site.folder)))
         with pytest.raises(ConfigError, match="the volume `data` is defined otherwise now: that takes a new run"):
             await run.project.reload(run.tasks, loaded, ("compose.yml",))
-        assert (containers(run), run.project.stage) == (before, desired)
+        assert (containers(run), run.project.desired) == (before, desired)
 
 
 async def test_a_service_that_others_have_started_stays_as_it_is(machine: Machine) -> None:

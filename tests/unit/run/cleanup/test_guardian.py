@@ -1,4 +1,4 @@
-"""A guardian tries again if the engine cannot be reached, small and in one line a try; other commands tell of it."""
+"""A guardian that tries again while the engine cannot be reached, and what other commands say of it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def away(tmp_path: Path) -> Endpoint:
-    """An engine that is not there."""
+    """An address at which no engine answers."""
     return Endpoint(f"unix://{tmp_path}/engine.sock")
 
 
@@ -59,12 +59,12 @@ def run(tmp_path: Path, away: Endpoint) -> Run:
 
 
 def post(run: Run, endpoint: Endpoint, passed: float = 0.0) -> Post:
-    """A guardian's, that found the run dead so long ago."""
+    """The post of a guardian that found the run dead so many seconds ago."""
     return Post(run.path, endpoint, os.getpid(), time.time() - passed, time.monotonic() - passed)
 
 
 def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    """Returns once the condition holds."""
+    """Wait until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -76,12 +76,12 @@ def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 @pytest.mark.parametrize(("passed", "seconds"), [(0, 1), (5, 1), (30, 3), (300, 30), (1800, 180), (80_000, 180)])
 def test_pauses_grow(passed: float, seconds: float) -> None:
-    """A tenth of what has passed, so that an engine that is back after five minutes is noticed within half a one."""
+    """A tenth of the time that has passed: an engine that is back after five minutes is noticed in half a minute."""
     assert pause(passed) == seconds
 
 
 def test_a_try_that_fails_is_one_line_and_a_note(run: Run, away: Endpoint) -> None:
-    """Between two tries the project is free; the note says why and when."""
+    """Between two tries the project is not locked; the note has the reason and the time of the next try."""
     said: list[Any] = []
     answer = tried(post(run, away, 100), "", said.append, said.append)
     seconds, memory = answer.split(" ", 1)
@@ -113,7 +113,7 @@ def test_it_gives_up_after_a_day(run: Run, away: Endpoint) -> None:
 
 @pytest.mark.parametrize("taken", ["pid", "began", "gone"])
 def test_it_leaves_the_project_to_whoever_took_it_over(run: Run, away: Endpoint, taken: str) -> None:
-    """The ledger is another run's, or there is none any more: the engine is not even asked."""
+    """The ledger is of another run, or does not exist: the engine is not asked."""
     said: list[Any] = []
     memory = tried(post(run, away), "", said.append, said.append).split(" ", 1)[1]
     ledger = run.read()
@@ -143,7 +143,7 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
 
 
 def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug, too."""
+    """Also a bug."""
     said: list[Any] = []
 
     async def broken(*_: object, **__: object) -> bool:
@@ -157,7 +157,7 @@ def test_whatever_goes_wrong_is_a_line(run: Run, away: Endpoint, monkeypatch: py
 
 @pytest.mark.parametrize("stale", ["dead", "other start", "other run", "garbage", "list"])
 def test_a_stale_note_does_not_count(run: Run, away: Endpoint, stale: str) -> None:
-    """Of a process that has gone, of a new one with its pid, or of another run."""
+    """Of a process that has ended, of a new process with its pid, or of another run."""
     start = process.start_time(os.getpid()) or ""
     note = Note(os.getpid(), start, 1000.0, time.time(), "no engine", time.time() + 5)
     guardian_note.write(run, note)
@@ -180,7 +180,7 @@ def test_a_stale_note_does_not_count(run: Run, away: Endpoint, stale: str) -> No
 
 @pytest.fixture
 def guardian(run: Run, away: Endpoint) -> Iterator[tuple[subprocess.Popen[bytes], Path, Callable[[], None]]]:
-    """A true one that stands by, its log, and the death of its run."""
+    """A real guardian that waits, its log, and a function that lets its run die."""
     lifeline, ours = os.pipe()
     theirs, ready = os.pipe()
     log = Path(run.path, "guardian.log")
@@ -210,7 +210,7 @@ def guardian(run: Run, away: Endpoint) -> Iterator[tuple[subprocess.Popen[bytes]
 
 
 def memory(pid: int) -> int:
-    """Kilobytes of its own in memory."""
+    """Its private memory in kilobytes."""
     rows = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(row.split()[1]) for row in rows if row.startswith("VmRSS"))
 
@@ -219,7 +219,7 @@ def memory(pid: int) -> int:
 def test_it_waits_small_and_ends_if_the_project_is_taken_over(
     run: Run, guardian: tuple[subprocess.Popen[bytes], Path, Callable[[], None]]
 ) -> None:
-    """Two tries later it is hardly larger than before; once the ledger is gone, it goes at once."""
+    """After two tries it is hardly larger than before; once the ledger is gone, it exits at once."""
     child, log, die = guardian
     before = memory(child.pid)
     die()
@@ -255,7 +255,7 @@ def shop(machine: Machine) -> Site:
 
 @pytest.mark.parametrize("request_", ["GET version", "DELETE containers", "GET networks", "DELETE networks"])
 async def test_an_engine_that_goes_away_while_it_cleans_up(machine: Machine, shop: Site, request_: str) -> None:
-    """Wherever that is, the next try does the rest, and saves the volume."""
+    """At any point, the next try does the rest and saves the volume."""
     async with anyio.create_task_group() as tasks:
         dead = await machine.up(shop, tasks=tasks)
         machine.docker.write("shop_data", "x", b"kept")
@@ -305,14 +305,14 @@ async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
 
 
 def notices(command: Command) -> list[str]:
-    """What it told of guardians."""
+    """Its notices about guardians."""
     told = [event.message for event in command.events if isinstance(event, Notice)]
     return [message for message in told if "the guardian (pid" in message]
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "gc"])
 async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine, shop: Site, verb: str) -> None:
-    """In one line; then it does what it is asked for."""
+    """In one line; then it does its work."""
     await _dead_with_guardian(machine, shop, "ssh: connect to host far: Connection refused")
     command = await (machine.gc() if verb == "gc" else machine.down(shop) if verb == "down" else machine.run_up(shop))
     (line,) = notices(command)
@@ -322,7 +322,7 @@ async def test_the_next_command_says_what_a_guardian_waits_for(machine: Machine,
 
 
 async def test_gc_tells_of_a_guardian_that_cleans_up(machine: Machine, shop: Site) -> None:
-    """Nothing is left for `gc` then, but not because there is nothing."""
+    """`gc` has nothing to do then, and says why."""
     run = await _dead_with_guardian(machine, shop, "")
     with run.lock.hold(cleaning=True):
         command = await machine.gc()
@@ -336,7 +336,7 @@ async def test_gc_tells_of_a_guardian_that_cleans_up(machine: Machine, shop: Sit
 async def test_other_commands_ask_no_engine_that_a_guardian_waits_for(
     machine: Machine, shop: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would wait for it, too."""
+    """They would have to wait for it, too."""
     await _dead_with_guardian(machine, shop, "no route to host")
     monkeypatch.setattr("devenv.run.cleanup.remains.Engine", None)
     (line,) = await everywhere()
@@ -367,7 +367,7 @@ async def test_devenv_alone_tells_of_it(machine: Machine, shop: Site, monkeypatc
 
 
 def test_what_is_left_if_nobody_can_look() -> None:
-    """By what was seen last; if nothing was seen yet, that proves nothing."""
+    """By what was seen last; if nothing was seen yet, nothing is known."""
     ledger = Ledger("shop", Place("/x"), "key", "unix:///x", None, 1.0, 1, volumes=(VolumeRecord("shop_data"),))
     mine = Container("1", "shop-web-1", "web", "running", ours=True)
     project_state = ProjectState(

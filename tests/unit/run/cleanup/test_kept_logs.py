@@ -1,4 +1,4 @@
-"""What is kept of the last run's logs, and how much."""
+"""Which logs of the last run are kept, and how much of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PRINTED = int(dt.datetime(2026, 11, 29, 9, 40, tzinfo=dt.UTC).timestamp())
 
 
 class Printed(MemoryEngine):
-    """Has the same log of every container, and notes what was asked for."""
+    """Returns the same log for every container, and records the calls."""
 
     def __init__(self, lines: Iterable[str] = ("one",)) -> None:
         super().__init__(MemoryHost())
@@ -38,7 +38,7 @@ class Printed(MemoryEngine):
         self.logs, self.containers.logs = self.containers.logs, self._logs  # type: ignore[method-assign]
 
     async def _logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
-        """As the engine tells them."""
+        """The lines, as the engine sends them."""
         self.options = options
         log = [(2 - n % 2, (PRINTED + n % 60) * 10**9, text) for n, text in enumerate(self.lines)]
         placed(self.host, container.service, container.state, id=container.id).log = log
@@ -47,12 +47,12 @@ class Printed(MemoryEngine):
 
 
 def container(name: str, service: str | None = None, state: str = "exited") -> Container:
-    """One of the service that it is named after, if of no other."""
+    """A container, by default of the service that it is named after."""
     return Container(f"id-{name}", name, name if service is None else service, state, ours=True)
 
 
 async def kept(folder: Path, *names: str, lines: Iterable[str] = ("one",), began: float = 5.0) -> KeptLogs:
-    """The logs of those containers kept."""
+    """Keep the logs of those containers."""
     logs = KeptLogs(str(folder))
     for name in names:
         await logs.keep(Printed(lines), container(name), began)
@@ -60,12 +60,12 @@ async def kept(folder: Path, *names: str, lines: Iterable[str] = ("one",), began
 
 
 def texts(logs: KeptLogs, began: float | None = None) -> dict[str, list[str]]:
-    """Service -> the texts that are kept of it."""
+    """The kept texts by service."""
     return {piece.service: [line.text for line in piece.lines()] for piece in logs.pieces(began)[0]}
 
 
 async def test_what_was_kept_is_read_back(tmp_path: Path) -> None:
-    """Every line with time and stream, whatever is in it and whatever the service is called; for the user alone."""
+    """Every line with time and stream, for any text and any name of a service; readable by the user alone."""
     lines = ["", " a  b ", "\x1b[31mre\rd", "ü\\xff", "last"]
     logs = await kept(tmp_path, "..", "we.b_-1", lines=lines)
     assert texts(logs) == {"..": lines, "we.b_-1": lines}
@@ -81,7 +81,7 @@ async def test_what_was_kept_is_read_back(tmp_path: Path) -> None:
 
 
 async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
-    """With its first log, and only then; a run is asked for by when it began."""
+    """With its first log, and not before; a run is identified by its begin."""
     logs = await kept(tmp_path, "old", "web", began=5.0)
     assert texts(logs, 6.0) == {}
     assert set(texts(logs, 5.0)) == set(texts(logs)) == {"old", "web"}
@@ -91,7 +91,7 @@ async def test_a_run_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
-    """What never started, what is no service's, what printed nothing, and where the disk refuses."""
+    """A container that never started, has no service, or printed nothing; and a disk that refuses."""
     logs = KeptLogs(str(tmp_path))
     engine = Printed()
     await logs.keep(engine, container("a", state="created"), 1.0)
@@ -103,7 +103,7 @@ async def test_nothing_is_kept_of_what_has_no_log(tmp_path: Path) -> None:
 
 
 async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
-    """The way down goes on without the rest."""
+    """The teardown goes on without the rest."""
     logs = KeptLogs(str(tmp_path))
     engine = Printed(["one", "two"])
     engine.faults.on("/logs", Fault.LOST)
@@ -112,7 +112,7 @@ async def test_what_came_before_the_engine_went_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while the way down goes on."""
+    """After a while the teardown goes on."""
 
     class Slow(Printed):
         async def _logs(self, container: Container, **options: Any) -> AsyncIterator[tuple[str, str]]:
@@ -128,7 +128,7 @@ async def test_a_log_that_does_not_end_holds_up_nobody(tmp_path: Path, monkeypat
 
 
 async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many bytes as there may be, and no line without end; the engine is asked for no more lines than that."""
+    """Bytes and lengths of lines are bounded; the engine is asked for no more lines than are kept."""
     monkeypatch.setattr(kept_logs, "PER_SERVICE", 200)
     monkeypatch.setattr(kept_logs, "LONGEST", 70)
     logs = await kept(tmp_path, "web", lines=[f"{number}{'x' * 1000}" for number in range(9)])
@@ -143,7 +143,7 @@ async def test_the_last_of_a_log_has_room(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_the_oldest_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left: list[str]
 ) -> None:
-    """Of one service, and in all."""
+    """For one service, and in total."""
     monkeypatch.setattr(kept_logs, limit, 60)
     logs = KeptLogs(str(tmp_path))
     for number, name in enumerate(["1", "2", "3", "x"]):
@@ -174,7 +174,7 @@ async def test_gc_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.Monkey
 async def test_links_in_the_place_of_kept_logs_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing behind a link is read, overwritten or removed: a file, the folder of a run, and the folder of all."""
+    """Nothing behind a link is read, overwritten or removed: a file, the folder of a run, the folder of all runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     victim = tmp_path / "victim"
     (victim / "4").mkdir(parents=True)

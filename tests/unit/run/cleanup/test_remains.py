@@ -48,7 +48,7 @@ class Machine:
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, endpoint: Endpoint) -> AsyncIterator[Machine]:
-        """The engine, if it is asked at its address or at that of its twin; no engine answers at others."""
+        """The engine at its address or at that of its twin; no engine answers at other addresses."""
         if endpoint.host not in (ENGINE, "tcp://twin"):
             raise EngineError("no engine answers")
         yield cls()
@@ -61,7 +61,7 @@ class Machine:
         return ProjectState((), (), (replace(DATA, project=project),) if project in "pq" else ())
 
     async def volume_times(self) -> dict[str, str]:
-        """When volumes were created."""
+        """The creation times of volumes."""
         return self.times
 
 
@@ -114,7 +114,7 @@ async def test_the_sentence(phase: str, project_state: ProjectState, expected: s
 async def test_what_runs_left_everywhere(
     runs: list[tuple[str, str, str]], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of each project what exists of it; `down` removes it if there is but one, on the engine that `down` asks."""
+    """What exists of each project; `down` is the hint if there is only one, on the engine that `down` uses."""
 
     async def resolve() -> Endpoint:
         return Endpoint(ENGINE)

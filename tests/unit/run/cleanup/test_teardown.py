@@ -1,4 +1,4 @@
-"""The way down against an engine that misbehaves in every way that a test can think of."""
+"""The teardown, on an engine that fails in many ways."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z"
 
 
 def container(name: str, state: str = "running", *, ours: bool = True, after: tuple[str, ...] = ()) -> Container:
-    """A container of the service that it is named after."""
+    """A container that is named after its service."""
     return Container(id=f"id-{name}", name=name, service=name, state=state, ours=ours, depends_on=after)
 
 
 class FakeEngine:
-    """Holds a scene; `fails[verb, id]` lists what the next such calls raise, the last one for ever."""
+    """Has these objects; `fails[verb, id]` lists what the next such calls raise, the last error for ever."""
 
     def __init__(self, *things: Container | Network | Volume) -> None:
         self.things = list(things)
@@ -95,8 +95,8 @@ class FakeEngine:
             self.things = [t for t in self.things if key not in (t.name, getattr(t, "id", None))]
 
 
-class FakeVault:
-    """Saves nothing, in 2 bytes each; `fails` says what the saves raise, the `slow` volume never ends."""
+class FakeTransfer:
+    """Pretends to save, 2 bytes each; `fails` is what the saves raise, and the `slow` volume never ends."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
@@ -161,18 +161,18 @@ Down = Callable[..., Any]
 
 @pytest.fixture
 def down(run: Run) -> Down:
-    """Brings down what an engine holds, and hands back the last event and all of them."""
+    """Tears down what an engine has; returns the last event and all events."""
 
     async def bring(engine: FakeEngine, **more: Any) -> tuple[Stopped, list[Event]]:
         created = [one if isinstance(one, VolumeRecord) else record(one) for one in more.pop("creates", ())]
         ledger = begun(*created, times=more.pop("times", None))
         run.write(ledger)
         events: list[Event] = []
-        volume_transfer, seen = more.pop("volume_transfer", None) or FakeVault(engine), more.pop("seen", None)
-        heard = more.pop("heard", events.append)
-        way = Teardown(engine, run, ledger, heard, volume_transfer, **more)  # type: ignore[arg-type]
+        volume_transfer, seen = more.pop("volume_transfer", None) or FakeTransfer(engine), more.pop("seen", None)
+        emit = more.pop("emit", events.append)
+        teardown_ = Teardown(engine, run, ledger, emit, volume_transfer, **more)  # type: ignore[arg-type]
         with anyio.fail_after(20):
-            return await way.run_down("INT", seen), events
+            return await teardown_.run_down("INT", seen), events
 
     return bring
 
@@ -184,7 +184,7 @@ MORE = replace(DATA, name="p_more", key="more")
 
 
 def refused(reason: str, status: int = 500) -> CallError:
-    """An answer of the engine that is no success."""
+    """An error that the engine answers with."""
     return CallError(status, reason, "removing")
 
 
@@ -203,25 +203,25 @@ async def test_everything_of_ours_goes_in_order(down: Down, run: Run) -> None:
     assert run.read() is None
 
 
-@pytest.mark.parametrize(("seen", "told", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
+@pytest.mark.parametrize(("seen", "count", "looks"), [((DB, API), 2, 0), ((), 1, 1), (None, 1, 1)])
 async def test_the_first_word_waits_for_no_look(
-    down: Down, seen: tuple[Container, ...] | None, told: int, looks: int
+    down: Down, seen: tuple[Container, ...] | None, count: int, looks: int
 ) -> None:
-    """What was seen a moment ago is told at once, where there was anything; what is ended is what is there."""
+    """The event has what was seen a moment ago, if anything was; what exists is what is removed."""
     engine = FakeEngine(DB)
     heard: list[tuple[int, Event]] = []
     stopped, _ = await down(
         engine,
         seen=None if seen is None else ProjectState(seen),
-        heard=lambda event: heard.append((engine.looks, event)),
+        emit=lambda event: heard.append((engine.looks, event)),
     )
-    assert heard[0] == (looks, Stopping("INT", told))
+    assert heard[0] == (looks, Stopping("INT", count))
     assert sum(isinstance(event, Stopping) for _, event in heard) == 1
     assert stopped.removed == {"container": 1}
 
 
 async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
-    """The log is read when the process has ended and before the container goes; what never ran has none."""
+    """The log is read after the process has ended and before the container is removed, if it ever ran."""
     engine = FakeEngine(DB, API, container("new", "created"))
     await down(engine)
     assert engine.logged == {"id-api": ["stop id-api"], "id-db": ["stop id-db"]}
@@ -230,7 +230,7 @@ async def test_what_was_printed_last_is_kept(down: Down, run: Run) -> None:
 
 
 async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
-    """A container that takes its time to stop holds up what it needs, and nothing else."""
+    """A container that takes long to stop delays what it needs, and nothing else."""
     released = anyio.Event()
 
     class Engine(FakeEngine):
@@ -255,7 +255,7 @@ async def test_nobody_waits_for_those_beside_it(down: Down) -> None:
 
 
 async def test_what_is_not_ours_is_not_touched(down: Down, run: Run) -> None:
-    """Foreign containers, networks and volumes hear nothing; what says that it is ours, and is not, is told of."""
+    """Containers, networks and volumes of others are not touched; those with our labels are reported."""
     theirs = container("theirs", ours=False)
     claims = replace(container("claims", ours=False), owner=run.made.owner)
     other = replace(container("other", ours=False), owner="somebody else")
@@ -280,7 +280,7 @@ async def test_what_does_not_run_is_not_stopped(down: Down, state: str) -> None:
 
 @pytest.mark.parametrize("error", [refused("did not receive an exit event"), EngineError("no answer within 60 s")])
 async def test_a_stop_that_fails_hinders_nothing(down: Down, error: Exception) -> None:
-    """The container is removed by force then, and the others as ever."""
+    """That container is removed by force, and the others as usual."""
     engine = FakeEngine(DB, API, NET)
     engine.fails["stop", "id-api"] = [error]
     stopped, _ = await down(engine)
@@ -289,7 +289,7 @@ async def test_a_stop_that_fails_hinders_nothing(down: Down, error: Exception) -
 
 
 async def test_a_container_that_stays_is_a_survivor(down: Down, run: Run) -> None:
-    """All else goes, the survivor is named with the reason and the command, the ledger stays for later."""
+    """Everything else is removed; the survivor is reported with reason and command, and the ledger stays."""
     engine = FakeEngine(DB, API)
     engine.fails["remove", "id-db"] = [refused("driver failed to remove root filesystem")]
     stopped, events = await down(engine)
@@ -338,7 +338,7 @@ async def test_a_network_in_use_is_tried_again(down: Down) -> None:
 
 
 async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> None:
-    """No answer to one call is a survivor, not the end of the way down."""
+    """One call without an answer makes a survivor, and does not end the teardown."""
     engine = FakeEngine(NET, DATA)
     engine.fails["remove", "id-net"] = [EngineError("the engine did not answer within 60 s")]
     stopped, _ = await down(engine, creates=("p_data",))
@@ -347,7 +347,7 @@ async def test_a_network_that_does_not_answer_hinders_nothing(down: Down) -> Non
 
 
 async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> None:
-    """They are on disk before their container goes; one that somebody else uses too stays without a word."""
+    """They are on disk before their container is removed; one that others use stays without a notice."""
     mine, shared = "a" * 64, "b" * 64
     engine = FakeEngine(replace(DB, volumes=(mine, shared)), Volume(mine), Volume(shared))
     engine.fails["remove", shared] = [refused("volume is in use", 409)]
@@ -368,7 +368,7 @@ async def test_anonymous_volumes_are_noted_and_removed(down: Down, run: Run) -> 
 
 @pytest.mark.parametrize("user", [container("a", ours=False), container("c", ours=False)])
 async def test_a_network_that_others_use(down: Down, run: Run, user: Container) -> None:
-    """It is left, with its users and with what sets it free; handed over, if plain Compose has the project now."""
+    """It is left, with its users and a command; kept, if plain Compose has taken the project over."""
     engine = FakeEngine(NET, user)
     engine.is_ours = run.made.holds
     run.made.add(NET.id)
@@ -404,10 +404,10 @@ async def test_volumes_are_kept_if_that_is_wished(down: Down, run: Run, more: di
 
 
 async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -> None:
-    """The containers are gone by then; whether their services were ever well is in the ledger."""
+    """The containers are removed by then; the ledger says whether their services were ever well."""
     user = replace(DB, volumes=("p_data",))
     engine = FakeEngine(user, API, DATA, replace(DATA, name="p_new", key="new"))
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     await down(
         engine, volume_transfer=volume_transfer, creates=("p_data", record("p_new", content=Content.UNSETTLED))
     )
@@ -427,9 +427,9 @@ async def test_a_snapshot_knows_who_used_the_volume_and_how_it_was(down: Down) -
 async def test_without_a_snapshot_if_none_is_wanted(
     down: Down, users: tuple[Container, ...], proven: bool, calls: list[str]
 ) -> None:
-    """`down --volumes`: gone, and the next `up` begins empty; unless it may be a volume of the same second."""
+    """`down --volumes`: removed, and the next `up` begins empty; unless it may be another volume of that second."""
     engine = FakeEngine(*users, DATA)
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     created = record("p_data", is_proven=proven)
     stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), policy=VolumePolicy.DROP)
     assert engine.calls == calls
@@ -438,7 +438,7 @@ async def test_without_a_snapshot_if_none_is_wanted(
 
 
 async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
-    """A way to a folder of the host."""
+    """A volume that is bound to a folder of the host."""
     engine = FakeEngine(replace(DATA, elsewhere=True))
     stopped, _ = await down(engine, creates=("p_data",))
     assert engine.calls == ["remove p_data"]
@@ -447,9 +447,9 @@ async def test_what_holds_nothing_of_its_own_is_not_saved(down: Down) -> None:
 
 @pytest.mark.parametrize("policy", [VolumePolicy.SAVE, VolumePolicy.DROP])
 async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, policy: VolumePolicy) -> None:
-    """Somebody may have written to the volume since; it counts as no state of its own."""
+    """Others may have written to the volume since; it is no state of its own."""
     engine = FakeEngine(DATA)
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     created = record("p_data", content=Content.RESTORING)
     stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,), policy=policy)
     assert engine.calls == ["rescue p_data", "remove p_data"]
@@ -457,9 +457,9 @@ async def test_a_restore_that_was_cut_off_is_saved_before_it_goes(down: Down, po
 
 
 async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> None:
-    """What it holds may be the only copy."""
+    """Its content may be the only copy."""
     engine = FakeEngine(DATA)
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     volume_transfer.fails["p_data"] = OSError(28, "No space left on device")
     created = record("p_data", content=Content.RESTORING)
     stopped, _ = await down(engine, volume_transfer=volume_transfer, creates=(created,))
@@ -478,9 +478,9 @@ async def test_a_restore_that_cannot_be_saved_stays(down: Down, run: Run) -> Non
 async def test_a_volume_that_was_created_again_is_not_ours(
     down: Down, run: Run, volume: Volume, policy: VolumePolicy
 ) -> None:
-    """It is neither saved nor removed, and is told of; nothing of it is in the ledger any more."""
+    """It is neither saved nor removed, but reported, and it leaves the ledger."""
     engine = FakeEngine(volume)
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     stopped, events = await down(
         engine, volume_transfer=volume_transfer, creates=("p_data",), times={"other": AT}, policy=policy
     )
@@ -492,7 +492,7 @@ async def test_a_volume_that_was_created_again_is_not_ours(
 
 
 async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
-    """`docker compose down -v` and `up`: as long as one other volume of the engine has its time, it was not moved."""
+    """`docker compose down -v` and `up`: the data folder was not moved if another volume has its old time."""
     things = [replace(DATA, created=LATER), replace(MORE, created=LATER)]
     engine = FakeEngine(*things)
     engine.times = {"other": AT}
@@ -502,7 +502,7 @@ async def test_all_volumes_of_a_project_created_again(down: Down) -> None:
 
 
 async def test_a_data_folder_that_was_moved(down: Down) -> None:
-    """All volumes of the engine have new times: it is said once, and names count; everything is saved first."""
+    """All volumes of the engine have new times: one notice, names count, and everything is saved first."""
     engine = FakeEngine(replace(DATA, created=LATER), replace(MORE, created=LATER))
     engine.times = {"other": LATER}
     created = [record(name, is_proven=True) for name in ("p_data", "p_more")]
@@ -514,7 +514,7 @@ async def test_a_data_folder_that_was_moved(down: Down) -> None:
 
 
 async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: Run) -> None:
-    """Nothing of the run is left that it could name; as long as something is, it stays."""
+    """It is removed with the last object of the run, and not before."""
     run.made.add("id-db")
     engine = FakeEngine(DB)
     engine.fails["remove", "id-db"] = [refused("driver failed")]
@@ -534,9 +534,9 @@ async def test_the_record_of_what_is_ours_goes_with_the_ledger(down: Down, run: 
     ],
 )
 async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: Exception, why: str) -> None:
-    """It is a survivor with the reason and the command, the others go, and the ledger remembers it."""
+    """It is a survivor with reason and command; the others are removed, and the ledger keeps it."""
     engine = FakeEngine(DATA, MORE)
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     volume_transfer.fails["p_data"] = error
     stopped, events = await down(engine, volume_transfer=volume_transfer, creates=("p_data", "p_more"))
     (problem,) = [e for e in events if isinstance(e, Problem)]
@@ -553,9 +553,9 @@ async def test_a_volume_that_cannot_be_saved_stays(down: Down, run: Run, error: 
 
 
 async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
-    """Set while one is being saved: it stays where it is, and the next `up` goes on with it."""
+    """Set while a volume is being saved: it stays, and the next `up` goes on with it."""
     engine, hurry = FakeEngine(DATA), anyio.Event()
-    volume_transfer = FakeVault(engine)
+    volume_transfer = FakeTransfer(engine)
     volume_transfer.slow = "p_data"
 
     async def press() -> None:
@@ -571,7 +571,7 @@ async def test_hurry_leaves_a_volume_that_takes_time(down: Down) -> None:
 
 
 async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> None:
-    """A later `down` ends it, when the stranger has gone."""
+    """A later `down` removes it, once nobody uses it."""
     engine = FakeEngine(DATA)
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data",))
@@ -584,7 +584,7 @@ async def test_a_volume_that_a_stranger_uses_is_left(down: Down, run: Run) -> No
 
 
 async def test_a_volume_that_plain_compose_uses_is_its_own(down: Down, run: Run) -> None:
-    """It is the user's from then on; the other volumes go."""
+    """It is the user's from then on; the other volumes are removed."""
     engine = FakeEngine(replace(DB, ours=False, volumes=("p_data",)), DATA, MORE)
     engine.fails["remove", "p_data"] = [refused("volume is in use - [abc]", 409)]
     stopped, events = await down(engine, creates=("p_data", "p_more"))
@@ -604,7 +604,7 @@ async def test_a_volume_that_the_engine_does_not_remove_is_a_survivor(down: Down
 
 
 async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:
-    """Set while a container takes its time, all are killed at once."""
+    """Set while a container takes long to stop: all are killed at once."""
     engine = FakeEngine(DB, API)
     engine.stopping = anyio.Event()
     hurry = anyio.Event()
@@ -623,7 +623,7 @@ async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:
 
 
 async def test_a_create_that_lands_late_is_found(down: Down) -> None:
-    """The guardian looks several times: what a dying compose still made goes too."""
+    """The guardian looks several times, and removes what a dying Compose still created."""
     engine = FakeEngine(DB)
     engine.later = [(4, container("late"))]
     stopped, _ = await down(engine, quiet_sweeps=4)
@@ -660,5 +660,5 @@ def test_after_a_run_that_died_more_looks_are_taken(run: Run, phase: str, sweeps
     """And if the teardown is cut off, its ledger is that of a dead run: any command may go on with it."""
     engine = FakeEngine()
     ledger = replace(begun(), phase=phase)
-    way = of_earlier(engine, run, ledger, print, FakeVault(engine), VolumePolicy.SAVE)  # type: ignore[arg-type]
+    way = of_earlier(engine, run, ledger, print, FakeTransfer(engine), VolumePolicy.SAVE)  # type: ignore[arg-type]
     assert (way.quiet_sweeps, way.ledger.phase) == (sweeps, "up")
