@@ -1,4 +1,4 @@
-"""Files into real containers: whole or not at all, as the container's own user, whatever the names and kinds."""
+"""Files into real containers: complete or not at all, owned by the container's user, of any name and kind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def reach(api: Engine, container_id: str) -> Target:
 
 
 def sh(container: str, script: str) -> str:
-    """What a script prints in the container."""
+    """The output of a script in the container."""
     return docker.execute(container, "sh", "-c", script, user="0")
 
 
@@ -77,7 +77,7 @@ async def test_files_arrive_with_content_mode_time_and_owner(api: Engine, box: s
 
 
 async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Path) -> None:
-    """While a file is replaced again and again, every read in the container finds it whole."""
+    """While a file is replaced again and again, every read in the container finds it complete."""
     target = await reach(api, box)
     size = 300_000
     await target.deliver((), [Sync(source(tmp_path, "f", "0" * size), "/srv/f")])
@@ -94,7 +94,7 @@ async def test_readers_see_whole_files_only(api: Engine, box: str, tmp_path: Pat
 
 
 async def test_many_files_of_one_folder(api: Engine, box: str, tmp_path: Path) -> None:
-    """300 at once, odd names among them, over old ones; one that cannot arrive is named alone."""
+    """300 at once over old files, some with odd names; only the one that cannot arrive is named."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(297)] + ["two words", "-dash", "quo'te\nline"]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/many/{name}") for name in names]
@@ -110,7 +110,7 @@ async def test_many_files_of_one_folder(api: Engine, box: str, tmp_path: Path) -
 
 
 async def test_deletes(api: Engine, box: str, tmp_path: Path) -> None:
-    """Files go, folders where they are empty, what the container made in them stays; twice is no error."""
+    """Files and empty folders are deleted, files of the container stay; deleting twice is no error."""
     target = await reach(api, box)
     await target.deliver((), [Sync(source(tmp_path, n), f"/srv/d/{n}") for n in ("x", "sub/y", "own/z")])
     sh(box, "touch /srv/d/own/made-here")
@@ -126,7 +126,7 @@ async def test_deletes(api: Engine, box: str, tmp_path: Path) -> None:
 
 
 async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) -> None:
-    """A link goes as a link, also to a folder; file, folder and link take each other's place."""
+    """A link stays a link, also one to a folder; file, folder and link replace each other."""
     target = await reach(api, box)
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -151,7 +151,7 @@ async def test_links_and_kinds_that_flip(api: Engine, box: str, tmp_path: Path) 
 
 
 async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_path: Path) -> None:
-    """Content, mode, kind and absence count; what is equal is not sent again."""
+    """Content, mode, kind and absence count; equal files are not sent again."""
     target = await reach(api, box)
     names = ["same", "content", "mode", "kind", "gone", "link"]
     syncs = [Sync(source(tmp_path, n), f"/srv/r/{n}") for n in names[:-1]]
@@ -167,7 +167,7 @@ async def test_what_differs_is_found_and_only_that(api: Engine, box: str, tmp_pa
 
 
 async def test_a_source_that_is_gone_stops_nothing(api: Engine, box: str, tmp_path: Path) -> None:
-    """It is in the outcome; the others arrive."""
+    """It has failed, and the others arrive."""
     target = await reach(api, box)
     syncs = [Sync(str(tmp_path / "gone"), "/srv/gone"), Sync(source(tmp_path, "there"), "/srv/there")]
     outcome = await target.deliver((), syncs)
@@ -192,7 +192,7 @@ async def test_close_leaves_no_process(api: Engine, box: str, tmp_path: Path) ->
 
 
 async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """Nothing reads them meanwhile; a delete is for its next start, when the journal tells of it."""
+    """A delete is done at its next start, from the journal."""
     box = start(boxes)
     docker.docker("stop", "-t", "1", box)
     target = await reach(api, box)
@@ -204,7 +204,7 @@ async def test_a_stopped_container_takes_files(api: Engine, boxes: list[str], tm
 
 
 async def test_a_container_that_is_paused(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """It cannot be asked for a shell; once it goes on it is served as ever, atomically."""
+    """It cannot have a shell; once it is unpaused, files are replaced atomically."""
     box = start(boxes)
     target = await reach(api, box)
     docker.docker("pause", box)
@@ -218,7 +218,7 @@ async def test_a_container_that_is_paused(api: Engine, boxes: list[str], tmp_pat
 
 
 async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """An error that the caller can catch, whether the shell was open or not."""
+    """It raises an error, whether the shell was open or not."""
     box = start(boxes)
     opened, fresh = await reach(api, box), await reach(api, box)
     sync = Sync(source(tmp_path, "f"), "/srv/f")
@@ -231,7 +231,7 @@ async def test_a_container_that_has_gone(api: Engine, boxes: list[str], tmp_path
 
 
 async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path) -> None:
-    """Files arrive, not atomically; a delete is a failure that says why."""
+    """Files arrive, not atomically; a delete fails with the reason."""
     image = image_of("scratch")
     box = start(boxes, image=image.name, argv=[*image.command])
     target = await reach(api, box)
@@ -248,7 +248,7 @@ async def test_an_image_without_a_shell(api: Engine, boxes: list[str], image_of:
 
 
 async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) -> None:
-    """With their owner and what is deeper in them, nothing beside them; what the container has already is filled."""
+    """With their owner and content, and nothing beside them; existing folders are filled."""
     target = await reach(api, box)
     names = [f"f{i}" for i in range(20)] + [f"deep/er/g{i}" for i in range(20)]
     syncs = [Sync(source(tmp_path, name, name), f"/srv/new/{name}") for name in names]
@@ -270,7 +270,7 @@ async def test_new_folders_of_many_files(api: Engine, box: str, tmp_path: Path) 
 
 
 async def test_what_an_earlier_shell_was_sent_undoes_nothing(api: Engine, boxes: list[str], tmp_path: Path) -> None:
-    """Held up and cut off in the middle of a save, it does not do it later, over a newer one."""
+    """A shell that is cut off in the middle of a save does not complete it later, over a newer save."""
     box = start(boxes)
     perls = "for c in /proc/[0-9]*/comm; do [ $(cat $c) != perl ] || { p=${c%/comm}; kill -$1 ${p#/proc/}; }; done"
     target = await reach(api, box)
@@ -294,7 +294,7 @@ LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busy
 async def test_a_large_file_goes_in_pieces(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path, kind: str, user: str
 ) -> None:
-    """By every way, with content, mode and owner, beside small ones; nothing of it is left if its reading fails."""
+    """By each transport, with content, mode and owner, and with small files; nothing is left if reading it fails."""
     image = image_of(kind)
     box = start(boxes, "--user", user, image=image.name, argv=[*image.command])
     if kind != "scratch":
@@ -331,7 +331,7 @@ async def test_a_large_file_goes_in_pieces(
 async def test_a_file_too_large_for_a_shell_is_one_problem(
     api: Engine, boxes: list[str], image_of: ImageOf, tmp_path: Path
 ) -> None:
-    """Six gigabytes by a shell's printf would take minutes: everything else arrives."""
+    """Six gigabytes by a shell's printf would take minutes: all other files arrive."""
     image = image_of("busybox")
     box = start(boxes, "--user", "1000:1000", image=image.name, argv=[*image.command])
     sh(box, "mkdir -p /srv; chown 1000:1000 /srv")

@@ -1,4 +1,4 @@
-"""What runs in a container makes no use of devenv's rights: not by links, programs of its own, or races."""
+"""A process in a container cannot use devenv's rights: not by links, by programs of its own, or by races."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FLIP = "i=0; while [ $i -lt $1 ]; do mv sub old; ln -s $2 sub; rm sub; mv old su
 
 
 class Box:
-    """A container whose user 1000 can exchange /app/sub, with a folder of this machine's root at /keep."""
+    """A container whose user 1000 can replace /app/sub; /keep is a folder of this machine that root owns."""
 
     def __init__(self, image: Image, service: str, keep: Path, boxes: list[str], *options: str) -> None:
         self.keep = keep
@@ -44,7 +44,7 @@ class Box:
         keep.chmod(0o755)
         for name in ("x.txt", "del.txt"):
             (keep / name).write_text("host")
-        name = unique_name("deputy")
+        name = unique_name("untrusted")
         boxes.append(name)
         user = "0" if service == "root" else USER
         arguments = (f"--name={name}", f"--user={user}", f"--volume={keep}:/keep", *options)
@@ -55,15 +55,15 @@ class Box:
             self.root(f"mkdir -p /app/sub /usr/local/bin && chown {top}:{top} /app && chown {USER} /app/sub")
 
     def root(self, script: str) -> str:
-        """What a script of root prints."""
+        """The output of a script that root runs."""
         return docker.execute(self.id, "/bin/sh", "-c", script, user="0")
 
     def user(self, script: str) -> str:
-        """What a script of the user prints."""
+        """The output of a script that the user runs."""
         return docker.execute(self.id, "/bin/sh", "-c", f"cd /app && {script}", user=USER)
 
     def exchange(self, link: str = "/keep") -> None:
-        """A link in the place of the folder, by whoever can put it there."""
+        """Replace the folder by a link, as a user who may do that."""
         script = f"cd /app && mv sub old && ln -s {link} sub"
         if self.user("[ -w . ] && echo yes || echo no") == "yes":
             self.user(script)
@@ -71,11 +71,11 @@ class Box:
             self.user(f"cd sub && mkdir deeper 2>/dev/null; mv deeper old; ln -s {link} deeper")
 
     def heal(self) -> None:
-        """The folder in its place again."""
+        """Put the folder back."""
         self.user("if [ -h sub ]; then rm sub; mv old sub; else cd sub; rm deeper; mv old deeper; fi")
 
     def untouched(self) -> bool:
-        """Whether the host's folder is as it was."""
+        """Whether the host's folder has not changed."""
         kept = {path.name: path.read_text() for path in self.keep.iterdir()}
         stats = [os.stat(path) for path in (self.keep, *self.keep.iterdir())]
         return kept == dict.fromkeys(("x.txt", "del.txt"), "host") and {(s.st_uid, s.st_gid) for s in stats} == {
@@ -112,17 +112,15 @@ def edits(folder: Path, place: str, large: int = LARGE) -> tuple[list[Delete], l
 
 
 def place_of(service: str) -> str:
-    """The folder that the user of the service can exchange."""
+    """The folder that the user of the service can replace."""
     return "/app/sub/deeper" if service == "user in root's folder" else "/app/sub"
 
 
 @EVERY_SHELL
 @SERVICES
 @pytest.mark.parametrize("link", ["/keep", "/usr/local/bin"])
-async def test_a_link_in_the_place_of_a_folder(
-    api: Engine, box: Box, service: str, link: str, tmp_path: Path
-) -> None:
-    """Nothing is written, given away or deleted where it leads; each path says so; afterwards all arrives."""
+async def test_a_link_instead_of_a_folder(api: Engine, box: Box, service: str, link: str, tmp_path: Path) -> None:
+    """Nothing is written, deleted or given another owner behind it; each path fails; later all arrive."""
     target, place = await reach(api, box.id), place_of(service)
     deletes, syncs = edits(tmp_path / "src", place)
     assert (await target.deliver((), syncs)).failed == {}
@@ -151,7 +149,7 @@ async def test_a_link_in_the_place_of_a_folder(
 async def test_programs_of_the_service_are_never_run(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, service: str, tmp_path: Path
 ) -> None:
-    """A folder of its own is first in the image's PATH, with programs that are named as those of the sync."""
+    """A folder of the service is first in the image's PATH, with programs named as those that the sync uses."""
     variables = ("--env=PATH=/app/fakes:/usr/bin:/bin", "--env=LD_PRELOAD=/app/fakes/own.so")
     box = Box(image_of(kind), service, tmp_path / "keep", boxes, *variables)
     names = "sh perl grep mv rm rmdir mkdir chown chmod ls uname cat touch ln readlink kill"
@@ -180,10 +178,10 @@ async def test_programs_of_the_service_are_never_run(
 @EVERY_SHELL
 @pytest.mark.parametrize("service", ["user", "root"])
 @pytest.mark.parametrize("flips", [300, pytest.param(2000, marks=pytest.mark.long)])
-async def test_a_folder_that_is_exchanged_all_the_time(
+async def test_a_folder_that_is_replaced_all_the_time(
     api: Engine, box: Box, service: str, flips: int, tmp_path: Path
 ) -> None:
-    """Folder, link, folder, thousands of times while saves and deletes arrive: nothing escapes."""
+    """Folder, link, folder, thousands of times during saves and deletes: nothing changes behind the link."""
     target = await reach(api, box.id)
     deletes, syncs = edits(tmp_path / "src", "/app/sub", large=60_000)
     argv = ["docker", "exec", "-u", USER, "-w", "/app", box.id, "/bin/sh", "-c", FLIP, "sh", str(flips), "/keep"]
@@ -201,7 +199,7 @@ async def test_a_folder_that_is_exchanged_all_the_time(
 
 
 async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: list[str], tmp_path: Path) -> None:
-    """Each folder above a file is asked for before the engine puts it, running or not: a link is a problem."""
+    """Each folder above a file is checked before the engine writes it, running or not: a link is a problem."""
     box = Box(image_of("scratch"), "user", tmp_path / "keep", boxes)
     target = await reach(api, box.id)
     _, syncs = edits(tmp_path / "src", "/app/sub/deep")
@@ -222,7 +220,7 @@ async def test_an_image_without_a_shell(api: Engine, image_of: ImageOf, boxes: l
 
 
 def exchange_from_outside(box: str) -> None:
-    """The folder /app/sub gives way to a link, as the service might do it."""
+    """Replace the folder /app/sub by a link, as the service might do it."""
     app = Path(f"/proc/{docker.inspect(box)['State']['Pid']}/root/app")
     (app / "sub").rename(app / "old")
     (app / "sub").symlink_to("/keep")
@@ -254,7 +252,7 @@ async def test_owner_and_mode(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, options: Sequence[str], before: str, owner: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """The service's user, by number or name, with or without a group, in its own folder or in root's."""
+    """The user of the service, by number or name, with or without a group, in its own folder or in root's."""
     image = image_of(kind)
     name = unique_name("owner")
     boxes.append(name)
@@ -282,8 +280,10 @@ async def test_owner_and_mode(
 
 
 @EVERY_SHELL
-async def test_as_whom(api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path) -> None:
-    """As the service's user while that can put the files; as root from the first file on that it cannot."""
+async def test_the_user_of_the_shell(
+    api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
+) -> None:
+    """The user of the service as long as it can write the files; root from the first file on that it cannot."""
     box = Box(image_of(kind), "user", tmp_path / "keep", boxes)
 
     def users() -> set[str]:
@@ -308,7 +308,7 @@ async def test_as_whom(api: Engine, image_of: ImageOf, boxes: list[str], kind: s
 async def test_a_target_that_is_a_link_of_the_image(
     api: Engine, image_of: ImageOf, boxes: list[str], kind: str, tmp_path: Path
 ) -> None:
-    """It is followed if nobody but root can have put it there."""
+    """It is followed if only root can have made it."""
     image = image_of(kind)
     for number, (script, is_ours) in enumerate([("mkdir -p /srv/real; ln -s srv/real /app", True),
         ("mkdir -p /home/u /srv/real; ln -s /srv/real /home/u/app; chown 1000 /home/u; ln -s home/u/app /app", False),
