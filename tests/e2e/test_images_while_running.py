@@ -1,4 +1,4 @@
-"""Images that a running project comes to need, and what builds name besides `FROM`."""
+"""Images that a running project needs after an edit, and those that builds name besides `FROM`."""
 
 from __future__ import annotations
 
