@@ -1,4 +1,4 @@
-"""A company's network: builds and containers that know this host's authorities, and none of its secrets."""
+"""A company's network: builds and containers get this host's CAs, and none of its secrets."""
 
 from __future__ import annotations
 

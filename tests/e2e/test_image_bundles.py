@@ -1,4 +1,4 @@
-"""A project's images in one file, and a colleague without any registry."""
+"""A project's images saved to one file, and loaded on a machine without any registry."""
 
 from __future__ import annotations
 

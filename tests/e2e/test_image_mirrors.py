@@ -1,4 +1,4 @@
-"""Images that come from mirrors: which are asked, what stays as it is, and what is refused."""
+"""Images from mirrors: which mirrors are asked, what stays unchanged, and what is refused."""
 
 from __future__ import annotations
 

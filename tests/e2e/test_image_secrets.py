@@ -1,4 +1,4 @@
-"""Fifty secrets lie about, and things go wrong: none of them is seen (T13, T14, T16)."""
+"""Fifty secrets in settings and environments, and failures of all kinds: no secret is shown (T13, T14, T16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that a running project comes to need, and what builds name besides `FROM`."""
+"""Images that a running project needs after an edit, and those that builds name besides `FROM`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.cli import StartDevenv
 from support.lab import Lab
 from support.lab_stack import LabStack, assert_plain
 
-SYNTAX = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of app"
+SYNTAX = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of app"
 RULE = {"watch": [{"path": "Dockerfile", "action": "rebuild"}]}
 
 

@@ -1,4 +1,4 @@
-"""Registries that want to know who asks: what is shown to whom, and what is said where that was not enough."""
+"""Registries that require a login: which credentials each gets, and the error if they are not enough."""
 
 from __future__ import annotations
 

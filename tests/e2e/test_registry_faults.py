@@ -1,4 +1,4 @@
-"""Registries, proxies and networks in trouble: what passes is waited for, and what does not is one finding."""
+"""Failing registries, proxies and networks: a temporary failure is waited for, a lasting one is one finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two problems that our first users had, as they had them; and the same projects with devenv."""
+"""The two problems that the first users reported, reproduced; and the same projects with devenv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derived images on a real engine: the image under them and some files, in no word of their config or history."""
+"""Derived images on a real engine: the original and some files, which neither config nor history show."""
 
 from __future__ import annotations
 

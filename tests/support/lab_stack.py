@@ -1,4 +1,4 @@
-"""A project whose images come from a lab, and what nobody wants to read of its troubles."""
+"""A project whose images come from a lab, and a check that its output has no internal errors."""
 
 from __future__ import annotations
 

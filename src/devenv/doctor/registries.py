@@ -65,14 +65,14 @@ class Sources:
         whose = {name: "yours" if name in own else "the project's" for name in asked}
         whose |= dict.fromkeys(self.engine_info.mirrors, "the engine's")
         example = next((n.reference for n in wanted if registry(n.reference) == HUB), ANY_IMAGE)
-        found, mirrors, unresolved = await _all(
+        registries, mirrors, unresolved = await _all(
             lambda: each(partial(self._registry, here), by_host.items()),
             lambda: asked_mirrors(self.engine, whose, example, at_site=self.engine_info.goes_direct),
             lambda: self._unresolved(list(by_host)[:1]),
         )
         foreign = [n for n in wanted if n.platform and not limits.native(n.platform, self.engine_info.platform)]
         images = ImageSources(
-            registries=tuple(found),
+            registries=tuple(registries),
             mirrors=mirrors,
             foreign=tuple((n.reference, n.platform, self._runs(n.platform)) for n in foreign if n.platform),
             unresolved=unresolved,

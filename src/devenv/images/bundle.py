@@ -82,7 +82,7 @@ async def _names(engine: Engine, project: Project, emit: Emit, *, stand_ins: boo
     wanted = [need.reference for need in acquired.wanted]
     spare = [reference for reference, name in acquired.frontends.items() if name is None]
     if spare:
-        emit(Notice(f"nobody has {', '.join(spare)}: the engine's own builder is used in its place"))
+        emit(Notice(f"{', '.join(spare)} cannot be pulled: the engine's own builder is used instead"))
     return {reference: acquired.swaps.get(reference, reference) for reference in wanted if reference not in spare}
 
 

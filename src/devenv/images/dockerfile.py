@@ -62,7 +62,7 @@ class Stage:
     @property
     def triggers(self) -> list[Reference]:
         """What its ONBUILD instructions take files from in the stages that are built on it."""
-        deferred = (_deferred(one) for one in self.instructions if one.keyword == "ONBUILD")
+        deferred = (_deferred(inner) for inner in self.instructions if inner.keyword == "ONBUILD")
         return [source for instruction in deferred for source in _sources(instruction)]
 
 

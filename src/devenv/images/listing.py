@@ -123,7 +123,7 @@ def _row(
         return row("stand-in", f"{recipe.image}, {state}: devenv up --stand-ins", recipe.image)
     reason = cause(need.reference, failure) if failure else "its pull_policy is never"
     if need.kind == "frontend" and failure and failure.impossible:
-        reason += "; the engine's own builder is used in its place"
+        reason += "; the engine's own builder is used instead"
     return row("nowhere", reason)
 
 

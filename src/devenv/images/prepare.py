@@ -98,7 +98,7 @@ async def prepare_images(
         change = BuildChange(own, _arguments(build, host.arguments))
         builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
     if without := [name for name, build in builds.items() if build.dockerfile is not None]:
-        why = "nobody has what `# syntax=` names: the engine's own builder reads the Dockerfile of"
+        why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without)}"))
     environment = await _environments(engine, project, acquired.texts, host)
     return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(once.notices))
@@ -149,8 +149,11 @@ async def _environments(
 async def _variables(engine: Engine, image: str, text: DockerfileText | None) -> set[str]:
     """Names of the variables that the image has, and every word in the Dockerfile's ENV: it may be a name."""
     shown = await engine.images.inspect(image)
-    written = " ".join(one.rest for one in instructions(text.text) if one.keyword == "ENV") if text else ""
-    return {one.partition("=")[0] for one in shown["Config"].get("Env") or ()} | {*re.findall(r"\w+", written)}
+    parsed = instructions(text.text) if text else ()
+    written = " ".join(instruction.rest for instruction in parsed if instruction.keyword == "ENV")
+    return {variable.partition("=")[0] for variable in shown["Config"].get("Env") or ()} | {
+        *re.findall(r"\w+", written)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import anyio
 import pytest
 
 from devenv.compose.resolve import Selection
+from devenv.docker import process
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.doctor import probes
+from devenv.doctor.facts import Demands, ImageSources, Tree
 from devenv.errors import EngineError
+from support.engine import MemoryEngine, MemoryHost
 
 HERE = Selection("/")
 HOST = Endpoint("unix:///var/run/docker.sock")
@@ -47,3 +55,49 @@ def test_why_an_engine_is_not_reached(endpoint: Endpoint, cause: Exception | Non
     error.__cause__ = cause
     found = anyio.run(probes.unreached, endpoint, error)
     assert code in (found["connection"].state, *(told for told, _ in found.get("errors", ())))
+
+
+@pytest.mark.anyio
+async def test_a_machine_without_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools, the engine, proxies and limits are in their groups; the project's groups stay empty."""
+    engine = MemoryEngine(MemoryHost(), HOST)
+
+    @contextlib.asynccontextmanager
+    async def connect(_: Endpoint) -> AsyncIterator[Engine]:
+        yield engine
+
+    async def resolve() -> Endpoint:
+        return HOST
+
+    async def run(argv: list[str], **_: object) -> process.Completed:
+        if argv[1] == "compose":
+            return process.Completed(0, b"v2.40.3\n", b"")
+        return process.Completed(1, b"", b"docker: 'buildx' is not a docker command")
+
+    monkeypatch.setattr(probes, "resolve", resolve)
+    monkeypatch.setattr(Engine, "connect", connect)
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name == "docker" else None)
+    monkeypatch.setattr(probes, "_answers", lambda _: True)
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"credsStore": "gone"}')
+    said: list[str] = []
+    facts = await probes.gather(Selection(str(tmp_path)), said.append)
+    assert (facts.tools.docker, facts.tools.compose, facts.tools.buildx) == (True, "2.40.3", None)
+    assert (facts.connection.host, facts.connection.state) == (HOST.host, "")
+    assert (facts.engine.version, facts.engine.memory, facts.engine.platform) == ("26.1.5", 8 << 30, "linux/amd64")
+    assert facts.proxies.environment == {"HTTPS_PROXY": "http://proxy.test:3128"}
+    assert (facts.proxies.exceptions, facts.proxies.dead) == ("localhost", ())
+    assert (facts.client.path, facts.client.missing_helpers) == (
+        str(tmp_path / "config.json"),
+        ("docker-credential-gone",),
+    )
+    assert facts.machine.disks
+    assert (facts.demands, facts.tree, facts.images) == (Demands(), Tree(), ImageSources())
+    assert facts.errors == ()
+    assert {"tools", "engine", "proxies", "machine"} <= {*facts.looked}
+    assert said[0].startswith("looking at ")

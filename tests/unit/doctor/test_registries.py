@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from devenv.doctor import registries
+from devenv.docker.images import Images
+from devenv.docker.transport import CallError
+from devenv.doctor import network, registries
+from devenv.doctor.facts import EngineInfo, ImageSources, Route
+from devenv.doctor.registries import Sources
+from devenv.host import certificates
+from devenv.model.project import Project, Service
+from support.engine import Image, MemoryEngine, MemoryHost
 
 
 @pytest.mark.anyio
@@ -29,3 +37,68 @@ async def test_a_mirror_without_tls(
     assert [(name, fault and fault.cause) for name, _, fault in found] == (
         [("http://mirror.example:5000/", "connection refused")] if dead else []
     )
+
+
+@pytest.fixture
+def quiet_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No user settings and no credentials; this machine reaches every registry."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    async def route(*_: object) -> Route:
+        return Route("", "", "auth.test")
+
+    async def find(*_: object) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        return frozenset(), frozenset()
+
+    monkeypatch.setattr(network, "route", route)
+    monkeypatch.setattr(certificates, "find", find)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("quiet_machine")
+async def test_registries_of_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each registry is asked once, for a missing image first; images made here and local ones need none."""
+    asked: list[str] = []
+
+    async def distribution(_: Images, reference: str, auth: str = "") -> str:
+        asked.append(reference)
+        if reference == "mysql:9":
+            raise CallError(500, "lookup registry-1.docker.io: no such host", "asking")
+        return "sha256:1"
+
+    monkeypatch.setattr(Images, "distribution", distribution)
+    host = MemoryHost()
+    host.images = {"sha256:1": Image("sha256:1", {"redis:8"})}
+    services = (
+        Service("cache", image="redis:8"),
+        Service("db", image="mysql:9", platform="linux/arm64"),
+        Service("own", image="registry.test/own:1"),
+        Service("made", image="stand-in.devenv/made:1"),
+    )
+    project = Project("shop", "/p", (), services)
+    info = EngineInfo(platform="linux/amd64")
+    found: ImageSources = (await Sources(MemoryEngine(host), project, info, ()).look())["images"]
+    assert sorted(asked) == ["mysql:9", "registry.test/own:1"]
+    hub, own = found.registries
+    assert (hub.host, hub.missing, hub.recipe, hub.users) == ("docker.io", ("mysql:9",), True, ("service db",))
+    assert hub.failure is not None
+    assert hub.failure.impossible
+    assert (own.host, own.failure, own.missing, own.recipe) == (
+        "registry.test",
+        None,
+        ("registry.test/own:1",),
+        False,
+    )
+    assert (found.foreign, found.unresolved) == ((("mysql:9", "linux/arm64", False),), "")
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("quiet_machine")
+async def test_an_invalid_mirror_is_an_error_of_the_project(tmp_path: Path) -> None:
+    """Nothing is asked then."""
+    (tmp_path / "devenv-compose").mkdir()
+    (tmp_path / "devenv-compose/config.toml").write_text('[registry]\nmirrors = ["http://mirror.test"]\n')
+    seen = await Sources(MemoryEngine(MemoryHost()), Project("shop", "/p", (), ()), EngineInfo(), ()).look()
+    ((code, _),) = seen["errors"]
+    assert (code, [*seen]) == ("project-wrong", ["errors"])

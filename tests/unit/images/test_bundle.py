@@ -150,7 +150,7 @@ def test_save_and_load(world: World, tmp_path: Path) -> None:
     digest_name = f"loaded.devenv/x.test/mysql:sha256-{'d' * 64}"
     assert world.ids == {ids[0]: {f"loaded.devenv/{NODE_NAME}"}, ids[1]: {digest_name}}
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
-    assert world.said()[0].startswith("nobody has docker/dockerfile:1")
+    assert world.said()[0].startswith("docker/dockerfile:1 cannot be pulled")
     assert "holds node:22, x.test/mysql@sha256:" in world.said()[1]
     assert world.said()[1].endswith(" (a stand-in)")
     assert world.said()[2].endswith("has this digest by the file's word: only a pull proves it")
@@ -274,5 +274,5 @@ def test_a_file_that_cannot_be_read(world: World, tmp_path: Path) -> None:
 def test_pull(world: World) -> None:
     """It is what `up` does before it builds."""
     anyio.run(lambda: bundle.pull(SELECTION, world.events.append, stand_ins=True))
-    assert world.said()[0] == "nobody has docker/dockerfile:1: the engine's own builder is used in its place"
+    assert world.said()[0] == "docker/dockerfile:1 cannot be pulled: the engine's own builder is used instead"
     assert world.said()[1].startswith("the engine has all that shop needs: node:22, x.test/mysql@sha256:")

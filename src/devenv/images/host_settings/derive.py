@@ -96,10 +96,10 @@ async def derive(engine: Engine, wanted: Mapping[str, str], settings: Settings, 
     if missing := [derived for derived in places.values() if derived.name not in known]:
         await _sweep(engine)
         await each(make, missing)
-    ours = {image: labels for image, labels in known.items() if image.startswith(f"{DERIVED_REGISTRY}/")}
+    derived_before = {image: labels for image, labels in known.items() if image.startswith(f"{DERIVED_REGISTRY}/")}
     stale = [
         image
-        for image, labels in ours.items()
+        for image, labels in derived_before.items()
         if (place := places.get(labels[ORIGINAL_LABEL])) and place.name != image
     ]
     await each(engine.images.untag, stale)
@@ -139,7 +139,7 @@ async def _sweep(engine: Engine) -> None:
     """Remove containers of derivations that were killed; they were never to start."""
     query = {"all": "1", "filters": json.dumps({"label": [f"{SETTINGS_LABEL}="], "status": ["created"]})}
     listed = await engine.ask("containers/json", "listing containers", list, query)
-    old = [one["Id"] for one in listed if time.time() - one["Created"] > ABANDONED]
+    old = [container["Id"] for container in listed if time.time() - container["Created"] > ABANDONED]
     await each(engine.containers.remove, old)
 
 

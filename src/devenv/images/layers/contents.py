@@ -36,42 +36,42 @@ async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, An
     Raises UsageError if the engine does not have it.
     """
     try:
-        found = await engine.images.inspect(reference)
+        inspected = await engine.images.inspect(reference)
     except CallError as error:
         if not error.absent:
             raise
         raise UsageError(f"{reference} is no image on the engine", hint="docker images") from error
-    path = f"images/{quote(found['Id'])}/history"
+    path = f"images/{quote(inspected['Id'])}/history"
     history = await engine.ask(path, f"reading the history of {reference}", list)
-    config = found.get("Config") or {}
-    labels, names = config.get("Labels") or {}, (*(found.get("RepoTags") or ()), reference)
+    config = inspected.get("Config") or {}
+    labels, names = config.get("Labels") or {}, (*(inspected.get("RepoTags") or ()), reference)
     kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the other labels are the base's
     note = ", ".join(f"{MARKS[label]}: {labels[label]}" for label in kinds if label in labels)
     name = names[0] if reference.startswith("sha256:") else reference
-    own = layers.layers(history, _chain(found))
+    own = layers.layers(history, _chain(inspected))
     # The engine's own total may be that of the compressed layers.
-    image = Anatomy(name, found["Id"], sum(layer.size for layer in own), own, note=note)
-    return layers.with_shared_layers(image, await _others(engine, found["Id"])), config
+    image = Anatomy(name, inspected["Id"], sum(layer.size for layer in own), own, note=note)
+    return layers.with_shared_layers(image, await _others(engine, inspected["Id"])), config
 
 
 async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
     """Name (or short id) -> diff-ids of all other images."""
 
-    async def one(image: str) -> dict[str, list[str]]:
+    async def diff_ids(image: str) -> dict[str, list[str]]:
         try:
-            found = await engine.images.inspect(image)
+            inspected = await engine.images.inspect(image)
         except CallError as error:
             if error.absent:  # removed meanwhile
                 return {}
             raise
-        return {next(iter(found.get("RepoTags") or ()), image.removeprefix("sha256:")[:12]): _chain(found)}
+        return {next(iter(inspected.get("RepoTags") or ()), image.removeprefix("sha256:")[:12]): _chain(inspected)}
 
     listed = await engine.ask("images/json", "listing images", lambda shown: [str(image["Id"]) for image in shown])
     others = [image for image in listed if image != own]
     known: dict[str, list[str]] = {}
     for start in range(0, len(others), AT_ONCE):
-        for found in await each(one, others[start : start + AT_ONCE]):
-            known |= found
+        for chains in await each(diff_ids, others[start : start + AT_ONCE]):
+            known |= chains
     return known
 
 
