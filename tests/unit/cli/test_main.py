@@ -143,7 +143,7 @@ def test_common_options_reach_the_command_of_a_group(
 def test_a_bug_is_one_line_and_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The traceback, cleaned, is where the hint says; without room for it, the error is in the line."""
+    """The hint names the file with the cleaned traceback; if it cannot be written, the error is in the line."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     fail(monkeypatch, ValueError("a\x1b[2Jb"))
     assert main.run(["down"]) == main.BUG
