@@ -24,7 +24,7 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return process.Completed(0, b"Usage: x\n\nOptions:\n  upp  y\n\nCommands:\n  up     x\n  tomorrow  y\n", b"")
 
     monkeypatch.setattr(process, "run", run)
-    monkeypatch.setattr(process, "replace", seen.extend)
+    monkeypatch.setattr(process, "exec_replace", seen.extend)
     return seen
 
 

@@ -22,7 +22,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def replace(argv: list[str]) -> None:
         seen.append(list(argv))
 
-    monkeypatch.setattr(process, "replace", replace)
+    monkeypatch.setattr(process, "exec_replace", replace)
     return seen
 
 
@@ -167,8 +167,8 @@ def test_earlier_runs_are_reported(
         return ["something is left"]
 
     monkeypatch.setattr("devenv.run.cleanup.remains.everywhere", everywhere)
-    monkeypatch.setattr("devenv.state.run_dir.Run.dead", lambda _: iter([1]))
+    monkeypatch.setattr("devenv.state.runs.dead", lambda _: iter([1]))
     monkeypatch.setattr(parser, "invoke", lambda *_: 0)
-    monkeypatch.setattr(process, "replace", lambda _: None)
+    monkeypatch.setattr(process, "exec_replace", lambda _: None)
     main.run(line.split())
     assert capfd.readouterr().err.count("something is left") == expected

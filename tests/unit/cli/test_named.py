@@ -19,7 +19,7 @@ UNKNOWN = "error: there is no service `wbe`\n  hint: Did you mean `web`?\n"
 def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
     """What would have become of our process, in a project of two services."""
     seen: list[Sequence[str]] = []
-    monkeypatch.setattr(process, "replace", seen.append)
+    monkeypatch.setattr(process, "exec_replace", seen.append)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "compose.yml").write_text(FILE)
     return seen
