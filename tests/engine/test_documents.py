@@ -35,7 +35,7 @@ COMMANDS = {
     "new static-nginx site --dry-run": "new",
     "add redis --dry-run": "add",
     "remove web --dry-run": "add",
-    "here": "devenv",
+    "": "devenv",
     "ps": "ps",
     "logs --tail 1": "events",
     "down": "events",

@@ -84,14 +84,23 @@ async def logs(query: LogQuery, to: Listener) -> None:
         require_known(query.services, (*project.services, *project.dormant, *services, *kept))
         pieces = _lost(query, pieces, containers, () if ledger else services)
         wanted = [container for container in containers if query.is_about(container.service)]
-        if pieces and not ledger:
-            to.tell(f"the last run, which ended {ago(time.time() - ended)}, left this:")
-        elif not wanted and not pieces and not query.follow:
-            to.tell(f"no container of {name} is there, and no log of an earlier run; devenv up")
+        if heading := _heading(name, pieces, wanted, ended=None if ledger else ended, follow=query.follow):
+            to.tell(heading)
         sources = Sources(query, await engine.clock() if engine else dt.datetime.now(dt.UTC))
         await _say_logs(sources, engine, pieces, wanted, to)
         if engine and query.follow:
             await _follow(engine, name, sources, to)
+
+
+def _heading(
+    name: str, pieces: Sequence[Piece], containers: Sequence[Container], *, ended: float | None, follow: bool
+) -> str:
+    """A message before the lines of a run that has `ended`, or if there are none; otherwise empty."""
+    if pieces and ended is not None:
+        return f"the last run, which ended {ago(time.time() - ended)}, left this:"
+    if not (pieces or containers or follow):
+        return f"no container of {name} is there, and no log of an earlier run; devenv up"
+    return ""
 
 
 async def _say_logs(

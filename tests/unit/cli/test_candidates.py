@@ -27,7 +27,7 @@ def test_nothing_typed_is_the_beginning() -> None:
     ],
 )
 def test_the_kind_of_the_next_word(line: str, kind: str) -> None:
-    """The value of an option, or the argument in this place; nothing where no argument is taken."""
+    """The value of an option, or the argument in this place; nothing if no argument is taken."""
     assert following(line.split(" ")).kind == kind
 
 

@@ -112,7 +112,7 @@ def test_bash_takes_a_value_for_a_word(words: list[str], expected: list[str]) ->
 
 
 def test_without_a_project_nothing_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing is said."""
+    """And no error is printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

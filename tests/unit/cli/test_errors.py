@@ -1,4 +1,4 @@
-"""What is said of a command line that is off."""
+"""Errors in command lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return process.Completed(0, b"Usage: x\n\nOptions:\n  upp  y\n\nCommands:\n  up     x\n  tomorrow  y\n", b"")
 
     monkeypatch.setattr(process, "run", run)
-    monkeypatch.setattr(process, "replace", seen.extend)
+    monkeypatch.setattr(process, "exec_replace", seen.extend)
     return seen
 
 
@@ -86,7 +86,7 @@ def test_verbs_of_compose_pass(compose: list[str], verb: str) -> None:
 
 
 def test_without_docker(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can be asked, and the word is unknown."""
+    """The word is unknown if Compose cannot be asked."""
 
     async def run(_: Sequence[str]) -> process.Completed:
         raise EngineError("`docker` is not installed")

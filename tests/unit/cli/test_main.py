@@ -22,7 +22,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def replace(argv: list[str]) -> None:
         seen.append(list(argv))
 
-    monkeypatch.setattr(process, "replace", replace)
+    monkeypatch.setattr(process, "exec_replace", replace)
     return seen
 
 
@@ -143,7 +143,7 @@ def test_common_options_reach_the_command_of_a_group(
 def test_a_bug_is_one_line_and_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The traceback, cleaned, is where the hint says; without room for it, the error is in the line."""
+    """The hint names the file with the cleaned traceback; if it cannot be written, the error is in the line."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     fail(monkeypatch, ValueError("a\x1b[2Jb"))
     assert main.run(["down"]) == main.BUG
@@ -167,8 +167,8 @@ def test_earlier_runs_are_reported(
         return ["something is left"]
 
     monkeypatch.setattr("devenv.run.cleanup.remains.everywhere", everywhere)
-    monkeypatch.setattr("devenv.state.run_dir.Run.dead", lambda _: iter([1]))
+    monkeypatch.setattr("devenv.state.runs.dead", lambda _: iter([1]))
     monkeypatch.setattr(parser, "invoke", lambda *_: 0)
-    monkeypatch.setattr(process, "replace", lambda _: None)
+    monkeypatch.setattr(process, "exec_replace", lambda _: None)
     main.run(line.split())
     assert capfd.readouterr().err.count("something is left") == expected

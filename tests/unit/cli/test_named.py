@@ -1,4 +1,4 @@
-"""A slip in the name of a service, told before Compose says it in its own words."""
+"""A typo in the name of a service gets devenv's error instead of Compose's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN = "error: there is no service `wbe`\n  hint: Did you mean `web`?\n"
 def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
     """What would have become of our process, in a project of two services."""
     seen: list[Sequence[str]] = []
-    monkeypatch.setattr(process, "replace", seen.append)
+    monkeypatch.setattr(process, "exec_replace", seen.append)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "compose.yml").write_text(FILE)
     return seen
@@ -41,8 +41,8 @@ def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str
         "-p other kill wbe",
     ],
 )
-def test_a_slip(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
-    """With the service that is meant."""
+def test_a_typo(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
+    """The error suggests the service that is meant."""
     assert main.run(line.split()) == 2
     assert (capfd.readouterr().err, passed) == (UNKNOWN, [])
 
@@ -64,14 +64,14 @@ def test_a_slip(passed: list[Sequence[str]], capfd: Capture, line: str) -> None:
         "-f absent.yml stop wbe",
     ],
 )
-def test_what_compose_is_to_answer(passed: list[Sequence[str]], line: str) -> None:
-    """Services that there are, values of options, and whatever Compose alone can tell."""
+def test_compose_checks_what_devenv_cannot(passed: list[Sequence[str]], line: str) -> None:
+    """Known services, values of options, and files that only Compose reads."""
     main.run(line.split())
     assert passed == [["docker", "compose", *line.split()]]
 
 
 def test_a_service_may_come_from_a_file_that_compose_fetches(passed: list[Sequence[str]], tmp_path: Path) -> None:
-    """Nobody is told that it does not exist."""
+    """It is not reported as unknown."""
     (tmp_path / "compose.yml").write_text(f"include: [https://example.test/x.git]\n{FILE}")
     main.run(["stop", "wbe"])
     assert passed

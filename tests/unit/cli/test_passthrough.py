@@ -1,4 +1,4 @@
-"""What people type out of habit."""
+"""Command lines in Compose's style."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def test_prepared(verb: str | None, before: str, after: str, expected: str) -> N
         ("ps", "", "--brand-new", False),
     ],
 )
-def test_what_only_compose_has_is_composes(verb: str, before: str, after: str, ours: bool) -> None:
-    """Whoever types an option of Compose's own gets what it does there."""
+def test_options_of_compose_make_it_composes_command(verb: str, before: str, after: str, ours: bool) -> None:
+    """`ps` and `logs` with an option of Compose are Compose's."""
     assert passthrough.is_ours(verb, before.split(), after.split()) is ours

@@ -95,7 +95,7 @@ def test_since_without_a_zone_is_local() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10", "m", "-5m", "1.h.", "99999999999d", "2026-13-01"])
-def test_what_is_no_time_is_named(text: str) -> None:
+def test_an_invalid_time_is_an_error(text: str) -> None:
     """With what would be one."""
     with pytest.raises(UsageError, match="is not a time") as raised:
         since(text, NOW)
@@ -117,7 +117,7 @@ async def stream(service: str, *times: str) -> AsyncGenerator[Line, None]:
 
 @pytest.mark.anyio
 async def test_streams_are_merged_by_time() -> None:
-    """What has the same time stays in the order of the streams; one that is empty or ends early stops nobody."""
+    """Lines of the same time stay in the order of the streams; empty and short streams stop none."""
     streams = [stream("a", "1", "4", "4"), stream("none"), stream("b", "0", "4", "5"), stream("c", "2")]
     found = [f"{one.service}{one.text}" async for one in merged(streams)]
     assert found == ["b0", "a1", "c2", "a4", "a4", "b4", "b5"]
@@ -142,8 +142,10 @@ class Heard(Listener):
 
 
 @pytest.mark.anyio
-async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Merged, filtered and by service as ever; but nobody can follow it, and where nothing is kept it is an error."""
+async def test_without_an_engine_logs_of_the_last_run_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merged and filtered as ever; following is an error, and so is a run without kept logs."""
     endpoint = f"unix://{tmp_path}/nowhere.sock"
     for name, value in (("DOCKER_HOST", endpoint), ("XDG_STATE_HOME", str(tmp_path / "state"))):
         monkeypatch.setenv(name, value)
@@ -175,7 +177,7 @@ async def test_without_an_engine_the_last_run_is_told(tmp_path: Path, monkeypatc
 
 
 class Mute:
-    """An engine with one container, whose log nobody can read."""
+    """An engine with one container whose log cannot be read."""
 
     def __init__(self) -> None:
         self.containers = SimpleNamespace(list=self.list, logs=self.logs)

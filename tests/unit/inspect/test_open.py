@@ -1,4 +1,4 @@
-"""Where a project's site is, against an engine in memory."""
+"""The URLs of a project, against an engine in memory."""
 
 from __future__ import annotations
 

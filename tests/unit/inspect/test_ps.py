@@ -107,8 +107,8 @@ async def test_an_engine_that_goes_away_ends_it(shown: Any, monkeypatch: pytest.
     assert len(found) == 3
 
 
-async def test_what_can_be_asked_at_once_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an event loop; where that or the name takes more, nothing is shown yet."""
+async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an event loop; if that or the name needs more, nothing is shown yet."""
     (tmp_path / "compose.yml").write_text("services: {web: {}}\n")
     found: list[Stands] = []
     asked: list[str] = []

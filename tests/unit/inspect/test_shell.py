@@ -1,4 +1,4 @@
-"""Into which container `devenv shell` goes, and with what, against an engine in memory."""
+"""The container and the command of `devenv shell`, against an engine in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOCAL = ["docker", "--host", "unix:///e"]
 
 
 def engine_with(*services: Placed, programs: str = "sh", best: str = "/bin/sh") -> MemoryEngine:
-    """Containers that have some programs; others cannot be run, which is said in either way that engines have."""
+    """Containers that have some programs; others fail in either way that engines have."""
     host = MemoryHost()
     for service, state, number in services:
         placed(host, service, state, number=number)
@@ -102,8 +102,8 @@ async def test_the_only_service_that_runs_is_meant(go: Any) -> None:
         await go(engine_with(("db", "exited", 1)), None)
 
 
-async def test_of_several_somebody_has_to_choose(go: Any) -> None:
-    """Who can be asked is asked, and nobody else."""
+async def test_one_of_several_services_has_to_be_chosen(go: Any) -> None:
+    """A question is asked if it can be answered, else it is an error."""
     assert (await go(engine_with(WEB, DB), None, ask=lambda names: names[0]))[5] == "id-db-1"
     with pytest.raises(UsageError, match="several services run: db, web") as raised:
         await go(engine_with(WEB, DB), None)
@@ -118,7 +118,7 @@ async def test_of_several_somebody_has_to_choose(go: Any) -> None:
         ("db", "`db` does not run: it is exited", "devenv logs db"),
     ],
 )
-async def test_what_does_not_run_is_said(go: Any, service: str, said: str, hint: str) -> None:
+async def test_a_service_that_does_not_run_is_an_error(go: Any, service: str, said: str, hint: str) -> None:
     """With what to do about it."""
     with pytest.raises(DevenvError) as raised:
         await go(engine_with(WEB, ("db", "exited", 1)), service)

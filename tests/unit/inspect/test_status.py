@@ -1,4 +1,4 @@
-"""What `devenv` alone says, in every state that a project may be in."""
+"""What `devenv` without arguments prints, in every state of a project."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[Here, list[str]]:
-    """What is said in JSON, and the lines for people; both name the same commands."""
+    """The JSON and the lines for people; both name the same commands."""
     assert app.run([*arguments, "--output", "json"]) == 0
     found = answered("devenv", capfd.readouterr().out)
     assert app.run([*arguments]) == 0
@@ -110,7 +110,7 @@ def test_no_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
 
 
 def test_a_broken_project(capfd: pytest.CaptureFixture[str], shop: Path) -> None:
-    """It is said where it is broken."""
+    """The message says where it is broken."""
     (shop / "compose.yml").write_text("services: [")
     found, lines = said(capfd)
     assert found.state == "broken"
@@ -134,7 +134,7 @@ def test_a_project_that_is_not_up(capfd: pytest.CaptureFixture[str], shop: Path,
     ("ready", "state", "first"), [(True, "up", "devenv logs -f"), (False, "starting", "devenv ps")]
 )
 def test_a_run(capfd: pytest.CaptureFixture[str], shop: Path, *, ready: bool, state: str, first: str) -> None:
-    """That it is up, and where, once it has been ready; what an earlier run said does not count."""
+    """It is up, with its URLs once it was ready; those of an earlier run do not count."""
     run = begun(shop, ready=ready)
     with run.lock.hold():
         found, lines = said(capfd)
@@ -176,7 +176,7 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
 
 
 def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Path) -> None:
-    """It has ended, and its volume is still there: here and elsewhere that is said, with the command."""
+    """The run has ended and its volume still exists: reported here and elsewhere, with the command."""
     Machine.project_state_of = ProjectState((), (), (Volume("shop_data", "shop", "data"),))
     run = begun(shop, "left")
     ledger = run.read()
@@ -191,7 +191,7 @@ def test_what_a_run_could_not_save(capfd: pytest.CaptureFixture[str], shop: Path
 
 
 def test_an_engine_that_does_not_answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor knows more; nobody waits for long."""
+    """The hint is the doctor, after a short wait."""
     Machine.trouble = EngineError("no engine answers at x")
     found, lines = said(capfd)
     assert (found.state, lines[0]) == ("unreachable", "no engine answers at x")
@@ -227,8 +227,8 @@ def test_a_run_of_devenv_0_1(capfd: pytest.CaptureFixture[str], shop: Path, addr
     assert (found.state, found.running) == (state, 1 if state == "up" else 0)
 
 
-def test_containers_of_plain_compose_are_told_of(capfd: pytest.CaptureFixture[str]) -> None:
-    """What runs is not denied, though it is nobody's run."""
+def test_containers_of_plain_compose_are_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    """Containers that run are reported, though no run of devenv made them."""
     Machine.project_state_of = ProjectState((Container("1", "shop-web-1", "web", "running", ours=False),))
     found, lines = said(capfd)
     assert (found.state, found.running) == ("down", 0)

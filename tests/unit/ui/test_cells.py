@@ -37,7 +37,7 @@ def test_pieces(text: str, cells: int) -> None:
 
 
 def test_pieces_end_between_words() -> None:
-    """Where a space is in the last third; else in the middle of a word."""
+    """At a space in the last third; otherwise within a word."""
     assert list(pieces("one two three", 9)) == ["one two ", "three"]
     assert list(pieces("a bcdefghijkl", 9)) == ["a bcdefgh", "ijkl"]
 
@@ -54,7 +54,7 @@ def test_a_row_fits(texts: list[str], cells: int) -> None:
 
 
 def test_two_ends() -> None:
-    """The right end stands at the edge, and goes where both do not fit."""
+    """The right end is at the edge, and is left out if both do not fit."""
     left, right = [Span("left")], [Span("right", "dim")]
     assert "".join(span.text for span in beside(left, right, 12)) == "left   right"
     assert beside(left, right, 9) == (Span("left"),)

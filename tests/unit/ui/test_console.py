@@ -1,4 +1,4 @@
-"""The only writer: what goes where, and that nobody's leaving stops the run."""
+"""What the console shows of events, answers and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text(capfd: Capture) -> None:
-    """Lines for people on stdout, without colour where nobody looks at a terminal."""
+    """Lines for people on stdout, without colour if it is no terminal."""
     window = Console()
     for event in (e.Log("web", "\x1b[31mred"), e.Ready("p", (), 1.0), e.Removed("container", "x")):
         window.emit(event)
@@ -43,7 +43,7 @@ def test_json(capfd: Capture) -> None:
 
 
 def test_names_of_services_line_up_from_the_first_line(capfd: Capture) -> None:
-    """Where it is known whose lines may come, and as far as a prefix goes."""
+    """If the services are known before, up to the widest prefix."""
     window = Console()
     window.expect([])
     window.expect(["web", "worker", "a" * 90])
@@ -69,7 +69,7 @@ def test_timings_are_as_wide_as_the_window(capfd: Capture, monkeypatch: pytest.M
 
 
 def test_quiet(capfd: Capture) -> None:
-    """Problems and the end are said, logs and syncs are not."""
+    """Problems and results are shown, logs and syncs are not."""
     window = Console(quiet=True)
     window.emit(e.Log("web", "x"))
     window.emit(e.Synced("web", 1, 0, 1, 1.0, ("a",)))
@@ -78,7 +78,7 @@ def test_quiet(capfd: Capture) -> None:
 
 
 def test_errors(capfd: Capture) -> None:
-    """What, where relative to here, and what to type: on stderr."""
+    """The message, the relative path and the hint, on stderr."""
     Console().error(ConfigError("no such key", hint="remove it", file=f"{os.getcwd()}/compose.yml", line=3))
     assert capfd.readouterr() == ("", "error: compose.yml:3: no such key\n  hint: remove it\n")
 
@@ -103,7 +103,7 @@ def test_errors_as_json(capfd: Capture) -> None:
 def test_verbose_shows_what_a_build_prints(
     capfd: Capture, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
-    """On a terminal too, where it is otherwise at most a line that the next one replaces."""
+    """On a terminal too, which otherwise shows it in the status line at most."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     monkeypatch.setenv("TERM", "xterm")
     Console().emit(e.Step("build", "detail", "#7 0.5 added 12 packages"))
@@ -112,8 +112,8 @@ def test_verbose_shows_what_a_build_prints(
     assert "added 12 packages\n" in capfd.readouterr().out
 
 
-def test_a_transfer_is_said_once_where_nobody_watches(capfd: Capture) -> None:
-    """A log has no use for several counts a second; that it begins, is tried again and ends is there."""
+def test_without_a_terminal_a_transfer_is_not_counted(capfd: Capture) -> None:
+    """A log shows its begin, its retries and its end, but not several counts a second."""
     told = [("pulling", ""), ("pulling", "0 of 8 layers"), ("pulling", "3 of 8 layers, 12 of 40 MB")]
     told += [("pulling", "no answer in time: again in 3 s"), ("pulled", "m.example/node:22")]
     for state, detail in told:
@@ -127,8 +127,8 @@ def test_a_transfer_is_said_once_where_nobody_watches(capfd: Capture) -> None:
     assert capfd.readouterr().out == "image node:22: pulling (0 of 8 layers)\n"
 
 
-def test_what_is_run_is_told_beside_the_answers(capfd: Capture) -> None:
-    """On stderr, cleaned and in columns, also where it is JSON: stdout may hold one document."""
+def test_traces_go_to_stderr(capfd: Capture) -> None:
+    """Cleaned and in columns, or as JSON: stdout may hold one document."""
     event = e.Traced("command", "docker \x1b[31mps", "exit 0", 12.34)
     Console().emit(event)
     assert capfd.readouterr() == ("", "      12 ms  exit 0    docker ps\n")

@@ -55,7 +55,7 @@ def test_paths_are_blocks_with_one_set_of_columns() -> None:
 
 
 def test_a_project() -> None:
-    """Services with rules, each rule's lists below it, what else was said, and who has no rules."""
+    """Services with rules, each rule's lists below it, notes, and services without rules."""
     sync = ShownRule("sync+exec", "src", "/app", ("a", "*.md"), ("b",), True, ("make", "it"), "c.yml:7", "a note")
     plain = ShownRule("rebuild", "package.json", None, (), (), False, (), "c.yml:9")
     services = (ShownService("web", "web/.dockerignore", (sync, plain)), ShownService("db", None, ()))

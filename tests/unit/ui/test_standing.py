@@ -1,4 +1,4 @@
-"""Where services stand, from containers to a table."""
+"""States of services, from containers to a table."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_services_come_in_the_order_of_the_file_and_orphans_last() -> None:
     ],
 )
 def test_each_state_has_a_shape_and_a_word(state: str, health: str | None, code: int, said: str) -> None:
-    """Nobody has to see colours, and a health that is over is not told."""
+    """Without colours; an old health is not shown."""
     one = replace(WEB, state=state, health=health, exit_code=code, started_at="", ours=False)
     assert shown(one, services=())[1:] == [f"web {said} not devenv"]
 
 
-def test_containers_of_one_service_are_told_apart() -> None:
+def test_containers_of_a_service_are_numbered() -> None:
     """By their names, without what would move the cursor."""
     other = replace(WEB, name="p-web-2\x1b[2J", started_at="59")
     assert [line.split()[0] for line in shown(WEB, other, services=())[1:]] == ["p-web-1", "p-web-2"]

@@ -1,4 +1,4 @@
-"""The only writer: what is written at once, in colour or not, and that nobody's leaving stops the run."""
+"""The writer: buffering, colours, the status line, and readers that go away."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_whoever_writes_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what has no other end than its reader's ends with him."""
+def test_a_failed_write_shows_that_the_reader_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that would never end can end then."""
     reader, writer = os.pipe()
     with open(writer, "w", encoding="utf-8") as out:
         monkeypatch.setattr(sys, "stdout", out)
@@ -52,8 +52,8 @@ def test_many_lines_are_written_at_once_and_all_of_them(monkeypatch: pytest.Monk
     assert written.getvalue().decode() == "web │ one\nweb │ two\n"
 
 
-def test_whoever_is_silent_can_know_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a line that fails."""
+def test_a_gone_reader_is_noticed_without_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By asking the pipe."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
@@ -65,7 +65,7 @@ def test_whoever_is_silent_can_know_that_nobody_reads(monkeypatch: pytest.Monkey
     assert Console().is_read
 
 
-def test_colour_only_where_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_only_if_wanted(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """FORCE_COLOR asks for it, NO_COLOR wins."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     Console().emit(e.Problem("bad"))

@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_script_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """And nothing else; of another shell it is said which there are."""
+    """And nothing else; an unknown shell is an error."""
     assert main.run(["completion", "fish"]) == 0
     assert capfd.readouterr() == (f"{SCRIPTS['fish'].strip()}\n", "")
     assert main.run(["completion", "ksh"]) == 2

@@ -1,4 +1,4 @@
-"""The screens of the live view to compare with (golden); run as a program it writes them anew: look."""
+"""Screens of the live view to compare with; run as a program it writes them again; look at the difference then."""
 
 from __future__ import annotations
 

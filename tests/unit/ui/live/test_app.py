@@ -41,7 +41,7 @@ def still(screen: str) -> str:
 
 
 def until_screen(terminal: Terminal, size: tuple[int, int], expected: str, since: int = 0) -> None:
-    """Returns when the screen is as expected; AssertionError with both where it does not become so."""
+    """Return once the screen is as expected; AssertionError with both if that does not happen."""
     deadline = time.monotonic() + 20
     while (found := still(terminal.screen(*size, since))) != still(expected):
         if time.monotonic() > deadline:
@@ -76,7 +76,7 @@ def test_a_page_and_back() -> None:
 
 
 def test_another_width() -> None:
-    """All is written anew: a terminal may have moved every row."""
+    """All rows are written again: the terminal may have moved them."""
     with telling("two") as terminal:
         until_screen(terminal, (80, 24), (GOLDEN / "two-80x24.txt").read_text(encoding="utf-8"))
         since = len(terminal.said)
@@ -183,7 +183,7 @@ def test_a_key_that_is_held_down() -> None:
 
 
 def test_a_detach_that_was_overtaken() -> None:
-    """Where the run ends all the same, nobody is told that it was left running."""
+    """If the run ends all the same, it is not reported as left running."""
     with telling("two") as terminal:
         terminal.until("up after 4.2 s")
         terminal.type("dq")
@@ -249,7 +249,7 @@ def test_no_colour() -> None:
 
 
 def test_a_filter_that_never_ends_holds_nothing_up() -> None:
-    """It is given up within a moment and said, the log is there as it was, and keys are heard."""
+    """The filter is turned off with a message; the log is complete, and keys work."""
     with telling("two") as terminal:
         terminal.until("ready to accept connections")
         terminal.type("//([a-z ]+)+#$/")

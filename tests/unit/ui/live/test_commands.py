@@ -123,7 +123,7 @@ def test_the_log_of_one_service() -> None:
 
 
 def test_errors_are_found() -> None:
-    """The last one, then those before, then the last again; where there is none, it says so."""
+    """The last, then those before it, then the last again; a note if there is none."""
     state = state_of(*(e.Log("web", line) for line in ("Error 1", "a", "Error 2", *"bcdefghijklmnop")))
     state.view.height = 5
     found = []
@@ -181,8 +181,8 @@ def test_pages() -> None:
     assert press(state, "z") is None
 
 
-def test_what_is_pasted() -> None:
-    """It is no keys: nothing is asked for; where a filter is typed, it is part of that."""
+def test_pasted_text() -> None:
+    """It means no keys; while a filter is typed, it is added to the filter."""
     state = state_of(*two())
     assert press(state, f"{PASTED}quit") is None
     assert state.view.note == "what is pasted is no key; / filters by it"

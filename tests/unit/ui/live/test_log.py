@@ -82,7 +82,7 @@ def test_filters(typed: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("typed", ["/(/", "level:loud", "level:", "/(/ level:loud"])
 def test_faults(typed: str) -> None:
-    """What cannot be read is said, and hides nothing."""
+    """An invalid filter shows its fault and hides nothing."""
     assert parse(typed).fault
     assert parse(typed).takes(Line(1, "web", "x"))
 
@@ -96,7 +96,7 @@ def test_back_to_all() -> None:
     assert [line.raw for line in log.recent(2)] == ["GET /b", "synced"]
 
 
-def test_a_flood_is_bounded_and_drowns_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_bounded_and_leaves_other_services_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest lines of the loudest service go first: the one line of a quiet one stays."""
     monkeypatch.setattr(logbook, "KEPT", 100)
     log = book(("quiet", "the one"), *(("loud", str(i)) for i in range(1000)))
@@ -142,7 +142,7 @@ def test_the_last_that_is_wanted() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_filter_that_never_ends_is_given_up(*, first: bool) -> None:
-    """Whether the line is there already or comes later: it is said, and hides nothing."""
+    """For lines from before and after: the fault is shown, and nothing is hidden."""
     lines = (("web", "GET /a"), ("web", "a" * 40 + "b"))
     log = book(*lines) if first else Logbook()
     log.narrow(parse("/(a+)+$/", BoundedSearch))

@@ -1,4 +1,4 @@
-"""Pulls and builds: what is on its way, gone when done, open where it failed."""
+"""Pulls and builds: shown while they run, removed when done, open if failed."""
 
 from __future__ import annotations
 

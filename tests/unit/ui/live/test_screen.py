@@ -46,7 +46,7 @@ def test_every_size(name: str, columns: int, rows: int, keys: list[str], now: fl
 
 
 def test_a_still_screen_is_the_same() -> None:
-    """Seconds later, where nothing happened, not one cell differs."""
+    """Seconds later, if nothing happened, no cell differs."""
     state = state_of(*two())
     assert screen(state, 80, 24, 42.0) == screen(state, 80, 24, 50.0)
 
@@ -136,7 +136,7 @@ def test_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_long_line() -> None:
-    """Of a line that would fill the log, the beginning is there, with what was said before and after it."""
+    """Of a very long line only the beginning is shown, with the lines before and after it."""
     found = lines(*two(), e.Log("web", f"begin {'A' * 5000} end"), e.Log("db", "the last"), columns=80, rows=24)
     assert any("web    │ begin AAA" in line for line in found)
     assert found[-3] == "db     │ the last"
@@ -145,7 +145,7 @@ def test_a_long_line() -> None:
 
 
 def test_a_detach_that_waits() -> None:
-    """It stays to be read, whatever is told meanwhile."""
+    """It stays, whatever else happens."""
     state = state_of(*waiting())
     press(state, "d")
     state.tell(e.ImageState("postgres:16", "pulling", "4 of 8 layers"), 1.0)

@@ -30,7 +30,7 @@ def log(state: State) -> list[str]:
     return [line.text for line in state.log.recent(1000)]
 
 
-def test_what_is_told_of_a_service() -> None:
+def test_events_of_a_service_are_in_its_row_and_in_the_log() -> None:
     """Its state, its last sync and its numbers are in its row; news of it are in the log, in their place."""
     state = state_of(*two())
     web = state.services["web"]
@@ -50,13 +50,13 @@ def test_what_is_told_of_a_service() -> None:
     ],
 )  # fmt: skip
 def test_the_word_for_a_state(state: str, detail: str, word: str) -> None:
-    """One word each, which says more than the event's own where that matters."""
+    """One word for each state, more precise than the event's if that matters."""
     found = state_of(*([e.ServiceState("web", state, detail)] if state else []), ServiceStats("web"))
     assert found.services["web"].word == word
 
 
 def test_a_stopped_service() -> None:
-    """What somebody stopped has not failed."""
+    """A service that was stopped by a key has not failed."""
     for ended in ("exited", "completed"):
         state = state_of(*two())
         before = log(state)
@@ -72,7 +72,7 @@ def test_a_stopped_service() -> None:
 
 
 def test_waits_are_no_news() -> None:
-    """Who waits is in the table and the status line, and not told once more in the log."""
+    """Waiting services are in the table and the status line, not in the log."""
     state = state_of(*waiting())
     assert log(state) == []
     assert state.services["db"].waiting is not None
@@ -131,7 +131,7 @@ def test_the_rest_is_a_line() -> None:
     assert log(state) == ["seeding", "ports are narrow", "  hint: --lan"]
 
 
-def test_what_was_asked_for_more() -> None:
+def test_timings_and_build_output_are_in_the_log() -> None:
     """The times, with `--timings`, and what a build prints, with `--verbose`."""
     state = state_of(e.Timings(2.0, (e.Span("load", 0.0, 2.0, critical=True),)))
     assert log(state)[-1] == "most of it: load 2.0 s"
@@ -142,7 +142,7 @@ def test_what_was_asked_for_more() -> None:
 
 
 def test_other_files() -> None:
-    """Where the project changes, services come and go, and those that stay keep what is known of them."""
+    """When the project changes, services come and go; those that stay keep their data."""
     state = state_of(*two(), ServiceGraph(Graph("shop", (Node("web"), Node("new")))))
     assert [*state.services] == ["web", "new"]
     assert state.services["web"].sync is not None
