@@ -35,7 +35,10 @@ async def far(engine: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[End
     """The same engine at a tcp:// address, which DOCKER_HOST names."""
     socket = (await resolve()).socket or DEFAULT_SOCKET.removeprefix("unix://")
 
+    relays = set[asyncio.Task[None] | None]()  # asyncio itself holds its tasks only weakly
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.add(asyncio.current_task())
         there, back = await asyncio.open_unix_connection(socket)
         try:
             await asyncio.gather(_pump(reader, back), _pump(there, writer))
@@ -61,7 +64,7 @@ def bridges() -> list[str]:
 async def test_calls_streams_and_shells_through_the_bridge(
     far: Endpoint, base_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the corridor needs works over it, and no child is left, not even one of an endless stream."""
+    """Everything that the sync needs works over `docker system dial-stdio`, and no child is left."""
     assert far.host.startswith("tcp://")
     assert not far.local
     name = unique_name("far")

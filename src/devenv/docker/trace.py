@@ -40,7 +40,7 @@ class Span:
 
 def listen(emit: Emit | None, *, calls: bool = False) -> None:
     """Report every child process to `emit` from now on and, with `calls`, every call of the Engine API."""
-    from devenv.redact import Redactor  # noqa: PLC0415 - only where somebody listens
+    from devenv.redact import Redactor  # noqa: PLC0415 - only if there is a listener
 
     _Listener.emit, _Listener.calls, _Listener.redactor = emit, calls, Redactor(os.environ)
 
