@@ -97,15 +97,15 @@ def test_phase_of_replicas_is_that_of_the_one_behind() -> None:
     assert phase([], one_shot=False) == (Phase.ABSENT, None)
 
 
-def told(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
+def details(names: str, *containers: Container) -> dict[str, tuple[str, str]]:
     """Service -> phase and detail."""
-    found = standings(project(DB, SEED, API, WEB), frozenset(names.split()), ProjectState(containers))
-    return {one.service: (one.phase.value, one.detail) for one in found}
+    services = standings(project(DB, SEED, API, WEB), frozenset(names.split()), ProjectState(containers))
+    return {standing.service: (standing.phase.value, standing.detail) for standing in services}
 
 
 def test_standings_say_what_a_service_waits_for() -> None:
     """A created service names the unmet conditions, one that runs to its end says so."""
-    assert told(
+    assert details(
         "db seed api web",
         container("db", health="starting"),
         container("seed", "created"),
@@ -117,7 +117,9 @@ def test_standings_say_what_a_service_waits_for() -> None:
         "api": ("created", "waits for db to be healthy and seed to complete"),
         "web": ("created", "waits for api to start"),
     }
-    assert told("db seed api", container("db", health="healthy"), container("seed"), container("api", "created")) == {
+    assert details(
+        "db seed api", container("db", health="healthy"), container("seed"), container("api", "created")
+    ) == {
         "db": ("healthy", ""),
         "seed": ("starting", "is running to its end"),
         "api": ("created", "waits for seed to complete"),
@@ -126,24 +128,26 @@ def test_standings_say_what_a_service_waits_for() -> None:
 
 def test_standings_say_how_a_service_failed() -> None:
     """An exit code, or the health check."""
-    found = told("db seed", container("db", health="unhealthy"), container("seed", "exited", exit_code=3))
-    assert found == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
+    services = details("db seed", container("db", health="unhealthy"), container("seed", "exited", exit_code=3))
+    assert services == {"db": ("unhealthy", "its health check fails"), "seed": ("exited", "exit code 3")}
 
 
 def test_standings_say_that_the_engine_starts_it_again() -> None:
     """A restart policy is at work."""
-    assert told("db", container("db", "restarting", exit_code=3)) == {"db": ("exited", "exit code 3, started again")}
+    assert details("db", container("db", "restarting", exit_code=3)) == {
+        "db": ("exited", "exit code 3, started again")
+    }
 
 
 def test_who_holds_up_whom() -> None:
     """Those that do not run yet, by every service that they wait for."""
-    found = [
+    services = [
         Standing("db", Phase.STARTING),
         Standing("seed", Phase.ABSENT),
         Standing("api", Phase.CREATED),
         Standing("web", Phase.STARTED),
     ]
-    assert held_up(project(DB, SEED, API, WEB), found) == {"db": ("seed", "api"), "seed": ("api",)}
+    assert held_up(project(DB, SEED, API, WEB), services) == {"db": ("seed", "api"), "seed": ("api",)}
 
 
 def test_followers() -> None:
@@ -157,7 +161,7 @@ def test_followers() -> None:
 
 def test_reminders() -> None:
     """After 5, 15 and 60 seconds, then once a minute."""
-    assert [reminder(told) for told in range(5)] == [5, 15, 60, 120, 180]
+    assert [reminder(reports) for reports in range(5)] == [5, 15, 60, 120, 180]
 
 
 def test_standings_leave_out_services_that_were_not_asked_for() -> None:
@@ -187,8 +191,8 @@ def test_dependents_stop_first() -> None:
     """Each waits for all replicas of who needs it, and for nobody else."""
     db, api = container("db"), container("api-1", depends_on=("db",))
     second, web = container("api-2", depends_on=("db",)), container("web", depends_on=("api",))
-    found = after(db, api, second, web, container("alone"))
-    assert found == {"web": "", "alone": "", "api-1": "web", "api-2": "web", "db": "api-1 api-2"}
+    order = after(db, api, second, web, container("alone"))
+    assert order == {"web": "", "alone": "", "api-1": "web", "api-2": "web", "db": "api-1 api-2"}
 
 
 def test_a_cycle_waits_for_nobody() -> None:

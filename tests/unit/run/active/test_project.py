@@ -8,11 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.errors import DevenvError, EngineError, RefusedError
-from devenv.state.identity import Content
 from support.active import active
-from support.engine import Fails, Fault
-from support.memory.machine import Machine, mounted
+from support.memory.machine import Machine
 
 pytestmark = pytest.mark.anyio
 
@@ -48,58 +45,3 @@ async def test_only_the_chosen_services_are_created(machine: Machine) -> None:
     async with active(machine, site, "web") as run:
         await run.up()
         assert {c.name for c in machine.host.containers.values()} == {"shop-db-1", "shop-web-1"}
-
-
-async def test_new_volumes_are_settled_once_their_services_are_well(machine: Machine) -> None:
-    """Before that they may hold half a state."""
-    site = machine.site("shop", db={**CHECKED, "volumes": [mounted("data")]})
-    async with active(machine, site) as run:
-        await run.project.volumes(run.tasks)
-        assert [r.content for r in run.project.ledger.volumes] == [Content.UNSETTLED]
-        await run.up()
-        run.project.settle()
-        assert [r.content for r in run.project.ledger.volumes] == [Content.SETTLED]
-
-
-async def test_a_container_of_others_is_never_replaced(machine: Machine) -> None:
-    """If somebody else created a container of the service meanwhile, Compose is not asked to create it."""
-    site = machine.site("shop", web={})
-    async with active(machine, site) as run:
-        machine.plain(site).up()
-        with pytest.raises(RefusedError, match="somebody else created its container shop-web-1"):
-            await run.up()
-        assert [c.ours for c in (await run.observed()).containers] == [False]
-
-
-async def test_a_start_that_fails_is_explained_by_the_service_that_others_wait_for(machine: Machine) -> None:
-    """Compose names only the dependency; the error says how that one ended."""
-    site = machine.site(
-        "shop",
-        job={"command": ["sh", "-c", "exit 3"]},
-        web={"depends_on": {"job": {"condition": "service_completed_successfully"}}},
-    )
-    async with active(machine, site) as run:
-        with pytest.raises(DevenvError, match="service job failed: ended with exit code 3"):
-            await run.up()
-
-
-async def test_what_a_failed_create_has_created_is_ours(machine: Machine) -> None:
-    """The error is raised, and the container that was made before it is removed by the way down."""
-    site = machine.site("shop", db={}, web={})
-    async with active(machine, site) as run:
-        run.command.faults.on("compose POST containers/create shop-web-1", Fails(500, "no such device"))
-        with pytest.raises(EngineError, match="no such device"):
-            await run.up()
-        assert [(c.name, c.ours) for c in (await run.observed()).containers] == [("shop-db-1", True)]
-        assert not run.project.is_cut_off
-
-
-async def test_a_verb_that_was_cut_off_is_remembered(machine: Machine) -> None:
-    """What the engine was asked for last may still come."""
-    site = machine.site("shop", web={})
-    async with active(machine, site) as run:
-        await run.project.volumes(run.tasks)
-        run.command.faults.on("compose POST containers/create shop-web-1", Fault.HANGS)
-        with anyio.move_on_after(0.05):
-            await run.project.create(run.tasks)
-        assert run.project.is_cut_off

@@ -1,4 +1,4 @@
-"""Edits of the project's files: which are handed on, and what is said of the others."""
+"""Edits of the project's files: which are passed on, and what is reported of the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = {"compose.yml": "services: {web: {env_file: web.env}}\n", "web.env": "A=
 
 
 class Follower:
-    """A project on disk, a load that is played, and all that was handed on and told."""
+    """A project on disk, a load that is played, and everything that was passed on and reported."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,12 +67,12 @@ class Follower:
         self.acted += [files] if differs else []
         return differs
 
-    def told(self) -> list[str]:
-        """All that was said."""
+    def messages(self) -> list[str]:
+        """Every message so far."""
         return [event.message for event in self.events if isinstance(event, (Problem, Notice))]
 
     async def until(self, loads: int) -> None:
-        """So many loads, and then quiet."""
+        """Returns after so many loads and a pause without another."""
         with anyio.fail_after(10):
             while self.loads < loads:  # noqa: ASYNC110 - whoever loads must not know of tests
                 await anyio.sleep(0.02)
@@ -110,11 +110,11 @@ async def test_only_other_contents_are_read(follower: Follower) -> None:
     follower.write(".dockerignore", "x")
     await follower.until(4)
     assert follower.acted == [("web.env",), ("compose.override.yml",), (".dockerignore",)]
-    assert follower.told() == []
+    assert follower.messages() == []
 
 
 async def test_several_saves_are_one(follower: Follower) -> None:
-    """Files that are saved together are handed on together."""
+    """Files that are saved together are passed on together."""
     follower.write("web.env", "A=2\n")
     await anyio.sleep(0.03)
     follower.write("compose.yml", f"{FILES['compose.yml']}# more")
@@ -122,26 +122,26 @@ async def test_several_saves_are_one(follower: Follower) -> None:
     assert follower.acted == [("compose.yml", "web.env")]
 
 
-async def test_an_invalid_state_is_told_once(follower: Follower) -> None:
-    """Each reason is told once with file and line, nothing is handed on, and the end of it is told."""
+async def test_an_invalid_state_is_reported_once(follower: Follower) -> None:
+    """Each reason once with file and line; nothing is passed on, and the end of it is reported."""
     for number, text in enumerate(["bad1", "bad1 still", "bad2", "bad1"], 2):
         follower.write("compose.yml", text)
         await follower.until(number)
-    assert follower.told() == ["compose.yml:3: bad1", "compose.yml:3: bad2"]
+    assert follower.messages() == ["compose.yml:3: bad1", "compose.yml:3: bad2"]
     (follower.folder / "compose.yml").unlink()
     await follower.until(6)
     follower.write("compose.yml", FILES["compose.yml"])
     await follower.until(7)
     assert follower.acted == []
     again = "the project's files are valid again, and nothing has to change"
-    assert follower.told()[2:] == ["compose.yml: cannot be read", again]
+    assert follower.messages()[2:] == ["compose.yml: cannot be read", again]
     follower.write("compose.yml", "bad1")
     await follower.until(8)
-    assert follower.told()[4:] == ["compose.yml:3: bad1"]
+    assert follower.messages()[4:] == ["compose.yml:3: bad1"]
 
 
 async def test_what_is_saved_while_it_is_read_is_read_again(follower: Follower) -> None:
-    """A state that was another one by the end of the load may never have been whole: it is not handed on."""
+    """A state that has changed by the end of the load may never have been complete: it is not passed on."""
 
     def save() -> None:
         follower.meanwhile = lambda: None
@@ -154,8 +154,8 @@ async def test_what_is_saved_while_it_is_read_is_read_again(follower: Follower) 
     assert "A=3" in follower.current.model["text"]
 
 
-async def test_what_cannot_be_in_force_is_told(follower: Follower) -> None:
-    """An error of whoever acts is a problem of one line too; the next save, or a touch, tries again."""
+async def test_a_state_that_cannot_be_put_in_force_is_reported(follower: Follower) -> None:
+    """The error is a problem of one line, too; the next save, or a touch, tries again."""
     follower.refusal = "no image"
     follower.write("web.env", "A=2\n")
     await follower.until(2)
@@ -164,7 +164,7 @@ async def test_what_cannot_be_in_force_is_told(follower: Follower) -> None:
     follower.refusal = None
     follower.write("web.env", "A=4\n")
     await follower.until(4)
-    assert follower.told() == ["no image"]
+    assert follower.messages() == ["no image"]
     assert follower.acted == [("web.env",)]
     follower.refusal = "no port"
     follower.write("web.env", "A=5\n")

@@ -112,6 +112,19 @@ async def test_a_create_that_failed_is_tried_again_at_the_next_reload(machine: M
         assert machine.host.container("shop-web-1").state == "running"
 
 
+async def test_files_that_are_changed_back_after_a_failure_are_put_in_force(machine: Machine) -> None:
+    """What Compose did before the failure is not known, so the service is created again."""
+    site = machine.site("shop", web={}, db={})
+    async with active(machine, site) as run:
+        await run.up()
+        run.command.faults.on("compose POST containers/.*/rename", Fails(500, "no such device"))
+        with pytest.raises(DevenvError, match="no such device"):
+            await run.reload(web={"environment": {"A": "1"}}, db={})
+        assert await run.reload(web={}, db={})
+        assert containers(run).keys() == {"shop-web-1", "shop-db-1"}
+        assert not machine.host.container("shop-web-1").wish.get("Env")
+
+
 async def test_dependents_are_restarted_after_a_reload(machine: Machine) -> None:
     """`restart: true` holds for every replacement; a service that was replaced itself is not restarted."""
     needs = {"db": {"condition": "service_started", "restart": True}}

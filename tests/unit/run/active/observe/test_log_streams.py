@@ -70,6 +70,24 @@ async def test_after_a_restart_only_new_lines_are_heard() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_of_a_start_that_nobody_saw_only_new_lines_are_heard() -> None:
+    """The container has started and ended again between two looks."""
+    output = Output()
+    async with anyio.create_task_group() as tasks:
+        output.streams.meet(await output.seen(), tasks)
+        await output.until("one", "two")
+        verbs.stop(output.host, output.web)
+        output.streams.meet(await output.seen(), tasks)
+        verbs.start(output.host, output.web)
+        verbs.write_log(output.host, output.web, "three")
+        verbs.stop(output.host, output.web)
+        output.streams.meet(await output.seen(), tasks)
+        await output.until("one", "two", "three")
+        await anyio.wait_all_tasks_blocked()
+        assert output.lines == ["one", "two", "three"]
+        tasks.cancel_scope.cancel()
+
+
 async def test_an_ended_container_is_drained() -> None:
     """Also if it was never met: it began and ended between two looks."""
     output = Output(state="exited")

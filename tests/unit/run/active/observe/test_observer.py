@@ -1,4 +1,4 @@
-"""What is told of services while they come up, against an engine in memory."""
+"""What an observer reports of services, on an engine in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 
 def container(name: str, state: str = "running", *, started: str = "t1", **more: Any) -> Container:
-    """A container of the service that it is named after; `started` is the second of its life, or a time."""
+    """A container of the service that it is named after; `started` is a second or a time."""
     at = f"2026-01-01T00:00:0{started[1:]}Z" if started.startswith("t") else started
     return Container(id=f"id-{name}", name=name, service=name, state=state, ours=True, started_at=at, **more)
 
@@ -49,7 +49,7 @@ class PlayedEngine(MemoryEngine):
         self.show(*containers)
 
     def show(self, *containers: Container) -> None:
-        """From now on these are there, and nobody is told."""
+        """Replace the containers, without an event."""
         self.shown = containers
         self.host.containers.clear()
         for one in containers:
@@ -60,7 +60,7 @@ class PlayedEngine(MemoryEngine):
 
     @property
     def said(self) -> dict[str, list[str]]:
-        """What each container printed in this life."""
+        """What each container has printed since its start."""
         return self._said
 
     @said.setter
@@ -81,30 +81,30 @@ class PlayedEngine(MemoryEngine):
             one.health_log = [{"ExitCode": 1, "Output": output}]
 
     async def change(self, *containers: Container) -> None:
-        """These are there, and an event says so."""
+        """Replace the containers, with an event."""
         self.show(*containers)
         self.host.tell("container", "start", "id", {PROJECT_LABEL: "p"})
 
-    async def begin_anew(self, *containers: Container) -> None:
-        """These are there, and the stream of events begins anew."""
+    async def restart_events(self, *containers: Container) -> None:
+        """Replace the containers, and begin the stream of events again."""
         self.show(*containers)
         self.host.lives += 1
         self.host.wake()
 
     def _logs(self, container: Container, *, since: str = "", **options: Any) -> AsyncIterator[tuple[str, str]]:
-        """As the engine tells them."""
+        """As the engine has them; the times are kept."""
         assert options.get("follow", True) or not since
         self.asked.append(since)
         return self.logs(container, since=since, **options)
 
 
 def nanoseconds(at: str) -> int:
-    """The moment that the engine's text says."""
+    """Unix nanoseconds of an engine's time; 0 for never."""
     return round(dt.datetime.fromisoformat(at).timestamp() * 1e9) if at > "0002" else 0
 
 
-class Told:
-    """An observer at work with all that it told."""
+class Observed:
+    """An observer at work, and everything that it reported."""
 
     def __init__(self, engine: PlayedEngine, *services: Service, logs: bool = True) -> None:
         self.engine = engine
@@ -151,148 +151,148 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process has to last, except where a test is about that."""
+    """No process has to last, unless a test is about that."""
     monkeypatch.setattr(view, "QUIET", 0.0)
 
 
 WEB, DB, JOB = Service("web"), Service("db", has_healthcheck=True), Service("job", restart="on-failure")
 
 
-async def test_each_state_is_told_once() -> None:
+async def test_each_state_is_reported_once() -> None:
     """Every change is an event, and looks without a change are silent."""
     engine = PlayedEngine(container("db", health="starting"))
-    told = Told(engine, DB)
+    seen = Observed(engine, DB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         await engine.change(*engine.shown)
         await engine.change(container("db", health="healthy"))
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
-    assert told.states == [("db", "starting"), ("db", "healthy")]
+    assert seen.states == [("db", "starting"), ("db", "healthy")]
 
 
-async def test_what_somebody_stopped_on_the_way_up() -> None:
+async def test_a_service_that_somebody_stopped_during_the_start() -> None:
     """It is no failure, and the others are up without it."""
     engine = PlayedEngine(container("db", health="starting"), container("web"))
-    told = Told(engine, DB, WEB)
+    seen = Observed(engine, DB, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: len(told.states) == 2)
-        with told.observer.view.ending(engine.shown[:1]):
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: len(seen.states) == 2)
+        with seen.observer.view.ending(engine.shown[:1]):
             await engine.change(container("db", "exited", exit_code=143), container("web"))
-            told.observer.view.stopped.add("db")
+            seen.observer.view.stopped.add("db")
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("code", [0, 143])
-async def test_what_ended_before_counts_only_until_all_is_begun(code: int) -> None:
-    """What a run finds ended is about to be started: not up, and no failure; after that it is what it is."""
+async def test_a_container_that_ended_before_counts_as_created_until_all_is_started(code: int) -> None:
+    """It is about to be started: not up, and no failure. After that it counts as it is."""
     ended = container("web", "exited", exit_code=code)
     engine = PlayedEngine(ended)
-    told = Told(engine, WEB)
-    told.observer.view.forget([ended, container("db")])
+    seen = Observed(engine, WEB)
+    seen.observer.view.forget([ended, container("db")])
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         with anyio.move_on_after(0.05) as early:
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         assert early.cancelled_caught
         await engine.change(container("web", started="t2"))
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         engine.show(ended)
-        told.observer.view.all_started()
-        await told.until(lambda: len(told.states) == 3)
+        seen.observer.view.all_started()
+        await seen.until(lambda: len(seen.states) == 3)
         tasks.cancel_scope.cancel()
-    assert told.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
+    assert seen.states == [("web", "created"), ("web", "started"), ("web", "exited" if code else "completed")]
 
 
-async def test_what_an_engine_took_along_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that is told to end ends its containers first: it is not over, and they are handed on afterwards."""
+async def test_containers_that_ended_with_their_engine_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that shuts down ends its containers first: the run is not over, and gets them afterwards."""
     monkeypatch.setattr(observing, "OVER_AFTER", 0.2)
     monkeypatch.setattr(observing, "LOOK_EVERY", 0.05)  # an engine that has gone tells no event
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         await engine.change(container("web", "exited", exit_code=255))
-        await told.until(lambda: len(told.states) == 2)
+        await seen.until(lambda: len(seen.states) == 2)
         engine.host.is_away = True
         await engine.change(*engine.shown)
         with anyio.move_on_after(0.5) as early:
-            await told.observer.until_over()
+            await seen.observer.until_over()
         assert early.cancelled_caught
         engine.host.is_away = False
         await engine.change(*engine.shown)
-        await told.until(lambda: told.fallen)
+        await seen.until(lambda: seen.fallen)
         tasks.cancel_scope.cancel()
-    assert told.fallen == ["web"]
-    assert told.states == [("web", "started"), ("web", "exited")]
+    assert seen.fallen == ["web"]
+    assert seen.states == [("web", "started"), ("web", "exited")]
 
 
-async def test_an_end_of_the_engine_that_nobody_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two looks it went and came back: the stream of its events, which begins anew, tells of it."""
+async def test_an_engine_that_restarted_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream of its events, which begins again, shows it."""
     monkeypatch.setattr(observing, "LOOK_EVERY", 60.0)
     monkeypatch.setattr(client, "EVENTS_PAUSE", 0.0)
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await engine.begin_anew(container("web"))
-        await told.until(lambda: told.states)
-        await engine.begin_anew(container("web", "exited", exit_code=255))
-        await told.until(lambda: told.fallen)
+        tasks.start_soon(seen.observer.run)
+        await engine.restart_events(container("web"))
+        await seen.until(lambda: seen.states)
+        await engine.restart_events(container("web", "exited", exit_code=255))
+        await seen.until(lambda: seen.fallen)
         tasks.cancel_scope.cancel()
-    assert told.fallen == ["web"]
-    assert told.states == [("web", "started")]
+    assert seen.fallen == ["web"]
+    assert seen.states == [("web", "started")]
 
 
 async def test_every_start_is_served_once() -> None:
     """A container is adopted at each start of its process, and dropped when it has gone."""
     engine = PlayedEngine(container("web", "created"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
-        assert told.started == []
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
+        assert seen.started == []
         await engine.change(container("web"))
-        await told.until(lambda: told.started == ["web@t1"])
+        await seen.until(lambda: seen.started == ["web@t1"])
         await engine.change(container("web"))
         await engine.change(container("web", started="t2"))
-        await told.until(lambda: told.started == ["web@t1", "web@t2"])
+        await seen.until(lambda: seen.started == ["web@t1", "web@t2"])
         await engine.change()
-        await told.until(lambda: told.gone == ["id-web"])
+        await seen.until(lambda: seen.gone == ["id-web"])
         tasks.cancel_scope.cancel()
 
 
 async def test_a_start_that_could_not_be_served_is_served_later() -> None:
-    """A container whose first sync failed does not stay without one for ever."""
+    """A container whose first sync failed is tried again."""
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
-    told.failing = 1
+    seen = Observed(engine, WEB)
+    seen.failing = 1
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.started)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.started)
         await engine.change(*engine.shown)
-        await told.until(lambda: len(told.started) == 2)
+        await seen.until(lambda: len(seen.started) == 2)
         tasks.cancel_scope.cancel()
 
 
 async def test_a_known_container_is_not_served_again() -> None:
     """What was synced before its start was seen counts as served."""
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
-    told.observer.known(engine.shown[0])
+    seen = Observed(engine, WEB)
+    seen.observer.known(engine.shown[0])
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         tasks.cancel_scope.cancel()
-    assert told.started == []
+    assert seen.started == []
 
 
 @pytest.mark.parametrize(
@@ -306,34 +306,34 @@ async def test_a_known_container_is_not_served_again() -> None:
         (DB, container("db", health="unhealthy"), ["its health check fails", "  health check: no route"]),
     ],
 )
-async def test_a_failure_is_raised_in_the_services_own_words(
+async def test_a_failure_is_raised_with_the_output_of_the_service(
     service: Service, failed: Container, words: list[str]
 ) -> None:
     """The error holds how it ended, what the health check printed, and the last lines of its log."""
     engine = PlayedEngine(failed)
     engine.said = {failed.name: [*(f"line {i}" for i in range(30)), "last words"]}
     engine.health = "first\nno route"
-    told = Told(engine, service, logs=False)
+    seen = Observed(engine, service, logs=False)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         with anyio.fail_after(5), pytest.raises(DevenvError) as caught:
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
     assert all(word in caught.value.message for word in words), caught.value.message
     assert "line 0\n" not in caught.value.message
-    assert not [e for e in told.events if isinstance(e, Log)]
+    assert not [e for e in seen.events if isinstance(e, Log)]
 
 
 async def test_a_service_that_the_engine_restarts_has_not_failed_yet() -> None:
     """`restart: on-failure` is tried again by the engine, and may be up the next time."""
     engine = PlayedEngine(container("job", "restarting", exit_code=1))
-    told = Told(engine, JOB)
+    seen = Observed(engine, JOB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         tasks.start_soon(engine.change, container("job", started="t2"))
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
@@ -343,88 +343,88 @@ async def test_an_optional_dependency_may_fail(also: str) -> None:
     need = Dependency("job", Condition.COMPLETED, required=False)
     web, other = Service("web", depends_on=(need,)), Service("required", depends_on=(Dependency("job"),))
     engine = PlayedEngine(container("web"), container("required"), container("job", "exited", exit_code=3))
-    told = Told(engine, web, Service("job"), *([other] if also == "required" else []))
+    seen = Observed(engine, web, Service("job"), *([other] if also == "required" else []))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         with anyio.fail_after(5):
             if also == "required":
                 with pytest.raises(DevenvError, match="service job failed: ended with exit code 3"):
-                    await told.observer.until_ready()
+                    await seen.observer.until_ready()
             else:
-                await told.observer.until_ready()
+                await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("exit_code", [0, 137])
-async def test_what_ended_before_this_run_is_to_come(exit_code: int) -> None:
-    """After a reboot or a crash an ended container is no failure, and no success: it is waited for."""
+async def test_a_container_that_ended_before_this_run_is_waited_for(exit_code: int) -> None:
+    """After a reboot or a crash it is neither a failure nor a success."""
     old = container("web", "exited", exit_code=exit_code)
     engine = PlayedEngine(old)
-    told = Told(engine, WEB)
-    told.observer.view.forget([old])
+    seen = Observed(engine, WEB)
+    seen.observer.view.forget([old])
     is_ready = anyio.Event()
 
     async def wait() -> None:
-        await told.observer.until_ready()
+        await seen.observer.until_ready()
         is_ready.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         tasks.start_soon(wait)
-        await told.until(lambda: told.states == [("web", "created")])
+        await seen.until(lambda: seen.states == [("web", "created")])
         await anyio.sleep(0.05)
         assert not is_ready.is_set()
         await engine.change(container("web", started="t2"))
         with anyio.fail_after(5):
             await is_ready.wait()
         await engine.change(container("web", "exited", started="t2", exit_code=1))
-        await told.until(lambda: told.states[-1] == ("web", "exited"))
+        await seen.until(lambda: seen.states[-1] == ("web", "exited"))
         tasks.cancel_scope.cancel()
 
 
 async def test_a_restart_is_not_the_end() -> None:
     """Between the stop and the start of its only container the run goes on; it ends when nothing comes back."""
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     over = anyio.Event()
 
     async def wait() -> None:
-        await told.observer.until_over()
+        await seen.observer.until_over()
         over.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         tasks.start_soon(wait)
         await engine.change(container("web", "exited", exit_code=143))
-        await told.until(lambda: ("web", "exited") in told.states)
+        await seen.until(lambda: ("web", "exited") in seen.states)
         await anyio.sleep(0.1)
         assert not over.is_set()
         await engine.change(container("web", started="t2"))
-        await told.until(lambda: told.states[-1] == ("web", "started"))
+        await seen.until(lambda: seen.states[-1] == ("web", "started"))
         await engine.change(container("web", "exited", started="t2"))
         with anyio.fail_after(8):
             await over.wait()
         tasks.cancel_scope.cancel()
 
 
-async def test_what_we_end_ourselves_is_neither_told_nor_a_failure() -> None:
-    """A container that is restarted or replaced by us stays what it was until its successor has begun."""
+async def test_a_container_that_we_end_ourselves_is_neither_reported_nor_a_failure() -> None:
+    """A service whose container we restart or replace stays as it was until the next container has started."""
     engine = PlayedEngine(container("web"), container("db", health="starting"))
-    told = Told(engine, WEB, DB)
+    seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        tasks.start_soon(told.observer.until_ready)
-        await told.until(lambda: len(told.states) == 2)
-        with told.observer.view.ending([engine.shown[0]]):
+        tasks.start_soon(seen.observer.run)
+        tasks.start_soon(seen.observer.until_ready)
+        await seen.until(lambda: len(seen.states) == 2)
+        with seen.observer.view.ending([engine.shown[0]]):
             await engine.change(container("web", "exited", exit_code=143), container("db", health="healthy"))
-            await told.until(lambda: ("db", "healthy") in told.states)
+            await seen.until(lambda: ("db", "healthy") in seen.states)
             await engine.change(container("web", started="t2"), container("db", health="healthy"))
-            await told.until(lambda: "web@t2" in told.started)
-        assert ("web", "exited") not in told.states
-        await told.until(lambda: not told.observer.view._ending)
+            await seen.until(lambda: "web@t2" in seen.started)
+        assert ("web", "exited") not in seen.states
+        await seen.until(lambda: not seen.observer.view._ending)
         await engine.change(container("web", "exited", started="t2", exit_code=1), container("db", health="healthy"))
-        await told.until(lambda: told.states[-1] == ("web", "exited"))
+        await seen.until(lambda: seen.states[-1] == ("web", "exited"))
         tasks.cancel_scope.cancel()
 
 
@@ -432,125 +432,125 @@ async def test_an_engine_that_is_away_is_looked_at_again() -> None:
     """A look that fails ends nothing."""
     engine = PlayedEngine(container("web"))
     engine.host.is_away = True
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         await anyio.sleep(0.05)
         engine.host.is_away = False
         await engine.change(container("web"))
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
-async def test_log_lines_are_told_with_their_service() -> None:
+async def test_log_lines_are_reported_with_their_service() -> None:
     """Each line is one event."""
     engine = PlayedEngine(container("web"))
     engine.said = {"web": ["one", "two"]}
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: sum(isinstance(e, Log) for e in told.events) == 2)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: sum(isinstance(e, Log) for e in seen.events) == 2)
         tasks.cancel_scope.cancel()
-    assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "one"), Log("web", "two")]
+    assert [e for e in seen.events if isinstance(e, Log)] == [Log("web", "one"), Log("web", "two")]
 
 
 @pytest.mark.parametrize(
     ("state", "finished", "asked"),
     [
-        ("running", "2026-01-01T00:00:10.5Z", "1767225610.5"),  # its life before
+        ("running", "2026-01-01T00:00:10.5Z", "1767225610.5"),  # the end of the process before
         ("running", "0001-01-01T00:00:00Z", ""),
         ("exited", "2026-01-01T00:00:10.5Z", ""),  # it ended so soon that the engine noted its start later
         ("exited", "2026-01-01T00:00:12Z", ""),
     ],
 )
-async def test_log_lines_are_those_since_the_end_of_the_life_before(state: str, finished: str, asked: str) -> None:
-    """All that a process said is told, also where it ended before its start was noted; nothing is told twice."""
+async def test_log_lines_are_those_since_the_last_process_ended(state: str, finished: str, asked: str) -> None:
+    """Each line is reported once, also if the process ended before its start was seen."""
     web = container("web", state, started="2026-01-01T00:00:11Z", finished_at=finished)
     engine = PlayedEngine(web)
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: engine.asked)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: engine.asked)
         tasks.cancel_scope.cancel()
     assert engine.asked == [asked]
 
 
-async def test_an_error_waits_for_what_the_failed_service_said() -> None:
-    """Its last lines are told as its log before the run ends because of it."""
+async def test_an_error_waits_for_the_output_of_the_failed_service() -> None:
+    """Its last lines are reported as its log before the run ends because of it."""
     engine = PlayedEngine(container("web", "exited", exit_code=3))
     engine.said = {"web": ["why"]}
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         with pytest.raises(DevenvError, match="why"):
-            await told.observer.until_ready()
-        assert [e for e in told.events if isinstance(e, Log)] == [Log("web", "why")]
+            await seen.observer.until_ready()
+        assert [e for e in seen.events if isinstance(e, Log)] == [Log("web", "why")]
         tasks.cancel_scope.cancel()
 
 
 async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a health check a service that dies at once was never up; what others wait for takes that time away."""
+    """A service without a health check that dies at once was never up."""
     monkeypatch.setattr(view, "QUIET", 1.0)
     engine = PlayedEngine(container("web"), container("db", health="starting"))
-    told = Told(engine, WEB, DB)
+    seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         await anyio.sleep(1.0)
         began = anyio.current_time()
         tasks.start_soon(engine.change, container("web"), container("db", health="healthy"))
-        await told.observer.until_ready()
+        await seen.observer.until_ready()
         assert anyio.current_time() - began < 0.9
         tasks.cancel_scope.cancel()
     again = PlayedEngine(container("web"))
-    told = Told(again, WEB)
+    seen = Observed(again, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         tasks.start_soon(again.change, container("web", "exited", exit_code=3))
         with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
 async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this run did not start need not prove itself."""
+    """A container that this run did not start counts as up at once."""
     monkeypatch.setattr(view, "QUIET", 60.0)
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
-    told.observer.known(engine.shown[0])
+    seen = Observed(engine, WEB)
+    seen.observer.known(engine.shown[0])
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
-async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same end again and again is one problem; after a life that lasted it is a new one."""
+async def test_a_crash_after_ready_is_reported_once_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash loop is one problem; a crash of a process that has lasted is a new problem."""
     engine = PlayedEngine(container("web"))
     engine.said = {"web": ["Error: Cannot find module 'express'"]}
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
 
     def problems() -> list[Problem]:
-        return [e for e in told.events if isinstance(e, Problem)]
+        return [e for e in seen.events if isinstance(e, Problem)]
 
-    async def crash(life: str) -> None:
-        await engine.change(container("web", started=life))
-        await told.until(lambda: f"web@{life}" in told.started)
-        await engine.change(container("web", "restarting", started=life, exit_code=1))
-        await told.until(lambda: told.states[-1] == ("web", "exited"))
+    async def crash(start: str) -> None:
+        await engine.change(container("web", started=start))
+        await seen.until(lambda: f"web@{start}" in seen.started)
+        await engine.change(container("web", "restarting", started=start, exit_code=1))
+        await seen.until(lambda: seen.states[-1] == ("web", "exited"))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.observer.until_ready()
+        tasks.start_soon(seen.observer.run)
+        await seen.observer.until_ready()
         await crash("t2")
-        await told.until(problems)
+        await seen.until(problems)
         await crash("t3")
         monkeypatch.setattr(crashes, "LASTING", 0.0)
         await crash("t4")
-        await told.until(lambda: len(problems()) == 2)
+        await seen.until(lambda: len(problems()) == 2)
         tasks.cancel_scope.cancel()
     assert len(problems()) == 2
     first = problems()[0]
@@ -560,128 +560,128 @@ async def test_an_end_after_ready_is_told_once_with_its_cause(monkeypatch: pytes
     assert str(first.hint).startswith("Install it in the image")
 
 
-async def test_an_end_of_which_no_word_came_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look of now decides that a process has lasted: on a busy machine, events are late."""
+async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a new look decides that a process has lasted: on a busy machine, events are late."""
     monkeypatch.setattr(view, "QUIET", 0.1)
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         engine.show(container("web", "exited", exit_code=3))
         with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
 
-async def test_what_was_asked_to_end_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody stopped it; the next end, of its own, is one. A paused service is up all the same."""
+async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody stopped it; its next end, without a signal, is a problem. A paused service counts as up."""
     monkeypatch.setattr(view, "QUIET", 0.1)
     engine = PlayedEngine(container("web", "paused"), container("db", health="healthy"))
-    told = Told(engine, WEB, DB)
+    seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
+        tasks.start_soon(seen.observer.run)
         with anyio.fail_after(5):
-            await told.observer.until_ready()
+            await seen.observer.until_ready()
         await engine.change(container("web", "exited", exit_code=143), *engine.shown[1:])
-        await told.until(lambda: ("web", "exited") in told.states)
+        await seen.until(lambda: ("web", "exited") in seen.states)
         await engine.change(container("web", "exited", exit_code=143), container("db", "exited", exit_code=1))
-        await told.until(lambda: [e for e in told.events if isinstance(e, Problem)])
+        await seen.until(lambda: [e for e in seen.events if isinstance(e, Problem)])
         tasks.cancel_scope.cancel()
-    assert [e.service for e in told.events if isinstance(e, Problem)] == ["db"]
+    assert [e.service for e in seen.events if isinstance(e, Problem)] == ["db"]
 
 
-async def test_a_service_that_somebody_stopped_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after its grace period, it is no problem, and the run waits for it to be started again."""
+async def test_a_stopped_service_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after its grace period, it is no problem; the run waits until somebody starts it again."""
     monkeypatch.setattr(observing, "OVER_AFTER", 0.0)
     engine = PlayedEngine(container("web"))
-    told = Told(engine, WEB)
+    seen = Observed(engine, WEB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.observer.until_ready()
-        with told.observer.view.ending(engine.shown):
+        tasks.start_soon(seen.observer.run)
+        await seen.observer.until_ready()
+        with seen.observer.view.ending(engine.shown):
             await engine.change(*engine.shown)
             await anyio.sleep(0.1)
-            told.observer.view.stopped.add("web")
+            seen.observer.view.stopped.add("web")
             await engine.change(*engine.shown)
             await anyio.sleep(0.1)
             engine.show(container("web", "exited", exit_code=137))
-        await told.until(lambda: ("web", "exited") in told.states)
+        await seen.until(lambda: ("web", "exited") in seen.states)
         with anyio.move_on_after(0.2) as waits:
-            await told.observer.until_over()
+            await seen.observer.until_over()
         assert waits.cancelled_caught
-        assert not [e for e in told.events if isinstance(e, Problem)]
+        assert not [e for e in seen.events if isinstance(e, Problem)]
         await engine.change(container("web", started="t2"))
-        await told.until(lambda: told.states[-1] == ("web", "started"))
+        await seen.until(lambda: seen.states[-1] == ("web", "started"))
         await engine.change(container("web", "exited", started="t2", exit_code=137))
         with anyio.fail_after(5):
-            await told.observer.until_over()
+            await seen.observer.until_over()
         tasks.cancel_scope.cancel()
 
 
-async def test_a_dispensable_service_that_fails_is_a_problem() -> None:
-    """With `required: false` it holds up nobody, but is told."""
+async def test_an_optional_service_that_fails_is_a_problem() -> None:
+    """With `required: false` nothing waits for it, but the problem is reported."""
     web = Service("web", depends_on=(Dependency("job", required=False),))
     engine = PlayedEngine(container("web"), container("job", "exited", exit_code=3))
-    told = Told(engine, web, Service("job"))
+    seen = Observed(engine, web, Service("job"))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: [e for e in told.events if isinstance(e, Problem)])
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: [e for e in seen.events if isinstance(e, Problem)])
         tasks.cancel_scope.cancel()
-    (problem,) = [e for e in told.events if isinstance(e, Problem)]
+    (problem,) = [e for e in seen.events if isinstance(e, Problem)]
     assert problem == Problem(
         "ended with exit code 3", "To look inside: devenv run --rm --no-deps --entrypoint sh job", "job"
     )
 
 
-async def test_a_wait_is_told_in_growing_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is late, why, since when, who waits for it, and its last words; nothing of those that only wait for it."""
-    monkeypatch.setattr(wait_reports, "reminder", lambda told: 60.0 if told else 0.0)
+async def test_a_wait_is_reported_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its reason, the services that wait for it, and its last output; those are not reported themselves."""
+    monkeypatch.setattr(wait_reports, "reminder", lambda reports: 60.0 if reports else 0.0)
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
     engine = PlayedEngine(container("web", "created"), container("db", health="starting"))
     engine.said = {"db": ["one", "initializing"]}
     engine.health = "first\nno route"
-    told = Told(engine, DB, web, logs=False)
+    seen = Observed(engine, DB, web, logs=False)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: [e for e in told.events if isinstance(e, Waiting)])
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: [e for e in seen.events if isinstance(e, Waiting)])
         await engine.change(*engine.shown)
         await engine.change(container("web"), container("db", health="healthy"))
-        await told.until(lambda: ("db", "healthy") in told.states)
+        await seen.until(lambda: ("db", "healthy") in seen.states)
         tasks.cancel_scope.cancel()
-    waits = [e for e in told.events if isinstance(e, Waiting)]
+    waits = [e for e in seen.events if isinstance(e, Waiting)]
     assert waits == [Waiting("db", "waits for its health check", 0.0, ("web",), "initializing", "no route")]
 
 
 async def test_a_service_that_is_started_again_and_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its short lives do not count as up, and its wait goes on through them."""
+    """Its short starts do not count as up, and its wait goes on through them."""
     monkeypatch.setattr(view, "QUIET", 60.0)
-    monkeypatch.setattr(wait_reports, "reminder", lambda told: 60.0 if told else 0.1)
+    monkeypatch.setattr(wait_reports, "reminder", lambda reports: 60.0 if reports else 0.1)
     engine = PlayedEngine(container("job", "restarting", exit_code=1))
-    told = Told(engine, JOB)
+    seen = Observed(engine, JOB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: told.states)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: seen.states)
         await engine.change(container("job", started="t2"))
-        await told.until(lambda: told.states[-1] == ("job", "started"))
+        await seen.until(lambda: seen.states[-1] == ("job", "started"))
         await anyio.sleep(0.1)
         await engine.change(container("job", "restarting", started="t2", exit_code=1))
-        await told.until(lambda: [e for e in told.events if isinstance(e, Waiting)])
+        await seen.until(lambda: [e for e in seen.events if isinstance(e, Waiting)])
         tasks.cancel_scope.cancel()
-    (wait,) = [e for e in told.events if isinstance(e, Waiting)]
+    (wait,) = [e for e in seen.events if isinstance(e, Waiting)]
     assert wait.detail == "ended with exit code 1, started again"
 
 
-async def test_what_is_late_when_time_is_up() -> None:
-    """The error names all that is not up, and gives the last words of those that hold up the others."""
+async def test_the_error_when_time_is_up() -> None:
+    """It names every service that is not up, with the last output of those that others wait for."""
     web = Service("web", depends_on=(Dependency("db", Condition.HEALTHY),))
     engine = PlayedEngine(container("web", "created"), container("db", health="starting"))
     engine.said, engine.health = {"db": ["initializing"]}, "sh: 1: curl: not found"
-    told = Told(engine, web, DB)
+    seen = Observed(engine, web, DB)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(told.observer.run)
-        await told.until(lambda: len(told.states) == 2)
-        error = await told.observer.late(30)
+        tasks.start_soon(seen.observer.run)
+        await seen.until(lambda: len(seen.states) == 2)
+        error = await seen.observer.late(30)
         tasks.cancel_scope.cancel()
     assert error.message.splitlines() == [
         "not healthy after 30 s: web waits for db to be healthy; db waits for its health check",

@@ -27,7 +27,7 @@ def lost_after(*looks: tuple[float, tuple[Container, ...]]) -> EngineOutage:
     return losses
 
 
-def test_what_ran_and_has_ended_is_told_once() -> None:
+def test_each_container_that_ran_and_has_ended_is_returned_once() -> None:
     """What ran until the end, and what the engine ended just before its own."""
     losses = lost_after((0.0, (WEB, DB)), (99.0, (WEB_ENDED, DB)))
     losses.lost((), 101.0)  # still away

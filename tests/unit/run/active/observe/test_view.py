@@ -61,8 +61,9 @@ async def test_an_end_that_begins_again_is_not_over() -> None:
     assert seen.is_news(seen.standings()[0])
     with seen.ending([container("web")]):
         pass
+    over = seen.begin_look(101.0)
     with seen.ending([container("web")]):
-        look(seen, container("web", "exited", exit_code=143), now=101.0)
+        seen.finish_look(ProjectState((container("web", "exited", exit_code=143),)), over, 101.0)
         assert phases(seen)["web"] is Phase.STARTED
 
 

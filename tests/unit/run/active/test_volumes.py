@@ -1,0 +1,69 @@
+"""The volumes of an active project, on an engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.run.active import volumes
+from devenv.state.identity import Content
+from support.active import active
+from support.memory.machine import Machine, mounted
+
+pytestmark = pytest.mark.anyio
+
+CHECKED = {"healthcheck": {"test": ["CMD", "true"]}}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine with one engine, whose state folder is private to the test."""
+    with Machine(tmp_path).installed() as installed:
+        yield installed
+
+
+async def until(is_met: Callable[[], object]) -> None:
+    """Returns once that is so."""
+    with anyio.fail_after(5):
+        while not is_met():  # noqa: ASYNC110 - the ledger reports no event
+            await anyio.sleep(0.005)
+
+
+async def test_new_volumes_are_settled_once_their_services_are_well(machine: Machine) -> None:
+    """Before that they may hold half a state."""
+    site = machine.site("shop", db={**CHECKED, "volumes": [mounted("data")]})
+    async with active(machine, site) as run:
+        await run.project.volumes(run.tasks)
+        assert [r.content for r in run.project.ledger.volumes] == [Content.UNSETTLED]
+        await run.up()
+        run.project.settle()
+        assert [r.content for r in run.project.ledger.volumes] == [Content.SETTLED]
+
+
+async def test_volumes_settle_by_themselves_while_the_project_runs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as the health check of the service that mounts them succeeds; a new volume begins that again."""
+    monkeypatch.setattr(volumes, "SETTLE_EVERY", 0.01)
+    data, more = mounted("data"), mounted("more", "/more")
+    site = machine.site("shop", db={**CHECKED, "volumes": [data]})
+    async with active(machine, site) as run:
+        await run.up()
+        await until(lambda: [r.content for r in run.project.ledger.volumes] == [Content.SETTLED])
+        await run.reload(db={**CHECKED, "volumes": [data, more]})
+        await until(lambda: [r.content for r in run.project.ledger.volumes] == [Content.SETTLED] * 2)
+
+
+async def test_the_anonymous_volumes_of_a_replaced_container_are_in_the_ledger(machine: Machine) -> None:
+    """The way down removes them, too."""
+    anonymous = {"type": "volume", "target": "/cache", "volume": {}}
+    site = machine.site("shop", web={"volumes": [anonymous]})
+    async with active(machine, site) as run:
+        await run.up()
+        (old,) = run.containers("web")
+        await run.project.actions.recreate("web", "")
+        assert old.volumes
+        assert set(old.volumes) <= set(run.project.ledger.anonymous)
