@@ -229,8 +229,8 @@ BUGS = (
     Bug(
         "the last snapshot of a volume is given up",
         "model/snapshot.py",
-        "            lasting.add(one)\n",
-        "            gone.append(one)\n",
+        "            lasting.add(snapshot)\n",
+        "            surplus.append(snapshot)\n",
         "tests/unit/model/test_snapshot.py::test_nothing_that_is_needed_is_given_up",
     ),
     Bug(
