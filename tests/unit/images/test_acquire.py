@@ -170,7 +170,7 @@ def test_child_processes_get_the_proxies(world: World, project: Project, monkeyp
     run(world, project)
     assert os.environ["HTTPS_PROXY"] == os.environ["https_proxy"] == "http://proxy.test:3128"
     monkeypatch.setenv("HTTP_PROXY", "http://user:p%40ss@h:99999")
-    with pytest.raises(ConfigError, match=r"no proxy's address: http://\*\*\*@h:99999"):
+    with pytest.raises(ConfigError, match=r"not the address of a proxy: http://\*\*\*@h:99999"):
         run(world, project)
     assert world.looks == 1
 
