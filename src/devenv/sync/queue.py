@@ -1,14 +1,18 @@
-"""The paths that wait for their turn, and which of them go first."""
+"""The paths that wait for their turn, and which of them go first; those that failed wait for their time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 SLICE = 400  # paths at once, until it is known how long they take
 SMALLEST, LARGEST = 40, 2000
 SLICE_SECONDS = 0.12  # what is saved in the middle of a flood waits for no more than two slices
 FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
 EXPRESS = 64
+FIRST_PAUSE = 0.25  # seconds until what failed is tried again; twice as long after each failure
+LAST_PAUSE = 4.0
 
 
 class Waiting:
@@ -95,6 +99,39 @@ class Waiting:
             self._count -= 1
             if not paths:
                 del self._folders[folder]
+
+
+@dataclass(slots=True)
+class Retries:
+    """Paths that failed, and the time at which all of them are tried again."""
+
+    paths: set[str] = field(default_factory=set)
+    due: float = math.inf
+    _pause: float = FIRST_PAUSE
+
+    def add(self, failed: set[str], now: float, *, at_least: float = 0.0) -> None:
+        """Let these paths wait, for so many seconds at least."""
+        self.paths |= failed
+        self.due = min(self.due, now + max(self._pause, at_least))
+        self._pause = min(2 * self._pause, LAST_PAUSE)
+
+    def take(self, now: float) -> set[str]:
+        """The paths whose time has come: they wait no more."""
+        if now < self.due:
+            return set()
+        paths, self.paths, self.due = self.paths, set(), math.inf
+        return paths
+
+    def relax(self) -> None:
+        """Begin with the shortest pause again unless something waits: a plan has succeeded."""
+        if not self.paths:
+            self._pause = FIRST_PAUSE
+
+    def hasten(self, now: float) -> None:
+        """Try again after the shortest pause: a container has come."""
+        self._pause = FIRST_PAUSE
+        if self.paths:
+            self.due = now + self._pause
 
 
 def _folder(path: str) -> str:

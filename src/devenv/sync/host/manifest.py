@@ -68,6 +68,13 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.present or self.gone)
 
+    def without(self, paths: Container[str]) -> Changes:
+        """The changes of all other paths."""
+        return Changes(
+            present=tuple((path, state) for path, state in self.present if path not in paths),
+            gone=tuple((path, state) for path, state in self.gone if path not in paths),
+        )
+
 
 def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
     """The difference for the touched paths in `now` (None: not there); all other paths are as before.
