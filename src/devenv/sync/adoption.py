@@ -60,8 +60,8 @@ class Adoption:
         if container.running:
             hooks = [bound.rule.exec for bound in state.rules if bound.rule.exec]
             for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
-                await engine.exec.end_leftovers(
-                    container.id, user=user, privileged=privileged, mark=state.context.mark
+                await context.engine.exec.end_leftovers(
+                    container.id, user=user, privileged=privileged, mark=context.mark
                 )
         return files
 

@@ -17,6 +17,7 @@ from devenv.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
+from devenv.paths import is_within, relative_to
 from devenv.state.runs import open_run
 from devenv.sync import planner, reconcile, verify
 from devenv.sync.container.journal import SyncJournal
@@ -67,7 +68,7 @@ async def sync(options: Options, emit: Emit) -> int:
         now = await anyio.to_thread.run_sync(verify.host, bound)
         held = frozenset(root for root in rules.roots(bound) if _is_away(root, now))
         for path in sorted(held):
-            shown = rules.relative_to(path, project.directory) or path
+            shown = relative_to(path, project.directory) or path
             emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
         is_whole = True
         for service in dict.fromkeys(c.service for c in containers):
@@ -97,7 +98,7 @@ class _Once:
         syncs = planner.initial(self.now, bound)
         puts = SyncJournal.of(self.puts, container.id)
         record = await anyio.to_thread.run_sync(puts.read)
-        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
+        there = [r for r in bound if not is_within(r.rule.path, *self.held)]
         left = reconcile.leftovers(record.placed, there, self.now)
         mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
         target = await Target.reach(self.engine, container, mark, puts, tops)

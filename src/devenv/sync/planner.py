@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from devenv.model.project import Action
 from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
+from devenv.paths import ancestors, is_below, relative_to
 from devenv.sync.host.manifest import Changes, FileState, Kind
-from devenv.sync.rules.rules import BoundRule, relative_to
+from devenv.sync.rules.rules import BoundRule
 
 LOOP = "a link that leads to itself: not synced"
 NO_FILE = "neither a file, a folder nor a link: not synced"
@@ -110,7 +111,7 @@ def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Ite
     top = rule.rule.path
     for path, state in changes.gone:
         # A folder that `include` does not name came with its files and goes with them.
-        goes_along = path in emptied and bool(relative_to(path, top))
+        goes_along = path in emptied and is_below(path, top)
         gives_way = path == top and top in present
         if path in matching or (state.kind is Kind.DIR and (goes_along or gives_way)):
             yield path, state.kind
@@ -120,9 +121,8 @@ def _folders_above(paths: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
+        if folder and folder not in found:  # the next file is often in the same folder
+            found.update((folder, *ancestors(folder)))
     return found
 
 

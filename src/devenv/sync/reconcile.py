@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.sync_plan import Sync
+from devenv.paths import is_below, is_within, relative_to
 from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.rules.rules import BoundRule, relative_to
+from devenv.sync.rules.rules import BoundRule
 
 FILE = FileState(Kind.FILE, -1, 0, 0, 0, 0)
 FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
@@ -74,7 +75,7 @@ def stale_targets(
         if at := _stale_at(name, bound, now):
             (root, path), target = at, name.rstrip("/")
             found[path] = FOLDER if name.endswith("/") else FILE
-            while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
+            while (path := path.rpartition("/")[0]) and is_below(path, root) and not _is_folder(path, now):
                 target = target.rpartition("/")[0]
                 if f"{target}/" not in kept:
                     found[path] = FOLDER
@@ -100,6 +101,6 @@ def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list
     at_once: list[Sync] = []
     after: list[Sync] = []
     for sync in syncs:
-        is_after = any(relative_to(sync.source, path) is not None for path in flipped)
+        is_after = is_within(sync.source, *flipped)
         (after if is_after else at_once).append(sync)
     return at_once, after

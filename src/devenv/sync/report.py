@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from devenv.events import Emit, Notice, Problem, Synced
 from devenv.model.sync_plan import ServicePlan
+from devenv.paths import relative_to
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.host.manifest import Changes
 from devenv.sync.planner import LOOP, NO_FILE
-from devenv.sync.rules.rules import relative_to
 
 SHOWN_PATHS = 5
 LONGEST_WAY = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now

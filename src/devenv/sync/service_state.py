@@ -12,6 +12,7 @@ from devenv.docker.client import Engine
 from devenv.events import Emit
 from devenv.model.project import Project
 from devenv.model.sync_plan import ServicePlan, Sync
+from devenv.paths import ancestors, is_below
 from devenv.sync import planner, reconcile
 from devenv.sync.actions import ServiceActions
 from devenv.sync.container.target import Target
@@ -19,7 +20,6 @@ from devenv.sync.host import manifest
 from devenv.sync.host.manifest import Changes, FileState, Kind, Manifest
 from devenv.sync.queue import Retries, Waiting
 from devenv.sync.report import Report
-from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule
 
 
@@ -143,13 +143,13 @@ class ServiceState:
         """Enter the folders that these files brought along, even if the host lost them before they were noticed."""
         seen: set[str] = set()
         for sync in syncs:
-            folder = sync.source.rpartition("/")[0]
-            while folder not in seen and folder not in self.delivered and rules.relative_to(folder, sync.root):
+            for folder in ancestors(sync.source):
+                if folder in seen or folder in self.delivered or not is_below(folder, sync.root):
+                    break
                 seen.add(folder)
                 if self.wants(folder):
                     self.delivered[folder] = reconcile.FOLDER
                     self.wait(folder)
-                folder = folder.rpartition("/")[0]
 
     def mark_unknown(self, states: Mapping[str, FileState]) -> None:
         """Enter that a container may hold these paths, or not: whatever the host has there next is a change.

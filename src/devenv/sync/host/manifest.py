@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-FEW = 16
+from devenv.paths import below
 
 
 class Kind(StrEnum):
@@ -94,7 +94,7 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
                 gone[path] = replace(old, kind=Kind.DIR)  # what is put replaces a file; a folder may be in its way
     folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
     if folders:
-        is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})
+        is_inside = below(folders)
         for path, old in before.items():
             if is_inside(path):
                 gone[path] = old
@@ -114,24 +114,6 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
         manifest.pop(path, None)
     manifest.update(changes.present)
     return manifest
-
-
-def _inside(folders: set[str]) -> Callable[[str], bool]:
-    """Whether a path is below one of the folders; a whole manifest is asked, so it has to be quick."""
-    if len(folders) <= FEW:
-        prefixes = tuple(f"{folder}/" for folder in folders)
-        return lambda path: path.startswith(prefixes)
-    return lambda path: _is_below(path, folders)
-
-
-def _is_below(path: str, folders: Container[str]) -> bool:
-    cut = path.rfind("/")
-    while cut > 0:
-        path = path[:cut]
-        if path in folders:
-            return True
-        cut = path.rfind("/")
-    return False
 
 
 def _deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from devenv.paths import is_below, is_within
 from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.rules.rules import relative_to
 
 Fresh = dict[str, FileState | None]
 
@@ -39,10 +39,10 @@ def _is_back(before: Mapping[str, FileState], fresh: Fresh, root: str) -> bool:
         return now is not None
     if now.kind is not Kind.DIR or now.inode == old.inode:
         return now.kind is Kind.DIR
-    known = [path for path in before if relative_to(path, root)]
+    known = [path for path in before if is_below(path, root)]
     lost = sum(1 for path in known if path in fresh and fresh[path] is None)
     return 2 * lost <= len(known)
 
 
 def _goes_with(path: str, state: FileState | None, root: str) -> bool:
-    return path == root or (state is None and relative_to(path, root) is not None)
+    return path == root or (state is None and is_within(path, root))

@@ -12,6 +12,7 @@ from typing import Any
 
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project
+from devenv.paths import below, is_within
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 
@@ -22,7 +23,6 @@ MODES = tuple(range(0o1000))  # one number for all files of a mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
 FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
-FEW = 8  # folders that are compared with each path at once
 GLANCE = 64  # paths between two looks at the clock
 
 
@@ -75,9 +75,9 @@ def look(
         if before is not None and before.kind is Kind.DIR:
             folders.add(path)
     if folders:
-        is_known, is_unseen = _in(folders), _in(unseen)
-        lost = [p for p in known if p not in fresh and is_known(p)]
-        fresh.update((p, None) for p in lost if not is_unseen(p))
+        was_below, is_unseen = below(folders), below(unseen)
+        lost = [path for path in known if path not in fresh and was_below(path)]
+        fresh.update((path, None) for path in lost if path not in unseen and not is_unseen(path))
     return fresh
 
 
@@ -126,16 +126,11 @@ def silent(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | 
         return None
     kinds = {_unescaped(left.split()[4]): right.split()[0] for left, right in lines}
     for root in map(os.path.realpath, roots):
-        own = max((m for m in kinds if below(root, [m])), key=len, default="/")
-        for mount in (own, *(m for m in kinds if below(m, [root]))):
+        own = max((m for m in kinds if is_within(root, m)), key=len, default="/")
+        for mount in (own, *(m for m in kinds if is_within(m, root))):
             if SILENT.fullmatch(kinds.get(mount, "")):
                 return kinds[mount]
     return None
-
-
-def below(path: str, roots: Iterable[str]) -> bool:
-    """Whether the path is one of the roots or lies in one."""
-    return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
 
 
 def git_lock(folder: str) -> str | None:
@@ -238,22 +233,6 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
             if now.kind is Kind.DIR and not prune(path):
                 folders.append(path)
     return unseen
-
-
-def _in(folders: set[str]) -> Callable[[str], bool]:
-    """Whether a path is one of the folders or lies in one: the same few steps, however many folders there are."""
-    verdicts: dict[str, bool] = {}
-    if len(folders) <= FEW:
-        prefixes = tuple(f"{folder}/" for folder in folders)
-        return lambda path: path in folders or path.startswith(prefixes)
-
-    def inside(path: str) -> bool:
-        above = path[: path.rfind("/")]
-        if above not in verdicts:
-            verdicts[above] = bool(above) and inside(above)
-        return path in folders or verdicts[above]
-
-    return inside
 
 
 def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:

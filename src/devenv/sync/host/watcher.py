@@ -21,10 +21,11 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from devenv.errors import UsageError
+from devenv.paths import is_within
 from devenv.sync.host import inotify, scan
 from devenv.sync.host.inotify import Debouncer, Inotify
 from devenv.sync.host.manifest import FileState
-from devenv.sync.host.scan import Prune, below
+from devenv.sync.host.scan import Prune
 from devenv.tasks import first
 
 STEP_MS = 5
@@ -132,9 +133,9 @@ class Source:
             if batch.lost:
                 return
             found = rest.over(batch)
-            anew = [root for root in self._roots if below(root, found)]
+            anew = [root for root in self._roots if is_within(root, *found)]
             self._watch_above(anew)
-            if wanted := {*anew, *(path for path in found if below(path, self._roots))}:
+            if wanted := {*anew, *(path for path in found if is_within(path, *self._roots))}:
                 tell(wanted)
 
     def _watch_above(self, roots: Iterable[str]) -> None:
@@ -155,7 +156,7 @@ class Source:
             beside = sorted({nearest(root) for root in self._roots if root not in folders})
 
             def told(paths: set[str], before: object = before, ended: anyio.Event = ended) -> None:
-                tell({path for path in paths if below(path, self._roots)})
+                tell({path for path in paths if is_within(path, *self._roots)})
                 if self._places() != before:
                     ended.set()
 
