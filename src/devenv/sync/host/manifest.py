@@ -92,15 +92,22 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             present[path] = state
             if old is not None and old.is_doubtful and state.kind in (Kind.FILE, Kind.LINK):
                 gone[path] = replace(old, kind=Kind.DIR)  # what is put replaces a file; a folder may be in its way
-    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
-    if folders:
-        is_inside = below(folders)
-        for path, old in before.items():
-            if is_inside(path):
-                gone[path] = old
-                if (state := now.get(path)) is not None:
-                    present[path] = state
+    for path in _below_gone(gone, before, now):
+        gone[path] = before[path]
+        if (state := now.get(path)) is not None:
+            present[path] = state
     return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=_deepest_first)))
+
+
+def _below_gone(
+    gone: Mapping[str, FileState], before: Mapping[str, FileState], now: Mapping[str, FileState | None]
+) -> list[str]:
+    """What was known below the folders that have gone, or that may be folders in the container."""
+    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
+    if not folders:
+        return []
+    is_inside = below(folders)
+    return [path for path in before if is_inside(path)]
 
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:

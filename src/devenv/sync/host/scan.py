@@ -75,10 +75,17 @@ def look(
         if before is not None and before.kind is Kind.DIR:
             folders.add(path)
     if folders:
-        was_below, is_unseen = below(folders), below(unseen)
-        lost = [path for path in known if path not in fresh and was_below(path)]
-        fresh.update((path, None) for path in lost if path not in unseen and not is_unseen(path))
+        fresh.update(dict.fromkeys(_lost(folders, unseen, known, fresh)))
     return fresh
+
+
+def _lost(
+    folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
+) -> list[str]:
+    """What was known below the folders and has not been found; what is at or below `unseen` may be there still."""
+    was_below, is_unseen = below(folders), below(unseen)
+    lost = [path for path in known if path not in fresh and was_below(path)]
+    return [path for path in lost if path not in unseen and not is_unseen(path)]
 
 
 def differing(
