@@ -43,7 +43,12 @@ Tell = Callable[[Collection[str]], None]
 
 
 class Watcher(StrEnum):
-    """Where events come from: AUTO is the best that the system has."""
+    """Where events come from: AUTO is the best that the system has.
+
+    POLL is our own look at everything in turn, not the polling of watchfiles (`force_polling`). That one compares
+    modification times in whole seconds and nothing else: with watchfiles 1.3 it missed a changed mode, new content
+    under the old time, and the second of two saves within a second.
+    """
 
     AUTO = "auto"
     INOTIFY = "inotify"
