@@ -152,7 +152,7 @@ BUGS = (
     Bug(
         "the same problem is told again and again",
         "sync/report.py",
-        "if self.told.get(path) != reason:",
+        "if self.reported.get(path) != reason:",
         "if reason:",
         f"{EXACT}one_bad_path_stops_no_other",
     ),

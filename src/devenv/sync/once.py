@@ -1,4 +1,4 @@
-"""`devenv sync`: every container brought to the state of the tree once, whoever started it; read back if asked."""
+"""`devenv sync`: bring every container to the state of the tree once, whoever started it; read back if asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN_PATHS = 5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line of `sync` says."""
+    """The options of `devenv sync`."""
 
     selection: Selection
     services: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class Options:
 
 
 async def sync(options: Options, emit: Emit) -> int:
-    """0 when every container equals the tree, 1 where a path could not be brought over or differs when read back.
+    """Return 0 if every container equals the tree, 1 if a path could not be synced or differs when read back.
 
-    A running `devenv up` is not disturbed. What `devenv` did not put into a container is not deleted there, nor
-    anything of a rule whose path is not there.
+    A running `devenv up` is not disturbed. Nothing is deleted that devenv did not put into a container, nor anything
+    of a rule whose path is missing.
     """
     loaded = await resolve.load(options.selection, faults=lint.faults)
     project = loaded.project
@@ -111,7 +111,7 @@ class _Once:
         return are_all_synced
 
     async def sync(self, container: Container) -> bool:
-        """Whether the container equals the tree by now."""
+        """Sync one container; whether it equals the tree by now."""
         bound = [r for r in self.bound if r.service == container.service]
         syncs = planner.initial(self.now, bound)
         puts = SyncJournal.of(self.puts, container.id)
@@ -132,7 +132,7 @@ class _Once:
             puts.note(placed=reconcile.journal_paths(syncs) - record.placed, gone=left - seen.placed)
             began = time.monotonic()
             outcome = await target.deliver(deletes, missing)
-            self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
+            self._report(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
             is_done = not outcome.failed and (container.running or not deletes)
             is_equal = not self.options.verify or await self._equals(container, bound, record.placed)
             return is_done and is_equal
@@ -142,13 +142,13 @@ class _Once:
     def _deletes(
         self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
     ) -> tuple[Delete, ...]:
-        """What the container was given and still has, and the host has no more."""
+        """The deletes of what the container was given and still has, and the host has not any more."""
         stale = reconcile.stale_targets(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)
 
-    def _tell(
+    def _report(
         self, container: Container, outcome: Outcome, deletes: Sequence[Delete], syncs: Sequence[Sync], ms: float
     ) -> None:
         for path, reason in outcome.failed.items():
@@ -163,7 +163,7 @@ class _Once:
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
-        """Whether a second look at both sides finds nothing; what it finds is told."""
+        """Whether a second look at both sides finds no difference; differences are reported."""
         now_placed = SyncJournal.of(self.puts, container.id).read().placed
         verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in verdict.seen.unread.items():
@@ -174,5 +174,5 @@ class _Once:
 
 
 def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
-    """Whether the path of a rule may only not be mounted: it is not there, or a folder without anything in it."""
+    """Whether the path of a rule may only not be mounted: it does not exist, or is an empty folder."""
     return root not in now or (now[root].kind is Kind.DIR and not any(is_below(path, root) for path in now))

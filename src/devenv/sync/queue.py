@@ -1,4 +1,4 @@
-"""The paths that wait for their turn, and which of them go first; those that failed wait for their time."""
+"""The paths that wait to be synced, and which of them go first; paths that failed, and when they are tried again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 SLICE = 400  # paths at once, until it is known how long they take
 SMALLEST, LARGEST = 40, 2000
-SLICE_SECONDS = 0.12  # what is saved in the middle of a flood waits for no more than two slices
+SLICE_SECONDS = 0.12  # a file saved in the middle of a flood waits for no more than two slices
 FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
 EXPRESS = 64
 FIRST_PAUSE = 0.25  # seconds until what failed is tried again; twice as long after each failure
@@ -16,7 +16,7 @@ LAST_PAUSE = 4.0
 
 
 class Waiting:
-    """A set of absolute host paths that gives out slices: what went, folders with few paths, then the flood."""
+    """A set of absolute host paths that gives out slices: deleted paths, folders with few paths, then the flood."""
 
     def __init__(self) -> None:
         self._gone: dict[str, None] = {}
@@ -25,7 +25,7 @@ class Waiting:
         self._slice = SLICE
 
     def took(self, paths: int, seconds: float) -> None:
-        """So long a slice took: the next ones are as large as lets nobody wait."""
+        """Adapt the size of the next slices to the time that this one took."""
         if paths >= SMALLEST:
             self._slice = max(SMALLEST, min(LARGEST, int(paths * SLICE_SECONDS / seconds)))
 
@@ -41,7 +41,7 @@ class Waiting:
             yield from paths
 
     def add(self, path: str, *, gone: bool) -> None:
-        """The path waits; the newest of a folder is the last."""
+        """Let the path wait; the newest of a folder is the last."""
         self._discard(path)
         if gone:
             self._gone[path] = None
@@ -50,10 +50,10 @@ class Waiting:
             self._count += 1
 
     def take(self) -> set[str]:
-        """The next slice, which waits no more: all where it is little.
+        """Take the next slice, or all paths if they are few.
 
-        All that went goes at once, since a folder is only removed when it is empty; and with a path go the folders
-        above it that wait, since they may have been files.
+        All deleted paths are in it, since a folder is only removed when it is empty; and with each path the waiting
+        folders above it, since they may have been files.
         """
         if len(self) <= self._slice:
             return self.take_all()
@@ -70,7 +70,7 @@ class Waiting:
         return taken
 
     def take_all(self) -> set[str]:
-        """Everything; nothing waits any more."""
+        """Take all paths."""
         taken = {*self._gone, *(path for paths in self._folders.values() for path in paths)}
         self._gone.clear()
         self._folders.clear()

@@ -1,4 +1,4 @@
-"""What a container that may hold anything has to be asked for, and what it holds that is no more on the host."""
+"""What to read back from a container that may hold anything, and what it holds that the host has not any more."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
 def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
     """Those names of the journal for which the host has nothing of the kind any more.
 
-    What no rule is for any more stays: it is nobody's to delete.
+    Names that no rule is for any more are kept: nothing says that they may be deleted.
     """
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
@@ -66,9 +66,9 @@ def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[
 def stale_targets(
     placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
 ) -> dict[str, FileState]:
-    """By host path, what the container was once given and the host has no more; with a state of its kind.
+    """By host path, what the container was once given and the host has not any more, with a state of its kind.
 
-    With files go the folders that they were in, except for those in `kept`; a file that is a folder now goes, too.
+    The folders of such files are included, except for those in `kept`, and so is a file that is a folder now.
     """
     found: dict[str, FileState] = {}
     for name in placed:
@@ -97,7 +97,7 @@ def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
 
 
 def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
-    """The syncs that can be done at once, and those at or below host paths that have to go first."""
+    """The syncs that can be done at once, and those at or below host paths that have to be deleted first."""
     at_once: list[Sync] = []
     after: list[Sync] = []
     for sync in syncs:

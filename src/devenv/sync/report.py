@@ -1,4 +1,4 @@
-"""What is said of a service's paths: each thing once, until it is over or changes; and what was synced."""
+"""Reports on the paths of a service: each problem once, until it is over or changes; and what was synced."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ HINTS = {
 
 @dataclass(slots=True)
 class Report:
-    """One service's; `directory` is the project's, which paths are shown relative to."""
+    """The reports of one service; paths are shown relative to `directory`, the project's folder."""
 
     emit: Emit
     service: str
     directory: str
-    told: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
-    told_env_files: set[str] = field(default_factory=set)
+    reported: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
+    reported_env_files: set[str] = field(default_factory=set)
 
     def problems(self, reasons: Mapping[str, str]) -> None:
-        """Path -> what is wrong with it; many of one kind are one line."""
+        """Report what is wrong with each path; many of one kind are one line."""
         paths: dict[str, list[str]] = defaultdict(list)
         for path, reason in reasons.items():
-            if self.told.get(path) != reason:
+            if self.reported.get(path) != reason:
                 paths[reason].append(path)
-        self.told.update(reasons)
+        self.reported.update(reasons)
         for reason, (first, *others) in paths.items():
             more = f" (+{len(others)} more)" if others else ""
             hint = HINTS.get(reason)
@@ -53,9 +53,9 @@ class Report:
             self.emit(Problem(f"{self._shown(first)}{more}: {reason}", hint, self.service, first))
 
     def over(self, paths: Collection[str]) -> None:
-        """Nothing is wrong with these paths any more."""
-        for path in self.told.keys() & set(paths):
-            del self.told[path]
+        """Note that nothing is wrong with these paths any more."""
+        for path in self.reported.keys() & set(paths):
+            del self.reported[path]
 
     def outcome(self, step: ServicePlan, outcome: Outcome, failed: Collection[str]) -> None:
         """Report what could not be synced or deleted, and end what is over. `failed` are host paths."""
@@ -63,7 +63,7 @@ class Report:
         synced = {sync.target for sync in step.syncs}
         reasons = {target: outcome.failed[target] for target in undeleted if target not in synced}
         for sync in step.syncs:
-            # A temporary file that was gone before it could be read is no problem of anybody's.
+            # A temporary file that was gone before it could be read is no problem.
             reason = outcome.failed.get(sync.target, VANISHED)
             if reason != VANISHED and os.path.lexists(sync.source):
                 reasons[sync.source] = reason
@@ -87,10 +87,10 @@ class Report:
         self.emit(Synced(self.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
     def env_files(self, paths: Iterable[str]) -> None:
-        """Files with secrets that a rule copies."""
+        """Report files with secrets that a rule copies, each once."""
         for path in paths:
-            if path not in self.told_env_files:
-                self.told_env_files.add(path)
+            if path not in self.reported_env_files:
+                self.reported_env_files.add(path)
                 hint = "to keep it out: add `ignore: [.env]` to the rule, or .env to .dockerignore"
                 self.emit(Notice(f"{self._shown(path)} is copied into {self.service}", hint))
 

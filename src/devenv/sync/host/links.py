@@ -12,7 +12,7 @@ MOST = 40  # links that the kernel follows for one path (path_resolution(7))
 
 
 def loops(states: Mapping[str, FileState]) -> frozenset[str]:
-    """The links among these states that lead to themselves, or to a loop, by way of the others."""
+    """The links among these states that lead to themselves, or to a loop, through the other links."""
     texts = {path: state.link for path, state in states.items() if state.link is not None}
     return frozenset(path for path in texts if _is_loop(path, texts))
 
@@ -20,7 +20,7 @@ def loops(states: Mapping[str, FileState]) -> frozenset[str]:
 def settled(now: Mapping[str, FileState], fresh: dict[str, FileState | None]) -> dict[str, FileState | None]:
     """`fresh` with each loop as Kind.OTHER and every other link as Kind.LINK; `now` is what was known before.
 
-    A link that did not change itself is added if it has become a loop, or is one no more. A loop keeps its text.
+    A link that did not change itself is added if it has become a loop, or is no loop any more. A loop keeps its text.
     """
     if not any(_is_link(state) or _is_link(now.get(path)) for path, state in fresh.items()):
         return fresh
@@ -33,7 +33,7 @@ def settled(now: Mapping[str, FileState], fresh: dict[str, FileState | None]) ->
 
 
 def settled_all(states: dict[str, FileState]) -> dict[str, FileState]:
-    """Everything that a first look found, changed in place: each loop is Kind.OTHER."""
+    """Mark each loop among the states of a first look as Kind.OTHER; the dict is changed in place."""
     states.update((path, replace(states[path], kind=Kind.OTHER)) for path in loops(states))
     return states
 

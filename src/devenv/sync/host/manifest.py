@@ -1,4 +1,4 @@
-"""What became of the host's files: states remembered, states seen now, and the difference."""
+"""How the host's files changed: states remembered, states seen now, and the difference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What lstat says of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
+    """The lstat of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
 
     kind: Kind
     mode: int
@@ -31,23 +31,23 @@ class FileState:
     link: str | None = None
 
     def is_same(self, other: FileState) -> bool:
-        """Whether nothing has to be done: a folder's own mode, size and times are the container's affair."""
+        """Whether nothing has to be synced: a folder's own mode, size and times are left to the container."""
         if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
             return False
         if self.kind is Kind.FILE:
             return self == other
         if self.kind is Kind.LINK:
-            # The same link made anew is news: what was read in between was something else.
+            # The same link created again is a change: something else may have been read in between.
             return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
         return self.kind is Kind.DIR or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether nobody knows what there is in the container."""
+        """Whether it is unknown what the container has there."""
         return self.mode < 0
 
     def doubtful(self) -> FileState:
-        """A state that is the same as none that the host can show: a folder, or what may be any kind of file."""
+        """A state that equals none that the host can have: a folder, or what may be any kind of file."""
         kind = Kind.FILE if self.kind is Kind.OTHER else self.kind
         return replace(self, kind=kind, mode=-1, link=None)
 
@@ -79,8 +79,8 @@ class Changes:
 def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
     """The difference for the touched paths in `now` (None: not there); all other paths are as before.
 
-    With a folder goes all that was known below it. A folder that is still there says nothing about what it
-    holds: whoever looks at one looks at what was known below it, too.
+    All that was known below a folder is gone with it. A folder that is still there says nothing about its content:
+    the caller has to look at what was known below it, too.
     """
     present: Manifest = {}
     gone: Manifest = {}
