@@ -1,12 +1,56 @@
-"""Where the templates lie: inside the wheel, or beside the sources in a checkout."""
+"""Which path is below which: absolute, clean paths as text, of the host or of a container."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Collection, Iterator
+
+FEW = 8  # folders that are compared with each path at once
 
 
-def templates_folder() -> str:
-    """The absolute path of the folder that holds projects/, services/ and images/."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    shipped = os.path.join(here, "templates")
-    return shipped if os.path.isdir(shipped) else os.path.normpath(os.path.join(here, "../../templates"))
+def relative_to(path: str, folder: str) -> str | None:
+    """The path below the folder, "" for the folder itself, None elsewhere."""
+    if path == folder:
+        return ""
+    inside = folder if folder.endswith("/") else f"{folder}/"
+    return path[len(inside) :] if path.startswith(inside) else None
+
+
+def is_within(path: str, *folders: str) -> bool:
+    """Whether the path is one of the folders, or below one."""
+    for folder in folders:  # noqa: SIM110 - quicker than `any`: it is asked for each path of a tree
+        if relative_to(path, folder) is not None:
+            return True
+    return False
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether the path is below the folder, and not the folder itself."""
+    return bool(relative_to(path, folder))
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The folders above the path, nearest first, without the root."""
+    cut = path.rfind("/")
+    while cut > 0:
+        path = path[:cut]
+        yield path
+        cut = path.rfind("/")
+
+
+def below(folders: Collection[str]) -> Callable[[str], bool]:
+    """A test of whether a path is below one of the folders: the same few steps, however many folders there are."""
+    if len(folders) > FEW:
+        folders = {folder for folder in folders if not any(above in folders for above in ancestors(folder))}
+    if len(folders) <= FEW:
+        prefixes = tuple(f"{folder.rstrip('/')}/" for folder in folders)
+        return lambda path: path.startswith(prefixes)
+    verdicts = {"": "/" in folders}
+
+    def is_below_one(path: str) -> bool:
+        above = path[: path.rfind("/")]
+        verdict = verdicts.get(above)
+        if verdict is None:
+            verdict = verdicts[above] = above in folders or is_below_one(above)
+        return verdict
+
+    return is_below_one

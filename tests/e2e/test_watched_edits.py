@@ -403,6 +403,28 @@ def test_a_rebuild_is_for_one_service(stack: Stack, up: Up) -> None:
     assert site.run.stop() == 130
 
 
+def test_the_portable_watcher_syncs_each_change(stack: Stack, up: Up) -> None:
+    """With watchfiles, as on systems without inotify: saves, renames, modes, folders and deletes."""
+    stack.write("src/a", "1")
+    stack.compose_file({"web": watching(rule("./src"))})
+    site = Site(stack, up.ready(stack, "--watcher", "watchfiles"))
+    threads = [path.read_text() for path in Path(f"/proc/{site.run.process.pid}/task").glob("*/comm")]
+    assert any("notify" in name for name in threads), threads
+    src = site.host("src")
+    site.equal("web", "src")
+    site.write("src/a", "2")
+    site.write("src/deep/er/b", "1")
+    site.equal("web", "src")
+    site.write("src/saved~", "3")
+    site.host("src/saved~").rename(src / "a")
+    (src / "deep/er/b").chmod(0o755)
+    (src / "deep").rename(src / "moved")
+    site.equal("web", "src")
+    shutil.rmtree(src / "moved")
+    site.equal("web", "src")
+    assert site.run.stop() == 130
+
+
 def test_a_source_folder_that_is_away_deletes_nothing(stack: Stack, up: Up) -> None:
     """Moved away, or another folder in its place: nothing goes, new files come; back again, all is equal."""
     for number in range(20):

@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "devenv"
 PURE = (
     "errors.py",
     "events.py",
+    "paths.py",
     "redact.py",
     "model/*.py",
     "cli/candidates.py",
@@ -133,7 +134,7 @@ MAY_WRITE = ("ui/writer.py", "cli/prompt.py", "scaffold/new/render.py")
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
         "bounded_search", "errors", "events", "explain", "memory", "model", "paths", "private_files", "redact",
-        "signals", "tasks",
+        "signals", "tasks", "template_files",
     }),
     frozenset({"docker"}),
     frozenset({"state"}),

@@ -15,6 +15,7 @@ import yaml
 
 from devenv.compose import yaml as yamlcore
 from devenv.errors import ConfigError, DevenvError, UsageError
+from devenv.paths import is_below
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{ending}" for name in ("compose", "docker-compose") for ending in ("yml", "yaml"))
@@ -226,7 +227,7 @@ def _nothing_found(here: str) -> ConfigError:
 
 
 def _read(path: str, folder: str, base: str, above: tuple[str, ...] | None) -> Source:
-    shown = os.path.relpath(path, base) if path.startswith(base.rstrip("/") + "/") else path
+    shown = os.path.relpath(path, base) if is_below(path, base) else path
     data = _bytes(path, shown)
     node = yamlcore.check(data, file=shown)
     if not isinstance(node, yaml.MappingNode):

@@ -11,6 +11,7 @@ import yaml
 
 from devenv.compose import yaml as yamlcore
 from devenv.compose.files import Path, Place, Source, everything
+from devenv.paths import is_below
 
 
 def place(sources: Sequence[Source], path: Path) -> Place:
@@ -146,6 +147,6 @@ class Model:
     def shown(self, file: str) -> str:
         """The name of a file in messages: below the project's folder, relative to it."""
         for source in self.sources:
-            if file.startswith(source.folder.rstrip("/") + "/"):
+            if is_below(file, source.folder):
                 return file.removeprefix(source.path.removesuffix(source.shown))
         return file

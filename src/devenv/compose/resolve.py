@@ -31,6 +31,7 @@ from devenv.docker import endpoint, process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
 from devenv.model.project import Moment, Project, ProjectHook, RuleFault, Service
+from devenv.paths import is_within
 from devenv.tasks import each
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def _contexts(service: Service) -> list[str]:
 
 
 def _with_link(path: str, *folders: str) -> str:
-    linked = [folder for folder in folders if os.path.realpath(folder) != folder and not _is_in(path, folder)]
+    linked = [folder for folder in folders if os.path.realpath(folder) != folder and not is_within(path, folder)]
     above = path if linked else "/"
     while above != os.path.dirname(above):
         for folder in linked:
@@ -331,10 +332,6 @@ def _with_link(path: str, *folders: str) -> str:
                     return os.path.normpath(os.path.join(folder, os.path.relpath(path, above)))
         above = os.path.dirname(above)
     return path
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _places(project: Project, sources: Sequence[Source]) -> dict[tuple[str, int], Place]:

@@ -32,7 +32,7 @@ def folders(project: Project) -> int:
 def silent(project: Project) -> str:
     """The kind of a file system without events below the watched folders; empty if all have events."""
     bound = rules.bind(project, scan.dockerignores(project))
-    return scan.silent(rules.roots(bound) or (project.directory,)) or ""
+    return scan.eventless_filesystem(rules.roots(bound) or (project.directory,)) or ""
 
 
 def crlf(project: Project) -> tuple[str, ...]:

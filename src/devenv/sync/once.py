@@ -1,10 +1,10 @@
-"""`devenv sync`: every container brought to the state of the tree once, whoever started it; read back if asked."""
+"""`devenv sync`: bring every container to the state of the tree once, whoever started it; read back if asked."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -17,6 +17,7 @@ from devenv.events import Compared, Emit, Notice, Problem, Synced
 from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
+from devenv.paths import is_below, is_within, relative_to
 from devenv.state.runs import open_run
 from devenv.sync import planner, reconcile, verify
 from devenv.sync.container.journal import SyncJournal
@@ -34,7 +35,7 @@ SHOWN_PATHS = 5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line of `sync` says."""
+    """The options of `devenv sync`."""
 
     selection: Selection
     services: tuple[str, ...] = ()
@@ -43,61 +44,79 @@ class Options:
 
 
 async def sync(options: Options, emit: Emit) -> int:
-    """0 when every container equals the tree, 1 where a path could not be brought over or differs when read back.
+    """Return 0 if every container equals the tree, 1 if a path could not be synced or differs when read back.
 
-    A running `devenv up` is not disturbed. What `devenv` did not put into a container is not deleted there, nor
-    anything of a rule whose path is not there.
+    A running `devenv up` is not disturbed. Nothing is deleted that devenv did not put into a container, nor anything
+    of a rule whose path is missing.
     """
     loaded = await resolve.load(options.selection, faults=lint.faults)
     project = loaded.project
-    known = [service.name for service in project.services]
-    for name in options.services:
-        if name not in known:
-            raise unknown("service", name, known)
-    ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
-    wanted = set(options.services or known)
-    bound = tuple(r for r in rules.bind(project, ignores) if r.copies and r.service in wanted)
+    bound = await _rules(project, options.services)
     async with Engine.connect() as engine:
         run = await open_run(engine, project.name)
         project_state = await engine.project_state(project.name)
-        containers = [c for c in project_state.containers if any(r.service == c.service for r in bound)]
+        services = {rule.service for rule in bound}
+        containers = [container for container in project_state.containers if container.service in services]
         if not containers:
             emit(Notice("no container of a service with sync rules is there", "devenv up"))
             return 0
         now = await anyio.to_thread.run_sync(verify.host, bound)
-        held = frozenset(root for root in rules.roots(bound) if _is_away(root, now))
-        for path in sorted(held):
-            shown = rules.relative_to(path, project.directory) or path
-            emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
-        is_whole = True
-        for service in dict.fromkeys(c.service for c in containers):
-            skipped = planner.skipped(now, [r for r in bound if r.service == service])
-            Report(emit, service, project.directory).problems(skipped)
-            is_whole = is_whole and not skipped
-        puts = run.puts
-        one = _Once(engine, project, bound, now, held, puts, options, emit)
-        are_equal = all(await each(one.go, containers))
-        return int(not (are_equal and (is_whole or options.dry_run)))
+        missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
+        once = _Once(engine, project, bound, now, missing, run.puts, options, emit)
+        once.report_missing_roots()
+        are_all_synced = once.report_skipped(container.service for container in containers)
+        are_equal = all(await each(once.sync, containers))
+        return int(not (are_equal and (are_all_synced or options.dry_run)))
+
+
+async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule, ...]:
+    """The rules of these services, or of all, that put files into containers. Raises UsageError for a wrong name."""
+    known = [service.name for service in project.services]
+    for name in services:
+        if name not in known:
+            raise unknown("service", name, known)
+    ignores = await anyio.to_thread.run_sync(scan.dockerignores, project)
+    return tuple(rule for rule in rules.bind(project, ignores) if rule.copies and rule.service in (services or known))
 
 
 @dataclass(frozen=True, slots=True)
 class _Once:
+    """One sync of a project; `now` is the host, `puts` the folder of the journals.
+
+    `missing_roots`: the paths of rules that may only not be mounted: nothing of them is deleted.
+    """
+
     engine: Engine
     project: Project
     bound: Sequence[BoundRule]
     now: dict[str, FileState]
-    held: frozenset[str]
+    missing_roots: frozenset[str]
     puts: str
     options: Options
     emit: Emit
 
-    async def go(self, container: Container) -> bool:
-        """Whether the container equals the tree by now."""
+    def report_missing_roots(self) -> None:
+        """Name each rule's path that is missing."""
+        for path in sorted(self.missing_roots):
+            shown = relative_to(path, self.project.directory) or path
+            self.emit(Notice(f"{shown} is not there or empty: nothing of it is deleted in containers"))
+
+    def report_skipped(self, services: Iterable[str]) -> bool:
+        """Whether everything can be synced to these services; what cannot is reported."""
+        are_all_synced = True
+        for service in dict.fromkeys(services):
+            skipped = planner.skipped(self.now, [rule for rule in self.bound if rule.service == service])
+            Report(self.emit, service, self.project.directory).problems(skipped)
+            are_all_synced = are_all_synced and not skipped
+        return are_all_synced
+
+    async def sync(self, container: Container) -> bool:
+        """Sync one container; whether it equals the tree by now."""
         bound = [r for r in self.bound if r.service == container.service]
         syncs = planner.initial(self.now, bound)
         puts = SyncJournal.of(self.puts, container.id)
         record = await anyio.to_thread.run_sync(puts.read)
-        there = [r for r in bound if not any(rules.relative_to(r.rule.path, root) is not None for root in self.held)]
+        there = [rule for rule in bound if not is_within(rule.rule.path, *self.missing_roots)]
         left = reconcile.leftovers(record.placed, there, self.now)
         mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
         target = await Target.reach(self.engine, container, mark, puts, tops)
@@ -113,7 +132,7 @@ class _Once:
             puts.note(placed=reconcile.journal_paths(syncs) - record.placed, gone=left - seen.placed)
             began = time.monotonic()
             outcome = await target.deliver(deletes, missing)
-            self._tell(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
+            self._report(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
             is_done = not outcome.failed and (container.running or not deletes)
             is_equal = not self.options.verify or await self._equals(container, bound, record.placed)
             return is_done and is_equal
@@ -123,13 +142,13 @@ class _Once:
     def _deletes(
         self, placed: Collection[str], bound: Sequence[BoundRule], kept: Collection[str]
     ) -> tuple[Delete, ...]:
-        """What the container was given and still has, and the host has no more."""
+        """The deletes of what the container was given and still has, and the host has not any more."""
         stale = reconcile.stale_targets(placed, bound, self.now, kept)
         gone = Changes(gone=tuple(sorted(stale.items(), key=lambda one: (-one[0].count("/"), one[0]))))
         plan = planner.plan(gone, bound, directory=self.project.directory, states=self.now)
         return tuple(delete for step in plan.services for delete in step.deletes)
 
-    def _tell(
+    def _report(
         self, container: Container, outcome: Outcome, deletes: Sequence[Delete], syncs: Sequence[Sync], ms: float
     ) -> None:
         for path, reason in outcome.failed.items():
@@ -144,7 +163,7 @@ class _Once:
             self.emit(Synced(container.service, *counts, tuple(paths[:SHOWN_PATHS]), outcome.atomic))
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
-        """Whether a second look at both sides finds nothing; what it finds is told."""
+        """Whether a second look at both sides finds no difference; differences are reported."""
         now_placed = SyncJournal.of(self.puts, container.id).read().placed
         verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in verdict.seen.unread.items():
@@ -154,6 +173,6 @@ class _Once:
         return not verdict.different
 
 
-def _is_away(root: str, now: Mapping[str, FileState]) -> bool:
-    """Whether the path of a rule may only not be mounted: it is not there, or a folder without anything in it."""
-    return root not in now or (now[root].kind is Kind.DIR and not any(p.startswith(f"{root}/") for p in now))
+def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
+    """Whether the path of a rule may only not be mounted: it does not exist, or is an empty folder."""
+    return root not in now or (now[root].kind is Kind.DIR and not any(is_below(path, root) for path in now))

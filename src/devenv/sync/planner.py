@@ -1,4 +1,4 @@
-"""Changes of the host's files and the rules that they fall under -> what is to be done to the containers."""
+"""Turn changes of the host's files into the work on the containers, by the rules that match."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from devenv.model.project import Action
 from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
+from devenv.paths import ancestors, is_below, relative_to
 from devenv.sync.host.manifest import Changes, FileState, Kind
-from devenv.sync.rules.rules import BoundRule, relative_to
+from devenv.sync.rules.rules import BoundRule
 
 LOOP = "a link that leads to itself: not synced"
 NO_FILE = "neither a file, a folder nor a link: not synced"
@@ -23,12 +24,12 @@ def plan(
     running: Collection[str] | None = None,
     states: Mapping[str, FileState] | None = None,
 ) -> Plan:
-    """The work for every service, in the order of their first rules.
+    """Plan the work for every service, in the order of their first rules.
 
     Causes are host paths, relative to the project's `directory`. `running` are the services that have a
     container (None: all); the others are only rebuilt, since a new container is reconciled when it appears.
-    `states` is everything on the host after the changes: where two rules have a file for one place, it is the
-    last rule's, and comes back to the other when that one loses it. Without them only the changes are known.
+    `states` is everything on the host after the changes: if two rules have a file for one place, the file of the
+    last rule wins, and that of the other comes back when it goes. Without them only the changes are known.
     Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
     """
     plans = []
@@ -42,7 +43,7 @@ def plan(
 
 
 def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
-    """Everything that one service's rules put into a new container, from a full scan."""
+    """All that the rules of one service put into a new container, from a full scan."""
     everything = Changes(present=tuple(sorted(states.items())))
     return _sorted(_syncs([_Hits.of(rule, everything) for rule in rules]))
 
@@ -58,14 +59,14 @@ def skipped(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> dict
 
 
 def env_files(changes: Changes, rules: Sequence[BoundRule]) -> tuple[str, ...]:
-    """Files named `.env` that a rule copies, to be told once: they hold secrets more often than others do."""
+    """Files named `.env` that a rule copies, to be reported once: they often hold secrets."""
     named = (path for path, state in changes.present if path.endswith("/.env") and state.kind is Kind.FILE)
     return tuple(path for path in named if any(rule.copies and rule.matches(path) for rule in rules))
 
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """Whose file or folder belongs at a container path where rules meet."""
+    """The rule whose file or folder belongs at a container path that several rules map to."""
 
     index: int
     sync: Sync
@@ -74,7 +75,7 @@ class _Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Hits:
-    """The changes that one rule is for; pipes, sockets, devices and loops are nobody's."""
+    """The changes that one rule matches; pipes, sockets, devices and loops match none."""
 
     rule: BoundRule
     present: Mapping[str, Kind]
@@ -87,7 +88,7 @@ class _Hits:
 
     @property
     def copied(self) -> Iterator[str]:
-        """Files, links, and the folders that would not come to be with what they hold."""
+        """Files, links, and folders that are not created along with a file in them."""
         occupied = _folders_above(self.present)
         return (path for path, kind in self.present.items() if kind is not Kind.DIR or path not in occupied)
 
@@ -99,7 +100,7 @@ class _Hits:
 
 
 def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
-    # The folder of the rule itself stays: what it is mapped to may be a mount, or a process's working folder.
+    # The folder of the rule itself is kept: its target may be a mount, or a process's working folder.
     is_top = state.kind is Kind.DIR and path == rule.rule.path
     return state.kind is not Kind.OTHER and not is_top and rule.matches(path)
 
@@ -110,7 +111,7 @@ def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, Kind]) -> Ite
     top = rule.rule.path
     for path, state in changes.gone:
         # A folder that `include` does not name came with its files and goes with them.
-        goes_along = path in emptied and bool(relative_to(path, top))
+        goes_along = path in emptied and is_below(path, top)
         gives_way = path == top and top in present
         if path in matching or (state.kind is Kind.DIR and (goes_along or gives_way)):
             yield path, state.kind
@@ -120,9 +121,8 @@ def _folders_above(paths: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
+        if folder and folder not in found:  # the next file is often in the same folder
+            found.update((folder, *ancestors(folder)))
     return found
 
 
@@ -170,12 +170,12 @@ def _losses(hits: Iterable[_Hits], target: str) -> Iterator[tuple[int, Kind]]:
 
 
 def _comes_back(owner: _Owner, losses: Iterable[tuple[int, Kind]]) -> bool:
-    """Whether a later rule lost what lay there; a folder stays where a folder was."""
+    """Whether a later rule lost what was there; a folder stays if it was a folder."""
     return any(index > owner.index and not owner.kind is kind is Kind.DIR for index, kind in losses)
 
 
 def _syncs(hits: Iterable[_Hits]) -> dict[str, tuple[Sync, Kind]]:
-    """By target: where two rules meet, the last one wins."""
+    """By target: if several rules map to it, the last one wins."""
     return {
         target: (Sync(path, target, one.present[path] is Kind.DIR, one.rule.rule.path), one.present[path])
         for one in hits
@@ -203,14 +203,14 @@ def _deletes(
 
 
 def _is_replaced(path: str, kind: Kind, sync: tuple[Sync, Kind] | None) -> bool:
-    """Whether a sync to the same target makes the delete needless: one from elsewhere, of a like thing."""
+    """Whether a sync to the same target makes the delete unnecessary: from another path, and of the same kind."""
     if sync is None:
         return False
     return sync[0].source != path and (sync[1] is Kind.DIR) is (kind is Kind.DIR)
 
 
 def _is_kept(rule: BoundRule, kind: Kind, owner: _Owner | None) -> bool:
-    """Whether what lies there is a later rule's, or a folder that an earlier one has, too."""
+    """Whether what is there belongs to a later rule, or is a folder that an earlier rule has, too."""
     if owner is None or owner.index == rule.index:
         return False
     return owner.index > rule.index or owner.kind is kind is Kind.DIR
@@ -224,7 +224,7 @@ def _execs(hits: Iterable[_Hits], directory: str) -> Iterator[Exec]:
 
 
 def _cause(hits: Iterable[_Hits], actions: Collection[Action], directory: str) -> str:
-    """The first path that starts one of the actions, and how many more do; "" where none does."""
+    """The first path that starts one of the actions, and how many more do; "" if none does."""
     found = (one.triggers for one in hits if one.rule.rule.action in actions)
     paths = list(dict.fromkeys(path for triggers in found for path in triggers))
     if not paths:

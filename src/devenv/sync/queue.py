@@ -1,18 +1,22 @@
-"""The paths that wait for their turn, and which of them go first."""
+"""The paths that wait to be synced, and which of them go first; paths that failed, and when they are tried again."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 SLICE = 400  # paths at once, until it is known how long they take
 SMALLEST, LARGEST = 40, 2000
-SLICE_SECONDS = 0.12  # what is saved in the middle of a flood waits for no more than two slices
+SLICE_SECONDS = 0.12  # a file saved in the middle of a flood waits for no more than two slices
 FEW = 11  # a folder with so few waiting paths is somebody's edit, not a flood
 EXPRESS = 64
+FIRST_PAUSE = 0.25  # seconds until what failed is tried again; twice as long after each failure
+LAST_PAUSE = 4.0
 
 
 class Waiting:
-    """A set of absolute host paths that gives out slices: what went, folders with few paths, then the flood."""
+    """A set of absolute host paths that gives out slices: deleted paths, folders with few paths, then the flood."""
 
     def __init__(self) -> None:
         self._gone: dict[str, None] = {}
@@ -21,7 +25,7 @@ class Waiting:
         self._slice = SLICE
 
     def took(self, paths: int, seconds: float) -> None:
-        """So long a slice took: the next ones are as large as lets nobody wait."""
+        """Adapt the size of the next slices to the time that this one took."""
         if paths >= SMALLEST:
             self._slice = max(SMALLEST, min(LARGEST, int(paths * SLICE_SECONDS / seconds)))
 
@@ -37,7 +41,7 @@ class Waiting:
             yield from paths
 
     def add(self, path: str, *, gone: bool) -> None:
-        """The path waits; the newest of a folder is the last."""
+        """Let the path wait; the newest of a folder is the last."""
         self._discard(path)
         if gone:
             self._gone[path] = None
@@ -46,10 +50,10 @@ class Waiting:
             self._count += 1
 
     def take(self) -> set[str]:
-        """The next slice, which waits no more: all where it is little.
+        """Take the next slice, or all paths if they are few.
 
-        All that went goes at once, since a folder is only removed when it is empty; and with a path go the folders
-        above it that wait, since they may have been files.
+        All deleted paths are in it, since a folder is only removed when it is empty; and with each path the waiting
+        folders above it, since they may have been files.
         """
         if len(self) <= self._slice:
             return self.take_all()
@@ -66,7 +70,7 @@ class Waiting:
         return taken
 
     def take_all(self) -> set[str]:
-        """Everything; nothing waits any more."""
+        """Take all paths."""
         taken = {*self._gone, *(path for paths in self._folders.values() for path in paths)}
         self._gone.clear()
         self._folders.clear()
@@ -95,6 +99,39 @@ class Waiting:
             self._count -= 1
             if not paths:
                 del self._folders[folder]
+
+
+@dataclass(slots=True)
+class Retries:
+    """Paths that failed, and the time at which all of them are tried again."""
+
+    paths: set[str] = field(default_factory=set)
+    due: float = math.inf
+    _pause: float = FIRST_PAUSE
+
+    def add(self, failed: set[str], now: float, *, at_least: float = 0.0) -> None:
+        """Let these paths wait, for so many seconds at least."""
+        self.paths |= failed
+        self.due = min(self.due, now + max(self._pause, at_least))
+        self._pause = min(2 * self._pause, LAST_PAUSE)
+
+    def take(self, now: float) -> set[str]:
+        """The paths whose time has come: they wait no more."""
+        if now < self.due:
+            return set()
+        paths, self.paths, self.due = self.paths, set(), math.inf
+        return paths
+
+    def relax(self) -> None:
+        """Begin with the shortest pause again unless something waits: a plan has succeeded."""
+        if not self.paths:
+            self._pause = FIRST_PAUSE
+
+    def hasten(self, now: float) -> None:
+        """Try again after the shortest pause: a container has come."""
+        self._pause = FIRST_PAUSE
+        if self.paths:
+            self.due = now + self._pause
 
 
 def _folder(path: str) -> str:

@@ -1,12 +1,13 @@
-"""What a container that may hold anything has to be asked for, and what it holds that is no more on the host."""
+"""What to read back from a container that may hold anything, and what it holds that the host has not any more."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.sync_plan import Sync
+from devenv.paths import is_below, is_within, relative_to
 from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.rules.rules import BoundRule, relative_to
+from devenv.sync.rules.rules import BoundRule
 
 FILE = FileState(Kind.FILE, -1, 0, 0, 0, 0)
 FOLDER = FileState(Kind.DIR, -1, 0, 0, 0, 0)
@@ -57,7 +58,7 @@ def journal_paths(syncs: Iterable[Sync]) -> frozenset[str]:
 def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState]) -> frozenset[str]:
     """Those names of the journal for which the host has nothing of the kind any more.
 
-    What no rule is for any more stays: it is nobody's to delete.
+    Names that no rule is for any more are kept: nothing says that they may be deleted.
     """
     return frozenset(name for name in placed if _stale_at(name, bound, now))
 
@@ -65,16 +66,16 @@ def leftovers(placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[
 def stale_targets(
     placed: Collection[str], bound: Sequence[BoundRule], now: Mapping[str, FileState], kept: Collection[str] = ()
 ) -> dict[str, FileState]:
-    """By host path, what the container was once given and the host has no more; with a state of its kind.
+    """By host path, what the container was once given and the host has not any more, with a state of its kind.
 
-    With files go the folders that they were in, except for those in `kept`; a file that is a folder now goes, too.
+    The folders of such files are included, except for those in `kept`, and so is a file that is a folder now.
     """
     found: dict[str, FileState] = {}
     for name in placed:
         if at := _stale_at(name, bound, now):
             (root, path), target = at, name.rstrip("/")
             found[path] = FOLDER if name.endswith("/") else FILE
-            while (path := path.rpartition("/")[0]) and relative_to(path, root) and not _is_folder(path, now):
+            while (path := path.rpartition("/")[0]) and is_below(path, root) and not _is_folder(path, now):
                 target = target.rpartition("/")[0]
                 if f"{target}/" not in kept:
                     found[path] = FOLDER
@@ -96,10 +97,10 @@ def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
 
 
 def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
-    """The syncs that can be done at once, and those at or below host paths that have to go first."""
+    """The syncs that can be done at once, and those at or below host paths that have to be deleted first."""
     at_once: list[Sync] = []
     after: list[Sync] = []
     for sync in syncs:
-        is_after = any(relative_to(sync.source, path) is not None for path in flipped)
+        is_after = is_within(sync.source, *flipped)
         (after if is_after else at_once).append(sync)
     return at_once, after

@@ -15,7 +15,8 @@ from devenv.sync.actions import ServiceActions
 from devenv.sync.host.tree import HostTree
 from devenv.sync.host.watcher import Watcher
 from devenv.sync.rules.rules import BoundRule
-from devenv.sync.service import ServiceSync, SyncContext
+from devenv.sync.service import ServiceSync
+from devenv.sync.service_state import SyncContext
 
 
 class SyncSession:
@@ -93,8 +94,7 @@ class SyncSession:
             scope.cancel()
             await ended.wait()
         for service_sync in service_syncs.values():
-            for container_id in tuple(service_sync.targets):
-                await service_sync.drop(container_id)
+            await service_sync.close()
 
     async def adopt(self, container: Container) -> int:
         """Bring the container up to date and serve it from now on; returns the number of files that it lacked.
@@ -122,8 +122,5 @@ class SyncSession:
 
     def pending(self) -> dict[str, int]:
         """Service -> how many paths are saved and not in its containers yet; services with none are left out."""
-        counts = {
-            name: len(service_sync.waiting) + len(service_sync.failed)
-            for name, service_sync in self.service_syncs.items()
-        }
+        counts = {name: service_sync.pending for name, service_sync in self.service_syncs.items()}
         return {name: count for name, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""Whether a container equals the tree: both looked at now, whatever was believed or done before."""
+"""Whether a container equals the tree: both are read now, whatever was known or done before."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Verdict:
 
     @property
     def different(self) -> tuple[str, ...]:
-        """Every path that is not what it is on the host, or could not be read."""
+        """The container paths that differ from the host, or could not be read."""
         return self.seen.different
 
 
 def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
-    """Everything that the rules are for, as it is now. Blocking."""
+    """The host as it is now, as far as the rules go. Blocking."""
     return links.settled_all(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
 
 
 async def compare(engine: Engine, container_id: str, bound: Sequence[BoundRule], placed: Collection[str]) -> Verdict:
-    """One service's rules against one of its containers: kind, content, mode and link of everything they copy.
+    """Compare a container of a service with its rules: kind, content, mode and link of everything that they copy.
 
-    What the host has not (or no file, folder or link) must not be there: of the names in `placed`, and under the name
-    of each pipe, socket, device and loop. What only the container has is its own.
+    Names in `placed` that the host has not as a file, folder or link must not exist, nor anything under the name of
+    a pipe, socket, device or loop. All else that only the container has is its own.
     """
     now = await anyio.to_thread.run_sync(host, bound)
     syncs = planner.initial(now, bound)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 
-from devenv.sync.queue import EXPRESS, FEW, SLICE, Waiting
+from devenv.sync.queue import EXPRESS, FEW, SLICE, Retries, Waiting
 
 
 def flood(waiting: Waiting, count: int, folders: int) -> set[str]:
@@ -86,3 +87,44 @@ def test_slices_are_as_large_as_lets_nobody_wait() -> None:
         waiting.took(40, seconds)
         waiting.took(1, 5.0)
         assert len(waiting.take()) == size
+
+
+def test_failed_paths_wait_twice_as_long_each_time() -> None:
+    """A quarter of a second first, four seconds at most; all are tried at once."""
+    retries = Retries()
+    assert (retries.take(1e9), retries.due) == (set(), math.inf)
+    pauses = []
+    for _ in range(6):
+        retries.add({"/a"}, 100.0)
+        pauses.append(retries.due - 100.0)
+        assert retries.take(retries.due - 0.01) == set()
+        assert retries.take(retries.due) == {"/a"}
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0]
+
+
+def test_a_path_that_fails_later_does_not_put_off_the_others() -> None:
+    """A large file waits for long only if it is alone."""
+    retries = Retries()
+    retries.add({"/a"}, 100.0)
+    retries.add({"/large"}, 100.1, at_least=30.0)
+    assert retries.due == 100.25
+    assert retries.take(100.25) == {"/a", "/large"}
+    retries.add({"/large"}, 101.0, at_least=30.0)
+    assert retries.due == 131.0
+
+
+def test_the_pause_is_short_again_after_a_success_or_with_a_new_container() -> None:
+    """A success while others wait says nothing about them."""
+    retries = Retries()
+    for _ in range(4):
+        retries.add({"/a"}, 100.0)
+    retries.relax()
+    assert (retries.paths, retries.due) == ({"/a"}, 100.25)
+    retries.hasten(200.0)
+    assert retries.due == 200.25
+    retries.take(300.0)
+    retries.relax()
+    retries.hasten(300.0)
+    assert retries.due == math.inf
+    retries.add({"/a"}, 300.0)
+    assert retries.due == 300.25

@@ -1,267 +1,307 @@
-"""What the sync of a service remembers of containers that came or failed while files changed."""
+"""What changes on the host arrives in each container of a service, also if containers come or fail meanwhile."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import anyio
 import pytest
 
-from devenv.docker.client import Engine
 from devenv.errors import EngineError
-from devenv.events import Event, Problem
-from devenv.model.containers import Container
-from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.model.sync_plan import Delete, Sync
-from devenv.sync import service
+from devenv.events import Restarted, Synced
+from devenv.model.project import Action, Settings
 from devenv.sync.container import host_files
-from devenv.sync.container.journal import StagedPaths, SyncJournal
-from devenv.sync.container.outcome import Outcome
-from devenv.sync.container.readback import Seen
-from devenv.sync.host import scan
-from devenv.sync.host.tree import HostTree
-from devenv.sync.rules import rules
-from devenv.sync.service import ServiceSync, SyncContext
+from devenv.sync.container.transports import NO_SHELL
+from support.one_service import FakeTarget, OneService, until
 
 pytestmark = pytest.mark.anyio
 
 
-class FakeTarget:
-    """A container that keeps the deletes it is asked for; `during` runs while files are on their way."""
-
-    def __init__(self, number: str, during: Callable[[], None] = lambda: None) -> None:
-        self.container = Container(id=number, name=number, service="web", state="created", ours=True)
-        self.during = during
-        self.staged = StagedPaths(SyncJournal())
-        self.deleted: list[str] = []
-        self.put: list[str] = []
-        self.present: set[str] = set()
-        self.failed: dict[str, str] = {}
-        self.is_lost = False
-
-    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str]) -> Seen:
-        """Everything is missing, as in a new container; of the journal's names it has those in `present`."""
-        return Seen(tuple(syncs), frozenset(self.present & set(placed)))
-
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> Outcome:
-        """Done, unless it was told to fail."""
-        self.during()
-        if self.is_lost:
-            raise EngineError("gone away")
-        self.deleted += [d.target for d in deletes]
-        self.put += [s.target for s in syncs]
-        return Outcome(failed=dict(self.failed))
-
-
-class Site:
-    """The sync of one service on a folder of its own, without watcher and engine: it looks when it is told to."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.said: list[Event] = []
-        rule = WatchRule(str(folder), Action.SYNC, "/src")
-        project = Project("p", str(folder.parent), (), (Service("web", watch=(rule,)),))
-        bound = rules.bind(project, {})
-        self.journals = str(folder.parent / "journals")
-        self.tree = HostTree(project.directory, bound, changed=self.changed, say=lambda _, __: None)
-        context = SyncContext(
-            cast("Engine", self), project, self.said.append, self, self.journals, self.tree.is_at_rest, self.tree.now
-        )
-        self.service_sync = ServiceSync(context, "web", bound)
-        self.targets: dict[str, FakeTarget] = {}
-        self.containers = SimpleNamespace(inspect=self.inspect)
-        monkeypatch.setattr(service, "Target", self)
-
-    async def rebuild(self, _: str, __: str) -> None:
-        """Nothing is built here."""
-
-    recreate = rebuild
-
-    def restarting(self, _: Sequence[Container]) -> AbstractAsyncContextManager[None]:
-        """Nothing else has to know of a restart."""
-        return nullcontext()
-
-    def changed(self, paths: Collection[str]) -> None:
-        """What the look has found changed."""
-        self.service_sync.notice(paths)
-
-    async def reach(
-        self, _: Engine, container: Container, __: str, ___: SyncJournal, ____: Sequence[str]
-    ) -> FakeTarget:
-        """The fake for a container."""
-        return self.targets[container.id]
-
-    async def inspect(self, number: str) -> Container:
-        """The container is as it was."""
-        return self.targets[number].container
-
-    async def adopt(self, target: FakeTarget) -> None:
-        """The container served from now on."""
-        self.targets[target.container.id] = target
-        await self.service_sync.adopt(target.container)
-
-    async def begin(self) -> None:
-        """As a run begins: what is there is known, and nothing waits."""
-        await self.notice()
-        self.service_sync.waiting.take_all()
-        self.service_sync.begin(None)
-
-    async def look(self) -> None:
-        """What the watcher would tell, and the lane's turn after it."""
-        await self.notice()
-        for path in self.service_sync.failed:
-            self.service_sync.waiting.add(path, gone=path not in self.tree.now)
-        self.service_sync.failed = await self.service_sync.advance()
-
-    async def notice(self) -> None:
-        """The host looked at, nothing carried out."""
-        known = {p for p in self.tree.now if p.startswith(str(self.folder))}
-        seen = scan.scan([str(self.folder)], lambda _: False)
-        await self.tree.look({*known, *seen})
-
-
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A rule on an empty folder."""
-    folder = tmp_path / "src"
-    folder.mkdir()
-    return Site(folder, monkeypatch)
+def one(tmp_path: Path) -> Iterator[OneService]:
+    """A service whose containers are fakes."""
+    with OneService(tmp_path).with_fakes() as one:
+        yield one
 
 
-async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(site: Site) -> None:
+async def test_a_file_that_came_with_a_new_container_and_went_at_once_is_deleted(one: OneService) -> None:
     """What a container got when it was adopted, before the file had its turn, is deleted when the host loses it."""
-    site.folder.joinpath("brief").write_text("x")
-    await site.notice()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    site.folder.joinpath("brief").unlink()
-    await site.look()
-    assert one.deleted == ["/src/brief"]
+    one.write("brief")
+    one.look()
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    one.folder.joinpath("brief").unlink()
+    await one.step()
+    assert fake.deleted == ["/src/brief"]
 
 
-async def test_what_only_one_replica_got_is_deleted_in_both(site: Site) -> None:
+async def test_what_only_one_replica_got_is_deleted_in_both(one: OneService) -> None:
     """One replica got the file, the other was lost: when the file goes, it goes from both."""
-    one, two = FakeTarget("one"), FakeTarget("two")
-    await site.adopt(one)
-    await site.adopt(two)
-    two.is_lost = True
-    site.folder.joinpath("half").write_text("x")
-    await site.look()
-    two.is_lost = False
-    site.folder.joinpath("half").unlink()
-    await site.look()
-    assert (one.deleted, two.deleted) == (["/src/half"], ["/src/half"])
+    fake, other = FakeTarget("one"), FakeTarget("two")
+    await one.adopt(fake)
+    await one.adopt(other)
+    other.is_lost = True
+    path = one.write("half")
+    assert path in await one.step()
+    other.is_lost = False
+    os.unlink(path)
+    await one.step()
+    assert (fake.deleted, other.deleted) == (["/src/half"], ["/src/half"])
 
 
-async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(site: Site) -> None:
+async def test_what_one_replica_did_not_get_is_put_again(one: OneService) -> None:
+    """The path has failed although another replica has it; one lost call is not reported, the second one is."""
+    fake, other = FakeTarget("one"), FakeTarget("two")
+    await one.adopt(fake)
+    await one.adopt(other)
+    one.write("file")
+    other.is_lost = True
+    await one.step()
+    assert one.problems == []
+    await one.step()
+    assert one.problems == ["web: gone away"]
+    other.is_lost = False
+    assert await one.step() == set()
+    assert other.put == ["/src/file"]
+    assert await one.step() == set()
+    assert other.put == ["/src/file"]
+
+
+async def test_a_container_that_is_another_one_by_now_is_not_reported(one: OneService) -> None:
+    """It was started again, and is about to be adopted."""
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    fake.is_lost = True
+    one.write("file")
+    await one.step()
+    one.fakes["one"] = FakeTarget("one")
+    one.fakes["one"].container = replace(fake.container, started_at="later")
+    await one.step()
+    assert one.problems == []
+
+
+async def test_many_failures_of_one_kind_are_one_line_with_the_container_path(one: OneService) -> None:
     """A container where nothing can be deleted says so once for all files, and names the path as it is there."""
-    for name in "abc":
-        site.folder.joinpath(name).write_text("x")
-    await site.notice()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    await site.look()
-    one.failed = dict.fromkeys(("/src/a", "/src/b", "/src/c"), "cannot be deleted: its image has no shell")
-    for name in "abc":
-        site.folder.joinpath(name).unlink()
-    await site.look()
-    await site.look()
-    told = [one.message for one in site.said if isinstance(one, Problem)]
-    assert told == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
+    paths = [one.write(name) for name in "abc"]
+    one.look()
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    await one.step()
+    fake.failed = dict.fromkeys(("/src/a", "/src/b", "/src/c"), NO_SHELL)
+    for path in paths:
+        os.unlink(path)
+    assert await one.step() == {*paths}
+    assert await one.step() == {*paths}
+    assert one.problems == ["/src/a (+2 more): cannot be deleted: its image has no shell"]
 
 
-async def test_a_folder_that_was_never_seen_goes_with_its_file(site: Site) -> None:
+async def test_what_cannot_be_deleted_is_left_to_a_recreation(tmp_path: Path) -> None:
+    """If the project says so, it is no failure: the containers are recreated once nothing changes any more."""
+    with OneService(tmp_path, settings=Settings(deletes_recreate=True)).with_fakes() as one:
+        path = one.write("a")
+        one.begin()
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        fake.failed = {"/src/a": NO_SHELL}
+        os.unlink(path)
+        one.sync.open()
+        async with one.serving():
+            one.look()
+            await until(lambda: bool(one.replaced))
+        assert one.replaced == [("recreate", "web", "src/a")]
+        assert one.problems == []
+
+
+async def test_a_folder_that_was_never_seen_goes_with_its_file(one: OneService) -> None:
     """It vanished while its file was on the way, which made it in the container: there it is removed, too."""
-    one = FakeTarget("one")
-    await site.adopt(one)
-    site.folder.joinpath("a/b").mkdir(parents=True)
-    site.folder.joinpath("a/b/inside").write_text("x")
-    await site.notice()
-    del site.tree.now[str(site.folder / "a/b")]
-    await site.service_sync.advance()
-    await site.service_sync.advance()
-    assert "/src/a/b" in one.deleted
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    one.write("a/b/inside")
+    one.look()
+    del one.context.now[str(one.folder / "a/b")]
+    await one.sync.advance()
+    await one.sync.advance()
+    assert "/src/a/b" in fake.deleted
 
 
-def told(site: Site) -> list[str]:
-    """Every problem so far."""
-    return [one.message for one in site.said if isinstance(one, Problem)]
+async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(one: OneService) -> None:
+    """A pipe and a loop that were there before, and those that come; each is reported again only if it comes back."""
+    os.mkfifo(one.folder / "pipe")
+    loop = one.folder / "loop"
+    loop.symlink_to("loop")
+    one.write("file")
+    one.begin()
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    message = "src/loop: a link that leads to itself: not synced"
+    assert one.problems == [message, "src/pipe: neither a file, a folder nor a link: not synced"]
+    assert fake.put == ["/src/file"]
+    await one.step()
+    assert len(one.problems) == 2
+    loop.unlink()
+    await one.step()
+    loop.symlink_to("loop")
+    await one.step()
+    assert one.problems[2:] == [message]
+    loop.unlink()
+    loop.symlink_to("file")
+    await one.step()
+    assert fake.put == ["/src/file", "/src/loop"]
+    assert len(one.problems) == 3
 
 
-async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(site: Site) -> None:
-    """A pipe and a loop that were there before, and those that come; each is said again only if it comes back."""
-    os.mkfifo(site.folder / "pipe")
-    site.folder.joinpath("loop").symlink_to("loop")
-    site.folder.joinpath("file").write_text("x")
-    await site.begin()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    loop = "src/loop: a link that leads to itself: not synced"
-    assert told(site) == [loop, "src/pipe: neither a file, a folder nor a link: not synced"]
-    assert one.put == ["/src/file"]
-    await site.look()
-    assert len(told(site)) == 2
-    site.folder.joinpath("loop").unlink()
-    await site.look()
-    site.folder.joinpath("loop").symlink_to("loop")
-    await site.look()
-    assert told(site)[2:] == [loop]
-    site.folder.joinpath("loop").unlink()
-    site.folder.joinpath("loop").symlink_to("file")
-    await site.look()
-    assert one.put == ["/src/file", "/src/loop"]
-    assert len(told(site)) == 3
-
-
-async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(site: Site) -> None:
+async def test_a_link_becomes_a_problem_when_another_one_closes_the_loop(one: OneService) -> None:
     """What the container has of it goes; once the loop is open again the link is back."""
-    site.folder.joinpath("a").symlink_to("b")
-    await site.begin()
-    one = FakeTarget("one")
-    await site.adopt(one)
-    assert one.put == ["/src/a"]
-    site.folder.joinpath("b").symlink_to("a")
-    await site.look()
-    assert told(site) == ["src/a (+1 more): a link that leads to itself: not synced"]
-    assert one.deleted == ["/src/a"]
-    site.folder.joinpath("b").unlink()
-    await site.look()
-    assert one.put == ["/src/a", "/src/a"]
+    one.folder.joinpath("a").symlink_to("b")
+    one.begin()
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    assert fake.put == ["/src/a"]
+    one.folder.joinpath("b").symlink_to("a")
+    await one.step()
+    assert one.problems == ["src/a (+1 more): a link that leads to itself: not synced"]
+    assert fake.deleted == ["/src/a"]
+    one.folder.joinpath("b").unlink()
+    await one.step()
+    assert fake.put == ["/src/a", "/src/a"]
 
 
-async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(site: Site) -> None:
-    """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
-    os.mkfifo(site.folder / "a")
-    await site.begin()
-    SyncJournal.of(site.journals, "one").note(placed=["/src/a"])
-    one = FakeTarget("one")
-    one.present = {"/src/a"}
-    await site.adopt(one)
-    await site.look()
-    assert one.deleted == ["/src/a"]
+async def test_a_sync_is_reported_with_its_counts(one: OneService) -> None:
+    """Paths are relative to the project; nothing is reported if nothing arrived."""
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    one.write("a")
+    path = one.write("b")
+    fake.failed = {"/src/b": "no space left on device"}
+    assert await one.step() == {path}
+    assert await one.step() == {path}
+    synced = [(event.files, event.deleted, event.paths) for event in one.told(Synced)]
+    assert synced == [(1, 0, ("src/a", "src/b"))]
+
+
+async def test_a_rebuild_takes_what_was_saved_with_it(tmp_path: Path) -> None:
+    """Nothing is put into containers that are replaced."""
+    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as one:
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        one.write("Dockerfile")
+        assert await one.step() == set()
+        assert one.replaced == [("rebuild", "web", "src/Dockerfile")]
+        assert fake.put == []
+        assert await one.step() == set()
+        assert len(one.replaced) == 1
+
+
+async def test_the_edit_after_a_rebuild_that_failed_builds_again(tmp_path: Path) -> None:
+    """The same edit does not: it would fail in the same way."""
+    with OneService(tmp_path, action=Action.REBUILD).with_fakes() as one:
+        one.replace_fails = EngineError("the build failed")
+        one.write("Dockerfile")
+        await one.step()
+        await one.step()
+        assert one.replaced == [("rebuild", "web", "src/Dockerfile")]
+        one.write("Dockerfile", "FROM scratch")
+        await one.step()
+        assert one.replaced == [("rebuild", "web", "src/Dockerfile")] * 2
+
+
+async def test_nothing_is_carried_out_before_it_is_open(one: OneService) -> None:
+    """Changes are gathered until then, and counted."""
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    async with one.serving():
+        one.write("a")
+        one.look()
+        await anyio.sleep(0.05)
+        assert (fake.put, one.sync.pending) == ([], 2)
+        one.sync.open()
+        await until(lambda: not one.sync.pending)
+    assert fake.put == ["/src/a"]
+
+
+async def test_what_failed_is_tried_again_by_itself(one: OneService) -> None:
+    """It does not wait for the next save."""
+    fake = FakeTarget("one")
+    await one.adopt(fake)
+    fake.failed = {"/src/a": "no space left on device"}
+    one.sync.open()
+    async with one.serving():
+        one.write("a")
+        one.look()
+        await until(lambda: bool(one.state.retries.paths))
+        fake.failed = {}
+        await until(lambda: not one.sync.pending)
+    assert fake.put == ["/src/a", "/src/a"]
+    assert one.problems == ["src/a: no space left on device"]
+
+
+async def test_a_restart_follows_the_sync(tmp_path: Path) -> None:
+    """Once, after all files of the save."""
+    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as one:
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        one.sync.open()
+        async with one.serving():
+            for name in "ab":
+                one.write(name)
+                one.look()
+                await until(lambda name=name: f"/src/{name}" in fake.put)  # type: ignore[misc]
+            await until(lambda: bool(one.told(Restarted)))
+    assert [event.cause for event in one.told(Restarted)] == ["src/a"]
+
+
+async def test_a_file_that_gets_its_place_back_is_tried_again_if_that_fails(tmp_path: Path) -> None:
+    """It did not change itself: the file of a later rule that lay over it has gone."""
+    with OneService(tmp_path, over="over").with_fakes() as one:
+        path = one.write("a")
+        above = one.write("over/a")
+        one.begin()
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        os.unlink(above)
+        fake.failed = {"/src/a": "no space left on device"}
+        assert path in await one.step()
+        fake.failed, fake.put = {}, []
+        assert await one.step() == set()
+        assert fake.put == ["/src/a"]
+
+
+async def test_a_restart_waits_until_each_container_has_the_files(tmp_path: Path) -> None:
+    with OneService(tmp_path, action=Action.SYNC_RESTART).with_fakes() as one:
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        one.write("a")
+        fake.is_lost = True
+        await one.step()
+        assert not one.sync.followups.are_owed
+        fake.is_lost = False
+        await one.step()
+        assert one.sync.followups.are_owed
+
+
+async def test_close_closes_each_target(one: OneService) -> None:
+    fake, other = FakeTarget("one"), FakeTarget("two")
+    await one.adopt(fake)
+    await one.adopt(other)
+    await one.sync.close()
+    assert (fake.is_closed, other.is_closed, one.state.targets) == (True, True, {})
 
 
 @pytest.mark.parametrize(("size", "is_put_off"), [(3, False), (host_files.LARGE_BYTES + 1, True)])
-async def test_a_large_file_that_fails_is_not_tried_all_the_time(site: Site, size: int, is_put_off: bool) -> None:
+async def test_a_large_file_that_fails_is_not_tried_all_the_time(
+    one: OneService, size: int, *, is_put_off: bool
+) -> None:
     """It waits for ten times as long as the try took."""
-    one = FakeTarget("one", during=lambda: time.sleep(0.2))
-    await site.adopt(one)
-    path = site.folder / "f"
-    path.touch()
-    os.truncate(path, size)
-    one.failed = {"/src/f": "no space left on device"}
-    site.service_sync.open()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(site.service_sync.serve, tasks)
-        await site.notice()
-        with anyio.fail_after(5):
-            while not site.service_sync.failed:  # noqa: ASYNC110 - the lane tells no event
-                await anyio.sleep(0.01)
-        assert (site.service_sync.retry_at - anyio.current_time() > 1.5) is is_put_off
-        tasks.cancel_scope.cancel()
+    fake = FakeTarget("one", during=lambda: time.sleep(0.2))
+    await one.adopt(fake)
+    os.truncate(one.write("f"), size)
+    fake.failed = {"/src/f": "no space left on device"}
+    one.sync.open()
+    async with one.serving():
+        one.look()
+        await until(lambda: bool(one.state.retries.paths))
+        assert (one.state.retries.due - anyio.current_time() > 1.5) is is_put_off

@@ -14,7 +14,7 @@ from devenv.docker.client import Engine
 from devenv.events import Event
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
-from devenv.sync import service
+from devenv.sync import adoption
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
@@ -102,7 +102,7 @@ async def until(is_met: Callable[[], object]) -> None:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that has no rules yet."""
     run = Run(tmp_path)
-    monkeypatch.setattr(service, "Target", run)
+    monkeypatch.setattr(adoption, "Target", run)
     return run
 
 

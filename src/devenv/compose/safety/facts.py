@@ -9,8 +9,9 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
-from devenv.compose.safety.paths import AGENT, ENGINES, SECRETS, Host, HostPath, is_in
+from devenv.compose.safety.paths import AGENT, ENGINES, SECRETS, Host, HostPath
 from devenv.docker import context
+from devenv.paths import is_within
 
 _PATIENCE = 0.3  # seconds for each question to a socket
 _LINKS = 40  # as many as Linux follows
@@ -97,7 +98,7 @@ def _look(path: str, inodes: Mapping[tuple[int, int], str], projects: Iterable[s
     if stat.S_ISSOCK(status.st_mode):
         daemon = inodes.get((status.st_dev, status.st_ino)) or peer(real)
         return HostPath(real, is_socket=True, daemon=daemon)
-    user = "" if any(is_in(real, project) for project in projects) else _whose_home(real, status.st_uid)
+    user = "" if is_within(real, *projects) else _whose_home(real, status.st_uid)
     return HostPath(real, is_socket=False, user=user)
 
 
@@ -159,7 +160,7 @@ def real_path(path: str) -> str:
             real = at
             continue
         links += 1
-        if links > _LINKS or is_in(at, "/proc"):
+        if links > _LINKS or is_within(at, "/proc"):
             return at
         real = "" if target.startswith("/") else real
         rest += target.split("/")[::-1]
@@ -176,4 +177,4 @@ def _whose_home(path: str, uid: int) -> str:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return ""
-    return entry.pw_name if entry.pw_dir not in ("", "/") and is_in(path, entry.pw_dir) else ""
+    return entry.pw_name if entry.pw_dir not in ("", "/") and is_within(path, entry.pw_dir) else ""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from devenv.paths import is_within
+
 AGENT = "the SSH agent"
 _FILES = "it contains all files of this machine"
 _HOME = "it contains your whole home folder, including ~/.ssh"
@@ -142,22 +144,17 @@ def normal(path: str) -> str:
     return "/" + posixpath.normpath(f"/{path}").lstrip("/")
 
 
-def is_in(path: str, folder: str) -> bool:
-    """Whether the path is the folder, or below it; both are absolute and normal."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
 def _why(path: str, host: Host, facts: HostPath, *, writes: bool) -> str | None:
-    if is_in(path, "/var/run"):  # a link on nearly every machine
+    if is_within(path, "/var/run"):  # a link on nearly every machine
         path = path.removeprefix("/var")
     if path == "/":
         return _FILES
     if daemon := next(_daemons(path, host, facts), None):
         return _control(daemon)
-    if any(is_in(home, path) for home in host.homes):
+    if any(is_within(home, path) for home in host.homes):
         return _HOME
     keys = [*(posixpath.join(home, name) for home in host.homes for name in SECRETS), *host.keys]
-    if any(is_in(key, path) or is_in(path, key) for key in keys):
+    if any(is_within(key, path) or is_within(path, key) for key in keys):
         return _KEYS
     return None if _is_own(path, host) else _system(path, host, writes=writes)
 
@@ -168,7 +165,7 @@ def _daemons(path: str, host: Host, facts: HostPath) -> Iterator[str]:
         yield _ENGINE_NAMES[name]
     for socket, daemon in (*host.sockets.items(), *ENGINES.items()):
         # /tmp is mounted for many reasons, and agents have a folder of their own in it
-        if path == socket or (is_in(socket, path) and (daemon != AGENT or posixpath.dirname(socket) == path)):
+        if path == socket or (is_within(socket, path) and (daemon != AGENT or posixpath.dirname(socket) == path)):
             yield daemon
 
 
@@ -184,21 +181,21 @@ def _is_own(path: str, host: Host) -> bool:
     A project or home folder that contains a whole system folder does not exempt what is in it.
     """
     own = (*host.projects, *host.homes)
-    return any(is_in(path, top) and not any(is_in(folder.path, top) for folder in _SYSTEM) for top in own)
+    return any(is_within(path, top) and not any(is_within(folder.path, top) for folder in _SYSTEM) for top in own)
 
 
 def _system(path: str, host: Host, *, writes: bool) -> str | None:
     for folder in _SYSTEM:
-        if folder.why == _OTHER_HOME and any(is_in(path, home) for home in host.homes):
+        if folder.why == _OTHER_HOME and is_within(path, *host.homes):
             continue
         if path == folder.path:
             return folder.why
-        if is_in(folder.path, path):
+        if is_within(folder.path, path):
             return f"it contains {folder.path}"
-        if is_in(path, folder.path) and (writes or folder.below == ALL) and not _is_harmless(path, writes=writes):
+        if is_within(path, folder.path) and (writes or folder.below == ALL) and not _is_harmless(path, writes=writes):
             return folder.why
     return None
 
 
 def _is_harmless(path: str, *, writes: bool) -> bool:
-    return path in _HARMLESS or (not writes and any(is_in(path, folder) for folder in _HARMLESS_TO_READ))
+    return path in _HARMLESS or (not writes and is_within(path, *_HARMLESS_TO_READ))

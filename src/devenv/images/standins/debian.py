@@ -15,7 +15,7 @@ import anyio
 from devenv.docker import cli, process
 from devenv.errors import EngineError
 from devenv.images.standins.recipes import Root
-from devenv.paths import templates_folder
+from devenv.template_files import templates_folder
 
 # apt on the host, with lists and a status that are not the host's, but with its proxies and logins.
 APT_SETTINGS = """\

@@ -15,7 +15,7 @@ from typing import Any
 
 from devenv.errors import EngineError
 from devenv.model.image_ref import canonical, familiar, split
-from devenv.paths import templates_folder
+from devenv.template_files import templates_folder
 
 STAND_IN_REGISTRY = "stand-in.devenv"
 

@@ -15,6 +15,7 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
 from devenv.events import Emit, Notice
 from devenv.model.project import Project
+from devenv.paths import is_within
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
@@ -77,7 +78,7 @@ def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:
         here = os.path.realpath(selection.directory)
-        above = [r.directory for r in ledgers if os.path.commonpath((here, r.directory)) == r.directory]
+        above = [r.directory for r in ledgers if is_within(here, r.directory)]
         folder = max(above, key=len, default=here)
     return [r.project for r in ledgers if r.directory == folder]
 

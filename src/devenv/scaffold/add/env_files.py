@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from devenv.docker import process
 from devenv.errors import EngineError, RefusedError
+from devenv.paths import is_within
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.main_file import MainFile
 from devenv.scaffold.add.proposal import FileEdit
-from devenv.sync.rules.rules import relative_to
 
 _ASSIGNED = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*[=:][ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^#\r\n]*)""",
@@ -41,7 +41,7 @@ async def env_edits(file: MainFile, variables: Sequence[str]) -> list[FileEdit]:
     if new and await _git(folder, "ls-files", "--error-unmatch", ".env"):
         file.notes.append(".env is in git, where passwords do not belong: git rm --cached .env")
     for one, path in written.items():
-        if lines[one] and relative_to(os.path.realpath(path), os.path.realpath(folder)) is None:
+        if lines[one] and not is_within(os.path.realpath(path), os.path.realpath(folder)):
             hint = f"Write it into that file yourself, then try again: {lines[one][0].partition('=')[0]}"
             raise RefusedError(f"{one} is a link out of the project; nothing was written", hint=hint)
     return [

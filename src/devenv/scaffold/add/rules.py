@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from devenv.compose.resolve import Loaded, Selection, load
 from devenv.errors import ConfigError, UsageError
 from devenv.model.project import Action, Service
+from devenv.paths import is_within, relative_to
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.copied_files import copying_stages
 from devenv.scaffold.add.main_file import MainFile, opened
 from devenv.scaffold.add.proposal import Proposal
 from devenv.scaffold.add.yaml_edit import flow
 from devenv.sync.rules.lint import faults
-from devenv.sync.rules.rules import is_bind_mounted, mount_over, relative_to
+from devenv.sync.rules.rules import is_bind_mounted, mount_over
 
 MANIFESTS = re.compile(
     r"package(-lock)?\.json|npm-shrinkwrap\.json|(yarn|poetry|uv|Cargo|composer|Pipfile|Gemfile)\.lock|yarn\.lock|"
@@ -206,7 +207,7 @@ def _covered(service: Service, rule: Rule, mounted: Sequence[Rule]) -> bool:
     covering += [(one.path, one.action) for one in mounted]
     if rule.action is Action.REBUILD:
         covering = [(path, action) for path, action in covering if action is Action.REBUILD or path == rule.path]
-    return any(relative_to(rule.path, os.path.normpath(path)) is not None for path, _ in covering)
+    return any(is_within(rule.path, os.path.normpath(path)) for path, _ in covering)
 
 
 def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
@@ -218,7 +219,7 @@ def _without(rule: Rule, mounted: Sequence[Rule]) -> Rule:
 def _from_mounts(service: Service, folder: str) -> Iterator[Rule]:
     for mount in service.volumes:
         source = os.path.normpath(mount.source or "")
-        if mount.type == "bind" and relative_to(source, folder) is not None and os.path.isdir(source):
+        if mount.type == "bind" and is_within(source, folder) and os.path.isdir(source):
             names = os.listdir(source)
             ignore = tuple(_ignored(name) for name in MADE if name in names or (name == CACHE and _is_python(source)))
             why = "was a bind mount; what the container writes there stays in it from now on"

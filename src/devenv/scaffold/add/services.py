@@ -14,7 +14,6 @@ from devenv.compose.files import Source, everything, service_names
 from devenv.compose.resolve import Selection
 from devenv.errors import UsageError, nearest
 from devenv.host.listeners import LOOPBACK, free_port
-from devenv.paths import templates_folder
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add import record as added
 from devenv.scaffold.add.env_files import env_edits
@@ -22,6 +21,7 @@ from devenv.scaffold.add.main_file import MainFile, opened, pairs
 from devenv.scaffold.add.proposal import FileEdit, Proposal
 from devenv.scaffold.add.record import Added
 from devenv.scaffold.add.yaml_edit import flow, nested
+from devenv.template_files import templates_folder
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACE = re.compile(r"\{\{ (\w+) \}\}")

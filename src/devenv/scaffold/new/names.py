@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from devenv.errors import RefusedError
+from devenv.paths import ancestors
 
 LONGEST = 255  # bytes of a name on every common file system
 FORBIDDEN = frozenset({".git", "git~1", ".ssh", ".gnupg", ".aws", ".docker", ".kube"})
@@ -30,7 +31,7 @@ def check(paths: Iterable[str]) -> None:
         if key in seen:
             raise RefusedError(f"the template has {path!r} twice, where case makes no difference")
         seen[key] = path
-        folders.update(_parents(key))
+        folders.update(ancestors(key))
     if both := sorted(folders & seen.keys()):
         raise RefusedError(f"the template has {seen[both[0]]!r} both as a file and as a folder")
 
@@ -47,14 +48,9 @@ def _fault(name: str) -> str | None:
     return None
 
 
-def _parents(path: str) -> Iterator[str]:
-    parts = path.split("/")
-    return ("/".join(parts[:end]) for end in range(1, len(parts)))
-
-
 def folders(paths: Iterable[str]) -> list[str]:
     """Every folder above the paths, the outer ones first."""
-    return sorted({parent for path in paths for parent in _parents(path)})
+    return sorted({parent for path in paths for parent in ancestors(path)})
 
 
 def tree(paths: Iterable[str]) -> list[str]:

@@ -10,10 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.model.containers import Container
+from devenv.paths import ancestors, is_below, relative_to
 from devenv.sync.container import archive, perl_helper, shell_commands
 from devenv.sync.container.shell import ROOT, Shell
-from devenv.sync.container.staging import parents
-from devenv.sync.rules.rules import relative_to
 
 DENIED = re.compile("(?i)permission denied|not permitted")
 
@@ -132,14 +131,14 @@ class Access:
         rules are accepted: only root can have made them.
         """
         seen: dict[str, bool | None] = {}
-        for folder in sorted({above for target in targets for above in parents(target)}.difference(known)):
+        for folder in sorted({above for target in targets for above in ancestors(target)}.difference(known)):
             outer = seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer
             elif (
                 not self.is_root
                 or not self._rule_targets
-                or any(relative_to(folder, target) for target in self._rule_targets)
+                or any(is_below(folder, target) for target in self._rule_targets)
             ):
                 seen[folder] = await self._engine.archive.is_link(container_id, folder)
             elif not await self._engine.archive.exists(container_id, folder):

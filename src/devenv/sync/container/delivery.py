@@ -12,6 +12,7 @@ from devenv.docker.protocols import ContainerFiles
 from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
+from devenv.paths import ancestors
 from devenv.sync.container import archive, perl_helper, shell_commands, staging, tar
 from devenv.sync.container.access import Access
 from devenv.sync.container.archive import Batch, Entries
@@ -19,7 +20,6 @@ from devenv.sync.container.host_files import Item, LargeFile
 from devenv.sync.container.journal import StagedPaths, staged_name
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.staging import parents
 from devenv.sync.container.transports import (
     NO_CONTAINER,
     ArchiveTransport,
@@ -66,7 +66,7 @@ class Delivery:
         files = [d for d in deletes if not d.directory]
         folders = [d for d in deletes if d.directory]
         # A path that is noted as a file may be a folder whose content is only deleted now.
-        above = {parent for delete in deletes for parent in parents(delete.target)}
+        above = {parent for delete in deletes for parent in ancestors(delete.target)}
         folders += [replace(file, directory=True) for file in files if file.target in above]
         failed = dict.fromkeys([*files, *folders], "")
         for transport in self._in_container:
@@ -106,7 +106,7 @@ class Delivery:
         known = () if self._container.running else self._known_folders
         seen = await self._access.find_links(self._container.id, files, known)
         links = {folder for folder, is_link in seen.items() if is_link}
-        blocked = {target for target in files if links.intersection(parents(target))}
+        blocked = {target for target in files if links.intersection(ancestors(target))}
         self.outcome.failed.update(dict.fromkeys(blocked, shell_commands.LINK))
         self._known_folders.update(folder for folder, is_link in seen.items() if is_link is False)
         await self._archive.make_folders([folder for folder, is_link in seen.items() if is_link is None])
@@ -165,7 +165,7 @@ class Delivery:
         failed = await helper.put(chosen)
         self._count(chosen, failed)
         if failed:  # a folder that was there may have gone: the engine would make it with root as owner
-            above = {folder for item in failed for folder in parents(item.target)}
+            above = {folder for item in failed for folder in ancestors(item.target)}
             self._known_folders -= above
             await self._make_folders(above)
         return [(item, entry) for item, entry in entries if item in failed or item in in_roots]
@@ -248,4 +248,4 @@ def _item(sync: Sync, place: str) -> Item:
 
 
 def _with_parents(folders: Iterable[str]) -> set[str]:
-    return {above for folder in set(folders) for above in (folder, *parents(folder))}
+    return {above for folder in set(folders) for above in (folder, *ancestors(folder))}

@@ -15,12 +15,11 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Sync
+from devenv.paths import ancestors, is_below, is_within, relative_to
 from devenv.sync import reconcile
 from devenv.sync.container import host_files, tar
 from devenv.sync.container.host_files import PERMISSIONS, DirFds, Item
-from devenv.sync.container.staging import parents
 from devenv.sync.container.tar import Member
-from devenv.sync.rules.rules import relative_to
 
 BATCH = 1 << 20  # bytes that are collected before a worker thread is woken
 TRIES = 3
@@ -48,7 +47,7 @@ class Seen:
     @property
     def different(self) -> tuple[str, ...]:
         """Every container path that differs; for paths behind a link, the link itself."""
-        behind = {s.target for s in self.missing if any(relative_to(s.target, link) for link in self.links)}
+        behind = {s.target for s in self.missing if any(is_below(s.target, link) for link in self.links)}
         reachable = {s.target for s in self.missing} - behind
         return tuple(sorted({*reachable, *self.links, *self.unread, *(name.rstrip("/") for name in self.placed)}))
 
@@ -159,7 +158,7 @@ class _Reading:
         self._host_folders = {
             name[:-1] for name in reconcile.journal_paths(self._wanted.values()) if name.endswith("/")
         }
-        self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in parents(target))}
+        self._managed = {"/", *self._wanted, *(above for target in self._wanted for above in ancestors(target))}
         self._own = {name[:-1] for name in placed if name.endswith("/")}
         self._there: set[str] = set()
         self._shared: set[str] = set()  # folders of the journal that contain something else as well
@@ -194,13 +193,13 @@ class _Reading:
         if name in self._placed:
             self._there.add(name)
         elif self._own:
-            self._shared.update(above for above in parents(path) if above in self._own)
+            self._shared.update(above for above in ancestors(path) if above in self._own)
 
     def seen(self) -> Seen:
         """The results."""
         unread = tuple(self.unread)
         there = {name for name in self._there if name[:-1] not in self._shared}
-        there |= {name for name in self._placed if any(relative_to(name.rstrip("/"), p) is not None for p in unread)}
+        there |= {name for name in self._placed if is_within(name.rstrip("/"), *unread)}
         missing = tuple(self._wanted.values())
         return Seen(missing, frozenset(there), self.unread, frozenset(self.folders), frozenset(self._links))
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from devenv.paths import ancestors
 from devenv.sync.container.shell_commands import NO_FOLDER
 
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")
@@ -46,7 +47,7 @@ def explain(failed: dict[str, str], unmade: Mapping[str, str]) -> None:
     """For targets whose folder is missing, replace the reason by why that folder could not be made."""
     for target, reason in failed.items():
         if reason == NO_FOLDER:
-            failed[target] = next((unmade[above] for above in [*parents(target)][::-1] if above in unmade), reason)
+            failed[target] = next((unmade[above] for above in [*ancestors(target)][::-1] if above in unmade), reason)
 
 
 def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> Staging:
@@ -65,11 +66,3 @@ def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> St
         folders[staging] = folder
         places.update((target, f"{staging}/{posixpath.basename(target)}") for target in inside)
     return Staging(places, folders)
-
-
-def parents(path: str) -> Iterator[str]:
-    """The folders above a container path, nearest first, without the root."""
-    folder = posixpath.dirname(path)
-    while folder not in ("/", ""):
-        yield folder
-        folder = posixpath.dirname(folder)

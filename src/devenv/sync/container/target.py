@@ -10,6 +10,7 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
+from devenv.paths import ancestors
 from devenv.sync import reconcile
 from devenv.sync.container import access, readback, shell_commands
 from devenv.sync.container.access import Access, run
@@ -18,7 +19,7 @@ from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.shell import Shell
-from devenv.sync.container.staging import parents, plain
+from devenv.sync.container.staging import plain
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.rules.rules import BoundRule
 
@@ -92,7 +93,7 @@ class Target:
     def _finish(self, outcome: Outcome, in_the_way: Collection[str]) -> None:
         """Name the failed paths as the rules do. The folders above them are not known any more."""
         reasons = outcome.failed | {target: NO_SHELL for target in in_the_way if target in outcome.failed}
-        self._known_folders.difference_update(above for target in reasons for above in parents(target))
+        self._known_folders.difference_update(above for target in reasons for above in ancestors(target))
         outcome.failed = {self._access.given(target): plain(reason, target) for target, reason in reasons.items()}
 
     def _journal_name(self, delete: Delete) -> str:

@@ -1,1 +1,1 @@
-"""The source tree: watched, scanned and compared."""
+"""The source tree on the host: watched, read and compared."""

@@ -1,4 +1,4 @@
-"""Linux's own events through ctypes: one watch a folder, word of lost events, and files told of when they rest."""
+"""Linux's own file events through ctypes: a watch per folder, lost events noticed, paths reported at rest."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ INSIDE = (
     | IN_EXCL_UNLINK
     | IN_MASK_ADD
 )
-ABOVE = (INSIDE | IN_MOVE_SELF) & ~IN_DONT_FOLLOW  # for a folder that no other watched folder tells of
+ABOVE = (INSIDE | IN_MOVE_SELF) & ~IN_DONT_FOLLOW  # for a folder whose own parent is not watched
 HEADER = struct.Struct("iIII")
 READ_BYTES = 1 << 17  # some 3,000 events: a storm does not hold the event loop for longer than a few milliseconds
-REST = 0.02  # seconds: what is being written, or was removed, is looked at when it was quiet for so long
+REST = 0.02  # seconds: a path that is being written, or was removed, is looked at once it was quiet for so long
 REST_LIMIT = 0.2  # or, if it never is, after so long
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one read told: paths that rest, paths that may change again at once, and whether events were lost."""
+    """The result of one read: paths that rest, paths that may change again at once, and whether events were lost."""
 
     settled: set[str] = field(default_factory=set)
-    restless: set[str] = field(default_factory=set)
+    pending: set[str] = field(default_factory=set)
     lost: bool = False
 
 
 class Inotify:
-    """Watches on folders. `add` may be called from any thread. Raises OSError where the kernel gives no instance."""
+    """Watches on folders. `add` may be called from any thread. Raises OSError if the kernel gives no instance."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -70,15 +70,15 @@ class Inotify:
         self._watches: dict[str, int] = {}
 
     def close(self) -> None:
-        """All watches gone."""
+        """Remove all watches."""
         with self._turn:
             os.close(self.descriptor)
             self.descriptor = -1
 
     def add(self, folder: str, mask: int = INSIDE) -> bool:
-        """Whether the folder is watched now; it is not where it has gone or may not be read.
+        """Watch the folder; False if it has gone or may not be read.
 
-        Raises OSError where the kernel has no watches left.
+        Raises OSError if the kernel has no watches left.
         """
         with self._turn:
             watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask)
@@ -93,7 +93,7 @@ class Inotify:
         return len(self._paths)
 
     def read(self) -> Batch:
-        """What happened since the last read. Never blocks."""
+        """Read what happened since the last read. Never blocks."""
         batch = Batch()
         moved: set[str] = set()
         made: set[str] = set()
@@ -111,8 +111,8 @@ class Inotify:
                     moved.add(path)
             if moved:
                 self._drop_trees(moved)
-        whole = {path for path in made & batch.restless if not _is_empty(path)}  # a link, or made under another name
-        return Batch(batch.settled | whole, batch.restless - whole, batch.lost)
+        whole = {path for path in made & batch.pending if not _is_empty(path)}  # a link, or made under another name
+        return Batch(batch.settled | whole, batch.pending - whole, batch.lost)
 
     def _events(self) -> Iterator[tuple[int, int, bytes]]:
         try:
@@ -127,9 +127,9 @@ class Inotify:
             at += length
 
     def _drop_trees(self, folders: set[str]) -> None:
-        """A folder that moved away keeps its watches, under a name that is not its own any more.
+        """Remove the watches of folders that moved away: they are kept under a name that is not theirs any more.
 
-        Where it went to, it is told of, looked at and watched again.
+        The event at the new place leads to a look, which watches the folders again.
         """
         prefixes = tuple(f"{folder}/" for folder in folders)
         for path in [p for p in self._watches if p in folders or p.startswith(prefixes)]:
@@ -146,20 +146,20 @@ class Inotify:
 
 
 class Debouncer:
-    """Paths that may change again at once, until they rest: a file cut to nothing and not yet filled is no news."""
+    """Holds paths that may change again at once until they rest: an emptied file is about to be filled."""
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, float]] = {}  # path -> first and last event
 
     def seconds(self) -> float | None:
-        """How long to wait at most; None while nothing is restless."""
+        """The seconds until the next path rests at the latest; None if none is pending."""
         dues = [self._due(*times) for times in self._since.values()]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def over(self, batch: Batch) -> set[str]:
-        """All paths that rest by now: what was closed or renamed at once, the others when they were quiet."""
+        """All paths that rest by now: those closed or renamed at once, the others after they were quiet."""
         now = time.monotonic()
-        for path in batch.restless:
+        for path in batch.pending:
             self._since[path] = (self._since.get(path, (now, now))[0], now)
         for path in batch.settled:
             self._since.pop(path, None)
@@ -174,26 +174,26 @@ class Debouncer:
 
 
 def _note(batch: Batch, path: str, mask: int, made: set[str]) -> None:
-    """The last word on a path counts; a changed mode is none on what is being written."""
+    """The last event of a path counts; a changed mode says nothing about a path that is being written."""
     if mask & IN_CREATE and not mask & IN_ISDIR:
         made.add(path)
     elif not mask & IN_ATTRIB:
         made.discard(path)
     if path in made or mask & (IN_MODIFY | IN_DELETE):
-        batch.restless.add(path)
+        batch.pending.add(path)
         batch.settled.discard(path)
-    elif not mask & IN_ATTRIB or path not in batch.restless:
+    elif not mask & IN_ATTRIB or path not in batch.pending:
         batch.settled.add(path)
-        batch.restless.discard(path)
+        batch.pending.discard(path)
 
 
 def _is_empty(path: str) -> bool:
-    """Whether somebody is about to fill this new file."""
+    """Whether the path is an empty file: somebody is about to fill it."""
     try:
-        found = os.lstat(path)
+        state = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and not found.st_size
+    return stat.S_ISREG(state.st_mode) and not state.st_size
 
 
 def _error() -> OSError:

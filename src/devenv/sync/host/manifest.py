@@ -1,12 +1,12 @@
-"""What became of the host's files: states remembered, states seen now, and the difference."""
+"""How the host's files changed: states remembered, states seen now, and the difference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-FEW = 16
+from devenv.paths import below
 
 
 class Kind(StrEnum):
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What lstat says of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
+    """The lstat of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
 
     kind: Kind
     mode: int
@@ -31,23 +31,23 @@ class FileState:
     link: str | None = None
 
     def is_same(self, other: FileState) -> bool:
-        """Whether nothing has to be done: a folder's own mode, size and times are the container's affair."""
+        """Whether nothing has to be synced: a folder's own mode, size and times are left to the container."""
         if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
             return False
         if self.kind is Kind.FILE:
             return self == other
         if self.kind is Kind.LINK:
-            # The same link made anew is news: what was read in between was something else.
+            # The same link created again is a change: something else may have been read in between.
             return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
         return self.kind is Kind.DIR or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether nobody knows what there is in the container."""
+        """Whether it is unknown what the container has there."""
         return self.mode < 0
 
     def doubtful(self) -> FileState:
-        """A state that is the same as none that the host can show: a folder, or what may be any kind of file."""
+        """A state that equals none that the host can have: a folder, or what may be any kind of file."""
         kind = Kind.FILE if self.kind is Kind.OTHER else self.kind
         return replace(self, kind=kind, mode=-1, link=None)
 
@@ -68,12 +68,19 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.present or self.gone)
 
+    def without(self, paths: Container[str]) -> Changes:
+        """The changes of all other paths."""
+        return Changes(
+            present=tuple((path, state) for path, state in self.present if path not in paths),
+            gone=tuple((path, state) for path, state in self.gone if path not in paths),
+        )
+
 
 def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -> Changes:
     """The difference for the touched paths in `now` (None: not there); all other paths are as before.
 
-    With a folder goes all that was known below it. A folder that is still there says nothing about what it
-    holds: whoever looks at one looks at what was known below it, too.
+    All that was known below a folder is gone with it. A folder that is still there says nothing about its content:
+    the caller has to look at what was known below it, too.
     """
     present: Manifest = {}
     gone: Manifest = {}
@@ -85,15 +92,22 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
             present[path] = state
             if old is not None and old.is_doubtful and state.kind in (Kind.FILE, Kind.LINK):
                 gone[path] = replace(old, kind=Kind.DIR)  # what is put replaces a file; a folder may be in its way
-    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
-    if folders:
-        is_inside = _inside({folder for folder in folders if not _is_below(folder, folders)})
-        for path, old in before.items():
-            if is_inside(path):
-                gone[path] = old
-                if (state := now.get(path)) is not None:
-                    present[path] = state
+    for path in _below_gone(gone, before, now):
+        gone[path] = before[path]
+        if (state := now.get(path)) is not None:
+            present[path] = state
     return Changes(tuple(sorted(present.items())), tuple(sorted(gone.items(), key=_deepest_first)))
+
+
+def _below_gone(
+    gone: Mapping[str, FileState], before: Mapping[str, FileState], now: Mapping[str, FileState | None]
+) -> list[str]:
+    """What was known below the folders that have gone, or that may be folders in the container."""
+    folders = {path for path, state in gone.items() if state.kind is Kind.DIR or _may_be_folder(state, now.get(path))}
+    if not folders:
+        return []
+    is_inside = below(folders)
+    return [path for path in before if is_inside(path)]
 
 
 def _may_be_folder(old: FileState, now: FileState | None) -> bool:
@@ -107,24 +121,6 @@ def apply(manifest: Manifest, changes: Changes) -> Manifest:
         manifest.pop(path, None)
     manifest.update(changes.present)
     return manifest
-
-
-def _inside(folders: set[str]) -> Callable[[str], bool]:
-    """Whether a path is below one of the folders; a whole manifest is asked, so it has to be quick."""
-    if len(folders) <= FEW:
-        prefixes = tuple(f"{folder}/" for folder in folders)
-        return lambda path: path.startswith(prefixes)
-    return lambda path: _is_below(path, folders)
-
-
-def _is_below(path: str, folders: Container[str]) -> bool:
-    cut = path.rfind("/")
-    while cut > 0:
-        path = path[:cut]
-        if path in folders:
-            return True
-        cut = path.rfind("/")
-    return False
 
 
 def _deepest_first(item: tuple[str, FileState]) -> tuple[int, str]:

@@ -1,14 +1,14 @@
-"""A rule's folder that vanished or was swapped takes nothing with it: not mounted is not deleted.
+"""Keep the content of a rule's folder that vanished or was replaced: a folder that is not mounted is not deleted.
 
-Mutagen halts where a root was emptied, deleted or changed its type; here everything else goes on.
+Mutagen halts if a root was emptied, deleted or changed its type; here everything else goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from devenv.paths import is_below, is_within
 from devenv.sync.host.manifest import FileState, Kind
-from devenv.sync.rules.rules import relative_to
 
 Fresh = dict[str, FileState | None]
 
@@ -16,10 +16,10 @@ Fresh = dict[str, FileState | None]
 def suppress_root_loss(
     before: Mapping[str, FileState], fresh: Fresh, roots: Iterable[str], held: frozenset[str]
 ) -> tuple[Fresh, frozenset[str]]:
-    """`fresh` without what went together with a rule's root, and the roots that are held by now.
+    """`fresh` without the paths that went together with a rule's root, and the roots that are held by now.
 
-    A root is held when it is not there, when it is a folder no more, or when it is another folder (by inode) that
-    lacks more than half of what was known in it. It is held until a look at it finds otherwise.
+    A root is held if it does not exist, if it is no folder any more, or if it is another folder (by inode) that lacks
+    more than half of what was known in it. It is held until a look finds otherwise.
     """
     now_held = set(held)
     for root in roots:
@@ -39,10 +39,10 @@ def _is_back(before: Mapping[str, FileState], fresh: Fresh, root: str) -> bool:
         return now is not None
     if now.kind is not Kind.DIR or now.inode == old.inode:
         return now.kind is Kind.DIR
-    known = [path for path in before if relative_to(path, root)]
+    known = [path for path in before if is_below(path, root)]
     lost = sum(1 for path in known if path in fresh and fresh[path] is None)
     return 2 * lost <= len(known)
 
 
 def _goes_with(path: str, state: FileState | None, root: str) -> bool:
-    return path == root or (state is None and relative_to(path, root) is not None)
+    return path == root or (state is None and is_within(path, root))

@@ -1,4 +1,4 @@
-"""What lies on the host now: lstat and walk, never through a link, never into what every rule ignores."""
+"""The state of the host now: lstat and walk, never through a link, never into folders that every rule ignores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project
+from devenv.paths import below, is_within
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 
@@ -22,23 +23,22 @@ MODES = tuple(range(0o1000))  # one number for all files of a mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
 FRESH_NS = 2 * 10**9  # a folder that changed so lately may change again under the same time
-FEW = 8  # folders that are compared with each path at once
 GLANCE = 64  # paths between two looks at the clock
 
 
 def state(path: str) -> FileState | None:
-    """The path's own state, links not followed; None where there is nothing (or nothing that we may see)."""
+    """The path's own state, links not followed; None if nothing is there (or nothing that we may see)."""
     with contextlib.suppress(OSError):
         return _seen(path)
     return None
 
 
 def _enter_nothing(_folder: str) -> None:
-    """Nobody wants to know which folders are listed."""
+    """Do nothing: the caller does not need to know which folders are listed."""
 
 
 def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> dict[str, FileState]:
-    """Everything at and below the roots. `enter` is called with each folder before it is listed.
+    """Read everything at and below the roots. `enter` is called with each folder before it is listed.
 
     Blocking: call it in a worker thread.
     """
@@ -51,9 +51,9 @@ def scan(roots: Iterable[str], prune: Prune, enter: Enter = _enter_nothing) -> d
 def look(
     paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = _enter_nothing
 ) -> dict[str, FileState | None]:
-    """Fresh states of the touched paths; a folder is walked, and what was known below it and is gone is None.
+    """Read the touched paths again; a folder is walked, and paths known below it that are gone are None.
 
-    Paths in ignored folders are left out, and so is what cannot be looked at just now (no right, no descriptor
+    Paths in ignored folders are left out, and so are those that cannot be read just now (no permission, no descriptor
     left, a network gone): not seen is not gone. Blocking, for folders: call it in a worker thread.
     """
     fresh: dict[str, FileState | None] = {}
@@ -75,19 +75,26 @@ def look(
         if before is not None and before.kind is Kind.DIR:
             folders.add(path)
     if folders:
-        is_known, is_unseen = _in(folders), _in(unseen)
-        lost = [p for p in known if p not in fresh and is_known(p)]
-        fresh.update((p, None) for p in lost if not is_unseen(p))
+        fresh.update(dict.fromkeys(_lost(folders, unseen, known, fresh)))
     return fresh
+
+
+def _lost(
+    folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
+) -> list[str]:
+    """What was known below the folders and has not been found; what is at or below `unseen` may be there still."""
+    was_below, is_unseen = below(folders), below(unseen)
+    lost = [path for path in known if path not in fresh and was_below(path)]
+    return [path for path in lost if path not in unseen and not is_unseen(path)]
 
 
 def differing(
     paths: list[str], known: Mapping[str, FileState], prune: Prune, listed: dict[str, int], seconds: float
 ) -> set[str]:
-    """Which of the paths are not as known, and what is new in those that are folders, found in so much CPU time.
+    """The paths that are not as known, and new ones in those that are folders, as far as that much CPU time allows.
 
-    Takes from the end of `paths` what it has looked at. `listed` remembers from call to call when a folder last
-    changed; one that did not is not listed again. Blocking: call it in a worker thread.
+    Removes from the end of `paths` those it has looked at. `listed` remembers from call to call when a folder last
+    changed; a folder that did not is not listed again. Blocking: call it in a worker thread.
     """
     found: set[str] = set()
     end = time.thread_time() + seconds
@@ -114,10 +121,10 @@ def differing(
     return found
 
 
-def silent(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
-    """The kind of a file system at or below a root which tells of no changes that are made elsewhere.
+def eventless_filesystem(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | None:
+    """The kind of a file system at or below a root that reports no changes made elsewhere; None if there is none.
 
-    On Linux: folders of another machine or of the host of a virtual one. None where there is none, or no such list.
+    On Linux: folders of another machine or of the host of a virtual machine. None also without a list of mounts.
     """
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
@@ -126,16 +133,11 @@ def silent(roots: Iterable[str], mounts: str = "/proc/self/mountinfo") -> str | 
         return None
     kinds = {_unescaped(left.split()[4]): right.split()[0] for left, right in lines}
     for root in map(os.path.realpath, roots):
-        own = max((m for m in kinds if below(root, [m])), key=len, default="/")
-        for mount in (own, *(m for m in kinds if below(m, [root]))):
+        own = max((m for m in kinds if is_within(root, m)), key=len, default="/")
+        for mount in (own, *(m for m in kinds if is_within(m, root))):
             if SILENT.fullmatch(kinds.get(mount, "")):
                 return kinds[mount]
     return None
-
-
-def below(path: str, roots: Iterable[str]) -> bool:
-    """Whether the path is one of the roots or lies in one."""
-    return any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
 
 
 def git_lock(folder: str) -> str | None:
@@ -190,7 +192,7 @@ def _hidden(path: str, prune: Prune, verdicts: dict[str, bool]) -> bool:
 
 
 def _behind_link(path: str, known: Mapping[str, FileState], verdicts: dict[str, bool]) -> bool:
-    """Whether a folder that we knew above the path is a link by now: what is seen through it is something else."""
+    """Whether a folder that we knew above the path is a link by now: a look through it would see something else."""
     folder = os.path.dirname(path)
     if folder not in verdicts:
         at_top = folder == os.path.dirname(folder)
@@ -200,7 +202,7 @@ def _behind_link(path: str, known: Mapping[str, FileState], verdicts: dict[str, 
 
 
 def _seen(path: str) -> FileState | None:
-    """As `state`, but OSError where something may be there that cannot be looked at."""
+    """As `state`. Raises OSError if something may be there that cannot be read."""
     try:
         return _state(path, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -208,7 +210,7 @@ def _seen(path: str) -> FileState | None:
 
 
 def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[str]:
-    """Everything at and below the root goes into `found`; what is there and cannot be looked at is returned."""
+    """Enter everything at and below the root into `found`; returns paths that exist and cannot be read."""
     unseen: set[str] = set()
     now = state(root)
     if now is None:
@@ -240,22 +242,6 @@ def _walk(root: str, prune: Prune, enter: Enter, found: dict[str, Any]) -> set[s
     return unseen
 
 
-def _in(folders: set[str]) -> Callable[[str], bool]:
-    """Whether a path is one of the folders or lies in one: the same few steps, however many folders there are."""
-    verdicts: dict[str, bool] = {}
-    if len(folders) <= FEW:
-        prefixes = tuple(f"{folder}/" for folder in folders)
-        return lambda path: path in folders or path.startswith(prefixes)
-
-    def inside(path: str) -> bool:
-        above = path[: path.rfind("/")]
-        if above not in verdicts:
-            verdicts[above] = bool(above) and inside(above)
-        return path in folders or verdicts[above]
-
-    return inside
-
-
 def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
     same = now.st_ctime_ns == before.ctime_ns and now.st_mtime_ns == before.mtime_ns
     if same and now.st_ino == before.inode and now.st_size == before.size:
@@ -272,7 +258,7 @@ def _new_in(folder: str, known: Mapping[str, FileState]) -> set[str]:
 
 
 def _unescaped(text: str) -> str:
-    """A path as /proc/self/mountinfo writes it: blanks and backslashes in octal."""
+    """The path for its text in /proc/self/mountinfo, which has blanks and backslashes in octal."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import anyio
 from anyio.abc import TaskStatus
 
+from devenv.paths import relative_to
 from devenv.sync.host import links, manifest, root_guard, scan
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.host.watcher import Say, Source, Watcher
@@ -118,7 +119,7 @@ class HostTree:
                 self._unread |= self._held
                 self._arrived.set()
             for root in sorted(self._held - reported):
-                shown = rules.relative_to(root, self._directory) or root
+                shown = relative_to(root, self._directory) or root
                 self._say(f"{shown} is not there as it was: nothing is deleted in containers until it is back", "")
             reported = self._held
 

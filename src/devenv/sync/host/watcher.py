@@ -1,8 +1,8 @@
 """What may have changed on the host, as sets of paths. They are hints only: stat decides what happened.
 
-They come from inotify on Linux and from watchfiles elsewhere. What tells of no event (a mapped file, a folder that
-the kernel gave no watch for, a change made on another machine) is found by looking at everything in turn: slowly
-at all times, every second where events are not to be had.
+They come from inotify on Linux and from watchfiles elsewhere. Changes without an event (a mapped file, a folder that
+the kernel gave no watch for, a change made on another machine) are found by looking at everything in turn: slowly
+at all times, every second if there are no events.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from devenv.errors import UsageError
+from devenv.paths import is_within
 from devenv.sync.host import inotify, scan
 from devenv.sync.host.inotify import Debouncer, Inotify
 from devenv.sync.host.manifest import FileState
-from devenv.sync.host.scan import Prune, below
+from devenv.sync.host.scan import Prune
 from devenv.tasks import first
 
 STEP_MS = 5
@@ -42,7 +43,12 @@ Tell = Callable[[Collection[str]], None]
 
 
 class Watcher(StrEnum):
-    """Where events come from: AUTO is the best that the system has."""
+    """Where events come from: AUTO is the best that the system has.
+
+    POLL is our own look at everything in turn, not the polling of watchfiles (`force_polling`). That one compares
+    modification times in whole seconds and nothing else: with watchfiles 1.3 it missed a changed mode, new content
+    under the old time, and the second of two saves within a second.
+    """
 
     AUTO = "auto"
     INOTIFY = "inotify"
@@ -51,9 +57,9 @@ class Watcher(StrEnum):
 
 
 class Source:
-    """Tells of paths at and below the roots. `known` is what was last seen there; its owner changes it in place.
+    """Reports paths at and below the roots. `known` is what was last seen there; its owner changes it in place.
 
-    `say` gets a message and a hint where events were lost or are not to be had.
+    `say` gets a message and a hint if events were lost or are not available.
     """
 
     def __init__(
@@ -76,14 +82,14 @@ class Source:
             raise UsageError("this system has no inotify", hint="devenv up --watcher auto")
 
     async def watch(self, tell: Tell, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Paths that may have changed, until cancelled; started once nothing is missed any more.
+        """Report paths that may have changed, until cancelled; started once nothing is missed any more.
 
-        A folder among them has to be walked. All roots are told at the beginning and whenever events were lost.
+        A folder among them has to be walked. All roots are reported at the beginning and whenever events were lost.
         """
         kind = self._kind
         if kind == Watcher.AUTO:
             kind = Watcher.INOTIFY if sys.platform == "linux" else Watcher.WATCHFILES
-            if elsewhere := await anyio.to_thread.run_sync(scan.silent, self._roots):
+            if elsewhere := await anyio.to_thread.run_sync(scan.eventless_filesystem, self._roots):
                 self._look_often(f"the sources are on {elsewhere}, which does not tell of all changes", LOCAL)
         async with anyio.create_task_group() as tasks:
             if kind == Watcher.INOTIFY:
@@ -96,7 +102,7 @@ class Source:
             task_status.started()
 
     def enter(self, folder: str, mask: int = inotify.INSIDE) -> None:
-        """To be called from any thread before a folder is listed: from then on it is watched."""
+        """Watch the folder from now on; to be called from any thread before it is listed."""
         try:
             if self._watches is not None:
                 self._watches.add(folder, mask)
@@ -106,7 +112,7 @@ class Source:
     # --- inotify ---------------------------------------------------------------------------------------------------
 
     async def _inotify(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
-        """Events until cancelled. Where some were lost all begins anew: no watch is left on what moved meanwhile."""
+        """Report events until cancelled. If some were lost, start again: no watch is left on what moved meanwhile."""
         while True:
             try:
                 self._watches = Inotify()
@@ -132,13 +138,13 @@ class Source:
             if batch.lost:
                 return
             found = rest.over(batch)
-            anew = [root for root in self._roots if below(root, found)]
-            self._watch_above(anew)
-            if wanted := {*anew, *(path for path in found if below(path, self._roots))}:
+            changed = [root for root in self._roots if is_within(root, *found)]
+            self._watch_above(changed)
+            if wanted := {*changed, *(path for path in found if is_within(path, *self._roots))}:
                 tell(wanted)
 
     def _watch_above(self, roots: Iterable[str]) -> None:
-        """A watch on the folder that tells when the root comes or goes, also where it comes while we look."""
+        """Watch the folder whose events report that the root comes or goes, even if it comes while we look."""
         for root in roots:
             watched, folder = "", nearest(root)
             while folder != watched:
@@ -148,14 +154,14 @@ class Source:
     # --- watchfiles ------------------------------------------------------------------------------------------------
 
     async def _watchfiles(self, tell: Tell, *, task_status: TaskStatus[None]) -> None:
-        """Events until cancelled. All begins anew where a root comes, goes or is another folder, or it failed."""
+        """Report events until cancelled; start again after a failure, or if a root comes, goes or is replaced."""
         while True:
             before, ended = self._places(), anyio.Event()
             folders = [root for root in self._roots if _identity(root)]
             beside = sorted({nearest(root) for root in self._roots if root not in folders})
 
             def told(paths: set[str], before: object = before, ended: anyio.Event = ended) -> None:
-                tell({path for path in paths if below(path, self._roots)})
+                tell({path for path in paths if is_within(path, *self._roots)})
                 if self._places() != before:
                     ended.set()
 
@@ -179,7 +185,7 @@ class Source:
     # --- looking at everything -------------------------------------------------------------------------------------
 
     async def _look_at_all(self, tell: Tell) -> None:
-        """All that is known looked at in turn, a few milliseconds at a time, and folders that changed listed."""
+        """Look at all that is known in turn, a few milliseconds at a time, and list folders that changed."""
         listed: dict[str, int] = {}
         while True:
             end = time.monotonic() + self._at_pace()[0]
@@ -204,7 +210,7 @@ class Source:
 
 
 def nearest(root: str) -> str:
-    """The folder whose events tell of a root that is a file, a link, or not there."""
+    """The folder whose events report changes of a root that is a file, a link, or missing."""
     folder = os.path.dirname(root)
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -234,7 +240,7 @@ async def _pump(paths: list[str], told: Callable[[set[str]], None], ended: anyio
 
 
 def _identity(root: str) -> tuple[int, int] | None:
-    """Which folder the root is; None where it is none. Files say nothing by theirs: editors replace them."""
+    """The device and inode of a root that is a folder, else None: editors replace files."""
     try:
         found = os.lstat(root)
     except OSError:

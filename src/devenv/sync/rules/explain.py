@@ -12,12 +12,13 @@ from devenv.compose.resolve import Loaded, Selection, load
 from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
+from devenv.paths import is_within, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
 from devenv.sync.host.manifest import Changes, FileState, Kind
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of
-from devenv.sync.rules.rules import BoundRule, bind, relative_to
+from devenv.sync.rules.rules import BoundRule, bind
 
 MISSING = FileState(Kind.FILE, 0o644, 0, 0, 0, 0)  # stands for a path that does not exist yet
 
@@ -88,7 +89,7 @@ class _Explaining:
         folder = os.path.realpath(os.path.dirname(path))
         below = relative_to(folder, os.path.realpath(directory))
         real = os.path.join(folder if below is None else os.path.join(directory, below), os.path.basename(path))
-        return next((name for name in (real, path) if relative_to(name, rule.rule.path) is not None), None)
+        return next((name for name in (real, path) if is_within(name, rule.rule.path)), None)
 
     def _plan(self, named: Mapping[BoundRule, str], state: FileState | None) -> dict[str, ServicePlan]:
         """What would be done by service if these paths changed; a file in its place if the path is a folder."""

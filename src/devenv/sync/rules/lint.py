@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from devenv.model.project import Action, Project, RuleFault, Service, WatchRule
+from devenv.paths import is_within
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
-from devenv.sync.rules.rules import container_path, is_bind_mounted, mount_over, relative_to
+from devenv.sync.rules.rules import container_path, is_bind_mounted, mount_over
 
 SYSTEM = ("/proc", "/sys", "/dev")
 
@@ -54,7 +55,7 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
         )
     elif not target.startswith("/"):
         yield f"the `target` {target} is not absolute", f"Write `target: /{target}`."
-    elif _is_below(target, SYSTEM):
+    elif is_within(container_path(target), *SYSTEM):
         yield f"the `target` {target} belongs to the system: no file can be put there", "Name a folder of the image."
     elif (mount := mount_over(service, target)) and mount.type == "bind" and mount.source:
         yield from _on_the_host(service, rule, mount.source)
@@ -92,9 +93,9 @@ def _unwritable(service: Service, target: str) -> Iterator[Fault]:
 
 def _far_away(project: Project, rule: WatchRule, home: str) -> Iterator[Fault]:
     path = posixpath.normpath(rule.path)
-    if relative_to(path, project.directory) is not None:
+    if is_within(path, project.directory):
         return
-    if relative_to(home, path) is not None:
+    if is_within(home, path):
         yield f"the rule would watch all of {path}", "Name the folder of the project that it is for.", "refused"
     else:
         yield f"the rule watches {path}, which is outside the project", "", "warning"
@@ -111,7 +112,3 @@ def _twice(earlier: Iterable[WatchRule], rule: WatchRule) -> Iterator[Fault]:
             message = f"two rules have the target {target}: a file of {rule.path} replaces one of {other.path}"
             yield message, "", "warning"
             return
-
-
-def _is_below(target: str, folders: Iterable[str]) -> bool:
-    return any(relative_to(container_path(target), folder) is not None for folder in folders)

@@ -18,6 +18,7 @@ from functools import cached_property
 
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Mount, Project, Service, WatchRule
+from devenv.paths import is_below, is_within, relative_to
 from devenv.sync.rules.patterns import BACKSLASH, Patterns
 
 EDITOR_TEMP = (
@@ -98,7 +99,7 @@ class BoundRule:
         """Whether no path below the directory can match, so that it need not be watched or walked."""
         relative = relative_to(directory, self.rule.path)
         if relative is None:
-            return relative_to(self.rule.path, directory) is None
+            return not is_within(self.rule.path, directory)
         if self.included is not None and True not in self.included.outcomes_below(relative):
             return True
         if False not in self.never.outcomes_below(relative):
@@ -124,7 +125,7 @@ class BoundRule:
 
     def is_mounted(self, target: str) -> bool:
         """Whether this container path is in a bind mount below the rule's target."""
-        return any(relative_to(target, mount) is not None for mount in self.mounted)
+        return is_within(target, *self.mounted)
 
     def _ignores(self, path: str, relative: str) -> bool:
         if self.never.matches(relative):
@@ -182,7 +183,7 @@ def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
     """The host paths to watch, none of them below another."""
     minimal: list[str] = []
     for path in sorted({rule.rule.path for rule in rules if not rule.inert}):
-        if not any(relative_to(path, root) is not None for root in minimal):
+        if not is_within(path, *minimal):
             minimal.append(path)
     return tuple(minimal)
 
@@ -197,14 +198,6 @@ def prune(rules: Iterable[BoundRule], directory: str) -> bool:
     return all(rule.prunes(directory) for rule in rules if not rule.inert)
 
 
-def relative_to(path: str, folder: str) -> str | None:
-    """The path relative to the folder, "" for the folder itself, None if it is not below. Both are normalised."""
-    if path == folder:
-        return ""
-    inside = folder if folder.endswith("/") else f"{folder}/"
-    return path[len(inside) :] if path.startswith(inside) else None
-
-
 def container_path(path: str) -> str:
     """A container path, made absolute and normalised."""
     return "/" + posixpath.normpath(f"/{path}").lstrip("/")
@@ -214,7 +207,7 @@ def mount_over(service: Service, target: str) -> Mount | None:
     """The innermost mount that contains a container path of the service, or None."""
     mounts = (*service.volumes, *(Mount("tmpfs", path) for path in service.tmpfs))
     path = container_path(target)
-    covering = [mount for mount in mounts if relative_to(path, container_path(mount.target)) is not None]
+    covering = [mount for mount in mounts if is_within(path, container_path(mount.target))]
     return max(covering, key=lambda mount: len(container_path(mount.target)), default=None)
 
 
@@ -222,7 +215,7 @@ def is_bind_mounted(service: Service, rule: WatchRule) -> bool:
     """Whether a bind mount of the watched path provides the files at the rule's target."""
     mount = mount_over(service, rule.target or "") if rule.action.syncs else None
     source = mount.source if mount and mount.type == "bind" else None
-    return source is not None and relative_to(posixpath.normpath(rule.path), posixpath.normpath(source)) is not None
+    return source is not None and is_within(posixpath.normpath(rule.path), posixpath.normpath(source))
 
 
 def _bound(
@@ -258,7 +251,7 @@ def _with_overlaps(rules: Sequence[BoundRule]) -> Iterator[BoundRule]:
 
 
 def _overlap(target: str, other: str) -> bool:
-    return relative_to(target, other) is not None or relative_to(other, target) is not None
+    return is_within(target, other) or is_within(other, target)
 
 
 def _parsed(lines: Iterable[str], place: str) -> Patterns:
@@ -287,5 +280,5 @@ def _binds_below(service: Service, rule: WatchRule) -> Iterator[str]:
     target = container_path(rule.target or "")
     for mount in service.volumes:
         path = container_path(mount.target)
-        if mount.type == "bind" and relative_to(path, target):
+        if mount.type == "bind" and is_below(path, target):
             yield path

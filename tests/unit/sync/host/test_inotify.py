@@ -228,7 +228,7 @@ async def test_a_file_system_without_events_is_looked_at_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said once, and a change is found although nobody told of it."""
-    monkeypatch.setattr(scan, "silent", lambda _: "9p")
+    monkeypatch.setattr(scan, "eventless_filesystem", lambda _: "9p")
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     monkeypatch.setattr(Inotify, "read", lambda _: Batch())
     async with watching(tmp_path) as site:

@@ -247,11 +247,11 @@ MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda rw
         ("/ntfs/x", None),
     ],
 )
-def test_silent_file_systems(tmp_path: Path, root: str, kind: str | None) -> None:
+def test_file_systems_without_events(tmp_path: Path, root: str, kind: str | None) -> None:
     """Those of other machines and of the host of a virtual one, above or below the root; a disk is none."""
     (tmp_path / "mountinfo").write_text(MOUNTS)
-    assert scan.silent([root], str(tmp_path / "mountinfo")) == kind
-    assert scan.silent([root], str(tmp_path / "no such file")) is None
+    assert scan.eventless_filesystem([root], str(tmp_path / "mountinfo")) == kind
+    assert scan.eventless_filesystem([root], str(tmp_path / "no such file")) is None
 
 
 def test_the_lock_of_git(tmp_path: Path) -> None:

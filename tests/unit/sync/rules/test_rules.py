@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Build, Mount, Project, Service, WatchRule
 from devenv.sync.rules.patterns import Patterns
-from devenv.sync.rules.rules import EDITOR_TEMP, BoundRule, bind, prune, relative_to, roots, wanted
+from devenv.sync.rules.rules import EDITOR_TEMP, BoundRule, bind, prune, roots, wanted
 
 
 def bound(
@@ -369,12 +369,3 @@ def test_a_folder_is_pruned_if_no_rule_needs_it() -> None:
     assert prune(rules, "/p/a/x")
     assert not prune(rules, "/p/a/y")
     assert prune(rules, "/p/idle")
-
-
-@pytest.mark.parametrize(
-    ("path", "folder", "expected"),
-    [("/a", "/a", ""), ("/a/b", "/a", "b"), ("/ab", "/a", None), ("/a", "/", "a"), ("/", "/", ""), ("/", "/a", None)],
-)
-def test_relative_to(path: str, folder: str, expected: str | None) -> None:
-    """Names are compared whole, not by their beginnings."""
-    assert relative_to(path, folder) == expected

@@ -1,0 +1,149 @@
+"""A container that may hold anything is brought up to date, and served from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from devenv import memory
+from devenv.model.containers import Container
+from devenv.model.sync_plan import Sync
+from devenv.sync import planner, reconcile
+from devenv.sync.container.journal import Record, SyncJournal
+from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.readback import Seen
+from devenv.sync.container.target import Target
+from devenv.sync.host.manifest import Kind, Manifest
+from devenv.sync.report import VANISHED
+from devenv.sync.rules.rules import BoundRule
+from devenv.sync.service_state import ServiceState
+
+AT_ONCE = 2000  # files of a first sync
+LARGE_TREE = 5000  # files from which on it is worth it to give memory back after a first sync
+
+
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """How a container differs from the host: `missing` syncs can be done at once.
+
+    `blocked` syncs are at or below a host path that has to be deleted first. `stale`: the host paths of what the
+    container still has of what it was once given, with a state of its kind.
+    """
+
+    missing: list[Sync]
+    blocked: list[Sync]
+    stale: Manifest
+
+
+@dataclass
+class Adoption:
+    """Containers of one service come and go. `prepared`: those that were up to date before they were started."""
+
+    state: ServiceState
+    prepared: set[str] = field(default_factory=set)
+
+    async def adopt(self, container: Container) -> int:
+        """Bring the container up to date and serve it from now on; the number of files it lacked.
+
+        Raises EngineError if it has gone meanwhile.
+        """
+        state, context = self.state, self.state.context
+        async with state.turn:
+            await self.drop(container.id)
+            files = await self._take_in(container)
+            state.retries.hasten(anyio.current_time())
+            state.wake()
+        if len(state.delivered) > LARGE_TREE:
+            memory.settle()
+        if container.running:
+            hooks = [bound.rule.exec for bound in state.rules if bound.rule.exec]
+            for user, privileged in {(hook.user or "", hook.privileged) for hook in hooks}:
+                await context.engine.exec.end_leftovers(
+                    container.id, user=user, privileged=privileged, mark=context.mark
+                )
+        return files
+
+    async def drop(self, container_id: str) -> None:
+        """Stop serving the container."""
+        target = self.state.targets.pop(container_id, None)
+        if target is not None:
+            await target.close()
+
+    async def _take_in(self, container: Container) -> int:
+        state, context = self.state, self.state.context
+        is_first_start = container.running and container.id in self.prepared
+        self.prepared.discard(container.id)  # at once: if this fails, all of it has to be looked at
+        puts = SyncJournal.of(context.journals, container.id)
+        record = await anyio.to_thread.run_sync(puts.read)
+        tops = [rule.top for rule in state.rules if rule.copies]
+        target = await Target.reach(context.engine, container, context.mark, puts, tops)
+        target.staged.paths |= record.staged
+        try:
+            if container.running:
+                await target.open_shell()  # ends what an earlier shell was sent and has not done yet
+            differences = await self._differences(target, puts, record, is_first_start=is_first_start)
+            outcome = await self._deliver(target, differences.missing)
+        except BaseException:
+            await target.close()
+            raise
+        self._postpone(differences)
+        if container.state == "created":
+            self.prepared.add(container.id)
+        state.targets[container.id] = target
+        return outcome.files
+
+    async def _differences(
+        self, target: Target, puts: SyncJournal, record: Record, *, is_first_start: bool
+    ) -> _Differences:
+        """Compare the container with the host; the journal is told what it has to know before anything is put.
+
+        `is_first_start`: it was brought up to date before its first process ran, and still is; what changed
+        meanwhile waits.
+        """
+        state, now = self.state, self.state.context.now
+        syncs = planner.initial(now, self._initial_rules())
+        left = reconcile.leftovers(record.placed, state.rules, now)
+        if not is_first_start:
+            self._mark_pending_unknown()
+        seen = Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left)
+        puts.note(gone=left - seen.placed)
+        stale = reconcile.stale_targets(seen.placed, state.rules, now, left - seen.placed)
+        missing, blocked = reconcile.split_blocked(seen.missing, [path for path in stale if path in now])
+        puts.note(placed=reconcile.journal_paths(syncs) - record.placed)
+        return _Differences(missing, blocked, stale)
+
+    def _initial_rules(self) -> tuple[BoundRule, ...]:
+        if self.state.context.project.settings.initial_sync_spec:
+            return tuple(bound for bound in self.state.rules if bound.rule.initial_sync)
+        return self.state.rules
+
+    def _mark_pending_unknown(self) -> None:
+        """What waits arrives with the rest: if the host loses it before its turn, it has to be deleted."""
+        state = self.state
+        pending = {path: state.context.now.get(path) for path in (*state.waiting, *state.retries.paths)}
+        put = {path: now for path, now in pending.items() if now and now.kind is not Kind.OTHER}
+        state.mark_unknown({path: was for path in pending if (was := put.get(path) or state.delivered.get(path))})
+
+    async def _deliver(self, target: Target, missing: Sequence[Sync]) -> Outcome:
+        state = self.state
+        outcome = Outcome()
+        for at in range(0, len(missing), AT_ONCE):
+            outcome.add(await target.deliver((), missing[at : at + AT_ONCE], ()))
+        state.add_folders(missing)
+        failed = {sync.source for sync in missing if sync.target in outcome.failed}
+        state.retries.paths |= failed
+        state.mark_unknown({path: was for path, was in state.delivered.items() if path in failed})
+        reasons = {sync.source: outcome.failed.get(sync.target, VANISHED) for sync in missing}
+        state.report.problems({path: reason for path, reason in reasons.items() if reason != VANISHED})
+        return outcome
+
+    def _postpone(self, differences: _Differences) -> None:
+        """Queue what the container has too much, and what can only be put once that is deleted."""
+        for sync in differences.blocked:
+            self.state.delivered.pop(sync.source, None)
+            self.state.wait(sync.source)
+        for path, was in differences.stale.items():
+            self.state.delivered[path] = was
+            self.state.wait(path)

@@ -1,0 +1,232 @@
+"""The sync of one service between a folder and containers in memory, without a watcher: it looks when it is asked to.
+
+Containers are those of `MemoryHost`, which have no shell, or `FakeTarget`, which notes what it is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+from anyio.abc import TaskGroup
+
+from devenv.errors import EngineError
+from devenv.events import Event, Problem
+from devenv.model.containers import Container
+from devenv.model.project import Action, Project, Service, Settings, WatchRule
+from devenv.model.sync_plan import Delete, Sync
+from devenv.sync.container.journal import StagedPaths, SyncJournal
+from devenv.sync.container.outcome import Outcome
+from devenv.sync.container.readback import Seen
+from devenv.sync.container.target import Target
+from devenv.sync.host import links, manifest, scan
+from devenv.sync.rules import rules
+from devenv.sync.service import ServiceSync
+from devenv.sync.service_state import SyncContext
+from support.engine import MemoryEngine, MemoryHost
+from support.memory.played import placed
+
+E = TypeVar("E", bound=Event)
+CREATED = Container(id="one", name="p-web-1", service="web", state="created", ours=True)
+RUNNING = replace(CREATED, state="running")
+
+
+class FakeTarget:
+    """A container that notes what it is asked for; `during` runs while files are on their way."""
+
+    def __init__(self, name: str, state: str = "created", during: Callable[[], None] = lambda: None) -> None:
+        self.container = replace(CREATED, id=name, name=name, state=state)
+        self.during = during
+        self.staged = StagedPaths(SyncJournal())
+        self.deleted: list[str] = []
+        self.put: list[str] = []
+        self.compared: list[tuple[str, ...]] = []
+        self.present: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.is_lost = False
+        self.is_closed = False
+
+    async def open_shell(self) -> None:
+        """There is none."""
+
+    async def close(self) -> None:
+        """Nothing is asked of it any more."""
+        self.is_closed = True
+
+    async def compare(self, syncs: Sequence[Sync], _: Any, placed: Collection[str]) -> Seen:
+        """All syncs are missing, as in a new container; of the names of the journal it has those in `present`."""
+        self.compared.append(tuple(sync.target for sync in syncs))
+        return Seen(tuple(syncs), frozenset(self.present & set(placed)))
+
+    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync], _: Collection[str]) -> Outcome:
+        """Do nothing but note it; paths in `failed` fail. Raises EngineError if `is_lost`."""
+        self.during()
+        if self.is_lost:
+            raise EngineError("gone away")
+        self.deleted += [d.target for d in deletes]
+        self.put += [s.target for s in syncs]
+        failed = {s.target for s in syncs} & self.failed.keys(), {d.target for d in deletes} & self.failed.keys()
+        files, deleted = len(syncs) - len(failed[0]), len(deletes) - len(failed[1])
+        return Outcome(files, deleted, failed={target: self.failed[target] for target in failed[0] | failed[1]})
+
+
+class OneService:
+    """The service `web` with a rule from `folder`/src to /src, and its containers on an engine in memory.
+
+    `over` is a folder below src whose files go to /src, too, and win there.
+    """
+
+    def __init__(self, folder: Path, *, settings: Settings | None = None, over: str = "", **rule: Any) -> None:
+        self.folder = folder / "src"
+        self.folder.mkdir(exist_ok=True)
+        self.host = MemoryHost()
+        self.engine = MemoryEngine(self.host)
+        self.events: list[Event] = []
+        self.replaced: list[tuple[str, str, str]] = []  # rebuild or recreate, service, cause
+        self.replace_fails: EngineError | None = None
+        self.is_at_rest = True
+        self.fakes: dict[str, FakeTarget] = {}
+        watch = {"action": Action.SYNC, "target": "/src", **rule}
+        more = (WatchRule(str(self.folder / over), Action.SYNC, "/src"),) if over else ()
+        service = Service("web", watch=(WatchRule(str(self.folder), **watch), *more))
+        self.project = Project("p", str(folder), (), (service,), settings=settings or Settings())
+        self.context = SyncContext(
+            self.engine,
+            self.project,
+            self.events.append,
+            actions=self,
+            journals=str(folder / "journals"),
+            is_at_rest=lambda: self.is_at_rest,
+        )
+        self.sync = self.again()
+        self.state = self.sync.state
+
+    def again(self) -> ServiceSync:
+        """The sync as it begins; no file was delivered by it."""
+        return ServiceSync(self.context, "web", rules.bind(self.project, {}))
+
+    # --- the host ----------------------------------------------------------------------------------------------
+
+    def write(self, name: str, content: str = "x") -> str:
+        """Write a file below the folder; its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return str(path)
+
+    def look(self) -> None:
+        """Look at the whole folder and queue what has changed."""
+        now, root = self.context.now, str(self.folder)
+        seen = scan.scan([root], lambda _: False)
+        fresh = links.settled(now, {path: seen.get(path) for path in sorted({*now, *seen})})
+        changes = manifest.diff(now, fresh)
+        manifest.apply(now, changes)
+        self.sync.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))
+
+    def begin(self) -> None:
+        """Begin as a run does: what is on the host is known, and nothing waits."""
+        self.look()
+        self.state.waiting.take_all()
+        self.sync.begin(None)
+
+    async def step(self) -> set[str]:
+        """Look at the folder and carry out one plan, with all that failed before; the host paths that failed."""
+        self.look()
+        for path in self.state.retries.paths:
+            self.state.wait(path)
+        failed = await self.sync.advance()
+        self.state.retries.paths = {*failed}
+        return failed
+
+    # --- the containers ----------------------------------------------------------------------------------------
+
+    async def place(self, state: str = "created", *, number: int = 1, life: int = 1) -> Container:
+        """The container of that number in memory, in that state."""
+        key = placed(self.host, "web", state, number=number, life=life).id
+        container = await self.engine.containers.inspect(key)
+        assert container is not None
+        return container
+
+    def files(self, number: int = 1) -> dict[str, bytes]:
+        """What is in the container in memory."""
+        return self.host.containers[f"id-web-{number}"].files.contents()
+
+    async def adopt(self, fake: FakeTarget) -> int:
+        """Adopt the fake."""
+        self.fakes[fake.container.id] = fake
+        return await self.sync.adopt(fake.container)
+
+    def journal(self, container_id: str) -> SyncJournal:
+        """What was put into the container."""
+        return SyncJournal.of(self.context.journals, container_id)
+
+    @contextlib.contextmanager
+    def with_fakes(self) -> Iterator[OneService]:
+        """While it lasts, containers that are adopted are fakes."""
+
+        async def reach(_: Any, container: Container, *__: Any) -> FakeTarget:
+            return self.fakes[container.id]
+
+        async def inspect(container_id: str) -> Container:
+            return self.fakes[container_id].container
+
+        async def end_leftovers(*_: Any, **__: Any) -> None:
+            """A fake has no processes."""
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Target, "reach", reach)
+            patch.setattr(self.engine.containers, "inspect", inspect)
+            patch.setattr(self.engine.exec, "end_leftovers", end_leftovers)
+            yield self
+
+    # --- what came of it ---------------------------------------------------------------------------------------
+
+    def told(self, kind: type[E]) -> list[E]:
+        """The events of that kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def problems(self) -> list[str]:
+        """The messages of all problems."""
+        return [problem.message for problem in self.told(Problem)]
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[TaskGroup]:
+        """While it lasts, what waits is carried out."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.sync.serve, tasks)
+            yield tasks
+            tasks.cancel_scope.cancel()
+
+    # --- the actions of the project ----------------------------------------------------------------------------
+
+    async def rebuild(self, service: str, cause: str) -> None:
+        """Note it. Raises `replace_fails`, if that is an error."""
+        self._replace("rebuild", service, cause)
+
+    async def recreate(self, service: str, cause: str) -> None:
+        """Note it. Raises `replace_fails`, if that is an error."""
+        self._replace("recreate", service, cause)
+
+    @contextlib.asynccontextmanager
+    async def restarting(self, containers: Sequence[Container]) -> AsyncIterator[None]:
+        """Note which containers may end."""
+        self.replaced.append(("restarting", "web", ",".join(container.id for container in containers)))
+        yield
+
+    def _replace(self, how: str, service: str, cause: str) -> None:
+        self.replaced.append((how, service, cause))
+        if self.replace_fails is not None:
+            raise self.replace_fails
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Return as soon as it is so; TimeoutError after five seconds."""
+    with anyio.fail_after(5):
+        while not is_so():  # noqa: ASYNC110 - nothing tells of it
+            await anyio.sleep(0.01)

@@ -1,0 +1,200 @@
+"""A container that may hold anything is brought up to date, and served from then on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devenv.errors import EngineError
+from devenv.model.project import Action, Hook, Settings
+from support.engine import Fails
+from support.one_service import FakeTarget, OneService
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> OneService:
+    """A service whose containers are on an engine in memory; their images have no shell."""
+    return OneService(tmp_path)
+
+
+@pytest.fixture
+def faked(tmp_path: Path) -> Iterator[OneService]:
+    """A service whose containers are fakes."""
+    with OneService(tmp_path).with_fakes() as one:
+        yield one
+
+
+async def test_a_new_container_gets_all_files_and_the_journal_knows_them(one: OneService) -> None:
+    one.write("a", "first")
+    one.write("b/c", "second")
+    one.begin()
+    assert await one.sync.adopt(await one.place()) == 2
+    assert one.files() == {"src/a": b"first", "src/b/c": b"second"}
+    assert one.journal("id-web-1").read().placed == {"/src/a", "/src/b/", "/src/b/c"}
+    assert not one.sync.pending
+
+
+async def test_only_what_differs_is_put(one: OneService) -> None:
+    one.write("a", "first")
+    one.write("b", "second")
+    one.begin()
+    container = await one.place()
+    await one.sync.adopt(container)
+    one.host.containers[container.id].files.write("src/b", b"other")
+    assert await one.sync.adopt(container) == 1
+    assert one.files() == {"src/a": b"first", "src/b": b"second"}
+
+
+async def test_the_first_start_of_a_container_that_was_prepared_reads_nothing_back(one: OneService) -> None:
+    """It was brought up to date before its first process ran; the next start has to look again."""
+    one.write("a")
+    one.begin()
+    await one.sync.adopt(await one.place())
+    for reads, life in ((False, 1), (True, 2)):
+        files = one.files()
+        started = await one.place("running", life=life)
+        for path, content in files.items():
+            one.host.containers[started.id].files.write(path, content)
+        one.engine.faults.asked.clear()
+        assert await one.sync.adopt(started) == 0
+        asked = [request for request in one.engine.faults.asked if request.startswith("devenv GET")]
+        assert any("archive" in request for request in asked) is reads, asked
+
+
+async def test_an_adoption_that_fails_is_looked_at_again_as_a_whole(one: OneService) -> None:
+    """A container that was prepared is not taken to be up to date after that."""
+    one.write("a")
+    one.begin()
+    await one.sync.adopt(await one.place())
+    started = await one.place("running")  # a new one: it holds nothing
+    one.engine.faults.on("exec", Fails(500, "too many processes"))
+    with pytest.raises(EngineError):
+        await one.sync.adopt(started)
+    assert one.state.targets == {}
+    one.engine.faults.clear()
+    assert await one.sync.adopt(started) == 1
+    assert one.files() == {"src/a": b"x"}
+
+
+async def test_a_target_is_closed_if_it_cannot_be_brought_up_to_date(faked: OneService) -> None:
+    faked.write("a")
+    faked.begin()
+    fake = FakeTarget("one")
+    fake.is_lost = True
+    with pytest.raises(EngineError):
+        await faked.adopt(fake)
+    assert fake.is_closed
+    assert faked.state.targets == {}
+
+
+async def test_the_target_of_an_earlier_start_is_closed(faked: OneService) -> None:
+    before, now = FakeTarget("one"), FakeTarget("one")
+    await faked.adopt(before)
+    await faked.adopt(now)
+    assert (before.is_closed, now.is_closed) == (True, False)
+    await faked.sync.drop("one")
+    assert now.is_closed
+    await faked.sync.drop("one")
+
+
+async def test_what_the_host_lost_while_nobody_watched_is_deleted(faked: OneService) -> None:
+    """What the journal says was put, and what the container still has; the rest of the journal is history."""
+    faked.begin()
+    faked.journal("one").note(placed=["/src/a", "/src/b"])
+    fake = FakeTarget("one", "running")
+    fake.present = {"/src/a"}
+    await faked.adopt(fake)
+    assert faked.journal("one").read().placed == {"/src/a"}
+    await faked.step()
+    assert fake.deleted == ["/src/a"]
+
+
+async def test_a_new_container_loses_what_is_no_file_on_the_host_any_more(faked: OneService) -> None:
+    """A file that has become a pipe while nobody watched: what the journal says was put is deleted."""
+    os.mkfifo(faked.folder / "a")
+    faked.begin()
+    faked.journal("one").note(placed=["/src/a"])
+    fake = FakeTarget("one")
+    fake.present = {"/src/a"}
+    await faked.adopt(fake)
+    await faked.step()
+    assert fake.deleted == ["/src/a"]
+
+
+async def test_what_takes_the_place_of_another_kind_waits_for_the_delete(faked: OneService) -> None:
+    """A file that has become a folder: its files go in after it, all else at once."""
+    faked.write("a/inside")
+    faked.write("b")
+    faked.begin()
+    faked.journal("one").note(placed=["/src/a"])
+    fake = FakeTarget("one")
+    fake.present = {"/src/a"}
+    await faked.adopt(fake)
+    assert fake.put == ["/src/b"]
+    await faked.step()
+    assert fake.deleted == ["/src/a"]
+    assert fake.put == ["/src/b", "/src/a/inside"]
+
+
+async def test_what_failed_in_a_new_container_is_tried_again_soon(faked: OneService) -> None:
+    """A file that vanished meanwhile is no problem of anybody's."""
+    path = faked.write("a")
+    faked.write("b")
+    faked.begin()
+    fake = FakeTarget("one")
+    fake.failed = {"/src/a": "no space left on device", "/src/b": "No such file or directory"}
+    await faked.adopt(fake)
+    assert faked.state.retries.paths == {path, str(faked.folder / "b")}
+    assert 0 < faked.state.retries.due - anyio.current_time() <= 0.25
+    assert faked.problems == ["src/a: no space left on device"]
+    fake.failed = {}
+    assert await faked.step() == set()
+    assert fake.put == ["/src/a", "/src/b", "/src/a", "/src/b"]
+
+
+async def test_many_files_go_in_slices(faked: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devenv.sync.adoption.AT_ONCE", 2)
+    for name in "abcde":
+        faked.write(name)
+    faked.begin()
+    slices: list[int] = []
+    fake = FakeTarget("one", during=lambda: slices.append(len(fake.put)))
+    assert await faked.adopt(fake) == 5
+    assert slices == [0, 2, 4]
+
+
+async def test_a_rule_without_initial_sync_puts_nothing_into_a_new_container(tmp_path: Path) -> None:
+    """If the project goes by the specification of Compose; a save arrives."""
+    for is_initial, expected in ((False, []), (True, ["/src/a"])):
+        settings = Settings(initial_sync_spec=True)
+        with OneService(tmp_path, settings=settings, initial_sync=is_initial).with_fakes() as one:
+            one.write("a")
+            one.begin()
+            fake = FakeTarget("one")
+            await one.adopt(fake)
+            assert fake.put == expected
+            one.write("a", f"saved {is_initial}")
+            await one.step()
+            assert fake.put == [*expected, "/src/a"]
+
+
+async def test_commands_that_an_earlier_run_left_behind_are_ended(tmp_path: Path) -> None:
+    """In a running container, as each user that a command of a rule has."""
+    one = OneService(tmp_path, action=Action.SYNC_EXEC, exec=Hook(("migrate",), user="app"))
+    users: list[str] = []
+
+    async def end_leftovers(container_id: str, *, user: str, privileged: bool, mark: str) -> None:
+        users.append(f"{container_id} {user} {privileged} {mark == one.context.mark}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one.engine.exec, "end_leftovers", end_leftovers)
+        await one.sync.adopt(await one.place())
+        assert users == []
+        await one.sync.adopt(await one.place("running"))
+    assert users == ["id-web-1 app False True"]

@@ -1,0 +1,205 @@
+"""Commands, restarts and recreations follow once nothing changes any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from devenv.errors import EngineError
+from devenv.events import Executed, Restarted
+from devenv.model.project import Hook
+from devenv.model.sync_plan import Exec, Restart, ServicePlan
+from devenv.sync.followups import FLOOD_QUIET, QUIET, FollowUps, QuietPeriod
+from support.engine import Fails
+from support.memory.host import Container
+from support.one_service import OneService, until
+
+pytestmark = pytest.mark.anyio
+
+MIGRATE = Exec(Hook(("migrate", "--all"), user="app", working_dir="/src"), "a.py")
+STEP = ServicePlan("web", execs=(MIGRATE,), restart=Restart("a.py"))
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> OneService:
+    """A service without files."""
+    return OneService(tmp_path)
+
+
+@pytest.fixture
+def followups(one: OneService) -> FollowUps:
+    """What is owed to the service."""
+    return one.sync.followups
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends_at"),
+    [
+        ([(1, 10.0)], 10.0 + QUIET),
+        ([(1, 10.0), (1, 10.1)], 10.1 + QUIET),
+        ([(12, 10.0)], 10.0 + FLOOD_QUIET),
+        ([(11, 10.0)], 10.0 + QUIET),
+        ([(12, 10.0), (1, 10.2)], 10.2 + FLOOD_QUIET),
+        ([(12, 10.0), (1, 10.4)], 10.4 + QUIET),
+    ],
+)
+def test_a_quiet_period_is_longer_in_a_flood(changes: Sequence[tuple[int, float]], ends_at: float) -> None:
+    """Each change begins it again; one right after many belongs to them."""
+    quiet = QuietPeriod()
+    for paths, now in changes:
+        quiet.extend(paths, now)
+    assert quiet.ends_at == pytest.approx(ends_at)
+
+
+def test_the_first_cause_of_a_restart_is_kept_and_each_command_is_run_once(followups: FollowUps) -> None:
+    followups.owe(STEP)
+    followups.owe(ServicePlan("web", execs=(Exec(MIGRATE.hook, "b.py"),), restart=Restart("b.py")))
+    assert (followups.restart, [*followups.execs]) == (Restart("a.py"), [MIGRATE.hook])
+
+
+def test_nothing_is_due_if_nothing_is_owed(followups: FollowUps) -> None:
+    followups.quiet.extend(1, 10.0)
+    assert followups.due() == math.inf
+    followups.owe(STEP)
+    assert followups.due() == 10.0 + QUIET
+
+
+def test_what_was_owed_under_other_rules_is_owed(one: OneService, followups: FollowUps) -> None:
+    followups.owe(STEP)
+    followups.recreation = "gone.py"
+    now = one.again().followups
+    now.inherit(followups)
+    assert (now.restart, now.recreation, [*now.execs.values()]) == (Restart("a.py"), "gone.py", [MIGRATE])
+
+
+async def act(followups: FollowUps) -> None:
+    """All that is owed, done."""
+    async with anyio.create_task_group() as tasks:
+        followups.start_if_quiet(tasks)
+
+
+async def test_a_command_is_run_in_each_running_container_before_the_restart(
+    one: OneService, followups: FollowUps
+) -> None:
+    """With the options of its hook; a container that does not run has no process to run it."""
+    runs: list[tuple[str, Sequence[str], Any]] = []
+
+    def execution(container: Container, argv: Sequence[str], options: Mapping[str, Any]) -> tuple[int, bytes]:
+        if options.get("AttachStdin"):
+            return 127, b""  # no shell
+        runs.append((container.id, argv, options.get("User")))
+        return 3, b"done\n"
+
+    one.host.execution = execution
+    for number, state in enumerate(("running", "running", "exited"), 1):
+        await one.sync.adopt(await one.place(state, number=number))
+    followups.owe(STEP)
+    await act(followups)
+    assert sorted(runs) == [(f"id-web-{number}", ["migrate", "--all"], "app") for number in (1, 2)]
+    executed = [event for event in one.events if isinstance(event, (Executed, Restarted))]
+    assert [(e.service, e.command, e.exit_code, e.output) for e in executed if isinstance(e, Executed)] == [
+        ("web", "migrate --all", 3, "done\n")
+    ] * 2
+    assert isinstance(executed[-1], Restarted)
+    assert executed[-1].cause == "a.py"
+    assert not followups.are_owed
+
+
+async def test_a_restart_is_announced_and_restarts_each_container(one: OneService, followups: FollowUps) -> None:
+    """Whoever looks for failures is told beforehand which containers may end."""
+    await one.sync.adopt(await one.place("running"))
+    began = one.host.containers["id-web-1"].started
+    followups.owe(ServicePlan("web", restart=Restart("a.py")))
+    await act(followups)
+    assert one.replaced == [("restarting", "web", "id-web-1")]
+    assert one.host.containers["id-web-1"].started != began
+
+
+@pytest.mark.parametrize("what", ["exec", "restart"])
+async def test_what_the_engine_refuses_is_a_problem(one: OneService, followups: FollowUps, what: str) -> None:
+    await one.sync.adopt(await one.place("running"))
+    one.engine.faults.on(f"containers/id-web-1/{what}", Fails(500, "out of pids"))
+    followups.owe(STEP)
+    await act(followups)
+    assert [message for message in one.problems if "out of pids" in message]
+    assert len(one.problems) == 1
+    assert one.told(Restarted)
+
+
+async def test_the_containers_are_recreated_before_commands_are_run(one: OneService, followups: FollowUps) -> None:
+    """The new containers are those that the commands are for."""
+    await one.sync.adopt(await one.place("running"))
+    followups.owe(STEP)
+    followups.recreation = "gone.py"
+    await act(followups)
+    assert one.replaced == [("recreate", "web", "gone.py"), ("restarting", "web", "id-web-1")]
+
+
+async def test_a_rebuild_that_fails_is_a_problem(one: OneService, followups: FollowUps) -> None:
+    assert await followups.rebuild("Dockerfile")
+    one.replace_fails = EngineError("the build failed", hint="look above")
+    assert not await followups.rebuild("Dockerfile")
+    assert one.replaced == [("rebuild", "web", "Dockerfile")] * 2
+    assert one.problems == ["the build failed"]
+
+
+async def test_nothing_is_done_before_the_quiet_period_has_ended(one: OneService, followups: FollowUps) -> None:
+    followups.owe(STEP)
+    followups.quiet.extend(1, anyio.current_time())
+    await act(followups)
+    assert followups.are_owed
+
+
+async def test_nothing_is_done_while_the_host_is_not_at_rest(one: OneService, followups: FollowUps) -> None:
+    """A look is due, or git is at work: it is tried again later."""
+    followups.owe(STEP)
+    one.is_at_rest = False
+    await act(followups)
+    assert followups.are_owed
+    assert followups.due() == pytest.approx(anyio.current_time() + QUIET, abs=QUIET)
+    assert not one.told(Restarted)
+
+
+async def test_what_is_owed_while_something_is_done_is_done_afterwards(one: OneService, followups: FollowUps) -> None:
+    """One restart at a time, and the task that serves is woken at its end."""
+    await one.sync.adopt(await one.place("running"))
+    one.sync.open()
+    followups.owe(ServicePlan("web", restart=Restart("first")))
+    async with one.state.turn, anyio.create_task_group() as tasks:
+        followups.start_if_quiet(tasks)
+        await checkpoint()
+        followups.owe(ServicePlan("web", restart=Restart("second")))
+        assert not followups.are_owed
+        assert followups.due() == math.inf
+        tasks.start_soon(one.sync.serve, tasks)
+        await checkpoint()
+        one.state.turn.release()
+        await until(lambda: len(one.told(Restarted)) == 2)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await one.state.turn.acquire()
+    assert [event.cause for event in one.told(Restarted)] == ["first", "second"]
+
+
+async def test_until_quiet_takes_what_changes_meanwhile(one: OneService, followups: FollowUps) -> None:
+    """A rebuild is of all that was saved, not of its first file."""
+    paths = {one.write("Dockerfile")}
+    began = anyio.current_time()
+
+    async def save() -> None:
+        await anyio.sleep(QUIET / 2)
+        one.write("app.py")
+        one.look()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(save)
+        await followups.until_quiet(paths)
+    assert {str(one.folder / name) for name in ("Dockerfile", "app.py")} <= paths
+    assert not one.state.waiting
+    assert anyio.current_time() - began > QUIET

@@ -1,0 +1,111 @@
+"""`devenv sync` on the engine in memory: each container once, and nothing deleted that may only not be mounted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from devenv.compose import resolve
+from devenv.compose.resolve import Loaded, Selection
+from devenv.docker.client import Engine
+from devenv.errors import UsageError
+from devenv.events import Compared, Event, Notice, Problem, Synced
+from devenv.sync import once
+from devenv.sync.once import Options
+from support.engine import factory
+from support.one_service import OneService
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OneService:
+    """A project whose engine is in memory, and its state folder."""
+    one = OneService(tmp_path)
+
+    async def load(*_: object, **__: object) -> Loaded:
+        return Loaded(one.project, {})
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(resolve, "load", load)
+    monkeypatch.setattr(Engine, "connect", factory(one.host))
+    return one
+
+
+async def sync(
+    one: OneService, *services: str, dry_run: bool = False, verify: bool = False
+) -> tuple[int, list[Event]]:
+    """The exit code of `devenv sync`, and its events."""
+    events: list[Event] = []
+    options = Options(Selection(one.project.directory), services, verify=verify, dry_run=dry_run)
+    return await once.sync(options, events.append), events
+
+
+async def test_each_container_gets_what_it_lacks(one: OneService) -> None:
+    one.write("a", "first")
+    for number in (1, 2):
+        await one.place(number=number)
+    one.host.containers["id-web-2"].files.write("src/a", b"first")
+    code, events = await sync(one, verify=True)
+    assert code == 0
+    assert one.files(1) == one.files(2) == {"src/a": b"first"}
+    compared = {e.container: e.different for e in events if isinstance(e, Compared)}
+    assert compared == {"p-web-1": (), "p-web-2": ()}
+    assert any(isinstance(event, Synced) for event in events)
+
+
+async def test_a_dry_run_names_the_operations_and_does_none(one: OneService) -> None:
+    path = one.write("a")
+    await one.place()
+    code, events = await sync(one, dry_run=True)
+    assert (code, one.files()) == (0, {})
+    assert [event.message for event in events if isinstance(event, Notice)] == [f"web sync /src/a <- {path}"]
+
+
+async def test_a_path_that_cannot_be_synced_is_an_error(one: OneService) -> None:
+    """All else is synced."""
+    one.folder.joinpath("loop").symlink_to("loop")
+    one.write("a")
+    await one.place()
+    code, events = await sync(one)
+    assert (code, one.files()) == (1, {"src/a": b"x"})
+    messages = [event.message for event in events if isinstance(event, Problem)]
+    assert messages == ["src/loop: a link that leads to itself: not synced"]
+
+
+async def test_a_deleted_file_stays_in_a_container_that_does_not_run(one: OneService) -> None:
+    """It is an error, which says how many paths those are."""
+    one.write("b")
+    path = Path(one.write("a"))
+    await one.place()
+    assert (await sync(one))[0] == 0
+    path.unlink()
+    code, events = await sync(one)
+    assert (code, [*one.files()]) == (1, ["src/a", "src/b"])
+    messages = [event.message for event in events if isinstance(event, Problem)]
+    assert messages == ["p-web-1 does not run: 1 paths that have gone stay in it"]
+
+
+async def test_nothing_is_deleted_if_the_folder_of_a_rule_is_missing(one: OneService) -> None:
+    one.write("a")
+    await one.place()
+    assert (await sync(one))[0] == 0
+    shutil.rmtree(one.folder)
+    code, events = await sync(one)
+    assert code == 0
+    assert [event.message for event in events] == [  # type: ignore[attr-defined]
+        "src is not there or empty: nothing of it is deleted in containers"
+    ]
+
+
+async def test_without_a_container_nothing_is_done(one: OneService) -> None:
+    code, events = await sync(one)
+    assert code == 0
+    assert [type(event) for event in events] == [Notice]
+
+
+async def test_a_service_of_another_name_is_an_error(one: OneService) -> None:
+    with pytest.raises(UsageError, match="no service `wab`"):
+        await sync(one, "wab")
