@@ -6,10 +6,18 @@ from scripts import measure_code
 
 MOST_LINES, MOST_METHODS, MOST_FIELDS, MOST_COMPLEXITY = 400, 20, 12, 20
 
-# What is still above them. A line goes as soon as its module, class or function is below.
-ABOVE: set[str] = {
-}
-    assert above == ABOVE
+
+def test_nothing_is_too_large() -> None:
+    """No module, no class and no function is above the bounds; a frozen value may have more fields."""
+    above: set[str] = set()
+    for module in measure_code.modules():
+        if module.lines > MOST_LINES and module.name not in measure_code.MADE:
+            above.add(module.name)
+        for one in module.classes():
+            if one.methods > MOST_METHODS or (one.fields > MOST_FIELDS and not one.is_value):
+                above.add(f"{module.name}: {one.name}")
+        above |= {f"{module.name}: {one.name}" for one in module.functions() if one.complexity > MOST_COMPLEXITY}
+    assert above == set()
 
 
 def test_the_figures_are_of_this_code() -> None:
