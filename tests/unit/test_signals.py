@@ -111,7 +111,7 @@ async def test_the_first_signal_cancels_and_the_second_hurries(sign: signal.Sign
     ending = ShutdownSignals(lambda: told.append(None), clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
-        with anyio.fail_after(5), ending.scope() as scope:
+        with anyio.fail_after(20), ending.scope() as scope:
             os.kill(os.getpid(), sign)
             await anyio.sleep(60)
         assert scope.cancelled_caught
@@ -131,7 +131,7 @@ async def received(ending: ShutdownSignals, told: list[None], sign: signal.Signa
     """Send this process the signal, and wait until it has been received."""
     before = len(told)
     os.kill(os.getpid(), sign)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while len(told) == before:  # noqa: ASYNC110 - nothing else tells
             await anyio.sleep(0.01)
 
@@ -142,17 +142,17 @@ async def test_a_signal_skips_what_can_be_skipped() -> None:
     ending = ShutdownSignals(clock=clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
-        with anyio.fail_after(5), ending.scope():
+        with anyio.fail_after(20), ending.scope():
             os.kill(os.getpid(), signal.SIGINT)
             await anyio.sleep(60)
         clock.now += 1
-        with anyio.fail_after(5), ending.skippable() as skip:
+        with anyio.fail_after(20), ending.skippable() as skip:
             os.kill(os.getpid(), signal.SIGTERM)
             await skip.wait()
             assert not ending.hurry.is_set()
         clock.now += 1
         os.kill(os.getpid(), signal.SIGINT)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await ending.hurry.wait()
         assert ending.signal == signal.SIGINT
         tasks.cancel_scope.cancel()
@@ -173,10 +173,10 @@ async def test_a_scope_after_the_signal_is_cancelled_from_the_start() -> None:
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
         os.kill(os.getpid(), signal.SIGINT)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while ending.signal is None:  # noqa: ASYNC110 - the world tells no event
                 await anyio.sleep(0.01)
-        with anyio.fail_after(5), ending.scope() as scope:
+        with anyio.fail_after(20), ending.scope() as scope:
             await anyio.sleep(60)
         assert scope.cancelled_caught
         tasks.cancel_scope.cancel()
@@ -188,7 +188,7 @@ async def test_the_way_down_sees_no_error_after_a_signal() -> None:
     seen: list[str] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen)
-        with anyio.fail_after(5), ending.scope():
+        with anyio.fail_after(20), ending.scope():
             try:
                 with ending.scope():
                     async with anyio.create_task_group() as work:
@@ -240,7 +240,7 @@ async def test_work_that_a_signal_ends() -> None:
     async def fail() -> None:
         raise DevenvError("it failed")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         assert await endable(stay) == 143
         assert await endable(anyio.lowlevel.checkpoint) == 0
         with pytest.raises(DevenvError, match="it failed"):

@@ -81,7 +81,7 @@ async def test_lines_are_passed_on_while_it_runs() -> None:
     async with anyio.create_task_group() as tasks:
         argv = ["sh", "-c", "echo now; sleep 60"]
         tasks.start_soon(lambda: process.run(argv, on_line=lambda _: seen.set()))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.wait()
         tasks.cancel_scope.cancel()
 
@@ -213,7 +213,7 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
         with record.open("a", encoding="ascii") as file:
             file.write(f"{child.pid} {process.start_time(child.pid)}\n{other.pid} 1{its_own}\n")
             file.write(f"{other.pid} {before_the_boot}\n{child.pid}")
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await process.end_recorded(str(record), 0.2)
         assert child.wait(5) == -signal.SIGKILL
         assert other.poll() is None

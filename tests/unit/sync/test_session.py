@@ -93,7 +93,7 @@ class Run:
 
 async def until(is_met: Callable[[], object]) -> None:
     """Returns once that is so."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not is_met():  # noqa: ASYNC110 - the session reports no event
             await anyio.sleep(0.005)
 

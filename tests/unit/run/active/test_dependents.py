@@ -36,7 +36,7 @@ def chain(machine: Machine) -> dict[str, int]:
 
 async def until(is_met: Callable[[], object]) -> None:
     """Returns once that is so."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not is_met():  # noqa: ASYNC110 - the engine in memory sets no event of ours
             await anyio.sleep(0.005)
 

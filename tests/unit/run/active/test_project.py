@@ -34,7 +34,7 @@ async def test_a_project_comes_up(machine: Machine) -> None:
         assert all(c.ours for c in (await run.observed()).containers)
         await run.project.sync(run.tasks)
         await run.project.start()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await run.project.observer.until_ready()
         assert [c.state for c in containers] == ["running", "running"]
 

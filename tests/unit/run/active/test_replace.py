@@ -37,7 +37,7 @@ def ids(run: Active, service: str) -> list[str]:
 
 async def until(is_met: Callable[[], object]) -> None:
     """Returns once that is so."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not is_met():  # noqa: ASYNC110 - the engine in memory sets no event of ours
             await anyio.sleep(0.005)
 
@@ -228,5 +228,5 @@ async def test_a_restart_waits_until_compose_is_idle(machine: Machine) -> None:
             run.tasks.start_soon(restart)
             await anyio.sleep(0.02)
             assert not entered.is_set()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await entered.wait()

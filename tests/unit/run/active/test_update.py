@@ -134,6 +134,6 @@ async def test_dependents_are_restarted_after_a_reload(machine: Machine) -> None
         web = machine.host.container("shop-web-1")
         started = web.started
         assert await run.reload(db={"environment": {"A": "1"}}, web={"depends_on": needs})
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while web.started == started:  # noqa: ASYNC110 - the engine in memory sets no event of ours
                 await anyio.sleep(0.005)

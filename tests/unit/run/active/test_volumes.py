@@ -27,7 +27,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 async def until(is_met: Callable[[], object]) -> None:
     """Returns once that is so."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not is_met():  # noqa: ASYNC110 - the ledger reports no event
             await anyio.sleep(0.005)
 

@@ -616,7 +616,7 @@ async def test_hurry_cuts_graceful_stops_short(down: Down) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(press)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             stopped, _ = await down(engine, hurry=hurry)
     assert engine.calls == ["stop id-api", "remove id-api", "remove id-db"]
     assert stopped.survivors == ()

@@ -251,7 +251,7 @@ async def test_closing_ends_the_process() -> None:
     """The shell in the container reads the end of its input."""
     engine = LocalEngine(["sh"])
     shell = await opened(engine)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await shell.close()
     assert engine.children[0].returncode == 0
 

@@ -140,7 +140,7 @@ async def test_a_file_cut_to_nothing_is_no_news_yet(tmp_path: Path, is_new: bool
 async def test_a_file_that_stays_open_is_seen_all_the_same(tmp_path: Path) -> None:
     """A log file is never closed: it is told of while it is written."""
     async with watching(tmp_path) as site:
-        with (tmp_path / "log").open("w", buffering=1) as log, anyio.fail_after(5):
+        with (tmp_path / "log").open("w", buffering=1) as log, anyio.fail_after(20):
             while site.seen.get(f"{tmp_path}/log", 0) < 3:
                 log.write("line\n")
                 await anyio.sleep(0.001)

@@ -37,7 +37,7 @@ class Output:
 
     async def until(self, *lines: str) -> None:
         """Returns once exactly these lines have been heard."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(self.lines) < len(lines):  # noqa: ASYNC110 - the streams report no event of ours
                 await anyio.sleep(0.005)
         assert self.lines == [*lines]
@@ -102,7 +102,7 @@ async def test_without_logs_nothing_is_heard() -> None:
     output = Output(is_on=False, state="exited")
     async with anyio.create_task_group() as tasks:
         output.streams.meet(await output.seen(), tasks)
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             await output.streams.drain([await output.seen()])
         tasks.cancel_scope.cancel()
     assert output.lines == []

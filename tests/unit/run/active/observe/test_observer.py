@@ -140,7 +140,7 @@ class Observed:
         self.fallen += [c.name for c in found]
 
     async def until(self, met: Any) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while not met():  # noqa: ASYNC110 - the world tells no event
                 await anyio.sleep(0.005)
 
@@ -167,7 +167,7 @@ async def test_each_state_is_reported_once() -> None:
         await seen.until(lambda: seen.states)
         await engine.change(*engine.shown)
         await engine.change(container("db", health="healthy"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
     assert seen.states == [("db", "starting"), ("db", "healthy")]
@@ -183,7 +183,7 @@ async def test_a_service_that_somebody_stopped_during_the_start() -> None:
         with seen.observer.view.ending(engine.shown[:1]):
             await engine.change(container("db", "exited", exit_code=143), container("web"))
             seen.observer.view.stopped.add("db")
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -202,7 +202,7 @@ async def test_a_container_that_ended_before_counts_as_created_until_all_is_star
             await seen.observer.until_ready()
         assert early.cancelled_caught
         await engine.change(container("web", started="t2"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         engine.show(ended)
         seen.observer.view.all_started()
@@ -316,7 +316,7 @@ async def test_a_failure_is_raised_with_the_output_of_the_service(
     seen = Observed(engine, service, logs=False)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(seen.observer.run)
-        with anyio.fail_after(5), pytest.raises(DevenvError) as caught:
+        with anyio.fail_after(20), pytest.raises(DevenvError) as caught:
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
     assert all(word in caught.value.message for word in words), caught.value.message
@@ -332,7 +332,7 @@ async def test_a_service_that_the_engine_restarts_has_not_failed_yet() -> None:
         tasks.start_soon(seen.observer.run)
         await seen.until(lambda: seen.states)
         tasks.start_soon(engine.change, container("job", started="t2"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -346,7 +346,7 @@ async def test_an_optional_dependency_may_fail(also: str) -> None:
     seen = Observed(engine, web, Service("job"), *([other] if also == "required" else []))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(seen.observer.run)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             if also == "required":
                 with pytest.raises(DevenvError, match="service job failed: ended with exit code 3"):
                     await seen.observer.until_ready()
@@ -375,7 +375,7 @@ async def test_a_container_that_ended_before_this_run_is_waited_for(exit_code: i
         await anyio.sleep(0.05)
         assert not is_ready.is_set()
         await engine.change(container("web", started="t2"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await is_ready.wait()
         await engine.change(container("web", "exited", started="t2", exit_code=1))
         await seen.until(lambda: seen.states[-1] == ("web", "exited"))
@@ -438,7 +438,7 @@ async def test_an_engine_that_is_away_is_looked_at_again() -> None:
         await anyio.sleep(0.05)
         engine.host.is_away = False
         await engine.change(container("web"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -509,7 +509,7 @@ async def test_a_process_has_to_last_until_it_counts_as_up(monkeypatch: pytest.M
         tasks.start_soon(seen.observer.run)
         await seen.until(lambda: seen.states)
         tasks.start_soon(again.change, container("web", "exited", exit_code=3))
-        with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
+        with anyio.fail_after(20), pytest.raises(DevenvError, match="ended with exit code 3"):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -522,7 +522,7 @@ async def test_a_container_that_ran_before_has_lasted(monkeypatch: pytest.Monkey
     seen.observer.known(engine.shown[0])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(seen.observer.run)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -569,7 +569,7 @@ async def test_a_crash_whose_event_is_late(monkeypatch: pytest.MonkeyPatch) -> N
         tasks.start_soon(seen.observer.run)
         await seen.until(lambda: seen.states)
         engine.show(container("web", "exited", exit_code=3))
-        with anyio.fail_after(5), pytest.raises(DevenvError, match="ended with exit code 3"):
+        with anyio.fail_after(20), pytest.raises(DevenvError, match="ended with exit code 3"):
             await seen.observer.until_ready()
         tasks.cancel_scope.cancel()
 
@@ -581,7 +581,7 @@ async def test_an_end_by_a_signal_is_no_problem(monkeypatch: pytest.MonkeyPatch)
     seen = Observed(engine, WEB, DB)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(seen.observer.run)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_ready()
         await engine.change(container("web", "exited", exit_code=143), *engine.shown[1:])
         await seen.until(lambda: ("web", "exited") in seen.states)
@@ -614,7 +614,7 @@ async def test_a_stopped_service_does_not_end_the_run(monkeypatch: pytest.Monkey
         await engine.change(container("web", started="t2"))
         await seen.until(lambda: seen.states[-1] == ("web", "started"))
         await engine.change(container("web", "exited", started="t2", exit_code=137))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await seen.observer.until_over()
         tasks.cancel_scope.cancel()
 

@@ -89,7 +89,7 @@ async def test_a_start_that_cannot_be_served_is_tried_again(monkeypatch: pytest.
     calls.fails = True
     event = calls.look_again.next()
     async with calls.met(web()) as tasks:
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             await event.wait()
         calls.fails = False
         calls.served.meet(web(), tasks)
