@@ -220,7 +220,28 @@ async def test_nothing_is_carried_out_before_it_is_open(one: OneService) -> None
         assert (fake.put, one.sync.pending) == ([], 2)
         one.sync.open()
         await until(lambda: not one.sync.pending)
-    assert fake.put == ["/src/a"]
+        one.write("b")
+        one.look()
+        await until(lambda: not one.sync.pending)
+    assert fake.put == ["/src/a", "/src/b"]
+
+
+async def test_other_rules_are_carried_out_if_a_rebuild_fails(tmp_path: Path) -> None:
+    """The old containers run on."""
+    with OneService(tmp_path, action=Action.REBUILD, over="over").with_fakes() as one:
+        fake = FakeTarget("one")
+        await one.adopt(fake)
+        one.replace_fails = EngineError("the build failed")
+        one.write("over/a")
+        assert await one.step() == set()
+        assert fake.put == ["/src/a"]
+
+
+async def test_what_is_owed_is_kept_when_the_rules_change(one: OneService) -> None:
+    one.sync.followups.recreation = "src/a"
+    now = one.again()
+    now.begin(one.sync)
+    assert now.followups.recreation == "src/a"
 
 
 async def test_what_failed_is_tried_again_by_itself(one: OneService) -> None:
