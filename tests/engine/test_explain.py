@@ -59,7 +59,7 @@ def test_validate_asks_compose_too(project: Path, capfd: pytest.CaptureFixture[s
     (project / "compose.yml").write_text(written.replace("build: {context: web}", "build: web\n    tmpfs: [/app]"))
     assert main.run(["config", "--validate"]) == 5
     assert capfd.readouterr().out.startswith(
-        "compose.yml:9:9: error: the `target` /app lies in the tmpfs /app, where the engine can put no file\n"
+        "compose.yml:9:9: error: the `target` /app is inside the tmpfs /app, where the engine can put no file\n"
         '  9 |         - {action: sync, path: ./web, target: /app, ignore: "*.md"}\n    |         ^^^'
     )
     (project / "compose.yml").write_text(

@@ -57,7 +57,7 @@ def test_the_closing_line_counts_errors_as_failed(attributes: str, line: str) ->
     assert _load("tally").closing_line(f"<testsuites><testsuite {attributes}/></testsuites>") == line
 
 
-def test_the_lanes_of_a_run_are_counted_as_one_and_their_failures_named() -> None:
+def test_the_reports_of_a_run_are_counted_together_and_failures_named() -> None:
     """Two reports give one closing line, and one line for each test that failed or had an error in either."""
     quick, engine = (
         f'<testsuites><testsuite tests="2" failures="{outcome == "failure":d}" errors="{outcome == "error":d}">'
@@ -73,7 +73,7 @@ def test_the_lanes_of_a_run_are_counted_as_one_and_their_failures_named() -> Non
     ]
 
 
-def test_the_times_of_lanes_and_of_the_slowest_files() -> None:
+def test_the_times_of_groups_and_of_the_slowest_files() -> None:
     """Files of less than a second are not listed."""
     cases = (("a", "12.5"), ("a", "1"), ("b", "0.4"))
     listed = "".join(f'<testcase file="{file}" name="x" time="{time}"/>' for file, time in cases)

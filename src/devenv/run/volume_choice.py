@@ -1,4 +1,4 @@
-"""Which saved content a new volume gets, and what the user is told of it: pure decisions."""
+"""Which saved content a new volume gets, and the messages about the choice. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was there before, and what a run creates: on disk before the create, read by whoever cleans up."""
+"""The ledger of a run: what existed before, and what the run creates. It is on disk before the first create."""
 
 from __future__ import annotations
 

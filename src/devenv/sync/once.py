@@ -1,4 +1,4 @@
-"""`devenv sync`: bring every container to the state of the tree once, whoever started it; read back if asked."""
+"""`devenv sync`: bring every container to the state of the tree once, also those of plain Compose; verified with `--verify`."""
 
 from __future__ import annotations
 

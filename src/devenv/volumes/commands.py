@@ -109,7 +109,7 @@ async def _still(engine: Engine, containers: Iterable[Container]) -> AsyncIterat
 async def restore(selection: Selection, name: str, wanted: Sequence[str], other: str, emit: Emit) -> int:
     """The next `up` begins with that set (without a name the newest one), of this project or of another one.
 
-    Raises UsageError where there is none, StateError and RefusedError where a volume is there already.
+    Raises UsageError if the set does not exist, StateError and RefusedError if a volume exists already.
     """
     loaded = await resolve.load(selection)
     project, store = loaded.project, Store.at_home()

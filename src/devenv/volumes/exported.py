@@ -81,7 +81,7 @@ def unpack(store: Store, source: IO[bytes], *, limit: int, single: int) -> tuple
             return _commit(store, found, scratch)
     except (ValueError, zlib.error) as error:
         said = f"that is no exported snapshot, or it is damaged: {error}"
-        raise StateError(said, hint="Export it anew: devenv snapshot export NAME FILE") from error
+        raise StateError(said, hint="Export it again: devenv snapshot export NAME FILE") from error
     except OSError as error:
         said = f"it could not be stored: {error.strerror or error}"
         raise StateError(said, hint=f"df -h {store.path}") from error
@@ -163,7 +163,7 @@ class _Input:
         return bytes(found)
 
     def some(self, most: int) -> bytes:
-        """What there is, at most so many bytes; none at the end. Raises ValueError if nothing comes in time."""
+        """The next bytes, at most so many; empty at the end. Raises ValueError if none arrive in time."""
         if time.monotonic() > self._ends:
             raise _ForeignError(f"it takes longer than {AT_MOST / 60:.0f} minutes")
         if self._descriptor is None:

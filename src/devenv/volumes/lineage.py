@@ -1,7 +1,7 @@
 """Lineages of saved volumes: which state continues which, and what a volume begins with. Pure.
 
 A lineage belongs to one volume of one folder's project on one engine. A volume with a fixed `name:` has one lineage
-on its engine, whoever uses it. The next `up` restores the head of its own lineage: no state wins by being newer.
+on its engine, for all projects that use it. The next `up` restores the head of its own lineage: no state wins by being newer.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ def test_a_hostile_export_is_refused(store: Store, content: bytes, why: str) -> 
     before = files(store)
     with pytest.raises(StateError, match=f"{REFUSED}: .*({why})") as told:
         unpack(store, content)
-    assert told.value.hint == "Export it anew: devenv snapshot export NAME FILE"
+    assert told.value.hint == "Export it again: devenv snapshot export NAME FILE"
     assert files(store) == before
     assert sorted(os.listdir(store.path)) == [kept.id]
 

@@ -47,7 +47,7 @@ class ComposeCalls:
         await self._explained(compose.start(sorted(services)), services)
 
     async def project_state(self) -> ProjectState:
-        """What there is of the project now."""
+        """The state of the project on the engine now."""
         return await self.engine.project_state(self.current.desired.project.name)
 
     async def _create(self, services: Sequence[str], *, force: bool) -> None:

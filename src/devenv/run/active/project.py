@@ -97,7 +97,7 @@ class ActiveProject:
     async def volumes(self, tasks: TaskGroup, source: str = "") -> None:
         """Create the new volumes, in the ledger first, with what they begin with, or with the saved set `source`.
 
-        Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
+        Raises DevenvError if one cannot be created or restored: the teardown removes it.
         """
         await self._volumes.begin(tasks, fresh=self._options.fresh, source=source)
 

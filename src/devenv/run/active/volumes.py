@@ -34,7 +34,7 @@ class ActiveVolumes:
     async def begin(self, tasks: TaskGroup, *, fresh: bool, source: str = "") -> None:
         """Create the new volumes, in the ledger first, with what they begin with, or with the saved set `source`.
 
-        Raises DevenvError if one cannot be created or restored: the way down removes what there is of it.
+        Raises DevenvError if one cannot be created or restored: the teardown removes it.
         """
         self.current.desired = await self.run_volumes.begin(self.current.desired, fresh=fresh, source=source)
         if self.run_volumes.unsettled and not self._is_settling:

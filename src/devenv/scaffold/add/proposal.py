@@ -129,7 +129,7 @@ def _unchanged(edit: FileEdit) -> None:
 
 
 def read(path: str) -> bytes | None:
-    """What the file holds; None where there is none. StateError where it cannot be read."""
+    """The content of the file; None if it does not exist. Raises StateError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read()

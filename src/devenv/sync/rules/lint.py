@@ -66,12 +66,12 @@ def _target(service: Service, rule: WatchRule, target: str) -> Iterator[Fault]:
 def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fault]:
     if not is_bind_mounted(service, rule):
         message = (
-            f"the `target` {rule.target} lies in the bind mount of {source}: saves of {rule.path} would be written "
+            f"the `target` {rule.target} is inside the bind mount of {source}: saves of {rule.path} would be written "
             "into that folder of this machine"
         )
         yield message, "Name another `target`, or remove the mount.", "refused"
     elif rule.action is Action.SYNC:
-        message = f"nothing is copied for {rule.path}: the `target` {rule.target} lies in the bind mount of {source}"
+        message = f"nothing is copied for {rule.path}: the `target` {rule.target} is inside the bind mount of {source}"
         yield message, "", "warning"
 
 
@@ -79,11 +79,11 @@ def _unwritable(service: Service, target: str) -> Iterator[Fault]:
     mount = mount_over(service, target)
     if mount and mount.type == "tmpfs":
         yield (
-            f"the `target` {target} lies in the tmpfs {mount.target}, where the engine can put no file",
+            f"the `target` {target} is inside the tmpfs {mount.target}, where the engine can put no file",
             "Name another folder, or make it a volume.",
         )
     elif mount and mount.read_only:
-        yield f"the `target` {target} lies in {mount.target}, which is mounted read-only", "Mount it writable."
+        yield f"the `target` {target} is inside {mount.target}, which is mounted read-only", "Mount it writable."
     elif mount is None and service.read_only:
         yield (
             f"service `{service.name}` is `read_only`, and no volume is mounted over the `target` {target}",

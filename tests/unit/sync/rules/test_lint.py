@@ -66,19 +66,19 @@ def sync(target: str | None = "/app", path: str = "/home/me/p", **more: Any) -> 
         (
             sync("/run/app"),
             {"tmpfs": ("/run",)},
-            ["the `target` /run/app lies in the tmpfs /run, where the engine can put no file"],
+            ["the `target` /run/app is inside the tmpfs /run, where the engine can put no file"],
         ),
         (
             sync("/run"),
             {"volumes": (Mount("tmpfs", "/run/"),)},
-            ["the `target` /run lies in the tmpfs /run/, where the engine can put no file"],
+            ["the `target` /run is inside the tmpfs /run/, where the engine can put no file"],
         ),
         (sync("/run/app/x"), {"tmpfs": ("/run",), "volumes": (Mount("volume", "/run/app", "v"),)}, []),
         (sync("/app"), {"tmpfs": ("/app/cache",)}, []),
         (
             sync("/app/x"),
             {"volumes": (Mount("volume", "/app", "v", read_only=True),)},
-            ["the `target` /app/x lies in /app, which is mounted read-only"],
+            ["the `target` /app/x is inside /app, which is mounted read-only"],
         ),
         (
             sync("/app"),
@@ -95,10 +95,10 @@ def test_errors(rule: WatchRule, service: dict[str, Any], expected: list[str]) -
 
 
 OTHER = (
-    "the `target` {target} lies in the bind mount of /elsewhere: saves of {path} would be written into that folder "
+    "the `target` {target} is inside the bind mount of /elsewhere: saves of {path} would be written into that folder "
     "of this machine"
 )
-SAME = "nothing is copied for {path}: the `target` {target} lies in the bind mount of /home/me/p"
+SAME = "nothing is copied for {path}: the `target` {target} is inside the bind mount of /home/me/p"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""The words of the code: identifiers without metaphors, and no phrase of the dialect that it was first written in."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src/devenv"
+PYTHON = sorted(
+    path for folder in ("src", "tests", "scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
+
+# Words that no identifier has. A stage is a part of a Dockerfile.
+METAPHORS = frozenset({
+    "ascent", "corridor", "deed", "deeds", "helm", "lane", "lanes", "nursery", "pantry", "porch", "shelf", "stair",
+    "stairs", "vault", "vitals",
+})  # fmt: skip
+
+# Phrases, and the files that may have them because they quote somebody.
+PHRASES: dict[str, frozenset[str]] = dict.fromkeys(
+    (
+        "anew", "whoever", "is had", "are had", "lies in", "is no more", "told of", "what there is",
+        "where there is none", "not there any more", "is nobody's", "are nobody's", "the stairs", "the corridor",
+        "the pantry", "the porch", "the nursery", "the machine room", "the house",
+    ),
+    frozenset(),
+)  # fmt: skip
+
+
+def words(path: Path) -> set[str]:
+    """The single words of all identifiers in the file, small."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    names = {token.string for token in tokens if token.type == tokenize.NAME}
+    return {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_no_identifier_is_a_metaphor() -> None:
+    """Names are the field's own terms."""
+    used = {str(path.relative_to(ROOT)): words(path) & METAPHORS for path in PYTHON}
+    assert {path: names for path, names in used.items() if names} == {}
+
+
+@cache
+def prose(path: Path) -> str:
+    """The comments and texts of a file of Python, on one line."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    texts = [token.string for token in tokens if token.type in (tokenize.COMMENT, tokenize.STRING)]
+    return re.sub(r"[\s\"#]+", " ", " ".join(texts)).lower()
+
+
+def test_no_phrase_of_the_dialect_is_left() -> None:
+    """In src; the phrases are at most thirty, since prose is read by people."""
+    assert len(PHRASES) <= 30
+    left = [
+        f"{path.relative_to(SOURCE)}: {phrase}"
+        for path in PYTHON
+        if path.is_relative_to(SOURCE)
+        for phrase, allowed in PHRASES.items()
+        if path.relative_to(SOURCE).as_posix() not in allowed and re.search(rf"\b{phrase}\b", prose(path))
+    ]
+    assert left == []
