@@ -1,4 +1,4 @@
-"""`devenv sync`: bring every container to the state of the tree once, also those of plain Compose; verified with `--verify`."""
+"""`devenv sync`: bring all containers of a project to the state of the tree once; with `--verify`, compare them."""
 
 from __future__ import annotations
 

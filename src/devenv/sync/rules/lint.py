@@ -71,7 +71,8 @@ def _on_the_host(service: Service, rule: WatchRule, source: str) -> Iterator[Fau
         )
         yield message, "Name another `target`, or remove the mount.", "refused"
     elif rule.action is Action.SYNC:
-        message = f"nothing is copied for {rule.path}: the `target` {rule.target} is inside the bind mount of {source}"
+        target = f"the `target` {rule.target} is inside the bind mount of {source}"
+        message = f"nothing is copied for {rule.path}: {target}"
         yield message, "", "warning"
 
 
