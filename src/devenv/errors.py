@@ -1,12 +1,12 @@
-"""Every error that devenv raises on purpose.
+"""All errors that devenv raises on purpose.
 
 DevenvError                      exit 1
-├── UsageError                   exit 2   the command line is off
-├── StateError                   exit 3   another run holds the project, or our state is unreadable
-├── EngineError                  exit 4   the engine, or something that it was asked for
+├── UsageError                   exit 2   the command line is wrong
+├── StateError                   exit 3   another run has the project, or devenv's state cannot be read
+├── EngineError                  exit 4   the engine cannot be reached, or refused a request
 │   └── PortError                exit 4   a host port is taken or forbidden
 ├── ConfigError                  exit 5   a file of the project is wrong
-└── RefusedError                 exit 6   possible, but not safe
+└── RefusedError                 exit 6   refused for safety
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Iterable
 
 
 class DevenvError(Exception):
-    """What failed, on what, and what to type next; never a traceback, never a secret.
+    """What failed, on what, and a hint with the command to type; without traceback and secrets.
 
-    `file`, `line` and `column` (counted from 1) say where the cause is written, as far as it is known.
+    `file`, `line` and `column` (counted from 1) are the place of the cause, if it is known.
     """
 
     exit_code = 1
@@ -40,14 +40,14 @@ class DevenvError(Exception):
 
     @property
     def where(self) -> str | None:
-        """`file:line`, `file`, or None where no file is to blame."""
+        """`file:line`, `file`, or None without a file."""
         if self.file is None:
             return None
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
     @property
     def said(self) -> str:
-        """The message after the place, where one is known."""
+        """The message, after the place if it is known."""
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
@@ -58,13 +58,13 @@ class UsageError(DevenvError):
 
 
 class StateError(DevenvError):
-    """The project is held by another run, or devenv's own state cannot be used."""
+    """Another run has the project, or devenv's state cannot be used."""
 
     exit_code = 3
 
 
 class EngineError(DevenvError):
-    """The engine cannot be reached, or it refused what it was asked."""
+    """The engine cannot be reached, or it refused a request."""
 
     exit_code = 4
 
@@ -80,25 +80,25 @@ class ConfigError(DevenvError):
 
 
 class RefusedError(DevenvError):
-    """Devenv could do it, but something that is not ours might be harmed."""
+    """The command is possible, but could harm something that devenv did not create."""
 
     exit_code = 6
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one; None where none is."""
-    import difflib  # noqa: PLC0415 - only where something is wrong
+    """The known word that is most similar, or None."""
+    import difflib  # noqa: PLC0415 - only for errors
 
     return next(iter(difflib.get_close_matches(word, [*known], n=1)), None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the known word that is most like this one, or all of them."""
+    """A hint that names the most similar known word, or all known words."""
     names = [*known]
     close = meant(word, names)
     return f"Did you mean `{close}`?" if close else f"Known here: {', '.join(names) or 'none'}."
 
 
 def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
-    """The error for a word of the command line that names nothing there is of its kind."""
+    """The error for a name on the command line that is not known."""
     return UsageError(f"there is no {kind} `{word}`", hint=nearest(word, known))

@@ -1,6 +1,6 @@
-"""What devenv tells the world: rooms `emit(event)`; only the front window makes text or JSON of events.
+"""Events: what a run and each command report. `ui` prints them as text or JSON.
 
-What is said beside a field, and the words that it may hold, `scripts/write-pages` puts into the schema and the docs.
+`scripts/write-pages` makes the JSON schema and its page from the fields and their annotations.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Step(Event):
-    """A step of `up` began, ended (with `seconds`) or is going on (`detail`)."""
+    """A step of `up` has begun, has ended (with `seconds`), or reports progress (`detail`)."""
 
     event: ClassVar[str] = "step"
     name: Annotated[str, STEPS]
     state: Annotated[str, ("begin", "detail", "end")]
-    detail: Annotated[str, "a line of progress, or why"] = ""
-    seconds: Annotated[float | None, "what it took, once it has ended"] = None
+    detail: Annotated[str, "a line of progress, or a reason"] = ""
+    seconds: Annotated[float | None, "its duration, at its end"] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageState(Event):
-    """An image is there or on its way."""
+    """The state of an image has changed."""
 
     event: ClassVar[str] = "image"
     reference: Annotated[str, "as the project names it"]
     state: Annotated[str, ("present", "pulling", "pulled", "making", "made", "built", "pushing", "pushed")]
-    detail: Annotated[str, "how far, from where or in place of what; of a pushed one its digest"] = ""
+    detail: Annotated[str, "progress, source, or the image that it replaces; after a push its digest"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceState(Event):
-    """A service changed its state."""
+    """The state of a service has changed."""
 
     event: ClassVar[str] = "service"
     service: str
@@ -64,20 +64,20 @@ class ServiceState(Event):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Event):
-    """A service is not up after 5, 15, 60 s, then every minute."""
+    """A service is not up yet after 5, 15 and 60 s, then each minute."""
 
     event: ClassVar[str] = "waiting"
     service: str
     detail: Annotated[str, "why"]
     seconds: Annotated[float, "so far"]
     holds_up: Annotated[tuple[str, ...], "services that wait for it"] = ()
-    line: Annotated[str, "the last of its log"] = ""
-    check: Annotated[str, "what its failing health check printed last"] = ""
+    line: Annotated[str, "the last line of its log"] = ""
+    check: Annotated[str, "the last output of its failing health check"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A port of a service's containers, and where it is published."""
+    """A published port of a service."""
 
     service: str
     target: Annotated[int, "the port in the container"]
@@ -92,23 +92,23 @@ class Ready(Event):
     project: str
     urls: Annotated[tuple[str, ...], "addresses to open"]
     seconds: Annotated[float, "since the command began"]
-    ports: Annotated[tuple[Published, ...], "those that devenv chose"] = ()
+    ports: Annotated[tuple[Published, ...], "ports that devenv chose"] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of the way up."""
+    """A part of the time until `ready`."""
 
-    name: Annotated[str, "a piece of a step begins with the step's name: `build web dev`"]
+    name: Annotated[str, "a part of a step begins with the step's name: `build web dev`"]
     start: Annotated[float, "in seconds from the beginning"]
     end: Annotated[float, "as `start`"]
-    critical: Annotated[bool, "whether the rest waited for it: without it, all would have been up sooner"] = False
+    critical: Annotated[bool, "whether all else waited for it"] = False
     after: Annotated[str, "the service that it waited for"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings(Event):
-    """Where the time until `ready` went, with `--timings`."""
+    """The parts of the time until `ready`, with `--timings`."""
 
     event: ClassVar[str] = "timings"
     seconds: Annotated[float, "until ready"]
@@ -117,12 +117,12 @@ class Timings(Event):
 
 @dataclass(frozen=True, slots=True)
 class Synced(Event):
-    """Files are in, or gone from, every container of a service."""
+    """Files were put into, or removed from, all containers of a service."""
 
     event: ClassVar[str] = "synced"
     service: str
-    files: Annotated[int, "how many arrived"]
-    deleted: Annotated[int, "how many went"]
+    files: Annotated[int, "number of files that were put"]
+    deleted: Annotated[int, "number of files that were removed"]
     bytes: int
     ms: Annotated[float, "since the save"]
     paths: Annotated[tuple[str, ...], "the first five, relative to the project's folder"] = ()
@@ -131,22 +131,22 @@ class Synced(Event):
 
 @dataclass(frozen=True, slots=True)
 class Compared(Event):
-    """A container was read back (`sync --verify`)."""
+    """A container was compared with the tree (`sync --verify`)."""
 
     event: ClassVar[str] = "compared"
     service: str
     container: str
-    files: Annotated[int, "how many it is to hold"]
+    files: Annotated[int, "number of files that it should have"]
     different: Annotated[tuple[str, ...], "paths in the container"] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt(Event):
-    """A service runs on a new image."""
+    """A service was built and its containers were replaced."""
 
     event: ClassVar[str] = "rebuilt"
     service: str
-    cause: Annotated[str, "the file that changed; empty where somebody asked for it"]
+    cause: Annotated[str, "the file that changed; empty after a command"]
     seconds: float
 
 
@@ -156,7 +156,7 @@ class Restarted(Event):
 
     event: ClassVar[str] = "restarted"
     service: str
-    cause: Annotated[str, "the file that changed; empty where somebody asked for it"]
+    cause: Annotated[str, "the file that changed; empty after a command"]
     ms: float
 
 
@@ -176,7 +176,7 @@ class Reloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Executed(Event):
-    """The command of a `sync+exec` rule ended."""
+    """The command of a `sync+exec` rule has ended."""
 
     event: ClassVar[str] = "executed"
     service: str
@@ -188,7 +188,7 @@ class Executed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Problem(Event):
-    """Something went wrong with one thing, and the rest goes on."""
+    """A problem with a path or a service; everything else continues."""
 
     event: ClassVar[str] = "problem"
     message: str
@@ -199,7 +199,7 @@ class Problem(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """Something that deserves one line, once."""
+    """A message that is printed once."""
 
     event: ClassVar[str] = "notice"
     message: str
@@ -208,38 +208,38 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Log(Event):
-    """One line that a container printed, escape codes still in it."""
+    """A line that a container printed, with its escape codes."""
 
     event: ClassVar[str] = "log"
     service: str
     line: str
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
-    at: Annotated[str | None, "when, by the engine's clock (UTC), in `devenv logs`; elsewhere null"] = None
+    at: Annotated[str | None, "the time by the engine's clock (UTC) in `devenv logs`; otherwise null"] = None
 
 
 @dataclass(frozen=True, slots=True)
 class HookLine(Event):
-    """One line that a command of `x-devenv.hooks` printed."""
+    """A line that a command of `x-devenv.hooks` printed."""
 
     event: ClassVar[str] = "hook"
     hook: Annotated[str, ("before_up", "after_healthy", "before_down")]
     line: str
-    service: Annotated[str | None, "null where it runs on the host"] = None
+    service: Annotated[str | None, "null if it runs on the host"] = None
     stream: Annotated[str, ("stdout", "stderr")] = "stdout"
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping(Event):
-    """The way down has begun."""
+    """The teardown has begun."""
 
     event: ClassVar[str] = "stopping"
-    reason: Annotated[str, "a signal, or what ends it: INT, TERM, HUP, error, done, down, gc, --fresh"]
-    containers: Annotated[int, "how many"]
+    reason: Annotated[str, "a signal or a cause: INT, TERM, HUP, error, done, down, gc, --fresh"]
+    containers: Annotated[int, "number of containers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Removed(Event):
-    """Something that a run created is gone."""
+    """A container, network or volume of the run was removed."""
 
     event: ClassVar[str] = "removed"
     kind: Annotated[str, KINDS]
@@ -248,7 +248,7 @@ class Removed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Saved(Event):
-    """A volume is in a snapshot, which was read back."""
+    """A volume was saved to a snapshot, and the snapshot was verified."""
 
     event: ClassVar[str] = "saved"
     volume: str
@@ -260,7 +260,7 @@ class Saved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Restored(Event):
-    """A new volume holds what a snapshot does."""
+    """A snapshot was restored to a new volume."""
 
     event: ClassVar[str] = "restored"
     volume: str
@@ -272,7 +272,7 @@ class Restored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Kept(Event):
-    """Something was left in place on purpose."""
+    """A container, network or volume was not removed, for a reason."""
 
     event: ClassVar[str] = "kept"
     kind: Annotated[str, KINDS]
@@ -283,31 +283,29 @@ class Kept(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
-    """The way down has ended."""
+    """The teardown has ended."""
 
     event: ClassVar[str] = "stopped"
     survivors: Annotated[tuple[str, ...], "what could not be removed"] = ()
     seconds: float = 0.0
     removed: Annotated[dict[str, int], "how many of each kind"] = field(default_factory=dict)
-    saved: Annotated[dict[str, int], "volumes in a snapshot, and the bytes stored of each"] = field(
-        default_factory=dict
-    )
+    saved: Annotated[dict[str, int], "saved volumes, and the bytes stored of each"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Traced(Event):
-    """A command that devenv ran, or a call of the Engine API, has ended. Under `-v` and `-vv`, and on stderr."""
+    """A command, or a request to the Engine API, has ended. Printed on stderr with `-v` and `-vv`."""
 
     event: ClassVar[str] = "traced"
     kind: Annotated[str, ("command", "call")]
     what: Annotated[str, "one line, without secrets"]
-    outcome: Annotated[str, "such as `exit 0` and `200`; `cancelled`, or the kind of error, where there was none"]
+    outcome: Annotated[str, "such as `exit 0` and `200`; `cancelled` or the kind of error without one"]
     ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
-    """The command failed; the last line."""
+    """The command failed. The last event."""
 
     event: ClassVar[str] = "error"
     message: str

@@ -13,7 +13,7 @@ from signal import SIGHUP, SIGINT, SIGTERM, Signals
 import anyio
 from anyio.abc import TaskStatus
 
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 LISTENED = (SIGINT, SIGTERM, SIGHUP)
 REPEATED = 0.5  # seconds within which a further signal is the same one, forwarded again by npm, an IDE or a shell
@@ -133,12 +133,9 @@ class ShutdownSignals:
 async def endable(work: Callable[[], Awaitable[object]]) -> int:
     """The exit code of work that a signal cancels: 0, or that of the signal. Raises what the work raises."""
     ending = ShutdownSignals()
-    try:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(ending.listen)
-            with ending.scope():
-                await work()
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        await tasks.start(ending.listen)
+        with ending.scope():
+            await work()
+        tasks.cancel_scope.cancel()
     return ending.exit_code

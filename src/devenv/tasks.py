@@ -1,21 +1,33 @@
-"""Many things at once, one plain error out."""
+"""Concurrent tasks that raise one plain error, and time limits that a sleeping machine does not use up."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 TICK = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """The results in the order of the items, all worked on at once.
+@contextlib.asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group whose first error is raised as it is, not in a group: callers can catch it by type."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        raise first(group) from None
 
-    The first error ends the others and is raised as it is, not in a group: callers can catch it by type.
+
+async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
+    """The results in the order of the items, which are all worked on at the same time.
+
+    The first error cancels the others and is raised as by `task_group`.
     """
     things = list(items)
     results: dict[int, R] = {}
@@ -23,38 +35,32 @@ async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]
     async def one(index: int, item: T) -> None:
         results[index] = await work(item)
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            for index, item in enumerate(things):
-                tasks.start_soon(one, index, item)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        for index, item in enumerate(things):
+            tasks.start_soon(one, index, item)
     return [results[index] for index in range(len(things))]
 
 
 async def patiently(seconds: float, work: Callable[[], Awaitable[object]]) -> bool:
-    """Whether the work came to its end within so many seconds in which we were awake; if not, it is cancelled.
+    """Whether the work ended within so many seconds in which this process ran; if not, it is cancelled.
 
-    A process that was stopped, or a machine that slept, must not find all its patience gone when it goes on.
+    A process that was stopped, or a machine that slept, has the rest of its time when it continues.
     """
     is_done = False
-    try:
-        async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
 
-            async def lose_patience() -> None:
-                left = seconds
-                while left > 0:
-                    began, tick = anyio.current_time(), min(TICK, left)
-                    await anyio.sleep(tick)
-                    left -= tick if anyio.current_time() < began + tick + TICK else 0
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(lose_patience)
-            await work()
-            is_done = True
+        async def lose_patience() -> None:
+            left = seconds
+            while left > 0:
+                began, tick = anyio.current_time(), min(TICK, left)
+                await anyio.sleep(tick)
+                left -= tick if anyio.current_time() < began + tick + TICK else 0
             tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+
+        tasks.start_soon(lose_patience)
+        await work()
+        is_done = True
+        tasks.cancel_scope.cancel()
     return is_done
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
@@ -10,7 +11,7 @@ import pytest
 
 from devenv import tasks
 from devenv.errors import EngineError
-from devenv.tasks import each, first, patiently
+from devenv.tasks import each, first, patiently, task_group
 
 pytestmark = pytest.mark.anyio
 
@@ -97,3 +98,24 @@ async def test_cancelled_from_outside_patience_ends() -> None:
     with anyio.move_on_after(0.02) as scope:
         await patiently(60, anyio.sleep_forever)
     assert scope.cancelled_caught
+
+
+async def test_a_task_group_raises_the_first_error_itself() -> None:
+    """Not in a group; what the block returns passes."""
+
+    async def fails() -> None:
+        raise EngineError("broken")
+
+    async def block() -> int:
+        async with task_group() as tasks:
+            tasks.start_soon(anyio.sleep, 0)
+            return 3
+
+    async def raises(work: Callable[[], Awaitable[None]]) -> None:
+        async with task_group() as tasks:
+            tasks.start_soon(work)
+            await anyio.sleep_forever()
+
+    assert await block() == 3
+    with pytest.raises(EngineError, match="broken"):
+        await raises(fails)

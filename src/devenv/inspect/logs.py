@@ -26,7 +26,7 @@ from devenv.model.logline import Line, line
 from devenv.model.snapshot import ago
 from devenv.run.cleanup.kept_logs import KeptLogs, Piece
 from devenv.state.run_dir import Run
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 AGAIN = 0.5  # seconds until a container whose log has ended is asked again
 EACH = 64  # lines between two chances to cancel: a pattern may take a third of a second for so many
@@ -257,12 +257,9 @@ async def _follow(engine: Engine, project: str, sources: Sources, to: Listener) 
                     tasks.start_soon(one, container)
             await changed.wait()
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listen)
-            await all_(tasks)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        tasks.start_soon(listen)
+        await all_(tasks)
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:

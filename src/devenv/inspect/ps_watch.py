@@ -13,7 +13,7 @@ from devenv.inspect.ps import picture
 from devenv.model.containers import TELLING
 from devenv.model.standing import Stands
 from devenv.state.created import recognizer
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 LOOK_AGAIN = 30.0  # seconds after which the ages shown are out of date
 TOGETHER = 0.05  # seconds; events within it count as one change
@@ -34,16 +34,13 @@ async def watching(
             show(picture(name, project, wanted, await engine.containers.list(name), await engine.clock()))
 
         await look()
-        try:
-            async with anyio.create_task_group() as tasks:
-                change = Change()
-                if watch:
-                    tasks.start_soon(change.listen, engine, name)
-                while watch:
-                    await change.wait()
-                    await look()
-        except BaseExceptionGroup as group:
-            raise first(group) from None
+        async with task_group() as tasks:
+            change = Change()
+            if watch:
+                tasks.start_soon(change.listen, engine, name)
+            while watch:
+                await change.wait()
+                await look()
 
 
 class Change:

@@ -16,7 +16,7 @@ from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.model.project import Project, RuleFault
 from devenv.run.options import Options
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 
 @dataclass
@@ -58,13 +58,10 @@ def _modules() -> ModuleType:
 
 async def up(options: Options, emit: Emit, *more: Any) -> int:
     """As `run.up.up`, which is imported in a thread while Compose reads the project."""
-    try:
-        async with anyio.create_task_group() as tasks:
-            ahead = Ahead(options.selection)
-            tasks.start_soon(ahead.run)
-            module = await anyio.to_thread.run_sync(_modules)
-            code: int = await module.up(replace(options, ahead=ahead), emit, *more)
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        ahead = Ahead(options.selection)
+        tasks.start_soon(ahead.run)
+        module = await anyio.to_thread.run_sync(_modules)
+        code: int = await module.up(replace(options, ahead=ahead), emit, *more)
+        tasks.cancel_scope.cancel()
     return code

@@ -31,7 +31,7 @@ from devenv.state.run_dir import Run
 from devenv.state.run_lock import LOOKED_AT
 from devenv.state.runs import open_run, place_of
 from devenv.sync.rules import lint
-from devenv.tasks import first
+from devenv.tasks import first, task_group
 from devenv.volumes.transfer import volume_transfer
 
 PATIENCE = 60.0
@@ -45,13 +45,10 @@ async def up(options: Options, emit: Emit, controller: RunController | None = No
     Raises DevenvError for what failed; that run has been cleaned up after as well.
     """
     ending = ShutdownSignals(controller.ended) if controller else ShutdownSignals()
-    try:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(ending.listen)
-            code = await _up(options, emit, ending, controller)
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        await tasks.start(ending.listen)
+        code = await _up(options, emit, ending, controller)
+        tasks.cancel_scope.cancel()
     return code
 
 

@@ -1,7 +1,8 @@
 """Lineages of saved volumes: which state continues which, and the content that a new volume gets. Pure.
 
 A lineage belongs to a volume of a folder's project on an engine. A volume with a fixed `name:` has one lineage on its
-engine, for all projects that use it. The next `up` restores the head of its own lineage: no state wins by being newer.
+engine, for all projects that use it. The next `up` restores the head of its own lineage; a newer state of another
+lineage is never restored in its place.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from devenv.images.layers import history as layers
 from devenv.images.layers.advice import LOCK, Contents
 from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
 from devenv.model.layers import Anatomy
-from devenv.tasks import each, first
+from devenv.tasks import each, task_group
 
 AT_ONCE = 16  # concurrent calls
 MOST = 1_000_000  # files of all layers, which take about 200 MB of memory
@@ -102,15 +102,12 @@ async def contents(engine: Engine, image: Anatomy, progress: Callable[[int], obj
             while file.read(PIECE):
                 pass
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, read)
-            try:
-                await engine.images.export([image.id], take)
-            finally:
-                os.close(writing)
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, read)
+        try:
+            await engine.images.export([image.id], take)
+        finally:
+            os.close(writing)
     return results[0]
 
 

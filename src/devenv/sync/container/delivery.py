@@ -27,7 +27,7 @@ from devenv.sync.container.transports import (
     ShellTransport,
     Transport,
 )
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 
 class Delivery:
@@ -136,12 +136,9 @@ class Delivery:
             upcoming.append(await anyio.to_thread.run_sync(next, batches, None))
 
         while (batch := upcoming.pop()) is not None:
-            try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(read)
-                    await self._put_batch(batch)
-            except BaseExceptionGroup as group:
-                raise first(group) from None
+            async with task_group() as tasks:
+                tasks.start_soon(read)
+                await self._put_batch(batch)
 
     async def _put_batch(self, batch: Batch) -> None:
         """Put a batch by the helper, and what that cannot do by the shell or the archive request."""

@@ -15,7 +15,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.sync.container import perl_helper, shell_commands
 from devenv.sync.container.shell_commands import quoted
-from devenv.tasks import first
+from devenv.tasks import task_group
 
 ANSWER_SECONDS = 60.0
 START_SECONDS = 5.0
@@ -179,13 +179,9 @@ class Shell:
 
     async def _exchange_much(self, data: bytes) -> dict[int, str]:
         """Send more than a pipe holds: it may be read late or never, so the answer is awaited at the same time."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._send, data)
-                answer = await self._answer()
-        except BaseExceptionGroup as group:
-            raise first(group) from None
-        return answer
+        async with task_group() as tasks:
+            tasks.start_soon(self._send, data)
+            return await self._answer()
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # reading the answer raises the error
