@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
@@ -111,11 +110,11 @@ async def test_a_task_group_raises_the_first_error_itself() -> None:
             tasks.start_soon(anyio.sleep, 0)
             return 3
 
-    async def raises(work: Callable[[], Awaitable[None]]) -> None:
+    async def raises() -> None:
         async with task_group() as tasks:
-            tasks.start_soon(work)
+            tasks.start_soon(fails)
             await anyio.sleep_forever()
 
     assert await block() == 3
     with pytest.raises(EngineError, match="broken"):
-        await raises(fails)
+        await raises()
