@@ -444,7 +444,7 @@ async def test_a_command_that_does_not_end() -> None:
             await asyncio.sleep(60)
 
     async with engine_of(play) as (engine, _):
-        with pytest.raises(EngineError, match="not ended after 1 s; it may go on"):
+        with pytest.raises(EngineError, match="not ended after 1 s; it may still run"):
             await engine.exec.run("box", ["x"], timeout=0.6)
 
 
