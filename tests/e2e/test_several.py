@@ -180,7 +180,7 @@ def test_two_services_on_one_port(stack: Stack, up: Up) -> None:
     run = up(stack)
     assert run.wait() == 5, run.report()
     error = run.all("error")[0]
-    assert error["message"] == f"`a` has 2 containers, and only one of them can have the host port {port}"
+    assert error["message"] == f"`a` has 2 containers, but only one can have the host port {port}"
     assert error["where"].startswith("compose.yml:")
 
 
