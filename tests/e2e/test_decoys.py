@@ -147,6 +147,6 @@ def test_a_container_of_our_name(stack: Stack, up: Up) -> None:
         made.one("container", f"{stack.name}-db-1")
         run = up(stack)
         assert run.wait() == 4, run.report()
-        assert run.all("error")[0]["hint"].startswith("Remove or rename that one (docker rename ")
+        assert run.all("error")[0]["hint"].startswith("Remove or rename that container (docker rename ")
         assert made.missing() == set()
     assert stack.leftovers() == {}
