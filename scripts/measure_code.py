@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,6 +91,7 @@ class Module:
         return sum(one.type is None or ast.unparse(one.type) in {"Exception", "BaseException"} for one in handlers)
 
 
+@cache
 def modules() -> list[Module]:
     """All modules, but the packages' own files that hold a docstring alone."""
     found = []

@@ -61,12 +61,12 @@ def test_the_wheel_holds_the_code_and_the_templates_and_no_more(wheel: Path) -> 
 
 
 def test_the_sdist_holds_what_makes_the_wheel_and_no_more(built: Path) -> None:
-    """Sources, templates and what pyproject.toml names: as git knows them, and nothing that lies about."""
+    """Sources, templates, the sample app and what pyproject.toml names, as in version control, and no other file."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     own = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore", "PKG-INFO"}  # the last two: hatch
-    assert names == own | {*_tracked("src"), *_tracked("templates")}
+    assert names == own | {*_tracked("src"), *_tracked("templates"), *_tracked("sample-todo-app")}
 
 
 def test_both_are_the_same_bytes_wherever_and_whenever_they_are_built(built: Path, tmp_path: Path) -> None:
