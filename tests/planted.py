@@ -56,7 +56,7 @@ BUGS = (
         "sync/queue.py",
         "        self.paths |= failed\n",
         "",
-        f"{FAULTS}calls_that_fail_lose_nothing",
+        "tests/unit/sync/test_service.py::test_what_failed_is_tried_again_by_itself",
     ),
     Bug(
         "a failed path is held for ever",
@@ -84,7 +84,7 @@ BUGS = (
         "sync/container/host_files.py",
         "if is_whole and same and len(content) == after.st_size:",
         "if content:",
-        f"{EXACT}what_is_written_all_the_time_is_never_sent_torn",
+        "tests/unit/sync/container/test_archive.py::test_a_file_that_changes_all_the_time_is_not_sent",
     ),
     Bug(
         "a new folder is not walked",
@@ -140,7 +140,7 @@ BUGS = (
         "sync/container/archive.py",
         "entry = host_files.read(item, opened, uid, gid)",
         "entry = host_files.read(item, opened)",
-        f"{EXACT}whatever_takes_the_place_of_whatever",
+        "tests/unit/sync/container/test_archive.py::test_a_file_with_all_that_belongs_to_it",
     ),
     Bug(
         "an earlier shell goes on",
