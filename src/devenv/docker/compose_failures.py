@@ -6,7 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
@@ -122,7 +122,7 @@ class Failures:
 
     project: str
     directory: str
-    services: Mapping[str, Any]
+    services: Mapping[str, Any] = field(repr=False)  # they hold the values of env_files
     given: Mapping[tuple[str, int], str]
 
     def of_verb(self, verb: str, output: str) -> DevenvError:
@@ -212,7 +212,7 @@ class Failures:
         if explanation is None:
             return None
         file, inline = (None, None) if "context" in explanation.words else self._dockerfile(service)
-        line = int(explanation.words["line"]) if "line" in explanation.words else None
+        line = int(explanation.words["line"]) if explanation.words.get("line") else None
         place = f"line {line} of {inline}: " if line else f"{inline}: "
         message = (place if inline else "") + explanation.cause
         return ConfigError(message, hint=explanation.hint, file=file, line=line if file else None)

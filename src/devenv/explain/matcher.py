@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from devenv.explain.table import OUTPUT, Entry
 
-# The entry, the groups of its pattern that are not empty, and the index of the line -> the words for cause and hint;
-# None if the entry does not apply.
+# The entry, the groups of its pattern (empty if they match nothing), and the index of the line -> the words for cause
+# and hint; None if the entry does not apply.
 FindWords = Callable[[Entry, Mapping[str, str], int], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The entry that matches, the words for its messages, and the index of the line of the text that shows it.
-
-    A word that is not known is left empty.
-    """
+    """The entry that matches, the words for its messages, and the index of the line of the text that shows it."""
 
     entry: Entry
     words: Mapping[str, str]
@@ -27,13 +23,13 @@ class Explanation:
 
     @property
     def cause(self) -> str:
-        """Why it failed, with the words filled in."""
-        return self.entry.cause.format_map(defaultdict(str, self.words))
+        """Why it failed, with the words filled in. Raises KeyError for a word that nobody knows."""
+        return self.entry.cause.format_map(self.words)
 
     @property
     def hint(self) -> str:
         """What to do, with the words filled in; empty if there is no hint."""
-        return self.entry.hint.format_map(defaultdict(str, self.words))
+        return self.entry.hint.format_map(self.words)
 
 
 def explain(
@@ -54,7 +50,7 @@ def explain(
         text = by_name[entry.text]
         for match in filter(None, (re.search(pattern, text, entry.flags) for pattern in entry.patterns)):
             line = text.count("\n", 0, match.start())
-            words = find_words(entry, {name: value for name, value in match.groupdict().items() if value}, line)
+            words = find_words(entry, match.groupdict(""), line)
             if words is not None and all(words.get(name) for name in entry.needs):
                 return Explanation(entry, words, line)
     return None

@@ -48,7 +48,7 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
 
     def words(_: Entry, groups: Mapping[str, str], line: int) -> dict[str, str]:
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
-        return {"host": host, "proxy": groups.get("proxy", "on 127.0.0.1"), "named": "".join(hosts)}
+        return {"host": host, "proxy": groups.get("proxy") or "on 127.0.0.1", "named": "".join(hosts)}
 
     explanation = matcher.explain(table.load(TABLE), text, words)
     return Fault(explanation.cause, explanation.hint if host_settings else GIVE) if explanation else None

@@ -16,7 +16,7 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
 from devenv.images.mirrors import candidates
 from devenv.images.needs import Need
-from devenv.images.pull_errors import ABSENT, SILENT, Failure, read_failure
+from devenv.images.pull_errors import SILENT, Failure, read_failure
 from devenv.model.image_ref import registry
 from devenv.tasks import each
 
@@ -132,7 +132,7 @@ class _Pulls:
         tries = [*reversed(tried.items()), *pulled.items()]  # a pull counts most, then the first name
         faults |= {m: fault for tried_name, fault in tries for m in self._mirrors if tried_name.startswith(f"{m}/")}
         causes = (f"{mirror}: {fault.cause}" for mirror, fault in faults.items())
-        hint = next((fault.hint for fault in faults.values() if fault.hint and fault.cause != ABSENT), None)
+        hint = next((fault.hint for fault in faults.values() if fault.hint and not fault.absent), None)
         return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)
 
     async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:

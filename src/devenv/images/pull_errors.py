@@ -11,8 +11,6 @@ from devenv.explain import matcher, table
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, familiar, registry, split
 
-ABSENT = "image or tag not found"
-
 TABLE = "pull"
 TOKEN = re.compile(r"failed to fetch (?:oauth|anonymous) token")
 # Builds by the engine need no token, since their images were pulled before. Another builder pulls by itself.
@@ -24,12 +22,14 @@ _URL = re.compile(r"(https?://([^/\s\"]+))[^\s\"]*")
 class Failure:
     """Why an image could not be pulled, and the command that helps, if there is one.
 
-    `impossible`: no registry answered, so a stand-in can help. `passing`: another try may succeed soon.
+    `impossible`: no registry answered, so a stand-in can help. `passing`: another try may succeed soon. `absent`: the
+    registry has no such image.
     """
 
     cause: str
     impossible: bool = False
     passing: bool = False
+    absent: bool = False
     hint: str | None = None
 
     @property
@@ -63,8 +63,9 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
         return None
     options = explanation.entry.options
     impossible, passing = options.get("no_answer", False), options.get("passing", False)
+    absent = options.get("absent", False)
     command = TOKEN_COMMAND if impossible and TOKEN.search(message) else explanation.hint.removesuffix(f" {HUB}")
-    return Failure(explanation.cause, impossible, passing, command or None)
+    return Failure(explanation.cause, impossible, passing, absent, command or None)
 
 
 def read_failure(text: str, reference: str = "", verb: str = "pull") -> Failure:

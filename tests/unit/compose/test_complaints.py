@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from devenv.compose import yaml
@@ -257,3 +259,39 @@ def test_each_function_that_an_entry_names_exists_and_is_named() -> None:
     options = [entry.options for entry in table.load(TABLE)]
     assert {option["words"] for option in options if "words" in option} == set(WORDS)
     assert {option["place"] for option in options if "place" in option} == set(PLACES)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "services.web Additional property  is not allowed",
+        "services additional properties '' not allowed",
+        "(root) additional properties '' not allowed",
+        "validating /p/compose.yml: services.web additional properties '' not allowed",
+        'service "" has neither an image nor a build context specified: invalid compose project',
+        'service "" depends on undefined service "x": invalid compose project',
+        'service "web" depends on undefined service "": invalid compose project',
+    ],
+)
+def test_an_empty_name_is_an_error_as_any_other(reason: str) -> None:
+    """Compose names an empty key or service by nothing."""
+    assert explain(reason, sources()).message
+
+
+def _emptied(pattern: str, example: str, flags: int) -> list[str]:
+    """The example with one group of the pattern emptied, as often as the pattern still matches."""
+    match = re.search(pattern, example, flags)
+    assert match is not None
+    spans = [match.span(name) for name in match.re.groupindex if match[name]]
+    texts = [example[:start] + example[end:] for start, end in spans]
+    return [text for text in texts if re.search(pattern, text, flags)]
+
+
+@pytest.mark.parametrize("entry", table.load(TABLE), ids=lambda entry: entry.id)
+def test_each_example_becomes_an_error(entry: table.Entry) -> None:
+    """Also with any of its groups empty."""
+    content = table.read(TABLE)
+    examples = content[content[entry.id].get("like", entry.id)]["examples"]
+    for pattern, example in zip(entry.patterns, examples, strict=True):
+        for reason in (example, *_emptied(pattern, example, entry.flags)):
+            assert explain(reason, sources()).message, reason

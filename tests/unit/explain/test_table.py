@@ -18,7 +18,7 @@ TABLES = sorted(
 # The options that the code of each table reads, and the groups of patterns that it uses besides those in messages.
 OPTIONS: dict[str, dict[str, type]] = {
     "compose": {"at": str, "under": list, "words": str, "place": str},
-    "pull": {"no_answer": bool, "passing": bool},
+    "pull": {"no_answer": bool, "passing": bool, "absent": bool},
     "service": {"keys": list, "sections": list, "outside": bool},
 }
 GROUPS = {
@@ -26,6 +26,21 @@ GROUPS = {
     "dockerfile": {"line"},
     "service": {"thing", "path", "host"},
 }
+# The words that the code of each table adds to the groups of a pattern.
+WORDS: dict[str, set[str]] = {
+    "build_network": {"host", "proxy", "named"},
+    "compose": {
+        "path", "file", "text", "where", "is_service", "is_known", "guess", "value", "choices", "filled", "profile",
+        "message",
+    },
+    "dockerfile": {"service"},
+    "engine": {"login", "name", "port", "ssh"},
+    "pull": {"host"},
+    "service": {
+        "service", "services", "user", "image", "engine", "foreign", "mount", "source", "thing", "peer", "self",
+        "signal", "kind", "key",
+    },
+}  # fmt: skip
 KINDS: dict[str, type] = {
     "patterns": list, "examples": list, "like": str, "cause": str, "hint": str, "text": str, "exit_code": int,
     "needs": list,
@@ -85,6 +100,14 @@ def test_each_group_is_used(name: str, entry: Entry) -> None:
     for pattern in map(re.compile, entry.patterns):
         assert pattern.groups == len(pattern.groupindex), pattern
         assert pattern.groupindex.keys() <= used | GROUPS.get(name, set()), pattern
+
+
+@each
+def test_each_word_of_a_message_is_known(name: str, entry: Entry) -> None:
+    """It is a group of each pattern, or a word that the code adds."""
+    words = {word for text in (entry.cause, entry.hint) for _, word, _, _ in string.Formatter().parse(text) if word}
+    for pattern in map(re.compile, entry.patterns):
+        assert words - pattern.groupindex.keys() <= WORDS.get(name, set()), pattern
 
 
 def test_each_fragment_is_used() -> None:

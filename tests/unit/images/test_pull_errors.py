@@ -357,3 +357,9 @@ def test_explain(failed: dict[str, Failure], consent: bool, message: str, hint: 
     ]
     error = explain(failed, needs, recipes={"node:22"}, consent=consent)
     assert (error.message, error.hint, error.exit_code) == (message, hint, 4)
+
+
+def test_an_image_that_a_registry_does_not_have_is_known_as_such() -> None:
+    """A mirror that lacks the image is no mistake in its name."""
+    assert read_failure("manifest for node:99 not found: manifest unknown", "node:99").absent
+    assert not read_failure("connection refused", "node:99").absent

@@ -100,7 +100,7 @@ def words(facts: Facts, entry: Entry, groups: Mapping[str, str], _line: int = 0)
         "self": host if _LOOPBACK.fullmatch(host) else "",
         "signal": _SIGNALS.get(facts.exit_code, ""),
         **groups,
-        **{name: _version(groups[name]) for name in ("old", "new") if name in groups},
+        **{name: _version(groups[name]) for name in ("old", "new") if groups.get(name)},
     }
     if "sections" not in entry.options:
         return known
