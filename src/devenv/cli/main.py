@@ -53,11 +53,11 @@ def _run(arguments: list[str]) -> int:
     verbosity, before = options.verbosity(before)
     options.trace(verbosity)
     wants_help = bool({"-h", "--help"} & {*before, *after})
-    if verb == "help" or (verb is None and wants_help):
-        return parser.print_help(after)
-    if verb is None and "--version" in before:
+    if (verb is None or verb == "help") and "--version" in {*before, *after}:
         options.console().line(f"devenv {__version__}")
         return 0
+    if verb == "help" or (verb is None and wants_help):
+        return parser.print_help(after)
     if verb in registry.GROUPS:
         return _run_member(verb, before, after, wants_help=wants_help)
     before, after = passthrough.prepared(verb, before, after)
@@ -74,12 +74,12 @@ def _run(arguments: list[str]) -> int:
 def _run_member(group: str, before: list[str], after: list[str], *, wants_help: bool) -> int:
     """Run a command of a group; common options before it are its own."""
     own, member, rest = options.split(after)
-    if member is None:
-        if wants_help:
-            return parser.print_help([group])
-        member = registry.GROUPS[group].default
-    else:
+    if member is None and wants_help:
+        return parser.print_help([group])
+    default = registry.GROUPS[group].default
+    if member is not None or default is None:
         errors.require_options(own, f"devenv {group}")
+    member = member or default
     if member not in registry.members(group):
         raise parser.unknown_member(group, member)
     _report_earlier_runs(is_wanted=not wants_help)

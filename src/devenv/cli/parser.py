@@ -49,15 +49,18 @@ def invoke(name: str, arguments: list[str]) -> int:
 
 def print_help(words: list[str]) -> int:
     """Print the help of a command, of a group, or of devenv (no words). Raises UsageError for an unknown command."""
-    name = " ".join(words[:2] if registry.members(*words[:1] or [""]) else words[:1])
+    first, *rest = [word for word in words if word not in ("-h", "--help")] or [""]
+    if first.startswith("-"):
+        raise UsageError(f"`devenv help` has no option `{first}`", hint="devenv help")
+    member, *more = (rest if first in registry.GROUPS else []) or [""]
+    name = f"{first} {member}".rstrip()
     if name in registry.COMMANDS:
-        return invoke(name, [*words[len(name.split()) :], "--help"])
+        return invoke(name, [*(more if member else rest), "--help"])
     if not name:
         return _run(_overview(), "devenv", ["--help"])
     if name in registry.GROUPS:
         return _run(_overview(name), f"devenv {name}", ["--help"])
-    group, _, member = name.partition(" ")
-    raise unknown_member(group, member) if member else unknown_command(group, registry.names())
+    raise unknown_member(first, member) if member else unknown_command(first, registry.names())
 
 
 def unknown_member(group: str, word: str | None) -> UsageError:

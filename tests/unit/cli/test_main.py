@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -102,7 +103,17 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), [("--help", 0), ("up --help", 0), ("up --nonsense", 2), ("up --timeout x", 2)]
+    ("line", "code"),
+    [
+        ("--help", 0),
+        ("help --help", 0),
+        ("up --help", 0),
+        ("up --nonsense", 2),
+        ("up --timeout x", 2),
+        ("snapshot --nonsense", 2),
+        ("images --nonsense", 2),
+        ("help --nonsense", 2),
+    ],
 )
 def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     """Help is 0 and on stdout, a wrong option 2 and on stderr; the first page of help names `--version`."""
@@ -110,7 +121,15 @@ def test_usage(line: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     out, err = capfd.readouterr()
     assert bool(out) is (code == 0)
     assert bool(err) is (code != 0)
-    assert ("--version" in out) is (line == "--help")
+    assert ("--version" in out) is (line in ("--help", "help --help"))
+    assert ("has no option `--nonsense`" in err) is ("--nonsense" in line)
+
+
+@pytest.mark.parametrize("line", ["--version", "--version --help", "help --version"])
+def test_the_version(line: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever else is asked for."""
+    assert main.run(line.split()) == 0
+    assert re.fullmatch(r"devenv \S+\n", capfd.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ Capture = pytest.CaptureFixture[str]
         (["images"], "devenv images", "  pull "),
         (["images", "pull"], "devenv images pull", "  --stand-ins "),
         (["down"], "devenv down", "  --keep-volumes "),
+        (["--help"], "devenv", "  logs "),
+        (["-h"], "devenv", "  logs "),
+        (["images", "-h"], "devenv images", "  pull "),
+        (["images", "--help"], "devenv images", "  pull "),
     ],
 )
 def test_help(capfd: Capture, words: list[str], program: str, line: str) -> None:
@@ -30,6 +34,7 @@ def test_help(capfd: Capture, words: list[str], program: str, line: str) -> None
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
+        (["--all"], "`devenv help` has no option `--all`", "devenv help"),
         (["imges"], "no command `imges`", "Did you mean `devenv images`?"),
         (["images", "pul"], "no command `pul`", "Did you mean `devenv images pull`?"),
         (["gc", "--nonsense"], "`devenv gc` has no option `--nonsense`", "devenv gc --help"),
