@@ -110,7 +110,7 @@ class InitialVolumes:
         needed = await self._database(users)
         if asked is not None:
             line = replace(line or fresh_lineage(wanted), asked=(asked.id, asked.volume), torn=NOTHING)
-        fits = frozenset(s.id for s in stored if snapshots.fits(s, needed))
+        fits = frozenset((s.id, s.volume) for s in stored if snapshots.fits(s, needed))
         choice = VolumeChoice(lineages.beginning(line, stored, fits), wanted, line, stored, users[0], needed)
         if (error := choice.error()) is not None:
             raise error

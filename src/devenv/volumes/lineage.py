@@ -150,11 +150,11 @@ class Beginning:
 
 
 def beginning(
-    lineage: Lineage | None, snapshots: Sequence[Snapshot], fits: frozenset[str] | None = None
+    lineage: Lineage | None, snapshots: Sequence[Snapshot], fits: frozenset[Reference] | None = None
 ) -> Beginning:
     """What the lineage says; nothing older than its head is taken.
 
-    `fits`: ids of the snapshots that the volume's service can read, if not all.
+    `fits`: the snapshots that the volume's service can read, if not all.
     """
     if lineage is None:
         return Beginning(Start.EMPTY)
@@ -167,8 +167,8 @@ def beginning(
     if lineage.head == NOTHING:
         return Beginning(Start.EMPTY)
     head = by_reference(snapshots, lineage.head)
-    if head is not None and fits is not None and head.id not in fits:
-        earlier = [s for s in snapshots if s.lineage == lineage.id and s.settled and s.id in fits]
+    if head is not None and fits is not None and lineage.head not in fits:
+        earlier = [s for s in snapshots if s.lineage == lineage.id and s.settled and (s.id, s.volume) in fits]
         return Beginning(Start.UNFIT, max(earlier, key=lambda s: s.created, default=None), lineage.head)
     return Beginning(Start.HEAD if head else Start.LOST, head, lineage.head)
 

@@ -260,6 +260,18 @@ async def test_what_was_found_after_a_restore_was_cut_off(shop: Shop) -> None:
         assert (await shop.one(asked=await shop.asked(name))).parent == (name, "data")
 
 
+async def test_another_database_beside_another_volume(shop: Shop) -> None:
+    """The volume of a service that is no database, saved in the same set, says nothing of the database's."""
+    shop.line(shop.save("1", 60, database="mysql 8"))
+    store = shop.volume_transfer.store
+    with store.draft("1", "uploads", limit=10**6) as (draft, path):
+        draft.write(bytes(10240))
+        digest = draft.finish(path)
+        store.commit(replace(store.all()[0], volume="uploads", digest=digest, database="", lineage="l2"), path)
+    assert (await shop.one()).snapshot is None
+    assert "db is mysql 9 and could not read it" in shop.notices()
+
+
 async def test_another_database(shop: Shop) -> None:
     """It gets an older state that its image can read, or none, with a notice."""
     shop.save("0", 90, database="mysql 9")

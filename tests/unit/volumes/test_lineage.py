@@ -15,6 +15,7 @@ from devenv.volumes.lineage import (
     Beginning,
     Lineage,
     Live,
+    Reference,
     Start,
     Wanted,
     advanced,
@@ -103,6 +104,11 @@ def snapshot(set_id: str, created: float = 1.0, **more: Any) -> Snapshot:
     return replace(made, **more)
 
 
+def of_data(*ids: str) -> frozenset[Reference]:
+    """The states with these ids of the volume."""
+    return frozenset((set_id, "data") for set_id in ids)
+
+
 HEAD, OLDER = snapshot("2", 2.0), snapshot("1", 1.0)
 NEWER = snapshot("9", 9.0, lineage="", automatic=False)
 TORN = snapshot("3", 3.0, settled=False)
@@ -127,20 +133,22 @@ HEADED = replace(OWN, head=("2", "data"), saved=2.0)
             replace(HEADED, torn=("3", "data"), asked=("1", "data")), EVERYTHING, None,
             Beginning(Start.TORN, TORN, ("3", "data")),
         ),
-        (HEADED, EVERYTHING, frozenset({"2"}), Beginning(Start.HEAD, HEAD, ("2", "data"))),
-        (HEADED, EVERYTHING, frozenset({"1", "3", "9"}), Beginning(Start.UNFIT, OLDER, ("2", "data"))),
-        (HEADED, EVERYTHING, frozenset({"3", "9"}), Beginning(Start.UNFIT, None, ("2", "data"))),
-        (HEADED, (OLDER, NEWER), frozenset({"1"}), Beginning(Start.LOST, None, ("2", "data"))),
-        (replace(HEADED, asked=("9", "data")), EVERYTHING, frozenset(), Beginning(Start.ASKED, NEWER, ("9", "data"))),
+        (HEADED, EVERYTHING, of_data("2"), Beginning(Start.HEAD, HEAD, ("2", "data"))),
+        (HEADED, EVERYTHING, of_data("1", "3", "9"), Beginning(Start.UNFIT, OLDER, ("2", "data"))),
+        (HEADED, EVERYTHING, of_data("3", "9"), Beginning(Start.UNFIT, None, ("2", "data"))),
+        (HEADED, EVERYTHING, frozenset({("2", "uploads")}), Beginning(Start.UNFIT, None, ("2", "data"))),
+        (HEADED, (OLDER, NEWER), of_data("1"), Beginning(Start.LOST, None, ("2", "data"))),
+        (replace(HEADED, asked=("9", "data")), EVERYTHING, of_data(), Beginning(Start.ASKED, NEWER, ("9", "data"))),
     ],
     ids=[
         "nothing known", "nothing saved", "head", "head is gone", "head of another", "asked", "asked, and gone",
         "dropped", "torn", "torn, and gone", "torn and asked", "head fits", "an older one fits", "none fits",
+        "another volume of the set fits",
         "head is gone, an older one fits", "asked, and does not fit",
     ],
 )  # fmt: skip
 def test_what_a_volume_begins_with(
-    lineage: Lineage | None, stored: tuple[Snapshot, ...], fits: frozenset[str] | None, expected: Beginning
+    lineage: Lineage | None, stored: tuple[Snapshot, ...], fits: frozenset[Reference] | None, expected: Beginning
 ) -> None:
     """What was asked for, or its head: nothing that is merely newer, and nothing older without being told."""
     assert beginning(lineage, stored, fits) == expected
@@ -149,7 +157,7 @@ def test_what_a_volume_begins_with(
 def test_of_those_that_fit_the_last_one() -> None:
     """Of the same lineage, in whatever order they are stored."""
     stored = (snapshot("1", 1.0), snapshot("0", 1.5), HEAD, snapshot("8", 1.7, lineage="another"))
-    assert beginning(HEADED, stored, frozenset({"0", "1", "8"})).snapshot == stored[1]
+    assert beginning(HEADED, stored, of_data("0", "1", "8")).snapshot == stored[1]
 
 
 def test_a_saved_state_is_the_head() -> None:
