@@ -83,7 +83,7 @@ def _beside(name: str, count: int) -> str:
 
 
 def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool) -> str:
-    if run.lock.is_cleaned():
+    if run.lock.is_ending():
         return "ending"
     if run.lock.is_held():
         return "up" if is_ready else "starting"
@@ -99,7 +99,7 @@ def _said(state: str, ledger: Ledger, running: int, left: str) -> str:
     count = f"{running} container{'' if running == 1 else 's'}"
     return {
         "up": f"{ledger.project} is up since {since}, with {count}",
-        "starting": f"{ledger.project} is on its way up since {since}",
+        "starting": f"{ledger.project} is starting since {since}",
         "stopped": f"{ledger.project} was left running, and nothing of it runs any more",
         "ending": f"{ledger.project} is being cleaned up",
         "dead": f"{left} ({COMMAND})",

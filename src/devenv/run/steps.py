@@ -159,7 +159,8 @@ async def activate(context: Context, ready: Supplied) -> Active:
     if not await anyio.to_thread.run_sync(ready.guardian.wait_ready, abandon_on_cancel=True):
         context.emit(Notice("the guardian did not start: after a crash, clean up with `devenv down`"))
     volumes = RunVolumes(context.run, context.volume_transfer, ready.ledger)
-    volumes.adopt(ready.desired, await context.engine.project_state(ready.desired.project.name))
+    if any(not record.lineage for record in ready.ledger.volumes):  # of a run of devenv 0.1
+        volumes.adopt(ready.desired, await context.engine.project_state(ready.desired.project.name))
     project = ActiveProject(context.options, context.emit, context.engine, context.run, volumes, ready.desired)
     return Active(ready.guardian, project)
 

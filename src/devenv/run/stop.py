@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from devenv.compose.resolve import Loaded
-from devenv.errors import EngineError
+from devenv.errors import EngineError, StateError
 from devenv.events import Kept, Notice, Problem, Stopped
 from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
@@ -14,6 +15,7 @@ from devenv.run.values import Active, Context, Entered, Selected, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import Ledger, VolumePolicy
+from devenv.state.run_dir import Run
 
 HANDED_OVER = "the run was left running; it is yours now"
 
@@ -66,7 +68,8 @@ class End:
 async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
     """End what the run has begun, from the value that its last step returned; None if nothing was removed.
 
-    The guardian goes last: if the engine is lost before all is removed, it stays and tries again.
+    The guardian goes last: if the engine is lost before all is removed, it stays and tries again. It also ends what a
+    run that died had left, if this run ended before it could go on with that.
     """
     if isinstance(reached, Loaded | Selected):
         return None
@@ -91,8 +94,19 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
                     stopped = await _remove(context, project, end)
                 except EngineError as error:
                     return _report_lost(context, project, error)
-    reached.guardian.dismiss()
+    if not isinstance(reached, Active) and is_up(context.run):
+        reached.guardian.release()  # the guardian of the run that died has gone: it saw this run begin
+    else:
+        reached.guardian.dismiss()
     return stopped
+
+
+def is_up(run: Run) -> bool:
+    """Whether the ledger on disk is of a run that has not ended; no other process runs it, since we hold the lock."""
+    with contextlib.suppress(StateError):
+        ledger = run.read()
+        return ledger is not None and ledger.phase == "up"
+    return False
 
 
 def _hand_over(context: Context, ledger: Ledger) -> None:

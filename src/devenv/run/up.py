@@ -93,10 +93,10 @@ async def open_context(
 
 async def _wait_until_cleaned(run: Run, emit: Emit) -> None:
     """Wait until no process cleans up after an earlier run any more, a minute at most."""
-    if run.lock.is_cleaned():
+    if run.lock.is_ending():
         emit(Notice("waiting until the run before this one is cleaned up"))
         with anyio.move_on_after(PATIENCE):
-            while run.lock.is_cleaned():  # noqa: ASYNC110 - another process cannot set our event
+            while run.lock.is_ending():  # noqa: ASYNC110 - another process cannot set our event
                 await anyio.sleep(0.1)
 
 

@@ -13,13 +13,14 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.private_files import written
 
-CLEANING = " cleaning"
+CLEANING = " cleaning"  # the holder ends what an earlier run left
+ENDING = " ending"  # the holder is a run that ends itself
 LOOKED_AT = 0.2  # seconds that a process that only looks may hold the lock
 
 
 @dataclass(frozen=True, slots=True)
 class RunLock:
-    """The lock file at `path`. Its text is the pid of the holder, and whether it only cleans up."""
+    """The lock file at `path`. Its text is the pid of the holder, and a mark once it only ends something."""
 
     path: str
 
@@ -27,18 +28,23 @@ class RunLock:
         """Whether a process holds the project now."""
         return self._holds_text() is not None
 
-    def is_cleaned(self) -> bool:
-        """Whether somebody holds the project now, and only to clean up after an earlier run."""
-        return (self._holds_text() or "").endswith(CLEANING)
+    def is_ending(self) -> bool:
+        """Whether the holder only ends a run, its own or an earlier one: it lets go soon."""
+        return (self._holds_text() or "").endswith((CLEANING, ENDING))
+
+    def is_of_run(self) -> bool:
+        """Whether the holder is a run, also one that ends itself."""
+        text = self._holds_text()
+        return text is not None and not text.endswith(CLEANING)
 
     def holder(self) -> int | None:
-        """The pid that wrote itself into the lock; it holds it only as long as `lock` fails."""
+        """The pid in the lock; that process holds the lock only if `hold` fails."""
         with contextlib.suppress(OSError, ValueError, StateError):
-            return int((private_files.read(self.path) or "").removesuffix(CLEANING))
+            return int((private_files.read(self.path) or "").partition(" ")[0])
         return None
 
     def _holds_text(self) -> str | None:
-        """What is in the lock if somebody holds it."""
+        """The text of the lock, or None if no process holds it."""
         with contextlib.suppress(FileNotFoundError), private_files.open_read(self.path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -48,10 +54,10 @@ class RunLock:
 
     @contextlib.contextmanager
     def hold(self, *, wait: float = 0.0, cleaning: bool = False) -> Iterator[None]:
-        """The project held for this process; the kernel lets go when the process ends.
+        """Hold the project for this process; the kernel releases the lock when the process ends.
 
-        `cleaning` tells others that it is held only to clean up, so that waiting is worth it. Raises StateError
-        (exit 3) with the pid of the run that holds it after `wait` seconds.
+        `cleaning` tells others that it is held only to end an earlier run, so that they wait. Raises StateError
+        (exit 3) with the pid of the holder after `wait` seconds.
         """
         descriptor = private_files.open_lock(self.path)
         deadline = time.monotonic() + wait
@@ -72,12 +78,12 @@ class RunLock:
             os.close(descriptor)
 
     def mark_ending(self) -> None:
-        """Tell others that the project is held only to clean up from now on; the caller holds the lock.
+        """Tell others that this run ends itself from now on; the caller holds the lock.
 
         As far as the disk takes it: without the mark, `devenv down` asks the run to end once more.
         """
         with contextlib.suppress(OSError, StateError):
-            private_files.append(self.path, CLEANING)
+            private_files.append(self.path, ENDING)
 
     def up_error(self) -> StateError:
         """The error that says who holds the project."""

@@ -85,6 +85,9 @@ class Guard:
         if not CURRENT.get().faults.is_dead:
             self.dismissed = True
 
+    def release(self) -> None:
+        """It stands by as for a run that died."""
+
 
 @dataclass
 class Command:

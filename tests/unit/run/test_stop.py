@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from devenv.errors import EngineError
@@ -120,6 +121,21 @@ async def test_a_failure_after_any_step_leaves_nothing(
     assert exists(machine) == []
 
 
+@pytest.mark.parametrize("last", [steps.start_guardian, steps.before_up, steps.build_images])
+async def test_what_a_dead_run_left_keeps_a_guardian(machine: Machine, shop: Site, last: Callable[..., Any]) -> None:
+    """If a new run ends before it could go on with it: the guardian of the dead run has seen a run that lives."""
+    async with anyio.create_task_group() as tasks:
+        dead = await machine.up(shop, tasks=tasks)
+        await dead.killed()
+    async with opened(machine, shop) as run:
+        reached = await run.after(last)
+        await stop(run.context, reached, end(failed=True))
+        assert not is_dismissed(run)
+        assert exists(machine) != []
+    await machine.guard(run.command)
+    assert (exists(machine), len(Store.at_home().all())) == ([], 1)
+
+
 @pytest.mark.parametrize(
     ("options", "wish", "snapshots", "left"),
     [
@@ -152,12 +168,12 @@ async def test_other_commands_see_that_a_run_is_ending(
     """From before the `before_down` hooks on, so that they wait instead of asking it to end."""
     async with opened(machine, shop, hooks=(HOOK,), trust=True) as run:
         active = await run.after(steps.wait_until_healthy)
-        assert not run.context.run.lock.is_cleaned()
-        is_cleaned = list[bool]()
-        context = replace(run.context, emit=lambda _: is_cleaned.append(run.context.run.lock.is_cleaned()))
+        assert not run.context.run.lock.is_ending()
+        marks = list[bool]()
+        context = replace(run.context, emit=lambda _: marks.append(run.context.run.lock.is_ending()))
         await stop(context, active, end(outcome=outcome))
-        assert run.context.run.lock.is_cleaned() == expected
-        assert all(is_cleaned)
+        assert run.context.run.lock.is_ending() == expected
+        assert set(marks) == ({True} if expected else set())
 
 
 async def test_a_detached_run_stays_for_a_later_command(machine: Machine, shop: Site) -> None:

@@ -30,10 +30,10 @@ def test_the_lock_is_let_go_by_the_kernel(tmp_path: Path) -> None:
         with pytest.raises(StateError, match=f"pid {holder.pid} since") as caught, lock.hold():
             pass
         assert "devenv down" in (caught.value.hint or "")
-        assert (lock.holder(), lock.is_held(), lock.is_cleaned()) == (holder.pid, True, False)
+        assert (lock.holder(), lock.is_held(), lock.is_ending()) == (holder.pid, True, False)
         holder.kill()
         with lock.hold(wait=5, cleaning=True):
-            assert (lock.holder(), lock.is_held(), lock.is_cleaned()) == (os.getpid(), True, True)
+            assert (lock.holder(), lock.is_held(), lock.is_ending()) == (os.getpid(), True, True)
     assert not lock.is_held()
     with lock.hold():
         pass
@@ -43,9 +43,11 @@ def test_a_run_that_ends_says_so_to_other_commands(tmp_path: Path) -> None:
     """From then on it only cleans up; whoever holds the project next begins without the mark."""
     lock = RunLock(str(tmp_path / "lock"))
     with lock.hold():
-        assert not lock.is_cleaned()
+        assert not lock.is_ending()
+        assert lock.is_of_run()
         lock.mark_ending()
-        assert (lock.is_cleaned(), lock.is_held(), lock.holder()) == (True, True, os.getpid())
-    assert not lock.is_cleaned()
+        assert lock.is_of_run()
+        assert (lock.is_ending(), lock.is_held(), lock.holder()) == (True, True, os.getpid())
+    assert not lock.is_ending()
     with lock.hold():
-        assert not lock.is_cleaned()
+        assert not lock.is_ending()

@@ -105,8 +105,10 @@ async def _held(run: Run, policy: VolumePolicy) -> AsyncIterator[int | None]:
             holder = run.lock.holder()
             if holder is None:
                 raise
-            run.ask(policy)
-            if not run.lock.is_cleaned():  # a run that is ending already would take a second signal for a hurry
+            if run.lock.is_of_run():
+                with contextlib.suppress(StateError) if policy is VolumePolicy.SAVE else contextlib.nullcontext():
+                    run.ask(policy)  # a full disk must not keep `down` from its default
+            if not run.lock.is_ending():  # a run that is ending already would take a second signal for a hurry
                 asked = holder
                 with contextlib.suppress(ProcessLookupError):  # the run has just ended by itself
                     os.kill(holder, signal.SIGINT)

@@ -113,7 +113,7 @@ def _seen(path: str) -> tuple[int, int] | None:
 
 
 class Guardian:
-    """The run's end of the pipe to its guardian, which `dismiss` or the end of the process closes."""
+    """The run's end of the pipe to its guardian; `dismiss`, `release` or the end of the process closes it."""
 
     def __init__(self, endpoint: str, context: str | None, run: Run, terminal: str = "") -> None:
         from devenv import private_files  # noqa: PLC0415 - the guardian itself must not load it early
@@ -146,7 +146,11 @@ class Guardian:
         except BrokenPipeError:
             pass
         finally:
-            os.close(self._lifeline)
+            self.release()
+
+    def release(self) -> None:
+        """Let the guardian end what the ledger on disk says, as if this process had died."""
+        os.close(self._lifeline)
 
 
 if __name__ == "__main__":

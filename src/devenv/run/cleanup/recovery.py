@@ -148,8 +148,8 @@ def _locked(run: Run, stack: contextlib.AsyncExitStack, *, wait: float) -> bool:
     try:
         stack.enter_context(run.lock.hold(wait=wait, cleaning=True))
     except StateError:
-        if run.lock.is_cleaned():
-            raise AgainError("another command cleans up") from None
+        if run.lock.is_ending():
+            raise AgainError("another command, or a new run that ends, has the project") from None
         if run.lock.is_held():
             return False
         raise

@@ -227,7 +227,10 @@ def of_earlier(
     From here on the run does not go on on purpose: if the teardown is cut off, any later command may finish it.
     """
     quiet_sweeps = CUT_OFF_SWEEPS if ledger.phase == "up" else 1
-    return Teardown(engine, run, replace(ledger, phase="up"), emit, transfer, policy, quiet_sweeps)
+    ledger = replace(ledger, phase="up")
+    with contextlib.suppress(StateError):  # a full disk
+        run.write(ledger)
+    return Teardown(engine, run, ledger, emit, transfer, policy, quiet_sweeps)
 
 
 async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, reason: str) -> Stopped:
@@ -239,7 +242,4 @@ async def finish(engine: Engine, run: Run, emit: Emit, policy: VolumePolicy, rea
     if ledger.phase == "up":  # what its child processes still create would come after our look
         await process.end_recorded(run.children)
     transfer = volume_transfer(engine, emit, run, ledger.project, ledger.directory)
-    teardown = of_earlier(engine, run, ledger, emit, transfer, policy)
-    with contextlib.suppress(StateError):  # a full disk
-        run.write(teardown.ledger)
-    return await teardown.run_down(reason)
+    return await of_earlier(engine, run, ledger, emit, transfer, policy).run_down(reason)

@@ -136,7 +136,7 @@ def test_a_new_run_that_holds_the_project_ends_it_and_a_cleaner_does_not(
     said: list[Any] = []
     with run.lock.hold(cleaning=True):
         answer = tried(post(run, away), "", said.append, said.append)
-    assert "another command cleans up" in said[-1]
+    assert "another command, or a new run that ends, has the project" in said[-1]
     with run.lock.hold():
         assert tried(post(run, away), "", said.append, said.append) == ""
     assert answer
