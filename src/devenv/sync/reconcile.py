@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.sync_plan import Sync
-from devenv.paths import is_below, is_within, relative_to
+from devenv.paths import below, is_below, relative_to
 from devenv.sync.host.manifest import FileState, Kind
 from devenv.sync.rules.rules import BoundRule
 
@@ -98,9 +98,11 @@ def _is_folder(path: str, now: Mapping[str, FileState]) -> bool:
 
 def split_blocked(syncs: Iterable[Sync], flipped: Collection[str]) -> tuple[list[Sync], list[Sync]]:
     """The syncs that can be done at once, and those at or below host paths that have to be deleted first."""
+    roots = frozenset(flipped)
+    is_inside = below(roots)
     at_once: list[Sync] = []
     after: list[Sync] = []
     for sync in syncs:
-        is_after = is_within(sync.source, *flipped)
-        (after if is_after else at_once).append(sync)
+        is_blocked = sync.source in roots or is_inside(sync.source)
+        (after if is_blocked else at_once).append(sync)
     return at_once, after

@@ -93,15 +93,19 @@ class Access:
         self._user, self._shell, self._is_tried = ROOT, None, False
         return True
 
-    async def run_as_root(self, container_id: str, commands: Sequence[bytes]) -> dict[int, str]:
-        """As `run`, by a shell of root that is closed again. All commands fail if there is none."""
-        shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
-        if shell is None:
-            return dict.fromkeys(range(len(commands)), "")
+    async def run_as_root(self, container_id: str, commands: Iterable[bytes]) -> dict[int, str]:
+        """As `run`, by a shell of root that is closed again. All commands fail if it cannot be had."""
+        them = list(commands)
         try:
-            return await run(shell, commands)
-        finally:
-            await shell.close()
+            shell = await Shell.open(self._engine, container_id, f"{self._mark}-root", by_helper=False)
+            if shell is not None:
+                try:
+                    return await run(shell, them)
+                finally:
+                    await shell.close()
+        except EngineError:  # no shell of root is worth the failure of a save
+            pass
+        return dict.fromkeys(range(len(them)), "")
 
     def real(self, path: str) -> str:
         """The real path for a container path below a rule's target as written."""

@@ -34,6 +34,7 @@ class Target:
         self._access = access
         self._journal = journal
         self._known_folders = {"/"}
+        self._unremovable: set[str] = set()
         self._turn = anyio.Lock()
 
     @classmethod
@@ -114,10 +115,13 @@ class Target:
     async def _remove_staged(self, shell: Shell) -> None:
         places = sorted(self.staged.paths)
         failures = await run(shell, [shell_commands.unstage(place) for place in places])
-        left = [places[index] for index in failures]
-        if left and not self._access.is_root:  # root's shell staged them, before the container was started again
-            commands = [shell_commands.unstage(place) for place in left]
-            left = [left[index] for index in await self._access.run_as_root(self.container.id, commands)]
+        left = {places[index] for index in failures}
+        if (tries := sorted(left - self._unremovable)) and not self._access.is_root:
+            # Root's shell staged them, before the container was started again. What root cannot remove is not tried
+            # again: a shell of root with each save would cost more than the save.
+            failures = await self._access.run_as_root(self.container.id, map(shell_commands.unstage, tries))
+            self._unremovable.update(tries[index] for index in failures)
+            left &= self._unremovable
         self.staged.keep(left)
 
     async def compare(self, syncs: Sequence[Sync], bound: Sequence[BoundRule], placed: Collection[str] = ()) -> Seen:

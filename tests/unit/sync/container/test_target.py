@@ -15,7 +15,7 @@ from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container import archive, host_files, shell_commands, staging, tar
+from devenv.sync.container import archive, delivery, host_files, shell_commands, staging, tar
 from devenv.sync.container.access import Access
 from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.target import Target
@@ -215,6 +215,40 @@ async def test_the_journal_knows_before_and_after(box: Box, target: Target) -> N
     assert box.journal.read() == Record(frozenset({one.target, str(box.app / "sub") + "/"}), frozenset())
     await target.deliver([box.delete("sub/one"), box.delete("sub", directory=True)], ())
     assert box.journal.read() == Record()
+
+
+async def test_the_journal_knows_what_is_under_way(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the container is asked for anything: a crash in the middle must not leave files that nobody knows."""
+    known: list[Record] = []
+
+    async def lost(*_: Any, **__: Any) -> None:
+        known.append(box.journal.read())
+        raise EngineError("gone away")
+
+    sync = box.write("new")
+    monkeypatch.setattr(delivery.Delivery, "put", lost)
+    with pytest.raises(EngineError):
+        await target.deliver((), [sync], {sync.target})
+    assert [record.placed for record in known] == [{sync.target}]
+
+
+async def test_what_root_cannot_remove_is_tried_once(
+    box: Box, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell of root with each save would take longer than the save."""
+    tried: list[int] = []
+
+    async def as_root(_self: Access, _number: str, commands: Iterable[bytes]) -> dict[int, str]:
+        tried.append(len(list(commands)))
+        return {0: "cannot remove"}
+
+    monkeypatch.setattr(Access, "is_root", property(lambda _: False))
+    monkeypatch.setattr(Access, "run_as_root", as_root)
+    monkeypatch.setattr(shell_commands, "unstage", lambda _: b"false")
+    target.staged.paths |= {"/app/.devenv-a1-1~", "/app/.devenv-a1-2~"}
+    await target.open_shell()
+    await target.open_shell()
+    assert (tried, target.staged.paths) == ([2], {"/app/.devenv-a1-1~"})
 
 
 async def test_what_an_earlier_run_staged_is_removed(box: Box, target: Target) -> None:
