@@ -64,11 +64,6 @@ class DesiredState:
         return tuple(s.name for s in self.project.services if s.name in self.own and s.build is not None)
 
     @property
-    def new_volumes(self) -> tuple[str, ...]:
-        """Real names of the volumes that a create would make."""
-        return tuple(v.name for v in self.project.volumes if not v.external and v.name not in self.found.volumes)
-
-    @property
     def mounted(self) -> Mapping[str, tuple[str, ...]]:
         """The services of ours that mount each volume, by key of the volume."""
         users: dict[str, list[str]] = {}

@@ -76,39 +76,39 @@ class Run:
 
     @property
     def log(self) -> str:
-        """Where the guardian says what it did."""
+        """The log of the guardian."""
         return os.path.join(self.path, "guardian.log")
 
     @property
-    def puts(self) -> str:
-        """Where the journals of what was put into containers are."""
+    def journals(self) -> str:
+        """The folder of the journals of what was put into containers."""
         return os.path.join(self.path, "puts")
 
     def remember(self, last: Mapping[str, Any]) -> None:
-        """What the way up that has just ended was like, in place of the previous one; as far as the disk takes it."""
+        """Write facts of the start that has just ended, in place of the previous ones; a full disk is no error."""
         with contextlib.suppress(OSError):
             private_files.replace(self._last, json.dumps({"v": LAST, **last}))
 
     def last(self) -> dict[str, Any]:
-        """What `remember` was told last, or nothing."""
+        """The facts that `remember` wrote last; empty if there are none."""
         with contextlib.suppress(OSError, ValueError, StateError):
             found = json.loads(private_files.read(self._last) or "{}")
             return found if isinstance(found, dict) and found.get("v") == LAST else {}
         return {}
 
-    def ask(self, wish: VolumePolicy) -> None:
-        """The run that holds the project finds this when it is asked to end. Raises StateError."""
-        with written(self._wish):
-            private_files.replace(self._wish, wish.value)
+    def ask(self, policy: VolumePolicy) -> None:
+        """Leave a policy for the volumes to the run, which reads it when it ends. Raises StateError."""
+        with written(self._policy):
+            private_files.replace(self._policy, policy.value)
 
     def asked(self) -> VolumePolicy | None:
-        """What somebody asked of the run that is about to end, once."""
+        """The policy that another command left to this run, once."""
         try:
-            wish = VolumePolicy(private_files.read(self._wish) or "")
+            policy = VolumePolicy(private_files.read(self._policy) or "")
         except (OSError, ValueError, StateError):
             return None
-        os.unlink(self._wish)
-        return wish
+        os.unlink(self._policy)
+        return policy
 
     def read(self) -> Ledger | None:
         """The ledger, or None if there is none. Raises StateError if it cannot be understood."""
@@ -128,14 +128,14 @@ class Run:
 
     def clear(self) -> None:
         """No ledger any more: nothing of this run is left."""
-        for path in (self.ledger, self.children, self._wish):
+        for path in (self.ledger, self.children, self._policy):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self.made.clear()
 
     @property
     def about(self) -> str:
-        """Which project on which engine it is, in words that nobody has to ask an engine for."""
+        """The file with the project and the engine, for commands that cannot ask the engine."""
         return os.path.join(self.path, "about.json")
 
     @property
@@ -143,7 +143,7 @@ class Run:
         return os.path.join(self.path, "last.json")
 
     @property
-    def _wish(self) -> str:
+    def _policy(self) -> str:
         return os.path.join(self.path, "wish")
 
     @property

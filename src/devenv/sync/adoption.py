@@ -11,12 +11,12 @@ from devenv import memory
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Sync
 from devenv.sync import planner, reconcile
+from devenv.sync.container.host_files import GONE
 from devenv.sync.container.journal import Record, SyncJournal
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
 from devenv.sync.host.manifest import Kind, Manifest
-from devenv.sync.report import VANISHED
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import ServiceState
 
@@ -75,15 +75,15 @@ class Adoption:
         state, context = self.state, self.state.context
         is_first_start = container.running and container.id in self.prepared
         self.prepared.discard(container.id)  # at once: if this fails, all of it has to be looked at
-        puts = SyncJournal.of(context.journals, container.id)
-        record = await anyio.to_thread.run_sync(puts.read)
-        tops = [rule.top for rule in state.rules if rule.copies]
-        target = await Target.reach(context.engine, container, context.mark, puts, tops)
+        journal = SyncJournal.of(context.journals, container.id)
+        record = await anyio.to_thread.run_sync(journal.read)
+        rule_targets = [rule.top for rule in state.rules if rule.copies]
+        target = await Target.reach(context.engine, container, context.mark, journal, rule_targets)
         target.staged.paths |= record.staged
         try:
             if container.running:
                 await target.open_shell()  # ends what an earlier shell was sent and has not done yet
-            differences = await self._differences(target, puts, record, is_first_start=is_first_start)
+            differences = await self._differences(target, journal, record, is_first_start=is_first_start)
             outcome = await self._deliver(target, differences.missing)
         except BaseException:
             await target.close()
@@ -95,7 +95,7 @@ class Adoption:
         return outcome.files
 
     async def _differences(
-        self, target: Target, puts: SyncJournal, record: Record, *, is_first_start: bool
+        self, target: Target, journal: SyncJournal, record: Record, *, is_first_start: bool
     ) -> _Differences:
         """Compare the container with the host; the journal is told what it has to know before anything is put.
 
@@ -108,10 +108,10 @@ class Adoption:
         if not is_first_start:
             self._mark_pending_unknown()
         seen = Seen(placed=left) if is_first_start else await target.compare(syncs, state.rules, left)
-        puts.note(gone=left - seen.placed)
+        journal.note(gone=left - seen.placed)
         stale = reconcile.stale_targets(seen.placed, state.rules, now, left - seen.placed)
         missing, blocked = reconcile.split_blocked(seen.missing, [path for path in stale if path in now])
-        puts.note(placed=reconcile.journal_paths(syncs) - record.placed)
+        journal.note(placed=reconcile.journal_paths(syncs) - record.placed)
         return _Differences(missing, blocked, stale)
 
     def _initial_rules(self) -> tuple[BoundRule, ...]:
@@ -135,8 +135,8 @@ class Adoption:
         failed = {sync.source for sync in missing if sync.target in outcome.failed}
         state.retries.paths |= failed
         state.mark_unknown({path: was for path, was in state.delivered.items() if path in failed})
-        reasons = {sync.source: outcome.failed.get(sync.target, VANISHED) for sync in missing}
-        state.report.problems({path: reason for path, reason in reasons.items() if reason != VANISHED})
+        reasons = {sync.source: outcome.failed.get(sync.target, GONE) for sync in missing}
+        state.report.problems({path: reason for path, reason in reasons.items() if reason != GONE})
         return outcome
 
     def _postpone(self, differences: _Differences) -> None:

@@ -25,12 +25,11 @@ from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.target import Target
 from devenv.sync.host import scan
 from devenv.sync.host.manifest import Changes, FileState, Kind
-from devenv.sync.report import Report
+from devenv.sync.report import SHOWN_PATHS, Report
 from devenv.sync.rules import lint, rules
 from devenv.sync.rules.rules import BoundRule
+from devenv.sync.service_state import process_mark
 from devenv.tasks import each
-
-SHOWN_PATHS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ async def sync(options: Options, emit: Emit) -> int:
             return 0
         now = await anyio.to_thread.run_sync(verify.host, bound)
         missing = frozenset(root for root in rules.roots(bound) if _is_missing(root, now))
-        once = _Once(engine, project, bound, now, missing, run.puts, options, emit)
+        once = _Once(engine, project, bound, now, missing, run.journals, options, emit)
         once.report_missing_roots()
         are_all_synced = once.report_skipped(container.service for container in containers)
         are_equal = all(await each(once.sync, containers))
@@ -81,7 +80,7 @@ async def _rules(project: Project, services: Collection[str]) -> tuple[BoundRule
 
 @dataclass(frozen=True, slots=True)
 class _Once:
-    """One sync of a project; `now` is the host, `puts` the folder of the journals.
+    """One sync of a project; `now` is the host, `journals` the folder of the journals.
 
     `missing_roots`: the paths of rules that may only not be mounted: nothing of them is deleted.
     """
@@ -91,7 +90,7 @@ class _Once:
     bound: Sequence[BoundRule]
     now: dict[str, FileState]
     missing_roots: frozenset[str]
-    puts: str
+    journals: str
     options: Options
     emit: Emit
 
@@ -114,12 +113,12 @@ class _Once:
         """Sync one container; whether it equals the tree by now."""
         bound = [r for r in self.bound if r.service == container.service]
         syncs = planner.initial(self.now, bound)
-        puts = SyncJournal.of(self.puts, container.id)
-        record = await anyio.to_thread.run_sync(puts.read)
+        journal = SyncJournal.of(self.journals, container.id)
+        record = await anyio.to_thread.run_sync(journal.read)
         there = [rule for rule in bound if not is_within(rule.rule.path, *self.missing_roots)]
         left = reconcile.leftovers(record.placed, there, self.now)
-        mark, tops = f"{self.project.name}-{os.getpid()}", [rule.top for rule in bound]
-        target = await Target.reach(self.engine, container, mark, puts, tops)
+        rule_targets = [rule.top for rule in bound]
+        target = await Target.reach(self.engine, container, process_mark(self.project), journal, rule_targets)
         try:
             seen = await target.compare(syncs, bound, left)
             deletes = self._deletes(seen.placed, there, left - seen.placed)
@@ -129,7 +128,7 @@ class _Once:
                 for line in str(plan).splitlines():
                     self.emit(Notice(line))
                 return True
-            puts.note(placed=reconcile.journal_paths(syncs) - record.placed, gone=left - seen.placed)
+            journal.note(placed=reconcile.journal_paths(syncs) - record.placed, gone=left - seen.placed)
             began = time.monotonic()
             outcome = await target.deliver(deletes, missing)
             self._report(container, outcome, deletes, missing, (time.monotonic() - began) * 1000)
@@ -164,7 +163,7 @@ class _Once:
 
     async def _equals(self, container: Container, bound: Sequence[BoundRule], placed: Collection[str]) -> bool:
         """Whether a second look at both sides finds no difference; differences are reported."""
-        now_placed = SyncJournal.of(self.puts, container.id).read().placed
+        now_placed = SyncJournal.of(self.journals, container.id).read().placed
         verdict = await verify.compare(self.engine, container.id, bound, now_placed | frozenset(placed))
         for path, reason in verdict.seen.unread.items():
             message = f"{path} in {container.name} could not be read: {reason}"

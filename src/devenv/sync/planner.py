@@ -21,13 +21,11 @@ def plan(
     rules: Sequence[BoundRule],
     *,
     directory: str,
-    running: Collection[str] | None = None,
     states: Mapping[str, FileState] | None = None,
 ) -> Plan:
     """Plan the work for every service, in the order of their first rules.
 
-    Causes are host paths, relative to the project's `directory`. `running` are the services that have a
-    container (None: all); the others are only rebuilt, since a new container is reconciled when it appears.
+    Causes are host paths, relative to the project's `directory`.
     `states` is everything on the host after the changes: if two rules have a file for one place, the file of the
     last rule wins, and that of the other comes back when it goes. Without them only the changes are known.
     Folders are copied and deleted, but only files and links start a rebuild, a command or a restart.
@@ -37,7 +35,7 @@ def plan(
         hits = [_Hits.of(rule, changes) for rule in rules if rule.service == service]
         if rebuild := _cause(hits, (Action.REBUILD,), directory):
             plans.append(ServicePlan(service, rebuild=Rebuild(rebuild)))
-        elif running is None or service in running:
+        else:
             plans.append(_changed(service, hits, directory, _owners(hits, states)))
     return Plan(tuple(found for found in plans if any(found.lines())))
 

@@ -110,7 +110,7 @@ class Retries:
     _pause: float = FIRST_PAUSE
 
     def add(self, failed: set[str], now: float, *, at_least: float = 0.0) -> None:
-        """Let these paths wait, for so many seconds at least."""
+        """Let these paths wait. `at_least` seconds count only if nothing is due earlier: all are tried together."""
         self.paths |= failed
         self.due = min(self.due, now + max(self._pause, at_least))
         self._pause = min(2 * self._pause, LAST_PAUSE)

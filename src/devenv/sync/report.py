@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 import time
@@ -13,14 +12,14 @@ from dataclasses import dataclass, field
 from devenv.events import Emit, Notice, Problem, Synced
 from devenv.model.sync_plan import ServicePlan
 from devenv.paths import relative_to
+from devenv.sync.container.host_files import GONE
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.host.manifest import Changes
 from devenv.sync.planner import LOOP, NO_FILE
 
 SHOWN_PATHS = 5
-LONGEST_WAY = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
-VANISHED = os.strerror(errno.ENOENT)
+LONGEST_SYNC = 4.0  # seconds from a save until it is in the container; what took longer was not saved just now
 HINTS = {
     "a folder is there in the container": "to put a file into that folder, end the rule's `target` with a slash",
     LOOP: "remove it, or add `ignore: [{name}]` to the rule",
@@ -64,8 +63,8 @@ class Report:
         reasons = {target: outcome.failed[target] for target in undeleted if target not in synced}
         for sync in step.syncs:
             # A temporary file that was gone before it could be read is no problem.
-            reason = outcome.failed.get(sync.target, VANISHED)
-            if reason != VANISHED and os.path.lexists(sync.source):
+            reason = outcome.failed.get(sync.target, GONE)
+            if reason != GONE and os.path.lexists(sync.source):
                 reasons[sync.source] = reason
         self.problems(reasons)
         tried = {*(sync.source for sync in step.syncs), *(delete.target for delete in step.deletes)}
@@ -77,7 +76,7 @@ class Report:
             return
         now = time.time()
         saved = max((state.ctime_ns / 1e9 for _, state in changes.present), default=began)
-        if not 0 <= now - saved <= LONGEST_WAY:
+        if not 0 <= now - saved <= LONGEST_SYNC:
             saved = began
         paths = [os.path.relpath(sync.source, self.directory) for sync in step.syncs[:SHOWN_PATHS]]
         put = {sync.target for sync in step.syncs}

@@ -23,6 +23,11 @@ from devenv.sync.report import Report
 from devenv.sync.rules.rules import BoundRule
 
 
+def process_mark(project: Project) -> str:
+    """The name by which processes of this devenv process in containers of the project are recognized."""
+    return f"{project.name}-{os.getpid()}"
+
+
 @dataclass(frozen=True, slots=True)
 class SyncContext:
     """What the services of a sync session share. `now` is the host as last seen, changed in place by its owner.
@@ -41,7 +46,7 @@ class SyncContext:
     @property
     def mark(self) -> str:
         """The name by which processes of this run in containers are recognized."""
-        return f"{self.project.name}-{os.getpid()}"
+        return process_mark(self.project)
 
 
 @dataclass

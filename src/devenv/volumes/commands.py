@@ -73,19 +73,19 @@ async def _save(engine: Engine, loaded: Loaded, wanted: Sequence[str], title: st
         raise UsageError(f"{project.name} has no volumes now", hint="devenv up")
     chosen = [there[name] for name in wanted or sorted(there)]
     place = place_of(project.directory)
-    keeper = volume_transfer(engine, emit, run, project.name, place.path)
-    keeper = replace(keeper, limit=keeper.total)  # who asks for one knows how large it is
+    transfer = volume_transfer(engine, emit, run, project.name, place.path)
+    transfer = replace(transfer, limit=transfer.total)  # the user asked for it and knows how large it is
     names = {v.name for v in chosen}
-    volumes = ProjectVolumes(project, keeper, place, await key_of(engine), address(engine.endpoint))
+    volumes = ProjectVolumes(project, transfer, place, await key_of(engine), address(engine.endpoint))
     async with _still(engine, [c for c in project_state.containers if names & {*c.volumes}]):
         for volume in chosen:
             users = [c for c in project_state.containers if volume.name in c.volumes]
             try:
                 line = volumes.continued(volume)
-                one = await keeper.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
+                one = await transfer.save(volume, users, settled=True, lineage=line, automatic=False, title=title)
             except OSError as error:
                 said = f"{volume.key or volume.name} could not be saved: {error.strerror}"
-                raise DevenvError(said, hint=f"df -h {keeper.store.path}") from error
+                raise DevenvError(said, hint=f"df -h {transfer.store.path}") from error
             size = f"{shown(one.size)}, {shown(one.stored)} stored"
             emit(Notice(f"saved {one.volume} as {title or one.id} ({size})"))
 
@@ -126,10 +126,10 @@ async def restore(selection: Selection, name: str, wanted: Sequence[str], other:
         for one in usable.values():
             await anyio.to_thread.run_sync(store.check, one)
         place, key = place_of(project.directory), await key_of(engine)
-        keeper = volume_transfer(engine, emit, run, project.name, place.path)
-        lineages = ProjectVolumes(project, keeper, place, key, address(engine.endpoint))
+        transfer = volume_transfer(engine, emit, run, project.name, place.path)
+        project_volumes = ProjectVolumes(project, transfer, place, key, address(engine.endpoint))
         for volume, one in usable.items():
-            lineages.ask(volumes[volume], one)
+            project_volumes.ask(volumes[volume], one)
     for key, one in usable.items():
         emit(Notice(f"the next `devenv up` begins with {key} as it was {ago(time.time() - one.created)} ({one.id})"))
     return 0

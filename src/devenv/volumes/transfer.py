@@ -277,7 +277,7 @@ def _continued(lineage: Lineage, snapshot: Snapshot) -> Lineage:
 
 
 def volume_transfer(engine: Engine, emit: Emit, run: Run, project: str, directory: str) -> VolumeTransfer:
-    """The vault of a project, with the limits that the user has set; settings that are wrong hold nothing up."""
+    """The transfer of a project's volumes, with the user's limits; for wrong settings the defaults hold."""
     chosen = UserSettings()
     try:
         chosen = user_settings()

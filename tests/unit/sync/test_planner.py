@@ -224,16 +224,6 @@ def test_a_bind_mount_brings_the_files_itself(text: str, changed: str, expected:
     assert str(plan(changes(changed), bound(text, volumes=BIND), directory="/p")) == expected
 
 
-def test_a_service_without_a_container_is_only_rebuilt() -> None:
-    """Work for a container that is not there is dropped: a new one is reconciled."""
-    rules = bound("web: sync a:/app", "web: restart a", "api: sync+exec a:/app", "api: rebuild b")
-    assert str(plan(changes("+a/x"), rules, directory="/p", running=())) == ""
-    assert str(plan(changes("+a/x"), rules, directory="/p", running={"web"})) == (
-        "web sync /app/x <- /p/a/x\nweb restart <- a/x"
-    )
-    assert str(plan(changes("+b"), rules, directory="/p", running=())) == "api rebuild <- b"
-
-
 def test_causes_are_relative_to_the_project() -> None:
     """Paths outside the project, and the project itself, stay absolute."""
     rules = bound("restart .")

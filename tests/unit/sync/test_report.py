@@ -7,9 +7,10 @@ from pathlib import Path
 
 from devenv.events import Event, Notice, Problem, Synced
 from devenv.model.sync_plan import Delete, ServicePlan, Sync
+from devenv.sync.container.host_files import GONE
 from devenv.sync.container.outcome import Outcome
 from devenv.sync.host.manifest import Changes, FileState, Kind
-from devenv.sync.report import VANISHED, Report
+from devenv.sync.report import Report
 
 
 def report() -> tuple[Report, list[Event]]:
@@ -87,7 +88,7 @@ def test_failures_are_reported_by_host_path_if_there_is_one(tmp_path: Path) -> N
         ("/src/b: read-only", "/src/b"),
         (f"{path}: too large", path),
     ]
-    one.outcome(step, Outcome(failed={"/src/a": VANISHED}), {path})
+    one.outcome(step, Outcome(failed={"/src/a": GONE}), {path})
     one.outcome(step, Outcome(failed=reasons), {path, gone})
     assert [e.path for e in said[2:] if isinstance(e, Problem)] == ["/src/b"]
     one.outcome(step, Outcome(), set())

@@ -45,7 +45,7 @@ class ActiveProject:
     ) -> None:
         self.engine = engine
         self._options = options
-        self._journals = run.puts
+        self._journals = run.journals
         self._current = current = CurrentState(desired)
         self.observer = Observer(
             engine,
@@ -73,7 +73,7 @@ class ActiveProject:
             self._first_sync,
         )
         self.sync_session = SyncSession(
-            engine, emit=emit, actions=self.actions, journals=run.puts, watcher=options.watcher
+            engine, emit=emit, actions=self.actions, journals=run.journals, watcher=options.watcher
         )
         self._update = ProjectUpdate(
             options, emit, engine, current, self.observer, self._volumes, self.sync_session, self.actions

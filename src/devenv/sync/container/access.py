@@ -132,7 +132,7 @@ class Access:
         """For each folder above the targets, found without a shell: whether it is a link, None if it is missing.
 
         `known` are folders that need no check. If the service runs as root, links at and above the targets of the
-        rules are accepted: only root can have made them.
+        rules are accepted, since only root can have made them: such folders are left out if they exist.
         """
         seen: dict[str, bool | None] = {}
         for folder in sorted({above for target in targets for above in ancestors(target)}.difference(known)):

@@ -1,4 +1,4 @@
-"""Batches of host files, each for one archive request; archives of folders, and the first file of an archive."""
+"""Batches of host files, for any transport; archives of folders, and the first file of an archive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devenv.sync.container import host_files, tar
 from devenv.sync.container.host_files import SMALL_BYTES, DirFds, Item
 from devenv.sync.container.tar import Entry
 
-CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = host_files.LARGE_BYTES
 CHUNK_FILES = 1000
 SMALL_FILES = 8
 NEW_FOLDER = 0o755

@@ -155,7 +155,7 @@ class Delivery:
             await self._put_by_archive(entries)
 
     async def _put_by_helper(self, helper: HelperTransport, entries: Entries) -> Entries:
-        """Put the entries, except for those that an archive request can carry faster. Returns what is left."""
+        """Put the entries; return those that failed, and large ones: an archive request needs no memory for these."""
         large = [item for item, entry in entries if len(entry.content) > perl_helper.MOST_BYTES]
         in_roots = set(await self._in_roots_folders(large))
         chosen = [(item, entry) for item, entry in entries if item not in in_roots]

@@ -18,7 +18,7 @@ from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, Entry
 
 MOST_FILES = 200  # of one batch: the next files are read while these are put
-MOST_BYTES = 1 << 20  # of one operation: a larger file goes by an archive request, or in pieces
+MOST_BYTES = 1 << 20  # of an operation: an archive request needs no memory in the container, otherwise pieces
 
 # A message is a line with its kind and length, then that many bytes. Nothing is done before the message is complete,
 # because the connection may be cut anywhere. s: commands for the shell. d: operations; the answer has the numbers of

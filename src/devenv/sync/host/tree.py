@@ -54,9 +54,7 @@ class HostTree:
         """Whether nothing is left to look at, and no git command is changing the tree."""
         return self._is_calm() and not self._is_git_at_work()
 
-    async def run(
-        self, known: Callable[[], object], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, known: Callable[[], object], *, task_status: TaskStatus[None]) -> None:
         """Watch until cancelled; started once the whole tree is known and no change can be missed.
 
         `known` is called just before that, when no change has been reported yet.
@@ -66,7 +64,7 @@ class HostTree:
             tasks.start_soon(self._check_missing_roots)
             task_status.started()
 
-    async def look(self, paths: Iterable[str]) -> None:
+    async def _look(self, paths: Iterable[str]) -> None:
         """Look at these paths, and at what is below those that are new folders."""
         fresh = await anyio.to_thread.run_sync(scan.look, paths, self.now, self._prunes, self._source.enter)
         self._take(fresh)
@@ -87,7 +85,7 @@ class HostTree:
                 self._is_looking = True
                 self._arrived = anyio.Event()
                 paths, self._unread = self._unread, set()
-                await self.look(paths)
+                await self._look(paths)
 
     def _tell(self, paths: Collection[str]) -> None:
         if self._is_calm() and _is_quick(paths, self.now):

@@ -188,11 +188,6 @@ def roots(rules: Iterable[BoundRule]) -> tuple[str, ...]:
     return tuple(minimal)
 
 
-def wanted(rules: Iterable[BoundRule], path: str) -> bool:
-    """Whether any rule matches this host path."""
-    return any(rule.matches(path) for rule in rules if not rule.inert)
-
-
 def prune(rules: Iterable[BoundRule], directory: str) -> bool:
     """Whether no rule matches anything below this folder."""
     return all(rule.prunes(directory) for rule in rules if not rule.inert)

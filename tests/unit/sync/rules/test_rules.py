@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from devenv.errors import ConfigError
 from devenv.model.project import Action, Build, Mount, Project, Service, WatchRule
 from devenv.sync.rules.patterns import Patterns
-from devenv.sync.rules.rules import EDITOR_TEMP, BoundRule, bind, prune, roots, wanted
+from devenv.sync.rules.rules import EDITOR_TEMP, BoundRule, bind, prune, roots
 
 
 def bound(
@@ -352,15 +352,6 @@ def test_roots_are_minimal() -> None:
     paths = ["/p/a/b", "/p/a", "/p/a-b", "/p/a", "/p/ab/c"]
     assert roots([*(bound(path) for path in paths), IDLE]) == ("/p/a", "/p/a-b", "/p/ab/c")
     assert roots([]) == ()
-
-
-def test_a_path_is_wanted_if_any_rule_matches() -> None:
-    """A rule that does nothing does not count."""
-    rules = [bound("/p/a", ignore="x"), bound("/p/a", include="x"), IDLE]
-    assert wanted(rules, "/p/a/x")
-    assert wanted(rules, "/p/a/y")
-    assert not wanted(rules, "/p/b")
-    assert not wanted(rules, "/p/idle/x")
 
 
 def test_a_folder_is_pruned_if_no_rule_needs_it() -> None:
