@@ -76,7 +76,7 @@ class Project:
         return time.perf_counter() - began
 
     def step(self) -> float:
-        """Seconds that the images step takes on a way up, now that all are here."""
+        """Seconds that the images step takes of a start, now that all exist."""
         argv = [*self._contender.argv, "--no-build"]
         with subprocess.Popen(argv, cwd=self._folder, env=self._env, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout

@@ -28,7 +28,7 @@ IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; don
 OFTEN = {"interval": "1s", "timeout": "3s", "start_period": "120s", "start_interval": "100ms"}
 MYSQL = "mysql:9"
 SERVICES = 6
-REST = 0.5  # seconds after each way down: the engine still puts things away
+REST = 0.5  # seconds after each end: the engine still removes things
 DOWN = 120.0
 
 

@@ -16,6 +16,7 @@ UNIT = ROOT / "tests/unit"
 MADE = ("cli/completion_table.py",)  # written by scripts/write-pages: a table, not code
 LONG = 300
 COMPLEX = 15
+MOST_LINES, MOST_METHODS, MOST_FIELDS, MOST_COMPLEXITY = 400, 20, 12, 20
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BRANCHES = (
@@ -100,6 +101,25 @@ def modules() -> list[Module]:
         tree = ast.parse(text)
         if path.name != "__init__.py" or len(tree.body) > 1:
             found.append(Module(path.relative_to(SOURCE).as_posix(), text, tree))
+    return found
+
+
+def above() -> list[str]:
+    """What is too large: a module, a class (a frozen value may have more fields), or a function."""
+    found = []
+    for module in modules():
+        if module.lines > MOST_LINES and module.name not in MADE:
+            found.append(f"{module.name}: {module.lines} lines")
+        found += [
+            f"{module.name}: {cls.name}: {cls.methods} methods, {cls.fields} fields"
+            for cls in module.classes()
+            if cls.methods > MOST_METHODS or (cls.fields > MOST_FIELDS and not cls.is_value)
+        ]
+        found += [
+            f"{module.name}: {function.name}: complexity {function.complexity}"
+            for function in module.functions()
+            if function.complexity > MOST_COMPLEXITY
+        ]
     return found
 
 

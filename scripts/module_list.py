@@ -20,7 +20,7 @@ def pages(root: Path) -> dict[str, str]:
 
 
 def lines() -> Iterator[str]:
-    """A table for each package, lowest floor first; **P** marks a pure module."""
+    """A heading and a list for each package, lowest floor first; **P** marks a pure module."""
     modules = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
     order = {name: number for number, floor in enumerate(FLOORS) for name in floor}
     packages = sorted(
@@ -37,6 +37,6 @@ def lines() -> Iterator[str]:
 
 
 def _sentence(path: Path) -> str:
-    """The first line of the module's docstring, with links to no other page."""
+    """The first paragraph of the module's docstring, on one line and safe in HTML."""
     text = ast.get_docstring(ast.parse((SOURCE / path).read_text(encoding="utf-8"))) or ""
     return re.sub(r"\s+", " ", text.partition("\n\n")[0]).replace("<", "&lt;")

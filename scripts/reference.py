@@ -118,7 +118,12 @@ def _cell(text: str) -> str:
 
 
 def _settings() -> Iterator[str]:
-    yield from ("# Every setting", "", MADE.format("src/devenv/config"), "")
+    yield from (
+        "# Every setting",
+        "",
+        MADE.format("src/devenv/compose (schema.py, user_config.py)"),
+        "",
+    )
     yield from ("## `x-devenv`, in the Compose file", "", X_DEVENV["description"], "")
     yield from ("| key | value | |", "|---|---|---|")
     yield from _keys(X_DEVENV, "")
@@ -170,7 +175,7 @@ def _causes() -> Iterator[str]:
     yield "What `devenv doctor` finds by itself: [troubleshooting.md](../troubleshooting.md)."
     for title, name in {
         "A service does not start, or ends": causes.TABLE,
-        "An image is not had from its registry": pull_errors.TABLE,
+        "An image cannot be pulled": pull_errors.TABLE,
         "A step of a build does not reach the network": build_errors.TABLE,
     }.items():
         yield from ("", f"## {title}", "", "| it says | it means | what helps |", "|---|---|---|")

@@ -24,7 +24,7 @@ def failures(*reports: str) -> list[str]:
 
 
 def times(reports: Mapping[str, str]) -> list[str]:
-    """Name of a lane's report -> its text; a line for each lane with its seconds, then the slowest test files."""
+    """Name of a job's report -> its text; a line for each job with its seconds, then the slowest test files."""
     files: dict[str, float] = defaultdict(float)
     lines = []
     for name, report in reports.items():

@@ -1,4 +1,4 @@
-"""Breaks corridor and stairs on purpose, one line at a time in a copy of the tree, and looks whether a test notices.
+"""Breaks the code on purpose, one line at a time in a copy of the tree, and checks that a test notices.
 
     .venv/bin/python tests/planted.py [NUMBER...]
 

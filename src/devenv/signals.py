@@ -93,7 +93,7 @@ class ShutdownSignals:
         """A scope that the first signal cancels, also one that came before.
 
         Only the latest scope is cancelled: it alone then swallows the cancellation, and what comes after it
-        (the way down) sees a run that was ended, not one that failed.
+        (the teardown) sees a run that was ended, not one that failed.
         """
         self._scope = anyio.CancelScope()
         if self.signal is not None:

@@ -69,8 +69,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(engine: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One stack for all tests of ordinary rules: a service and a folder for each kind, up and in sync."""
-    folder = tmp_path_factory.mktemp("corridor")
-    stack = Stack(folder / "project", unique_name("corridor"))
+    folder = tmp_path_factory.mktemp("edits")
+    stack = Stack(folder / "project", unique_name("edits"))
     for path in ("src/hello", "own/sub/file", "twins/a", "conf/a", "touch", "exec/a", "bound/a"):
         stack.write(path, "today\n")
     said = ["sh", "-c", 'cat /src/hello; exec "$$@"', "sh", *IDLE]

@@ -118,7 +118,7 @@ STARTERS = frozenset({
 MAY_START = {"run/cleanup/guardian.py": frozenset({"os.fork"})}
 
 # The writer, the version path, and the guardian, whose standard output is its own log and never a terminal.
-PRINTERS = ("ui/writer.py", "__main__.py", "run/cleanup/guardian.py")
+PRINTERS = ("__main__.py", "run/cleanup/guardian.py")
 
 # What writes to the terminal beside `print`, and the only files that may use it: the writer and the live view clean
 # every text, `ask` cleans questions, and what `render` writes is read by its parent.

@@ -1,4 +1,4 @@
-"""The corridor in this process, on the real engine, between a folder and containers that are not Compose's."""
+"""A sync session in this process, on the real engine, between a folder and containers that are not Compose's."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def missing(target: Target, syncs: Sequence[Sync], top: str = "/srv") -> s
 
 
 class Rig:
-    """A source folder, containers, and the corridor between them for as long as `running` lasts."""
+    """A source folder, containers, and the sync session between them for as long as `running` lasts."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Rig:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Rig]:
-        """The corridor open, the containers that are there already served."""
+        """The session open, the existing containers served."""
         failed: BaseException | None = None
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._sync_session()):
             try:

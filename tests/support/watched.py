@@ -1,4 +1,4 @@
-"""A tree that is watched: what the corridor knows of the host, kept up to date as the corridor does it.
+"""A tree that is watched: what a sync session knows of the host, kept up to date as it does.
 
 As a script, `watched.py ROOT WATCHER IGNORED UID`: it answers each line on standard input, once all is known, with
 what is wrong, what was said, and what it holds; so tests can stop it, limit it, or run it as somebody else.
@@ -48,7 +48,7 @@ class Watched:
         self._arrived.set()
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """As the corridor does it: the watcher, a scan, then looks."""
+        """As a sync session does: the watcher, a scan, then looks."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.source.watch, self._tell)
             assert self._raw >= set(self.roots), "all roots come first"

@@ -117,7 +117,7 @@ def test_the_check_sees_a_breach(module: str, code: str, complaint: str) -> None
     [
         ("docker/process.py", "import subprocess\nimport anyio\nanyio.open_process(['true'])"),
         ("sync/host/watcher.py", "import watchfiles"),
-        ("ui/writer.py", "print(1)"),
+        ("ui/writer.py", "import sys\nsys.stdout.write('x')"),
         ("cli/commands/up.py", "from devenv.ui import console\nfrom devenv.run.up import up"),
         (
             "sync/planner.py",
