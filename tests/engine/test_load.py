@@ -147,7 +147,7 @@ def test_a_target_that_no_file_can_reach(project: Path) -> None:
     """`tmpfs`, `read_only` and read-only mounts of the service count, as Compose resolves them."""
     head = "services:\n  web:\n    image: a\n"
     rule_at = "    develop: {watch: [{action: sync, path: ., target: /app/x}]}\n"
-    message = "compose.yml:5: the `target` /app/x lies in"
+    message = "compose.yml:5: the `target` /app/x is inside"
     write(project, "compose.yml", f"{head}    tmpfs: /app:size=1m\n{rule_at}")
     assert error(project).startswith(f"{message} the tmpfs /app, where the engine can put no file")
     write(project, "compose.yml", f"{head}    volumes: ['data:/app:ro']\n{rule_at}volumes: {{data: }}\n")
