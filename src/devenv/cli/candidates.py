@@ -7,17 +7,6 @@ from dataclasses import dataclass, field
 
 from devenv.cli import completion_table, registry
 
-# Verbs of docker compose that go there as they are, and which of their arguments are services.
-COMPOSE = {
-    **dict.fromkeys(("exec", "run"), ("service", "file*")),
-    **dict.fromkeys(("attach", "port"), ("service",)),
-    **dict.fromkeys(("cp", "version"), ("text*",)),
-    **dict.fromkeys(
-        ("create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top"),
-        ("service*",),
-    ),
-    **dict.fromkeys(("scale", "unpause", "wait"), ("service*",)),
-}
 HELP = ("", "Show this message and exit.")
 Options = Mapping[str, tuple[str, str]]  # spelling -> what the option takes ("" for a flag), its help
 
@@ -43,7 +32,7 @@ class Typed:
     def options(self) -> Options:
         """The options of the verb."""
         if self.verb not in completion_table.COMMANDS:
-            return {} if self.verb in COMPOSE else {"--help": HELP, "-h": HELP}
+            return {} if self.verb in registry.COMPOSE else {"--help": HELP, "-h": HELP}
         own, shared, _ = completion_table.COMMANDS[self.verb]
         common = {spelling: SHARED[spelling] for spelling in (shared.split() if self.verb else SHARED)}
         return {**common, **_by_spelling(own), "--help": HELP, "-h": HELP}
@@ -54,7 +43,7 @@ class Typed:
         if self.is_over and self.verb == "shell":
             return "file"
         known = completion_table.COMMANDS
-        kinds = known[self.verb][2] if self.verb in known else COMPOSE.get(self.verb, ())
+        kinds = known[self.verb][2] if self.verb in known else registry.COMPOSE.get(self.verb, ())
         index = len(self.arguments)
         if index < len(kinds):
             return kinds[index].rstrip("*")
@@ -131,7 +120,7 @@ def _words(typed: Typed, current: str) -> Mapping[str, str] | None:
         return {name: text for name, (_, text) in typed.options.items()}
     if not typed.verb or (typed.verb == "help" and not typed.arguments):
         ours = {name: (registry.GROUPS.get(name) or registry.COMMANDS[name]).help for name in registry.names()}
-        return {**ours, **dict.fromkeys(COMPOSE, "Passed to docker compose.")}
+        return {**ours, **dict.fromkeys(registry.COMPOSE, "Passed to docker compose.")}
     return {name: command.help for name, command in registry.members(typed.verb).items()} or None
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from devenv.cli import options
+from devenv.cli import options, registry
 from devenv.cli.lazy import LazyImports
 from devenv.errors import EngineError, UsageError, meant
 
@@ -14,13 +14,6 @@ with LazyImports():
     import anyio
 
     from devenv.docker import process
-
-# Verbs of `docker compose`; for a word that is not here, `docker compose --help` is asked.
-COMPOSE_VERBS = frozenset({
-    "alpha", "attach", "bridge", "build", "commit", "config", "convert", "cp", "create", "down", "events", "exec",
-    "export", "images", "kill", "logs", "ls", "pause", "port", "ps", "publish", "pull", "push", "restart", "rm",
-    "run", "scale", "start", "stats", "stop", "top", "unpause", "up", "version", "viz", "volumes", "wait", "watch",
-})  # fmt: skip
 
 
 def explained(error: Any, command: str) -> UsageError:
@@ -50,10 +43,11 @@ def unknown_command(word: str, known: Iterable[str], above: str = "devenv") -> U
     return UsageError(f"no command `{word}`", hint=_did_you_mean(close and f"{above} {close}") or f"{above} --help")
 
 
-def require_verb(verb: str, ours: Iterable[str]) -> None:
-    """Return if `docker compose` has the verb. Raises UsageError with a suggestion if not."""
-    if verb not in COMPOSE_VERBS and verb not in _verbs_of_compose():
-        raise unknown_command(verb, sorted({*ours, *COMPOSE_VERBS}))
+def require_verb(verb: str) -> None:
+    """Return if `docker compose` has the verb; asks it about one of the rare. Raises UsageError with a suggestion."""
+    ours = {*registry.names(), *registry.COMPOSE}
+    if verb not in ours and verb not in (known := _verbs_of_compose()):
+        raise unknown_command(verb, sorted({*ours, *known}))
 
 
 def require_options(before: Iterable[str], command: str = "devenv") -> None:

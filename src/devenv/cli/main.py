@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from devenv import __version__
-from devenv.cli import errors, named, options, parser, passthrough, registry
+from devenv.cli import errors, options, parser, passthrough, registry
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 
@@ -19,7 +19,6 @@ with LazyImports():
     import anyio
 
     from devenv import private_files
-    from devenv.cli import one_off
     from devenv.docker import process
     from devenv.run.cleanup import remains
     from devenv.state import home, runs
@@ -27,7 +26,6 @@ with LazyImports():
 
 BUG = 70
 INTERRUPTED = 130
-ONE_OFF = frozenset({"run", "scale"})  # these make containers beside those of a run
 FINISHERS = frozenset({"up", "down", "gc", None})  # these report what an earlier run left themselves
 
 
@@ -63,8 +61,8 @@ def _run(arguments: list[str]) -> int:
     before, after = passthrough.prepared(verb, before, after)
     if verb is not None and not _is_ours(verb, before, after):
         errors.require_options(before)
-        errors.require_verb(verb, registry.names())
-        named.require_known(verb, before, after)
+        errors.require_verb(verb)
+        passthrough.require_services(verb, before, after)
         _report_earlier_runs(is_wanted=not wants_help)
         return _pass_through(before, verb, after)
     _report_earlier_runs(is_wanted=verb not in FINISHERS and not wants_help)
@@ -122,6 +120,5 @@ def _pass_through(before: list[str], verb: str, after: list[str]) -> NoReturn:
             theirs += [argument, *value]
     if name := options.worktree_name(before):
         theirs += ["-p", name]
-    if verb in ONE_OFF:
-        one_off.run(verb, before, after)
+    passthrough.run_one_off(verb, before, after)
     process.exec_replace(["docker", "compose", *theirs, verb, *after])

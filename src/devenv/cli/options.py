@@ -1,4 +1,4 @@
-"""The options that every command takes, before or after its name."""
+"""The options that every command takes, before or after its name; its console, and questions on the terminal."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ with LazyImports():
     from devenv.compose import selection as selections
     from devenv.docker import trace as tracing
     from devenv.ui import console as consoles
+    from devenv.ui import text
 
 
 class Output(StrEnum):
@@ -162,3 +163,18 @@ def tell(emit: events.Emit) -> None:
     """Under `-v`, send what is run to `emit` from now on."""
     if asked.verbosity:
         tracing.listen(emit, calls=asked.verbosity > 1)
+
+
+def confirm(words: str, *, default: bool = False) -> bool:
+    """Ask a yes-or-no question, on stderr. Raises typer.Abort at the end of the input and on Ctrl-C."""
+    return typer.confirm(text.clean(words), default=default, err=True)
+
+
+def prompt(words: str, default: str | None = None) -> str:
+    """Ask for a text; an empty line means the default. Raises typer.Abort as `confirm`.
+
+    Question and default are cleaned: a template may have written them.
+    """
+    shown = f" [{text.clean(default)}]" if default else ""
+    answer: str = typer.prompt(f"{text.clean(words)}{shown}", default=default, show_default=False, err=True)
+    return answer

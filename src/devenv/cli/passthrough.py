@@ -1,10 +1,20 @@
-"""Command lines in Compose's style: `-f` before `logs`, options of its `ps` and `logs`, a command after `--`."""
+"""Command lines in Compose's style, and verbs that go to `docker compose`: options, services, one-off containers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import Iterator, Sequence
 
-from devenv.errors import meant
+from devenv.cli import options, registry
+from devenv.cli.lazy import LazyImports
+from devenv.errors import DevenvError, meant, unknown
+
+with LazyImports():
+    import anyio
+
+    from devenv.compose import files
+    from devenv.inspect import one_off
 
 FLAGS = {"ps": {"-w", "--watch"}, "logs": {"-f", "--follow", "-t", "--timestamps"}}
 VALUED = {"ps": {"-f", "--file"}, "logs": {"--file", "--since", "-n", "--tail", "--grep"}}
@@ -14,6 +24,13 @@ COMPOSE = {
     "--index", "--no-color", "--no-log-prefix", "--until",
 }  # fmt: skip
 SHARED = {"-p", "--project-name", "--profile", "--output"}
+# Flags before the service of `exec` and the like: the next word is a service, not a value.
+FLAGS_OF_ONE = frozenset({
+    "-T", "-d", "-i", "-it", "-t", "-ti", "--build", "--detach", "--interactive", "--no-TTY", "--no-deps",
+    "--privileged", "--rm", "--service-ports", "--tty",
+})  # fmt: skip
+FLAGS_OF_SEVERAL = frozenset({"-f", "--force"})
+ONE_OFF = frozenset({"run", "scale"})  # these make containers beside those of a run
 
 
 def prepared(verb: str | None, before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
@@ -62,3 +79,63 @@ def _long(option: str) -> str:
     if option == "-f":
         return "--file"
     return f"--file={option[2:].removeprefix('=')}" if option.startswith("-f") else option
+
+
+def require_services(verb: str, before: list[str], after: Sequence[str]) -> None:
+    """Return if all services are known, or if only Compose can tell. Raises UsageError for an unknown service."""
+    services = [*_services(verb, after)]
+    if not services or not _is_plain(before, after):
+        return
+    folder = os.getcwd()
+    try:
+        sources = files.read(files.find(folder, tuple(options.values(before, "-f", "--file"))), base=folder)
+    except DevenvError:
+        return
+    known = sorted(files.service_names(sources))
+    if not any(source.has_unread for source in files.everything(sources)):
+        for service in services:
+            if service not in known:
+                raise unknown("service", service, known)
+
+
+def _services(verb: str, after: Sequence[str]) -> Iterator[str]:
+    """The words that can only be services: no options, and no values of options."""
+    kinds = registry.COMPOSE.get(verb, ())
+    if not kinds or not kinds[0].startswith("service"):
+        return
+    takes_one = kinds[0] == "service"  # what follows the service belongs to its command
+    for previous, word in itertools.pairwise(("", *after)):
+        if word.startswith("-"):
+            continue
+        is_flag = previous in (FLAGS_OF_ONE if takes_one else FLAGS_OF_SEVERAL)
+        if is_flag or not previous.startswith("-") or "=" in previous:
+            yield word.partition("=")[0] if verb == "scale" else word
+        if takes_one:
+            return
+
+
+def _is_plain(before: list[str], after: Sequence[str]) -> bool:
+    """Whether devenv understands all options before the verb, and no help is asked for."""
+    return options.are_shared(before) and not {"-h", "--help"} & {*before, *after}
+
+
+def run_one_off(verb: str, before: list[str], after: list[str]) -> None:
+    """Exec `docker compose` with the run model if one applies; otherwise return.
+
+    Raises DevenvError for a project that cannot be read, and for images that cannot be got.
+    """
+    if verb not in ONE_OFF or not _is_plain(before, after):
+        return
+    chosen = options.selection(
+        options.values(before, "-f", "--file"),
+        next(reversed(options.values(before, "-p", "--project-name")), None),
+        options.values(before, "--profile"),
+    )
+    window = options.console(quiet=True)
+    workflow = one_off.one_off if verb == "run" else one_off.scaled
+    try:
+        compose = anyio.run(workflow, chosen, after, window.emit)
+    finally:
+        window.close()
+    if compose is not None:
+        compose.exec_replace(verb, *after)

@@ -56,6 +56,17 @@ GROUPS = {
     "images": Group("List, pull, save and load the images that the project needs.", default="list"),
     "snapshot": Group("Save, list and restore the contents of volumes."),
 }
+# Verbs of docker compose that go there as they are, and which of their arguments are services.
+COMPOSE = {
+    **dict.fromkeys(("exec", "run"), ("service", "file*")),
+    **dict.fromkeys(("attach", "port"), ("service",)),
+    **dict.fromkeys(("cp", "version"), ("text*",)),
+    **dict.fromkeys(
+        ("create", "events", "kill", "pause", "pull", "restart", "rm", "scale", "start", "stats", "stop", "top",
+         "unpause", "wait"),
+        ("service*",),
+    ),
+}  # fmt: skip
 STATUS = Command("status:status", "Show the status of the project in this folder.")  # without a name
 
 
@@ -66,5 +77,5 @@ def names() -> list[str]:
 
 def members(group: str) -> dict[str, Command]:
     """The commands of a group by their second word; empty if it is no group."""
-    found = (name.partition(" ") for name in COMMANDS)
-    return {second: COMMANDS[f"{first} {second}"] for first, _, second in found if first == group and second}
+    words = {name.partition(" "): command for name, command in COMMANDS.items()}
+    return {second: command for (first, _, second), command in words.items() if first == group and second}

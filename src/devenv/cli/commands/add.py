@@ -10,7 +10,6 @@ import typer
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
-from devenv.cli.prompt import confirm
 from devenv.errors import StateError, UsageError
 
 with LazyImports():
@@ -117,7 +116,7 @@ def _settle(proposal: proposals.Proposal, output: Output, *, dry_run: bool, yes:
 
 def _agreed(window: console.Console) -> bool:
     try:
-        return confirm("Write this?", default=True)
+        return options.confirm("Write this?", default=True)
     except typer.Abort:
         window.aside("\nnothing was written")
         raise typer.Exit(130) from None

@@ -11,7 +11,6 @@ import typer
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Format, Name, Output, Profiles
-from devenv.cli.prompt import confirm
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -83,4 +82,4 @@ def _agreed(planned: tuple[fixes.Fix, ...], window: console.Console, output: Out
         return True
     if output is Output.JSON or not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked, and nothing was changed", hint="devenv doctor --fix --yes")
-    return confirm("Change it?")
+    return options.confirm("Change it?")

@@ -12,7 +12,6 @@ import typer
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Format, Output
-from devenv.cli.prompt import confirm, prompt
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -66,7 +65,7 @@ def new(
         made = workflow.new(
             request,
             (lambda question: _ask(question, window)) if asks else None,
-            confirm if asks else None,
+            options.confirm if asks else None,
             show,
         )
     except typer.Abort:
@@ -88,7 +87,7 @@ def _given(data: list[str]) -> dict[str, str]:
 def _ask(question: templates.Question, window: console.Console) -> str:
     choices = f" ({', '.join(question.choices)})" if question.choices else ""
     while True:
-        answer = prompt(f"{question.prompt}{choices}", question.default or None)
+        answer = options.prompt(f"{question.prompt}{choices}", question.default or None)
         try:
             return question.checked(answer.strip())
         except UsageError as error:

@@ -11,7 +11,6 @@ import typer
 from devenv.cli import options
 from devenv.cli.lazy import LazyImports
 from devenv.cli.options import Files, Name, Profiles
-from devenv.cli.prompt import prompt
 from devenv.errors import UsageError
 
 with LazyImports():
@@ -53,7 +52,7 @@ def _ask(names: Sequence[str]) -> str:
         window.aside(f"  {number}  {name}")
     while True:
         try:
-            return workflow.answer(prompt("Which service").strip(), names)
+            return workflow.answer(options.prompt("Which service").strip(), names)
         except UsageError as error:
             window.aside(f"{error.message}. {error.hint}")
         except typer.Abort:

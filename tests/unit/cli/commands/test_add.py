@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from devenv.cli import options
 from devenv.cli.commands import add
 from devenv.cli.options import Output
 from devenv.errors import UsageError
@@ -42,7 +43,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, answer: bool | BaseException) -> No
         return answer
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr(add, "confirm", confirm)
+    monkeypatch.setattr(options, "confirm", confirm)
 
 
 @pytest.mark.parametrize(
