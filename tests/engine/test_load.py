@@ -12,7 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded, load
 from devenv.compose.run_model import Scale
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.project import Action, WatchRule

@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded, load
 from devenv.compose.run_model import BuildChange, Choices, Found, dump, run_model
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose

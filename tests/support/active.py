@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.events import Event
 from devenv.model.containers import Container, ProjectState

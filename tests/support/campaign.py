@@ -17,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up

@@ -13,7 +13,8 @@ from typing import TypeVar
 import anyio
 from anyio.from_thread import start_blocking_portal
 
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from devenv.compose import yaml
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.scaffold.add import remove as removal
 from devenv.scaffold.add import services
 from devenv.scaffold.add.proposal import Proposal

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import StateError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up

@@ -18,8 +18,7 @@ from devenv.errors import DevenvError
 with LazyImports():
     from devenv import events
     from devenv.compose import files as compose_files
-    from devenv.compose import identity
-    from devenv.compose import selection as selections
+    from devenv.compose import outline
     from devenv.docker import trace as tracing
     from devenv.ui import console as consoles
     from devenv.ui import text
@@ -124,16 +123,16 @@ def worktree_name(before: list[str]) -> str | None:
         return None
     with contextlib.suppress(DevenvError):
         paths = compose_files.find(os.getcwd(), tuple(values(before, "-f", "--file")))
-        if identity.worktree(os.path.dirname(paths[0])):
-            return identity.project_name(compose_files.read(paths, base=os.getcwd()))
+        if outline.worktree(os.path.dirname(paths[0])):
+            return outline.project_name(compose_files.read(paths, base=os.getcwd()))
     return None
 
 
 def selection(
     files: list[str] | None, name: str | None, profiles: list[str] | None, services: list[str] | None = None
-) -> selections.Selection:
+) -> outline.Selection:
     """The project that the command line means."""
-    return selections.Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
+    return outline.Selection(os.getcwd(), tuple(files or ()), name, tuple(profiles or ()), tuple(services or ()))
 
 
 def begin(arguments: list[str]) -> None:

@@ -19,8 +19,8 @@ from devenv.compose.positions import Model, place
 from devenv.compose.schema import RULE, dotted
 from devenv.docker.compose_failures import clean
 from devenv.errors import ConfigError, meant
-from devenv.explain import matcher, table
-from devenv.explain.table import Entry
+from devenv.explain import table
+from devenv.explain.table import TableEntry
 
 TABLE = "compose"
 # The keys that Compose knows at a path; `*` stands for any part.
@@ -63,7 +63,7 @@ def explain(output: str, sources: Sequence[Source]) -> ConfigError:
     if prefix := _FILE_PREFIX.match(reason):
         reason = reason[prefix.end() :]
         model = model.only(prefix["file"])
-    explanation = matcher.explain(table.load(TABLE), reason, functools.partial(_words, model))
+    explanation = table.explain(table.load(TABLE), reason, functools.partial(_words, model))
     if explanation is None:
         return _unknown(model, reason)
     file, line = _place(model, explanation.entry, explanation.words)
@@ -77,7 +77,7 @@ def warnings(output: str, sources: Sequence[Source]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(messages))
 
 
-def _words(model: Model, entry: Entry, groups: Words, _line: int) -> Words:
+def _words(model: Model, entry: TableEntry, groups: Words, _line: int) -> Words:
     """The words for the messages of an entry; `raw_path` and `raw_file` are what Compose wrote."""
     raw = {"path": "", "file": "", "text": "", **groups}
     shown = {"path": dotted(model.path(raw["path"])), "file": model.shown(raw["file"])}
@@ -85,7 +85,7 @@ def _words(model: Model, entry: Entry, groups: Words, _line: int) -> Words:
     return {**raw, "raw_path": raw["path"], "raw_file": raw["file"], **shown, **more}
 
 
-def _place(model: Model, entry: Entry, words: Words) -> Place:
+def _place(model: Model, entry: TableEntry, words: Words) -> Place:
     """The file and line that an entry blames."""
     options = entry.options
     if "place" in options:

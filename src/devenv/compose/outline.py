@@ -1,7 +1,8 @@
-"""The name and the services of a project, read from its files without Compose, for quick commands."""
+"""The project that a command line selects: its name and its services, read from its files without Compose."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,31 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from devenv.compose import yaml
-from devenv.compose.files import Source, everything, find, read, service_profiles, setting
-from devenv.compose.identity import project_name
+from devenv.compose.files import Source, everything, find, read, service_profiles, setting, upward
 from devenv.errors import ConfigError, unknown
 from devenv.model.project import folder_project
 
 if TYPE_CHECKING:
-    from devenv.compose.selection import Selection
+    from devenv.compose.run_model import Scale
+
+LONGEST = 40  # characters of a name that is derived from a folder
+SIZE_LIMIT = 8192
+_NAME = "COMPOSE_PROJECT_NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The selected project: the folder where the search for its files starts, and options of the command line.
+
+    `services` are named there, which activates their profiles; `scale` changes their numbers of containers.
+    """
+
+    directory: str
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    profiles: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    scale: tuple[Scale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +122,65 @@ def written_name(sources: Sequence[Source]) -> str:
 def _name(sources: Sequence[Source]) -> str | None:
     written = written_name(sources)
     return None if "$" in written else written or None
+
+
+def project_name(sources: Sequence[Source]) -> str | None:
+    """The name for `-p`; None outside worktrees, or if a file or the environment names the project."""
+    folder = sources[0].folder
+    place = worktree(folder)
+    if place is None or setting(folder, _NAME) or any(yaml.at(source.node, ["name"]) for source in sources):
+        return None
+    return worktree_project(*place)
+
+
+def worktree(folder: str) -> tuple[str, str] | None:
+    """The name of the folder in the main tree, and the name of its git worktree; None if it is in no worktree.
+
+    A submodule has a `.git` file too, but no common folder: the tree that contains it counts.
+    """
+    for above in upward(folder):
+        path = os.path.join(above, ".git")
+        if os.path.isdir(path):
+            return None
+        git = _named(path, above, "gitdir: ")
+        common = git and _named(os.path.join(git, "commondir"), git)
+        if git and common:
+            name = repository(common) if above == folder else os.path.basename(folder)
+            return name, os.path.basename(git)
+    return None
+
+
+def worktree_project(project: str, worktree: str) -> str:
+    """A name that Compose accepts: the project's and the worktree's, or only the latter if it starts with the former.
+
+    If the name of the worktree is not valid (capitals, dots, too long), a short hash replaces what is lost. So two
+    worktrees of one repository never have the same name, and never share data.
+    """
+    base, own = plain(project), plain(worktree)
+    if own != worktree:
+        own = f"{own}-{hashlib.sha256(os.fsencode(worktree)).hexdigest()[:4]}".lstrip("-")
+    return own if not base or own.startswith((f"{base}-", f"{base}_")) else f"{base}-{own}"
+
+
+def repository(common: str) -> str:
+    """The name of the repository with this git folder: `shop` for /home/me/shop/.git and for /srv/shop.git."""
+    name = os.path.basename(common)
+    return (os.path.basename(os.path.dirname(common)) if name.startswith(".") else name).removesuffix(".git")
+
+
+def plain(name: str) -> str:
+    """The name that Compose derives from a folder's, with a limit on its length."""
+    return folder_project(name)[:LONGEST]
+
+
+def _named(path: str, folder: str, before: str = "") -> str | None:
+    """The path in a file of one line, which is relative to `folder`; None if there is none."""
+    if not os.path.isfile(path):  # opening a pipe could block
+        return None
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            line = file.read(SIZE_LIMIT)
+    except OSError:
+        return None
+    named = line.removeprefix(before).rstrip("\n")
+    return os.path.normpath(os.path.join(folder, named)) if line.startswith(before) and named else None

@@ -24,9 +24,8 @@ from devenv.compose.files import (
     read,
     service_names,
 )
-from devenv.compose.identity import project_name
+from devenv.compose.outline import Selection, project_name
 from devenv.compose.positions import entries, place, port_place, rule_place, shown
-from devenv.compose.selection import Selection
 from devenv.docker import endpoint, process
 from devenv.docker.compose_failures import missing_compose
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError, unknown
@@ -36,8 +35,6 @@ from devenv.tasks import each
 
 if TYPE_CHECKING:
     from devenv.compose.safety.table import Danger
-
-__all__ = ["Selection"]  # each caller of `load` needs it
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]

@@ -12,8 +12,9 @@ import yaml
 
 from devenv.compose import yaml as yamlcore
 from devenv.compose.files import Source, everything, find, load_source, readable, service_names, text_of
+from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.resolve import Faults, Selection, extended, load
+from devenv.compose.resolve import Faults, extended, load
 from devenv.compose.schema import DEVELOP, LATER, X_DEVENV, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
 from devenv.model.explained import Mistake

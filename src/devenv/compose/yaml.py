@@ -16,7 +16,7 @@ from typing import Any, cast
 import yaml
 
 from devenv.errors import ConfigError
-from devenv.explain import matcher, table
+from devenv.explain import table
 
 SIZE_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 100
@@ -261,7 +261,7 @@ class _Composer:
         problem = error.problem or "this is not YAML"
         if line is not None and "\t" in _indentation(self.text, line):
             problem = r"character '\t'"
-        explanation = matcher.explain(table.load("yaml"), problem)
+        explanation = table.explain(table.load("yaml"), problem)
         words, hint = (explanation.cause, explanation.hint or None) if explanation else (problem, None)
         return ConfigError(words, hint=hint, file=self.file, line=line, column=column)
 

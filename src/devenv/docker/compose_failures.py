@@ -12,8 +12,8 @@ from typing import Any
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.docker.process import OnLine
 from devenv.errors import ConfigError, DevenvError, EngineError, PortError
-from devenv.explain import matcher, table
-from devenv.explain.table import Entry
+from devenv.explain import table
+from devenv.explain.table import TableEntry
 
 FAILED_STEP_LINES = 15
 LONGEST_COMMAND = 120
@@ -205,10 +205,10 @@ class Failures:
         """The error for a wrong Dockerfile or build context; None for any other reason."""
         shown_service = f"`{service}`" if service else "a service"
 
-        def words(_: Entry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
+        def words(_: TableEntry, groups: Mapping[str, str], _line: int) -> dict[str, str]:
             return {"service": shown_service, **{name: self._relative(text) for name, text in groups.items()}}
 
-        explanation = matcher.explain(table.load("dockerfile"), reason, words)
+        explanation = table.explain(table.load("dockerfile"), reason, words)
         if explanation is None:
             return None
         file, inline = (None, None) if "context" in explanation.words else self._dockerfile(service)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from devenv.errors import EngineError
-from devenv.explain import matcher, table
+from devenv.explain import table
 
 if TYPE_CHECKING:
     from devenv.docker.endpoint import Endpoint
@@ -33,7 +33,7 @@ def reason(printed: str) -> str:
     if not lines:
         return ""
     lines.reverse()  # of several lines that match, the last counts
-    explanation = matcher.explain(table.load(TABLE), "\n".join(lines))
+    explanation = table.explain(table.load(TABLE), "\n".join(lines))
     from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
 
     return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
@@ -68,7 +68,7 @@ def _hint(endpoint: Endpoint, said: str) -> str:
         "login": shlex.quote(login),
         "name": shlex.quote(login.rpartition("@")[2]),
     }
-    explanation = matcher.explain(table.load(TABLE), said, lambda *_: known)
+    explanation = table.explain(table.load(TABLE), said, lambda *_: known)
     return explanation.hint if explanation else known["ssh"]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 
 from devenv import __version__
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.doctor import fixes, probes
 from devenv.doctor.catalog import ERROR
 from devenv.doctor.diagnose import diagnose

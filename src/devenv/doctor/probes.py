@@ -18,7 +18,8 @@ import anyio
 from devenv.compose import compat
 from devenv.compose import files as sources
 from devenv.compose import resolve as load
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import config_folder

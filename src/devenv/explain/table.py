@@ -1,4 +1,4 @@
-"""The tables of causes, `tables/*.toml`: each entry has the patterns of an error, its cause, and a hint.
+"""Find the cause of an error in a table, `tables/*.toml`: the first entry that matches the text counts.
 
 A header `[id]` starts an entry. Its keys:
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ RESERVED = frozenset({"patterns", "examples", "like", "cause", "hint", "text", "
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableEntry:
     """One cause of a table; see the module for the fields."""
 
     id: str
@@ -41,8 +41,56 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The entry, the groups of its pattern (empty if they match nothing), and the index of the line -> the words for cause
+# and hint; None if the entry does not apply.
+FindWords = Callable[[TableEntry, Mapping[str, str], int], Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The entry that matches, the words for its messages, and the index of the line of the text that shows it."""
+
+    entry: TableEntry
+    words: Mapping[str, str]
+    line: int
+
+    @property
+    def cause(self) -> str:
+        """Why it failed, with the words filled in. Raises KeyError for a word that nobody knows."""
+        return self.entry.cause.format_map(self.words)
+
+    @property
+    def hint(self) -> str:
+        """What to do, with the words filled in; empty if there is no hint."""
+        return self.entry.hint.format_map(self.words)
+
+
+def explain(
+    table: Iterable[TableEntry],
+    texts: str | Mapping[str, str],
+    find_words: FindWords = lambda _entry, groups, _line: groups,
+    *,
+    exit_code: int | None = None,
+) -> Explanation | None:
+    """The explanation by the first entry that matches; None if no entry does.
+
+    Each pattern of an entry is searched in the text that the entry names, and counts at its first match only.
+    """
+    by_name = {OUTPUT: texts} if isinstance(texts, str) else texts
+    for entry in table:
+        if entry.exit_code not in (None, exit_code):
+            continue
+        text = by_name[entry.text]
+        for match in filter(None, (re.search(pattern, text, entry.flags) for pattern in entry.patterns)):
+            line = text.count("\n", 0, match.start())
+            words = find_words(entry, match.groupdict(""), line)
+            if words is not None and all(words.get(name) for name in entry.needs):
+                return Explanation(entry, words, line)
+    return None
+
+
 @functools.cache
-def load(name: str) -> tuple[Entry, ...]:
+def load(name: str) -> tuple[TableEntry, ...]:
     """The entries of `tables/<name>.toml`, in the order of the file."""
     return parse(read(name))
 
@@ -56,13 +104,13 @@ def read(name: str) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def parse(content: Mapping[str, Any]) -> tuple[Entry, ...]:
+def parse(content: Mapping[str, Any]) -> tuple[TableEntry, ...]:
     """The entries of a table's content, with the fragments filled in."""
     fragments = content.get("fragments", {})
     flags = re.MULTILINE | (re.IGNORECASE if content.get("ignore_case") else 0)
     tables = {key: value for key, value in content.items() if isinstance(value, dict) and key != "fragments"}
     return tuple(
-        Entry(
+        TableEntry(
             id=key,
             patterns=tuple(_filled(pattern, fragments) for pattern in tables[entry.get("like", key)]["patterns"]),
             cause=entry["cause"],

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from devenv.events import Notice
-from devenv.explain import matcher, table
-from devenv.explain.table import Entry
+from devenv.explain import table
+from devenv.explain.table import TableEntry
 
 TABLE = "build_network"
 GIVE = "devenv up --host-settings"
@@ -46,11 +46,11 @@ def explain(lines: Sequence[str], *, host_settings: bool) -> Fault | None:
     if hosts and re.search(_LOGIN, text):
         return Fault(f"{hosts[0]} requires a login, which the build does not have", _SECRET_HINT.format(id="login"))
 
-    def words(_: Entry, groups: Mapping[str, str], line: int) -> dict[str, str]:
+    def words(_: TableEntry, groups: Mapping[str, str], line: int) -> dict[str, str]:
         host = _host(text.split("\n")[line]) or next(iter(hosts), "a server")
         return {"host": host, "proxy": groups.get("proxy") or "on 127.0.0.1", "named": "".join(hosts)}
 
-    explanation = matcher.explain(table.load(TABLE), text, words)
+    explanation = table.explain(table.load(TABLE), text, words)
     return Fault(explanation.cause, explanation.hint if host_settings else GIVE) if explanation else None
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import anyio
 
 from devenv.compose import resolve as loading
+from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
@@ -29,7 +30,7 @@ from devenv.state.verified_archive import CHUNK, Draft
 EVERY = 0.2  # seconds between two progress events
 
 
-async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> None:
+async def pull(selection: Selection, emit: Emit, *, stand_ins: bool) -> None:
     """Bring every image that the project needs to the engine. Raises EngineError if an image cannot be had."""
     project = (await loading.load(selection)).project
     async with Engine.connect() as engine:
@@ -38,7 +39,7 @@ async def pull(selection: loading.Selection, emit: Emit, *, stand_ins: bool) -> 
     emit(Notice(f"the engine has all that {project.name} needs: {here}"))
 
 
-async def save(selection: loading.Selection, path: str, emit: Emit, *, stand_ins: bool) -> None:
+async def save(selection: Selection, path: str, emit: Emit, *, stand_ins: bool) -> None:
     """Save every image that the project needs to a new file, which is read back before it gets its name.
 
     Missing images are pulled first. Raises UsageError if the file exists or cannot be written, EngineError if an

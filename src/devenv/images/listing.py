@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 
 from devenv.compose import resolve
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
 from devenv.docker.transport import CallError
@@ -60,7 +61,7 @@ class _Answer:
     failure: Failure | None = None
 
 
-async def list_images(selection: resolve.Selection) -> list[Row]:
+async def list_images(selection: Selection) -> list[Row]:
     """A row for each image. Registries and mirrors are asked concurrently for those that the engine does not have.
 
     Raises ConfigError for an invalid reference or mirror.

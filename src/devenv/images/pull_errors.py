@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devenv.errors import EngineError
-from devenv.explain import matcher, table
+from devenv.explain import table
 from devenv.images.needs import Need
 from devenv.model.image_ref import HUB, familiar, registry, split
 
@@ -58,7 +58,7 @@ def known_failure(text: str, reference: str = "") -> Failure | None:
     host = registry(reference) if reference else named_host(text) or HUB
     name = re.escape(split(reference)[0])  # it may contain words of the patterns
     message = re.sub(rf"(?<![\w-]){name}(?=[:@,]| not found)", "", _URL.sub(r"\1", text))
-    explanation = matcher.explain(table.load(TABLE), message, lambda *_: {"host": host})
+    explanation = table.explain(table.load(TABLE), message, lambda *_: {"host": host})
     if explanation is None:
         return None
     options = explanation.entry.options

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from devenv.compose import resolve, run_model
+from devenv.compose.outline import Selection
 from devenv.compose.parse import is_image
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Found
 from devenv.docker import process
 from devenv.docker.client import Engine

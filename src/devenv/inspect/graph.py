@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from devenv.compose.resolve import Selection, load
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import load
 from devenv.docker.endpoint import resolve
 from devenv.errors import UsageError
 from devenv.model import graph as graphs

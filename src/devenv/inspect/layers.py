@@ -13,7 +13,8 @@ from typing import Any
 import anyio
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, UsageError
 from devenv.events import Emit, Step

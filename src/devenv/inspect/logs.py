@@ -16,8 +16,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from devenv.compose.outline import outline, require_known
-from devenv.compose.selection import Selection
+from devenv.compose.outline import Selection, outline, require_known
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, UsageError

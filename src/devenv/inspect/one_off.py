@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose
 from devenv.doctor import quick_check

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from devenv.compose.outline import outline, require_known
-from devenv.compose.selection import Selection
+from devenv.compose.outline import Selection, outline, require_known
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError
 from devenv.run.urls import addresses

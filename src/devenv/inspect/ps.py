@@ -14,7 +14,7 @@ from devenv.model.standing import Stands, stands
 from devenv.state.created import recognizer
 
 if TYPE_CHECKING:
-    from devenv.compose.selection import Selection
+    from devenv.compose.outline import Selection
     from devenv.model.containers import Container
 
 

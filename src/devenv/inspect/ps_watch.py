@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection
 
 import anyio
 
-from devenv.compose.outline import outline
-from devenv.compose.selection import Selection
+from devenv.compose.outline import Selection, outline
 from devenv.docker.client import Engine
 from devenv.inspect.ps import picture
 from devenv.model.containers import TELLING

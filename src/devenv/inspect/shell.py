@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from devenv.compose.outline import Outline, outline, require_known
-from devenv.compose.selection import Selection
+from devenv.compose.outline import Outline, Selection, outline, require_known
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, UsageError, unknown
 from devenv.model.containers import Container

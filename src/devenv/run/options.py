@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import PortChange
 from devenv.images.options import ImageOptions
 

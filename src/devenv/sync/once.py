@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.errors import unknown
 from devenv.events import Compared, Emit, Notice, Problem, Synced

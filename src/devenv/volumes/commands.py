@@ -14,7 +14,8 @@ from typing import IO
 import anyio
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError
 from devenv.events import Event, Ready

@@ -12,7 +12,8 @@ import anyio.to_thread
 import pytest
 
 from devenv.compose import resolve as load
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import DEFAULT_SOCKET

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.run import up
 from devenv.run.cleanup import down as down_verb
 from devenv.run.cleanup import gc as gc_verb

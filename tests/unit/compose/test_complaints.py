@@ -288,7 +288,7 @@ def _emptied(pattern: str, example: str, flags: int) -> list[str]:
 
 
 @pytest.mark.parametrize("entry", table.load(TABLE), ids=lambda entry: entry.id)
-def test_each_example_becomes_an_error(entry: table.Entry) -> None:
+def test_each_example_becomes_an_error(entry: table.TableEntry) -> None:
     """Also with any of its groups empty."""
     content = table.read(TABLE)
     examples = content[content[entry.id].get("like", entry.id)]["examples"]

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.process import Completed
 from devenv.errors import ConfigError, EngineError, UsageError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.compose.validate import in_files
 from devenv.errors import ConfigError
 from devenv.sync.rules.lint import faults

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.doctor import doctor, probes
 from devenv.doctor.facts import Builder, Facts, Tree
 from devenv.doctor.fixes import Fix

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 import pytest
 
 from devenv.explain import table
-from devenv.explain.table import RESERVED, Entry
+from devenv.explain.table import RESERVED, TableEntry, explain
 
 TABLES = sorted(
     file.name.removesuffix(".toml") for file in resources.files("devenv.explain").joinpath("tables").iterdir()
@@ -47,6 +48,8 @@ KINDS: dict[str, type] = {
 }  # fmt: skip
 FLAGS = re.MULTILINE | re.IGNORECASE
 ENTRIES = [(name, entry) for name in TABLES for entry in table.load(name)]
+LOST = TableEntry("lost", (r"lost (?P<what>\w+)(?: of (?P<owner>\w+))?",), "{what} of {owner} is lost", "find {what}")
+ANY = TableEntry("any", ("lost", "gone"), "something is missing")
 
 
 def written(name: str, entry: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def test_the_tables_are_read() -> None:
 
 
 @each
-def test_an_entry_follows_the_schema(name: str, entry: Entry) -> None:
+def test_an_entry_follows_the_schema(name: str, entry: TableEntry) -> None:
     """It has an id in words, patterns of its own or those of an entry before it, and no key that nobody reads."""
     content = written(name, entry.id)
     assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", entry.id)
@@ -83,7 +86,7 @@ def test_an_entry_follows_the_schema(name: str, entry: Entry) -> None:
 
 
 @each
-def test_a_pattern_matches_its_example(name: str, entry: Entry) -> None:
+def test_a_pattern_matches_its_example(name: str, entry: TableEntry) -> None:
     """The examples are in the order of the patterns, one for each."""
     examples = written(name, written(name, entry.id).get("like", entry.id))["examples"]
     assert len(examples) == len(entry.patterns)
@@ -92,7 +95,7 @@ def test_a_pattern_matches_its_example(name: str, entry: Entry) -> None:
 
 
 @each
-def test_each_group_is_used(name: str, entry: Entry) -> None:
+def test_each_group_is_used(name: str, entry: TableEntry) -> None:
     """A group has a name, which is a word of a message, or is used by the code that reads the table."""
     alike = [other for other in table.load(name) if other.patterns == entry.patterns]
     messages = [text for other in alike for text in (other.cause, other.hint)]
@@ -103,7 +106,7 @@ def test_each_group_is_used(name: str, entry: Entry) -> None:
 
 
 @each
-def test_each_word_of_a_message_is_known(name: str, entry: Entry) -> None:
+def test_each_word_of_a_message_is_known(name: str, entry: TableEntry) -> None:
     """It is a group of each pattern, or a word that the code adds."""
     words = {word for text in (entry.cause, entry.hint) for _, word, _, _ in string.Formatter().parse(text) if word}
     for pattern in map(re.compile, entry.patterns):
@@ -127,11 +130,59 @@ def test_parse_fills_in_fragments_alternatives_and_patterns_of_other_entries() -
         "second": {"like": "first", "cause": "b", "hint": "c", "needs": ["name"], "exit_code": 3, "text": "check"},
     }
     first, second = table.parse(content)
-    assert first == Entry(
+    assert first == TableEntry(
         "first",
         (r"no (?P<name>\w+)|lost (?P<name>\w+)", "gone"),
         "a",
         flags=re.MULTILINE | re.IGNORECASE,
         options={"deep": True},
     )
-    assert second == Entry("second", first.patterns, "b", "c", "check", 3, ("name",), first.flags)
+    assert second == TableEntry("second", first.patterns, "b", "c", "check", 3, ("name",), first.flags)
+
+
+def test_the_first_entry_that_matches_explains() -> None:
+    """Its messages hold the groups of the pattern; a group that matched nothing is left empty."""
+    explanation = explain((LOST, ANY), "one\nlost keys of ann")
+    assert explanation is not None
+    assert (explanation.entry, explanation.line) == (LOST, 1)
+    assert (explanation.cause, explanation.hint) == ("keys of ann is lost", "find keys")
+    assert [e.cause for e in (explain((LOST,), "lost keys"), explain((ANY, LOST), "lost keys")) if e] == [
+        "keys of  is lost",
+        "something is missing",
+    ]
+    assert explain((LOST, ANY), "found keys") is None
+
+
+def test_an_entry_is_for_one_text_and_one_exit_code() -> None:
+    """As it says; by default for the output, and for any code."""
+    checked = TableEntry("checked", ("lost",), "in the check", text="check")
+    coded = TableEntry("coded", ("lost",), "with 3", exit_code=3)
+    texts = {"output": "lost", "check": ""}
+    assert explain((checked,), texts) is None
+    assert explain((checked,), {"output": "", "check": "lost"}) is not None
+    assert explain((coded,), texts, exit_code=1) is None
+    assert explain((coded,), texts, exit_code=3) is not None
+
+
+def test_the_caller_adds_words_and_excludes_entries() -> None:
+    """An entry whose words are missing, or for which there are none, leaves the text to the next one."""
+    calls = []
+
+    def words(entry: TableEntry, groups: Mapping[str, str], line: int) -> Mapping[str, str] | None:
+        calls.append((entry.id, dict(groups), line))
+        return None if entry.id == "excluded" else {**groups, "host": "far" if line else ""}
+
+    excluded = TableEntry("excluded", ("lost",), "never")
+    needy = TableEntry("needy", ("lost", "gone"), "not by {host}", needs=("host",))
+    explanation = explain((excluded, needy), "lost\ngone", words)
+    assert explanation is not None
+    assert (explanation.cause, explanation.line) == ("not by far", 1)
+    assert calls == [("excluded", {}, 0), ("needy", {}, 0), ("needy", {}, 1)]
+    assert explain((needy,), "lost", words) is None
+
+
+def test_flags_are_those_of_the_entry() -> None:
+    """By default `^` matches at each line, and case counts."""
+    assert explain((TableEntry("a", ("^b",), "c"),), "a\nb") is not None
+    assert explain((TableEntry("a", ("^b",), "c"),), "a\nB") is None
+    assert explain((TableEntry("a", ("^b",), "c", flags=re.MULTILINE | re.IGNORECASE),), "a\nB") is not None

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from devenv.compose import resolve
+from devenv.compose.outline import Selection
 from devenv.errors import ConfigError, EngineError
 from devenv.host import proxies
 from devenv.images import acquire, listing
@@ -219,7 +220,7 @@ def test_list_images(world: World, project: Project, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(resolve, "load", loaded)
     world.here = {"node:22": ""}
     world.refuse = {"mysql:9": NO_HOST, "redis:6": NO_HOST, "x.test/a:1": DENIED}
-    rows = anyio.run(listing.list_images, resolve.Selection(project.directory, (), None, ()))
+    rows = anyio.run(listing.list_images, Selection(project.directory, (), None, ()))
     age = listing._age("2026-01-02T03:04:05Z", time.time())
     mysql = "stand-in.devenv/mysql:9, MySQL of Debian sid, can be made: devenv up --stand-ins"
     assert [(row.image, row.users, row.source, row.detail) for row in rows] == [

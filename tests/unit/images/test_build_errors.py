@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.explain import table
-from devenv.explain.table import Entry
+from devenv.explain.table import TableEntry
 from devenv.images.build_errors import GIVE, TABLE, explain, secret_arguments_notice
 
 NPM = "npm error request to https://registry.npm.test/is-odd failed, reason: "
@@ -77,7 +77,7 @@ LOOPBACK = "127.0.0.1:3128"
         ("RUN curl https://pypi.test/\ncurl: (28) Connection timed out after 5001 milliseconds", SILENT, PYPI),
     ],
 )
-def test_the_words_of_a_step_are_a_cause(text: str, row: Entry, named: str) -> None:
+def test_the_words_of_a_step_are_a_cause(text: str, row: TableEntry, named: str) -> None:
     """The output leads to its entry; the cause names the host that was not reached, the hint helps."""
     off, on = (explain(text.splitlines(), host_settings=given) for given in (False, True))
     assert off is not None

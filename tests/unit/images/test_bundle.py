@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from devenv.compose import resolve as loading
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.images import LocalImage
 from devenv.errors import DevenvError, EngineError, UsageError
@@ -28,7 +29,7 @@ from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.model.project import Project
 from support.archives import engine_archive
 
-SELECTION = loading.Selection("/p")
+SELECTION = Selection("/p")
 NODE, MYSQL = "node:22", f"x.test/mysql@sha256:{'d' * 64}"
 NODE_NAME, MYSQL_NAME = "docker.io/library/node:22", f"x.test/mysql@sha256:{'d' * 64}"
 

@@ -12,6 +12,7 @@ import pytest
 
 from devenv.cli.commands.images import _lines
 from devenv.compose import resolve
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
@@ -96,7 +97,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
     monkeypatch.setattr(Images, "local_images", local_images)
     monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(listing, "credentials", credentials)
-    return anyio.run(listing.list_images, resolve.Selection("/p"))
+    return anyio.run(listing.list_images, Selection("/p"))
 
 
 @pytest.mark.parametrize(

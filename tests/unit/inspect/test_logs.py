@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from devenv.compose.selection import Selection
+from devenv.compose.outline import Selection
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import EngineError, UsageError
 from devenv.inspect.logs import Listener, LogQuery, Sources, _after, _follow, _last, _text, logs, merged, since

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker import quick
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, UsageError

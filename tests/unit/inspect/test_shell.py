@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import DevenvError, UsageError

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Found, PortChange
 from devenv.docker.client import Engine
 from devenv.docker.compose import Compose

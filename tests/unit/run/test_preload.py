@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import ConfigError
 from devenv.run.options import Options
 from devenv.run.preload import up

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from devenv.compose import resolve
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.errors import UsageError
 from devenv.events import Compared, Event, Notice, Problem, Synced

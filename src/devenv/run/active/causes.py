@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devenv.explain import matcher, table
-from devenv.explain.matcher import Explanation
-from devenv.explain.table import Entry
+from devenv.explain import table
+from devenv.explain.table import Explanation, TableEntry
 from devenv.model.project import Mount
 
 TABLE = "service"
@@ -78,10 +77,10 @@ def explain(facts: Facts) -> Cause | None:
 def find(facts: Facts) -> Explanation | None:
     """The explanation by the first entry of the table that matches; None if no entry does."""
     find_words = functools.partial(words, facts)
-    return matcher.explain(table.load(TABLE), _texts(facts), find_words, exit_code=facts.exit_code)
+    return table.explain(table.load(TABLE), _texts(facts), find_words, exit_code=facts.exit_code)
 
 
-def words(facts: Facts, entry: Entry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
+def words(facts: Facts, entry: TableEntry, groups: Mapping[str, str], _line: int = 0) -> dict[str, str] | None:
     """The words for the messages of an entry; None if the project has no top-level element that it could blame."""
     mount = _mount(facts.mounts, groups.get("path", ""))
     host = groups.get("host", "")
@@ -119,7 +118,7 @@ def owners(model: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     }
 
 
-def _defined(facts: Facts, entry: Entry, thing: str) -> list[tuple[str, str]]:
+def _defined(facts: Facts, entry: TableEntry, thing: str) -> list[tuple[str, str]]:
     """The sections that the entry names, each with the key under which it defines the thing."""
     keys = ((section, facts.owners.get((section, thing), "")) for section in entry.options.get("sections", ()))
     return [(section, key) for section, key in keys if key]

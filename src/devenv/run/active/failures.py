@@ -11,7 +11,8 @@ import anyio
 
 from devenv.compose import resolve
 from devenv.compose.files import Place
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError, plain
 from devenv.errors import ConfigError, DevenvError, EngineError

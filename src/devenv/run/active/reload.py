@@ -11,7 +11,8 @@ import anyio
 
 from devenv.compose import resolve
 from devenv.compose.files import inputs
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice, Problem
 from devenv.model.project import Project

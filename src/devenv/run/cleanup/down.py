@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import anyio
 
 from devenv.compose import files, resolve
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, DevenvError, RefusedError, StateError
 from devenv.events import Emit, Notice

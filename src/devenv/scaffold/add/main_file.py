@@ -9,8 +9,8 @@ from typing import Any
 
 from devenv.compose import yaml
 from devenv.compose.files import Source, find, read, service_names
+from devenv.compose.outline import Selection
 from devenv.compose.positions import place
-from devenv.compose.resolve import Selection
 from devenv.errors import ConfigError, UsageError, unknown
 from devenv.scaffold.add import proposal as proposals
 from devenv.scaffold.add.proposal import FileEdit

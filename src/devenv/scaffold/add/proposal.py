@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from devenv.compose.files import find
-from devenv.compose.resolve import Selection, load
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import load
 from devenv.errors import ConfigError, DevenvError, StateError
 from devenv.sync.rules.lint import faults
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from devenv.compose import yaml
 from devenv.compose.files import everything, service_names
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import UsageError
 from devenv.scaffold.add import mentions
 from devenv.scaffold.add import proposal as proposals

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded, load
 from devenv.errors import ConfigError, UsageError
 from devenv.model.project import Action, Service
 from devenv.paths import is_within, relative_to

@@ -11,7 +11,7 @@ from typing import Any
 
 from devenv.compose import yaml
 from devenv.compose.files import Source, everything, service_names
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import UsageError, nearest
 from devenv.host.listeners import LOOPBACK, free_port
 from devenv.scaffold.add import proposal as proposals

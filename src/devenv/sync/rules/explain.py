@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devenv.compose.files import logical
+from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
-from devenv.compose.resolve import Loaded, Selection, load
+from devenv.compose.resolve import Loaded, load
 from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan

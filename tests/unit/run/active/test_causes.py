@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devenv.explain import table
-from devenv.explain.table import Entry
+from devenv.explain.table import TableEntry
 from devenv.model.project import Mount
 
 # ruff: noqa: E501 - what was said is quoted as it was
@@ -556,7 +556,7 @@ def test_every_row_decides_a_case() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
-def test_no_text_lacks_a_word(entry: Entry) -> None:
+def test_no_text_lacks_a_word(entry: TableEntry) -> None:
     """Whichever pattern of an entry matches, it knows every word of the texts."""
     blamed = {(section, ""): "x" for section in entry.options.get("sections", ())}
     known = {*(words(Facts("web", owners=blamed), entry, {}) or {})}

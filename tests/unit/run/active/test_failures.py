@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import ConfigError, DevenvError, EngineError
 from devenv.model.containers import Container, ProjectState

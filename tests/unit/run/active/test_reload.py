@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from devenv.compose import resolve as load
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.errors import ConfigError, EngineError
 from devenv.events import Event, Notice, Problem
 from devenv.model.project import Build, Project, Service

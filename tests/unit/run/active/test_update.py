@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import ConfigError, DevenvError
 from devenv.events import Notice, Reloaded, Removed
 from support.active import Active, active

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.events import Notice
 from devenv.run.cleanup import down
 from devenv.state.ledger import VolumePolicy

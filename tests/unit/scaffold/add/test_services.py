@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devenv.cli.commands.add import KNOWN
-from devenv.compose.resolve import Selection
+from devenv.compose.outline import Selection
 from devenv.errors import ConfigError, DevenvError, RefusedError
 from devenv.scaffold.add import services
 from devenv.scaffold.add.proposal import write

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.model.explained import Explained, Verdict
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.sync import planner

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.compose.resolve import Loaded, Selection
+from devenv.compose.outline import Selection
+from devenv.compose.resolve import Loaded
 from devenv.docker import client
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Event, Log, Problem, ServiceState, Waiting
