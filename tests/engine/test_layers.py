@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,9 @@ from support.stack import NewStack, Stack, idle_service, unique_name
 pytestmark = pytest.mark.engine
 
 MB = 1_000_000
-NPM_LOCK = json.dumps({"packages": {"node_modules/vite": {"dev": True}, "node_modules/express": {}}})
 APP = {
     "package.json": "{}",
     "index.js": "1",
-    "node_modules/.package-lock.json": NPM_LOCK,
     "node_modules/vite/index.js": "v" * 200_000,
     "node_modules/express/index.js": "e" * 300_000,
     ".git/pack": "g" * 150_000,
@@ -112,11 +109,9 @@ def test_every_advice_is_measured_in_the_image(
     answer = asked(capfd, "web")
     found = {one["code"]: one for one in answer["advice"]}
     assert {code: one["bytes"] for code, one in found.items()} == {
-        "dockerignore": 200_000 + 300_000 + 150_000 + len(NPM_LOCK),
         "install-after-copy": found["install-after-copy"]["bytes"],
         "left-behind": 150_000,
         "hidden": 1_500_000,
-        "development": 200_000,
     }
     steps = [layer["instruction"].split()[0:2] for layer in answer["images"][0]["layers"]]
     assert [steps[found[code]["layer"] - 1] for code in ("install-after-copy", "left-behind", "hidden")] == [
@@ -125,36 +120,16 @@ def test_every_advice_is_measured_in_the_image(
         ["RUN", "head"],
     ]
     assert answer["unread"] == ""
-    assert {one["code"] for one in asked(capfd, "web", "--no-files")["advice"]} == {
-        "dockerignore",
-        "install-after-copy",
-    }
+    assert [one["code"] for one in asked(capfd, "web", "--no-files")["advice"]] == ["install-after-copy"]
 
 
 def test_nothing_is_advised_where_nothing_is_to_be_saved(
     new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same app with a .dockerignore, its install first, and each RUN tidy."""
+    """The same app with its install first, and each RUN tidy."""
     stack = new_stack()
-    image = service(stack, CAREFUL, {**APP, ".dockerignore": "node_modules\n.git\n"}, monkeypatch)
+    image = service(stack, CAREFUL, APP, monkeypatch)
     assert asked(capfd, "web")["advice"] == asked(capfd, image)["advice"] == []
-    stack.write(".dockerignore", "**/node_modules\n")
-    (advice,) = asked(capfd, "web")["advice"]
-    assert (advice["code"], advice["bytes"]) == ("dockerignore", 150_000)
-    assert ".dockerignore" in advice["hint"]
-    assert "node_modules" not in advice["message"]
-
-
-def test_a_development_image_may_have_what_it_needs(
-    new_stack: NewStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its packages for development are there on purpose."""
-    stack = new_stack()
-    dockerfile = "COPY node_modules /app/node_modules\nCOPY package.json /app/\n"
-    service(stack, dockerfile, APP, monkeypatch)
-    assert asked(capfd, "web")["advice"] == []
-    service(stack, f"{dockerfile}ENV NODE_ENV=production\n", APP, monkeypatch)
-    assert [one["code"] for one in asked(capfd, "web")["advice"]] == ["development"]
 
 
 def test_as_text(

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from shlex import quote
-from typing import Any
-
-import anyio
+from dataclasses import replace
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
@@ -19,31 +13,18 @@ from devenv.docker.client import Engine
 from devenv.errors import ConfigError, UsageError
 from devenv.events import Emit, Step
 from devenv.images import acquire
-from devenv.images.layers import contents as anatomy
-from devenv.images.layers.advice import COPIES_ALL, LEAST, advice
-from devenv.images.layers.history import common, with_build_times
+from devenv.images import layer_contents as anatomy
+from devenv.images.layers import advice, common, with_build_times
 from devenv.images.local import local_matches
 from devenv.images.standins.recipes import find
-from devenv.model.layers import Advice, Anatomy, Report
-from devenv.model.project import Build, Service
+from devenv.model.layers import Anatomy, Report
+from devenv.model.project import Service
 from devenv.model.snapshot import shown
 from devenv.run.desired import DesiredState
 from devenv.state.run_dir import Run
-from devenv.sync.host import scan
-from devenv.sync.rules.patterns import Patterns
 
 LARGEST = 2 * 10**9  # bytes; the files of a larger image are only read with --files
-SPARE = ("node_modules", ".git")  # folders that no build needs of its context
 PACKED = "they are packed in a way that devenv does not read, or too many"
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An image, its config, and its build if it is a service's own."""
-
-    image: Anatomy
-    config: dict[str, Any]
-    build: Build | None = None
 
 
 async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, files: bool | None) -> Report:
@@ -53,16 +34,15 @@ async def layers_of(selection: Selection, names: Sequence[str], emit: Emit, *, f
     name that is neither.
     """
     async with Engine.connect() as engine:
-        found = [await _found(engine, selection, name) for name in names]
-        images = tuple(one.image for one in found)
+        images = tuple([await _image(engine, selection, name) for name in names])
         if len(images) > 1:
             one, other = ([layer.id for layer in image.layers] for image in images)
             return Report(images, common(one, other))
-        return await _advised(engine, found[0], files, emit)
+        return await _advised(engine, images[0], files, emit)
 
 
-async def _advised(engine: Engine, one: _Found, files: bool | None, emit: Emit) -> Report:
-    image, contents, unread = one.image, None, ""
+async def _advised(engine: Engine, image: Anatomy, files: bool | None, emit: Emit) -> Report:
+    contents, unread = None, ""
     said = ""
 
     def tell(came: int) -> None:
@@ -77,11 +57,10 @@ async def _advised(engine: Engine, one: _Found, files: bool | None, emit: Emit) 
         unread = "" if contents else PACKED
     elif files is None:
         unread = f"{shown(image.size)} take a while; --files reads them"
-    spare = await anyio.to_thread.run_sync(_context_advice, one)
-    return Report((image,), advice=(*spare, *advice(image, contents, one.config)), unread=unread)
+    return Report((image,), advice=advice(image, contents), unread=unread)
 
 
-async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
+async def _image(engine: Engine, selection: Selection, name: str) -> Anatomy:
     broken = None
     if re.fullmatch(r"[\w.-]+", name):
         try:
@@ -92,14 +71,14 @@ async def _found(engine: Engine, selection: Selection, name: str) -> _Found:
         else:
             return await _of_service(engine, loaded, service)
     try:
-        return _Found(*await anatomy.anatomy(engine, name))
+        return await anatomy.anatomy(engine, name)
     except UsageError as error:
         if isinstance(broken, ConfigError) and broken.file:
             raise broken from None
         raise UsageError(error.message, hint=broken.hint if isinstance(broken, UsageError) else error.hint) from None
 
 
-async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Found:
+async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> Anatomy:
     """The image that the service's containers use, or would use."""
     name, project, stage = service.name, loaded.project, DesiredState(loaded, frozenset({service.name}))
     reference = stage.image(name)
@@ -113,49 +92,10 @@ async def _of_service(engine: Engine, loaded: Loaded, service: Service) -> _Foun
             (c.image for c in project_state.of(name)), here[reference].name if reference in here else stand_in
         )
     try:
-        image, config = await anatomy.anatomy(engine, reference)
+        image = await anatomy.anatomy(engine, reference)
     except UsageError as error:
         said = f"the image of {name} ({service.image or reference}) is not here"
         raise UsageError(said, hint="devenv up") from error
     last = Run.known(engine.endpoint, project.name).last()
-    if last.get("images", {}).get(name) == image.id:
-        image = with_build_times(image, last["steps"])
-    return _Found(image, config, service.build)
-
-
-def _context_advice(one: _Found) -> tuple[Advice, ...]:
-    """What a build copies into the image though nobody needs it. Blocking."""
-    build = one.build
-    copies = any(COPIES_ALL.match(layer.instruction) for layer in one.image.layers[one.image.inherited :])
-    if build is None or not copies or not os.path.isabs(build.context):
-        return ()
-    file, lines = scan.dockerignore(build)
-    sizes = _spare(build.context, Patterns.parse(lines))
-    if (total := sum(sizes.values())) < LEAST:
-        return ()
-    which = ", ".join(f"{path} ({shown(size)})" for path, size in sorted(sizes.items()))
-    where = f"{os.path.relpath(file)} does not keep out" if file else "no .dockerignore keeps out"
-    # a file that exists may lack the end of its last line
-    names = ("\\n" if file else "") + "".join(f"**/{name}\\n" for name in SPARE)
-    hint = f"printf '{names}' >> {quote(os.path.relpath(file or os.path.join(build.context, '.dockerignore')))}"
-    return (Advice("dockerignore", f"{where} what each build copies into the image: {which}", hint, bytes=total),)
-
-
-def _spare(context: str, ignored: Patterns) -> dict[str, int]:
-    """The folders in a build context that no build needs and that are not ignored: path -> bytes."""
-    sizes: dict[str, int] = {}
-    for folder, folders, _ in os.walk(context):
-        paths = {name: os.path.relpath(os.path.join(folder, name), context) for name in folders}
-        kept = {name: path for name, path in paths.items() if not ignored.matches(path)}
-        folders[:] = [name for name in kept if name not in SPARE]
-        sizes |= {path: _size(os.path.join(context, path)) for name, path in kept.items() if name in SPARE}
-    return sizes
-
-
-def _size(folder: str) -> int:
-    """The bytes of all files below the folder."""
-    total = 0
-    for path in (os.path.join(above, name) for above, _, names in os.walk(folder) for name in names):
-        with contextlib.suppress(OSError):  # removed meanwhile
-            total += os.lstat(path).st_size
-    return total
+    is_last = last.get("images", {}).get(name) == image.id
+    return with_build_times(image, last["steps"]) if is_last else image

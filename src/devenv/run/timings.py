@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 from devenv.events import Emit, Event, ImageState, Ready, Restored, ServiceState, Span, Step, Timings
-from devenv.images.layers.history import mark
+from devenv.images.layers import mark
 from devenv.model.project import Condition, Project
 
 Timed = tuple[float, Event]  # seconds from the beginning

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.events import Event, ImageState, Log, Notice, Ready, Restored, ServiceState, Span, Step, Timings
-from devenv.images.layers.history import mark
+from devenv.images.layers import mark
 from devenv.model.project import Condition, Dependency, Project, Service
 from devenv.run.timings import Record, Timed, steps, timings
 

@@ -15,8 +15,8 @@ from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.http import Client
 from devenv.docker.transport import CallError
-from devenv.images.layers import contents
-from devenv.images.layers.advice import LOCK, Contents
+from devenv.images import layer_contents as contents
+from devenv.images.layers import Contents
 from devenv.model.layers import Anatomy
 
 pytestmark = pytest.mark.anyio
@@ -49,9 +49,7 @@ UPPER = tarred(
         "etc/.wh.passwd": b"",
         "big/.wh..wh..opq": b"",
         "app/package.json": b"{}",
-        "app/node_modules/.package-lock.json": b'{"packages": {}}',
         "app/node_modules/a/package.json": b"{}",
-        "app/node_modules/a/node_modules/.package-lock.json": b"{}",
     }
 )
 FOUND = [
@@ -59,13 +57,10 @@ FOUND = [
     Contents(
         {
             "app/package.json": 2,
-            "app/node_modules/.package-lock.json": 16,
             "app/node_modules/a/package.json": 2,
-            "app/node_modules/a/node_modules/.package-lock.json": 2,
         },
         frozenset({"etc/passwd"}),
         frozenset({"big"}),
-        {"app/node_modules/.package-lock.json": b'{"packages": {}}'},
     ),
 ]
 
@@ -105,7 +100,7 @@ async def read(archive: bytes, exporting: Callable[[bytes], list[int]]) -> list[
 async def test_layers_in_the_order_of_the_manifest(
     pack: Callable[[bytes], bytes], exporting: Callable[[bytes], list[int]]
 ) -> None:
-    """Not in that of the tar; files, what is removed, what is emptied, and what is to be read of them."""
+    """Not in that of the tar; files, what is removed, and what is emptied."""
     assert await read(saved("b/z", "b/a", **{"b/a": pack(UPPER), "b/z": pack(LOWER)}), exporting) == FOUND
 
 
@@ -165,14 +160,3 @@ async def test_too_many_files_are_not_read(
     for most in (6, 2):
         monkeypatch.setattr(contents, "MOST", most)
         assert await read(archive, exporting) is None
-
-
-async def test_a_large_text_is_not_read(
-    exporting: Callable[[bytes], list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is none that npm wrote."""
-    monkeypatch.setattr(contents, "TEXT", 200)
-    layer = tarred({LOCK: b"x" * 201, f"a/{LOCK}": b"x" * 200})
-    found = await read(saved("a", a=layer), exporting)
-    assert found
-    assert list(found[0].texts) == [f"a/{LOCK}"]

@@ -16,22 +16,22 @@ import anyio
 from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.errors import UsageError
-from devenv.images.layers import history as layers
-from devenv.images.layers.advice import LOCK, Contents
+from devenv.images import layers
+from devenv.images.layers import Contents
 from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
 from devenv.model.layers import Anatomy
 from devenv.tasks import each, task_group
 
 AT_ONCE = 16  # concurrent calls
 MOST = 1_000_000  # files of all layers, which take about 200 MB of memory
-TEXT = 4_000_000  # bytes; a larger text is not read
+MANIFEST_LIMIT = 4_000_000  # bytes
 PIECE = 1 << 20
 BLOCK = 512
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 
 
-async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, Any]]:
-    """The image with its layers and what it shares with others, and its config.
+async def anatomy(engine: Engine, reference: str) -> Anatomy:
+    """The image with its layers and what it shares with others.
 
     Raises UsageError if the engine does not have it.
     """
@@ -43,15 +43,15 @@ async def anatomy(engine: Engine, reference: str) -> tuple[Anatomy, dict[str, An
         raise UsageError(f"{reference} is no image on the engine", hint="docker images") from error
     path = f"images/{quote(inspected['Id'])}/history"
     history = await engine.ask(path, f"reading the history of {reference}", list)
-    config = inspected.get("Config") or {}
-    labels, names = config.get("Labels") or {}, (*(inspected.get("RepoTags") or ()), reference)
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    names = (*(inspected.get("RepoTags") or ()), reference)
     kinds = MARKS if any(name.startswith(LOCAL) for name in names) else (BUILT_ON,)  # the other labels are the base's
     note = ", ".join(f"{MARKS[label]}: {labels[label]}" for label in kinds if label in labels)
     name = names[0] if reference.startswith("sha256:") else reference
     own = layers.layers(history, _chain(inspected))
     # The engine's own total may be that of the compressed layers.
     image = Anatomy(name, inspected["Id"], sum(layer.size for layer in own), own, note=note)
-    return layers.with_shared_layers(image, await _others(engine, inspected["Id"])), config
+    return layers.with_shared_layers(image, await _others(engine, inspected["Id"]))
 
 
 async def _others(engine: Engine, own: str) -> dict[str, list[str]]:
@@ -124,7 +124,7 @@ def _layers(file: IO[bytes]) -> list[Contents] | None:
                     links[member.name] = posixpath.normpath(f"{posixpath.dirname(member.name)}/{member.linkname}")
                 elif content := outer.extractfile(member):
                     if member.name == "manifest.json":
-                        manifest = content.read(TEXT)
+                        manifest = content.read(MANIFEST_LIMIT)
                     elif _is_tar(content.peek(BLOCK)[:BLOCK]):  # type: ignore[attr-defined] # it is a buffered reader
                         room = MOST - sum(len(layer.files) for layer in known.values())
                         known[member.name] = _contents(content, room)
@@ -144,7 +144,6 @@ def _contents(packed: IO[bytes], room: int) -> Contents:
     files: dict[str, int] = {}
     removed: set[str] = set()
     emptied: set[str] = set()
-    texts: dict[str, bytes] = {}
     with tarfile.open(fileobj=packed, mode="r|*", bufsize=PIECE) as tar:
         for entry in tar:
             tar.members = []  # type: ignore[attr-defined] # as above
@@ -160,15 +159,8 @@ def _contents(packed: IO[bytes], room: int) -> Contents:
                     files[_path(entry.linkname)] = 0
                 if len(files) > room:
                     raise ValueError("too many files")
-                if _is_read(path) and entry.size <= TEXT and (text := tar.extractfile(entry)):
-                    texts[path] = text.read()
-    return Contents(files, frozenset(removed), frozenset(emptied), texts)
+    return Contents(files, frozenset(removed), frozenset(emptied))
 
 
 def _path(name: str) -> str:
     return posixpath.normpath(f"/{name}").lstrip("/")
-
-
-def _is_read(path: str) -> bool:
-    """Return whether it is npm's lock file of an app."""
-    return path.endswith(LOCK) and path.count("node_modules/") == 1

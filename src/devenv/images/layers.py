@@ -1,20 +1,32 @@
-"""Advice that makes an image smaller or its builds faster, measured in the image itself. Pure."""
+"""The layers of an image: instruction, size, and images that share them; advice that makes it smaller. Pure."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
-from devenv.model.layers import Advice, Anatomy
+from devenv.model.layers import Advice, Anatomy, Layer
 from devenv.model.snapshot import shown
 
+HistoryRow = Mapping[str, Any]  # a row of an image's history, in the engine's form
+
+NO_LAYER = frozenset({
+    "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "SHELL",
+    "STOPSIGNAL", "USER", "VOLUME",
+})  # fmt: skip
+# `RUN /bin/sh -c npm ci # buildkit`, `/bin/sh -c #(nop) COPY dir:… in /`, `|1 A=b /bin/bash -o pipefail -c npm ci`
+_SHELL = re.compile(
+    r"(?:RUN )?(?:\|\d+ .*?)?(?:/usr)?/bin/\w+ (?:-\S+ (?:pipefail )?)*?-\w*c (?P<nop>#\(nop\)\s*)?", re.DOTALL
+)
+_HASH = re.compile(r"\b(file|dir|multi):([0-9a-f]{7})[0-9a-f]{57}\b")
+_USER = re.compile(r"//[^/@\s]*@")
+_FLAGS = re.compile(r"(COPY|ADD)( --\S+)+")
 LEAST = 100_000  # bytes; a smaller saving is not reported
 HIDDEN_LEAST = 1_000_000  # the same for files that a later layer hides: every package manager rewrites its lists
-LOCK = "node_modules/.package-lock.json"  # npm's list of installed packages; it marks those for development
 HIDING = "Remove files in the RUN that makes them; COPY --chown and --chmod instead of a RUN chown or chmod."
 CACHES = (
     (r"var/lib/apt/lists/", "package lists of apt", "end that RUN with: && rm -rf /var/lib/apt/lists/*"),
@@ -43,24 +55,97 @@ UNSURE = re.compile(
     r"\s\.{0,2}/|\$\(|`|<|\s-g\b|--global"
 )  # may need the sources, or does not use the project's files
 ELSEWHERE = re.compile(r"\bcd |--prefix|--cwd|--dir|\s-C ")
-PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+(?=/)")
+
+
+def layers(history: Sequence[HistoryRow], ids: Sequence[str]) -> tuple[Layer, ...]:
+    """The layers of an image by its history (the newest first) and its diff-ids (the lowest first).
+
+    The engine does not say whether a row without bytes is a layer. If that stays unclear, the ids are empty.
+    """
+    rows = [(readable(row), row) for row in reversed(history)]
+    sized = [(instruction, row) for instruction, row in rows if row["Size"]]
+    likely = [
+        (instruction, row) for instruction, row in rows if row["Size"] or instruction.split(" ")[0] not in NO_LAYER
+    ]
+    matching = next((fitting for fitting in (likely, sized) if len(fitting) == len(ids)), None)
+    known = ids if matching is not None else [""] * len(sized)
+    pairs = zip(sized if matching is None else matching, known, strict=True)
+    return tuple(
+        Layer(instruction, int(row["Size"]), int(row["Created"]), name) for (instruction, row), name in pairs
+    )
+
+
+def readable(row: HistoryRow) -> str:
+    """The instruction as in a Dockerfile: without the shell, build arguments, and the user of a URL."""
+    text = str(row.get("CreatedBy") or "").removesuffix("# buildkit")
+    if match := _SHELL.match(text):
+        text = ("" if match["nop"] else "RUN ") + text[match.end() :]
+    text = " ".join(text.split()) or str(row.get("Comment") or "").replace("Imported from -", "imported")
+    return _USER.sub("//***@", _HASH.sub(r"\1:\2", text))
+
+
+def common(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many layers two chains of diff-ids share from the start; an unknown id ends the count."""
+    alike = (bool(a) and a == b for a, b in zip(first, second, strict=False))
+    return next((n for n, same in enumerate(alike) if not same), min(len(first), len(second)))
+
+
+def with_shared_layers(image: Anatomy, others: Mapping[str, Sequence[str]]) -> Anatomy:
+    """The image with the layers it shares with `others`, name -> diff-ids; an image without a name is no base."""
+    own = [layer.id for layer in image.layers]
+    shares = {name: common(own, ids) for name, ids in sorted(others.items())}
+    bases = {n: name for name, n in shares.items() if 0 < n == len(others[name]) < len(own) and ":" in name}
+    inherited = max(bases, default=0)
+    known = tuple(
+        replace(layer, shared=tuple(name for name, n in shares.items() if n > index))
+        for index, layer in enumerate(image.layers)
+    )
+    return replace(image, layers=known, base=bases.get(inherited, ""), inherited=inherited)
+
+
+def with_build_times(image: Anatomy, steps: Iterable[tuple[str, float | None]]) -> Anatomy:
+    """The image with the times of its last build: (mark of the instruction, seconds, or None if it was cached).
+
+    An instruction with different times in different stages gets none.
+    """
+    times: dict[str, set[float | None]] = {}
+    for step, seconds in steps:
+        times.setdefault(step, set()).add(seconds)
+    known = {step: seconds.pop() for step, seconds in times.items() if len(seconds) == 1}
+
+    def of(layer: Layer) -> Layer:
+        seconds = known.get(name := mark(layer.instruction))
+        return replace(layer, cached=seconds is None, took=seconds or 0.0) if name in known else layer
+
+    return replace(image, layers=tuple(map(of, image.layers)))
+
+
+def mark(instruction: str) -> str:
+    """A hash that equal instructions share, which does not reveal their text.
+
+    Flags do not count: the history leaves some of them out.
+    """
+    bare = _FLAGS.sub(r"\1", " ".join(instruction.split()))
+    return hashlib.sha256(bare.encode(errors="replace")).hexdigest()[:16]
+
+
+# --- advice -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The files and links that a layer adds, path -> bytes; what it removes; the folders whose content it hides.
 
-    Paths are relative to the root. `texts` are the contents of npm's lock files. A file with several names in its
-    layer counts as 0 bytes: removing one name does not free it.
+    Paths are relative to the root. A file with several names in its layer counts as 0 bytes: removing one name does
+    not free it.
     """
 
     files: Mapping[str, int]
     removed: frozenset[str] = frozenset()
     emptied: frozenset[str] = frozenset()
-    texts: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def advice(image: Anatomy, contents: Sequence[Contents] | None, config: Mapping[str, Any]) -> tuple[Advice, ...]:
+def advice(image: Anatomy, contents: Sequence[Contents] | None) -> tuple[Advice, ...]:
     """Advice on the image's own layers, the largest saving first; `contents` of all layers, if known."""
     advices = [*_installs(image)]
     if contents is not None and len(contents) == len(image.layers):
@@ -70,8 +155,6 @@ def advice(image: Anatomy, contents: Sequence[Contents] | None, config: Mapping[
             for layer, gone in zip(contents, hidden, strict=True)
         ]
         advices += [*_hidden(image, contents, hidden), *_caches(image, lasting)]
-        if "NODE_ENV=production" in (config.get("Env") or ()):
-            advices += _development(image, contents, lasting)
     return tuple(sorted(advices, key=lambda advice: (-advice.bytes, advice.layer)))
 
 
@@ -158,46 +241,5 @@ def _caches(image: Anatomy, lasting: Sequence[Mapping[str, int]]) -> Iterator[Ad
                 yield Advice("left-behind", message, hint, index + 1, sum(sizes))
 
 
-def _development(
-    image: Anatomy, contents: Sequence[Contents], lasting: Sequence[Mapping[str, int]]
-) -> Iterator[Advice]:
-    """Installed packages that an app needs for its development only."""
-    texts = {path: text for layer in contents for path, text in layer.texts.items()}  # the uppermost layer counts
-    sizes: dict[str, dict[str, int]] = {}
-    for path, size in ((p, s) for files in lasting[image.inherited :] for p, s in files.items()):
-        if package := PACKAGE.match(path):
-            root = path[: path.index("node_modules/")]
-            packages = sizes.setdefault(root, {})
-            name = package[0].removeprefix(root)
-            packages[name] = packages.get(name, 0) + size
-    for root in sorted(sizes):
-        spare = _for_development(root, texts)
-        unused = {name: size for name, size in sizes[root].items() if name in spare}
-        if (total := sum(unused.values())) >= LEAST:
-            largest = max(unused, key=unused.__getitem__).rpartition("node_modules/")[2]
-            message = (
-                f"/{root} holds {_count(unused, 'package')} for development only, such as {largest}: {shown(total)}"
-            )
-            yield Advice("development", f"{message}, though NODE_ENV is production", "npm ci --omit=dev", bytes=total)
-
-
-def _for_development(root: str, texts: Mapping[str, bytes]) -> set[str]:
-    """The folders of packages for development, relative to the app's, by npm's own lock file.
-
-    A development dependency of package.json may still be needed by a package in production.
-    """
-    installed = _parsed(texts.get(root + LOCK)).get("packages")
-    packages = installed.items() if isinstance(installed, dict) else ()
-    return {path for path, package in packages if isinstance(package, dict) and package.get("dev") is True}
-
-
-def _parsed(text: bytes | None) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _count(things: Any, kind: str = "file") -> str:
-    return f"{len(things)} {kind}{'' if len(things) == 1 else 's'}"
+def _count(files: Sized) -> str:
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}"

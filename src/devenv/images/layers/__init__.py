@@ -1,1 +1,0 @@
-"""What an image is made of, and what could be left out."""
