@@ -15,13 +15,11 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from devenv import events
 from devenv.compose.schema import X_DEVENV, compose_schema
 from devenv.images.listing import Row
-from devenv.model.explained import Explained, Mistake, Shown
-from devenv.model.finding import Finding
+from devenv.model.finding import Explained, Finding, Mistake, Shown
 from devenv.model.graph import Graph
 from devenv.model.layers import Report
 from devenv.model.snapshot import Snapshot
-from devenv.model.standing import Stands
-from devenv.model.status import Here, Suggestion
+from devenv.model.status import Here, Stands, Suggestion
 from devenv.scaffold.new.new import Made
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
-from devenv.docker import archive, client, streams, transport
+from devenv.docker import archive, client, transport
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint
 from devenv.docker.transport import CallError
@@ -505,7 +505,7 @@ async def test_events_go_on_where_they_were(skew: int, monkeypatch: pytest.Monke
 
 async def test_a_dead_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Afar, silence is asked about: with no answer every call that waits ends, and the stream begins anew."""
-    monkeypatch.setattr(streams, "QUIET", 0.2)
+    monkeypatch.setattr(transport, "QUIET", 0.2)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(Endpoint, "local", False)
 

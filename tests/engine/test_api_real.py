@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devenv.docker import client, streams
+from devenv.docker import client, transport
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
@@ -245,7 +245,7 @@ async def test_no_event_is_missed_in_a_gap(boxes: list[str], monkeypatch: pytest
 
 async def test_a_network_that_swallows_all(boxes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine behind tcp: what waits ends soon after the network went dead, and works again when it is back."""
-    monkeypatch.setattr(streams, "QUIET", 0.5)
+    monkeypatch.setattr(transport, "QUIET", 0.5)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 1.0)
     box = await anyio.to_thread.run_sync(start, boxes)
     with Proxy() as proxy:

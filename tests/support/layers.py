@@ -98,7 +98,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "python_on_whales": ("docker/cli.py",),
     "h11": ("docker/http.py",),
     "watchfiles": ("sync/host/watcher.py",),
-    "ctypes": ("sync/host/inotify.py", "memory.py"),
+    "ctypes": ("sync/host/inotify.py", "sync/adoption.py"),
     "yaml": ("compose/", "scaffold/"),
     "rich": (),
     "typer": ("cli/",),
@@ -132,8 +132,8 @@ MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 # modules of the lowest floor may import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
-        "bounded_search", "errors", "events", "explain", "memory", "model", "paths", "private_files", "redact",
-        "signals", "tasks", "template_files",
+        "bounded_search", "errors", "events", "explain", "model", "paths", "private_files", "redact", "signals",
+        "tasks",
     }),
     frozenset({"docker"}),
     frozenset({"state"}),

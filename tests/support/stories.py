@@ -15,8 +15,7 @@ import anyio
 
 from devenv import events as e
 from devenv.errors import DevenvError
-from devenv.model.graph import Graph, Node
-from devenv.model.live import Fact, ServiceGraph, ServiceStats, ViewCommand
+from devenv.model.graph import Fact, Graph, Node, ServiceGraph, ServiceStats, ViewCommand
 from devenv.model.project import Condition, Dependency
 from devenv.ui.cells import Row
 from devenv.ui.console import Console

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from devenv import templates_folder
 from devenv.cli.candidates import Next, following, lines
 from devenv.cli.lazy import LazyImports
 from devenv.errors import DevenvError
 
 with LazyImports():
-    from devenv import template_files
     from devenv.compose import outline as outlines
     from devenv.volumes import store
 
@@ -47,9 +47,7 @@ def _outline(wanted: Next) -> outlines.Outline | None:
 
 
 def _shipped(kind: str) -> Iterable[str]:
-    return sorted(
-        {name.removesuffix(".toml") for name in os.listdir(os.path.join(template_files.templates_folder(), kind))}
-    )
+    return sorted({name.removesuffix(".toml") for name in os.listdir(os.path.join(templates_folder(), kind))})
 
 
 def _snapshots(_wanted: Next) -> Iterable[str]:

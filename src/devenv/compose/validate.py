@@ -17,7 +17,7 @@ from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Faults, extended, load
 from devenv.compose.schema import DEVELOP, LATER, X_DEVENV, Shape, ShapeError, mistakes
 from devenv.errors import ConfigError, DevenvError, EngineError, RefusedError
-from devenv.model.explained import Mistake
+from devenv.model.finding import Mistake
 from devenv.model.project import Action, Build, Hook, Project, RuleFault, Service, WatchRule
 
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")

@@ -6,7 +6,9 @@ import contextlib
 import datetime as dt
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self
+from urllib.parse import quote
 
 import anyio
 
@@ -17,12 +19,9 @@ from devenv.docker.endpoint import CONNECT_TIMEOUT, Endpoint, dial, resolve
 from devenv.docker.exec import Exec
 from devenv.docker.http import Client
 from devenv.docker.images import Images
-from devenv.docker.networks import Networks
-from devenv.docker.streams import lines, plain
-from devenv.docker.transport import Transport
-from devenv.docker.volumes import Volumes
+from devenv.docker.transport import CallError, Transport, lines, plain
 from devenv.errors import EngineError
-from devenv.model.containers import PROJECT_LABEL, Container, Network, ProjectState
+from devenv.model.containers import PROJECT_LABEL, Container, Network, ProjectState, Volume
 from devenv.tasks import each
 
 OLDEST, NEWEST = (1, 41), (1, 52)
@@ -135,3 +134,81 @@ def _versions(shown: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[in
 
 def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
+
+
+class Networks:
+    """The networks of one engine; `is_ours` says whether devenv created a network."""
+
+    def __init__(self, transport: Transport, is_ours: Callable[[Network], bool]) -> None:
+        self._transport = transport
+        self._is_ours = is_ours
+
+    async def list(self, project: str) -> tuple[Network, ...]:
+        """All networks that carry the project's label."""
+        query = {"filters": answers.labelled(project)}
+        networks = await self._transport.ask_all("networks", "listing the project", answers.network, query)
+        return tuple(replace(network, ours=self._is_ours(network)) for network in networks)
+
+    async def names(self) -> frozenset[str]:
+        """The names of all networks on the engine."""
+        names = await self._transport.ask_all(
+            "networks", "listing networks", lambda shown: answers.text(shown["Name"])
+        )
+        return frozenset(names)
+
+    async def users(self, network_id: str) -> tuple[str, ...]:
+        """The names of the containers that are connected to the network now."""
+        return await self._transport.ask(
+            f"networks/{network_id}",
+            "inspecting a network",
+            lambda shown: tuple(sorted(c["Name"] for c in (shown.get("Containers") or {}).values())),
+        )
+
+    async def remove(self, network_id: str) -> None:
+        """Remove the network; nothing happens if it is gone. Raises CallError if a running container is connected."""
+        await self._transport.remove(f"networks/{network_id}", "removing a network")
+
+
+class Volumes:
+    """The named volumes of one engine."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def list(self, project: str) -> tuple[Volume, ...]:
+        """All named volumes that carry the project's label."""
+        query = {"filters": answers.labelled(project)}
+        return tuple(await self._transport.ask_all("volumes", "listing the project", answers.volume, query))
+
+    async def inspect(self, name: str) -> Volume | None:
+        """The volume, or None if there is none of that name."""
+        try:
+            return await self._transport.ask(_path(name), f"inspecting the volume {name}", answers.volume)
+        except CallError as error:
+            if error.absent:
+                return None
+            raise
+
+    async def times(self) -> dict[str, str]:
+        """The names of all volumes on the engine, with their `CreatedAt`."""
+        volumes = await self._transport.ask_all("volumes", "listing volumes", answers.volume)
+        return {volume.name: volume.created for volume in volumes}
+
+    async def users(self, name: str) -> tuple[str, ...]:
+        """The names of the containers that mount the volume, running or not."""
+        query = {"all": "1", "filters": json.dumps({"volume": [name]})}
+        what = "listing the users of a volume"
+        names = await self._transport.ask_all("containers/json", what, answers.listed_name, query)
+        return tuple(sorted(filter(None, names)))
+
+    async def create(self, options: Mapping[str, Any]) -> Volume:
+        """Create a volume as the Engine API's VolumeCreateOptions describe it, or return the existing one."""
+        return await self._transport.create("volumes/create", "creating a volume", options, answers.volume)
+
+    async def remove(self, name: str) -> None:
+        """Remove the volume; nothing happens if it is gone. Raises CallError if a container mounts it."""
+        await self._transport.remove(_path(name), f"removing the volume {name}")
+
+
+def _path(name: str) -> str:
+    return f"volumes/{quote(name, safe='')}"

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from devenv.docker import inspect as answers
-from devenv.docker.streams import Frames, lines, plain, without_inner_times
-from devenv.docker.transport import CallError, Transport, ignore_absent
+from devenv.docker.transport import CallError, Frames, Transport, ignore_absent, lines, plain, without_inner_times
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL, Container
 from devenv.tasks import each

@@ -1,4 +1,4 @@
-"""The address of the engine, by the rules of the docker CLI, and connections to it."""
+"""The address of the engine, by the rules of the docker CLI; connections to it, and why there are none."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 from dataclasses import dataclass
 from typing import IO, Protocol
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import Process, SocketAttribute, UNIXSocketStream
 
 from devenv.docker import context, process, trace
-from devenv.docker.context import DEFAULT_SOCKET
-from devenv.docker.unreachable import reason
 from devenv.errors import EngineError, RefusedError
+from devenv.explain import table
 
 CONNECT_TIMEOUT = 5.0
 EXIT_GRACE = 1.0  # seconds from the end of a child's output to its exit
@@ -27,6 +28,11 @@ _ADDRESS = re.compile(
     r"(?:unix|npipe|fd)://.*|(?:\w+://)?(?:[^@/\s]*@)?(?:[^@/:\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\S*)?"
 )
 _OPTION = re.compile(r"ssh://(?:[^@/]*@)?-")
+_WRAPPED = re.compile(r"(?s)\A.*\bstderr=|(?m:^failed to open the raw stream connection: )")
+_GO = re.compile(r"\bdial (?:tcp|udp|unix):? |(?<=: )connect: ")  # words of the docker command's libraries
+_LOOKUP = re.compile(r"lookup (\S+?)(?: on \S+)?: no such host")
+_NOISE = re.compile(r"(?i)debug\d|warning: |pseudo-terminal|\W*\Z|@@@")
+_UNPRINTED = re.compile(r"\x1b\][^\x07\x1b]*\x07?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ async def resolve() -> Endpoint:
         return Endpoint(host if "://" in host else f"tcp://{host}")  # as the docker CLI reads it
     name = context.current()
     if name is None:
-        return Endpoint(DEFAULT_SOCKET)
+        return Endpoint(context.DEFAULT_SOCKET)
     shown = await process.run(["docker", "context", "inspect", "--", name])
     with contextlib.suppress(json.JSONDecodeError, LookupError, TypeError):
         return Endpoint(json.loads(shown.stdout)[0]["Endpoints"]["docker"]["Host"], name)
@@ -190,3 +196,62 @@ class _Child:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._child.pid, signal.SIGTERM)  # `terminate` may reap it, which asyncio reports
             await self._child.aclose()
+
+
+def reason(printed: str) -> str:
+    """The line of a program's standard error that says why it failed; empty if there is none.
+
+    It has no escape sequences, control characters or secrets.
+    """
+    bare = _LOOKUP.sub(r"the name \1 is not found", _GO.sub("", _UNPRINTED.sub("", _WRAPPED.sub("", printed))))
+    lines = ["".join(c for c in line if c.isprintable()).strip() for line in bare.splitlines()]
+    lines = [line for line in lines if not _NOISE.match(line)]
+    if not lines:
+        return ""
+    lines.reverse()  # of several lines that match, the last counts
+    explanation = table.explain(table.load("engine"), "\n".join(lines))
+    from devenv.redact import Redactor  # noqa: PLC0415 - only if something is wrong
+
+    return Redactor(os.environ).text(lines[explanation.line if explanation else 0]).rstrip(".")
+
+
+def unreachable(endpoint: Endpoint, why: str, said: str = "") -> EngineError:
+    """The error for an engine that cannot be reached, with the command to type on this system.
+
+    `why` is the message of the system, `said` that of ssh or docker (see `reason`).
+    """
+    message = f"cannot reach the Docker engine at {endpoint.shown}"
+    if endpoint.local and "ermission denied" in why:
+        hint = "sudo usermod -aG docker $USER   (then log in again)"
+        return EngineError(f"{message}: permission denied on the socket", hint=hint)
+    by = f" (context {endpoint.context})" if endpoint.context is not None else ""
+    other_engine = "docker context use default" if by else "unset DOCKER_HOST"
+    tail = f": {said}" if said else ""
+    return EngineError(
+        f"{message}{by}{tail}", hint=start_command() if endpoint.local else _hint(endpoint, said) or other_engine
+    )
+
+
+def _hint(endpoint: Endpoint, said: str) -> str:
+    """What to type for an error of ssh; empty for an engine that is not reached by ssh."""
+    if not endpoint.host.startswith("ssh://"):
+        return ""
+    login = re.sub(r":[^@/]*@", "@", urlsplit(endpoint.host).netloc)  # without a password
+    login, _, port = login.partition(":") if "]" not in login else (login, "", "")
+    known = {
+        "ssh": shlex.join(["ssh", *(("-p", port) if port else ()), login]),
+        "port": f"-p {port} " if port else "",
+        "login": shlex.quote(login),
+        "name": shlex.quote(login.rpartition("@")[2]),
+    }
+    explanation = table.explain(table.load("engine"), said, lambda *_: known)
+    return explanation.hint if explanation else known["ssh"]
+
+
+def start_command() -> str:
+    """The command that starts an engine on this system."""
+    if os.uname().sysname == "Darwin":
+        return "open -a Docker   (or: orb start, colima start)"
+    if os.path.isdir("/run/systemd/system"):
+        return "sudo systemctl start docker"
+    return "sudo sh -c 'setsid dockerd >/var/log/dockerd.log 2>&1 &'"

@@ -11,8 +11,7 @@ import anyio
 
 from devenv.docker.http import Exchange, LostError
 from devenv.docker.process import OnOutput
-from devenv.docker.streams import Frames, lines
-from devenv.docker.transport import LONG_TIMEOUT, CallError, Transport
+from devenv.docker.transport import LONG_TIMEOUT, CallError, Frames, Transport, lines
 from devenv.errors import DevenvError, EngineError
 from devenv.model.containers import Container
 

@@ -27,8 +27,7 @@ from devenv.doctor.facts import Route
 from devenv.errors import ConfigError
 from devenv.host import proxies, tls
 from devenv.host.certificates import Certificates
-from devenv.model.addresses import LOOPBACK
-from devenv.model.image_ref import HUB, canonical, split
+from devenv.model.image_ref import HUB, LOOPBACK, canonical, split
 from devenv.tasks import each
 
 HUB_HOST = "registry-1.docker.io"

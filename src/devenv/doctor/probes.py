@@ -23,8 +23,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import config_folder
-from devenv.docker.endpoint import Endpoint, WayError, resolve
-from devenv.docker.unreachable import start_command
+from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
 from devenv.doctor import network as routes
 from devenv.doctor import project_tree
 from devenv.doctor.catalog import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS

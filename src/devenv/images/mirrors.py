@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 
 from devenv.errors import ConfigError
-from devenv.model.addresses import LOOPBACK
-from devenv.model.image_ref import HUB, canonical
+from devenv.model.image_ref import HUB, LOOPBACK, canonical
 from devenv.redact import masked
 
 LOADED_REGISTRY = "loaded.devenv"

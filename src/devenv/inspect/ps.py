@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devenv.compose.outline import Outline, require_known, sketched
-from devenv.docker import quick
-from devenv.model.standing import Stands, stands
+from devenv.docker import context
+from devenv.model.status import Stands, stands
 from devenv.state.created import recognizer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def ps(selection: Selection, wanted: Collection[str], show: Callable[[Stands], object]) -> bool:
     """Show the services if a local engine answers, and return whether it did. Raises ConfigError, UsageError."""
     project = sketched(selection)
-    found = None if project.name is None else quick.containers(project.name)
+    found = None if project.name is None else context.local_containers(project.name)
     if project.name is None or found is None:
         return False
     is_ours, (containers, now) = recognizer(project.name), found

@@ -10,7 +10,7 @@ from devenv.compose.outline import Selection, outline
 from devenv.docker.client import Engine
 from devenv.inspect.ps import picture
 from devenv.model.containers import TELLING
-from devenv.model.standing import Stands
+from devenv.model.status import Stands
 from devenv.state.created import recognizer
 from devenv.tasks import task_group
 

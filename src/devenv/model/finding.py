@@ -1,8 +1,9 @@
-"""Findings of `devenv doctor`."""
+"""What commands say of a project: findings of `devenv doctor`, what watch rules do, and mistakes in files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 PAGE = "docs/troubleshooting.md"
 
@@ -36,3 +37,84 @@ class Disk:
     inodes: float
     meaning: str
     hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule does with a path; `index` counts from 0, `place` and `file` are `file:line`.
+
+    `decided_by` is include, ignore, .dockerignore, built-in or own file, `pattern` is the pattern as written; both
+    are empty if no pattern excludes the path. `effects` are sync, exec, restart, rebuild, in their order; `reason`
+    says why a rule that matches does nothing.
+    """
+
+    service: str
+    index: int
+    action: str
+    place: str
+    matches: bool
+    decided_by: str = ""
+    pattern: str = ""
+    file: str = ""
+    target: str | None = None
+    effects: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A path as given; `kind` is file, dir, link, other or absent. Without verdicts no rule concerns the path."""
+
+    path: str
+    kind: str
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRule:
+    """A rule of a service; `path` is relative to the project's folder if it is inside."""
+
+    action: str
+    path: str
+    target: str | None
+    ignore: tuple[str, ...]
+    include: tuple[str, ...]
+    initial_sync: bool
+    exec: tuple[str, ...]
+    place: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownService:
+    """A service with its rules, and the file that its build uses as .dockerignore."""
+
+    service: str
+    dockerignore: str | None
+    rules: tuple[ShownRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A project as devenv reads it; `settings` is its `x-devenv` block."""
+
+    project: str
+    directory: str
+    files: tuple[str, ...]
+    services: tuple[ShownService, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A mistake in a file of the project, and its place."""
+
+    message: str
+    hint: Annotated[str | None, "the nearest known word, or what to do"]
+    level: Annotated[str, ("error", "warning")]
+    file: str | None
+    line: Annotated[int | None, "counted from 1"]
+    column: Annotated[int | None, "counted from 1, in characters"]
+    text: Annotated[str, "the line; possible secrets are replaced by stars"] = ""
+    width: Annotated[int, "how many characters of the line are wrong"] = 0

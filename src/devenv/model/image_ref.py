@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 HUB = "docker.io"
+LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")  # hosts that mean this machine
 
 
 def canonical(reference: str) -> str:
@@ -35,5 +38,5 @@ def split(reference: str) -> tuple[str, str | None, str | None]:
 
 
 def registry(reference: str) -> str:
-    """The registry that a pull would ask, `docker.io` where none is written."""
+    """The registry that a pull would ask, `docker.io` if none is written."""
     return canonical(reference).partition("/")[0]

@@ -6,7 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from devenv.model.explained import Explained, Mistake, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import Explained, Mistake, Shown, ShownRule, ShownService, Verdict
 from devenv.ui.text import clean
 
 KINDS = {"dir": " (a folder: what is saved in it)", "link": " (a link)", "absent": " (not there)"}

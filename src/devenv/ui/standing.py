@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from devenv.model.snapshot import ago
-from devenv.model.standing import Stand, Stands
+from devenv.model.status import Stand, Stands
 from devenv.ui.text import clean, columns
 
 MARKS = {"absent": "○", "created": "○", "paused": "◌", "restarting": "◐", "removing": "◌", "dead": "✗"}

@@ -17,8 +17,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.docker.context import DEFAULT_SOCKET
-from devenv.docker.endpoint import Endpoint
-from devenv.docker.unreachable import unreachable
+from devenv.docker.endpoint import Endpoint, unreachable
 from devenv.host import limits as host_facts
 from devenv.run import desired, steps
 from devenv.run.active.observe import view

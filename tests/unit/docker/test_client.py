@@ -13,9 +13,10 @@ import pytest
 from devenv.docker import client
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
+from devenv.docker.transport import CallError
 from devenv.errors import EngineError
 from devenv.model.containers import PROJECT_LABEL
-from support.engine import Fails, Fault, MemoryEngine, MemoryHost
+from support.engine import BASE_IMAGE, Fails, Fault, MemoryEngine, MemoryHost
 from support.memory import shown, verbs
 from support.memory.played import placed
 
@@ -115,3 +116,64 @@ async def test_events_after_a_gap(monkeypatch: pytest.MonkeyPatch, host: MemoryH
         await anyio.wait_all_tasks_blocked()
     assert [event.get("Action") for event in events] == [None, "start", None, "start", "die"]
     assert len([request for request in engine.faults.asked if request.endswith("GET events")]) == 3
+
+
+async def test_networks_of_a_project() -> None:
+    """What the records of a run say decides whose they are."""
+    host = MemoryHost()
+    engine = MemoryEngine(host)
+    verbs.create_network(host, {"Name": "p_default", "Labels": {PROJECT_LABEL: "p"}})
+    verbs.create_network(host, {"Name": "other"})
+    assert [(n.name, n.ours) for n in await engine.networks.list("p")] == [("p_default", False)]
+    engine.is_ours = lambda _: True
+    assert [(n.name, n.ours) for n in await engine.networks.list("p")] == [("p_default", True)]
+    assert {"p_default", "other"} <= await engine.networks.names()
+
+
+async def test_a_network_in_use_is_not_removed() -> None:
+    host = MemoryHost()
+    engine = MemoryEngine(host)
+    network = verbs.create_network(host, {"Name": "n"})
+    container = placed(host, "web", networks=("n",))
+    assert await engine.networks.users(network.id) == ("p-web-1",)
+    with pytest.raises(CallError, match="active endpoints"):
+        await engine.networks.remove(network.id)
+    host.containers.pop(container.id)
+    await engine.networks.remove(network.id)
+    await engine.networks.remove(network.id)
+    assert "n" not in await engine.networks.names()
+
+
+@pytest.fixture
+def engine() -> MemoryEngine:
+    return MemoryEngine(MemoryHost())
+
+
+async def test_a_volume_of_a_project(engine: MemoryEngine) -> None:
+    """Created once: the second time, the existing volume is returned."""
+    volume = await engine.volumes.create({"Name": "p_data", "Labels": {PROJECT_LABEL: "p"}})
+    assert await engine.volumes.create({"Name": "p_data"}) == volume
+    await engine.volumes.create({"Name": "other"})
+    assert await engine.volumes.list("p") == (volume,)
+    assert await engine.volumes.inspect("p_data") == volume
+    assert await engine.volumes.times() == {
+        "p_data": volume.created,
+        "other": (await engine.volumes.create({"Name": "other"})).created,
+    }
+
+
+async def test_a_volume_in_use_is_not_removed(engine: MemoryEngine) -> None:
+    await engine.volumes.create({"Name": "data"})
+    mount = {"Type": "volume", "Source": "data", "Target": "/x"}
+    holder = await engine.containers.create({"Image": BASE_IMAGE, "HostConfig": {"Mounts": [mount]}}, "holder")
+    assert await engine.volumes.users("data") == ("holder",)
+    with pytest.raises(CallError, match="in use"):
+        await engine.volumes.remove("data")
+    await engine.containers.remove(holder)
+    await engine.volumes.remove("data")
+    assert await engine.volumes.inspect("data") is None
+
+
+async def test_a_volume_that_is_gone_is_removed(engine: MemoryEngine) -> None:
+    await engine.volumes.remove("none")
+    assert await engine.volumes.users("none") == ()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devenv.docker import context
+from devenv.docker import context, inspect
 
 
 @pytest.fixture(autouse=True)
@@ -63,16 +68,120 @@ def test_the_socket_of_a_context(
     folder = config / "contexts/meta" / hashlib.sha256(b"there").hexdigest()
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": host}}}))
-    assert context.socket() == expected
+    assert context.socket_path() == expected
 
 
 def test_the_socket_without_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """DOCKER_HOST, or else the default socket; none of a context that is unknown."""
-    assert context.socket() == "/var/run/docker.sock"
+    assert context.socket_path() == "/var/run/docker.sock"
     monkeypatch.setenv("DOCKER_HOST", "unix:///y.sock")
-    assert context.socket() == "/y.sock"
+    assert context.socket_path() == "/y.sock"
     monkeypatch.setenv("DOCKER_HOST", "tcp://there:2375")
-    assert context.socket() is None
+    assert context.socket_path() is None
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONTEXT", "unknown")
-    assert context.socket() is None
+    assert context.socket_path() is None
+
+
+SHOWN = {
+    "Id": "1",
+    "Name": "/p-web-1",
+    "Config": {"Labels": {"com.docker.compose.service": "web", "com.docker.compose.project": "p"}},
+    "State": {"Status": "running", "StartedAt": "2026-11-29T11:00:00Z"},
+    "RestartCount": 2,
+}
+ONE_OFF = {"com.docker.compose.oneoff": "True"}
+DATE = "Date: Sun, 29 Nov 2026 12:00:00 GMT\r\n"
+Answer = Callable[[str], bytes]
+
+
+def answer_of(value: Any, status: str = "200 OK", date: str = DATE) -> bytes:
+    """An answer of the engine in HTTP/1.0."""
+    return f"HTTP/1.0 {status}\r\n{date}Content-Type: application/json\r\n\r\n{json.dumps(value)}".encode()
+
+
+def engine(target: str) -> bytes:
+    """A container of a service, and a one-off container."""
+    return answer_of(
+        [{"Id": "1", "Labels": {}}, {"Id": "2", "Labels": ONE_OFF}] if "containers/json" in target else SHOWN
+    )
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
+    """An engine with these answers, and the targets of the requests."""
+    path, asked = str(tmp_path / "e.sock"), list[str]()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def start(answer: Answer) -> list[str]:
+            def run() -> None:
+                while True:
+                    try:
+                        client, _ = server.accept()
+                    except OSError:
+                        return
+                    with closing(client):
+                        asked.append(client.recv(1 << 16).split(b" ")[1].decode())
+                        client.sendall(answer(asked[-1]))
+
+            threading.Thread(target=run, daemon=True).start()
+            return asked
+
+        yield start
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_containers_and_the_time_are_read(serve: Callable[[Answer], list[str]]) -> None:
+    """By the project's label; one-off containers are not inspected."""
+    asked = serve(engine)
+    result = context.local_containers("p")
+    assert result is not None
+    (container,), now = result
+    assert (container.service, container.state, container.restarts, container.ours) == ("web", "running", 2, False)
+    assert now == dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
+    assert [target.partition("?")[0] for target in asked] == ["/containers/json", "/containers/1/json"]
+    assert "com.docker.compose.project%3Dp" in asked[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: b"",
+        lambda _: b"nonsense",
+        lambda _: answer_of([], status="500 Internal Server Error"),
+        lambda _: answer_of([], date=""),
+        lambda _: answer_of([], date="Date: today\r\n"),
+        lambda _: answer_of({"message": "no list"}),
+        lambda _: answer_of([])[:-1] + b"{",
+        lambda target: engine(target) if "containers/json" in target else answer_of({}, status="404 Not Found"),
+        lambda target: engine(target) if "containers/json" in target else answer_of({"Id": "1"}),
+    ],
+)
+def test_an_unusual_answer_gives_none(serve: Callable[[Answer], list[str]], answer: Answer) -> None:
+    """`Engine` reports the error."""
+    assert serve(answer) == []
+    assert context.local_containers("p") is None
+
+
+def test_an_engine_that_is_not_at_a_local_socket_gives_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its address, by a context, and if no engine listens."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for host in ("tcp://127.0.0.1:1", "ssh://x", "1.2.3.4", f"unix://{tmp_path}/none.sock"):
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert context.local_containers("p") is None
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    assert context.local_containers("p") is None
+
+
+def test_every_month_is_known() -> None:
+    """As HTTP writes it; any other name is an error."""
+    for month in range(1, 13):
+        moment = dt.datetime(2026, month, 3, 4, 5, 6, tzinfo=dt.UTC)
+        assert inspect.time(f"{moment:%a, %d %b %Y %H:%M:%S} GMT") == moment
+    for date in ("", "Sun, 03 Foo 2026 00:00:00 GMT", "2026-11-29"):
+        with pytest.raises(ValueError):
+            inspect.time(date)

@@ -12,14 +12,14 @@ import anyio
 import pytest
 
 from devenv.compose.outline import Selection
-from devenv.docker import quick
+from devenv.docker import context
 from devenv.docker.client import Engine
 from devenv.errors import EngineError, UsageError
 from devenv.inspect import ps_watch
 from devenv.inspect.ps import age, ps
 from devenv.inspect.ps_watch import watching
 from devenv.model.containers import Container
-from devenv.model.standing import Stands
+from devenv.model.status import Stands
 from devenv.tasks import first
 from support.engine import Fault, MemoryEngine, MemoryHost
 from support.memory.played import placed
@@ -117,7 +117,7 @@ async def test_a_local_engine_is_asked_at_once(tmp_path: Path, monkeypatch: pyte
         asked.append(project)
         return ((WEB,), NOW) if project == "p" else None
 
-    monkeypatch.setattr(quick, "containers", containers)
+    monkeypatch.setattr(context, "local_containers", containers)
     assert ps(Selection(str(tmp_path), project_name="p"), (), found.append)
     assert [one.container for one in found[0].services] == ["p-web-1"]
     assert not ps(Selection(str(tmp_path), project_name="q"), (), found.append)

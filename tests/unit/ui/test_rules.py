@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import Explained, Shown, ShownRule, ShownService, Verdict
 from devenv.ui.rules import explained, shown
 
 

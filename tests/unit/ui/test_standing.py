@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from devenv.model.containers import Container
-from devenv.model.standing import Address, Stand, stands
+from devenv.model.status import Address, Stand, stands
 from devenv.ui.standing import screen, table
 
 WEB = Container("1", "p-web-1", "web", "running", ours=True, health="healthy", started_at="60")

@@ -17,7 +17,7 @@ with LazyImports():
 
     from devenv.inspect import ps as workflow
     from devenv.inspect import ps_watch
-    from devenv.model import standing
+    from devenv.model import status
     from devenv.ui import standing as view
 
 
@@ -33,7 +33,7 @@ def ps(
     window = options.console(output)
     shown: list[str] = []
 
-    def show(states: standing.Stands) -> None:
+    def show(states: status.Stands) -> None:
         if watch and not window.is_read:
             raise typer.Exit
         lines = list(view.table(states))

@@ -65,7 +65,7 @@ def _listening(home: str) -> Iterator[tuple[str, str]]:
     if folder := os.environ.get("XDG_RUNTIME_DIR"):
         known |= {os.path.join(folder, name): daemon for name, daemon in _RUNTIME_SOCKETS.items()}
     known |= {os.path.join(home, name): daemon for name, daemon in _HOME_SOCKETS.items()}
-    if engine := context.socket():
+    if engine := context.socket_path():
         known.setdefault(engine, "Docker")
     if agent := os.environ.get("SSH_AUTH_SOCK"):
         known.setdefault(agent, AGENT)

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 import anyio
 
+from devenv import templates_folder
 from devenv.docker import cli, process
 from devenv.errors import EngineError
 from devenv.images.standins.recipes import Root
-from devenv.template_files import templates_folder
 
 # apt on the host, with lists and a status that are not the host's, but with its proxies and logins.
 APT_SETTINGS = """\

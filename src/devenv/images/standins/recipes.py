@@ -13,9 +13,9 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from devenv import templates_folder
 from devenv.errors import EngineError
 from devenv.model.image_ref import canonical, familiar, split
-from devenv.template_files import templates_folder
 
 STAND_IN_REGISTRY = "stand-in.devenv"
 

@@ -11,7 +11,7 @@ import anyio
 from devenv.docker import process
 from devenv.errors import DevenvError
 from devenv.events import Emit, Problem
-from devenv.model.live import Fact, ViewCommand
+from devenv.model.graph import Fact, ViewCommand
 
 if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject

@@ -14,7 +14,7 @@ from devenv.docker.containers import Usage
 from devenv.errors import EngineError
 from devenv.model import graph
 from devenv.model.containers import Container
-from devenv.model.live import Fact, ServiceGraph, ServiceStats
+from devenv.model.graph import Fact, ServiceGraph, ServiceStats
 from devenv.run.active.project import ActiveProject
 from devenv.run.desired import DesiredState
 from devenv.run.urls import url

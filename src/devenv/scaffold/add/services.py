@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from devenv import templates_folder
 from devenv.compose import yaml
 from devenv.compose.files import Source, everything, service_names
 from devenv.compose.outline import Selection
@@ -21,7 +22,6 @@ from devenv.scaffold.add.main_file import MainFile, opened, pairs
 from devenv.scaffold.add.proposal import FileEdit, Proposal
 from devenv.scaffold.add.record import Added
 from devenv.scaffold.add.yaml_edit import flow, nested
-from devenv.template_files import templates_folder
 
 NAME = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)\Z)[a-z][a-z0-9_-]{0,62}")
 _PLACE = re.compile(r"\{\{ (\w+) \}\}")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devenv import templates_folder
 from devenv.errors import ConfigError, RefusedError, UsageError
 from devenv.scaffold.new import names
 from devenv.sync.rules.patterns import Patterns
-from devenv.template_files import templates_folder
 
 MAX_BYTES = 100 * 1024**2
 MAX_ABOUT = 64 * 1024

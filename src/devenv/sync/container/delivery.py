@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import anyio
 
-from devenv.docker.protocols import ContainerFiles
+from devenv.docker.archive import Archive
 from devenv.docker.transport import CallError
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
@@ -38,7 +38,7 @@ class Delivery:
 
     def __init__(
         self,
-        files: ContainerFiles,
+        files: Archive,
         container: Container,
         access: Access,
         shell: Shell | None,

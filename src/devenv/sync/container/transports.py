@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from devenv.docker.protocols import ContainerFiles
+from devenv.docker.archive import Archive
 from devenv.docker.transport import CallError
 from devenv.model.sync_plan import Delete
 from devenv.sync.container import archive, perl_helper, shell_commands, tar
@@ -188,7 +188,7 @@ class ShellTransport:
 class ArchiveTransport:
     """The engine's archive request. It follows links, so it is only for folders that root alone can change."""
 
-    def __init__(self, files: ContainerFiles, container_id: str, owner: tuple[int, int]) -> None:
+    def __init__(self, files: Archive, container_id: str, owner: tuple[int, int]) -> None:
         self._files = files
         self._container_id = container_id
         self._owner = owner

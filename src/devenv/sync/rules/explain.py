@@ -10,7 +10,7 @@ from devenv.compose.files import logical
 from devenv.compose.outline import Selection
 from devenv.compose.parse import undoubled
 from devenv.compose.resolve import Loaded, load
-from devenv.model.explained import Explained, Shown, ShownRule, ShownService, Verdict
+from devenv.model.finding import Explained, Shown, ShownRule, ShownService, Verdict
 from devenv.model.project import Action, Service
 from devenv.model.sync_plan import ServicePlan
 from devenv.paths import is_within, relative_to

@@ -15,7 +15,7 @@ import anyio.to_thread
 from devenv import events as e
 from devenv.bounded_search import BoundedSearch
 from devenv.errors import DevenvError
-from devenv.model.live import Fact, ViewCommand
+from devenv.model.graph import Fact, ViewCommand
 from devenv.tasks import first
 from devenv.ui.console import Console
 from devenv.ui.live import commands, keys

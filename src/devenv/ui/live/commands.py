@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devenv.model.live import ViewCommand
+from devenv.model.graph import ViewCommand
 from devenv.ui.live import log
 from devenv.ui.live.keys import PASTED
 from devenv.ui.live.log import Filter, Line

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devenv import events as e
-from devenv.model.graph import Graph
-from devenv.model.live import Fact, ServiceGraph, ServiceStats
+from devenv.model.graph import Fact, Graph, ServiceGraph, ServiceStats
 from devenv.model.logline import Search, unbounded
 from devenv.ui import text, waterfall
 from devenv.ui.live import log

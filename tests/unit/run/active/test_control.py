@@ -13,7 +13,7 @@ from devenv.docker.containers import Usage
 from devenv.errors import DevenvError, EngineError, UsageError
 from devenv.events import Event, Problem
 from devenv.model.containers import Container, ProjectState
-from devenv.model.live import Fact, ServiceStats, ViewCommand
+from devenv.model.graph import Fact, ServiceStats, ViewCommand
 from devenv.run.active import stats
 from devenv.run.active.control import RunController
 from unit.run.test_desired import stage

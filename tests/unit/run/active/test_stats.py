@@ -9,7 +9,7 @@ import pytest
 
 from devenv.docker.containers import Usage
 from devenv.model.containers import Container, ProjectState
-from devenv.model.live import ServiceGraph, ServiceStats
+from devenv.model.graph import ServiceGraph, ServiceStats
 from devenv.run.active import stats
 from devenv.run.active.stats import service_graph
 from unit.run.active.test_control import Controlled, FakeProject, container

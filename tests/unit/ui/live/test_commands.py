@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devenv import events as e
-from devenv.model.live import ServiceStats, ViewCommand
+from devenv.model.graph import ServiceStats, ViewCommand
 from devenv.ui.live import commands
 from devenv.ui.live import log as logbook
 from devenv.ui.live.keys import PASTED

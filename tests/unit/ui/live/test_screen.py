@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv import events as e
-from devenv.model.graph import Graph, Node
-from devenv.model.live import ServiceGraph, ServiceStats
+from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
 from devenv.ui.cells import Span, width
 from devenv.ui.live.screen import screen
 from devenv.ui.live.table import ago

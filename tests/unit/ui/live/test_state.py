@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv import events as e
-from devenv.model.graph import Graph, Node
-from devenv.model.live import ServiceGraph, ServiceStats
+from devenv.model.graph import Graph, Node, ServiceGraph, ServiceStats
 from devenv.ui.live import commands
 from devenv.ui.live.state import State
 from support.stories import Told, failed, two, waiting
