@@ -250,15 +250,15 @@ BUGS = (
     Bug(
         "a volume that was created again is ours",
         "state/identity.py",
-        "return Verdict.MOVED if is_moved else Verdict.OTHER",
-        "return Verdict.LIKELY",
+        "return VolumeVerdict.MOVED if is_moved else VolumeVerdict.OTHER",
+        "return VolumeVerdict.LIKELY",
         "tests/unit/run/cleanup/test_teardown.py::test_a_volume_that_was_created_again_is_not_ours",
     ),
     Bug(
         "equal times prove that it is the same volume",
         "state/identity.py",
-        "return Verdict.SAME if record.is_proven else Verdict.LIKELY",
-        "return Verdict.SAME",
+        "return VolumeVerdict.SAME if record.is_proven else VolumeVerdict.LIKELY",
+        "return VolumeVerdict.SAME",
         "tests/unit/run/cleanup/test_teardown.py::test_without_a_snapshot_if_none_is_wanted",
     ),
     Bug(

@@ -19,7 +19,7 @@ from devenv.run.desired import DesiredState, chosen, observe, with_ports
 from devenv.run.options import Options
 from devenv.run.run_volumes import RunVolumes
 from devenv.state import ledger as ledgers
-from devenv.state.runs import key_of, open_run, place_of
+from devenv.state.run_dir import key_of, open_run, place_of
 from devenv.volumes.transfer import volume_transfer
 from support.memory.command import CURRENT, Command, model
 from support.memory.machine import Machine, Site

@@ -22,7 +22,7 @@ from devenv.errors import DevenvError
 from devenv.events import Kept, Notice, Problem
 from devenv.run import up
 from devenv.run.options import Options
-from devenv.state import runs
+from devenv.state import run_dir
 from devenv.state.ledger import VolumePolicy
 from devenv.state.verified_archive import Unpacked
 from devenv.volumes import commands, exported
@@ -289,7 +289,7 @@ class Campaign:
         """`devenv down --volumes`."""
         before = self.content
         name, site = self.pick()
-        run_of = [ledger.directory for _, ledger in runs.every()]
+        run_of = [ledger.directory for _, ledger in run_dir.every_runs()]
         command = await self.machine.down(site, VolumePolicy.DROP)
         self.check_kept(before, command, dropped=bool(run_of))
         if before is not None and self.content is None:

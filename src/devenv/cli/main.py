@@ -21,7 +21,7 @@ with LazyImports():
     from devenv import private_files
     from devenv.docker import process
     from devenv.run.cleanup import remains
-    from devenv.state import home, runs
+    from devenv.state import home, run_dir
     from devenv.ui import text
 
 BUG = 70
@@ -93,7 +93,7 @@ def _is_ours(verb: str, before: list[str], after: list[str]) -> bool:
 
 def _report_earlier_runs(*, is_wanted: bool) -> None:
     with contextlib.suppress(DevenvError):  # the state folder cannot be used: commands that need it fail on it
-        if is_wanted and any(runs.dead(("up", "left"))):
+        if is_wanted and any(run_dir.dead_runs(("up", "left"))):
             for line in anyio.run(remains.everywhere):
                 options.console().aside(line)
 

@@ -23,8 +23,7 @@ from devenv.run.active.phases import closure
 from devenv.run.consent import report_dangers
 from devenv.run.desired import DesiredState, observe, with_ports
 from devenv.run.options import Options
-from devenv.state.run_dir import Run
-from devenv.state.runs import open_run
+from devenv.state.run_dir import Run, open_run
 
 
 async def one_off(selection: Selection, arguments: Collection[str], emit: Emit) -> Compose | None:

@@ -14,17 +14,16 @@ from devenv.errors import ConfigError, DevenvError
 from devenv.model.status import Here
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.remains import COMMAND, PHASES, left_behind, remains
-from devenv.state import runs
+from devenv.state import run_dir
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run
-from devenv.state.runs import key_of
+from devenv.state.run_dir import Run, key_of
 
 LIMIT = 2.0  # seconds for the engine
 
 
 async def here(directory: str, files: tuple[str, ...], project_name: str | None) -> Here:
     """The status of the project in a folder, or of these files. Raises UsageError for a file on standard input."""
-    others = tuple(sorted({ledger.project for _, ledger in runs.dead(PHASES)}))
+    others = tuple(sorted({ledger.project for _, ledger in run_dir.dead_runs(PHASES)}))
     guardians = tuple(line for _, line in guardian_note.at_work())
     try:
         paths = sources.find(directory, files)
@@ -67,7 +66,7 @@ async def _standing(engine: Engine, name: str, folder: str) -> tuple[str, str, i
 
 def _run_of(name: str, folder: str, key: str, engine: Engine) -> tuple[Run, Ledger] | None:
     """The run of the project on this engine, by its name or else by its folder."""
-    begun = [(run, ledger) for run, ledger in runs.every() if _is_on(ledger, key, engine)]
+    begun = [(run, ledger) for run, ledger in run_dir.every_runs() if _is_on(ledger, key, engine)]
     named = [(run, ledger) for run, ledger in begun if ledger.project == name]
     return next(iter([*named, *((run, ledger) for run, ledger in begun if ledger.directory == folder)]), None)
 

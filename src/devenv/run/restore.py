@@ -18,7 +18,7 @@ from devenv.run.volume_choice import VolumeChoice, age, date
 from devenv.state.identity import Place
 from devenv.state.ledger import Ledger
 from devenv.volumes import lineage as lineages
-from devenv.volumes.lineage import NOTHING, Lineage, Wanted
+from devenv.volumes.lineage import NOTHING, Lineage, WantedVolume
 from devenv.volumes.lineages import fresh as fresh_lineage
 from devenv.volumes.project_volumes import ProjectVolumes
 
@@ -101,7 +101,7 @@ class InitialVolumes:
 
     async def _beginning(
         self,
-        wanted: Wanted,
+        wanted: WantedVolume,
         line: Lineage | None,
         users: tuple[str, ...],
         stored: Sequence[Snapshot],
@@ -120,7 +120,7 @@ class InitialVolumes:
             self._tell_of_others(wanted, stored)
         return choice.begin.snapshot
 
-    def _tell_of_others(self, wanted: Wanted, stored: Sequence[Snapshot]) -> None:
+    def _tell_of_others(self, wanted: WantedVolume, stored: Sequence[Snapshot]) -> None:
         """The volume begins empty: report whose data the user may expect in it, and how to restore that."""
         known = [line for line in self.volumes.volume_transfer.lineages.all() if line.is_other_of(wanted)]
         newest = max(known, key=lambda line: line.saved, default=None)

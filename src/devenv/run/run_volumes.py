@@ -18,7 +18,7 @@ from devenv.state.identity import Content, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, address
 from devenv.tasks import each
-from devenv.volumes.lineage import NOTHING, Live
+from devenv.volumes.lineage import NOTHING, LiveVolume
 from devenv.volumes.project_volumes import ProjectVolumes
 from devenv.volumes.transfer import VolumeTransfer
 
@@ -85,7 +85,7 @@ class RunVolumes:
 
         async def create(new: NewVolume) -> VolumeRecord:
             volume = await self.volume_transfer.create(new.resource.key, new.resource.name, new.wish)
-            self.volume_transfer.begins(new.lineage, Live(volume.name, volume.created, time.time(), new.parent))
+            self.volume_transfer.begins(new.lineage, LiveVolume(volume.name, volume.created, time.time(), new.parent))
             return replace(records[volume.name], driver=volume.driver, created=volume.created)
 
         self._write(await each(create, new))

@@ -36,7 +36,7 @@ from devenv.run.values import (
     Value,
 )
 from devenv.state import ledger as ledgers
-from devenv.state.runs import key_of
+from devenv.state.run_dir import key_of
 from devenv.tasks import patiently
 
 # --- check ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from devenv.model.containers import Container, ProjectState
 from devenv.run.cleanup import remains
 from devenv.run.cleanup.teardown import MOVED, Teardown, of_earlier
 from devenv.state import identity
-from devenv.state.identity import Content, Place, Verdict
+from devenv.state.identity import Content, Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.transfer import VolumeTransfer
@@ -84,10 +84,10 @@ class Takeover:
     async def _volumes(self, ledger: Ledger, project_state: ProjectState) -> Ledger:
         """Undo restores that were cut off; return the ledger without volumes that are gone or were created again."""
         volumes = ledger.judged(project_state)
-        if any(judged.verdict is Verdict.OTHER for judged in volumes):
+        if any(judged.verdict is VolumeVerdict.OTHER for judged in volumes):
             everything = await self.engine.volumes.times()
             volumes = ledger.judged(project_state, everything=everything)
-            if any(judged.verdict is Verdict.MOVED for judged in volumes):
+            if any(judged.verdict is VolumeVerdict.MOVED for judged in volumes):
                 self.emit(Notice(MOVED))
                 ledger = replace(ledger, before=tuple((name, everything.get(name, at)) for name, at in ledger.before))
         by_name = {judged.record.name: judged for judged in volumes}
@@ -95,7 +95,7 @@ class Takeover:
             judged = by_name.get(record.name)
             if judged is None:
                 ledger = ledger.without(record.name)
-            elif judged.verdict is Verdict.OTHER:
+            elif judged.verdict is VolumeVerdict.OTHER:
                 message = f"the volume {record.name} is not the one that devenv created: somebody created it again"
                 self.emit(Notice(f"{message}; it stays as it is, and is not removed"))
                 ledger = ledger.without(record.name)
@@ -103,7 +103,7 @@ class Takeover:
                 await self._undo(judged)
                 ledger = ledger.without(record.name)
             elif record.created != judged.volume.created:  # never seen, or moved: this time identifies it from now on
-                is_held = judged.verdict is Verdict.SAME
+                is_held = judged.verdict is VolumeVerdict.SAME
                 known = replace(record, created=judged.volume.created, driver=judged.volume.driver, is_proven=is_held)
                 ledger = ledger.with_records([known])
         return ledger

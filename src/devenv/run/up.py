@@ -27,9 +27,8 @@ from devenv.run.timings import Record
 from devenv.run.urls import addresses
 from devenv.run.values import Active, Context, Value
 from devenv.signals import ShutdownSignals
-from devenv.state.run_dir import Run
+from devenv.state.run_dir import Run, open_run, place_of
 from devenv.state.run_lock import LOOKED_AT
-from devenv.state.runs import open_run, place_of
 from devenv.sync.rules import lint
 from devenv.tasks import first, task_group
 from devenv.volumes.transfer import volume_transfer

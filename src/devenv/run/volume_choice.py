@@ -11,7 +11,7 @@ from devenv.events import Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.snapshot import Snapshot, ago
 from devenv.volumes import lineage as lineages
-from devenv.volumes.lineage import Beginning, Lineage, Start, Wanted
+from devenv.volumes.lineage import Beginning, Lineage, Start, WantedVolume
 
 FRESH = "devenv up --fresh   (starts empty)"
 
@@ -24,7 +24,7 @@ class VolumeChoice:
     """
 
     begin: Beginning
-    wanted: Wanted
+    wanted: WantedVolume
     line: Lineage | None
     stored: Sequence[Snapshot]
     service: str

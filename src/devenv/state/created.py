@@ -27,13 +27,13 @@ def recognizer(project: str) -> Callable[[Container | Network], bool]:
     runs = os.path.join(state_folder(), "runs")
     names = os.listdir(runs) if os.path.isdir(runs) else ()
     paths = [os.path.join(runs, name) for name in names if name.rpartition("-")[0] == project]
-    records = [Made(os.path.join(path, "made"), owner()) for path in paths]
+    records = [CreationRecord(os.path.join(path, "made"), owner()) for path in paths]
     for record in records:
         record.find_old()
     return lambda thing: any(record.holds(thing) for record in records)
 
 
-class Made:
+class CreationRecord:
     """What the file at `path` says is ours; read again if it has changed."""
 
     def __init__(self, path: str, owner: str) -> None:

@@ -147,7 +147,7 @@ class VolumeRecord:
     source: tuple[str, str] = ("", "")
 
 
-class Verdict(StrEnum):
+class VolumeVerdict(StrEnum):
     """Whether a volume of the recorded name is the recorded one."""
 
     SAME = "same"
@@ -156,25 +156,25 @@ class Verdict(StrEnum):
     OTHER = "other"
 
 
-def verdict(record: VolumeRecord, volume: Volume, *, is_held: bool, is_moved: bool) -> Verdict:
+def verdict(record: VolumeRecord, volume: Volume, *, is_held: bool, is_moved: bool) -> VolumeVerdict:
     """Whether `volume`, which has the record's name, is the volume that was recorded.
 
     `is_held`: a container that is ours by its id mounts it, so that it cannot have been removed since. `CreatedAt` of
     a local volume is the change time of its folder in whole seconds: equal ones prove nothing by themselves.
     """
     if is_held:
-        return Verdict.SAME
+        return VolumeVerdict.SAME
     if record.driver and volume.driver and record.driver != volume.driver:
-        return Verdict.OTHER
+        return VolumeVerdict.OTHER
     now = moment(volume.created)
     if record.created is None:
         is_late = bool(record.intended) and not (
             now is not None and record.intended - 2 <= now <= record.intended + INTENDED_WITHIN
         )
-        return Verdict.OTHER if is_late else Verdict.LIKELY
+        return VolumeVerdict.OTHER if is_late else VolumeVerdict.LIKELY
     if now == moment(record.created):
-        return Verdict.SAME if record.is_proven else Verdict.LIKELY
-    return Verdict.MOVED if is_moved else Verdict.OTHER
+        return VolumeVerdict.SAME if record.is_proven else VolumeVerdict.LIKELY
+    return VolumeVerdict.MOVED if is_moved else VolumeVerdict.OTHER
 
 
 def is_moved(known: Mapping[str, str], volumes: Mapping[str, str]) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from devenv.model.containers import Container, Network, ProjectState, Volume
-from devenv.state.identity import Content, Place, Verdict, VolumeRecord, is_moved, verdict
+from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict, is_moved, verdict
 
 VERSION = 2
 WITNESSES = 32  # volumes of others whose times are noted, to know a copied data folder by
@@ -31,7 +31,7 @@ class Judged:
 
     record: VolumeRecord
     volume: Volume
-    verdict: Verdict
+    verdict: VolumeVerdict
 
 
 @dataclass(frozen=True, slots=True)

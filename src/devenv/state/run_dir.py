@@ -1,4 +1,4 @@
-"""The folder of one project on one engine: its lock, its ledger, and what else a run leaves for the next command."""
+"""The folder of one project on one engine: its lock, its ledger, and what identifies the engine and the folder."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import anyio
+
 from devenv import private_files
+from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
 from devenv.private_files import written
-from devenv.state.created import Made
+from devenv.state.created import CreationRecord
 from devenv.state.home import owner, state_folder
+from devenv.state.identity import Place, engine_key
 from devenv.state.ledger import Ledger, VolumePolicy, decode, encode
 from devenv.state.run_lock import RunLock
 
@@ -26,7 +30,7 @@ class Run:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.made = Made(os.path.join(path, "made"), owner())
+        self.made = CreationRecord(os.path.join(path, "made"), owner())
         self.lock = RunLock(os.path.join(path, "lock"))
 
     @classmethod
@@ -185,3 +189,56 @@ def _runs() -> str:
 def _path(engine: str, project: str) -> str:
     key = hashlib.sha256(f"{engine}\0{project}".encode()).hexdigest()[:12]
     return os.path.join(_runs(), f"{project}-{key}")
+
+
+async def open_run(engine: Engine, project: str) -> Run:
+    """The run of the project on the engine, which knows from then on what is ours. Raises StateError, EngineError."""
+    key = await key_of(engine)
+    run = await anyio.to_thread.run_sync(Run.open, key, engine.endpoint, project)
+    engine.is_ours = run.made.holds
+    return run
+
+
+async def key_of(engine: Engine) -> str:
+    """What identifies the engine. It is asked twice only if it is not known to answer the same each time."""
+    path, at = os.path.join(state_folder(), "engines.json"), address(engine.endpoint)
+    first = await engine.identity()
+    known = _known(path)
+    if known.get(at) == list(first):
+        return engine_key([first], at)
+    second = await engine.identity()
+    if first == second:
+        with written(path):
+            private_files.replace(path, json.dumps({**known, at: list(first)}))
+    return engine_key([first, second], at)
+
+
+def _known(path: str) -> dict[str, list[str]]:
+    try:
+        found = json.loads(private_files.read(path) or "{}")
+    except (OSError, ValueError, StateError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def place_of(directory: str) -> Place:
+    """The folder as it is found now."""
+    path = os.path.realpath(directory)
+    try:
+        state = os.stat(path)
+    except OSError:
+        return Place(path)
+    return Place(path, state.st_dev, state.st_ino)
+
+
+def every_runs() -> Iterator[tuple[Run, Ledger]]:
+    """Runs of this user that have a ledger, on every engine; unreadable ones are passed over."""
+    for run in Run.folders():
+        with contextlib.suppress(StateError):
+            if (ledger := run.read()) is not None:
+                yield run, ledger
+
+
+def dead_runs(phases: Collection[str]) -> Iterator[tuple[Run, Ledger]]:
+    """Those in these phases that no process holds."""
+    return ((run, ledger) for run, ledger in every_runs() if ledger.phase in phases and not run.lock.is_held())

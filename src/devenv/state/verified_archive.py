@@ -1,4 +1,4 @@
-"""A tar kept compressed: written, and read back before it counts."""
+"""Tars kept compressed: written, read back before they count, compared, and walked if they come from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 import os
 import tarfile
 import zlib
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
 from devenv.errors import DevenvError
 from devenv.model.snapshot import shown
@@ -18,18 +18,25 @@ CHUNK = 1 << 20
 FASTEST = 1
 GZIP = 31  # zlib's window bits for a gzip header around the best window
 TAR_END = bytes(1024)
+UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
+BLOCK = 512
+LARGEST = 1 << 20  # bytes of a header about the next entry: its long name, its extended attributes
+MOST_DIGITS = 7  # of a record's length in such a header
+FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+EXTRAS = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+BARE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
 
 
 class TooLargeError(DevenvError):
-    """There is more of it than there may be."""
+    """The archive would be larger than its limit."""
 
 
 class UnverifiedError(DevenvError):
-    """What was stored is not what was read."""
+    """What was stored differs from what was read."""
 
 
 class Draft(io.RawIOBase):
-    """An archive being written: takes a tar, stores it compressed, and counts until it is verified."""
+    """An archive that is being written: takes a tar and stores it compressed."""
 
     def __init__(self, file: BinaryIO, limit: float) -> None:
         super().__init__()
@@ -45,7 +52,7 @@ class Draft(io.RawIOBase):
         self.is_given_up = False
 
     def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        """Raises TooLargeError beyond the limit, OSError where the disk is full."""
+        """Raises TooLargeError beyond the limit, OSError if the disk is full."""
         self.size += len(chunk)
         if self.size > self._limit:
             raise TooLargeError(f"larger than {shown(self._limit)}")
@@ -55,7 +62,7 @@ class Draft(io.RawIOBase):
         return len(chunk)
 
     def finish(self, path: str) -> str:
-        """All of it on disk and read back; the digest of what is stored. Raises UnverifiedError, OSError."""
+        """Flush it to disk and read it back; the digest of what is stored. Raises UnverifiedError, OSError."""
         self._out(self._zip.flush())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -70,7 +77,7 @@ class Draft(io.RawIOBase):
                         pass
                 while reader.read(CHUNK):
                     pass
-            except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            except UNREADABLE as error:
                 raise UnverifiedError(f"what was stored cannot be read back: {error}") from error
             if (reader.raw.digest(), reader.stored.digest()) != (self._raw.digest(), self._stored.digest()):
                 raise UnverifiedError("what was stored reads back different")
@@ -83,7 +90,7 @@ class Draft(io.RawIOBase):
 
 
 class Unpacked(io.RawIOBase):
-    """What lies packed in a file from where it stands, with the digests of both its forms so far.
+    """The unpacked content of a file from its position on, with the digests of both forms so far.
 
     Raises EOFError once it is given up, zlib.error for what cannot be unpacked.
     """
@@ -116,3 +123,136 @@ class Unpacked(io.RawIOBase):
         self._length -= len(packed)
         self.stored.update(packed)
         return packed
+
+
+def is_part(part: str, whole: str) -> bool:
+    """Whether each entry of the archive at path `part` is in the archive `whole`.
+
+    A file may be the beginning of the saved file: the engine was writing it. Modes, owners and times are set last, so
+    they are not compared. Blocking. Raises UNREADABLE.
+    """
+    saved = dict(_entries(whole))
+    cut = dict[str, EntryDigest]()
+    for name, entry in _entries(part):
+        other = saved.get(name)
+        if other is None or other.kind != entry.kind:
+            return False
+        if entry.kind == tarfile.DIRTYPE or other == entry:
+            continue
+        if entry.kind != tarfile.REGTYPE or entry.size >= other.size:
+            return False
+        cut[name] = entry
+    if not cut:
+        return True
+    with open(whole, "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as archive:
+        for member in archive:
+            beginning = cut.get(member.name.rstrip("/"))
+            if beginning is not None and _digest(archive, member, beginning.size) != beginning.digest:
+                return False
+    return True
+
+
+def is_empty(path: str) -> bool:
+    """Whether the archive has no entry but the volume's own folder. Blocking. Raises UNREADABLE."""
+    return all(entry.kind == tarfile.DIRTYPE and "/" not in name for name, entry in _entries(path))
+
+
+class EntryDigest(NamedTuple):
+    """An entry of an archive: what it is, and the digest of its content."""
+
+    kind: bytes
+    link: str
+    size: int
+    digest: bytes
+
+
+def _entries(path: str) -> Iterator[tuple[str, EntryDigest]]:
+    with open(path, "rb") as file, tarfile.open(fileobj=Unpacked(file), mode="r|") as archive:
+        for member in archive:
+            kind, digest = tarfile.REGTYPE if member.isreg() else member.type, _digest(archive, member, member.size)
+            yield member.name.rstrip("/"), EntryDigest(kind, member.linkname, member.size, digest)
+
+
+def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> bytes:
+    """The digest of the first `size` bytes of a member's content, of nothing if it is not a file."""
+    digest = hashlib.sha256()
+    content = archive.extractfile(member) if member.isreg() else None
+    while content is not None and size > 0 and (chunk := content.read(min(size, CHUNK))):
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest.digest()
+
+
+def header(block: bytes) -> tarfile.TarInfo | None:
+    """The entry that a block of 512 bytes begins; None if it is the end. Raises ValueError if it is neither."""
+    if not any(block):
+        return None
+    try:
+        entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise ValueError(f"that is not a tar ({error})") from None
+    if entry.size < 0:
+        raise ValueError("an entry has no size")
+    return entry
+
+
+def records(content: bytes) -> dict[str, bytes]:
+    """The keys and values of a pax header, a line `LENGTH KEY=VALUE` each. Raises ValueError."""
+    values = {}
+    while content:
+        length, _, _ = content[: MOST_DIGITS + 1].partition(b" ")
+        size = int(length) if length.isdigit() else 0
+        record, content = content[:size], content[size:]
+        key, sign, value = record[len(length) + 1 :].partition(b"=")
+        if not sign or len(record) != size or not value.endswith(b"\n"):
+            raise ValueError("a header is malformed")
+        values[key.decode(errors="surrogateescape")] = value[:-1]
+    return values
+
+
+class TarWalk:
+    """Goes from header to header of a tar of any origin that comes in pieces; no content is kept."""
+
+    def __init__(self) -> None:
+        self._gathered = bytearray()
+        self._wanted = BLOCK  # bytes to gather now: a header, or the content of an extra one
+        self._extra: tarfile.TarInfo | None = None
+        self._size: int | None = None
+        self._skip = 0
+        self.is_over = False
+
+    def take(self, piece: bytes) -> None:
+        """Take one more piece. Raises ValueError if it is not a tar, or holds what no engine puts into one."""
+        at = 0
+        while at < len(piece) and not self.is_over:
+            if self._skip:
+                step = min(self._skip, len(piece) - at)
+                self._skip -= step
+            else:
+                step = min(self._wanted - len(self._gathered), len(piece) - at)
+                self._gathered += piece[at : at + step]
+                if len(self._gathered) == self._wanted:
+                    block, self._gathered, self._wanted = bytes(self._gathered), bytearray(), BLOCK
+                    self._enter(block)
+            at += step
+
+    def _enter(self, block: bytes) -> None:
+        if self._extra is not None:
+            extra, self._extra = self._extra, None
+            values = records(block[: extra.size]) if extra.type == tarfile.XHDTYPE else {}
+            self._size = int(values["size"]) if "size" in values else self._size
+            return
+        entry = header(block)
+        if entry is None:
+            self.is_over = True
+        elif entry.type in EXTRAS and 0 < entry.size <= LARGEST:
+            self._extra, self._wanted = entry, _padded(entry.size)
+        elif entry.type in (*FILES, *BARE):
+            size, self._size = entry.size if self._size is None else self._size, None
+            self._skip = _padded(size) if entry.type in FILES else 0
+        else:
+            raise ValueError(f"unexpected entry {entry.name[:100]!r}")
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK

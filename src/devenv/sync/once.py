@@ -18,7 +18,7 @@ from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
 from devenv.paths import is_below, is_within, relative_to
-from devenv.state.runs import open_run
+from devenv.state.run_dir import open_run
 from devenv.sync import planner, reconcile, verify
 from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.outcome import Outcome

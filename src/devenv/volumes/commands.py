@@ -25,8 +25,7 @@ from devenv.model.containers import Container, ProjectState
 from devenv.model.project import Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
-from devenv.state.run_dir import Run, address
-from devenv.state.runs import key_of, open_run, place_of
+from devenv.state.run_dir import Run, address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start

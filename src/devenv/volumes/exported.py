@@ -26,9 +26,8 @@ from urllib.parse import unquote
 from devenv import private_files
 from devenv.errors import StateError
 from devenv.model.snapshot import Snapshot, shown
-from devenv.state.verified_archive import CHUNK, GZIP, TAR_END
+from devenv.state.verified_archive import BLOCK, CHUNK, FILES, GZIP, TAR_END, TarWalk, header, records
 from devenv.volumes import notes
-from devenv.volumes.tar_walk import BLOCK, FILES, TarWalk, header, records
 
 if TYPE_CHECKING:
     from devenv.volumes.store import Store

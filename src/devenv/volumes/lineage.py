@@ -21,7 +21,7 @@ NOTHING: Reference = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedVolume:
     """The volume that a project wants: whose it is, its key and its real name. `is_fixed`: the file names it."""
 
     engine: str
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveVolume:
     """The volume that holds the newest content of a lineage, which was `created` then and continues `parent`."""
 
     name: str
@@ -66,7 +66,7 @@ class Lineage:
     saved: float = 0.0
     asked: Reference | None = None
     torn: Reference = NOTHING
-    live: Live | None = None
+    live: LiveVolume | None = None
 
     @property
     def source(self) -> Reference:
@@ -78,7 +78,7 @@ class Lineage:
         """Whether it goes by the volume's name alone."""
         return not self.place.path
 
-    def is_for(self, wanted: Wanted) -> bool:
+    def is_for(self, wanted: WantedVolume) -> bool:
         """Whether it is the lineage of that volume."""
         if self.engine != wanted.engine or self.is_fixed != wanted.is_fixed:
             return False
@@ -87,7 +87,7 @@ class Lineage:
         mine = (self.place.path, self.project, self.key)
         return mine == (wanted.place.path, wanted.project, wanted.key)
 
-    def is_renamed_to(self, wanted: Wanted, *, is_gone: bool) -> bool:
+    def is_renamed_to(self, wanted: WantedVolume, *, is_gone: bool) -> bool:
         """Whether its folder has another path now; a project that goes by its folder's name has another name, too."""
         if self.is_fixed or wanted.is_fixed or (self.engine, self.key) != (wanted.engine, wanted.key):
             return False
@@ -95,14 +95,14 @@ class Lineage:
         is_same = self.project == wanted.project or names == (self.project, wanted.project)
         return is_same and self.place.is_renamed_to(wanted.place, is_gone=is_gone)
 
-    def is_other_of(self, wanted: Wanted) -> bool:
+    def is_other_of(self, wanted: WantedVolume) -> bool:
         """Whether its data may be meant by somebody who wants that volume."""
         same = self.name == wanted.name or (self.key, self.project) == (wanted.key, wanted.project)
         renamed = (self.key, self.place.path) == (wanted.key, wanted.place.path)
         return (same or renamed) and self.head != NOTHING and not self.is_for(wanted)
 
 
-def find(lineages: Iterable[Lineage], wanted: Wanted, *, gone: frozenset[str]) -> Lineage | None:
+def find(lineages: Iterable[Lineage], wanted: WantedVolume, *, gone: frozenset[str]) -> Lineage | None:
     """The lineage of the volume. `gone` has the paths of lineages at which there is no folder any more."""
     everything = tuple(lineages)
     own = next((one for one in everything if one.is_for(wanted)), None)
@@ -110,7 +110,7 @@ def find(lineages: Iterable[Lineage], wanted: Wanted, *, gone: frozenset[str]) -
     return own or next(renamed, None)
 
 
-def head_of_old(snapshots: Iterable[Snapshot], wanted: Wanted, *, real: dict[str, str]) -> Snapshot | None:
+def head_of_old(snapshots: Iterable[Snapshot], wanted: WantedVolume, *, real: dict[str, str]) -> Snapshot | None:
     """The last whole state that a run of devenv 0.1 saved of the volume: it knew addresses and paths, no lineage.
 
     What was saved by hand or imported is none: where it is from, nobody knows.

@@ -19,7 +19,7 @@ from devenv.model.snapshot import Snapshot
 from devenv.state.home import state_folder
 from devenv.state.identity import Place
 from devenv.state.run_dir import address
-from devenv.volumes.lineage import NOTHING, Lineage, Live, Reference, Wanted, find, head_of_old
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, Reference, WantedVolume, find, head_of_old
 
 VERSION = 1
 
@@ -46,7 +46,7 @@ class Lineages:
         except FileNotFoundError:
             return None
 
-    def find(self, wanted: Wanted, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
+    def find(self, wanted: WantedVolume, snapshots: tuple[Snapshot, ...]) -> Lineage | None:
         """The volume's lineage: known, of a folder that was renamed, or of what devenv 0.1 saved."""
         everything = self.all()
         gone = frozenset(one.place.path for one in everything if not os.path.lexists(one.place.path))
@@ -102,7 +102,7 @@ class Lineages:
         return os.path.join(self.path, f"{lineage_id}.json")
 
 
-def fresh(wanted: Wanted) -> Lineage:
+def fresh(wanted: WantedVolume) -> Lineage:
     """A lineage that begins now."""
     place = Place("") if wanted.is_fixed else wanted.place
     return Lineage(secrets.token_hex(8), wanted.engine, place, wanted.project, wanted.key, wanted.name)
@@ -118,7 +118,7 @@ def _decode(data: dict[str, Any], lineage_id: str) -> Lineage:
         head=_reference(data.pop("head")),
         torn=_reference(data.pop("torn")),
         asked=None if asked is None else _reference(asked),
-        live=None if live is None else Live(**{**live, "parent": _reference(live["parent"])}),
+        live=None if live is None else LiveVolume(**{**live, "parent": _reference(live["parent"])}),
         **data,
     )
     texts = [found.id, found.engine, found.project, found.key, found.name, found.place.path]

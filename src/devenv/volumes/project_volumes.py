@@ -14,7 +14,7 @@ from devenv.model.snapshot import Snapshot
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
 from devenv.volumes import lineage as lineages
-from devenv.volumes.lineage import NOTHING, Live, Wanted
+from devenv.volumes.lineage import NOTHING, LiveVolume, WantedVolume
 from devenv.volumes.lineages import fresh as fresh_lineage
 from devenv.volumes.transfer import VolumeTransfer
 
@@ -34,11 +34,11 @@ class ProjectVolumes:
         """Real names of the volumes that `x-devenv.keep` names."""
         return frozenset(v.name for v in self.project.volumes if v.key in self.project.settings.keep)
 
-    def wanted(self, volume: Resource) -> Wanted:
+    def wanted(self, volume: Resource) -> WantedVolume:
         """The volume as lineages are looked up."""
         project = self.project.name
         is_fixed = volume.name != f"{project}_{volume.key}"
-        return Wanted(self.engine, self.address, self.place, project, volume.key, volume.name, is_fixed)
+        return WantedVolume(self.engine, self.address, self.place, project, volume.key, volume.name, is_fixed)
 
     def asked(self, name: str) -> Mapping[str, Snapshot]:
         """The snapshots of the set with that id or name, by the keys of the project's volumes. Raises UsageError."""
@@ -59,7 +59,7 @@ class ProjectVolumes:
                 continue
             wanted = self.wanted(resource)
             line = self.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)
-            self.volume_transfer.begins(line, Live(volume.name, volume.created, time.time(), line.head))
+            self.volume_transfer.begins(line, LiveVolume(volume.name, volume.created, time.time(), line.head))
             changed.append(replace(record, lineage=line.id))
         return ledger.with_records(changed)
 

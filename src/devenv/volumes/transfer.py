@@ -33,10 +33,10 @@ from devenv.model.containers import (
     Volume,
 )
 from devenv.model.snapshot import Snapshot, shown
+from devenv.state import verified_archive
 from devenv.state.identity import VolumeRecord
 from devenv.state.run_dir import Run
-from devenv.volumes import parts
-from devenv.volumes.lineage import NOTHING, Lineage, Live, advanced, by_reference
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, advanced, by_reference
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 
@@ -182,15 +182,15 @@ class VolumeTransfer:
 
     def _is_part(self, found: Snapshot, whole: Snapshot | None) -> bool:
         """Whether the state that was found is on disk already, or is none. Damaged archives prove nothing."""
-        with contextlib.suppress(StateError, *parts.UNREADABLE):
-            if parts.is_empty(self.store.archive(found)):
+        with contextlib.suppress(StateError, *verified_archive.UNREADABLE):
+            if verified_archive.is_empty(self.store.archive(found)):
                 return True
             if whole is not None:
                 self.store.check(whole)
-                return parts.is_part(self.store.archive(found), self.store.archive(whole))
+                return verified_archive.is_part(self.store.archive(found), self.store.archive(whole))
         return False
 
-    def begins(self, lineage: Lineage, live: Live | None) -> None:
+    def begins(self, lineage: Lineage, live: LiveVolume | None) -> None:
         """Note which volume holds the lineage's newest content from now on; None: there is no such volume."""
         self.lineages.put(
             lineage,

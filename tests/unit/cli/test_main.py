@@ -186,7 +186,7 @@ def test_earlier_runs_are_reported(
         return ["something is left"]
 
     monkeypatch.setattr("devenv.run.cleanup.remains.everywhere", everywhere)
-    monkeypatch.setattr("devenv.state.runs.dead", lambda _: iter([1]))
+    monkeypatch.setattr("devenv.state.run_dir.dead_runs", lambda _: iter([1]))
     monkeypatch.setattr(parser, "invoke", lambda *_: 0)
     monkeypatch.setattr(process, "exec_replace", lambda _: None)
     main.run(line.split())

@@ -21,9 +21,8 @@ from devenv.run.restore import InitialVolumes, NewVolume
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run
-from devenv.state.runs import place_of
-from devenv.volumes.lineage import NOTHING, Lineage, Live, Wanted
+from devenv.state.run_dir import Run, place_of
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, WantedVolume
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.project_volumes import ProjectVolumes
 from devenv.volumes.store import Store
@@ -368,7 +367,7 @@ async def test_a_volume_that_devenv_knows_nothing_of(shop: Shop) -> None:
 async def test_a_volume_with_our_own_data(shop: Shop) -> None:
     """A kept volume, whose content the lineage goes on with."""
     volume = await shop.volume()
-    shop.line(shop.save("1"), live=Live("shop_data", volume.created, NOW))
+    shop.line(shop.save("1"), live=LiveVolume("shop_data", volume.created, NOW))
     assert await shop.plan() == ()
     assert shop.told == []
 
@@ -377,7 +376,7 @@ async def test_a_volume_with_the_data_of_another_lineage(shop: Shop, tmp_path: P
     """The error says whose and since when, what is saved of ours, and what to type; nothing is changed."""
     volume = await shop.volume()
     elsewhere = replace(shop.place, path=f"{tmp_path}/else", inode=1)
-    other = shop.line(id="l2", place=elsewhere, live=Live("shop_data", volume.created, NOW - 60))
+    other = shop.line(id="l2", place=elsewhere, live=LiveVolume("shop_data", volume.created, NOW - 60))
     with pytest.raises(
         StateError, match=f"the volume shop_data of shop has the data of {tmp_path}/else since"
     ) as caught:
@@ -430,7 +429,7 @@ async def test_which_lineage_a_state_by_hand_continues(shop: Shop) -> None:
     line_id = volumes.continued(volume)
     assert [one.id for one in shop.volume_transfer.lineages.all()] == [line_id]
     assert volumes.continued(volume) == line_id
-    shop.line(id="l2", place=Place("/else"), live=Live("shop_data", volume.created, NOW))
+    shop.line(id="l2", place=Place("/else"), live=LiveVolume("shop_data", volume.created, NOW))
     assert volumes.continued(volume) == "l2"
     assert volumes.continued(replace(volume, name="other")) == ""
 
@@ -456,7 +455,7 @@ async def test_what_is_saved_meanwhile_is_not_undone(shop: Shop, monkeypatch: py
     (resource,) = volumes.project.volumes
     real = Lineages.find
 
-    def late(self: Lineages, wanted: Wanted, stored: tuple[Snapshot, ...]) -> Lineage | None:
+    def late(self: Lineages, wanted: WantedVolume, stored: tuple[Snapshot, ...]) -> Lineage | None:
         found = real(self, wanted, stored)
         self.change("l1", lambda now: replace(now, head=("2", "data")))
         return found

@@ -25,11 +25,10 @@ from devenv.model.containers import (
 from devenv.run.cleanup import teardown
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
-from devenv.state.identity import Content, Place, Verdict, VolumeRecord
+from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict
 from devenv.state.ledger import Ledger
-from devenv.state.run_dir import Run
-from devenv.state.runs import place_of
-from devenv.volumes.lineage import NOTHING, Lineage, Live
+from devenv.state.run_dir import Run, place_of
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
@@ -186,7 +185,7 @@ async def test_what_another_folder_left_is_ended_for_it(shop: Earlier, phase: st
     mine = shop.container(starts=starts)
     record = shop.volume(content="data")
     shop.volume_transfer.begins(
-        replace(LINE, place=Place(str(elsewhere))), Live("shop_data", record.created or "", 1.0)
+        replace(LINE, place=Place(str(elsewhere))), LiveVolume("shop_data", record.created or "", 1.0)
     )
     earlier = shop.ledger(record, place=place_of(str(elsewhere)), phase=phase)
     ledger, project_state = await shop.taken(earlier)
@@ -282,13 +281,13 @@ async def test_volumes_of_a_data_folder_that_was_moved(shop: Earlier) -> None:
     assert ledger.creates == ("shop_a", "shop_b")
     assert "its data folder was moved" in shop.notices()
     everything = await shop.engine.volumes.times()
-    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {Verdict.LIKELY}
+    assert {one.verdict for one in ledger.judged(project_state, everything=everything)} == {VolumeVerdict.LIKELY}
     shop.host.advance(5)
     for name in ("shop_a", "shop_b"):
         shop.docker.remove_volume(name)
         shop.volume(name)
     again = ledger.judged(await shop.engine.project_state("shop"), everything=await shop.engine.volumes.times())
-    assert {one.verdict for one in again} == {Verdict.OTHER}
+    assert {one.verdict for one in again} == {VolumeVerdict.OTHER}
 
 
 @pytest.mark.parametrize("is_used", [False, True])
@@ -308,7 +307,7 @@ async def test_a_volume_that_was_created_and_never_recorded(shop: Earlier, is_us
 async def saved(shop: Earlier, content: str) -> VolumeRecord:
     """The record of a volume that was being restored from a saved state with this content when the run died."""
     record = shop.volume(content=content)
-    shop.volume_transfer.begins(LINE, Live("shop_data", record.created or "", 1.0))
+    shop.volume_transfer.begins(LINE, LiveVolume("shop_data", record.created or "", 1.0))
     volume = await shop.engine.volumes.inspect("shop_data")
     assert volume is not None
     head = await shop.volume_transfer.save(volume, (), settled=True, lineage="l1")

@@ -12,10 +12,10 @@ from devenv.errors import RefusedError, StateError
 from devenv.model.snapshot import Snapshot
 from devenv.run.volume_choice import FRESH, VolumeChoice, date
 from devenv.state.identity import Place
-from devenv.volumes.lineage import Beginning, Lineage, Start, Wanted
+from devenv.volumes.lineage import Beginning, Lineage, Start, WantedVolume
 
 HERE = Place("/shop", 1, 7)
-WANTED = Wanted("engine", "unix:///x", HERE, "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume("engine", "unix:///x", HERE, "shop", "data", "shop_data", is_fixed=False)
 LINE = Lineage("l1", "engine", HERE, "shop", "data", "shop_data", head=("s2", "data"), saved=2000.0)
 SAVED = ("s2", "data")
 

@@ -15,7 +15,7 @@ import pytest
 
 from devenv.errors import StateError
 from devenv.model.containers import Container, Network
-from devenv.state.created import Made, recognizer
+from devenv.state.created import CreationRecord, recognizer
 from devenv.state.home import owner, state_folder
 from devenv.state.identity import Window
 from devenv.state.run_dir import Run
@@ -36,28 +36,28 @@ def container(thing_id: str, service: str = "web", name: str = "p-web-1", **more
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def held(record: Made, ids: Iterable[str]) -> str:
+def held(record: CreationRecord, ids: Iterable[str]) -> str:
     """Those of the ids that are ours."""
     return "".join(one for one in ids if record.holds(container(one, owner="")))
 
 
 def test_what_is_recorded_is_ours(path: str) -> None:
     """By its id, whatever its labels say, for every reader of the file; the file is for the user alone."""
-    record, reader = Made(path, OWNER), Made(path, OWNER)
+    record, reader = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     assert not reader.holds(container("a", owner=""))
     record.add("a", "b")
     record.add("c")
-    for one in (record, reader, Made(path, OWNER)):
+    for one in (record, reader, CreationRecord(path, OWNER)):
         assert held(one, "abcd") == "abc"
         assert one.holds(Network("b", "any", ours=False))
     record.forget("b")
-    assert [held(one, "abc") for one in (record, reader, Made(path, OWNER))] == ["ac"] * 3
+    assert [held(one, "abc") for one in (record, reader, CreationRecord(path, OWNER))] == ["ac"] * 3
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
 def test_lines_are_only_appended(path: str) -> None:
     """What was on disk stays there, byte for byte."""
-    record = Made(path, OWNER)
+    record = CreationRecord(path, OWNER)
     before = b""
     steps: tuple[Callable[[], None], ...] = (
         lambda: record.add("a"),
@@ -87,17 +87,17 @@ def test_lines_are_only_appended(path: str) -> None:
 )
 def test_an_open_call_holds_what_it_may_have_created(path: str, thing: Container | Network, expected: bool) -> None:
     """Cut off before its outcome was recorded; once it is recorded, only that counts."""
-    token = Made(path, OWNER).open(WINDOW)
-    reader = Made(path, OWNER)
+    token = CreationRecord(path, OWNER).open(WINDOW)
+    reader = CreationRecord(path, OWNER)
     assert reader.holds(thing) is expected
-    Made(path, OWNER).close(token, ["else"])
+    CreationRecord(path, OWNER).close(token, ["else"])
     assert not reader.holds(thing)
     assert reader.holds(replace(thing, id="else"))
 
 
 def test_calls_that_overlap(path: str) -> None:
     """`devenv run` beside a run: the end of one call leaves the other open."""
-    first, second = Made(path, OWNER), Made(path, OWNER)
+    first, second = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     one = first.open(replace(WINDOW, services={"web": ""}))
     two = second.open(replace(WINDOW, services={"db": "fixed"}))
     assert one != two
@@ -108,8 +108,8 @@ def test_calls_that_overlap(path: str) -> None:
 
 def test_a_holder_is_ours_by_the_name_that_was_intended(path: str) -> None:
     """It exists before its id can be recorded; nobody can guess the name, and a plain container may not claim it."""
-    Made(path, OWNER).intend("devenv-0123")
-    reader = Made(path, OWNER)
+    CreationRecord(path, OWNER).intend("devenv-0123")
+    reader = CreationRecord(path, OWNER)
     assert reader.holds(container("x", "", "devenv-0123", holds="p_data"))
     assert not reader.holds(container("x", "", "devenv-0123"))
     assert not reader.holds(container("x", "", "devenv-4567", holds="p_data"))
@@ -132,25 +132,25 @@ def torn() -> list[tuple[str, bytes]]:
 @pytest.mark.parametrize("end", [end for _, end in torn()], ids=[name for name, _ in torn()])
 def test_a_torn_last_line_costs_nothing_else(path: str, end: bytes) -> None:
     """All whole lines before it and after it count, in a process that has read it before, too."""
-    record = Made(path, OWNER)
+    record = CreationRecord(path, OWNER)
     record.add("a")
     token = record.open(WINDOW)
     with open(path, "ab") as file:
         file.write(end)
-    reader = Made(path, OWNER)
+    reader = CreationRecord(path, OWNER)
     assert held(reader, "ab") == "a"
     assert reader.holds(container("new"))
-    Made(path, OWNER).add("b")
-    for one in (record, reader, Made(path, OWNER)):
+    CreationRecord(path, OWNER).add("b")
+    for one in (record, reader, CreationRecord(path, OWNER)):
         assert held(one, "ab") == "ab"
-    Made(path, OWNER).close(token, ["c"])
+    CreationRecord(path, OWNER).close(token, ["c"])
     assert not reader.holds(container("new"))
     assert held(reader, "abc") == "abc"
 
 
 def test_cleared_while_another_process_reads(path: str) -> None:
     """It forgets what it knew, and reads what is written next, however long that is."""
-    record, reader = Made(path, OWNER), Made(path, OWNER)
+    record, reader = CreationRecord(path, OWNER), CreationRecord(path, OWNER)
     record.add("a")
     assert held(reader, "a") == "a"
     record.clear()
@@ -169,7 +169,7 @@ def test_cleared_while_another_process_reads(path: str) -> None:
 
 def test_what_cannot_be_written_is_an_error(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is created: nothing may exist that no record names."""
-    record = Made(path, OWNER)
+    record = CreationRecord(path, OWNER)
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
@@ -187,8 +187,8 @@ def test_what_cannot_be_written_is_an_error(path: str, monkeypatch: pytest.Monke
 APPENDER = """
 import sys
 from devenv.state.identity import Window
-from devenv.state.created import Made
-record = Made(sys.argv[1], "me@host-1")
+from devenv.state.created import CreationRecord
+record = CreationRecord(sys.argv[1], "me@host-1")
 print("ready", flush=True)
 sys.stdin.readline()
 for n in range(50):
@@ -214,7 +214,7 @@ def test_processes_append_at_once(path: str) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     assert [process.communicate(timeout=60)[0] for process in processes] == [""] * len(names)
-    reader = Made(path, OWNER)
+    reader = CreationRecord(path, OWNER)
     ids = [f"{name}{n}-" + "x" * 3000 for name in names for n in range(50)]
     assert all(reader.holds(container(one, owner="")) for one in ids)
     assert not any(reader.holds(container("new", name, f"p-{name}-1")) for name in names)

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state import identity
-from devenv.state.identity import Old, Place, Verdict, VolumeRecord, Window, created, engine_key, moment, verdict
+from devenv.state.identity import (
+    Old,
+    Place,
+    VolumeRecord,
+    VolumeVerdict,
+    Window,
+    created,
+    engine_key,
+    moment,
+    verdict,
+)
 
 AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T10:00:01Z"
 OWNER = "me@host-1"
@@ -250,18 +260,18 @@ INTENDED = moment(AT) or 0.0
 @pytest.mark.parametrize(
     ("record", "volume", "expected"),
     [
-        (RECORD, VOLUME, Verdict.LIKELY),
-        (replace(RECORD, is_proven=True), VOLUME, Verdict.SAME),
-        (replace(RECORD, is_proven=True), replace(VOLUME, created=LATER), Verdict.OTHER),
-        (RECORD, replace(VOLUME, created=LATER), Verdict.OTHER),
-        (RECORD, replace(VOLUME, created="2026-11-30T09:59:59Z"), Verdict.OTHER),
-        (RECORD, replace(VOLUME, created=""), Verdict.OTHER),
-        (RECORD, replace(VOLUME, created="2026-11-30T12:00:00+02:00"), Verdict.LIKELY),
-        (RECORD, replace(VOLUME, created="2026-11-30T05:00:00-05:00"), Verdict.LIKELY),
-        (RECORD, replace(VOLUME, created="2026-11-30T12:00:00Z"), Verdict.OTHER),
-        (replace(RECORD, is_proven=True), replace(VOLUME, driver="nfs"), Verdict.OTHER),
-        (replace(RECORD, driver=""), VOLUME, Verdict.LIKELY),
-        (RECORD, replace(VOLUME, driver=""), Verdict.LIKELY),
+        (RECORD, VOLUME, VolumeVerdict.LIKELY),
+        (replace(RECORD, is_proven=True), VOLUME, VolumeVerdict.SAME),
+        (replace(RECORD, is_proven=True), replace(VOLUME, created=LATER), VolumeVerdict.OTHER),
+        (RECORD, replace(VOLUME, created=LATER), VolumeVerdict.OTHER),
+        (RECORD, replace(VOLUME, created="2026-11-30T09:59:59Z"), VolumeVerdict.OTHER),
+        (RECORD, replace(VOLUME, created=""), VolumeVerdict.OTHER),
+        (RECORD, replace(VOLUME, created="2026-11-30T12:00:00+02:00"), VolumeVerdict.LIKELY),
+        (RECORD, replace(VOLUME, created="2026-11-30T05:00:00-05:00"), VolumeVerdict.LIKELY),
+        (RECORD, replace(VOLUME, created="2026-11-30T12:00:00Z"), VolumeVerdict.OTHER),
+        (replace(RECORD, is_proven=True), replace(VOLUME, driver="nfs"), VolumeVerdict.OTHER),
+        (replace(RECORD, driver=""), VOLUME, VolumeVerdict.LIKELY),
+        (RECORD, replace(VOLUME, driver=""), VolumeVerdict.LIKELY),
     ],
     ids=[
         "same second",
@@ -278,17 +288,23 @@ INTENDED = moment(AT) or 0.0
         "driver not known",
     ],
 )
-def test_whether_it_is_the_recorded_volume(record: VolumeRecord, volume: Volume, expected: Verdict) -> None:
+def test_whether_it_is_the_recorded_volume(record: VolumeRecord, volume: Volume, expected: VolumeVerdict) -> None:
     """Equal times prove nothing within a second; another time proves that it is another volume."""
     assert verdict(record, volume, is_held=False, is_moved=False) is expected
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(-3, Verdict.OTHER), (-2, Verdict.LIKELY), (0, Verdict.LIKELY), (60, Verdict.LIKELY), (61, Verdict.OTHER),
-     (None, Verdict.OTHER)],
-)  # fmt: skip
-def test_a_volume_that_was_intended_and_never_seen(seconds: float | None, expected: Verdict) -> None:
+    [
+        (-3, VolumeVerdict.OTHER),
+        (-2, VolumeVerdict.LIKELY),
+        (0, VolumeVerdict.LIKELY),
+        (60, VolumeVerdict.LIKELY),
+        (61, VolumeVerdict.OTHER),
+        (None, VolumeVerdict.OTHER),
+    ],
+)
+def test_a_volume_that_was_intended_and_never_seen(seconds: float | None, expected: VolumeVerdict) -> None:
     """The run died during the create: one that appeared much later is somebody else's."""
     record = VolumeRecord("shop_data", intended=INTENDED)
     at = "" if seconds is None else dt.datetime.fromtimestamp(INTENDED + seconds, dt.UTC).isoformat()
@@ -298,25 +314,25 @@ def test_a_volume_that_was_intended_and_never_seen(seconds: float | None, expect
 def test_a_volume_of_devenv_0_1() -> None:
     """Only its name was recorded: it is saved before it goes, and that is all that can be said."""
     record = VolumeRecord("shop_data")
-    assert verdict(record, VOLUME, is_held=False, is_moved=False) is Verdict.LIKELY
+    assert verdict(record, VOLUME, is_held=False, is_moved=False) is VolumeVerdict.LIKELY
 
 
 @pytest.mark.parametrize("record", [RECORD, VolumeRecord("shop_data", intended=INTENDED)])
 @pytest.mark.parametrize("volume", [VOLUME, replace(VOLUME, created=LATER), replace(VOLUME, driver="nfs")])
 def test_a_volume_in_use_by_ours_is_the_same(record: VolumeRecord, volume: Volume) -> None:
     """The engine removes none that a container mounts, running or not."""
-    assert verdict(record, volume, is_held=True, is_moved=False) is Verdict.SAME
+    assert verdict(record, volume, is_held=True, is_moved=False) is VolumeVerdict.SAME
 
 
 @pytest.mark.parametrize(
     ("volume", "expected"),
     [
-        (replace(VOLUME, created=LATER), Verdict.MOVED),
-        (VOLUME, Verdict.SAME),
-        (replace(VOLUME, created=LATER, driver="nfs"), Verdict.OTHER),
+        (replace(VOLUME, created=LATER), VolumeVerdict.MOVED),
+        (VOLUME, VolumeVerdict.SAME),
+        (replace(VOLUME, created=LATER, driver="nfs"), VolumeVerdict.OTHER),
     ],
 )
-def test_names_count_if_the_data_folder_was_moved(volume: Volume, expected: Verdict) -> None:
+def test_names_count_if_the_data_folder_was_moved(volume: Volume, expected: VolumeVerdict) -> None:
     """But a driver does not change by that."""
     assert verdict(replace(RECORD, is_proven=True), volume, is_held=False, is_moved=True) is expected
 

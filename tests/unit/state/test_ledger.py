@@ -12,7 +12,7 @@ import pytest
 
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state import ledger as ledgers
-from devenv.state.identity import Content, Place, Verdict, VolumeRecord
+from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict
 from devenv.state.ledger import WITNESSES, Ledger
 
 ENDPOINT = "unix:///run/some.sock"
@@ -56,7 +56,7 @@ def owned(ledger: Ledger, project_state: ProjectState) -> str:
     """What the ledger calls its own, as text."""
     names = [c.name for c in ledger.containers(project_state)] + [n.name for n in ledger.networks(project_state)]
     return " ".join(
-        [*names, *(one.volume.name for one in ledger.judged(project_state) if one.verdict is not Verdict.OTHER)]
+        [*names, *(one.volume.name for one in ledger.judged(project_state) if one.verdict is not VolumeVerdict.OTHER)]
     )
 
 
@@ -121,15 +121,15 @@ def test_records_are_replaced_by_name() -> None:
 @pytest.mark.parametrize(
     ("held", "users", "expected"),
     [
-        ((), (), Verdict.OTHER),
-        (("v-new",), (), Verdict.SAME),
-        ((), (replace(container("new"), volumes=("v-new",)),), Verdict.SAME),
-        ((), (replace(container("theirs", ours=False), volumes=("v-new",)),), Verdict.OTHER),
+        ((), (), VolumeVerdict.OTHER),
+        (("v-new",), (), VolumeVerdict.SAME),
+        ((), (replace(container("new"), volumes=("v-new",)),), VolumeVerdict.SAME),
+        ((), (replace(container("theirs", ours=False), volumes=("v-new",)),), VolumeVerdict.OTHER),
     ],
     ids=["nobody", "mounted just now", "mounted", "mounted by another"],
 )
 def test_what_a_container_of_ours_mounts_is_the_same(
-    held: tuple[str, ...], users: tuple[Container, ...], expected: Verdict
+    held: tuple[str, ...], users: tuple[Container, ...], expected: VolumeVerdict
 ) -> None:
     """Whatever its time says: the engine removes no volume that is in use."""
     ledger = begun().with_records([record("v-new")])
@@ -140,15 +140,15 @@ def test_what_a_container_of_ours_mounts_is_the_same(
 @pytest.mark.parametrize(
     ("everything", "expected"),
     [
-        (None, Verdict.OTHER),
-        ({"v-1": LATER, "v-2": LATER, "other": AT}, Verdict.OTHER),
-        ({"v-1": LATER, "v-2": LATER}, Verdict.OTHER),
-        ({"v-1": LATER, "v-2": LATER, "other": LATER}, Verdict.MOVED),
+        (None, VolumeVerdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": AT}, VolumeVerdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER}, VolumeVerdict.OTHER),
+        ({"v-1": LATER, "v-2": LATER, "other": LATER}, VolumeVerdict.MOVED),
     ],
     ids=["not compared yet", "others stayed", "there are no others", "all moved"],
 )
 def test_all_volumes_of_the_engine_say_whether_its_data_moved(
-    everything: Mapping[str, str] | None, expected: Verdict
+    everything: Mapping[str, str] | None, expected: VolumeVerdict
 ) -> None:
     """`docker compose down -v` and `up` give all volumes of one project new times, and none of the others."""
     ledger = begun({"other": AT}).with_records([record("v-1"), record("v-2")])
@@ -202,7 +202,9 @@ def test_a_ledger_of_devenv_0_1() -> None:
     assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
     assert ledger.anonymous == ("f" * 64,)
     project_state = ProjectState(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
-    assert [(one.volume.name, one.verdict) for one in ledger.judged(project_state)] == [("shop_data", Verdict.LIKELY)]
+    assert [(one.volume.name, one.verdict) for one in ledger.judged(project_state)] == [
+        ("shop_data", VolumeVerdict.LIKELY)
+    ]
 
 
 @pytest.mark.parametrize("field", sorted(OLD.keys() - {"v", "before_containers", "before_networks"}))

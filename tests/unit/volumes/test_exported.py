@@ -206,7 +206,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "cut gzip": (made(*pair(ZIPPED[:-9])), "not what its note says"),
     "two gzips": (made(*pair(ZIPPED + ZIPPED)), "goes on behind its end"),
     "behind gzip": (made(*pair(ZIPPED + b"\0" * 5000)), "goes on behind its end"),
-    "no tar": (made(*pair(gzip.compress(b"x" * 10240))), "that is no tar"),
+    "no tar": (made(*pair(gzip.compress(b"x" * 10240))), "that is not a tar"),
     "cut tar": (made(*pair(gzip.compress(CUT), size=len(CUT))), "not what its note says"),
     "huge header": (made(*pair(gzip.compress(HUGE), size=len(HUGE))), "unexpected entry"),
     "sparse inside": (made(*pair(gzip.compress(SPARSE), size=len(SPARSE))), "unexpected entry"),

@@ -14,10 +14,10 @@ from devenv.volumes.lineage import (
     NOTHING,
     Beginning,
     Lineage,
-    Live,
+    LiveVolume,
     Reference,
     Start,
-    Wanted,
+    WantedVolume,
     advanced,
     beginning,
     find,
@@ -28,7 +28,7 @@ from devenv.volumes.lineage import (
 ENGINE, ADDRESS = "id /var/lib/docker", "unix:///run/docker.sock"
 AT, LATER = "2026-11-30T10:00:00Z", "2026-11-30T10:00:01Z"
 SHOP = Place("/home/me/shop", 1, 2)
-WANTED = Wanted(ENGINE, ADDRESS, SHOP, "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume(ENGINE, ADDRESS, SHOP, "shop", "data", "shop_data", is_fixed=False)
 FIXED = replace(WANTED, name="data-of-all", is_fixed=True)
 OWN = Lineage("own", ENGINE, SHOP, "shop", "data", "shop_data")
 OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
@@ -65,7 +65,7 @@ OF_ALL = Lineage("of-all", ENGINE, Place(""), "other", "any", "data-of-all")
         "a name like the fixed one",
     ],
 )  # fmt: skip
-def test_whose_a_lineage_is(wanted: Wanted, gone: bool, expected: str) -> None:
+def test_whose_a_lineage_is(wanted: WantedVolume, gone: bool, expected: str) -> None:
     """It goes by engine, folder, project and key; that of a fixed name by engine and name."""
     found = find([OF_ALL, OWN], wanted, gone=frozenset({SHOP.path} if gone else ()))
     assert (found.id if found else "") == expected
@@ -162,7 +162,7 @@ def test_of_those_that_fit_the_last_one() -> None:
 
 def test_a_saved_state_is_the_head() -> None:
     """It answers what was torn; what was asked for holds until a volume began with it."""
-    lineage = replace(HEADED, torn=("3", "data"), asked=("1", "data"), live=Live("shop_data", AT, 1.0))
+    lineage = replace(HEADED, torn=("3", "data"), asked=("1", "data"), live=LiveVolume("shop_data", AT, 1.0))
     assert advanced(lineage, snapshot("5", 5.0)) == replace(lineage, head=("5", "data"), saved=5.0, torn=NOTHING)
 
 
@@ -179,7 +179,7 @@ def test_a_saved_state_is_the_head() -> None:
 )
 def test_which_lineage_a_volume_continues(volume: Volume, engine: str, expected: str) -> None:
     """By name and time on one engine; a lineage without a volume has none."""
-    live = Live("shop_data", AT, 1.0)
+    live = LiveVolume("shop_data", AT, 1.0)
     found = of_volume([replace(OWN, id="no volume"), replace(OWN, live=live)], engine, volume)
     assert (found.id if found else "") == expected
 

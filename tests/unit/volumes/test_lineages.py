@@ -17,11 +17,11 @@ from devenv import private_files
 from devenv.errors import StateError
 from devenv.model.snapshot import Snapshot
 from devenv.state.identity import Place
-from devenv.volumes.lineage import NOTHING, Lineage, Live, Wanted
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume, WantedVolume
 from devenv.volumes.lineages import Lineages, fresh
 
 ENGINE, AT = "id /var/lib/docker", "2026-11-30T10:00:00Z"
-WANTED = Wanted(ENGINE, "tcp://x:1", Place("/shop", 1, 2), "shop", "data", "shop_data", is_fixed=False)
+WANTED = WantedVolume(ENGINE, "tcp://x:1", Place("/shop", 1, 2), "shop", "data", "shop_data", is_fixed=False)
 PLAIN = Lineage("1", ENGINE, WANTED.place, "shop", "data", "shop_data")
 FULL = replace(
     PLAIN,
@@ -30,7 +30,7 @@ FULL = replace(
     saved=1764500000.25,
     asked=("20261130-2", "more"),
     torn=("20261130-3", "data"),
-    live=Live("shop_data", AT, 5.5, ("20261130-1", "data")),
+    live=LiveVolume("shop_data", AT, 5.5, ("20261130-1", "data")),
 )
 FIXED = Lineage("3", ENGINE, Place(""), "shop", "data", "data-of-all", head=("4", "data"), asked=NOTHING)
 
@@ -42,7 +42,7 @@ def lineages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lineages:
     return Lineages.at_home()
 
 
-@pytest.mark.parametrize("lineage", [PLAIN, FULL, FIXED, replace(FULL, live=Live("x", "", 1.0))])
+@pytest.mark.parametrize("lineage", [PLAIN, FULL, FIXED, replace(FULL, live=LiveVolume("x", "", 1.0))])
 def test_written_and_read_are_the_same(lineages: Lineages, lineage: Lineage) -> None:
     """Nothing asked for, and an empty volume asked for, are two things; the file is for the user alone."""
     lineages.write(lineage)

@@ -21,7 +21,7 @@ from devenv.events import Event, Problem
 from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.state.identity import Place, VolumeRecord
 from devenv.state.run_dir import Run
-from devenv.volumes.lineage import NOTHING, Lineage, Live
+from devenv.volumes.lineage import NOTHING, Lineage, LiveVolume
 from devenv.volumes.lineages import Lineages
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import VolumeTransfer
@@ -151,7 +151,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def played() -> Played:
     """A volume that continues nothing, in a lineage that has begun."""
     found = Played(p_data=WHOLE)
-    found.volume_transfer.begins(LINE, Live("p_data", AT, 1.0))
+    found.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
     return found
 
 
@@ -188,7 +188,7 @@ async def test_a_saved_state_is_the_head_of_its_lineage(played: Played) -> None:
     assert (one.lineage, one.parent) == ("l1", "")
     assert played.line.head == (one.id, "data")
     assert played.line.saved == one.created
-    assert played.line.live == Live("p_data", AT, 1.0, (one.id, "data"))
+    assert played.line.live == LiveVolume("p_data", AT, 1.0, (one.id, "data"))
     two = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
     assert two.id != one.id
     assert (two.parent, played.line.head) == (one.id, (two.id, "data"))
@@ -278,9 +278,9 @@ async def test_what_is_restored_is_what_was_saved(played: Played) -> None:
 async def test_what_a_cut_off_restore_left(found: bytes, is_part: bool) -> None:
     """A part of what was being restored is on disk already; anything else is kept beside the head."""
     played = Played(p_data=WHOLE)
-    played.volume_transfer.begins(LINE, Live("p_data", AT, 1.0))
+    played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 1.0))
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    played.volume_transfer.begins(LINE, Live("p_data", AT, 2.0, (head.id, "data")))
+    played.volume_transfer.begins(LINE, LiveVolume("p_data", AT, 2.0, (head.id, "data")))
     played.engine.archives = {"p_data": found}
     created = VolumeRecord("p_data", lineage="l1", source=(head.id, "data"))
     rescued = await played.volume_transfer.rescue(DATA, (), created)
@@ -342,11 +342,11 @@ async def test_a_rescue_that_fails_removes_nothing(played: Played) -> None:
 async def test_the_volume_of_a_lineage_begins_and_ends(played: Played) -> None:
     """What was saved meanwhile is not undone; what ends on purpose begins empty next time."""
     head = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
-    played.volume_transfer.begins(LINE, Live("p_data", "later", 3.0))  # whoever begins knew no head yet
+    played.volume_transfer.begins(LINE, LiveVolume("p_data", "later", 3.0))  # whoever begins knew no head yet
     assert played.line.head == (head.id, "data")
     played.volume_transfer.ended("l1")
     assert (played.line.live, played.line.asked) == (None, None)
-    played.volume_transfer.begins(replace(LINE, torn=("t", "data")), Live("p_data", AT, 4.0))
+    played.volume_transfer.begins(replace(LINE, torn=("t", "data")), LiveVolume("p_data", AT, 4.0))
     played.volume_transfer.ended("l1", dropped=True)
     assert played.line == replace(LINE, head=(head.id, "data"), saved=head.created, asked=NOTHING)
     played.volume_transfer.ended("")

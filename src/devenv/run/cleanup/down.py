@@ -19,11 +19,10 @@ from devenv.paths import is_within
 from devenv.run.cleanup import guardian_note
 from devenv.run.cleanup.teardown import finish
 from devenv.run.hooks import Hooks
-from devenv.state import runs
+from devenv.state import run_dir
 from devenv.state.ledger import Ledger, VolumePolicy
-from devenv.state.run_dir import Run
+from devenv.state.run_dir import Run, key_of, open_run
 from devenv.state.run_lock import LOOKED_AT
-from devenv.state.runs import key_of, open_run
 
 PATIENCE = 60.0
 
@@ -73,7 +72,7 @@ async def _named(selection: Selection, engine: Engine, key: str, name: str, fail
 
 def _begun(selection: Selection, key: str, endpoint: str) -> list[str]:
     """The projects whose runs began in the folder of the files; without files, in the nearest folder above."""
-    ledgers = [r for _, r in runs.every() if (r.engine == key if r.engine else r.endpoint == endpoint)]
+    ledgers = [r for _, r in run_dir.every_runs() if (r.engine == key if r.engine else r.endpoint == endpoint)]
     try:
         folder = os.path.realpath(os.path.dirname(files.find(selection.directory, selection.files)[0]))
     except ConfigError:

@@ -9,7 +9,7 @@ from devenv.events import Emit, Notice, Problem
 from devenv.run.cleanup import guardian_note, kept_logs
 from devenv.run.cleanup.remains import PHASES, remains
 from devenv.run.cleanup.teardown import finish
-from devenv.state import runs
+from devenv.state import run_dir
 from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.volumes.store import Store
@@ -21,7 +21,7 @@ async def gc(emit: Emit, *, dry_run: bool) -> int:
     for _, line in guardian_note.at_work():
         is_any = True
         emit(Notice(line))
-    for run, ledger in runs.dead(PHASES):
+    for run, ledger in run_dir.dead_runs(PHASES):
         is_any = True
         try:
             left |= not await _finished(run, ledger, emit, dry_run=dry_run)

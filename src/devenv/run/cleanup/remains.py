@@ -13,8 +13,8 @@ from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.model.containers import ProjectState
 from devenv.run.cleanup import guardian_note
-from devenv.state import runs
-from devenv.state.identity import Verdict
+from devenv.state import run_dir
+from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Ledger
 
 PHASES = ("up", "left")  # of a ledger whose run no process holds
@@ -28,12 +28,12 @@ async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -
     The engine knows by then what is ours.
     """
     judged = ledger.judged(project_state)
-    if any(volume.verdict is Verdict.OTHER for volume in judged):
+    if any(volume.verdict is VolumeVerdict.OTHER for volume in judged):
         judged = ledger.judged(project_state, everything=await engine.volumes.times())
     counts = {
         "container": len(ledger.containers(project_state)),
         "network": len(ledger.networks(project_state)),
-        "volume": sum(volume.verdict is not Verdict.OTHER for volume in judged),
+        "volume": sum(volume.verdict is not VolumeVerdict.OTHER for volume in judged),
     }
     return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
 
@@ -58,7 +58,7 @@ async def everywhere() -> list[str]:
     """Return lines that say what all such runs left, from the notes of their guardians, or else from the engines."""
     guarded = {run.path: line for run, line in guardian_note.at_work()}
     left, command = [], ""
-    for run, ledger in runs.dead(PHASES):
+    for run, ledger in run_dir.dead_runs(PHASES):
         if run.path in guarded:
             continue
         with anyio.move_on_after(PATIENCE), contextlib.suppress(EngineError):

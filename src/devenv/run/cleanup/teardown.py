@@ -18,7 +18,7 @@ from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.cleanup.progress import REMOVE, Progress, reason_of
 from devenv.run.cleanup.volume_removal import IN_USE, VolumeRemoval
-from devenv.state.identity import Verdict
+from devenv.state.identity import VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.tasks import each
@@ -204,9 +204,9 @@ class Teardown:
         """The volumes with recorded names; if one is another volume, all of the engine are compared."""
         held = {name for user in self._users.values() for name in user.volumes}
         judged = self.ledger.judged(project_state, held)
-        if any(volume.verdict is Verdict.OTHER for volume in judged):
+        if any(volume.verdict is VolumeVerdict.OTHER for volume in judged):
             judged = self.ledger.judged(project_state, held, await self.engine.volumes.times())
-        if any(volume.verdict is Verdict.MOVED for volume in judged):
+        if any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
             self.emit(Notice(MOVED))
         return judged
 

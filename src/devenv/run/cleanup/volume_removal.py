@@ -11,7 +11,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
 from devenv.model.containers import Container
 from devenv.run.cleanup.progress import DOWN, Progress, reason_of
-from devenv.state.identity import Content, Verdict
+from devenv.state.identity import Content, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
 from devenv.tasks import each
 from devenv.volumes.transfer import VolumeTransfer
@@ -66,7 +66,7 @@ class VolumeRemoval:
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
 
     def _reason_to_keep(self, judged: Judged) -> str:
-        if judged.verdict is Verdict.OTHER:
+        if judged.verdict is VolumeVerdict.OTHER:
             return ANOTHER
         if judged.record.is_kept:
             return "x-devenv.keep"
@@ -74,7 +74,7 @@ class VolumeRemoval:
 
     def _is_safe(self, judged: Judged) -> bool:
         """Whether no snapshot is needed: the data is elsewhere, or not wanted and certainly ours to remove."""
-        return judged.volume.elsewhere or (self.policy is VolumePolicy.DROP and judged.verdict is Verdict.SAME)
+        return judged.volume.elsewhere or (self.policy is VolumePolicy.DROP and judged.verdict is VolumeVerdict.SAME)
 
     async def _save(self, judged: Judged) -> None:
         volume, record = judged.volume, judged.record

@@ -1,4 +1,4 @@
-"""Whether a volume holds only a part of what was being restored: archives as they are stored, read back."""
+"""Archives as they are stored, read back: whether one is part of another, and tars of any origin walked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devenv.state.verified_archive import Draft
-from devenv.volumes import parts
+from devenv.state import verified_archive
+from devenv.state.verified_archive import Draft, TarWalk, records
 
 BIG = random.Random(1).randbytes(1_200_000)
 Entry = tuple[str, bytes, bytes | str]  # name, kind, content or where it leads
@@ -86,7 +86,7 @@ WHOLE = (FOLDER, a_file("d/a", b"hello world"), LINK, HARD, FIFO, a_file("big", 
 def test_what_is_a_part(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
     """Whatever was restored so far, a file cut in its middle too; nothing that somebody wrote."""
     whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", found)
-    assert parts.is_part(part, whole) is expected
+    assert verified_archive.is_part(part, whole) is expected
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_what_is_a_part(tmp_path: Path, found: Sequence[Entry], expected: bool) 
 )
 def test_what_is_empty(tmp_path: Path, found: Sequence[Entry], expected: bool) -> None:
     """A volume without a single entry; a folder may mean something to whoever made it."""
-    assert parts.is_empty(archive(tmp_path / "part", found)) is expected
+    assert verified_archive.is_empty(archive(tmp_path / "part", found)) is expected
 
 
 def test_modes_are_set_last(tmp_path: Path) -> None:
     """A restore that was cut off leaves them as they were created."""
     whole, part = archive(tmp_path / "whole", WHOLE), archive(tmp_path / "part", WHOLE[:3], mode=0o600)
-    assert parts.is_part(part, whole)
+    assert verified_archive.is_part(part, whole)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut in the middle", "another byte", "no archive"])
@@ -118,8 +118,8 @@ def test_a_damaged_archive_is_no_proof(tmp_path: Path, which: str, damage: str) 
         changes = {"empty": b"", "cut in the middle": content[:at], "another byte": tipped, "no archive": b"x" * 2000}
         path.write_bytes(changes[damage])
     try:
-        is_part = parts.is_part(str(paths["part"]), str(paths["whole"]))
-    except parts.UNREADABLE:
+        is_part = verified_archive.is_part(str(paths["part"]), str(paths["whole"]))
+    except verified_archive.UNREADABLE:
         is_part = False
     assert not is_part
 
@@ -139,4 +139,67 @@ def test_any_two_volumes(
         for name, files in (("part", one), ("whole", other))
     )
     expected = all(key in other and other[key].startswith(content) for key, content in one.items())
-    assert parts.is_part(part, whole) is expected
+    assert verified_archive.is_part(part, whole) is expected
+
+
+def tree(form: int) -> bytes:
+    """A tar with everything that a volume may hold: long names, links, devices, attributes, empty files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for number, kind in enumerate(
+            (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
+        ):
+            info = tarfile.TarInfo(f"{'long/' * 60}{number}")
+            info.type, info.linkname = kind, "elsewhere/" * 30
+            archive.addfile(info)
+        for size in (0, 1, 511, 512, 513, 100_000):
+            info = tarfile.TarInfo(f"{'ä' * 120}{size}")
+            info.size = size
+            info.pax_headers = {"SCHILY.xattr.user.x": "\udcff\n12 y=z\n"} if form == tarfile.PAX_FORMAT else {}
+            archive.addfile(info, io.BytesIO(b"\1" * size))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("most", [1, 7, 512, 1000, 1 << 20])
+def test_every_tar_is_walked_to_its_end(form: int, most: int) -> None:
+    """Whatever its format is, and in pieces of whatever size."""
+    content, walk, dice = tree(form), TarWalk(), random.Random(most)
+    at = 0
+    while at < len(content):
+        step = dice.randint(1, most)
+        walk.take(content[at : at + step])
+        at += step
+    assert walk.is_over
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_tar_that_is_cut_is_not_over(form: int) -> None:
+    """Nor is one whose bits have tipped a tar any more, where a header has them."""
+    content = tree(form)
+    walk = TarWalk()
+    walk.take(content[:60_000])
+    assert not walk.is_over
+    with pytest.raises(ValueError, match="not a tar"):
+        TarWalk().take(bytes([content[0] ^ 1]) + content[1:])
+
+
+def test_the_size_of_a_large_file_is_in_its_pax_header() -> None:
+    """As Go writes it beyond 8 GiB: the size in the header itself says nothing then."""
+    info = tarfile.TarInfo("large")
+    info.size = 9 << 30
+    head = info.tobuf(tarfile.PAX_FORMAT)
+    assert b" size=9663676416\n" in head
+    walk = TarWalk()
+    walk.take(head)
+    walk.take(bytes(512))
+    assert not walk.is_over, "that was content"
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"5 a=b", b"99 a=b\n", b"0 a=b\n", b"6 ab\n", b" 5 a=b\n", b"12345678 a=b\n"]
+)
+def test_a_malformed_header_is_refused(content: bytes) -> None:
+    """By a ValueError, and at once."""
+    with pytest.raises(ValueError, match="malformed"):
+        records(content)
